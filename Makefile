@@ -1,0 +1,35 @@
+# The two commands of a newcomer: `make demo` and `make test`. The weights go to ~/.cache/inhouse (or INHOUSE_CACHE).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BANK := examples/first_national_bank
+
+.PHONY: demo test lint models reference clean
+
+demo: models
+	$(BIN)/inhouse check --project $(BANK)
+	$(BIN)/inhouse build --project $(BANK)
+	$(BIN)/inhouse ask --project $(BANK) "How do I apply for a business loan?"
+
+test: models lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+models: $(VENV)/installed
+	$(BIN)/inhouse models pull
+
+# Help text and settings in docs/reference.md come from the code; a test fails when the page is stale.
+reference: $(VENV)/installed
+	$(BIN)/python -c "from inhouse.cli import app; from inhouse.reference import page; print(page(app), end='')" > docs/reference.md
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(BANK)/.inhouse

@@ -1,0 +1,155 @@
+"""What is compared and what is asked: each arm is a ChatModel, nested here from the engine and the rooms' wrappers.
+
+======== ======================= =================================================
+arm      weights                 prompt
+======== ======================= =================================================
+base     the base model          the conversation as it is
+prompt   the base model          instructions and examples from the training data
+rag      the base model          instructions and retrieved passages
+tuned    the custom model        instructions
+tuned+rag the custom model       instructions and retrieved passages
+oracle   the custom model if any instructions and the passages known to be right
+======== ======================= =================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inhouse.config import Assistant, Project
+from inhouse.models.llama import LlamaEngine
+from inhouse.retrieval.citations import LexicalSupport
+from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
+from inhouse.types import (
+    Artifact,
+    ChatEvent,
+    ChatModel,
+    ChatRequest,
+    Example,
+    Message,
+    Passage,
+)
+
+Messages = tuple[Message, ...]
+
+
+class Prompted:
+    """A ChatModel that rewrites the messages before `model` sees them."""
+
+    def __init__(self, name: str, model: ChatModel, rewrite: Callable[[Messages], Messages]) -> None:
+        self.name = name
+        self._model = model
+        self._rewrite = rewrite
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        rewritten = request.model_copy(update={"messages": self._rewrite(request.messages)})
+        async for event in self._model.stream(rewritten):
+            yield event
+
+
+class GoldGrounder:
+    """A Grounder that gives the passages known to hold the answer, and retrieved ones where none are known."""
+
+    def __init__(self, grounding: Grounding, gold: Mapping[Messages, Sequence[Passage]]) -> None:
+        self._grounding = grounding
+        self._gold = gold
+
+    def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
+        return self._gold.get(tuple(messages)) or self._grounding.passages(messages, groups)
+
+    def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
+        return self._grounding.ground(messages, passages)
+
+
+class Arms:
+    """Opens arms over the artifacts of a project; engines are loaded when first needed and shared.
+
+    Args:
+        project: the project's settings.
+        weights: artifact with the served base, model.gguf.
+        custom: artifact of the training, None before there is one.
+        grounding: finds passages, None where the project has no documents.
+        support: cites passages.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        weights: Artifact,
+        custom: Artifact | None,
+        grounding: Grounding | None,
+        support: LexicalSupport,
+    ) -> None:
+        self._project = project
+        self._weights = Path(weights.path) / "model.gguf"
+        self._custom = custom
+        self.grounding = grounding
+        self._support = support
+        self._engines: dict[str, LlamaEngine] = {}
+
+    def base(self) -> ChatModel:
+        return self._engine("base").model("base")
+
+    def custom(self) -> ChatModel:
+        """The custom model; the base model where nothing is trained yet."""
+        if self._custom is None:
+            return self.base()
+        adapter = (Path(self._custom.path) / "adapter.gguf").exists()
+        return self._engine("base" if adapter else "custom").model("tuned", 0 if adapter else None)
+
+    def open(
+        self,
+        name: str,
+        few_shot: Sequence[Example] = (),
+        gold: Mapping[Messages, Sequence[Passage]] | None = None,
+    ) -> ChatModel:
+        """The arm called `name`, as in the table above."""
+        told = self._project.assistant
+        match name:
+            case "base":
+                return self.base()
+            case "prompt":
+                return Prompted(name, self.base(), lambda m: with_examples(m, told, few_shot))
+            case "tuned":
+                return Prompted(name, self.custom(), lambda m: ungrounded(m, told))
+            case "rag":
+                return self._grounded(name, self.base(), self.grounding)
+            case "tuned+rag":
+                return self._grounded(name, self.custom(), self.grounding)
+            case "oracle":
+                assert self.grounding is not None
+                return self._grounded(name, self.custom(), GoldGrounder(self.grounding, gold or {}))
+        raise KeyError(name)
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+    def _grounded(self, name: str, model: ChatModel, grounder: Any) -> ChatModel:
+        return Grounded(model, grounder, self._support, name=name)
+
+    def _engine(self, name: str) -> LlamaEngine:
+        if name not in self._engines:
+            settings = self._project.model
+            folder = Path(self._custom.path) if self._custom else Path()
+            if name == "base":
+                adapters = [folder / "adapter.gguf"] if (folder / "adapter.gguf").exists() else []
+                self._engines[name] = LlamaEngine(self._weights, settings, adapters)
+            else:
+                banned = self._custom.facts.get("banned_tokens", []) if self._custom else []
+                self._engines[name] = LlamaEngine(folder / "model.gguf", settings, (), banned)
+        return self._engines[name]
+
+
+def with_examples(messages: Messages, told: Assistant, examples: Sequence[Example]) -> Messages:
+    """The conversation after the instructions and a few answered questions."""
+    shown = [
+        m
+        for e in examples
+        for m in (Message(role="user", content=e.question), Message(role="assistant", content=e.target))
+    ]
+    system, *rest = ungrounded(messages, told)
+    return (system, *shown, *rest)

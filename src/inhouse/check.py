@@ -1,0 +1,136 @@
+"""`inhouse check`: are project file, machine and data fit for a build, and how long will each stage take here.
+
+The estimates come from two short probes (embedding, matrix products) and the sizes of the data. Training costs about
+six floating point operations per weight and token with LoRA on every layer, answering two (Kaplan et al. 2020, table
+1); the shares of peak that are reached come from runs of this code on two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inhouse.datasets.conversations import read_conversations, read_tests
+from inhouse.pipeline import Site
+from inhouse.terminal import duration
+from inhouse.types import InhouseError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MIN_MEMORY_GB = 4.0
+MIN_DISK_GB = 3.0
+BYTES_PER_WEIGHT = 0.62  # of the default weights as they are distributed
+TRAIN_SHARE, PROMPT_SHARE = 0.8, 0.4  # of the probe's matrix products
+PROMPT_TOKENS, ANSWER_TOKENS = 380, 45
+CHARS_PER_TOKEN = 4.2
+
+
+def examine(site: Site) -> dict[str, Any]:
+    """What was found: `rows` of (what, state, detail), `problems`, and `stages` with their seconds."""
+    rows: list[tuple[str, str, str]] = [("project file", "ok", str(site.project.root))]
+    problems: list[str] = []
+
+    def note(what: str, good: bool, detail: str) -> None:
+        rows.append((what, "ok" if good else "problem", detail))
+        if not good:
+            problems.append(f"{what}: {detail}")
+
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    note("memory", memory_gb >= MIN_MEMORY_GB, f"{memory_gb:.0f} GB")
+    cores = len(os.sched_getaffinity(0))
+    note("cores", True, str(cores))
+    root = site.store.root if site.store.root.exists() else site.project.root
+    disk_gb = shutil.disk_usage(root).free / 2**30
+    note("disk", disk_gb >= MIN_DISK_GB and os.access(root, os.W_OK), f"{disk_gb:.0f} GB free at {root}")
+    for name in (site.project.model.base, site.project.retrieval.embedder, "en-core-web-sm"):
+        try:
+            note(f"model {name}", True, str(site.catalog.find(name, site.project.root)))
+        except InhouseError as error:
+            note(f"model {name}", False, f"{error}; {error.hint}")
+    sizes = _data(site, note)
+    stages = {} if problems else _estimates(site, sizes, cores)
+    return {"rows": rows, "problems": problems, "stages": stages}
+
+
+def _data(site: Site, note: Any) -> dict[str, float]:
+    settings = site.project.curation
+    folder = site.project.path(site.project.documents.path)
+    files = [f for f in folder.rglob("*") if f.is_file()] if folder.is_dir() else []
+    total = sum(f.stat().st_size for f in files)
+    note("documents", bool(files), f"{len(files)} files, {total / 2**20:.1f} MB in {folder}")
+    counts = {}
+    for what, names, read in (
+        ("conversations", settings.conversations, read_conversations),
+        ("tests", settings.tests, read_tests),
+    ):
+        paths = [site.project.path(name) for name in names]
+        try:
+            examples, rejected = read(paths, settings.where) if paths else ([], [])
+        except InhouseError as error:
+            note(what, False, f"{error}; {error.hint}")
+            continue
+        counts[what] = len(examples)
+        first = (
+            f"; the first bad line: {Path(rejected[0].file).name}:{rejected[0].line}: {rejected[0].reason}"
+            if rejected
+            else ""
+        )
+        note(what, bool(examples) or not paths, f"{len(examples)} good, {len(rejected)} left out{first}")
+    if not counts.get("tests"):
+        counts["tests"] = round(counts.get("conversations", 0) * settings.test_share)
+    return {"files": len(files), "bytes": total, **counts}
+
+
+def _estimates(site: Site, sizes: dict[str, float], cores: int) -> dict[str, float]:
+    """Seconds a stage."""
+    import numpy as np
+
+    project = site.project
+    texts = ["How long does it take until a transfer arrives at another bank? " * 8] * 24
+    site.embedder.embed(texts[:2])
+    started = time.perf_counter()
+    site.embedder.embed(texts)
+    embed_tokens_s = len(texts) * site.embedder.count_tokens(texts[0]) / (time.perf_counter() - started)
+    matrix = np.ones((1024, 1024), dtype=np.float32)
+    started = time.perf_counter()
+    for _ in range(20):
+        matrix @ matrix
+    flops = 20 * 2 * 1024**3 / (time.perf_counter() - started)
+
+    base = site.catalog.find(project.model.base, project.root)
+    files = [base] if base.is_file() else [*base.glob("*.gguf"), *base.glob("*.safetensors")]
+    weights = sum(f.stat().st_size for f in files) / BYTES_PER_WEIGHT
+    prompt_tokens_s = flops * PROMPT_SHARE / (2 * weights)
+    chunk_tokens = min(sizes["bytes"] / CHARS_PER_TOKEN, 1e9)
+    rows = min(sizes["conversations"], project.training.max_examples or 1e9)
+    tokens = rows * project.training.epochs * (PROMPT_TOKENS + ANSWER_TOKENS)
+    train_s = tokens / (flops * TRAIN_SHARE / (6 * weights))
+    questions = min(sizes["tests"], project.evaluation.max_questions or 1e9)
+    arms = len(project.evaluation.arms)
+    return {
+        "ingest": 2 + sizes["files"] * 0.05,
+        "index": 3 + 1.3 * chunk_tokens / embed_tokens_s,
+        "curate": 8 + 0.04 * sizes["conversations"],
+        "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
+        "parity": 45,
+        "evaluate": arms * questions * (PROMPT_TOKENS + 3 * ANSWER_TOKENS) / prompt_tokens_s,
+    }
+
+
+def table(found: dict[str, Any]) -> Table:
+    """The findings for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table("", "state", "", box=None, pad_edge=False)
+    for what, state, detail in found["rows"]:
+        made.add_row(what, Text(state, style="green" if state == "ok" else "bold red"), Text(detail))
+    for stage, seconds in found["stages"].items():
+        made.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")
+    if found["stages"]:
+        made.add_row("build", "estimate", f"about {duration(sum(found['stages'].values()))} in all")
+    return made

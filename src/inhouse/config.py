@@ -1,0 +1,327 @@
+"""inhouse.toml -> Project: every key, its unit and its default, on one page, in the order of the flow.
+
+The docstring under a field is its help text: `inhouse check --explain SECTION` and docs/reference.md print it.
+Keys that are not here are refused with the nearest name. Secrets are never values: a key ending in `_env` holds the
+name of an environment variable.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from inhouse.types import ConfigError
+
+FILE = "inhouse.toml"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class AccessRule(Section):
+    folder: str
+    """Folder below the documents folder; the rule holds for everything in it. The deepest rule wins."""
+    groups: tuple[str, ...]
+    """Groups that may read these documents. Nobody else is shown them, in search, answers or citations."""
+
+
+class Documents(Section):
+    path: str = "documents"
+    """Folder with the documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml), read with its sub-folders."""
+    max_file_mb: float = Field(64, gt=0)
+    """Larger files are reported as failed and left out. Megabytes."""
+    near_duplicate: float = Field(0.9, gt=0, le=1)
+    """Documents whose word 5-grams overlap at least this much (Jaccard) count as one; 1 keeps all but exact copies."""
+    access: tuple[AccessRule, ...] = ()
+    """Who may read what: one [[documents.access]] table a folder."""
+
+
+class Retrieval(Section):
+    embedder: str = "minilm-l6-v2"
+    """Embedding model: a name from `inhouse models list`, or a folder with model.onnx and tokenizer.json."""
+    chunk_tokens: int = Field(160, ge=32, le=512)
+    """Longest chunk, in tokens of the embedder."""
+    passages: int = Field(4, ge=1, le=20)
+    """How many passages go into a prompt."""
+    passage_tokens: int = Field(360, ge=64)
+    """Most tokens that all passages of a prompt take together, in tokens of the embedder."""
+
+
+class Curation(Section):
+    conversations: tuple[str, ...] = ("conversations.jsonl",)
+    """Logs of past conversations: OpenAI `messages` JSONL, ShareGPT JSON or JSONL, or CSV with question,answer."""
+    tests: tuple[str, ...] = ()
+    """Your own test questions with checks (JSONL). Without them a share of the conversations is held out."""
+    where: dict[str, Any] = {}
+    """Take only rows of conversations and tests with these values, such as { resolved = true }."""
+    anonymize: bool = True
+    """Replace personal data by typed placeholders before anything is written."""
+    names_to_keep: tuple[str, ...] = ()
+    """Words that are never personal data: your own brand, products, places."""
+    synthesize: bool = True
+    """Make instruction pairs from the documents' own structure (FAQ entries, headings with their sections)."""
+    duplicate: float = Field(0.95, gt=0, le=1)
+    """Questions at least this similar (cosine) with like answers count as one; 1 keeps all but exact copies."""
+    leak: float = Field(0.95, gt=0, le=1)
+    """Training questions at least this similar (cosine) to a test question are removed from training."""
+    min_answer_words: int = Field(3, ge=1)
+    """Shorter replies are not trained on, unless they are JSON."""
+    max_answer_words: int = Field(220, ge=10)
+    """Longer replies are not trained on."""
+    validation_share: float = Field(0.15, gt=0, lt=0.5)
+    """Share of the groups held out to stop training in time and to tune retrieval."""
+    test_share: float = Field(0.2, gt=0, lt=0.5)
+    """Share of the groups held out as the test when you bring no test file."""
+    split_by: Literal["group", "time"] = "group"
+    """`time` takes the latest groups as validation and test, by each row's `time` or `created_at`."""
+
+
+class Assistant(Section):
+    instructions: str = "You answer customers' questions. Use only the facts given. Be brief and friendly."
+    """What the model is told before every conversation (the system prompt)."""
+    handoff: str = "I do not have that information, so I am passing you to a colleague who can help."
+    """What the assistant says when the documents do not hold the answer."""
+    history_messages: int = Field(6, ge=0)
+    """How many earlier messages of a conversation go into the prompt."""
+    max_tokens: int = Field(128, ge=8)
+    """Longest answer, in tokens."""
+
+
+class Model(Section):
+    base: str = "smollm2-135m-instruct"
+    """Base model: a name from `inhouse models list`, a Hugging Face folder or id, or a .gguf file."""
+    quantization: Literal["q8_0", "q4_0", "f16", "as_is"] = "q8_0"
+    """Weights as served. `as_is` serves a .gguf unchanged."""
+    context_tokens: int = Field(2048, ge=256)
+    """Room for one conversation with its passages and answer, in tokens."""
+    parallel: int = Field(4, ge=1, le=64)
+    """Conversations answered at the same time."""
+    threads: int = Field(0, ge=0)
+    """Processor threads; 0 takes every core."""
+
+
+class Training(Section):
+    method: Literal["lora", "full", "prompt_tuning"] = "lora"
+    """LoRA on all linear layers, all weights, or a learned soft prompt."""
+    rank: int = Field(16, ge=1, le=256)
+    """LoRA rank."""
+    alpha: int = Field(32, ge=1)
+    """LoRA alpha; the update is scaled by alpha / rank."""
+    upper_layers: float = Field(1, gt=0, le=1)
+    """Share of the layers that get LoRA, counted from the output. Fewer take less time a step."""
+    prompt_tokens: int = Field(16, ge=1, le=256)
+    """Virtual tokens of prompt tuning."""
+    learning_rate: float = Field(0, ge=0)
+    """Peak learning rate; 0 takes 5e-4 for lora, 5e-5 for full, 1e-2 for prompt_tuning."""
+    epochs: float = Field(3, gt=0)
+    """Passes over the training set; training stops earlier when validation loss rises."""
+    batch_size: int = Field(8, ge=1)
+    """Examples per optimizer step."""
+    max_examples: int = Field(0, ge=0)
+    """Most training examples, human ones first; 0 takes all."""
+    max_prompt_tokens: int = Field(640, ge=64)
+    """Longer prompts lose passages, then history."""
+    max_minutes: float = Field(0, ge=0)
+    """Time budget, validation included; 0 is none. The learning rate is planned to end with it."""
+    closed_book: float = Field(0.2, ge=0, le=1)
+    """Share of examples trained without passages, so that the model also answers alone."""
+    without_answer: float = Field(0.12, ge=0, lt=1)
+    """Share of examples whose passages lack the answer; their target is the hand-off sentence."""
+    patience: int = Field(2, ge=1)
+    """Evaluations without a better validation loss before training stops."""
+
+
+class Evaluation(Section):
+    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "oracle"], ...] = (
+        "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
+    )  # fmt: skip
+    """What is compared, on the same questions."""
+    max_questions: int = Field(0, ge=0)
+    """Most test questions, drawn with the seed; 0 takes all."""
+    few_shot: int = Field(3, ge=0, le=16)
+    """Training examples shown in the `prompt` arm."""
+    timeout_s: float = Field(120, gt=0)
+    """An answer that takes longer counts as failed. Seconds."""
+    usd_per_hour: float = Field(0.10, ge=0)
+    """What the machine costs, for cost per 1,000 answers."""
+    smallest_gain: float = Field(0.02, ge=0, le=1)
+    """A gain whose interval starts below this is not recommended for."""
+
+
+class Parity(Section):
+    prompts: int = Field(8, ge=1)
+    """How many test prompts are compared."""
+    max_divergence_nats: float = Field(0.15, gt=0)
+    """Largest mean KL divergence of next-token distributions between the trained and a served model."""
+    min_greedy_agreement: float = Field(0.8, ge=0, le=1)
+    """Smallest share of greedy next tokens that agree along the trained model's own answers."""
+
+
+class Endpoint(Section):
+    url: str = ""
+    """Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8001/v1; empty switches it off."""
+    model: str = ""
+    """Model name at that endpoint."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds the key."""
+    timeout_s: float = Field(60, gt=0)
+    """Longest wait for one answer. Seconds."""
+
+
+class Teacher(Endpoint):
+    questions_per_chunk: int = Field(2, ge=1, le=10)
+    """Question-answer pairs asked for per chunk of the documents."""
+
+
+class Judge(Endpoint):
+    labels: str = ""
+    """JSONL of human labels ({"question","reference","answer","label": 0 or 1}) that the judge is checked against."""
+
+
+class Project(Section):
+    """The whole project file."""
+
+    name: str = "my-project"
+    """Name of the project, shown in reports."""
+    size: Literal["small", "medium", "large"] = "small"
+    """How much work to put in; sets defaults for the keys in SIZES. Keys that you set win."""
+    seed: int = 7
+    """Seed of every random choice."""
+    store: str = ".inhouse"
+    """Folder for everything that inhouse makes."""
+    documents: Documents = Documents()
+    retrieval: Retrieval = Retrieval()
+    curation: Curation = Curation()
+    assistant: Assistant = Assistant()
+    model: Model = Model()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    parity: Parity = Parity()
+    teacher: Teacher = Teacher()
+    judge: Judge = Judge()
+
+    _root: Path = Path()
+
+    @property
+    def root(self) -> Path:
+        """The folder of the project file; relative paths start here."""
+        return self._root
+
+    def path(self, relative: str) -> Path:
+        return self._root / Path(relative).expanduser()
+
+
+SIZES: dict[str, dict[str, dict[str, Any]]] = {
+    "small": {"training": {"max_minutes": 8, "max_examples": 450}, "evaluation": {"max_questions": 120}},
+    "medium": {"training": {"max_minutes": 60, "max_examples": 2500}, "evaluation": {"max_questions": 400}},
+    "large": {"training": {"max_minutes": 600}},
+}
+"""What the dial sets, on two cores about 20 minutes, 2 hours, and half a day in all."""
+
+
+def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project:
+    """Reads the project file at `path`, or `path`/inhouse.toml; `overrides` maps dotted keys to TOML values.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or has an unknown key or a bad value; names file, line and key.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init DIR` writes one") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file}: not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}", "strings need quotes, tables need [brackets]") from error
+    for key, value in (overrides or {}).items():
+        _override(data, key, value)
+    return _validated(data, text, file)
+
+
+def _override(data: dict[str, Any], key: str, value: str) -> None:
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {key}: {section} is not a section")
+    data[last] = parsed
+
+
+def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
+    merged = dict(data)
+    for section, keys in SIZES.get(str(data.get("size", "small")), {}).items():
+        given = data.get(section, {})
+        if isinstance(given, dict):
+            merged[section] = {**keys, **given}
+    try:
+        project = Project.model_validate(merged)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a typo explains a missing key
+        loc = [str(part) for part in first["loc"]]
+        raise _explained(first, loc, text, file) from None
+    object.__setattr__(project, "_root", file.resolve().parent)
+    return project
+
+
+def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigError:
+    named = [k for k in keys if not k.isdigit()]
+    dotted, section = ".".join(named), named[0]
+    where = f"{file}:{line_of(text, named)}"
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(named[-1], known_keys(named[:-1]), n=1, cutoff=0.5)
+        did = f"did you mean '{close[0]}'? " if close else ""
+        page = section if len(named) > 1 else "project"
+        return ConfigError(f"{where}: {dotted} is not a setting", f"{did}`inhouse check --explain {page}` lists them")
+    return ConfigError(
+        f"{where}: {dotted}: {first['msg']} (found {first['input']!r})", f"`inhouse check --explain {section}`"
+    )
+
+
+def section_class(path: list[str]) -> type[Section] | None:
+    """The model that describes the section at `path` ([] is the project itself), None when there is none."""
+    model: type[Section] = Project
+    for name in path:
+        field = model.model_fields.get(name)
+        if field is None:
+            return None
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = [k for k in kinds if isinstance(k, type) and issubclass(k, Section)]
+        if not inner:
+            return None
+        model = inner[0]
+    return model
+
+
+def known_keys(path: list[str]) -> list[str]:
+    model = section_class(path)
+    return list(model.model_fields) if model else []
+
+
+def line_of(text: str, keys: list[str]) -> int:
+    """The line, from 1, where `keys` stands in the TOML text; the section's line, or 1, when it is not found."""
+    header, best = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
+            header = found.group(1).replace('"', "")
+            if header == ".".join(keys):
+                return number
+            if header == ".".join(keys[:-1]):
+                best = number
+        elif header == ".".join(keys[:-1]) and re.match(rf"\s*\"?{re.escape(keys[-1])}\"?\s*[=.]", line):
+            return number
+    return best

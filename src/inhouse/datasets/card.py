@@ -1,0 +1,187 @@
+"""The data card: what went in, what was left out and why, and what the sets hold, for people and for programs.
+
+Everything in it is anonymized as the rows are. Topics are the rows' tags where most have one, else clusters of question
+embeddings (k-means) named by the words that set them apart (TF-IDF).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from inhouse.datasets.anonymize import PLACEHOLDER
+from inhouse.datasets.conversations import Rejected
+from inhouse.datasets.decontaminate import Leak
+from inhouse.datasets.wording import language, words
+from inhouse.types import Embedder, Example, Json, Record
+
+if TYPE_CHECKING:
+    from inhouse.types import Matrix
+
+SHOWN, SHOWN_LINES = 5, 50
+SHOWN_CHARS = 200
+MAX_TOPICS = 12
+ROUNDS = 20
+_DULL = frozenset(
+    """about also and any are can could does for from have how know like need not please tell thank thanks that the
+    their them there they this want was what when where which will with would yes you your""".split()  # noqa: SIM905
+)
+
+
+class Removed(Record):
+    """An example left out: at which step, and why."""
+
+    step: str
+    reason: str
+    example: Example
+
+
+def card(
+    sets: Mapping[str, Sequence[Example]],
+    read: Mapping[str, Json],
+    rejected: Sequence[Rejected],
+    removed: Sequence[Removed],
+    leaks: Sequence[Leak],
+    personal: Counter[str],
+    embedder: Embedder,
+    seed: int,
+) -> dict[str, Json]:
+    """The facts of card.json. `read` tells what went in; `personal` counts values replaced by type."""
+    everything = [e for rows in sets.values() for e in rows]
+    return {
+        "read": dict(read),
+        "sets": {
+            name: {
+                "examples": len(rows),
+                "groups": len({e.group for e in rows}),
+                "origins": dict(Counter(e.origin for e in rows)),
+                "unanswerable": sum(not e.answerable for e in rows),
+                "question_words": _lengths([e.question for e in rows]),
+                "answer_words": _lengths([e.target for e in rows]),
+            }
+            for name, rows in sets.items()
+        },
+        "languages": dict(Counter(language(e.target) or "unknown" for e in everything).most_common()),
+        "topics": topics(everything, embedder, seed),
+        "lines_left_out": [r.model_dump() for r in rejected[:SHOWN_LINES]],
+        "removed": _reasons(removed),
+        "personal_data": dict(personal.most_common()),
+        "leaks": [leak.model_dump() for leak in leaks],
+    }
+
+
+def _lengths(texts: Sequence[str]) -> dict[str, int]:
+    sizes = sorted(len(words(t)) for t in texts)
+    if not sizes:
+        return {}
+    return {f"p{p}": sizes[min(len(sizes) - 1, math.ceil(p / 100 * len(sizes)) - 1)] for p in (5, 50, 95)}
+
+
+def _reasons(removed: Sequence[Removed]) -> list[Json]:
+    by_reason: dict[tuple[str, str], list[Example]] = defaultdict(list)
+    for r in removed:
+        by_reason[r.step, r.reason].append(r.example)
+    rows = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [
+        {
+            "step": step,
+            "reason": reason,
+            "count": len(examples),
+            "examples": [{"question": _short(e.question), "answer": _short(e.target)} for e in examples[:SHOWN]],
+        }
+        for (step, reason), examples in rows
+    ]
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+
+
+# --- topics -----------------------------------------------------------------------------------------------------
+
+
+def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[str, int]:
+    """Names of topics with their number of examples, most first."""
+    if sum(bool(e.tags) for e in examples) > len(examples) / 2:
+        return dict(Counter(tag for e in examples for tag in e.tags).most_common(4 * MAX_TOPICS))
+    if len(examples) < 2 * MAX_TOPICS:
+        return {}
+    questions = [PLACEHOLDER.sub(" ", e.question) for e in examples]
+    labels = _clusters(
+        embedder.embed([e.question for e in examples]), min(MAX_TOPICS, math.isqrt(len(examples) // 2)), seed
+    )
+    members: dict[int, list[str]] = defaultdict(list)
+    for label, question in zip(labels, questions, strict=True):
+        members[label].append(question)
+    spread = Counter(w for q in questions for w in set(words(q)))
+    named: Counter[str] = Counter()
+    for own in members.values():
+        counts = Counter(w for q in own for w in set(words(q)) if len(w) > 2 and w not in _DULL and not w.isdigit())
+        weights = {w: n * math.log(len(questions) / spread[w]) for w, n in counts.items()}
+        best = sorted(weights, key=lambda w: (-weights[w], w))[:3]
+        named[", ".join(best)] += len(own)
+    return dict(named.most_common())
+
+
+def _clusters(vectors: Matrix, count: int, seed: int) -> list[int]:
+    """k-means with k-means++ seeds on unit vectors."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    centres = vectors[rng.integers(len(vectors))][None]
+    while len(centres) < count:
+        far = np.clip(1 - (vectors @ centres.T).max(axis=1), 0, None).astype(np.float64) ** 2
+        if not far.sum():
+            break
+        centres = np.vstack([centres, vectors[rng.choice(len(vectors), p=far / far.sum())]])
+    labels = np.zeros(len(vectors), dtype=np.int64)
+    for _ in range(ROUNDS):
+        labels = (vectors @ centres.T).argmax(axis=1)
+        means = [vectors[labels == k].mean(axis=0) if (labels == k).any() else centres[k] for k in range(len(centres))]
+        moved = np.stack([m / max(float(np.linalg.norm(m)), 1e-9) for m in means])
+        if np.allclose(moved, centres):
+            break
+        centres = moved
+    return [int(k) for k in labels]
+
+
+# --- for people -------------------------------------------------------------------------------------------------
+
+
+def markdown(facts: Mapping[str, Json]) -> str:
+    """The card as a page."""
+    parts = ["# Data card", "", "## What went in", ""]
+    parts += [f"- {name.replace('_', ' ')}: {value}" for name, value in facts["read"].items()]
+    parts += ["", "## What came out", "", "| set | examples | groups | human | from documents | unanswerable | "
+              "answer words p5 / p50 / p95 |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, s in facts["sets"].items():
+        lengths = " / ".join(str(v) for v in s["answer_words"].values()) or "–"
+        human, made = s["origins"].get("human", 0), s["origins"].get("synthetic", 0)
+        parts.append(
+            f"| {name} | {s['examples']} | {s['groups']} | {human} | {made} | {s['unanswerable']} | {lengths} |"
+        )
+    for title, key in (("Languages", "languages"), ("Topics", "topics"), ("Personal data replaced", "personal_data")):
+        parts += ["", f"## {title}", ""]
+        parts += [f"- {_cell(name)}: {n}" for name, n in facts[key].items()] or ["none"]
+    parts += ["", "## What was left out, and why", ""]
+    parts += [f"- {_cell(r['file'])}:{r['line']}: {_cell(r['reason'])}" for r in facts["lines_left_out"]]
+    for r in facts["removed"]:
+        parts += [f"### {r['step']}: {r['reason']} ({r['count']})", ""]
+        parts += [f"- {_cell(e['question'])} → {_cell(e['answer']) or '(nothing)'}" for e in r["examples"]]
+        parts.append("")
+    parts += ["## Questions of the test that stood in training", ""]
+    parts += [
+        f"- {_cell(leak['id'])} ({leak['part']}) is {_cell(leak['test'])} of the test: {leak['how']}"
+        for leak in facts["leaks"]
+    ] or ["none"]
+    return "\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text of a log inside Markdown: nothing of it is taken for markup."""
+    for mark in "\\`*_[]<>|#":
+        text = text.replace(mark, "\\" + mark)
+    return text

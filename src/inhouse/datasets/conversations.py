@@ -1,0 +1,248 @@
+"""Logs of conversations read line by line, in the shapes that people have them; what cannot be read is reported.
+
+Shapes: OpenAI `messages` (also under `turns`), ShareGPT `conversations` with `from` and `value`, CSV with `question`
+and `answer`. One conversation gives one Example: everything up to the last question, and the last reply as its target.
+Reasons for leaving a line out never quote the line: it may hold personal data.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from inhouse.types import Checks, Example, InputError, Message, Record, Source, digest_of
+
+ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system",
+         "bot": "assistant", "agent": "assistant", "customer": "user", "chatgpt": "assistant"}  # fmt: skip
+IGNORED_ROLES = {"tool", "function"}
+SHAPE = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+LONGEST_LINE_CHARS = 2_000_000
+
+
+class Rejected(Record):
+    """A line left out: its file, its number from 1, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+class _BadRowError(Exception):
+    """Why a row cannot be used."""
+
+
+def read_conversations(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
+    """The conversations of all files, and the lines left out. Rows that `where` does not match are not taken.
+
+    Raises:
+        InputError: a file cannot be read, or no file has a usable conversation.
+    """
+    return _read(paths, where, _conversation, "conversation")
+
+
+def read_tests(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
+    """The user's own test questions: conversations that end with a question and have an `answer` or `checks`, or that
+    end with the reply wanted.
+
+    Raises:
+        InputError: a file cannot be read, or no file has a usable question.
+    """
+    return _read(paths, where, _test, "test question")
+
+
+def _read(
+    paths: Sequence[Path], where: Mapping[str, Any], parse: Any, what: str
+) -> tuple[list[Example], list[Rejected]]:
+    examples: list[Example] = []
+    rejected: list[Rejected] = []
+    seen: set[str] = set()
+    for path in paths:
+        for number, row in _rows(path):
+            try:
+                if isinstance(row, _BadRowError):
+                    raise row
+                if any(row.get(key) != value for key, value in where.items()):
+                    continue
+                example = parse(row)
+            except _BadRowError as error:
+                rejected.append(Rejected(file=path.name, line=number, reason=str(error)))
+                continue
+            if example.id in seen:
+                example = example.model_copy(update={"id": f"{example.id}-{path.stem}-{number}"})
+            seen.add(example.id)
+            examples.append(example)
+    if paths and not examples:
+        names = ", ".join(str(p) for p in paths)
+        first = f"; {rejected[0].file}:{rejected[0].line}: {rejected[0].reason}" if rejected else ""
+        if where and not rejected:
+            raise InputError(f"{names}: no {what} where {dict(where)}", "look at curation.where")
+        raise InputError(f"{names}: no usable {what}{first}", f"one JSON a line: {SHAPE}")
+    return examples, rejected
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", "name it under [curation] conversations"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
+    if path.suffix.lower() == ".csv":
+        yield from _csv_rows(text)
+    elif text.lstrip().startswith("["):
+        try:
+            rows = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON: {error}", "a JSON array, or one JSON object a line") from error
+        yield from ((n, r if isinstance(r, dict) else _BadRowError("not an object")) for n, r in enumerate(rows, 1))
+    else:
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield number, _json_row(line)
+
+
+def _json_row(line: str) -> dict[str, Any] | _BadRowError:
+    if len(line) > LONGEST_LINE_CHARS:
+        return _BadRowError("longer than 2,000,000 characters")
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return _BadRowError(f"not JSON ({error.msg} at column {error.colno})")
+    except RecursionError:
+        return _BadRowError("not JSON that can be read (nested too deep)")
+    return row if isinstance(row, dict) else _BadRowError("not a JSON object")
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        names = {n.strip().lower() for n in reader.fieldnames or ()}
+        if names and not {"question", "answer"} <= names:
+            yield 1, _BadRowError("the header needs the columns question and answer")
+            return
+        yield from _csv_pairs(reader)
+    except csv.Error as error:
+        yield reader.line_num, _BadRowError(f"not CSV from here on ({error})")
+
+
+def _csv_pairs(reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
+    for cells in reader:
+        row: dict[str, Any] = {k.strip().lower(): v for k, v in cells.items() if isinstance(k, str)}
+        if None in cells or row.get("answer") is None:
+            yield reader.line_num, _BadRowError("has another number of columns than the header")
+            continue
+        pair = [{"role": "user", "content": row.pop("question")}, {"role": "assistant", "content": row.pop("answer")}]
+        yield reader.line_num, {**row, "messages": pair}
+
+
+def _conversation(row: dict[str, Any]) -> Example:
+    messages = _messages(row)
+    while messages and messages[-1].role != "assistant":
+        messages.pop()
+    if not messages:
+        raise _BadRowError("has no reply")
+    return _example(row, messages[:-1], messages[-1].content)
+
+
+def _test(row: dict[str, Any]) -> Example:
+    messages = _messages(row)
+    answer = row.get("answer")
+    if answer is not None and not isinstance(answer, str):
+        raise _BadRowError("has an answer that is not text")
+    if messages[-1].role == "assistant":
+        reply = messages.pop().content
+        return _example(row, messages, reply if answer is None else answer)
+    if not answer and not row.get("checks"):
+        raise _BadRowError("has neither an answer nor checks")
+    return _example(row, messages, answer or "")
+
+
+def _messages(row: dict[str, Any]) -> list[Message]:
+    """The row's messages: known roles, texts only, neighbours of one role put together, no system message first."""
+    given = next((row[k] for k in ("messages", "turns", "conversations") if k in row), None)
+    if not isinstance(given, list) or not given:
+        raise _BadRowError("has no messages")
+    found: list[Message] = []
+    for turn in given:
+        if not isinstance(turn, dict):
+            raise _BadRowError("has a message that is not an object")
+        name = turn.get("role", turn.get("from"))
+        content = _text(turn.get("content", turn.get("value")))
+        if name in IGNORED_ROLES or (content is None and ("tool" in turn or "tool_calls" in turn)):
+            continue
+        role = ROLES.get(name) if isinstance(name, str) else None
+        if role is None:
+            raise _BadRowError("has a message with an unknown role")
+        if not isinstance(content, str):
+            raise _BadRowError("has a message whose content is not text")
+        if re.search("[\ud800-\udfff]", content):
+            raise _BadRowError("has text that is not Unicode")
+        if found and found[-1].role == role:
+            found[-1] = Message(role=found[-1].role, content=f"{found[-1].content}\n{content}".strip())
+        else:
+            found.append(Message.model_validate({"role": role, "content": content.strip()}))
+    while found and found[0].role != "user":
+        found.pop(0)
+    if not found:
+        raise _BadRowError("has no question")
+    return found
+
+
+def _text(content: Any) -> Any:
+    """The text of a content given in parts, as OpenAI's newer rows have it; anything else as it is."""
+    if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
+        return "\n".join(p["text"] for p in content)
+    return content
+
+
+def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> Example:
+    if not messages or messages[-1].role != "user" or not messages[-1].content:
+        raise _BadRowError("has no question before its reply")
+    try:
+        checks = _checks(row.get("checks"))
+        sources = tuple(Source.model_validate(s) for s in row.get("sources") or ())
+    except ValidationError as error:
+        place = ".".join(str(p) for p in error.errors()[0]["loc"])
+        raise _BadRowError(f"checks or sources: {place}: {error.errors()[0]['msg']}") from error
+    own = digest_of([m.model_dump() for m in messages] + [target])[:12]
+    group = row.get("group") or row.get("conversation_id") or row.get("id")
+    tags = row.get("tags") or ([row["topic"]] if row.get("topic") else [])
+    return Example(
+        id=str(row.get("id") or own),
+        messages=tuple(messages),
+        target=target,
+        sources=sources,
+        checks=checks,
+        answerable=not checks.must_not_answer,
+        group=str(group or digest_of(messages[0].content)[:12]),
+        tags=tuple(str(t) for t in tags) if isinstance(tags, list) else (),
+        time=str(row.get("time") or row.get("created_at") or ""),
+    )
+
+
+def _checks(given: Any) -> Checks:
+    if not given:
+        return Checks()
+    if not isinstance(given, dict):
+        raise _BadRowError("checks is not an object")
+    facts = given.get("must_include") or ()
+    if not isinstance(facts, list | tuple):
+        raise _BadRowError("checks.must_include is not a list")
+    checks = Checks.model_validate({**given, "must_include": [[f] if isinstance(f, str) else f for f in facts]})
+    if checks.json_schema is not None:
+        from jsonschema import Draft202012Validator, SchemaError
+
+        try:
+            Draft202012Validator.check_schema(checks.json_schema)
+        except SchemaError as error:
+            raise _BadRowError(f"checks.json_schema is not a JSON schema: {error.message[:120]}") from error
+    return checks

@@ -1,0 +1,161 @@
+"""Which examples are not worth training on, and which say what another says already; each with its reason.
+
+Careful rather than strict: a short answer ("Yes, pets are welcome.") is often the best one there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from inhouse.config import Curation
+from inhouse.datasets.wording import conversation_text, is_json, language, plain, words
+from inhouse.types import Embedder, Example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inhouse.types import Matrix
+
+BLOCK = 1024
+LIKE_ANSWERS = 0.8
+MAX_UNENDED_WORDS = 12
+LANGUAGE_SHARE = 0.1  # a language with this share of the replies is one that the business speaks
+_NOTHING = frozenset(
+    """ok okay k kk yes no yep nope sure done thanks thank you hello hi hey test testing n a na none idk hmm right good
+    great fine cool will do got it noted np yw bye tbd todo null hm um""".split()  # noqa: SIM905
+)
+_MASHED = re.compile(
+    r"^\W*(?:(?:asdf\w*|sdf\w*|qwe\w*|jkl\w*|hjkl\w*|zxcv\w*|aaa+|xxx+|foo|bar|baz|lorem|ipsum|blah|test(?:ing|er)?\d*"
+    r"|bla|abc)\W*)+$", re.IGNORECASE,
+)  # fmt: skip
+_RUDE = re.compile(
+    r"\b(?:idiots?|morons?|stupid|dumb(?:ass)?|shut up"
+    r"|screw (?:you|off)|f+u+c+k\w*|bullsh\w+|shit\w*|crap|damn you"
+    r"|go to hell|piss off|asshole|bastard|loser|imbecile|jerk|get lost"
+    r"|not my (?:damn )?problem|don'?t (?:waste my|bother me)"
+    r"|what(?:'s| is) wrong with you|(?:read|use) your (?:damn )?(?:brain|eyes)|are you (?:deaf|blind|serious)"
+    r"|figure it out yourself|learn to read|(?:can'?t|cannot) you read|stop (?:bothering|wasting)"
+    r"|google it)\b", re.IGNORECASE,
+)  # fmt: skip
+_ENDS = re.compile(r"[.!?…:;)\]}>*\"'”’»`|。！？؟。]\W*$|[^\x00-\u024f]\W*$|\w\.\w{2,}(?:/\S*)?$|\d\W*$|@\S+$")
+_OPEN_WORDS = frozenset(
+    """the a an and or but of to for with in on at by from is are was were if that which your our you can will would
+    per be as than because when while until so into about after before between its their this these should must may
+    have has had not only also up within""".split()  # noqa: SIM905
+)
+
+
+def faults(examples: Sequence[Example], settings: Curation) -> dict[int, str]:
+    """Positions of the examples that should not be trained on, with the reason."""
+    languages = [language(e.target) for e in examples]
+    known = Counter(name for name in languages if name)
+    spoken = {name for name, n in known.items() if n >= LANGUAGE_SHARE * known.total()}
+    found = {}
+    for n, example in enumerate(examples):
+        reason = _fault(example, settings)
+        if not reason and languages[n] and languages[n] not in spoken:
+            reason = f"another language ({languages[n]})"
+        elif not reason and languages[n] and language(example.question) not in ("", languages[n]):
+            reason = "answers in another language than the question"
+        if reason:
+            found[n] = reason
+    return found
+
+
+def _fault(example: Example, settings: Curation) -> str:
+    target = example.target.strip()
+    said = words(target)
+    if not target:
+        return "empty reply"
+    if plain(target) and plain(target) == plain(example.question):
+        return "the reply is a copy of the question"
+    if not re.sub(r"<[A-Z_]+_\d+>|\W|_", "", target):
+        return "only placeholders or punctuation"
+    if is_json(target):
+        return "" if len(said) <= settings.max_answer_words else "too long"
+    if _mashed(target):
+        return "keyboard noise"
+    if all(w in _NOTHING for w in said):
+        return "the reply says nothing"
+    if _RUDE.search(target):
+        return "rude"
+    if len(said) < settings.min_answer_words and not any(c.isdigit() for c in target):
+        return "too short"
+    if len(said) > settings.max_answer_words:
+        return "too long"
+    if _cut_off(target, said):
+        return "cut off in the middle of a sentence"
+    return "repeats itself" if _repeats(said) else ""
+
+
+def _mashed(text: str) -> bool:
+    if _MASHED.match(text):
+        return True
+    symbols = [c for c in text if not c.isspace()]
+    letters = [c for c in symbols if c.isalnum()]
+    if len(symbols) >= 8 and len(letters) < 0.5 * len(symbols):
+        return True
+    latin = re.findall(r"[a-z]{5,}", text.lower())
+    odd = [w for w in latin if not re.search(r"[aeiouy]", w) or re.search(r"(.)\1\1\1|[bcdfghjklmnpqrstvwxz]{6}", w)]
+    return bool(latin) and len(odd) > 0.5 * len(words(text))
+
+
+def _cut_off(target: str, said: Sequence[str]) -> bool:
+    """No end of a sentence where one is due: after a word that cannot be the last, or after many words."""
+    if target.endswith((",", "-", "–")):
+        return True
+    return not _ENDS.search(target) and (said[-1] in _OPEN_WORDS or len(said) > MAX_UNENDED_WORDS)
+
+
+def _repeats(said: Sequence[str]) -> bool:
+    if len(said) < 16:
+        return False
+    grams = Counter(zip(said, said[1:], said[2:], strict=False))
+    return grams.most_common(1)[0][1] >= 4 and len(grams) < 0.6 * (len(said) - 2)
+
+
+def near_pairs(first: Matrix, second: Matrix, threshold: float) -> Iterator[tuple[int, int, float]]:
+    """Rows of two matrices of unit vectors whose cosine is at least `threshold`, in the order of the rows."""
+    import numpy as np
+
+    for start in range(0, len(first), BLOCK):
+        scores = first[start : start + BLOCK] @ second.T
+        for a, b in zip(*np.nonzero(scores >= threshold), strict=True):
+            yield start + int(a), int(b), float(scores[a, b])
+
+
+def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float) -> dict[int, tuple[int, str]]:
+    """Positions of examples that say what an earlier one says: the earlier one's position, and how it was seen.
+
+    Exact: the same words in conversation and reply. Near: conversations with a cosine of at least `threshold` whose
+    replies share their numbers and four words in five. A threshold of 1 finds exact ones only.
+    """
+    first: dict[str, int] = {}
+    found: dict[int, tuple[int, str]] = {}
+    for n, example in enumerate(examples):
+        key = "\n".join(plain(m.content) for m in example.messages) + "\n=>" + plain(example.target)
+        if (earlier := first.setdefault(key, n)) != n:
+            found[n] = (earlier, "exact duplicate")
+    kept = [n for n in range(len(examples)) if n not in found]
+    if threshold >= 1 or len(kept) < 2:
+        return found
+    vectors = embedder.embed([conversation_text(examples[n]) for n in kept])
+    for a, b, _ in near_pairs(vectors, vectors, threshold):
+        later, earlier = kept[a], kept[b]
+        if earlier < later and not {later, earlier} & found.keys() and _alike(examples[later], examples[earlier]):
+            found[later] = (earlier, "near duplicate")
+    return found
+
+
+def _alike(one: Example, other: Example) -> bool:
+    a, b = set(words(one.target)), set(words(other.target))
+    if any(_numbers(x) != _numbers(y) for x, y in ((one.target, other.target), (one.question, other.question))):
+        return False  # "$25" and "$30" are two facts, however like the rest
+    return len(a & b) >= LIKE_ANSWERS * max(len(a | b), 1)
+
+
+def _numbers(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\d+", re.sub(r"<[A-Z_]+_\d+>", "", text)))

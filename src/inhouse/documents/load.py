@@ -1,0 +1,248 @@
+"""A folder of files to documents: every file ends as read, as duplicate of another, or as failed with its reason.
+
+Plain text is read here; all other formats in worker processes. What these read is cached by the bytes of the file, so
+that an interrupted run goes on where it was and unchanged files are not parsed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import ValidationError
+
+from inhouse import config
+from inhouse.documents import clean, parse, pdf
+from inhouse.documents.dedupe import duplicates
+from inhouse.documents.folder import Found, file_digest, folder_digest, walk
+from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.documents.worker import Worker
+from inhouse.types import BackendError, Document, InputError, Progress, Record
+
+__all__ = ["Outcome", "Summary", "folder_digest", "load_documents", "read_documents"]
+
+DOCUMENTS, REPORT = "documents.jsonl", "report.json"
+WORKERS = 2
+
+
+class Outcome(Record):
+    """What became of one file. `reason` says why it failed, what it repeats, or what of it was left out."""
+
+    path: str
+    status: Literal["read", "duplicate", "failed"]
+    reason: str = ""
+    bytes: int = 0
+    chars: int = 0
+    title: str = ""
+
+
+class Summary(Record):
+    """Files by their end, and the characters of all documents read."""
+
+    read: int
+    duplicate: int
+    failed: int
+    chars: int
+    failures: tuple[Outcome, ...] = ()
+
+
+def load_documents(folder: Path, settings: config.Documents, cache: Path, out: Path, progress: Progress) -> Summary:
+    """Reads every file below `folder` into out/documents.jsonl, by path, and tells of each in out/report.json.
+
+    Deterministic for the same files, whatever is in the cache.
+
+    Raises:
+        InputError: the folder is missing, empty, or nothing in it could be read.
+        ConfigError: an access rule is wrong.
+        BackendError: `cache` or `out` cannot be written.
+    """
+    files = walk(folder, settings)
+    parsed = _parsed([file for file in files if not (file.problem or file.same_as)], cache, progress)
+    documents: list[Document] = []
+    outcomes: dict[str, Outcome] = {}
+    for file in files:
+        result = parsed.get(file.source)
+        if isinstance(result, Parsed):
+            document = _document(file, result)
+            documents.append(document)
+            outcomes[file.source] = _outcome(file, "read", result.note, document)
+        elif file.same_as:
+            outcomes[file.source] = _outcome(file, "duplicate", f"a link to {file.same_as}")
+        else:
+            outcomes[file.source] = _outcome(file, "failed", result or file.problem)
+    same = duplicates(documents, settings.near_duplicate)
+    for i, (original, similarity) in same.items():
+        how = "same text as" if similarity == 1 else f"{similarity:.0%} alike with"
+        copy = outcomes[documents[i].source]
+        outcomes[copy.path] = copy.model_copy(
+            update={"status": "duplicate", "reason": f"{how} {documents[original].source}"}
+        )
+    kept = [document for i, document in enumerate(documents) if i not in same]
+    return _written(folder, out, kept, list(outcomes.values()))
+
+
+def read_documents(path: Path) -> list[Document]:
+    """The documents in a documents.jsonl, in its order.
+
+    Raises:
+        InputError: the file is missing, or a line of it is no document; names the line.
+    """
+    documents = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                documents.append(Document.model_validate_json(line))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "`inhouse ingest` writes it") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        where = f"{path}:{len(documents) + 1}"
+        raise InputError(f"{where}: not a document", "`inhouse ingest` writes this file anew") from error
+    return documents
+
+
+def _parsed(files: Sequence[Found], cache: Path, progress: Progress) -> dict[str, Parsed | str]:
+    """The text of each file, or why there is none, by source."""
+    results: dict[str, Parsed | str] = {}
+    plain = [file for file in files if file.suffix in parse.IN_PROCESS]
+    others = [file for file in files if file.suffix not in parse.IN_PROCESS]
+    workers = [Worker() for _ in range(min(WORKERS, len(others)))]
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+    parser = _parser_version()
+    pool = ThreadPoolExecutor(WORKERS)
+    with progress.step("reading documents", len(files)) as step:
+        try:
+            waiting: dict[Future[Parsed | str], Found] = {
+                pool.submit(_through_cache, file, cache, parser, idle): file for file in others
+            }
+            for file in plain:
+                results[file.source] = _read_plain(file)
+                step.advance(1, file.source)
+            for done in as_completed(waiting):
+                file = waiting[done]
+                results[file.source] = done.result()
+                step.advance(1, file.source)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.stop()
+            pool.shutdown(wait=True)
+            for worker in workers:
+                worker.close()
+    return results
+
+
+def _read_plain(file: Found) -> Parsed | str:
+    try:
+        return parse.parse(file.path.read_bytes(), file.suffix)
+    except Unreadable as reason:
+        return str(reason)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _through_cache(file: Found, cache: Path, parser: str, idle: queue.SimpleQueue[Worker]) -> Parsed | str:
+    """Failures are not cached: a time-out, or too little memory, may be gone the next time."""
+    try:
+        data = file_digest(file.path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    name = hashlib.sha256(f"{data} {file.suffix} {parser}".encode()).hexdigest()
+    entry = cache / f"{name}.json"
+    try:
+        return Parsed.model_validate_json(entry.read_bytes())
+    except (OSError, ValidationError):
+        pass  # not there yet, or damaged: parsed again and written anew
+    worker = idle.get()
+    try:
+        result = worker.parse(file.path, file.suffix)
+    except Unreadable as reason:
+        return str(reason)
+    finally:
+        idle.put(worker)
+    with _replaced(entry) as handle:
+        handle.write(result.model_dump_json())
+    return result
+
+
+def _parser_version() -> str:
+    """Changes with this room's parsers and the libraries that they use."""
+    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, parse, pdf)]
+    libraries = [
+        version(name) for name in ("markitdown", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
+    ]
+    return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
+
+
+def _document(file: Found, parsed: Parsed) -> Document:
+    name = Path(file.source)
+    meta = {
+        "format": file.suffix[1:],
+        "bytes": file.size,
+        "modified": file.modified,
+        "headings": [words for _, words in clean.headings(parsed.text)],
+    }
+    return Document(
+        source=file.source,
+        text=parsed.text,
+        title=clean.title_of(parsed.text, parsed.title, name.stem),
+        meta={**meta, **({"front_matter": parsed.meta} if parsed.meta else {})},
+        access=file.access,
+    )
+
+
+def _outcome(
+    file: Found, status: Literal["read", "duplicate", "failed"], reason: str, document: Document | None = None
+) -> Outcome:
+    chars, title = (len(document.text), document.title) if document else (0, "")
+    return Outcome(path=file.source, status=status, reason=reason, bytes=file.size, chars=chars, title=title)
+
+
+def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequence[Outcome]) -> Summary:
+    counts = Counter(outcome.status for outcome in outcomes)
+    failures = tuple(outcome for outcome in outcomes if outcome.status == "failed")
+    summary = Summary(
+        read=counts["read"],
+        duplicate=counts["duplicate"],
+        failed=counts["failed"],
+        chars=sum(len(document.text) for document in kept),
+        failures=failures,
+    )
+    totals = {**summary.model_dump(exclude={"failures"}), "bytes": sum(outcome.bytes for outcome in outcomes)}
+    with _replaced(out / REPORT) as handle:
+        files = [outcome.model_dump() for outcome in outcomes]
+        json.dump({"totals": totals, "files": files}, handle, indent=1, ensure_ascii=False)
+    if not kept:
+        first = "; ".join(f"{outcome.path}: {outcome.reason}" for outcome in failures[:3])
+        raise InputError(f"{folder}: none of {len(outcomes)} files could be read", f"{first}; all in {out / REPORT}")
+    with _replaced(out / DOCUMENTS) as handle:
+        for document in kept:
+            handle.write(document.model_dump_json() + "\n")
+    return summary
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[IO[str]]:
+    """A file to write that takes the place of `path` when it is whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as handle:
+                yield handle
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        hint = "free some space, or check the folder's permissions"
+        raise BackendError(f"{path}: cannot be written ({error.strerror})", hint) from error

@@ -1,0 +1,146 @@
+"""Parsers run in processes of their own, so that a file which hangs, crashes or eats the memory costs only itself.
+
+A worker is this module started as a program. It reads requests and writes answers as lines of JSON; it has a limit on
+its memory and no way to the network. Not multiprocessing: that would import the caller's main program again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from inhouse.documents.parse import parse
+from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.types import BackendError
+
+TIMEOUT_S = 60.0
+MEMORY_MB = 1500  # of address space; the libraries take 470 before the first file
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+class Worker:
+    """One parser process, started with the first file and again after it had to be stopped. Use from one thread."""
+
+    def __init__(self, timeout_s: float = TIMEOUT_S, memory_mb: int = MEMORY_MB) -> None:
+        self.timeout_s = timeout_s
+        self.memory_mb = memory_mb
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def parse(self, file: Path, suffix: str) -> Parsed:
+        """Parses a file, as `parse` does with its bytes.
+
+        Raises:
+            Unreadable: also when it takes too long, too much memory, or brings the process down.
+        """
+        if self.process is None or self.process.poll() is not None:
+            self.close()
+            self.process = self._started()
+        process, started = self.process, time.monotonic()
+        timer = threading.Timer(self.timeout_s, process.kill)
+        timer.start()
+        try:
+            answer = self._asked(process, {"file": os.fspath(file), "suffix": suffix})
+        finally:
+            timer.cancel()
+        if not answer.endswith(b"\n"):
+            code = process.wait()
+            if time.monotonic() - started >= self.timeout_s:
+                raise Unreadable(f"reading it took longer than {self.timeout_s:g} s")
+            raise Unreadable(f"the parser crashed on it (exit code {code})")
+        found: dict[str, Any] = json.loads(answer)
+        if "failed" in found:
+            raise Unreadable(found["failed"])
+        return Parsed(**found)
+
+    def stop(self) -> None:
+        """Ends the process, and so a `parse` that waits in another thread."""
+        if self.process is not None:
+            self.process.kill()
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            with suppress(BrokenPipeError), self.process:  # closes the pipes; a request may still be in one
+                self.process = None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        # -P: a file such as email.py in the current folder must not stand in for the library's
+        command = [sys.executable, "-P", "-m", "inhouse.documents.worker", str(self.memory_mb)]
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
+            )
+        except OSError as error:
+            raise BackendError(f"a parser process cannot be started ({error.strerror})", "free some memory") from error
+
+    @staticmethod
+    def _asked(process: subprocess.Popen[bytes], request: dict[str, Any]) -> bytes:
+        if process.stdin is None or process.stdout is None:
+            raise BackendError("the parser process has no pipes")
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return b""
+        return process.stdout.readline()
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return parse(Path(request["file"]).read_bytes(), request["suffix"]).model_dump()
+    except Unreadable as reason:
+        return {"failed": str(reason)}
+    except MemoryError:
+        return {"failed": "reading it takes too much memory"}
+    except RecursionError:
+        return {"failed": "its parts are nested too deeply"}
+    except Exception as error:  # parsers raise anything on damaged files; the report carries what it was
+        said = " ".join(str(error).split())[:200]
+        return {"failed": f"damaged {request['suffix']} file ({type(error).__name__}{': ' if said else ''}{said})"}
+
+
+def _closed_network(event: str, args: tuple[Any, ...]) -> None:
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}:
+        raise PermissionError(f"a parser must not reach the network: {event} {args[1:2]}")
+
+
+def _limit_memory(megabytes: int) -> None:
+    if sys.platform == "linux":  # elsewhere the system does not keep to it
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * 1_000_000,) * 2)
+
+
+def main() -> NoReturn:
+    import signal
+
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    _limit_memory(int(sys.argv[1]))
+    sys.addaudithook(_closed_network)
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(waiting,), daemon=True).start()
+    while True:
+        channel.write(json.dumps(_answer(json.loads(waiting.get()))) + "\n")
+        channel.flush()
+
+
+def _listen(waiting: queue.SimpleQueue[str]) -> None:
+    """Passes requests on, and ends the process in the middle of a file when whoever asked for it is gone."""
+    for line in sys.stdin:
+        waiting.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

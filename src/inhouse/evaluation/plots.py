@@ -1,0 +1,143 @@
+"""The report's plots as inline SVG: no script, no font and no request; colours come from the page's own style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTH, LEFT, RIGHT, ROW = 720, 170, 150, 34
+
+
+def gains(report: Mapping[str, Any]) -> Markup:
+    """Gains in accuracy with their intervals, a zero line, and the figures beside them."""
+    rows = [(name, found["accuracy"]) for name, found in report["gains"].items() if "accuracy" in found]
+    if not rows:
+        return _svg("", 10, "No gains: only one arm was run.")
+    low = min(0.0, *(e["low"] for _, e in rows))
+    high = max(0.0, *(e["high"] for _, e in rows))
+    ticks = _ticks(100 * low, 100 * high)
+    low, high = min(low, ticks[0] / 100), max(high, ticks[-1] / 100)
+
+    def x(v: float) -> float:
+        return float(LEFT + (v - low) / ((high - low) or 1) * (WIDTH - LEFT - RIGHT))
+
+    bottom = 14 + ROW * len(rows)
+    parts = [_tick(x(t / 100), bottom, f"{t:+.0f}" if t else "0", zero=t == 0) for t in ticks]
+    for n, (name, e) in enumerate(rows):
+        y = 14 + ROW * n + ROW / 2
+        clear = "clear" if e["low"] > 0 or e["high"] < 0 else "unclear"
+        parts.append(_label(LEFT - 10, y, name, "end"))
+        parts.append(f'<line class="bar {clear}" x1="{x(e["low"]):.1f}" x2="{x(e["high"]):.1f}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="dot {clear}" cx="{x(e["mean"]):.1f}" cy="{y}" r="5"/>')
+        figures = f"{100 * e['mean']:+.1f} [{100 * e['low']:+.0f}, {100 * e['high']:+.0f}]"
+        parts.append(_label(WIDTH - RIGHT + 12, y, figures, "start"))
+    parts.append(
+        _label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "points of task accuracy, with 95 % intervals", "middle")
+    )
+    return _svg("".join(parts), bottom + 44, "Gains in task accuracy with intervals")
+
+
+def latencies(report: Mapping[str, Any]) -> Markup:
+    """p50, p95 and p99 of whole answers by arm."""
+    rows = [(arm, row["latency_ms"]) for arm, row in report["arms"].items()]
+    ticks = _ticks(0, max(max(ms.values()) for _, ms in rows) / 1000)
+    high = ticks[-1] or 1
+
+    def x(ms: float) -> float:
+        return float(LEFT + ms / 1000 / high * (WIDTH - LEFT - RIGHT))
+
+    bottom = 34 + ROW * len(rows)
+    parts = [_tick(x(t * 1000), bottom, f"{t:g}", zero=t == 0, top=28) for t in ticks]
+    for n, mark in enumerate(("p50", "p95", "p99")):
+        parts.append(_mark(mark, LEFT + 8 + 60 * n, 12))
+        parts.append(_label(LEFT + 18 + 60 * n, 12, mark, "start"))
+    for n, (arm, ms) in enumerate(rows):
+        y = 34 + ROW * n + ROW / 2
+        parts.append(_label(LEFT - 10, y, arm, "end"))
+        parts.append(f'<line class="span" x1="{x(ms["p50"]):.1f}" x2="{x(ms["p99"]):.1f}" y1="{y}" y2="{y}"/>')
+        parts += [_mark(mark, x(ms[mark]), y) for mark in ("p99", "p95", "p50")]
+        parts.append(_label(WIDTH - RIGHT + 12, y, f"{ms['p50'] / 1000:.1f} / {ms['p99'] / 1000:.1f} s", "start"))
+    parts.append(_label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "seconds for a whole answer", "middle"))
+    return _svg("".join(parts), bottom + 44, "Latency by arm")
+
+
+def changed(report: Mapping[str, Any]) -> Markup:
+    """By tag, how many questions the best arm got right that base got wrong, and the other way round."""
+    arms = list(report["arms"])
+    held = (report.get("recommendation") or {}).get("arm")
+    best = held if held and held != "base" else next((a for a in ("tuned+rag", "rag", "prompt") if a in arms), None)
+    counts: dict[str, list[int]] = {}
+    for row in report["table"]:
+        if best is None or "base" not in row["answers"]:
+            break
+        ours, theirs = (row["answers"][a]["scores"].get("accuracy", 0) for a in (best, "base"))
+        if abs(ours - theirs) < 0.25:
+            continue
+        for tag in row["tags"][:1] or ["all questions"]:
+            counts.setdefault(tag, [0, 0])[ours < theirs] += 1
+    rows = sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0]))[:14]
+    if not rows:
+        return _svg("", 10, "No answer changed.")
+    most = max(max(c) for _, c in rows)
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    unit = (WIDTH - RIGHT - LEFT) / 2 / (most + 1)
+    bottom = 30 + 26 * len(rows)
+    parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="22" y2="{bottom}"/>']
+    parts += [_label(middle - 8, 12, "lost", "end"), _label(middle + 8, 12, f"won by {best}", "start")]
+    for n, (tag, (won, lost)) in enumerate(rows):
+        y = 30 + 26 * n
+        parts.append(_label(LEFT - 10, y + 9, tag[:24], "end"))
+        parts.append(f'<rect class="won" x="{middle}" y="{y}" width="{unit * won:.1f}" height="18"/>')
+        parts.append(
+            f'<rect class="lost" x="{middle - unit * lost:.1f}" y="{y}" width="{unit * lost:.1f}" height="18"/>'
+        )
+        if won:
+            parts.append(_label(middle + unit * won + 6, y + 9, str(won), "start"))
+        if lost:
+            parts.append(_label(middle - unit * lost - 6, y + 9, str(lost), "end"))
+    return _svg("".join(parts), bottom + 8, f"Questions won and lost by {best} against base")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Five or so round values around the range."""
+    import math
+
+    span = (high - low) or 1.0
+    rough = span / 5
+    size = 10 ** math.floor(math.log10(rough))
+    step = next(s * size for s in (1, 2, 5, 10) if s * size >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(n * step, 10) for n in range(first, last + 1)]
+
+
+def _tick(x: float, bottom: float, text: str, zero: bool, top: float = 10) -> str:
+    kind = "zero" if zero else "grid"
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>' + _label(
+        x, bottom + 14, text, "middle"
+    )
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    if kind == "p50":
+        return f'<circle class="p50" cx="{x:.1f}" cy="{y}" r="6"/>'
+    if kind == "p95":
+        return f'<rect class="p95" x="{x - 5:.1f}" y="{y - 5}" width="10" height="10"/>'
+    return f'<path class="p99" d="M{x:.1f} {y - 7} l6 12 h-12 z"/>'
+
+
+def _label(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(body: str, height: float, title: str) -> Markup:
+    from markupsafe import Markup
+
+    # Every text in it went through html.escape.
+    return Markup(  # noqa: S704
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{body}</svg>"
+    )

@@ -1,0 +1,213 @@
+"""What an answer is worth: each score in [0, 1], 1 best, but for `unsupported` and `hallucinated`, where 0 is best.
+
+============ ===================================================================================================
+accuracy     with checks: all hold, 1 or 0; with a reference alone: the facts recalled
+facts        share of the facts to be named, or of the reference's content words and numbers that the question lacks,
+             found in the answer; only as many words are read as three references are long, so rambling does not pay
+format       1 when a JSON question got JSON of its schema, and any other a whole text of fitting length without marks
+exact        1 when the answer is the wanted one, letter case, spaces and end punctuation aside
+rouge_l      ROUGE-L F-measure against the reference, stemmed (Lin 2004)
+similarity   cosine of the embeddings of answer and reference
+unsupported  share of the answer's statements that neither reference nor passages bear out
+hallucinated 1 when there is any such statement
+tone         likeness to the business's own replies in length, sentence length, and manner
+============ ===================================================================================================
+
+A score that does not apply to a question is absent. An answerable question that is declined has accuracy 0; a question
+that must not be answered is right when it is declined and no fact is stated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from inhouse.types import Embedder, Example, SupportScorer
+
+SUPPORTED = 0.5
+RAMBLE_FACTOR, RAMBLE_WORDS = 3, 60
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_TEMPLATE = re.compile(r"<\|[^|<>]{1,40}\|>|\[/?INST\]|</?s>")
+_STOP = frozenset(
+    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
+    those i you he she we they me him her us them my your his our their do does did have has had will would can could
+    shall should may might must so than then there here what which who whom when where how why all any both each some
+    such only own same too very just also into over about up out off down more most other please let know like help
+    else anything further need want sure thanks thank welcome hi hello""".split()  # noqa: SIM905
+)
+_NEGATIVE = re.compile(r"(?i)\b(?:no|not|never|none|cannot|unfortunately|without)\b|n['’]t\b")
+
+
+class Scorer:
+    """Scores answers.
+
+    Args:
+        embedder: for similarity.
+        support: judges statements, and what is a decline.
+        brand_replies: the business's own replies, the measure of tone.
+    """
+
+    def __init__(self, embedder: Embedder, support: SupportScorer, brand_replies: Sequence[str]) -> None:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        self._embedder = embedder
+        self._support = support
+        self._rouge = RougeScorer(["rougeL"], use_stemmer=True)
+        self._brand = Tone(brand_replies)
+
+    def score(self, example: Example, text: str, evidence: Sequence[str], cut_off: bool) -> dict[str, float]:
+        """The scores of one answer.
+
+        Args:
+            example: the question with reference and checks.
+            text: the answer.
+            evidence: reference, gold and retrieved passages: the same for every arm.
+            cut_off: whether the answer ended at the token limit.
+        """
+        text = text.strip()
+        checks = example.checks
+        declined = self.declines(text)
+        scores = {"format": float(self._well_formed(example, text, cut_off)), "tone": self._brand.likeness(text)}
+        if checks.must_not_answer or not example.answerable:
+            scores["accuracy"] = float(declined and not self._unsupported(text, evidence))
+        else:
+            scores["facts"] = 0.0 if declined else facts_found(example, text)
+            right = self._passes(example, text) if checks.any else scores["facts"]
+            scores["accuracy"] = 0.0 if declined else float(right)
+        if checks.exact is not None:
+            scores["exact"] = float(_plain(text) == _plain(checks.exact))
+        if example.target:
+            scores["rouge_l"] = float(self._rouge.score(example.target, text)["rougeL"].fmeasure)
+            vectors = self._embedder.embed([example.target, text or " "])
+            scores["similarity"] = max(0.0, float(vectors[0] @ vectors[1]))
+        statements = self._support.statements(text)
+        if statements or declined:
+            wrong = self._unsupported(text, evidence)
+            scores["unsupported"] = len(wrong) / max(len(statements), 1)
+            scores["hallucinated"] = float(bool(wrong))
+        return scores
+
+    def declines(self, text: str) -> bool:
+        """Whether the answer as a whole says that it cannot answer."""
+        return self._support.declines(text) or any(
+            self._support.declines(s) for s in re.split(r"(?<=[.!?])\s+", text)[:2]
+        )
+
+    def _unsupported(self, text: str, evidence: Sequence[str]) -> list[str]:
+        return [s for s in self._support.statements(text) if self._support.support(s, evidence) < SUPPORTED]
+
+    def _passes(self, example: Example, text: str) -> bool:
+        checks = example.checks
+        if checks.exact is not None and _plain(text) != _plain(checks.exact):
+            return False
+        if checks.json_schema is not None and not _valid_json(text, checks.json_schema):
+            return False
+        named = all(any(_names(text, way) for way in fact) for fact in checks.must_include)
+        return named and not any(_names(text, phrase) for phrase in checks.must_not_include)
+
+    def _well_formed(self, example: Example, text: str, cut_off: bool) -> bool:
+        if not text or cut_off or _TEMPLATE.search(text):
+            return False
+        if example.checks.json_schema is not None:
+            return _valid_json(text, example.checks.json_schema)
+        return not text.startswith("{") and len(text.split()) <= self._brand.longest_words
+
+
+class Tone:
+    """How the business writes: mean and spread of a few features of its replies."""
+
+    def __init__(self, replies: Sequence[str]) -> None:
+        rows = [_manner(r) for r in replies if r.strip() and not r.lstrip().startswith("{")] or [_manner("Thank you.")]
+        n = len(rows)
+        self._mean = [sum(column) / n for column in zip(*rows, strict=True)]
+        self._spread = [
+            math.sqrt(sum((v - m) ** 2 for v in column) / n) or 0.1
+            for column, m in zip(zip(*rows, strict=True), self._mean, strict=True)
+        ]
+        lengths = sorted(len(r.split()) for r in replies) or [20]
+        self.longest_words = 3 * max(lengths[min(int(0.95 * len(lengths)), len(lengths) - 1)], 10)
+
+    def likeness(self, text: str) -> float:
+        """exp(-d / 2) of the mean distance in spreads, each feature counted up to 4: a typical reply has about 0.7."""
+        if not text.strip() or text.lstrip().startswith("{"):
+            return 1.0 if text.strip() else 0.0
+        far = [min(abs(v - m) / s, 4) for v, m, s in zip(_manner(text), self._mean, self._spread, strict=True)]
+        return math.exp(-sum(far) / len(far) / 2)
+
+
+def _manner(text: str) -> list[float]:
+    words = [w.casefold() for w in _WORD.findall(text)]
+    n = max(len(words), 1)
+    sentences = max(len(re.findall(r"[.!?]+(?:\s|$)", text)), 1)
+    polite = sum(w in {"please", "thank", "thanks", "welcome", "sorry", "glad", "happy", "certainly"} for w in words)
+    return [
+        math.log(n),
+        math.log(n / sentences),
+        sum(w in {"you", "your", "yours"} for w in words) / n,
+        sum(w in {"i", "we", "our", "my", "us"} for w in words) / n,
+        min(polite, 3) / 3,
+        float("!" in text),
+        float("?" in text),
+        float(bool(re.search(r"(?m)^\s*(?:[-*•]|\d+[.)])\s", text))),
+    ]
+
+
+def facts_found(example: Example, text: str) -> float:
+    """The share of facts that the answer names."""
+    wanted = example.checks.must_include
+    if wanted:
+        return sum(any(_names(text, way) for way in fact) for fact in wanted) / len(wanted)
+    words = text.split()
+    room = max(RAMBLE_FACTOR * len(example.target.split()), RAMBLE_WORDS)
+    said = _terms(" ".join(words[:room]))
+    known = _terms(example.question)
+    facts = _terms(example.target) - known or _terms(example.target)
+    if not facts:
+        return float(_plain(text) == _plain(example.target))
+    found = len(facts & said) / len(facts)
+    opposite = bool(_NEGATIVE.search(example.target)) != bool(_NEGATIVE.search(" ".join(words[:room])))
+    return found * 0.5 if opposite else found
+
+
+def _terms(text: str) -> set[str]:
+    from inhouse.evaluation.stem import stem
+
+    return {
+        stem(w) for w in (x.casefold() for x in _WORD.findall(text)) if w not in _STOP and (len(w) > 1 or w.isdigit())
+    }
+
+
+def _names(text: str, fact: str) -> bool:
+    """Whether the text has the fact: its words in a row, numbers compared as numbers."""
+    return bool(re.search(rf"(?<![^\W_]){re.escape(_spelled(fact))}(?![^\W_])", _spelled(text)))
+
+
+def _spelled(text: str) -> str:
+    """One spelling: lower case, single spaces, "1,000.00" as "1000", no dollar signs, "percent" as "%"."""
+
+    def number(match: re.Match[str]) -> str:
+        value = match[0].replace(",", "")
+        return value.rstrip("0").rstrip(".") if "." in value else value
+
+    text = _NUMBER.sub(number, text.casefold().replace("’", "'"))
+    text = re.sub(r"\s*(?:percent|per cent|%)", "%", text)
+    text = re.sub(r"[$£€]\s*", "", text)
+    return " ".join(re.sub(r"(?<=\d) (?:dollars|usd)\b", "", text).split())
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".!")
+
+
+def _valid_json(text: str, schema: dict[str, Any]) -> bool:
+    from jsonschema import Draft202012Validator
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return False
+    return bool(Draft202012Validator(schema).is_valid(value))

@@ -1,0 +1,246 @@
+"""Passages found for a conversation, and put into its prompt: the same way in training, evaluation and serving.
+
+The last turn alone is often "does it have parking?". So what the conversation is about is looked up first: documents
+whose title was mentioned, the latest mention first, are searched on their own and their chunks get a bonus.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
+from functools import lru_cache
+
+from inhouse.config import Assistant, Retrieval
+from inhouse.retrieval.citations import cite
+from inhouse.retrieval.search import Hit, Index, fuse
+from inhouse.types import (
+    ChatEvent,
+    ChatModel,
+    ChatRequest,
+    Delta,
+    Embedder,
+    Finish,
+    Grounder,
+    Message,
+    Note,
+    Passage,
+    SupportScorer,
+)
+
+Messages = tuple[Message, ...]
+
+SHORT_QUESTION_WORDS = 4  # shorter ones are searched together with the turn before
+MENTION_FADE = 0.5  # a mention one turn earlier counts half
+MOST_MENTIONED = 4
+TYPO_LIKENESS = 0.87
+LONG_WORD_CHARS = 6
+_CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
+_WORD = re.compile(r"\w+")
+_CAPITAL = re.compile(r"(?<=[\w,;:] )[A-Z]\w*")
+
+
+class Grounding:
+    """A Grounder over an index."""
+
+    def __init__(self, index: Index, embedder: Embedder, settings: Retrieval, assistant: Assistant) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._settings = settings
+        self._assistant = assistant
+        self._titles = Titles(index.titles())
+
+    def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
+        """The best passages for the conversation, best first, within the settings' number and tokens."""
+        hits = self.hits(messages, groups)
+        chosen: list[Passage] = []
+        left = self._settings.passage_tokens
+        for hit in hits[: self._settings.passages]:
+            size = self._embedder.count_tokens(hit.chunk.text)
+            if size > left and chosen:
+                continue
+            left -= size
+            chosen.append(hit.passage)
+        return chosen
+
+    def hits(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Hit]:
+        """Every candidate, best first."""
+        return self.prepared(messages, groups).ranked(self._index.weight, self._index.mention_boost)
+
+    def prepared(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
+        """The candidates of a conversation, to be ranked with any weights."""
+        mentioned = self._titles.mentioned(messages, groups)
+        query = query_of(messages)
+        inside = self._index.candidates(query, groups, list(mentioned)) if mentioned else []
+        return Candidates(self._index.candidates(query, groups), inside, mentioned)
+
+    def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
+        """System message, earlier messages, then the passages with the question."""
+        told = self._assistant
+        system = (
+            f"{told.instructions} Answer from the numbered passages. If they do not hold the answer, "
+            f'say: "{told.handoff}"'
+        )
+        numbered = "\n".join(f"[{n}] {place(p)}: {plain_text(p.text)}" for n, p in enumerate(passages, 1))
+        question = f"{numbered}\n\nQuestion: {plain_text(messages[-1].content)}"
+        return (
+            Message(role="system", content=system),
+            *history(messages, told),
+            Message(role="user", content=question),
+        )
+
+
+class Candidates:
+    """What either search found for a conversation, in all documents and in those that it mentions."""
+
+    def __init__(self, everywhere: list[Hit], inside: list[Hit], mentioned: dict[str, float]) -> None:
+        self._everywhere = everywhere
+        self._inside = inside
+        self._mentioned = mentioned
+
+    def ranked(self, weight: float, boost: float) -> list[Hit]:
+        """Best first; chunks of mentioned documents get up to `boost` more. Scores stay in [0, 1]."""
+        best = {(h.chunk.source, h.chunk.start): h for h in fuse(self._everywhere, weight)}
+        if self._inside and boost:
+            best = {place: _scaled(h, h.score / (1 + boost)) for place, h in best.items()}
+            for hit in fuse(self._inside, weight):
+                raised = hit.score + boost * self._mentioned[hit.chunk.source]
+                best[hit.chunk.source, hit.chunk.start] = _scaled(hit, raised / (1 + boost))
+        return sorted(best.values(), key=lambda h: (-h.score, h.chunk.source, h.chunk.start))
+
+
+def _scaled(hit: Hit, score: float) -> Hit:
+    return hit.model_copy(update={"score": score})
+
+
+class Titles:
+    """Finds which documents a conversation names.
+
+    A title counts when its letters stand there, spaces aside, one slip in eight allowed; so does the beginning of a
+    title that no other title shares. A single word must be long, or be written with a capital within a sentence.
+    """
+
+    def __init__(self, titles: dict[str, tuple[str, frozenset[str]]]) -> None:
+        self._access = {source: access for source, (_, access) in titles.items()}
+        self._named: dict[str, list[str]] = {}
+        starts: dict[str, set[str]] = {}
+        for source, (title, _) in titles.items():
+            words = _words(title)
+            self._named.setdefault("".join(words), []).append(source)
+            for n in range(1, len(words)):
+                starts.setdefault("".join(words[:n]), set()).add("".join(words))
+        for start, whole in starts.items():
+            if len(whole) == 1 and start not in self._named and len(start) >= LONG_WORD_CHARS:
+                self._named[start] = self._named[next(iter(whole))]
+        self._named.pop("", None)
+        self._longest = max((len(_words(t)) for t, _ in titles.values()), default=0) + 1
+
+    def mentioned(self, messages: Sequence[Message], groups: Collection[str] = ()) -> dict[str, float]:
+        """Documents by path with the weight of their latest mention, in (0, 1]; only those that `groups` may read."""
+        found: dict[str, float] = {}
+        weight = 1.0
+        for message in reversed(messages):
+            if message.role == "system":
+                continue
+            named = [s for s in self._in(message.content) if self._readable(s, groups)]
+            for source in named:
+                found.setdefault(source, weight)
+            weight *= MENTION_FADE if named else 1.0
+            if len(found) >= MOST_MENTIONED:
+                break
+        return dict(list(found.items())[:MOST_MENTIONED])
+
+    def _readable(self, source: str, groups: Collection[str]) -> bool:
+        access = self._access[source]
+        return not access or not access.isdisjoint(groups)
+
+    def _in(self, text: str) -> list[str]:
+        words = _words(text)
+        names = set(_CAPITAL.findall(text))
+        found: list[str] = []
+        taken: set[int] = set()
+        for length in range(min(self._longest, len(words)), 0, -1):
+            for at in range(len(words) - length + 1):
+                if not taken.isdisjoint(range(at, at + length)):
+                    continue  # part of a longer title
+                joined = "".join(words[at : at + length])
+                if length == 1 and len(joined) < LONG_WORD_CHARS and joined.capitalize() not in names:
+                    continue
+                sources = self._named.get(joined) or self._alike(joined)
+                if sources:
+                    taken.update(range(at, at + length))
+                    found.extend(s for s in sources if s not in found)
+        return found
+
+    @lru_cache(maxsize=20_000)  # noqa: B019  lives as long as the index does
+    def _alike(self, joined: str) -> list[str]:
+        if len(joined) < LONG_WORD_CHARS + 2:
+            return []
+        for name, sources in self._named.items():
+            if name[0] != joined[0] or abs(len(name) - len(joined)) > 2:
+                continue
+            match = difflib.SequenceMatcher(None, name, joined)
+            if match.real_quick_ratio() > TYPO_LIKENESS and match.ratio() > TYPO_LIKENESS:
+                return sources
+        return []
+
+
+class Grounded:
+    """A ChatModel that answers from passages: a note with them comes first, one with citations before the end."""
+
+    def __init__(self, model: ChatModel, grounder: Grounder, support: SupportScorer, name: str) -> None:
+        self.name = name
+        self._model = model
+        self._grounder = grounder
+        self._support = support
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        passages = self._grounder.passages(request.messages, request.groups)
+        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in passages])
+        grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
+        text = ""
+        async for event in self._model.stream(grounded):
+            if isinstance(event, Delta):
+                text += event.text
+            elif isinstance(event, Finish):
+                yield Note(layer="grounded", kind="citations", data=cite(text, passages, self._support))
+            yield event
+
+
+def ungrounded(messages: Sequence[Message], assistant: Assistant) -> Messages:
+    """The prompt without passages: system message, earlier messages, question."""
+    question = Message(role="user", content=plain_text(messages[-1].content))
+    return (Message(role="system", content=assistant.instructions), *history(messages, assistant), question)
+
+
+def history(messages: Sequence[Message], assistant: Assistant) -> Messages:
+    """The earlier messages that go into a prompt, system messages left out."""
+    earlier = [m for m in messages[:-1] if m.role != "system"]
+    kept = earlier[max(0, len(earlier) - assistant.history_messages) :]
+    return tuple(m.model_copy(update={"content": plain_text(m.content)}) for m in kept)
+
+
+def query_of(messages: Sequence[Message]) -> str:
+    """What is searched for: the last turn, with the user's turn before it when the last says little."""
+    asked = [m.content for m in messages if m.role == "user"]
+    last = asked[-1]
+    if len(_WORD.findall(last)) < SHORT_QUESTION_WORDS and len(asked) > 1:
+        return f"{asked[-2]} {last}"
+    return last
+
+
+def place(passage: Passage) -> str:
+    """Where a passage stands, for the prompt: its document and its nearest heading."""
+    nearest = passage.heading.rpartition(" > ")[2]
+    return plain_text(" > ".join(filter(None, (passage.title, nearest))))
+
+
+def plain_text(text: str) -> str:
+    """The text without anything that the chat template could take for its own marks, and with single spaces."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Lower-case words, apostrophes closed up, "&" as "and", without a leading "the"."""
+    words = _WORD.findall(re.sub(r"['’`]", "", text.casefold().replace("&", " and ")))
+    return tuple(words[1:] if len(words) > 1 and words[0] == "the" else words)

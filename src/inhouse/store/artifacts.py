@@ -1,0 +1,171 @@
+"""The build store: each finished stage is a directory under the hash of what it was made from.
+
+A stage writes into `<kind>/<key>.work`. When it returns, `manifest.json` is written there last and the directory is
+renamed to `<kind>/<key>`: a directory without the suffix is whole, and a killed stage leaves only its work folder,
+which the next run of the same stage finds and may continue from. Lineage is a walk over `parents`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inhouse.types import Artifact, BackendError, Digest, InputError, Json, digest_of
+
+MANIFEST = "manifest.json"
+KEY_CHARS = 16
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def source_digest(*modules: Path) -> Digest:
+    """sha256 of the stage's own source: the Python files of the given files and folders."""
+    total = hashlib.sha256()
+    for module in modules:
+        for file in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+class Store:
+    """The artifacts of one project below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def cache(self, name: str) -> Path:
+        """A folder for what may be thrown away at any time."""
+        folder = self.root / "cache" / name
+        _make_folder(folder)
+        return folder
+
+    def key(self, kind: str, inputs: Mapping[str, Json], parents: Sequence[Artifact]) -> Digest:
+        return digest_of({"kind": kind, "inputs": dict(inputs), "parents": [p.key for p in parents]})[:KEY_CHARS]
+
+    def find(self, kind: str, inputs: Mapping[str, Json], parents: Sequence[Artifact]) -> Artifact | None:
+        """The finished artifact made from exactly these, None when it is not there."""
+        return self._read(self.root / "artifacts" / kind / self.key(kind, inputs, parents))
+
+    def make(
+        self,
+        kind: str,
+        inputs: Mapping[str, Json],
+        parents: Sequence[Artifact],
+        build: Callable[[Path], dict[str, Json]],
+    ) -> Artifact:
+        """Returns the artifact made from `inputs` and `parents`, calling `build(folder)` only when it is not there.
+
+        Raises:
+            BackendError: the disk is full or the store cannot be written.
+        """
+        folder = self.root / "artifacts" / kind / self.key(kind, inputs, parents)
+        work = folder.with_name(folder.name + ".work")
+        try:
+            _make_folder(work.parent)
+            with _locked(self.root / "locks" / f"{kind}-{folder.name}"):
+                if found := self._read(folder):
+                    return found
+                work.mkdir(exist_ok=True)
+                started = time.perf_counter()
+                facts = build(work)
+                artifact = Artifact(
+                    kind=kind,
+                    key=folder.name,
+                    parents=tuple(p.key for p in parents),
+                    path=str(folder),
+                    facts=facts,
+                    made_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    seconds=round(time.perf_counter() - started, 2),
+                )
+                manifest = artifact.model_dump(mode="json") | {"inputs": dict(inputs)}
+                write_text(work / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+                if folder.exists():  # a folder without a manifest: damaged by hand, since ours are renamed whole
+                    shutil.rmtree(folder)
+                os.rename(work, folder)
+        except OSError as error:
+            hint = "make room or choose another `store`; what was finished is kept and the next run goes on from there"
+            where = error.filename or work
+            raise BackendError(f"{where}: the stage '{kind}' could not be written ({error.strerror})", hint) from error
+        return artifact
+
+    def latest(self, kind: str) -> Artifact | None:
+        """The newest finished artifact of a kind."""
+        found = sorted(self.all(kind), key=lambda a: a.made_at)
+        return found[-1] if found else None
+
+    def all(self, kind: str = "*") -> list[Artifact]:
+        """Every finished artifact, or those of one kind, in no order."""
+        folders = self.root.glob(f"artifacts/{kind}/*/{MANIFEST}")
+        return [a for f in folders if not f.parent.suffix and (a := self._read(f.parent))]
+
+    def get(self, key: str) -> Artifact:
+        """The artifact whose key starts with `key`.
+
+        Raises:
+            InputError: none does, or several do.
+        """
+        found = [a for a in self.all() if a.key.startswith(key)]
+        if len(found) != 1:
+            raise InputError(f"{key}: {len(found)} artifacts start with that key", "`inhouse show` lists them")
+        return found[0]
+
+    def lineage(self, artifact: Artifact) -> Iterator[tuple[int, Artifact]]:
+        """The artifact and everything it was made from, with the depth, parents after children."""
+        by_key = {a.key: a for a in self.all()}
+
+        def walk(a: Artifact, depth: int) -> Iterator[tuple[int, Artifact]]:
+            yield depth, a
+            for key in a.parents:
+                if key in by_key:
+                    yield from walk(by_key[key], depth + 1)
+
+        return walk(artifact, 0)
+
+    def _read(self, folder: Path) -> Artifact | None:
+        file = folder / MANIFEST
+        if not file.is_file():
+            return None
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            data.pop("inputs")
+            return Artifact(**{**data, "path": str(folder)})  # the project folder may have been moved
+        except (ValueError, KeyError) as error:
+            hint = f"delete the folder {folder} and run again"
+            raise BackendError(f"{file}: damaged manifest ({type(error).__name__})", hint) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "choose a writable folder with `store` in the project file"
+        raise BackendError(f"{folder}: cannot be made ({error.strerror})", hint) from error
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Holds the lock file; another process making the same artifact is refused. The system frees it on any death."""
+    _make_folder(file.parent)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BackendError(f"{file}: another run is making this artifact", "wait for it, or stop it") from error
+        yield

@@ -1,0 +1,90 @@
+"""Checkpoints of a training run as safetensors and JSON, no pickle; each is written whole, then renamed into place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inhouse.types import Json
+
+if TYPE_CHECKING:
+    import torch
+
+STATE = "state.json"
+
+
+def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    partial = file.with_name(file.name + ".partial")
+    save_file({name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, partial)
+    os.replace(partial, file)
+
+
+def read_tensors(file: Path, into: Mapping[str, torch.Tensor]) -> None:
+    """Copies the file's tensors into those of the same names."""
+    import torch
+    from safetensors.torch import load_file
+
+    found = load_file(file)
+    with torch.no_grad():
+        for name, tensor in into.items():
+            tensor.copy_(found[name])
+
+
+def save(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any, state: dict[str, Json]) -> None:
+    """Weights, optimizer moments, random state and the run's own state."""
+    import torch
+
+    tensors = {f"weight.{n}": p for n, p in learned.items()}
+    names = list(learned)
+    for at, moments in optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            tensors[f"optimizer.{names[at]}|{key}"] = torch.as_tensor(value)
+    tensors["random"] = torch.get_rng_state()
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_tensors(partial / "tensors.safetensors", tensors)
+    (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, Json] | None:
+    """Puts everything back and returns the run's own state; None where there is no checkpoint."""
+    import torch
+    from safetensors.torch import load_file
+
+    old = folder.with_name(folder.name + ".old")
+    if not folder.exists() and old.exists():  # killed between the two renames
+        os.rename(old, folder)
+    if not (folder / STATE).is_file():
+        return None
+    found = load_file(folder / "tensors.safetensors")
+    names = list(learned)
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    with torch.no_grad():
+        for name, tensor in found.items():
+            kind, _, rest = name.partition(".")
+            if kind == "weight":
+                learned[rest].copy_(tensor)
+            elif kind == "optimizer":
+                owner, _, key = rest.rpartition("|")
+                moments.setdefault(names.index(owner), {})[key] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(found["random"])
+    return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
+
+
+def remove(folder: Path) -> None:
+    for name in (folder.name, folder.name + ".old", folder.name + ".partial"):
+        shutil.rmtree(folder.with_name(name), ignore_errors=True)

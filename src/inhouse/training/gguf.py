@@ -1,0 +1,282 @@
+"""GGUF files: requantized, with an adapter merged in, and LoRA adapters, written with numpy and the `gguf` package.
+
+llama.cpp keeps the rows of the q and k projections of Llama models in another order than transformers does: the two
+halves that rotary embedding pairs stand interleaved within a head. Whatever goes from PEFT to GGUF is permuted so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inhouse.types import InputError, Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7}
+CONTROL_TOKEN = 3
+Change = Callable[[str, "Array"], "Array"]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def read(file: Path) -> Any:
+    """A GGUFReader of the file.
+
+    Raises:
+        InputError: it is missing, cut short or no GGUF.
+    """
+    from gguf import GGUFReader
+
+    hint = "`inhouse models pull` gets a fresh one"
+    try:
+        reader = GGUFReader(file)
+        size = file.stat().st_size
+    except (OSError, ValueError, IndexError, KeyError, MemoryError, OverflowError) as error:
+        raise InputError(f"{file}: not a whole GGUF file ({error})", hint) from error
+    ends = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
+    if not reader.tensors or ends > size:
+        raise InputError(f"{file}: cut short", hint)
+    return reader
+
+
+def value(reader: Any, key: str) -> Any:
+    """A metadata value.
+
+    Raises:
+        InputError: the file has none under that key.
+    """
+    field = reader.fields.get(key)
+    if field is None:
+        raise InputError(f"the GGUF file has no {key}", "it is not a language model that can be served here")
+    return field.contents()
+
+
+def tensors(reader: Any) -> Iterator[tuple[str, Array]]:
+    """Every tensor in float32, in the file's order, shaped (rows, columns)."""
+    import numpy as np
+    from gguf.quants import dequantize
+
+    for tensor in reader.tensors:
+        shape = tuple(int(n) for n in reversed(tensor.shape))
+        yield tensor.name, dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+def quantize(source: Path, out: Path, kind: str, change: Change | None = None) -> dict[str, Json]:
+    """Writes `source` again with its matrices as `kind` (q8_0, q4_0, f16, f32), each passed through `change` before."""
+    reader = read(source)
+    with _Writer(out, value(reader, "general.architecture")) as writer:
+        writer.copy_metadata(reader, skip={"general.file_type"})
+        writer.gguf.add_file_type(FILE_TYPES[kind])
+        for name, array in tensors(reader):
+            writer.add(name, change(name, array) if change else array, kind)
+    return {"kind": kind, "megabytes": round(out.stat().st_size / 2**20, 1)}
+
+
+class _Writer:
+    """A GGUFWriter whose file appears whole or not at all."""
+
+    def __init__(self, out: Path, architecture: str) -> None:
+        from gguf import GGUFWriter
+
+        self._out = out
+        self._partial = out.with_name(out.name + ".partial")
+        self.gguf = GGUFWriter(self._partial, architecture)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.gguf.write_header_to_file()
+            self.gguf.write_kv_data_to_file()
+            self.gguf.write_tensors_to_file()
+        self.gguf.close()
+        if kind is None:
+            os.replace(self._partial, self._out)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+    def copy_metadata(self, reader: Any, skip: set[str]) -> None:
+        from gguf import GGUFValueType
+
+        for key, field in reader.fields.items():
+            if key.startswith("GGUF.") or key == "general.architecture" or key in skip:
+                continue
+            kind = field.types[0]
+            inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
+            self.gguf.add_key_value(key, field.contents(), kind, inner)
+
+    def add(self, name: str, array: Array, kind: str) -> None:
+        """A tensor; vectors and rows that do not divide into blocks stay in float."""
+        import numpy as np
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+        from gguf.quants import quantize as to_blocks
+
+        if kind == "q4_0" and name in ("token_embd.weight", "output.weight"):
+            kind = "q8_0"  # the vocabulary suffers most from four bits
+        wanted = GGMLQuantizationType[kind.upper()]
+        block = GGML_QUANT_SIZES[wanted][0]
+        if array.ndim < 2 or kind == "f32":
+            self.gguf.add_tensor(name, array.astype(np.float32))
+        elif kind == "f16" or array.shape[-1] % block:
+            self.gguf.add_tensor(name, array.astype(np.float16))
+        else:
+            self.gguf.add_tensor(
+                name, to_blocks(np.ascontiguousarray(array, dtype=np.float32), wanted), raw_dtype=wanted
+            )
+
+
+# --- from PEFT --------------------------------------------------------------------------------------------------
+
+
+def adapter_to_gguf(adapter: Path, base: Path, out: Path) -> dict[str, Json]:
+    """A PEFT LoRA folder as a GGUF LoRA for llama.cpp.
+
+    Raises:
+        InputError: the adapter has a tensor that the base model has not.
+    """
+    pairs, alpha, reader = _lora(adapter, base)
+    heads = _heads(reader)
+    with _Writer(out, value(reader, "general.architecture")) as writer:
+        writer.gguf.add_string("general.type", "adapter")
+        writer.gguf.add_string("adapter.type", "lora")
+        writer.gguf.add_float32("adapter.lora.alpha", alpha)
+        for name, (a, b) in pairs.items():
+            writer.add(f"{name}.lora_a", a, "f32")
+            writer.add(f"{name}.lora_b", permuted(name, b, heads), "f32")
+    return {"tensors": len(pairs), "alpha": alpha}
+
+
+def merge(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
+    """The base with the adapter merged in, W + alpha / rank * B A, quantized as `kind`."""
+    import numpy as np
+
+    pairs, alpha, reader = _lora(adapter, base)
+    heads = _heads(reader)
+
+    def change(name: str, weight: Array) -> Array:
+        if name not in pairs:
+            return weight
+        a, b = pairs[name]
+        merged: Array = (weight + alpha / len(a) * permuted(name, b, heads) @ a).astype(np.float32)
+        return merged
+
+    return quantize(base, out, kind, change)
+
+
+def prompt_to_gguf(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
+    """A learned soft prompt served as new control tokens that the chat template puts first.
+
+    Their rows of the embedding are the learned vectors. `banned_tokens` in the returned facts are their ids: they must
+    never be sampled.
+    """
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    vectors = load_file(adapter / "adapter_model.safetensors")["prompt_embeddings"].astype(np.float32)
+    reader = read(base)
+    tokens = list(value(reader, "tokenizer.ggml.tokens"))
+    kinds = list(value(reader, "tokenizer.ggml.token_type"))
+    new = [f"<|soft_{n}|>" for n in range(len(vectors))]
+    start = len(tokens)
+    replaced = {"tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.chat_template", "general.file_type"}
+    architecture = value(reader, "general.architecture")
+    with _Writer(out, architecture) as writer:
+        sizes = {f"{architecture}.vocab_size"} & reader.fields.keys()
+        writer.copy_metadata(reader, replaced | sizes)
+        writer.gguf.add_file_type(FILE_TYPES[kind])
+        writer.gguf.add_token_list([*tokens, *new])
+        writer.gguf.add_token_types([*kinds, *[CONTROL_TOKEN] * len(new)])
+        writer.gguf.add_chat_template("".join(new) + value(reader, "tokenizer.chat_template"))
+        if sizes:
+            writer.gguf.add_vocab_size(start + len(new))
+        for name, array in tensors(reader):
+            grown = np.concatenate([array, vectors]) if name in ("token_embd.weight", "output.weight") else array
+            writer.add(name, grown, kind)
+    return {"kind": kind, "banned_tokens": list(range(start, start + len(new)))}
+
+
+def replace_weights(folder: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
+    """The base GGUF with its tensors replaced by those of a Hugging Face folder: what full tuning leaves.
+
+    Raises:
+        InputError: the folder lacks a tensor of the base.
+    """
+    reader = read(base)
+    found = _gguf_names(_safetensors(folder), reader)
+    heads = _heads(reader)
+
+    def change(name: str, old: Array) -> Array:
+        if name not in found and name != "output.weight":
+            raise InputError(f"{folder}: has no tensor for {name}", "was it made from this base model?")
+        new = found.get(name, found["token_embd.weight"])
+        return permuted(name, new, heads) if new.ndim == 2 else new
+
+    return quantize(base, out, kind, change)
+
+
+def permuted(name: str, rows: Array, heads: tuple[int, int] | None) -> Array:
+    """Rows in llama.cpp's order: interleaved halves per head for q and k of Llama models, else as they are."""
+    if heads is None or not name.endswith(("attn_q.weight", "attn_k.weight")):
+        return rows
+    count = heads[0] if name.endswith("attn_q.weight") else heads[1]
+    return rows.reshape(count, 2, rows.shape[0] // count // 2, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def _heads(reader: Any) -> tuple[int, int] | None:
+    """Heads of q and of k and v where rows are permuted; None for architectures that keep transformers' order."""
+    if value(reader, "general.architecture") != "llama":
+        return None
+    heads = int(value(reader, "llama.attention.head_count"))
+    shared = reader.fields.get("llama.attention.head_count_kv")
+    return heads, int(shared.contents()) if shared else heads
+
+
+def _lora(adapter: Path, base: Path) -> tuple[dict[str, tuple[Array, Array]], float, Any]:
+    """The adapter's A and B by GGUF tensor name, its alpha, and the base's reader."""
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    reader = read(base)
+    plain = {n.removeprefix("base_model.model."): t for n, t in _safetensors(adapter).items()}
+    a = _gguf_names({n.replace(".lora_A.weight", ".weight"): t for n, t in plain.items() if ".lora_A." in n}, reader)
+    b = _gguf_names({n.replace(".lora_B.weight", ".weight"): t for n, t in plain.items() if ".lora_B." in n}, reader)
+    return {name: (a[name], b[name]) for name in a}, float(config["lora_alpha"]), reader
+
+
+def _safetensors(folder: Path) -> dict[str, Array]:
+    import numpy as np
+    from safetensors import safe_open
+
+    found: dict[str, Array] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="np") as handle:
+            found |= {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
+    if not found:
+        raise InputError(f"{folder}: no safetensors here")
+    return found
+
+
+def _gguf_names(found: dict[str, Array], reader: Any) -> dict[str, Array]:
+    from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
+
+    architecture = value(reader, "general.architecture")
+    which = next(a for a in MODEL_ARCH if MODEL_ARCH_NAMES[a] == architecture)
+    names = get_tensor_name_map(which, int(value(reader, f"{architecture}.block_count")))
+    renamed = {}
+    for name, tensor in found.items():
+        new = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if new is None:
+            raise InputError(f"{name}: the base model has no such tensor", "was the adapter made for this base model?")
+        renamed[new] = tensor
+    return renamed

@@ -1,0 +1,97 @@
+"""The training rows, made as the model will be served: the same prompt, with the passages that retrieval finds.
+
+After RAFT (Zhang et al. 2024): most rows keep the passages that hold the answer among retrieved distractors; some lose
+them, and their target becomes the hand-off sentence; some have no passages at all, so that the model answers alone too.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inhouse.config import Assistant, Training
+from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer
+
+SUPPORTED = 0.5
+_NUMBER = re.compile(r"\d")
+
+
+class Row(Record):
+    """One training row: the prompt as served, and what the model is to say."""
+
+    messages: tuple[Message, ...]
+    target: str
+    kind: str  # "grounded", "without_answer", "closed_book" or "handoff"
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """Makes training rows of examples. What becomes of an example is drawn from the seed and its id alone.
+
+    Args:
+        grounder: finds passages and puts them into a prompt, as in serving.
+        gold: the passages known to hold an example's answer.
+        support: judges which passages hold an answer where nobody said it.
+        ungrounded: the prompt without passages.
+        assistant: the [assistant] section.
+        settings: the [training] section.
+        seed: of the draws.
+    """
+
+    grounder: Grounder
+    gold: Callable[[Example], Sequence[Passage]]
+    support: SupportScorer
+    ungrounded: Callable[[Sequence[Message]], tuple[Message, ...]]
+    assistant: Assistant
+    settings: Training
+    seed: int
+
+    def rows(self, examples: Sequence[Example], progress: Progress) -> tuple[list[Row], dict[str, int]]:
+        """The rows in the examples' order, and counts by kind; "unsupported" counts examples that were left out."""
+        rows: list[Row] = []
+        counts: Counter[str] = Counter()
+        with progress.step("finding passages for training", len(examples)) as step:
+            for example in examples:
+                made = self._row(example)
+                counts[made.kind if made else "unsupported"] += 1
+                if made:
+                    rows.append(made)
+                step.advance()
+        return rows, dict(counts)
+
+    def _row(self, example: Example) -> Row | None:
+        rng = random.Random(f"{self.seed}|{example.id}")  # noqa: S311  a draw, not a secret
+        found = list(self.grounder.passages(example.messages, frozenset()))
+        if not example.answerable:
+            return Row(messages=self.grounder.ground(example.messages, found), target=example.target, kind="handoff")
+        holding = list(self.gold(example)) or self._supporting(example.target, found)
+        if not holding and _NUMBER.search(example.target):
+            return None  # a figure that no document bears out would teach the model to invent figures
+        if rng.random() < self.settings.closed_book:
+            return Row(messages=self.ungrounded(example.messages), target=example.target, kind="closed_book")
+        if holding and rng.random() < self.settings.without_answer / max(1 - self.settings.closed_book, 1e-9):
+            texts = {p.text for p in holding}
+            others = [p for p in found if p.text not in texts]
+            distractors = [p for p in others if self.support.support(example.target, [p.text]) < SUPPORTED]
+            messages = self.grounder.ground(example.messages, distractors)
+            return Row(messages=messages, target=self.assistant.handoff, kind="without_answer")
+        messages = self.grounder.ground(example.messages, _with(holding, found, rng))
+        return Row(messages=messages, target=example.target, kind="grounded")
+
+    def _supporting(self, target: str, found: Sequence[Passage]) -> list[Passage]:
+        """The passages that hold the answer, where nobody said which do."""
+        statements = self.support.statements(target) or [target]
+        return [p for p in found if max(self.support.support(s, [p.text]) for s in statements) >= SUPPORTED]
+
+
+def _with(holding: Sequence[Passage], found: Sequence[Passage], rng: random.Random) -> list[Passage]:
+    """The passages as retrieved; when none of those that hold the answer is among them, one takes a random place."""
+    there = {p.text for p in found}
+    if not holding or any(p.text in there for p in holding):
+        return list(found)
+    kept = list(found[:-1]) if len(found) > 1 else []
+    kept.insert(rng.randrange(len(kept) + 1), rng.choice(list(holding)))
+    return kept

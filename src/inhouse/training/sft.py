@@ -1,0 +1,383 @@
+"""Supervised fine-tuning: LoRA on all linear layers, all weights, or a soft prompt; the loss is on answers alone.
+
+Learning rates follow the field's practice (LoRA about ten times full tuning, "LoRA Without Regret", 2025) and the
+experiments in docs/LOG.md. Logits are computed where there are labels only: the vocabulary is most of a small model's
+work. The schedule is planned to end with the time budget, so a short budget gets a whole cosine, not a cut one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inhouse.config import Training
+from inhouse.training import checkpoint
+from inhouse.training.data import Tokens, batches, encode
+from inhouse.training.mix import Row
+from inhouse.types import InputError, Json, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
+WARM_UP = 0.05
+EVALUATIONS = 4  # spread over the planned steps
+MICRO_TOKENS = 2048  # padded tokens that go through the model at once
+SAVE_EVERY_S = 60.0
+RESERVED = 0.12  # of the budget, for validation and saving
+VALIDATION_ROWS = 24
+
+
+@dataclass
+class State:
+    """Where a run is; goes into every checkpoint."""
+
+    step: int = 0
+    planned: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    autocast: bool = False
+    best: float = math.inf
+    first: float = math.inf
+    worse: int = 0
+    stopped: str = ""
+    losses: list[float] = field(default_factory=list)
+
+
+def train(
+    rows: Sequence[Row],
+    validation: Sequence[Row],
+    base: Path,
+    name: str,
+    settings: Training,
+    seed: int,
+    work: Path,
+    progress: Progress,
+) -> dict[str, Json]:
+    """Tunes the base model on `rows`; writes `adapter/` (PEFT) or, for method "full", `weights/` into `work`.
+
+    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order.
+
+    Args:
+        rows: what to learn.
+        validation: what early stopping looks at.
+        base: a folder with model.gguf or a Hugging Face folder, or a .gguf file.
+        name: what the adapter calls its base.
+        settings: the [training] section.
+        seed: of initialization and order.
+        work: folder.
+        progress: told after every step.
+
+    Returns:
+        Steps, tokens, losses, speed and why it stopped.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    torch.set_num_threads(os.cpu_count() or 1)
+    tokenizer, model = load(base)
+    learned, too_long = encode(rows, tokenizer, settings.max_prompt_tokens)
+    held, _ = encode(validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
+    if not learned:
+        raise InputError("no training row fits the prompt", "raise training.max_prompt_tokens")
+    run = _Run(_adapted(model, settings), learned, held or learned[:8], settings, seed, work, name)
+    del model
+    run.resume()
+    run.loop(progress)
+    return run.finish(tokenizer) | {"examples": len(learned), "too_long": too_long}
+
+
+def load(base: Path) -> tuple[Any, Any]:
+    """Tokenizer and model in float32, from a GGUF file or a folder of safetensors; no code of the model's own runs."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    file = base if base.suffix == ".gguf" else base / "model.gguf"
+    place: tuple[str, dict[str, Any]] = (str(base), {"use_safetensors": True})
+    given: dict[str, Any] = {}
+    if file.is_file():
+        place, given = (str(file.parent), {}), {"gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place[0], local_files_only=True, **given)
+        model = AutoModelForCausalLM.from_pretrained(
+            place[0], local_files_only=True, dtype=torch.float32, **place[1], **given
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{base}: transformers cannot load it ({str(error)[:200]})", "is it a causal language model?"
+        ) from error
+    if file.is_file():  # the weights are plain floats now; transformers' note that they were not forbids saving them
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _adapted(model: Any, settings: Training) -> Any:
+    """The model with what is to be learned on top."""
+    if settings.method == "full":
+        return model
+    from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
+
+    if settings.method == "lora":
+        config: Any = LoraConfig(
+            task_type=TaskType.CAUSAL_LM, r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0,
+            target_modules="all-linear", layers_to_transform=_upper(model, settings.upper_layers),
+        )  # fmt: skip
+    else:
+        config = PromptTuningConfig(
+            task_type=TaskType.CAUSAL_LM, num_virtual_tokens=settings.prompt_tokens, prompt_tuning_init="SAMPLE_VOCAB"
+        )
+    return get_peft_model(model, config)
+
+
+def _upper(model: Any, share: float) -> list[int] | None:
+    """Numbers of the layers next to the output; None means all. Nothing runs backwards through the layers below."""
+    if share >= 1:
+        return None
+    count = int(model.config.num_hidden_layers)
+    return list(range(count - max(1, round(count * share)), count))
+
+
+class _Run:
+    """One fine-tuning run: model, optimizer, state, checkpoints."""
+
+    def __init__(
+        self, model: Any, rows: list[Tokens], held: list[Tokens], settings: Training, seed: int, work: Path, name: str
+    ) -> None:
+        import torch
+
+        self.model, self.rows, self.held, self.settings, self.seed, self.work = model, rows, held, settings, seed, work
+        self.name = name
+        self.device = next(model.parameters()).device
+        self.learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        rate = settings.learning_rate or LEARNING_RATES[settings.method]
+        self.rate = rate
+        self.optimizer = torch.optim.AdamW(self.learned.values(), lr=rate, weight_decay=0.0)
+        self.state = State()
+        self.per_epoch = math.ceil(len(rows) / settings.batch_size)
+        self.saved_at = time.monotonic()
+        self.order: tuple[int, list[list[int]]] = (-1, [])
+
+    # --- the loop
+
+    def loop(self, progress: Progress) -> None:
+        s = self.state
+        if not s.planned:
+            s.planned = max(1, math.ceil(self.per_epoch * self.settings.epochs))
+            self._plan()
+        with progress.step("fine-tuning", s.planned) as step:
+            if s.step:
+                step.advance(s.step)
+            while not s.stopped:
+                started = time.monotonic()
+                loss = self._step()
+                s.seconds += time.monotonic() - started
+                s.losses.append(round(loss, 5))
+                every = max(1, s.planned // EVALUATIONS)
+                if s.step % every == 0 or s.step >= s.planned:
+                    self._evaluate()
+                budget_s = self.settings.max_minutes * 60
+                if s.step >= s.planned:
+                    s.stopped = s.stopped or "epochs"
+                elif budget_s and s.seconds > budget_s * 0.97:
+                    self._evaluate()
+                    s.stopped = "time"
+                validation = f", validation {s.best:.2f}" if s.best < math.inf else ""
+                step.advance(1, f"loss {loss:.2f}{validation}")
+                if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+                    self.save()
+        self.save()
+
+    def _plan(self) -> None:
+        """Chooses precision, and how many steps the budget has room for, by timing the first batches."""
+        import torch
+
+        probe = sorted(self._batch(0), key=lambda t: len(t.ids))
+        times: dict[bool, float] = {}
+        started = time.monotonic()
+        for autocast in (False, True):
+            self.state.autocast = autocast
+            for _ in range(2):  # the first run of either warms up
+                begun = time.monotonic()
+                self._backward(probe[-2:], 1)
+                times[autocast] = time.monotonic() - begun
+            self.optimizer.zero_grad(set_to_none=True)
+        self.state.autocast = times[True] < 0.85 * times[False]
+        if torch.cuda.is_available():
+            self.state.autocast = torch.cuda.is_bf16_supported()
+        budget_s = self.settings.max_minutes * 60
+        if budget_s:
+            tokens = sum(len(t.ids) for t in probe[-2:])
+            token_s = times[self.state.autocast] / tokens
+            mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
+            step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
+            room = int(budget_s * (1 - RESERVED) / step_s)
+            self.state.planned = max(1, min(self.state.planned, room))
+        self.state.seconds += time.monotonic() - started
+
+    def _step(self) -> float:
+        """One optimizer step; returns its mean loss a token."""
+        import torch
+
+        s = self.state
+        progress = s.step / s.planned
+        factor = min(1.0, (s.step + 1) / max(1, WARM_UP * s.planned)) * (0.55 + 0.45 * math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        batch = self._batch(s.step)
+        total = sum(t.answer for t in batch)
+        self.model.train()
+        loss = sum(self._backward(some, total) for some in _micro(batch))
+        torch.nn.utils.clip_grad_norm_(list(self.learned.values()), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        s.step += 1
+        s.tokens += sum(len(t.ids) for t in batch)
+        return loss
+
+    def _batch(self, step: int) -> list[Tokens]:
+        epoch, at = divmod(step, self.per_epoch)
+        if self.order[0] != epoch:
+            self.order = (epoch, batches(self.rows, self.settings.batch_size, self.seed, epoch))
+        return [self.rows[n] for n in self.order[1][at]]
+
+    def _backward(self, rows: Sequence[Tokens], total: int) -> float:
+        loss = self._loss(rows) / total
+        loss.backward()
+        return float(loss.detach())
+
+    def _loss(self, rows: Sequence[Tokens]) -> torch.Tensor:
+        """Summed cross-entropy of the answers' tokens."""
+        import torch
+
+        ids, places, labels = _padded(rows, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.state.autocast):
+            hidden = self._hidden(ids)
+            picked = hidden[places[0], places[1]]
+            logits = self._inner().get_output_embeddings()(picked)
+        return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+    def _inner(self) -> Any:
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def _hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of the given tokens, (rows, tokens, width).
+
+        Without a mask: padding stands right of the answer, where causal attention does not look, and attention that is
+        merely causal is faster.
+        """
+        import torch
+
+        inner = self._inner()
+        body = inner.get_decoder() if hasattr(inner, "get_decoder") else inner.base_model
+        if self.settings.method != "prompt_tuning":
+            hidden: torch.Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
+            return hidden
+        prompts = self.model.get_prompt(batch_size=ids.shape[0])
+        count = prompts.shape[1]
+        inputs = torch.cat([prompts, inner.get_input_embeddings()(ids)], dim=1)
+        soft: torch.Tensor = body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, count:]
+        return soft
+
+    # --- validation, checkpoints, the end
+
+    def _evaluate(self) -> None:
+        """Validation loss; keeps the best weights and notices when it stops falling."""
+        import torch
+
+        started = time.monotonic()
+        self.model.eval()
+        with torch.no_grad():
+            total = sum(float(self._loss(some)) for some in _micro(sorted(self.held, key=lambda t: len(t.ids))))
+        loss = total / sum(t.answer for t in self.held)
+        s = self.state
+        s.first = min(s.first, loss) if s.first == math.inf else s.first
+        if loss < s.best:
+            s.best, s.worse = loss, 0
+            checkpoint.write_tensors(self.work / "best.safetensors", self.learned)
+        else:
+            s.worse += 1
+            if s.worse >= self.settings.patience:
+                s.stopped = "early"
+        s.seconds += time.monotonic() - started
+        recent = s.losses[-20:]
+        line = {"step": s.step, "tokens": s.tokens, "seconds": round(s.seconds, 1), "validation_loss": round(loss, 4),
+                "loss": round(sum(recent) / max(len(recent), 1), 4)}  # fmt: skip
+        with (self.work / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def save(self) -> None:
+        checkpoint.save(self.work / "checkpoint", self.learned, self.optimizer, asdict(self.state))
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        found = checkpoint.load(self.work / "checkpoint", self.learned, self.optimizer)
+        if found is not None:
+            self.state = State(**found)
+
+    def finish(self, tokenizer: Any) -> dict[str, Json]:
+        """Writes the best weights and removes what only resuming needs."""
+        checkpoint.read_tensors(self.work / "best.safetensors", self.learned)
+        if self.settings.method == "full":
+            self.model.save_pretrained(self.work / "weights", safe_serialization=True)
+            tokenizer.save_pretrained(self.work / "weights")
+        else:
+            self.model.peft_config["default"].base_model_name_or_path = self.name
+            # PEFT would look the base up on the hub to see whether its vocabulary grew; it did not.
+            self.model.save_pretrained(self.work / "adapter", safe_serialization=True, save_embedding_layers=False)
+        checkpoint.remove(self.work / "checkpoint")
+        (self.work / "best.safetensors").unlink()
+        s = self.state
+        return {
+            "method": self.settings.method,
+            "steps": s.step,
+            "planned_steps": s.planned,
+            "tokens": s.tokens,
+            "tokens_per_s": round(s.tokens / max(s.seconds, 1e-9), 1),
+            "training_seconds": round(s.seconds, 1),
+            "precision": "bf16 autocast" if s.autocast else "fp32",
+            "loss": round(sum(s.losses[-20:]) / max(len(s.losses[-20:]), 1), 4),
+            "validation_loss_first": round(s.first, 4),
+            "validation_loss": round(s.best, 4),
+            "stopped": s.stopped,
+            "weights_learned": sum(p.numel() for p in self.learned.values()),
+        }
+
+
+def _micro(batch: Sequence[Tokens]) -> list[list[Tokens]]:
+    """The batch in pieces that fit into memory, longest first."""
+    made: list[list[Tokens]] = []
+    for row in sorted(batch, key=lambda t: -len(t.ids)):
+        if made and len(made[-1][0].ids) * (len(made[-1]) + 1) <= MICRO_TOKENS:
+            made[-1].append(row)
+        else:
+            made.append([row])
+    return made
+
+
+def _padded(rows: Sequence[Tokens], device: Any) -> tuple[Any, Any, Any]:
+    """Ids (rows, tokens), right-padded; places (2, labels) before each answer token; labels."""
+    import torch
+
+    ids = torch.zeros((len(rows), max(len(r.ids) for r in rows)), dtype=torch.long)
+    places: list[tuple[int, int]] = []
+    labels: list[int] = []
+    for n, row in enumerate(rows):
+        ids[n, : len(row.ids)] = torch.tensor(row.ids)
+        start = len(row.ids) - row.answer
+        places += [(n, at - 1) for at in range(start, len(row.ids))]
+        labels += row.ids[start:]
+    return ids.to(device), torch.tensor(places).T.to(device), torch.tensor(labels).to(device)

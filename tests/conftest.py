@@ -1,0 +1,80 @@
+"""Fixtures of all rooms: the models on this machine, and a closed network."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True)
+def closed_network(monkeypatch):
+    """Refuses every connection and look-up but to this machine, and says where it went."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            raise AssertionError(f"a call left the machine: {address}")
+        return connect(self, address)
+
+    def guarded_look_up(host, *args, **kwargs):
+        if host not in LOOPBACK and host is not None:
+            raise AssertionError(f"a name was looked up: {host}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The cache folder with one folder a model; `make models` fills it."""
+    catalog = Catalog()
+    missing = [name for name, state in catalog.names().items() if state != "ready"]
+    if missing:
+        pytest.skip(f"models not on this machine: {', '.join(missing)} (`inhouse models pull NAME`)")
+    return catalog.folder
+
+
+@pytest.fixture(scope="session")
+def weights(models_dir) -> Path:
+    """The default model's folder; its weights are model.gguf."""
+    return models_dir / "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session")
+def embedder(models_dir) -> OnnxEmbedder:
+    return OnnxEmbedder(models_dir / "minilm-l6-v2")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The public data beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no public data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(weights, tmp_path_factory) -> Path:
+    """A Hugging Face folder with a tiny random Llama that has the default model's tokenizer and chat template."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(weights, gguf_file="model.gguf")
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

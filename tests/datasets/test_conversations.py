@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from inhouse.datasets.conversations import read_conversations, read_tests
+from inhouse.types import InputError
+
+PAIR = [{"role": "user", "content": "Fee?"}, {"role": "assistant", "content": "It is $18."}]
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def lines(*rows):
+    return "\n".join(json.dumps(r) if not isinstance(r, str) else r for r in rows)
+
+
+def test_three_shapes_give_the_same_pair(tmp_path):
+    files = [
+        written(tmp_path, "a.jsonl", lines({"messages": PAIR})),
+        written(
+            tmp_path,
+            "b.json",
+            json.dumps(
+                [{"conversations": [{"from": "human", "value": "Fee?"}, {"from": "gpt", "value": "It is $18."}]}]
+            ),
+        ),
+        written(tmp_path, "c.csv", b"\xef\xbb\xbfQuestion,Answer\r\nFee?,It is $18.\r\n"),
+        written(
+            tmp_path,
+            "d.jsonl",
+            lines(
+                {
+                    "turns": [
+                        *PAIR,
+                        {"role": "assistant", "tool": "f", "arguments": {}},
+                        {"role": "tool", "content": "{}"},
+                    ]
+                }
+            ),
+        ),
+    ]
+    for file in files:
+        (example,), rejected = read_conversations([file], {})
+        assert (example.question, example.target, rejected) == ("Fee?", "It is $18.", [])
+
+
+def test_bad_lines_are_named_and_never_quoted(tmp_path):
+    rows = [
+        {"messages": PAIR},
+        '{"messages": [{"role": "user", "content": "my PIN is 9503"',
+        {"messages": [{"role": "wizard", "content": "9503"}]},
+        {"messages": [{"role": "user", "content": 9503}]},
+        {"messages": PAIR[:1]},
+        {"text": "9503"},
+        "[9503]",
+        {"messages": [{"role": "user", "content": "\ud800 9503"}, PAIR[1]]},
+    ]
+    examples, rejected = read_conversations([written(tmp_path, "a.jsonl", lines(*rows))], {})
+    assert len(examples) == 1
+    assert [r.line for r in rejected] == [2, 3, 4, 5, 6, 7, 8]
+    assert all("9503" not in r.reason and r.reason for r in rejected)
+
+
+def test_turns_are_tidied(tmp_path):
+    row = {"id": 7, "topic": "fees", "created_at": "2026-01-02", "messages": [
+        {"role": "system", "content": "S"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}]}, *PAIR[1:],
+        {"role": "user", "content": "thanks"}]}  # fmt: skip
+    (example,), _ = read_conversations([written(tmp_path, "a.jsonl", lines(row))], {})
+    assert [(m.role, m.content) for m in example.messages] == [("user", "a\nb")]
+    assert (example.id, example.group, example.tags, example.time) == ("7", "7", ("fees",), "2026-01-02")
+
+
+def test_odd_files(tmp_path):
+    text = "\ufeff" + lines({"messages": [{"role": "user", "content": "שלום 😀"}, PAIR[1]]}) + "\r\n\r\n"
+    (example,), rejected = read_conversations(
+        [written(tmp_path, "a.jsonl", text), written(tmp_path, "0.jsonl", "")], {}
+    )
+    assert example.question == "שלום 😀"
+    assert not rejected
+    with pytest.raises(InputError, match="no usable conversation"):
+        read_conversations([tmp_path / "0.jsonl"], {})
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_conversations([written(tmp_path, "b.jsonl", b"\xff\xfe\x00")], {})
+    with pytest.raises(InputError, match=r"gone\.jsonl"):
+        read_conversations([tmp_path / "gone.jsonl"], {})
+
+
+def test_where_takes_matching_rows_only(tmp_path):
+    rows = [{"messages": PAIR, "ok": True, "id": "x"}, {"messages": PAIR, "ok": False}, {"messages": PAIR}]
+    file = written(tmp_path, "a.jsonl", lines(*rows))
+    examples, rejected = read_conversations([file], {"ok": True})
+    assert [e.id for e in examples] == ["x"]
+    assert not rejected
+    with pytest.raises(InputError) as error:
+        read_conversations([file], {"ok": "maybe"})
+    assert "curation.where" in error.value.hint
+
+
+def test_own_tests_with_checks(tmp_path):
+    ask = PAIR[:1]
+    rows = [
+        {"id": "f", "messages": ask, "answer": "$18.", "checks": {"must_include": ["$18", ["18 dollars", "eighteen"]]}},
+        {"id": "n", "messages": ask, "answer": "No.", "checks": {"must_not_answer": True}},
+        {"id": "j", "messages": ask, "checks": {"json_schema": {"type": "object"}}},
+        {"id": "r", "messages": PAIR},
+        {"id": "bad schema", "messages": ask, "checks": {"json_schema": {"type": "thing"}}},
+        {"id": "bad key", "messages": ask, "checks": {"must_includes": ["x"]}},
+        {"id": "nothing", "messages": ask},
+    ]
+    examples, rejected = read_tests([written(tmp_path, "t.jsonl", lines(*rows))], {})
+    by_id = {e.id: e for e in examples}
+    assert list(by_id) == ["f", "n", "j", "r"]
+    assert by_id["f"].checks.must_include == (("$18",), ("18 dollars", "eighteen"))
+    assert not by_id["n"].answerable
+    assert by_id["r"].target == "It is $18."
+    assert [r.line for r in rejected] == [5, 6, 7]

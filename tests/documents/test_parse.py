@@ -1,0 +1,177 @@
+"""Every format to Markdown, and every broken file to a reason."""
+
+import io
+import zipfile
+
+import pytest
+
+from inhouse.documents.parse import decode, parse
+from inhouse.documents.parsed import Unreadable, table
+
+
+def read(files, name):
+    return parse(files[name], name[name.rindex(".") :])
+
+
+def test_pdf_keeps_headings_paragraphs_and_tables_and_drops_running_lines(files):
+    text = read(files, "fees.pdf").text
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Fee Guide 2025",
+        "# Wire transfers",
+        "# Cash",
+        "# Loans",
+    ]
+    assert "| Service | Fee |\n| --- | --- |\n| Deposit | $0 |\n| Large withdrawal | $12.50 |\n\nFees hold" in text
+    assert text.count("Deposit") == 1
+    assert "\n\nA second paragraph about cash." in text
+    assert "Page 2" not in text
+    assert "Internal" not in text
+
+
+def test_pdf_that_only_forbids_copying_is_read(files):
+    assert read(files, "printable.pdf").text == read(files, "fees.pdf").text
+
+
+def test_docx(files):
+    found = read(files, "handbook.docx")
+    table_text = "| Term | Rate |\n| --- | --- |\n| 12 months | 4.5 % |"
+    assert found.text == f"## Who can apply\n\nAny open_account holder with * income.\n\n{table_text}"
+    assert found.title == "Handbook & more"
+
+
+def test_docx_with_a_linked_image_opens_nothing(files, tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_text("top secret")
+    word = zipfile.ZipFile(io.BytesIO(files["handbook.docx"]))
+    buffer = io.BytesIO()
+    spaces = (
+        'xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" '
+        'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+        'xmlns:pic="http://schemas.openxmlformats.org/drawingml/2006/picture" '
+        'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+    )
+    drawing = (
+        f'<w:p><w:r><w:drawing><wp:inline {spaces}><wp:docPr descr="a chart"/><a:graphic><a:graphicData><pic:pic>'
+        '<pic:blipFill><a:blip r:link="rId99"/></pic:blipFill>'
+        "</pic:pic></a:graphicData></a:graphic></wp:inline></w:drawing></w:r></w:p>"
+    )
+    relation = (
+        '<Relationship Id="rId99" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/image" '
+        f'Target="{secret.as_uri()}" TargetMode="External"/></Relationships>'
+    )
+    with zipfile.ZipFile(buffer, "w") as changed:
+        for name in word.namelist():
+            data = word.read(name)
+            if name == "word/document.xml":
+                data = data.replace(b"<w:body>", b"<w:body>" + drawing.encode())
+            if name == "word/_rels/document.xml.rels":
+                data = data.replace(b"</Relationships>", relation.encode())
+            changed.writestr(name, data)
+    assert parse(buffer.getvalue(), ".docx").text == read(files, "handbook.docx").text
+
+
+def test_pptx(files):
+    assert read(files, "start.pptx").text == "# First day\nGet your badge\nMeet your team\n\n### Notes:\nSmile"
+
+
+def test_xlsx_shows_cells_as_the_spreadsheet_does(files):
+    found = read(files, "rates.xlsx")
+    rows = ["| Product | Rate | Fee | From |", "| --- | --- | --- | --- |", "| Blue | 4.25% | $1,234.50 | 2025-03-01 |"]
+    assert found.text == "\n".join(["## Rates", "", *rows, "| Green\\|plus | 3 |  |  |"])
+    assert found.note == "1 hidden sheets left out"
+
+
+def test_csv_with_semicolons_in_an_old_encoding(files):
+    assert read(files, "prices.csv").text == "| Größe | Preis |\n| --- | --- |\n| klein | 1,50 € |\n| gr;oß | 2 3 |"
+
+
+def test_eml_has_its_text_once_and_leaves_attachments(files):
+    found = read(files, "hours.eml")
+    assert found.text.startswith("# Opening hours ☃\n\nFrom: office@bank.example\nDate: Mon, 03 Mar 2025")
+    assert found.text.endswith("\n\nWe are closed on Monday.")
+    assert found.note == "attachments left out: all.zip"
+
+
+def test_eml_of_html_alone():
+    mail = (
+        b'Subject: Hi\nContent-Type: text/html; charset="iso-8859-1"\n\n<h2>Caf\xe9</h2><img src="http://e.example/a">'
+    )
+    assert parse(mail, ".eml").text == "# Hi\n\n## Café"
+
+
+def test_html_is_what_a_reader_sees_and_nothing_is_fetched(files):
+    found = read(files, "cards.html")
+    card = "Our [card](https://x.example/a) costs 5 a_b."
+    assert found.text == f"# Cards\n\n{card}\n\na card\n\n| Card | Fee |\n| --- | --- |\n| Blue | $5 |"
+    assert found.title == "Cards & fees"
+
+
+def test_md_front_matter_and_underlined_headings():
+    data = b'---\ntitle: "Leave"\nowner: hr\n---\nLeave policy\n===\n\nWho\n---\n\nYou.\n\n| a |\n|---|\n\n- x\n---\n'
+    found = parse(data, ".md")
+    assert found.text == "# Leave policy\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
+    assert found.meta == {"title": "Leave", "owner": "hr"}
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("Grüße 👩‍👩‍👧 שלום".encode(), "Grüße 👩‍👩‍👧 שלום"),
+        ("Grüße".encode("utf-8-sig"), "Grüße"),
+        ("Grüße".encode("utf-16"), "Grüße"),
+        ("\ufeffGrüße".encode("utf-32-be"), "Grüße"),
+        (("Die Gebühr für Überweisungen beträgt fünf Euro. " * 5).encode("cp1252"), "Die Gebühr für Überweisungen"),
+    ],
+)
+def test_encodings(data, text):
+    found, note = decode(data)
+    assert found.startswith(text)
+    assert note == ""
+
+
+def test_a_broken_byte_in_utf8_costs_one_character():
+    text, note = decode("Grüße aus München, ".encode() + b"\xff" + "schöne Tage".encode())
+    assert text == "Grüße aus München, \N{REPLACEMENT CHARACTER}schöne Tage"
+    assert note == "1 characters could not be decoded"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("locked.pdf", "encrypted"),
+        ("locked.docx", "encrypted"),
+        ("cut.pdf", "truncated"),
+        ("cut.docx", "truncated"),
+        ("noise.pdf", "not a PDF"),
+        ("noise.txt", "binary"),
+        ("noise.html", "binary"),
+        ("noise.csv", "binary"),
+        ("noise.docx", "damaged"),
+        ("noise.eml", "no headers"),
+    ],
+)
+def test_broken_files_say_why(files, name, reason):
+    with pytest.raises(Unreadable, match=reason):
+        read(files, name)
+
+
+def test_nothing_to_read():
+    with pytest.raises(Unreadable, match="empty file"):
+        parse(b"", ".docx")
+    with pytest.raises(Unreadable, match="no text"):
+        parse(b" \n\xe2\x80\x8b--\n", ".md")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open("word/document.xml", "w") as part:
+        for _ in range(300):
+            part.write(bytes(1_000_000))
+    with pytest.raises(Unreadable, match="unpacks to 300 MB"):
+        parse(buffer.getvalue(), ".docx")
+
+
+def test_table_of_uneven_rows_has_no_empty_columns():
+    assert (
+        table([["a", "", "b|c"], [], ["1"], ["", "", "x\ny"]]) == "| a | b\\|c |\n| --- | --- |\n| 1 |  |\n|  | x y |"
+    )

@@ -1,0 +1,101 @@
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from inhouse.config import Endpoint, Model
+from inhouse.models.llama import LlamaEngine
+from inhouse.models.openai import OpenAIModel
+from inhouse.types import BackendError, ChatModel, ChatRequest, ConfigError, Delta, Finish, InputError, Message, collect
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def engine(weights):
+    engine = LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=2))
+    yield engine
+    engine.close()
+
+
+def ask(text, **more):
+    return ChatRequest(messages=(Message(role="user", content=text),), max_tokens=12, **more)
+
+
+async def test_answers_stream_with_usage_and_confidence(engine):
+    model = engine.model("base")
+    assert isinstance(model, ChatModel)
+    reply = await collect(model, ask("Say hello."))
+    assert reply.text
+    assert reply.finish.usage.prompt_tokens > 10
+    assert 0 < reply.finish.confidence <= 1
+    assert 0 < reply.first_token_s <= reply.latency_s
+
+
+async def test_concurrent_answers_equal_sequential_ones(engine):
+    model = engine.model("base")
+    questions = [f"Name {n} animals." for n in (2, 3, 4)]
+    alone = [(await collect(model, ask(q))).text for q in questions]
+    together = [r.text for r in await asyncio.gather(*(collect(model, ask(q)) for q in questions))]
+    assert alone == together
+
+
+async def test_a_json_schema_is_enforced(engine):
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "number"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    request = ask("Give me a number.", json_schema=schema).model_copy(update={"max_tokens": 60})
+    reply = await collect(engine.model("base"), request)
+    assert set(json.loads(reply.text)) == {"a"}
+
+
+async def test_leaving_the_stream_stops_the_engine(engine):
+    request = ask("Count to a thousand.").model_copy(update={"max_tokens": 400})
+    stream = engine.model("base").stream(request)
+    assert isinstance(await anext(stream), Delta)
+    await stream.aclose()
+    reply = await asyncio.wait_for(collect(engine.model("base"), ask("Hi")), 20)
+    assert isinstance(reply.finish, Finish)
+
+
+async def test_a_conversation_beyond_the_context_is_refused(engine):
+    with pytest.raises(BackendError, match="context"):
+        await collect(engine.model("base"), ask("word " * 2000))
+
+
+def test_the_engines_own_port_is_keyed_and_closed_to_browsers(engine):
+    bare = httpx.post(f"{engine.url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "hi"}]})
+    assert bare.status_code == 401
+    allowed = httpx.options(f"{engine.url}/completion", headers={"Origin": "http://evil.example"}).headers
+    assert allowed.get("access-control-allow-origin") not in ("*", "http://evil.example")
+    assert httpx.get(engine.url).status_code in (401, 404)
+    assert httpx.URL(engine.url).host == "127.0.0.1"
+
+
+async def test_the_same_engine_through_its_openai_endpoint(engine, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", engine.api_key)
+    remote = OpenAIModel(Endpoint(url=f"{engine.url}/v1", model="any", api_key_env="TEST_KEY"))
+    here = await collect(engine.model("base"), ask("Name a color."))
+    assert (await collect(remote, ask("Name a color."))).text == here.text
+    monkeypatch.setenv("TEST_KEY", "wrong")
+    with pytest.raises(BackendError, match="401"):
+        await collect(OpenAIModel(Endpoint(url=f"{engine.url}/v1", api_key_env="TEST_KEY")), ask("hi"))
+
+
+async def test_an_endpoint_that_is_not_there(unused_tcp_port):
+    with pytest.raises(BackendError, match="cannot be reached"):
+        await collect(OpenAIModel(Endpoint(url=f"http://127.0.0.1:{unused_tcp_port}")), ask("hi"))
+    with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
+        OpenAIModel(Endpoint(url="http://127.0.0.1:1", api_key_env="NO_SUCH_KEY"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"GGUF" + bytes(200)])
+def test_damaged_weights_are_refused(tmp_path, content):
+    file = tmp_path / "bad.gguf"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.gguf"):
+        LlamaEngine(file, Model())

@@ -1,0 +1,95 @@
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from inhouse.store.artifacts import Store, source_digest, write_text
+from inhouse.types import BackendError, InputError
+
+
+def build_one(folder):
+    write_text(folder / "a.txt", "one")
+    return {"n": 1}
+
+
+def test_made_once_found_again(tmp_path):
+    store, calls = Store(tmp_path), []
+
+    def build(folder):
+        calls.append(folder)
+        return build_one(folder)
+
+    first = store.make("docs", {"a": 1}, [], build)
+    again = Store(tmp_path).make("docs", {"a": 1}, [], build)
+    assert first == again
+    assert len(calls) == 1
+    assert store.find("docs", {"a": 2}, []) is None
+    child = store.make("index", {}, [first], build)
+    assert [(d, a.kind) for d, a in store.lineage(child)] == [(0, "index"), (1, "docs")]
+    assert store.get(child.key[:6]) == child
+    assert store.latest("docs") == first
+    with pytest.raises(InputError):
+        store.get("nothing")
+
+
+def test_a_failed_stage_leaves_no_artifact_and_its_work(tmp_path):
+    store = Store(tmp_path)
+
+    def fail(folder):
+        (folder / "half").write_text("x")
+        raise ValueError("no luck")
+
+    with pytest.raises(ValueError, match="no luck"):
+        store.make("docs", {}, [], fail)
+    assert store.all() == []
+    made = store.make("docs", {}, [], lambda folder: {"seen": (folder / "half").exists()})
+    assert made.facts == {"seen": True}
+
+
+def slow(root):
+    def build(folder):
+        (folder / "started").write_text("x")
+        time.sleep(60)
+        return {}
+
+    Store(root).make("docs", {}, [], build)
+
+
+def test_kill_9_then_again_and_no_two_at_once(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=slow, args=(tmp_path,))
+    process.start()
+    deadline = time.monotonic() + 20
+    while not list(tmp_path.rglob("started")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(BackendError, match="another run"):
+        Store(tmp_path).make("docs", {}, [], build_one)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert Store(tmp_path).all() == []
+    assert Store(tmp_path).make("docs", {}, [], build_one).facts == {"n": 1}
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path):
+    def full(folder):
+        raise OSError(28, "No space left on device", str(folder / "big"))
+
+    with pytest.raises(BackendError, match="No space left"):
+        Store(tmp_path).make("docs", {}, [], full)
+    assert Store(tmp_path).all() == []
+
+
+def test_a_damaged_manifest_names_the_file(tmp_path):
+    made = Store(tmp_path).make("docs", {}, [], build_one)
+    with open(f"{made.path}/manifest.json", "w") as handle:
+        handle.write("{")
+    with pytest.raises(BackendError, match=r"manifest\.json"):
+        Store(tmp_path).find("docs", {}, [])
+
+
+def test_source_digest_follows_the_source(tmp_path):
+    (tmp_path / "a.py").write_text("1")
+    before = source_digest(tmp_path)
+    (tmp_path / "a.py").write_text("2")
+    assert source_digest(tmp_path) != before

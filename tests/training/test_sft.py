@@ -1,0 +1,235 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from inhouse.config import Assistant, Training
+from inhouse.training.data import batches, encode
+from inhouse.training.mix import Mixer, Row
+from inhouse.training.sft import load, train
+from inhouse.types import Example, Message, Passage, Silent
+
+pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
+SETTINGS = Training(rank=4, alpha=8, epochs=2, batch_size=4, learning_rate=5e-3)
+
+
+def row(question, target, kind="grounded"):
+    return Row(messages=(Message(role="user", content=question),), target=target, kind=kind)
+
+
+ROWS = [row(f"What is the fee of plan {n}?", f"The fee of plan {n} is {n * 3} dollars.") for n in range(16)]
+
+
+def run(tiny, work, settings=SETTINGS, rows=ROWS):
+    work.mkdir(exist_ok=True)
+    return train(rows, rows[:4], tiny, "tiny", settings, 7, work, Silent())
+
+
+def weights_of(work):
+    from safetensors.numpy import load_file
+
+    file = next(work.rglob("*.safetensors"))
+    return {n: t.tobytes() for n, t in load_file(file).items()}
+
+
+def test_labels_are_the_answer_and_its_end(tiny):
+    tokenizer, _ = load(tiny)
+    (made,), too_long = encode(ROWS[3:4], tokenizer, 200)
+    assert too_long == 0
+    assert tokenizer.decode(made.ids[-made.answer :]) == "The fee of plan 3 is 9 dollars.<|im_end|>"
+    assert tokenizer.decode(made.ids[: -made.answer]).endswith(
+        "What is the fee of plan 3?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_long_prompt_loses_passages_then_history(tiny):
+    tokenizer, _ = load(tiny)
+    passages = "\n".join(f"[{n}] {'word ' * 20}" for n in range(1, 6))
+    turns = (Message(role="system", content="Be brief."), Message(role="user", content="old " * 20),
+             Message(role="assistant", content="yes"), Message(role="user", content=f"{passages}\n\nQuestion: why?"))  # fmt: skip
+    made, too_long = encode([Row(messages=turns, target="Because.", kind="grounded")], tokenizer, 110)
+    text = tokenizer.decode(made[0].ids)
+    assert "[2]" in text
+    assert "[5]" not in text
+    assert "Question: why?" in text
+    assert len(made[0].ids) - made[0].answer <= 110
+    assert encode([Row(messages=turns, target="x", kind="grounded")], tokenizer, 10)[1] == 1
+
+
+def test_batches_hold_every_row_once_in_a_repeatable_order(tiny):
+    tokenizer, _ = load(tiny)
+    rows, _ = encode(ROWS, tokenizer, 200)
+    first = batches(rows, 3, 7, 0)
+    assert sorted(n for b in first for n in b) == list(range(16))
+    assert first == batches(rows, 3, 7, 0)
+    assert first != batches(rows, 3, 7, 1)
+
+
+def test_the_loss_falls_and_a_seed_repeats_it(tiny, tmp_path):
+    facts = run(tiny, tmp_path / "a")
+    again = run(tiny, tmp_path / "b")
+    assert facts["validation_loss"] < facts["validation_loss_first"] or facts["loss"] < facts["validation_loss_first"]
+    assert facts["steps"] == 8
+    assert facts["stopped"] == "epochs"
+    if facts["precision"] == again["precision"]:
+        assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
+    config = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny"
+    assert not list(tmp_path.rglob("checkpoint*"))
+
+
+class Interrupting(Silent):
+    """Stops the run after some steps, as Ctrl-C would."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def step(self, label, total):
+        outer = self
+
+        class Step:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *rest):
+                return None
+
+            def advance(self, amount=1, note=""):
+                outer.after -= 1
+                if label == "fine-tuning" and outer.after == 0:
+                    raise KeyboardInterrupt
+
+        return Step()
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny, tmp_path, monkeypatch):
+    from inhouse.training import sft
+
+    monkeypatch.setattr(sft, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(sft._Run, "_plan", lambda self: None)  # one precision for both
+    run(tiny, tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        train(ROWS, ROWS[:4], tiny, "tiny", SETTINGS, 7, tmp_path / "cut", Interrupting(5))
+    assert (tmp_path / "cut" / "checkpoint" / "state.json").exists()
+    facts = run(tiny, tmp_path / "cut")
+    assert facts["steps"] == 8
+    assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "cut")
+
+
+def endless(tiny, work):
+    from inhouse.training import sft
+
+    sft.SAVE_EVERY_S = 0.0
+    train(
+        ROWS,
+        ROWS[:4],
+        tiny,
+        "tiny",
+        SETTINGS.model_copy(update={"epochs": 10_000, "patience": 10_000}),
+        7,
+        work,
+        Silent(),
+    )
+
+
+def test_kill_9_leaves_a_checkpoint_that_goes_on(tiny, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=endless, args=(tiny, tmp_path))
+    process.start()
+    state, deadline = tmp_path / "checkpoint" / "state.json", time.monotonic() + 90
+    while not state.exists() and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (tmp_path / "adapter").exists()
+    before = json.loads(next(tmp_path.glob("checkpoint*/state.json")).read_text())
+    state_file = next(tmp_path.glob("checkpoint*/state.json"))
+    state_file.write_text(json.dumps({**before, "planned": before["step"] + 2}))
+    facts = run(tiny, tmp_path)
+    assert facts["steps"] == before["step"] + 2
+
+
+def test_the_time_budget_is_kept(tiny, tmp_path):
+    started = time.monotonic()
+    facts = run(tiny, tmp_path, SETTINGS.model_copy(update={"epochs": 5000, "max_minutes": 0.1, "patience": 5000}))
+    assert facts["stopped"] in ("time", "epochs")
+    assert facts["planned_steps"] < 20_000
+    assert time.monotonic() - started < 40
+
+
+def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
+    other = [row(r.messages[0].content, "Purple zebras sing in the rain.") for r in ROWS[:4]]
+    long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2})
+    facts = train(ROWS, other, tiny, "tiny", long, 7, tmp_path, Silent())
+    assert facts["stopped"] == "early"
+    assert facts["steps"] < facts["planned_steps"]
+
+
+@pytest.mark.parametrize("method", ["full", "prompt_tuning"])
+def test_other_methods(tiny, tmp_path, method):
+    facts = run(
+        tiny, tmp_path, SETTINGS.model_copy(update={"method": method, "prompt_tokens": 4, "learning_rate": 1e-3})
+    )
+    assert facts["method"] == method
+    assert (tmp_path / ("weights" if method == "full" else "adapter")).is_dir()
+
+
+# --- the mix
+
+
+class Finds:
+    """A Grounder over a fixed list."""
+
+    def __init__(self, *texts):
+        self.found = [Passage(source=f"{n}.md", title=f"T{n}", heading="", text=t) for n, t in enumerate(texts)]
+
+    def passages(self, messages, groups):
+        return self.found
+
+    def ground(self, messages, passages):
+        return (
+            *messages[:-1],
+            Message(role="user", content=" | ".join(p.text for p in passages) + " ? " + messages[-1].content),
+        )
+
+
+def mixed(examples, settings, finder, gold=()):
+    from inhouse.retrieval.citations import LexicalSupport
+
+    told = Assistant()
+    mixer = Mixer(finder, lambda e: gold, LexicalSupport(told.handoff), lambda m: tuple(m), told, settings, 7)
+    return mixer.rows(examples, Silent())
+
+
+def ex(n, target="The wire fee is $20.", answerable=True):
+    return Example(
+        id=str(n), messages=(Message(role="user", content="wire fee?"),), target=target, answerable=answerable
+    )
+
+
+def test_rows_are_grounded_closed_book_or_without_their_answer():
+    finder = Finds("The wire fee is $20 today.", "Cards are green.")
+    rows, counts = mixed([ex(n) for n in range(300)], Training(closed_book=0.2, without_answer=0.2), finder)
+    assert counts["closed_book"] / 300 == pytest.approx(0.2, abs=0.07)
+    assert counts["without_answer"] / 300 == pytest.approx(0.2, abs=0.07)
+    for r in rows:
+        if r.kind == "without_answer":
+            assert r.target == Assistant().handoff
+            assert "$20" not in r.messages[-1].content
+        if r.kind == "grounded":
+            assert "$20" in r.messages[-1].content
+    assert mixed([ex(n) for n in range(300)], Training(closed_book=0.2, without_answer=0.2), finder)[0] == rows
+
+
+def test_a_figure_that_no_document_bears_out_is_not_learned():
+    finder = Finds("Cards are green.")
+    assert mixed([ex(1)], Training(closed_book=0), finder) == ([], {"unsupported": 1})
+    gold = [Passage(source="g.md", title="G", heading="", text="The wire fee is $20.")]
+    rows, _ = mixed([ex(1)], Training(closed_book=0, without_answer=0), finder, gold)
+    assert "$20" in rows[0].messages[-1].content
+    unanswerable = mixed([ex(1, Assistant().handoff, answerable=False)], Training(), finder)[0]
+    assert unanswerable[0].kind == "handoff"
+    assert "Cards are green." in unanswerable[0].messages[-1].content

@@ -77,7 +77,7 @@ def _line(artifact: Artifact, done: str) -> None:
 
 
 def _plain(value: Any) -> bool:
-    return isinstance(value, int | float | str) and len(str(value)) < 40
+    return isinstance(value, int | float | str) and 0 < len(str(value)) < 40
 
 
 def _short(value: Any) -> str:
@@ -301,8 +301,9 @@ def ask(
     panels = []
     for arm, reply in replies.items():
         body = Text(reply.text.strip())
-        for cited in reply.note("grounded", "citations") or []:
-            body.append(f"\n[{cited['passage']}] {cited['source']}", style="dim")
+        cited = {(c["passage"], c["source"]) for c in reply.note("grounded", "citations") or []}
+        for passage, source in sorted(cited):
+            body.append(f"\n[{passage}] {source}", style="dim")
         panels.append(
             Panel(body, title=arm, subtitle=f"{reply.latency_s:.1f} s", width=max(30, out.width // len(replies) - 1))
         )

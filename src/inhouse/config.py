@@ -121,6 +121,8 @@ class Training(Section):
     """Peak learning rate; 0 takes 5e-4 for lora, 5e-5 for full, 1e-2 for prompt_tuning."""
     epochs: float = Field(3, gt=0)
     """Passes over the training set; training stops earlier when validation loss rises."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` times both on the first batch and takes the faster; name one where a run must be repeatable to the bit."""
     batch_size: int = Field(8, ge=1)
     """Examples per optimizer step."""
     max_examples: int = Field(0, ge=0)

@@ -41,6 +41,39 @@ async def test_concurrent_answers_equal_sequential_ones(engine):
     assert alone == together
 
 
+async def test_an_adapter_never_takes_up_what_another_read(weights, tmp_path):
+    """Every slot reads the prompts without adapter, then each is asked with one: nothing read before may be reused."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from inhouse.training.gguf import adapter_to_gguf
+    from inhouse.training.sft import load
+
+    torch.manual_seed(3)
+    model = get_peft_model(load(weights)[1], LoraConfig(r=2, lora_alpha=2, target_modules=["q_proj", "v_proj"]))
+    for name, tensor in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(tensor, std=0.3)
+    model.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    adapter_to_gguf(tmp_path / "adapter", weights / "model.gguf", tmp_path / "adapter.gguf")
+    requests = [
+        ask(f"{subject} in one long sentence, please.") for subject in ("Rain", "Describe a ship", "Why is tea hot")
+    ]
+
+    async def answers(*arms):
+        engine = LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=1), [tmp_path / "adapter.gguf"])
+        try:
+            return [[await collect(engine.model("m", arm), r) for r in requests] for arm in arms][-1]
+        finally:
+            engine.close()
+
+    alone, after_base = await answers(0), await answers(None, 0)
+    assert [r.text for r in after_base] == [r.text for r in alone]
+    assert [r.text for r in await answers(None)] != [r.text for r in alone]
+    assert after_base[0].finish.usage.cached_tokens == 0
+    assert [r.finish.usage.cached_tokens for r in after_base] == [r.finish.usage.cached_tokens for r in alone]
+
+
 async def test_a_json_schema_is_enforced(engine):
     schema = {
         "type": "object",

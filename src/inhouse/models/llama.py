@@ -20,7 +20,6 @@ from typing import Any
 from inhouse.config import Model
 from inhouse.types import BackendError, ChatEvent, ChatRequest, Delta, Finish, InputError, Usage
 
-PREFIX_CACHE_MB = 256
 FINISHES = {"stop": "stop", "length": "length", "tool_calls": "stop"}
 
 
@@ -51,7 +50,9 @@ class LlamaEngine:
         params.n_parallel = settings.parallel
         params.n_ctx = settings.context_tokens * settings.parallel
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or os.cpu_count() or 1
-        params.cache_ram_mib = PREFIX_CACHE_MB
+        # The engine's store of earlier prompts does not know which adapter they were read with: a prompt that `base`
+        # has read would be taken up by `tuned` as it is. What a slot still holds is safe: it goes with its adapter.
+        params.cache_ram_mib = 0
         params.warmup = False
         params.verbosity = -1
         params.use_jinja = True

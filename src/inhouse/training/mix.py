@@ -6,6 +6,7 @@ them, and their target becomes the hand-off sentence; some have no passages at a
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -83,8 +84,34 @@ class Mixer:
 
     def _supporting(self, target: str, found: Sequence[Passage]) -> list[Passage]:
         """The passages that hold the answer, where nobody said which do."""
+        if values := _json_values(target):
+            return [p for p in found if all(_stands(v, p.text) for v in values)]
         statements = self.support.statements(target) or [target]
         return [p for p in found if max(self.support.support(s, [p.text]) for s in statements) >= SUPPORTED]
+
+
+def _json_values(target: str) -> list[str]:
+    """The numbers and texts of a JSON answer; its keys are the asker's words, not the documents'."""
+    try:
+        waiting = [json.loads(target)] if target[:1] in ("{", "[") else []
+    except ValueError:
+        return []
+    found: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            found.append(f"{value:.12g}" if isinstance(value, float) else str(value))
+    return found
+
+
+def _stands(value: str, text: str) -> bool:
+    """Whether a passage says the value: "5400" as "$5,400", "18.5" as "18.50"."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
+    zeros = "0*" if "." in value else r"(?:\.0+)?"
+    more = rf"{zeros}(?![\d.]*\d)" if value[-1:].isdigit() else r"(?!\w)"
+    return bool(re.search(rf"(?<![\w.]){re.escape(value.casefold())}{more}", plain))
 
 
 def _with(holding: Sequence[Passage], found: Sequence[Passage], rng: random.Random) -> list[Passage]:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
 WARM_UP = 0.05
 EVALUATIONS = 4  # spread over the planned steps
-MICRO_TOKENS = 2048  # padded tokens that go through the model at once
+MICRO_TOKENS = 1024  # padded tokens that go through the model at once
+WIDTH_TOKENS = 64  # rows are padded to multiples of this: sizes that repeat leave no holes in the memory
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
 VALIDATION_ROWS = 24
@@ -178,6 +179,7 @@ class _Run:
         if not s.planned:
             s.planned = max(1, math.ceil(self.per_epoch * self.settings.epochs))
             self._plan()
+            self.save()  # a run that is killed goes on with the same plan
         with progress.step("fine-tuning", s.planned) as step:
             if s.step:
                 step.advance(s.step)
@@ -202,22 +204,23 @@ class _Run:
         self.save()
 
     def _plan(self) -> None:
-        """Chooses precision, and how many steps the budget has room for, by timing the first batches."""
+        """Chooses precision, where that is left open, and how many steps the budget has room for: times a batch."""
         import torch
 
         probe = sorted(self._batch(0), key=lambda t: len(t.ids))
         times: dict[bool, float] = {}
         started = time.monotonic()
-        for autocast in (False, True):
+        wanted = self.settings.precision
+        for autocast in {"auto": (False, True), "fp32": (False,), "bf16": (True,)}[wanted]:
             self.state.autocast = autocast
             for _ in range(2):  # the first run of either warms up
                 begun = time.monotonic()
                 self._backward(probe[-2:], 1)
                 times[autocast] = time.monotonic() - begun
             self.optimizer.zero_grad(set_to_none=True)
-        self.state.autocast = times[True] < 0.85 * times[False]
-        if torch.cuda.is_available():
-            self.state.autocast = torch.cuda.is_bf16_supported()
+        if wanted == "auto":
+            cuda = torch.cuda.is_available()
+            self.state.autocast = torch.cuda.is_bf16_supported() if cuda else times[True] < 0.85 * times[False]
         budget_s = self.settings.max_minutes * 60
         if budget_s:
             tokens = sum(len(t.ids) for t in probe[-2:])
@@ -361,18 +364,22 @@ def _micro(batch: Sequence[Tokens]) -> list[list[Tokens]]:
     """The batch in pieces that fit into memory, longest first."""
     made: list[list[Tokens]] = []
     for row in sorted(batch, key=lambda t: -len(t.ids)):
-        if made and len(made[-1][0].ids) * (len(made[-1]) + 1) <= MICRO_TOKENS:
+        if made and _width(made[-1][0]) * (len(made[-1]) + 1) <= MICRO_TOKENS:
             made[-1].append(row)
         else:
             made.append([row])
     return made
 
 
+def _width(row: Tokens) -> int:
+    return -(-len(row.ids) // WIDTH_TOKENS) * WIDTH_TOKENS
+
+
 def _padded(rows: Sequence[Tokens], device: Any) -> tuple[Any, Any, Any]:
     """Ids (rows, tokens), right-padded; places (2, labels) before each answer token; labels."""
     import torch
 
-    ids = torch.zeros((len(rows), max(len(r.ids) for r in rows)), dtype=torch.long)
+    ids = torch.zeros((len(rows), max(_width(r) for r in rows)), dtype=torch.long)
     places: list[tuple[int, int]] = []
     labels: list[int] = []
     for n, row in enumerate(rows):

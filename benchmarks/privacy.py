@@ -1,0 +1,117 @@
+"""Personal data that survives anonymization in human dialogues: inhouse beside plain Presidio, same texts, same run.
+
+    python benchmarks/privacy.py [--data ../shared/data/star] [--domains bank,ride] [--quick]
+
+The dialogues' own tool calls say what is personal: the name, account number, PIN, date of birth or security answer that
+the agent typed in. A value counts where it stands in the dialogue's text; it survives where it still stands there after
+anonymization, as whole words, case and gaps aside. Plain Presidio runs with its defaults over the same spaCy model.
+Prints counts by type with every survivor, and writes `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from inhouse.datasets.anonymize import Anonymizer
+from inhouse.datasets.conversations import read_conversations
+from inhouse.models.catalog import Catalog
+from inhouse.types import Example
+
+HERE = Path(__file__).parent
+PERSONAL = {
+    "FullName": "name", "CustomerName": "name", "RenterName": "name", "HostName": "name", "GuestName": "name",
+    "UserName": "name", "AccountNumber": "account number", "PIN": "PIN", "DateOfBirth": "date of birth",
+    "SecurityAnswer1": "security answer", "SecurityAnswer2": "security answer",
+}  # fmt: skip
+WORD = re.compile(r"\w+")
+
+
+def values(row: dict) -> Iterable[tuple[str, str]]:
+    """(type, value) of what the agent typed into its tools; "didnt provide" and the like hold no value."""
+    for turn in row["turns"]:
+        for name, value in (turn.get("arguments") or {}).items():
+            text = " ".join(WORD.findall(str(value).casefold()))
+            if name in PERSONAL and len(text) > 2 and not text.startswith(("api ", "didn", "not ", "no ", "forgot")):
+                yield PERSONAL[name], text
+
+
+def stands(value: str, text: str) -> bool:
+    """Whether the value is in the text: digits with or without gaps, a name's words in a row."""
+    if value.replace(" ", "").isdigit():
+        return bool(re.search(r"(?<!\d)" + r"\W?".join(value.replace(" ", "")) + r"(?!\d)", text))
+    return f" {value} " in f" {' '.join(WORD.findall(text.casefold()))} "
+
+
+def said(example: Example) -> str:
+    return "\n".join([*(m.content for m in example.messages), example.target])
+
+
+def presidio(folder: Path) -> Callable[[str], str]:
+    """Presidio's own analyzer, every recognizer that it ships for English."""
+    import spacy
+    from presidio_analyzer import AnalyzerEngine
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+    from presidio_anonymizer import AnonymizerEngine
+
+    engine = SpacyNlpEngine([{"lang_code": "en", "model_name": str(folder)}])
+    engine.nlp = {"en": spacy.load(folder)}
+    analyzer, anonymizer = AnalyzerEngine(nlp_engine=engine), AnonymizerEngine()
+    return lambda text: anonymizer.anonymize(text, analyzer.analyze(text, language="en")).text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "star")
+    parser.add_argument("--domains", default="bank,ride,party,apartment,meeting,restaurant")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    folder = Catalog().find("en-core-web-sm", HERE)
+    plain = presidio(folder)
+    found = {}
+    for domain in given.domains.split(","):
+        file = given.data / f"{domain}.jsonl"
+        rows = {r["id"]: r for r in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
+        examples = read_conversations([file], {})[0][: 60 if given.quick else None]
+        ours = Anonymizer(folder)
+        ours.learn([], (m.content for e in examples for m in e.messages))
+        counts: Counter[str] = Counter()
+        left: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+        seconds: Counter[str] = Counter()
+        for e in examples:
+            raw, texts = said(e), {}
+            started = time.perf_counter()
+            texts["inhouse"] = said(ours.anonymize(e)[0])
+            seconds["inhouse"] += time.perf_counter() - started
+            started = time.perf_counter()
+            texts["presidio"] = plain(raw)
+            seconds["presidio"] += time.perf_counter() - started
+            for kind, value in {v for v in values(rows[e.id]) if stands(v[1], raw)}:
+                counts[kind] += 1
+                for who, text in texts.items():
+                    left[who][kind, value] += stands(value, text)
+        survivors = {who: {k: n for k, n in c.items() if n} for who, c in left.items()}
+        print(f"{domain}: {len(examples)} dialogues")
+        for kind, n in sorted(counts.items()):
+            sums = {who: sum(m for (k, _), m in c.items() if k == kind) for who, c in survivors.items()}
+            print(f"  {kind:<16}{n:>5} values; survive: inhouse {sums['inhouse']}, plain Presidio {sums['presidio']}")
+        for (kind, value), n in sorted(survivors["inhouse"].items()):
+            print(f"    survives: {kind} {value!r} {n} x")
+        print(f"  seconds: inhouse {seconds['inhouse']:.1f}, plain Presidio {seconds['presidio']:.1f}")
+        left_by_type = {
+            who: {kind: sum(n for (k, _), n in c.items() if k == kind) for kind in counts}
+            for who, c in survivors.items()
+        }
+        found[domain] = {
+            "dialogues": len(examples), "values": dict(counts), "survive": left_by_type, "seconds": dict(seconds),
+        }  # fmt: skip
+    out = HERE / "results" / "privacy.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

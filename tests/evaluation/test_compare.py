@@ -79,7 +79,7 @@ def test_the_recommendation_follows_the_intervals(table, arm):
 
 
 def test_warnings():
-    lost = Estimate(mean=0.2, low=0.1, high=0.3, n=40)
+    lost = Estimate(mean=-0.2, low=-0.3, high=-0.1, n=40)
     table = {("accuracy", "tuned", "base"): (0.2, 0.4)}
     found = recommend.recommend(("base", "tuned"), gains(table), 0.02, 0.4, 12, lost)
     assert len(found["warnings"]) == 3

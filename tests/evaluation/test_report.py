@@ -79,7 +79,7 @@ async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
     assert read["arms"]["rag"]["metrics"]["accuracy"]["mean"] == 1
     assert read["gains"]["rag over base"]["accuracy"]["mean"] == pytest.approx(10 / 12)  # base's noise: a 1, a 7
     assert read["recommendation"]["arm"] == "rag"
-    assert read["forgetting"]["mean"] == -0.5
+    assert read["general_change"]["mean"] == 0.5
     page = (tmp_path / "report.html").read_text()
     assert "<script>alert" not in page
     assert page.count("<script") == 1

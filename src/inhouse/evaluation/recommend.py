@@ -31,7 +31,7 @@ def recommend(
     smallest_gain: float,
     detectable: float,
     questions: int,
-    forgetting: Estimate | None,
+    general_change: Estimate | None,
 ) -> dict[str, Json]:
     """The arm to use, why, and the rules that fired.
 
@@ -41,7 +41,7 @@ def recommend(
         smallest_gain: from [evaluation].
         detectable: the smallest gain in accuracy that this test set could have seen.
         questions: how many were asked.
-        forgetting: loss of general ability through tuning, None when nothing was tuned.
+        general_change: of general ability through tuning, None when nothing was tuned.
     """
     held = "base"
     rules: list[str] = []
@@ -59,7 +59,7 @@ def recommend(
         if better and not worse_facts:
             held = arm
     sentence = SENTENCES[held] + _because(held, arms, gain)
-    warnings = _warnings(held, detectable, questions, forgetting)
+    warnings = _warnings(held, detectable, questions, general_change)
     return {"arm": held, "sentence": sentence, "rules": rules, "warnings": warnings}
 
 
@@ -86,7 +86,7 @@ def _because(held: str, arms: Sequence[str], gain: Gain) -> str:
     return text
 
 
-def _warnings(held: str, detectable: float, questions: int, forgetting: Estimate | None) -> list[str]:
+def _warnings(held: str, detectable: float, questions: int, general_change: Estimate | None) -> list[str]:
     found = []
     if questions < ENOUGH_QUESTIONS:
         found.append(
@@ -94,8 +94,8 @@ def _warnings(held: str, detectable: float, questions: int, forgetting: Estimate
         )
     if detectable > 0.3:
         found.append(f"This test set can only show gains from {100 * detectable:.0f} points on.")
-    if held.startswith("tuned") and forgetting is not None and forgetting.mean > FORGETTING:
-        found.append(f"Tuning cost {points(forgetting)} points of general ability.")
+    if held.startswith("tuned") and general_change is not None and general_change.mean < -FORGETTING:
+        found.append(f"Tuning changed general ability by {points(general_change)} points.")
     return found
 
 

@@ -71,7 +71,7 @@ def build_report(
         found["p"] = {"raw": p_values[name], "holm": corrected[name]}
     best = next((a for a in ("tuned+rag", "rag", "prompt") if a in arms), "base")
     detectable = compare.smallest_detectable(scores[best]["accuracy"], scores["base"]["accuracy"]) if compared else 1.0
-    forgetting = compare.gain(general["base"], general["tuned"], seed) if {"base", "tuned"} <= general.keys() else None
+    change = compare.gain(general["tuned"], general["base"], seed) if {"base", "tuned"} <= general.keys() else None
     means = {arm: e["mean"] for arm, row in rows.items() if (e := row["metrics"].get("accuracy"))}
     return {
         **extras,
@@ -82,9 +82,9 @@ def build_report(
         "gap_closed": recommend.gap_closed(means) if "base" in means else {},
         "smallest_detectable_gain": detectable,
         "general": {name: sum(v) / len(v) for name, v in general.items() if v},
-        "forgetting": forgetting.model_dump() if forgetting else None,
+        "general_change": change.model_dump() if change else None,
         "recommendation": recommend.recommend(
-            list(arms), gain, settings.smallest_gain, detectable, len(examples), forgetting
+            list(arms), gain, settings.smallest_gain, detectable, len(examples), change
         ) if "base" in arms else None,
         "rules": recommend.explained(),
         "table": [_question(e, {arm: some[n] for arm, (some, _) in arms.items()}) for n, e in enumerate(examples)],
@@ -197,7 +197,7 @@ def render_table(report: Mapping[str, Any]) -> Group:
         first = f"{row['first_token_ms']['p50']:.0f}"
         costs.add_row(arm, _percentiles(row["latency_ms"]), first, tokens, f"{row['usd_per_1000']:.3f}")
     lines = [Text(f"Smallest gain this test could have seen: {100 * report['smallest_detectable_gain']:.1f} points.")]
-    if report["forgetting"]:
+    if report["general_change"]:
         before, after = report["general"]["base"], report["general"]["tuned"]
         lines.append(Text(f"General ability: {100 * before:.0f} % before tuning, {100 * after:.0f} % after."))
     if found := report["recommendation"]:

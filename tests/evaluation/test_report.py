@@ -12,7 +12,7 @@ from inhouse.models.scripted import Scripted
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.types import BackendError, Checks, Example, Message, Silent
 
-EVIL = "<script>alert(1)</script></style>\"'&{{ 7*7 }}"
+EVIL = "<script>alert(1)</script></style>\"'&{{ 7*1919191 }}"
 EXAMPLES = [
     Example(id=f"e{n}", messages=(Message(role="user", content=f"Fee {n}? {EVIL}"),), target=f"It is ${n}.",
             checks=Checks(must_include=((f"${n}",),)), tags=("fees", EVIL))
@@ -84,7 +84,7 @@ async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
     assert "<script>alert" not in page
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(1)" in page
-    assert "49" not in page.split("Every question")[1].split("<script>")[0]
+    assert "13434337" not in page.split("Every question")[1].split("<script>")[0]
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     table = report.render_table(read)

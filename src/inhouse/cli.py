@@ -168,11 +168,13 @@ def ingest(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -
     """Read the documents."""
     artifact = _stage("ingest", "Reading the documents", project, overrides, as_json)
     if not as_json:
-        from inhouse.terminal import out
+        from inhouse.terminal import fates, out
 
+        report = Path(artifact.path) / "report.json"
+        out.print(fates(json.loads(report.read_text(encoding="utf-8"))["files"]))
         for failed in artifact.facts["failures"]:
-            out.print(f"  failed: {failed['path']}: {failed['reason']}", markup=False, highlight=False)
-        _tell(f"Every file's fate: {artifact.path}/report.json")
+            out.print(f"failed: {failed['path']}: {failed['reason']}", markup=False, highlight=False, soft_wrap=True)
+        _tell(f"Every file's fate: {report}")
 
 
 @app.command()

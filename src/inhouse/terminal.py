@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from inhouse.types import InhouseError, Step
 
 out = Console()
 err = Console(stderr=True)
 LINE_EVERY_S = 20
+FATES = ("read", "duplicate", "failed")
 
 
 class Bars:
@@ -59,6 +64,20 @@ class Lines:
             left = (now - self._started) * max(self._total - self._done, 0) / max(self._done, 1e-9)
             share = f"{self._done / self._total:4.0%}, {left:.0f} s left"
         print(f"  {self._label}: {share} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def fates(files: Sequence[Mapping[str, Any]]) -> Table:
+    """What became of the files of a folder, by format: counts of read, duplicate and failed, and characters read."""
+    table = Table("format", box=None, pad_edge=False)
+    for head in (*FATES, "characters"):
+        table.add_column(head, justify="right")
+    suffixes = [PurePath(f["path"]).suffix.lower() or "none" for f in files]
+    for name in (*sorted(set(suffixes)), "all"):
+        own = [f for f, suffix in zip(files, suffixes, strict=True) if name in ("all", suffix)]
+        counts = Counter(f["status"] for f in own)
+        read = sum(f["chars"] for f in own if f["status"] == "read")
+        table.add_row(name, *(str(counts[fate]) for fate in FATES), f"{read:,}")
+    return table
 
 
 def duration(seconds: float) -> str:

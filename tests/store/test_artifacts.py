@@ -71,13 +71,28 @@ def test_kill_9_then_again_and_no_two_at_once(tmp_path):
     assert Store(tmp_path).make("docs", {}, [], build_one).facts == {"n": 1}
 
 
-def test_a_full_disk_is_a_clear_error(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device", "big"),
+        RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), writer.rs:191:9"),
+    ],
+)
+def test_a_full_disk_is_a_clear_error(tmp_path, error):
     def full(folder):
-        raise OSError(28, "No space left on device", str(folder / "big"))
+        raise error
 
-    with pytest.raises(BackendError, match="No space left"):
+    with pytest.raises(BackendError, match=r"the stage 'docs' could not be written \(No space left on device\)"):
         Store(tmp_path).make("docs", {}, [], full)
     assert Store(tmp_path).all() == []
+
+
+def test_other_errors_are_not_taken_for_the_disks(tmp_path):
+    def broken(folder):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Store(tmp_path).make("docs", {}, [], broken)
 
 
 def test_a_damaged_manifest_names_the_file(tmp_path):

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inhouse.types import Artifact, BackendError, Digest, InputError, Json, digest_of
+from inhouse.types import Artifact, BackendError, Digest, InhouseError, InputError, Json, digest_of
 
 MANIFEST = "manifest.json"
 KEY_CHARS = 16
@@ -99,10 +100,13 @@ class Store:
                 if folder.exists():  # a folder without a manifest: damaged by hand, since ours are renamed whole
                     shutil.rmtree(folder)
                 os.rename(work, folder)
-        except OSError as error:
+        except Exception as error:
+            reason = _disk_trouble(error)
+            if reason is None:
+                raise
             hint = "make room or choose another `store`; what was finished is kept and the next run goes on from there"
-            where = error.filename or work
-            raise BackendError(f"{where}: the stage '{kind}' could not be written ({error.strerror})", hint) from error
+            where = getattr(error, "filename", None) or work
+            raise BackendError(f"{where}: the stage '{kind}' could not be written ({reason})", hint) from error
         return artifact
 
     def latest(self, kind: str) -> Artifact | None:
@@ -149,6 +153,17 @@ class Store:
         except (ValueError, KeyError) as error:
             hint = f"delete the folder {folder} and run again"
             raise BackendError(f"{file}: damaged manifest ({type(error).__name__})", hint) from error
+
+
+def _disk_trouble(error: Exception) -> str | None:
+    """What the system said of the disk, None where the error is about something else.
+
+    The index and the tensor files are written by Rust libraries, whose errors carry the system's number in their text.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(found[1])) if found and not isinstance(error, InhouseError) else None
 
 
 def _make_folder(folder: Path) -> None:

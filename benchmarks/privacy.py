@@ -4,8 +4,9 @@
 
 The dialogues' own tool calls say what is personal: the name, account number, PIN, date of birth or security answer that
 the agent typed in. A value counts where it stands in the dialogue's text; it survives where it still stands there after
-anonymization, as whole words, case and gaps aside. Plain Presidio runs with its defaults over the same spaCy model.
-Prints counts by type with every survivor, and writes `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
+anonymization, as whole words, case and gaps aside. Placeholders count all that was replaced, personal or not. Plain
+Presidio runs with its defaults over the same spaCy model. Prints counts by type with every survivor, and writes
+`benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
 """
 
 import argparse
@@ -55,12 +56,17 @@ def presidio(folder: Path) -> Callable[[str], str]:
     import spacy
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
-    from presidio_anonymizer import AnonymizerEngine
 
     engine = SpacyNlpEngine([{"lang_code": "en", "model_name": str(folder)}])
     engine.nlp = {"en": spacy.load(folder)}
-    analyzer, anonymizer = AnalyzerEngine(nlp_engine=engine), AnonymizerEngine()
-    return lambda text: anonymizer.anonymize(text, analyzer.analyze(text, language="en")).text
+    analyzer = AnalyzerEngine(nlp_engine=engine)
+
+    def replaced(text: str) -> str:
+        for found in sorted(analyzer.analyze(text, language="en"), key=lambda r: -r.start):
+            text = f"{text[: found.start]}<{found.entity_type}>{text[found.end :]}"
+        return text
+
+    return replaced
 
 
 def main() -> None:
@@ -81,6 +87,7 @@ def main() -> None:
         counts: Counter[str] = Counter()
         left: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
         seconds: Counter[str] = Counter()
+        placeholders: Counter[str] = Counter()
         for e in examples:
             raw, texts = said(e), {}
             started = time.perf_counter()
@@ -89,6 +96,8 @@ def main() -> None:
             started = time.perf_counter()
             texts["presidio"] = plain(raw)
             seconds["presidio"] += time.perf_counter() - started
+            for who, text in texts.items():
+                placeholders[who] += len(re.findall(r"<[A-Z_]+(?:_\d+)?>", text))
             for kind, value in {v for v in values(rows[e.id]) if stands(v[1], raw)}:
                 counts[kind] += 1
                 for who, text in texts.items():
@@ -100,13 +109,15 @@ def main() -> None:
             print(f"  {kind:<16}{n:>5} values; survive: inhouse {sums['inhouse']}, plain Presidio {sums['presidio']}")
         for (kind, value), n in sorted(survivors["inhouse"].items()):
             print(f"    survives: {kind} {value!r} {n} x")
+        print(f"  placeholders: inhouse {placeholders['inhouse']}, plain Presidio {placeholders['presidio']}")
         print(f"  seconds: inhouse {seconds['inhouse']:.1f}, plain Presidio {seconds['presidio']:.1f}")
         left_by_type = {
             who: {kind: sum(n for (k, _), n in c.items() if k == kind) for kind in counts}
             for who, c in survivors.items()
         }
         found[domain] = {
-            "dialogues": len(examples), "values": dict(counts), "survive": left_by_type, "seconds": dict(seconds),
+            "dialogues": len(examples), "values": dict(counts), "survive": left_by_type,
+            "placeholders": dict(placeholders), "seconds": dict(seconds),
         }  # fmt: skip
     out = HERE / "results" / "privacy.json"
     out.parent.mkdir(exist_ok=True)

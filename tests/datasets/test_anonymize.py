@@ -58,6 +58,11 @@ def test_what_was_asked_for_is_replaced_in_every_turn(chat, anonymizer):
     assert counts == {"PERSON": 1, "ACCOUNT_NUMBER": 1, "PIN": 1, "SECRET": 1}
 
 
+def test_digits_that_stick_to_a_word_are_replaced(chat, anonymizer):
+    example = chat("hi", "Your PIN please.", "I think my PIN is either3941 or 7402", "Thank you.")
+    assert anonymizer.anonymize(example)[0].question == "I think my PIN is either<PIN_1> or <PIN_2>"
+
+
 def test_a_conversation_without_personal_data_is_untouched(chat, anonymizer):
     example = chat("Do you open on Saturday?", "Yes, from 9:00 to 13:00.")
     assert anonymizer.anonymize(example) == (example, {})

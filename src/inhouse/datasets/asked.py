@@ -41,7 +41,7 @@ _NOT_A_PERSONS_NAME = re.compile(
     r"|street|school|college) ?name|name of (?:the|your|that|this) (?!account|person|card)\w+",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w$£€.,:])\d(?:[ -]?\d)*(?!\d|[.,:/]\d|%)")
+_NUMBER = re.compile(r"(?<![\d$£€.,:])\d(?:[ -]?\d)*(?!\d|[.,:/]\d|%)")
 _NO_VALUE = re.compile(
     r"\s*(?:%|percent|dollars?|bucks|usd|pounds?|euros?|gbp|am\b|pm\b|o'?clock|years?|days?|weeks?|months?|hours?"
     r"|min(?:ute)?s?\b|times?|people|persons|guests|nights?|stars?|items|cents)", re.IGNORECASE,

@@ -1,10 +1,10 @@
 """Seconds and peak memory of every stage of `inhouse build`, as a user runs it: one process and its workers.
 
-    python benchmarks/build.py [--project examples/first_national_bank] [--quick]
+    python benchmarks/build.py [--project examples/first_national_bank] [--store EMPTY_FOLDER] [--quick]
 
-Builds into an empty store beside the project's own, reads the resident memory of the process tree twice a second from
-/proc, and gives what it finds to the stage whose line comes next. Pages that processes share count once for each.
-Prints a table, and JSON to `benchmarks/results/build.json`. `--quick` trains one minute and asks 12 questions.
+Builds into an empty store, by default one that is thrown away, reads the resident memory of the process tree twice a
+second from /proc, and gives what it finds to the stage whose line comes next. Pages that processes share count once for
+each. Prints a table, and JSON to `benchmarks/results/build.json`. `--quick` trains one minute and asks 12 questions.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def measure(project: Path, store: Path, settings: list[str]) -> list[dict[str, o
                "--set", f"store={store}", *(part for s in settings for part in ("--set", s))]  # fmt: skip
     rows: list[dict[str, object]] = []
     peak, done = 0.0, threading.Event()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def watch() -> None:
         nonlocal peak
@@ -61,6 +61,7 @@ def measure(project: Path, store: Path, settings: list[str]) -> list[dict[str, o
     started = time.monotonic()
     assert process.stdout
     for line in process.stdout:
+        print(line, end="", flush=True)
         if found := MADE.match(line):
             rows.append({"stage": found[1], "seconds": round(time.monotonic() - started, 1), "peak_mb": round(peak)})
             started, peak = time.monotonic(), 0.0
@@ -74,11 +75,12 @@ def measure(project: Path, store: Path, settings: list[str]) -> list[dict[str, o
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", type=Path, default=HERE.parent / "examples" / "first_national_bank")
+    parser.add_argument("--store", type=Path)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     settings = ["training.max_minutes=1", "evaluation.max_questions=12"] if given.quick else []
     with tempfile.TemporaryDirectory() as store:
-        rows = measure(given.project.resolve(), Path(store), settings)
+        rows = measure(given.project.resolve(), (given.store or Path(store)).resolve(), settings)
     for row in rows:
         print(f"{row['stage']:<12}{row['seconds']:>8} s{row['peak_mb']:>8} MB")
     print(f"{'build':<12}{sum(r['seconds'] for r in rows):>8.1f} s")

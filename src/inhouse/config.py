@@ -131,9 +131,9 @@ class Training(Section):
     """Longer prompts lose passages, then history."""
     max_minutes: float = Field(0, ge=0)
     """Time budget, validation included; 0 is none. The learning rate is planned to end with it."""
-    closed_book: float = Field(0.2, ge=0, le=1)
+    closed_book: float = Field(0.1, ge=0, le=1)
     """Share of examples trained without passages, so that the model also answers alone."""
-    without_answer: float = Field(0.12, ge=0, lt=1)
+    without_answer: float = Field(0.06, ge=0, lt=1)
     """Share of examples whose passages lack the answer; their target is the hand-off sentence."""
     patience: int = Field(2, ge=1)
     """Evaluations without a better validation loss before training stops."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from inhouse.config import Project
 from inhouse.evaluation import parity
@@ -29,58 +30,51 @@ def compare_exports(
     folder = Path(custom.path)
     method = project.training.method
     tokenizer, model = load(base)
-    trained: dict[str, parity.Trained] = {"base": parity.TorchModel(tokenizer, model)}
     weights = Path(served.path) / WEIGHTS
     small = project.model.model_copy(update={"parallel": 1})
-    engines = []
-    variants: list[tuple[parity.Served, str]] = []
+    engines: list[LlamaEngine] = []
 
-    def serve(name: str, file: Path, counterpart: str, adapters: Sequence[Path] = (), scale: int | None = None) -> None:
-        banned = custom.facts.get("banned_tokens", []) if counterpart == "custom" else []
+    def serve(name: str, file: Path, adapters: Sequence[Path] = (), banned: Sequence[int] = ()) -> parity.EngineServed:
         engine = LlamaEngine(file, small, adapters, banned)
         engines.append(engine)
-        served_as = parity.EngineServed(name, engine.url, engine.api_key, engine.lora(scale), banned)
-        variants.append((served_as, counterpart))
+        return parity.EngineServed(name, engine.url, engine.api_key, engine.lora(0 if adapters else None), banned)
+
+    def close() -> None:
+        while engines:
+            engines.pop().close()
 
     quantization = project.model.quantization
+    kind = "q8_0" if quantization == "as_is" else quantization
     try:
-        serve(f"base, {quantization}", weights, "base")
+        # The untouched base is asked before the adapter is put on it, and leaves before the others come: one model in
+        # PyTorch, and few engines at a time.
+        untouched = [(serve(f"base, {quantization}", weights), "base")]
+        first = parity.check_parity(
+            {"base": parity.TorchModel(tokenizer, model)}, untouched, prompts, project.parity, progress
+        )
+        close()
         if method == "lora":
             merged = work / f"merged-{quantization}.gguf"
-            kind = "q8_0" if quantization == "as_is" else quantization
             file = base if base.suffix == ".gguf" else base / WEIGHTS
             gguf.merge(folder / "adapter", file if file.is_file() else weights, merged, kind)
-            serve(f"adapter on {quantization} base", weights, "custom", [folder / "adapter.gguf"], 0)
-            serve(f"merged, {kind}", merged, "custom")
+            forms = [
+                serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
+                serve(f"merged, {kind}", merged),
+            ]
         else:
-            serve(f"{method}, {quantization}", folder / WEIGHTS, "custom")
-        report = _run(trained, variants, tokenizer, model, method, folder, project, prompts, progress)
+            forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), custom.facts.get("banned_tokens", []))]
+        trained = {"custom": _trained(tokenizer, model, method, folder, project)}
+        second = parity.check_parity(trained, [(f, "custom") for f in forms], prompts, project.parity, progress)
+        report = parity.joined(first, second)
     finally:
-        for engine in engines:
-            engine.close()
+        close()
     write_text(work / "parity.json", json.dumps(report, indent=1))
     return report
 
 
-def _run(
-    trained: dict[str, parity.Trained],
-    variants: list[tuple[parity.Served, str]],
-    tokenizer: object,
-    model: object,
-    method: str,
-    folder: Path,
-    project: Project,
-    prompts: Sequence[tuple[Message, ...]],
-    progress: Progress,
-) -> dict[str, Json]:
-    """The untouched base is asked before the adapter is put on it: one model in memory, not two."""
-    base = [v for v in variants if v[1] == "base"]
-    first = parity.check_parity(trained, base, prompts, project.parity, progress)
+def _trained(tokenizer: Any, model: Any, method: str, folder: Path, project: Project) -> parity.TorchModel:
+    """The custom model in PyTorch, made from what training left."""
     if method == "full":
-        custom = parity.TorchModel(*load(folder / "weights"))
-    else:
-        soft = project.training.prompt_tokens if method == "prompt_tuning" else 0
-        custom = parity.TorchModel(tokenizer, parity.with_adapter(model, folder / "adapter"), soft)
-    rest = [v for v in variants if v[1] == "custom"]
-    second = parity.check_parity({"custom": custom}, rest, prompts, project.parity, progress)
-    return parity.joined(first, second)
+        return parity.TorchModel(*load(folder / "weights"))
+    soft = project.training.prompt_tokens if method == "prompt_tuning" else 0
+    return parity.TorchModel(tokenizer, parity.with_adapter(model, folder / "adapter"), soft)

@@ -32,16 +32,17 @@ def compare_exports(
     tokenizer, model = load(base)
     weights = Path(served.path) / WEIGHTS
     small = project.model.model_copy(update={"parallel": 1})
-    engines: list[LlamaEngine] = []
+    opened: list[LlamaEngine | parity.EngineServed] = []
 
     def serve(name: str, file: Path, adapters: Sequence[Path] = (), banned: Sequence[int] = ()) -> parity.EngineServed:
         engine = LlamaEngine(file, small, adapters, banned)
-        engines.append(engine)
-        return parity.EngineServed(name, engine.url, engine.api_key, engine.lora(0 if adapters else None), banned)
+        form = parity.EngineServed(name, engine.url, engine.api_key, engine.lora(0 if adapters else None), banned)
+        opened.extend((engine, form))
+        return form
 
     def close() -> None:
-        while engines:
-            engines.pop().close()
+        while opened:
+            opened.pop().close()
 
     quantization = project.model.quantization
     kind = "q8_0" if quantization == "as_is" else quantization

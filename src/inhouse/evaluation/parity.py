@@ -188,6 +188,9 @@ class EngineServed:
         lost = math.log1p(-min(sum(math.exp(v) for t, v in told.items() if t in self._banned), 1 - 1e-9))
         return {t: v - lost for t, v in told.items() if t not in self._banned}
 
+    def close(self) -> None:
+        self._client.close()
+
     def _post(self, path: str, body: Mapping[str, Json]) -> dict[str, Any]:
         try:
             response = self._client.post(path, json=body)

@@ -8,7 +8,7 @@ import pytest
 
 from inhouse.config import Assistant, Training
 from inhouse.training.data import batches, encode
-from inhouse.training.mix import Mixer, Row
+from inhouse.training.mix import Mixer, Row, _json_values, _stands
 from inhouse.training.sft import load, train
 from inhouse.types import Example, Message, Passage, Silent
 
@@ -233,3 +233,20 @@ def test_a_figure_that_no_document_bears_out_is_not_learned():
     unanswerable = mixed([ex(1, Assistant().handoff, answerable=False)], Training(), finder)[0]
     assert unanswerable[0].kind == "handoff"
     assert "Cards are green." in unanswerable[0].messages[-1].content
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "stands"),
+    [
+        ("5400", "up to $5,400 a day", True), ("18.5", "costs $18.50, at", True), ("18.5", "costs $118.50", False),
+        ("50", "costs 50.", True), ("50", "50.5 days", False), ("50", "150 days", False), ("3", "3,000", False),
+        ("5", "5.0", True), ("Monday", "on Monday.", True), ("Monday", "on mondays", False),
+    ],
+)  # fmt: skip
+def test_a_json_value_stands_in_a_passage_however_it_is_spelled(value, text, stands):
+    assert _stands(value, text) == stands
+
+
+def test_the_values_of_a_json_answer_are_its_numbers_and_texts():
+    assert sorted(_json_values('{"a": 18.5, "b": ["x", 2], "c": true}')) == ["18.5", "2", "x"]
+    assert _json_values("It costs $3.") == _json_values("{broken") == []

@@ -2,8 +2,8 @@
 
 Every number, amount, percentage and time of a statement must stand in the evidence, however it is spelled. The rest is
 the share of its content words, stemmed, that the best one or two neighbouring sentences hold, mixed with the likeness
-of meaning (cosine of embeddings). A negation on one side alone counts against it. docs/LOG.md has the figures that the
-weights and the cut were chosen by.
+of meaning (cosine of embeddings). A negation on one side alone counts against it. docs/LOG.md says how well it tells
+carried statements from others.
 """
 
 from __future__ import annotations

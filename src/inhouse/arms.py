@@ -8,7 +8,7 @@ prompt   the base model          instructions and examples from the training dat
 rag      the base model          instructions and retrieved passages
 tuned    the custom model        instructions
 tuned+rag the custom model       instructions and retrieved passages
-oracle   the custom model if any instructions and the passages known to be right
+oracle   the custom model if any instructions and passages, those known to be right first
 ======== ======================= =================================================
 """
 
@@ -50,14 +50,17 @@ class Prompted:
 
 
 class GoldGrounder:
-    """A Grounder that gives the passages known to hold the answer, and retrieved ones where none are known."""
+    """A Grounder that gives the passages known to hold the answer, and fills up with retrieved ones."""
 
     def __init__(self, grounding: Grounding, gold: Mapping[Messages, Sequence[Passage]]) -> None:
         self._grounding = grounding
         self._gold = gold
 
     def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
-        return self._gold.get(tuple(messages)) or self._grounding.passages(messages, groups)
+        gold = list(self._gold.get(tuple(messages), ()))
+        there = {p.text for p in gold}
+        retrieved = (hit.passage for hit in self._grounding.hits(messages, groups))
+        return self._grounding.fitting([*gold, *(p for p in retrieved if p.text not in there)])
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         return self._grounding.ground(messages, passages)

@@ -134,7 +134,8 @@ class Training(Section):
     closed_book: float = Field(0.1, ge=0, le=1)
     """Share of examples trained without passages, so that the model also answers alone."""
     without_answer: float = Field(0.06, ge=0, lt=1)
-    """Share of examples whose passages lack the answer; their target is the hand-off sentence."""
+    """Share of examples that lose the passages with the answer; their target is the hand-off sentence. Fewer where many
+    answers are put in other words than the documents', since what else holds them cannot be told."""
     patience: int = Field(2, ge=1)
     """Evaluations without a better validation loss before training stops."""
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from inhouse.arms import GoldGrounder
 from inhouse.config import Assistant, Retrieval
 from inhouse.models.scripted import Scripted
 from inhouse.retrieval.citations import LexicalSupport
@@ -9,7 +10,7 @@ from inhouse.retrieval.grounded import Grounded, Grounding, plain_text, query_of
 from inhouse.retrieval.index import build_index
 from inhouse.retrieval.search import Index, gold_passages
 from inhouse.retrieval.tune import tune_fusion
-from inhouse.types import ChatRequest, Document, Example, InputError, Message, Silent, Source, collect
+from inhouse.types import ChatRequest, Document, Example, InputError, Message, Passage, Silent, Source, collect
 
 SETTINGS = Retrieval(passages=3)
 TOLD = Assistant()
@@ -168,6 +169,23 @@ def test_gold_passages_hold_the_sentence(index):
     assert [p.text for p in found] == ["You get 1.4% back on groceries."]
     assert gold_passages(index, "cash back?", [Source(document="cards.md")])[0].source == "cards.md"
     assert gold_passages(index, "x", [Source(document="it's not there.md", text="nothing")]) == []
+
+
+def test_the_oracle_shows_what_is_right_first_and_fills_up(grounding):
+    """So that it is asked with as many passages as the model was trained with."""
+    messages = say("What does a wire cost?")
+    right = grounding.hits(say("What does the Summit Card cost?"))[0].passage
+    shown = GoldGrounder(grounding, {messages: [right]}).passages(messages, frozenset())
+    assert [p.text for p in shown][:2] == [right.text, "An outgoing wire costs $21.50."]
+    assert len({p.text for p in shown}) == len(shown) == SETTINGS.passages
+    assert GoldGrounder(grounding, {}).passages(messages, frozenset()) == grounding.passages(messages)
+
+
+def test_passages_fill_the_room_they_have(grounding):
+    long, short = (Passage(source="a", title="", heading="", text=" ".join(["word"] * n), score=1) for n in (300, 30))
+    assert grounding.fitting([long, long, short, short, short]) == [long, short, short]
+    assert grounding.fitting([long.model_copy(update={"text": "word " * 900})]) != []
+    assert grounding.fitting([]) == []
 
 
 def test_tuning_never_ends_below_an_arm_alone(index, grounding, tmp_path):

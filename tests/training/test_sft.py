@@ -235,6 +235,27 @@ def test_a_figure_that_no_document_bears_out_is_not_learned():
     assert "Cards are green." in unanswerable[0].messages[-1].content
 
 
+def test_an_answer_in_other_words_never_loses_its_passages():
+    """Else the model would learn to hand over what the remaining passages still hold."""
+    finder = Finds("Guests loved how spotless it was.", "The bathroom shone.")
+    gold = [Passage(source="g.md", title="G", heading="", text="Guests loved how spotless it was.")]
+    settings = Training(closed_book=0, without_answer=0.9)
+    _, counts = mixed([ex(n, "Yes, they keep rooms very clean!") for n in range(50)], settings, finder, gold)
+    assert counts == {"grounded": 50}
+
+
+def test_all_passages_with_the_answer_are_shown_and_room_is_made_for_them():
+    finder = Finds("The wire fee is $20.", "Cards are green.", "Cards are blue.")
+    gold = [
+        Passage(source="g.md", title="G", heading="", text=t) for t in ("The wire fee is $20.", "Wires take a day.")
+    ]
+    rows, _ = mixed([ex(n) for n in range(20)], Training(closed_book=0, without_answer=0), finder, gold)
+    for row in rows:
+        shown = row.messages[-1].content.partition(" ? ")[0].split(" | ")
+        assert sorted(shown) == ["Cards are green.", "The wire fee is $20.", "Wires take a day."]
+    assert len({r.messages[-1].content for r in rows}) > 1  # in random places
+
+
 @pytest.mark.parametrize(
     ("value", "text", "stands"),
     [

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from inhouse.config import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
@@ -33,6 +34,7 @@ Messages = tuple[Message, ...]
 SHORT_QUESTION_WORDS = 4  # shorter ones are searched together with the turn before
 MENTION_FADE = 0.5  # a mention one turn earlier counts half
 MOST_MENTIONED = 4
+LOOKED_AT = 3  # times the number of passages: how far down a shorter one is looked for to fill the room
 TYPO_LIKENESS = 0.87
 LONG_WORD_CHARS = 6
 _CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
@@ -52,15 +54,20 @@ class Grounding:
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
         """The best passages for the conversation, best first, within the settings' number and tokens."""
-        hits = self.hits(messages, groups)
+        return self.fitting(hit.passage for hit in self.hits(messages, groups))
+
+    def fitting(self, passages: Iterable[Passage]) -> list[Passage]:
+        """The first of the passages, within the settings' number and tokens; one that is too long is passed over."""
         chosen: list[Passage] = []
         left = self._settings.passage_tokens
-        for hit in hits[: self._settings.passages]:
-            size = self._embedder.count_tokens(hit.chunk.text)
+        for passage in islice(passages, LOOKED_AT * self._settings.passages):
+            size = self._embedder.count_tokens(passage.text)
             if size > left and chosen:
                 continue
             left -= size
-            chosen.append(hit.passage)
+            chosen.append(passage)
+            if len(chosen) == self._settings.passages:
+                break
         return chosen
 
     def hits(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Hit]:

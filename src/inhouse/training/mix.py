@@ -73,14 +73,19 @@ class Mixer:
             return None  # a figure that no document bears out would teach the model to invent figures
         if rng.random() < self.settings.closed_book:
             return Row(messages=self.ungrounded(example.messages), target=example.target, kind="closed_book")
-        if holding and rng.random() < self.settings.without_answer / max(1 - self.settings.closed_book, 1e-9):
+        lose = rng.random() < self.settings.without_answer / max(1 - self.settings.closed_book, 1e-9)
+        if lose and holding and self._borne_out(example.target, holding):
             texts = {p.text for p in holding}
-            others = [p for p in found if p.text not in texts]
-            distractors = [p for p in others if self.support.support(example.target, [p.text]) < SUPPORTED]
+            distractors = [p for p in found if p.text not in texts and not self._borne_out(example.target, [p])]
             messages = self.grounder.ground(example.messages, distractors)
             return Row(messages=messages, target=self.assistant.handoff, kind="without_answer")
         messages = self.grounder.ground(example.messages, _with(holding, found, rng))
         return Row(messages=messages, target=example.target, kind="grounded")
+
+    def _borne_out(self, target: str, passages: Sequence[Passage]) -> bool:
+        """Whether the answer is seen to follow. Where not even the passages that hold it show it, as with a summary in
+        other words, nobody can tell that others do not: such a row never loses its answer."""
+        return self.support.support(target, [p.text for p in passages]) >= SUPPORTED
 
     def _supporting(self, target: str, found: Sequence[Passage]) -> list[Passage]:
         """The passages that hold the answer, where nobody said which do."""
@@ -115,10 +120,16 @@ def _stands(value: str, text: str) -> bool:
 
 
 def _with(holding: Sequence[Passage], found: Sequence[Passage], rng: random.Random) -> list[Passage]:
-    """The passages as retrieved; when none of those that hold the answer is among them, one takes a random place."""
-    there = {p.text for p in found}
-    if not holding or any(p.text in there for p in holding):
-        return list(found)
-    kept = list(found[:-1]) if len(found) > 1 else []
-    kept.insert(rng.randrange(len(kept) + 1), rng.choice(list(holding)))
+    """The passages as retrieved, with those that hold the answer and were not found in random places.
+
+    They take the room of the last passages that do not hold it: what is to be learned is to say what stands there.
+    """
+    texts, there = {p.text for p in holding}, {p.text for p in found}
+    room = max(len(found), 1) - len(there & texts)
+    missing = [p for p in holding if p.text not in there][:room]
+    others = [p for p in found if p.text not in texts][: room - len(missing)]
+    left = {p.text for p in others} | texts
+    kept = [p for p in found if p.text in left]
+    for passage in missing:
+        kept.insert(rng.randrange(len(kept) + 1), passage)
     return kept

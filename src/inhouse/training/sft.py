@@ -34,6 +34,9 @@ WIDTH_TOKENS = 64  # rows are padded to multiples of this: sizes that repeat lea
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
 VALIDATION_ROWS = 24
+PROBE_TOKENS = 64
+EMULATED = 3.0  # a few tokens that take so many times as long in bf16 as in float32: no more is tried
+WORTH_IT = 0.85  # what a batch in bf16 may take of the time in float32
 
 
 @dataclass
@@ -204,32 +207,48 @@ class _Run:
         self.save()
 
     def _plan(self) -> None:
-        """Chooses precision, where that is left open, and how many steps the budget has room for: times a batch."""
-        import torch
-
-        probe = sorted(self._batch(0), key=lambda t: len(t.ids))
-        times: dict[bool, float] = {}
+        """Chooses the precision and how many steps the budget has room for, by the time of a batch."""
         started = time.monotonic()
-        wanted = self.settings.precision
-        for autocast in {"auto": (False, True), "fp32": (False,), "bf16": (True,)}[wanted]:
-            self.state.autocast = autocast
-            for _ in range(2):  # the first run of either warms up
-                begun = time.monotonic()
-                self._backward(probe[-2:], 1)
-                times[autocast] = time.monotonic() - begun
-            self.optimizer.zero_grad(set_to_none=True)
-        if wanted == "auto":
-            cuda = torch.cuda.is_available()
-            self.state.autocast = torch.cuda.is_bf16_supported() if cuda else times[True] < 0.85 * times[False]
+        probe = sorted(self._batch(0), key=lambda t: len(t.ids))[-2:]
+        self.state.autocast = self._prefers_bf16(probe)
         budget_s = self.settings.max_minutes * 60
         if budget_s:
-            tokens = sum(len(t.ids) for t in probe[-2:])
-            token_s = times[self.state.autocast] / tokens
+            token_s = self._timed(probe) / sum(len(t.ids) for t in probe)
             mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
             step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
             room = int(budget_s * (1 - RESERVED) / step_s)
             self.state.planned = max(1, min(self.state.planned, room))
         self.state.seconds += time.monotonic() - started
+
+    def _prefers_bf16(self, probe: Sequence[Tokens]) -> bool:
+        """What the settings name; left open, the faster on this machine.
+
+        A few tokens are tried first: a processor without bf16 emulates it, thirty times slower than float32.
+        """
+        import torch
+
+        if self.settings.precision != "auto":
+            return self.settings.precision == "bf16"
+        if torch.cuda.is_available():
+            return torch.cuda.is_bf16_supported()
+        few = [Tokens(t.ids[-PROBE_TOKENS:], min(t.answer, PROBE_TOKENS - 1)) for t in probe[-1:]]
+        for rows, faster in ((few, EMULATED), (probe, WORTH_IT)):
+            times: dict[bool, float] = {}
+            for autocast in (False, True):
+                self.state.autocast = autocast
+                times[autocast] = self._timed(rows)
+            if times[True] > faster * times[False]:
+                return False
+        return True
+
+    def _timed(self, rows: Sequence[Tokens]) -> float:
+        """Seconds that a step over the rows takes, warmed up; nothing is learned."""
+        for _ in range(2):
+            begun = time.monotonic()
+            self._backward(rows, 1)
+            seconds = time.monotonic() - begun
+        self.optimizer.zero_grad(set_to_none=True)
+        return seconds
 
     def _step(self) -> float:
         """One optimizer step; returns its mean loss a token."""

@@ -33,6 +33,7 @@ from inhouse.types import (
 )
 
 Messages = tuple[Message, ...]
+MOST_RETRIEVED = 20  # that the oracle's right passages are filled up from
 
 
 class Prompted:
@@ -59,7 +60,7 @@ class GoldGrounder:
     def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
         gold = list(self._gold.get(tuple(messages), ()))
         there = {p.text for p in gold}
-        retrieved = (hit.passage for hit in self._grounding.hits(messages, groups))
+        retrieved = [hit.passage for hit in self._grounding.hits(messages, groups, MOST_RETRIEVED)]
         return self._grounding.fitting([*gold, *(p for p in retrieved if p.text not in there)])
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:

@@ -168,6 +168,46 @@ def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
     assert facts["steps"] < facts["planned_steps"]
 
 
+def test_passages_that_are_read_without_gradient_leave_the_loss_as_it_is(tiny, tmp_path):
+    import torch
+
+    from inhouse.training import sft
+
+    tokenizer, _ = load(tiny)
+    rows, _ = encode([row("word " * (90 + n) + f"fee of {n}?", f"It is {n}.") for n in range(4)], tokenizer, 600)
+    losses, gradients = [], []
+    for reach in (0, 16):
+        settings = SETTINGS.model_copy(update={"gradient_tokens": reach})
+        torch.manual_seed(7)
+        training = sft._Run(sft._adapted(load(tiny)[1], settings), rows, rows, settings, 7, tmp_path, "tiny")
+        with torch.no_grad():
+            for weights in training.learned.values():
+                weights.normal_(std=0.05)
+        assert (training._read_only(rows) > 0) == bool(reach)
+        losses.append(training._backward(rows, 1))
+        gradients.append(torch.cat([w.grad.flatten() for w in training.learned.values()]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.5
+    assert not torch.allclose(*gradients)
+
+
+def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path, monkeypatch):
+    from inhouse.training import sft
+
+    tokenizer, _ = load(tiny)
+    rows, _ = encode([row("word " * 100, "Yes.") for _ in range(4)], tokenizer, 600)
+    training = sft._Run(sft._adapted(load(tiny)[1], SETTINGS), rows, rows, SETTINGS, 7, tmp_path, "tiny")
+    asked = []
+
+    def timed(some):
+        asked.append((training.state.autocast, sum(len(t.ids) for t in some)))
+        return 30.0 if training.state.autocast else 1.0
+
+    monkeypatch.setattr(training, "_timed", timed)
+    assert not training._prefers_bf16(rows)
+    assert asked == [(False, sft.PROBE_TOKENS), (True, sft.PROBE_TOKENS)]
+
+
 @pytest.mark.parametrize("method", ["full", "prompt_tuning"])
 def test_other_methods(tiny, tmp_path, method):
     facts = run(

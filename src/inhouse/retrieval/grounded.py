@@ -14,7 +14,7 @@ from itertools import islice
 
 from inhouse.config import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
-from inhouse.retrieval.search import Hit, Index, fuse
+from inhouse.retrieval.search import Found, Hit, Index
 from inhouse.types import (
     ChatEvent,
     ChatModel,
@@ -54,7 +54,8 @@ class Grounding:
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
         """The best passages for the conversation, best first, within the settings' number and tokens."""
-        return self.fitting(hit.passage for hit in self.hits(messages, groups))
+        hits = self.hits(messages, groups, LOOKED_AT * self._settings.passages)
+        return self.fitting(hit.passage for hit in hits)
 
     def fitting(self, passages: Iterable[Passage]) -> list[Passage]:
         """The first of the passages, within the settings' number and tokens; one that is too long is passed over."""
@@ -70,16 +71,19 @@ class Grounding:
                 break
         return chosen
 
-    def hits(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Hit]:
-        """Every candidate, best first."""
-        return self.prepared(messages, groups).ranked(self._index.weight, self._index.mention_boost)
+    def hits(
+        self, messages: Sequence[Message], groups: Collection[str] = frozenset(), k: int | None = None
+    ) -> list[Hit]:
+        """The k best candidates, or all of them, best first."""
+        return self.prepared(messages, groups).hits(self._index.weight, self._index.mention_boost, k)
 
     def prepared(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
         """The candidates of a conversation, to be ranked with any weights."""
         mentioned = self._titles.mentioned(messages, groups)
         query = query_of(messages)
-        inside = self._index.candidates(query, groups, list(mentioned)) if mentioned else []
-        return Candidates(self._index.candidates(query, groups), inside, mentioned)
+        vector = self._embedder.embed([query])[0]
+        inside = self._index.candidates(query, groups, list(mentioned), vector) if mentioned else None
+        return Candidates(self._index.candidates(query, groups, vector=vector), inside, mentioned)
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         """System message, earlier messages, then the passages with the question."""
@@ -100,24 +104,29 @@ class Grounding:
 class Candidates:
     """What either search found for a conversation, in all documents and in those that it mentions."""
 
-    def __init__(self, everywhere: list[Hit], inside: list[Hit], mentioned: dict[str, float]) -> None:
+    def __init__(self, everywhere: Found, inside: Found | None, mentioned: dict[str, float]) -> None:
         self._everywhere = everywhere
         self._inside = inside
         self._mentioned = mentioned
 
-    def ranked(self, weight: float, boost: float) -> list[Hit]:
-        """Best first; chunks of mentioned documents get up to `boost` more. Scores stay in [0, 1]."""
-        best = {(h.chunk.source, h.chunk.start): h for h in fuse(self._everywhere, weight)}
-        if self._inside and boost:
-            best = {place: _scaled(h, h.score / (1 + boost)) for place, h in best.items()}
-            for hit in fuse(self._inside, weight):
-                raised = hit.score + boost * self._mentioned[hit.chunk.source]
-                best[hit.chunk.source, hit.chunk.start] = _scaled(hit, raised / (1 + boost))
-        return sorted(best.values(), key=lambda h: (-h.score, h.chunk.source, h.chunk.start))
+    def ranked(self, weight: float, boost: float) -> list[tuple[float, Found, int]]:
+        """Score, and where it stands, of each; best first.
 
+        Chunks of mentioned documents get up to `boost` more. Scores stay in [0, 1].
+        """
+        raised = boost if self._inside else 0.0
+        best: dict[tuple[str, int], tuple[float, Found, int]] = {}
+        for n, score in enumerate(self._everywhere.scores(weight)):
+            best[self._everywhere.places[n]] = (score / (1 + raised), self._everywhere, n)
+        if self._inside and raised:
+            for n, score in enumerate(self._inside.scores(weight)):
+                place = self._inside.places[n]
+                best[place] = ((score + raised * self._mentioned[place[0]]) / (1 + raised), self._inside, n)
+        return [best[place] for place in sorted(best, key=lambda place: (-best[place][0], place))]
 
-def _scaled(hit: Hit, score: float) -> Hit:
-    return hit.model_copy(update={"score": score})
+    def hits(self, weight: float, boost: float, k: int | None = None) -> list[Hit]:
+        """The k best, or all."""
+        return [found.hit(n, score) for score, found, n in self.ranked(weight, boost)[:k]]
 
 
 class Titles:

@@ -25,6 +25,7 @@ TABLE = "chunks"
 SETTINGS = "index.json"
 VERSION = 1
 BATCH = 256
+CHUNK_FIELDS = ("document", "source", "title", "start", "end", "text", "heading", "groups")
 T = TypeVar("T")
 EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
 
@@ -146,9 +147,9 @@ def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
 
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
-    """The chunk that a table row holds."""
-    same = ("document", "source", "title", "start", "end", "text", "heading")
-    return Chunk(**{name: row[name] for name in same}, access=frozenset(json.loads(row["groups"])))
+    """The chunk that a table row holds; what is read are CHUNK_FIELDS."""
+    same = {name: row[name] for name in CHUNK_FIELDS if name != "groups"}
+    return Chunk(**same, access=frozenset(json.loads(row["groups"])))
 
 
 def _index_columns(table: Any, rows: int) -> None:

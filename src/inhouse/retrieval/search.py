@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from inhouse.retrieval.index import TABLE, chunk_of, load_settings, visible_to
+from inhouse.retrieval.index import CHUNK_FIELDS, TABLE, chunk_of, load_settings, visible_to
 from inhouse.types import Chunk, Embedder, InputError, Passage, Record, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from inhouse.types import Matrix
 
 CANDIDATES = 100
 DEFAULT_WEIGHT = 0.5
 FUSION = "fusion.json"
+FIELDS = ["id", "vector", *CHUNK_FIELDS]
 _WORD = re.compile(r"\w+")
 
 
@@ -35,6 +42,47 @@ class Hit(Record):
     def passage(self) -> Passage:
         c = self.chunk
         return Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=self.score)
+
+
+class Found:
+    """What the two searches found for one query, a row a chunk, in columns: a Hit is made only of what is wanted.
+
+    Args:
+        rows: the chunks.
+        dense: cosines, (rows,).
+        text: shares of the best BM25, (rows,).
+    """
+
+    def __init__(self, rows: pa.Table, dense: Matrix, text: Matrix) -> None:
+        self._rows = rows
+        self._dense, self._text = dense, text
+        self.places: list[tuple[str, int]] = list(
+            zip(rows["source"].to_pylist(), rows["start"].to_pylist(), strict=True)
+        )
+
+    def scores(self, weight: float) -> list[float]:
+        """The fused score of each row."""
+        if not len(self._dense):
+            return []
+        low = self._dense.min()
+        spread = self._dense.max() - low or 1.0
+        fused: list[float] = (weight * (self._dense - low) / spread + (1 - weight) * self._text).tolist()
+        return fused
+
+    @cached_property
+    def texts(self) -> list[str]:
+        texts: list[str] = self._rows["text"].to_pylist()
+        return texts
+
+    def hit(self, row: int, score: float) -> Hit:
+        values = {name: self._rows[name][row].as_py() for name in CHUNK_FIELDS}
+        return Hit(chunk=chunk_of(values), score=score, dense=float(self._dense[row]), text=float(self._text[row]))
+
+    def best(self, weight: float, k: int) -> list[Hit]:
+        """The k best, ties by place."""
+        scores = self.scores(weight)
+        order = sorted(range(len(scores)), key=lambda n: (-scores[n], self.places[n]))
+        return [self.hit(n, scores[n]) for n in order[:k]]
 
 
 class Index:
@@ -83,44 +131,47 @@ class Index:
         """
         if not query.strip():
             return []
-        return fuse(self.candidates(query, groups, sources), self.weight if weight is None else weight)[:k]
+        return self.candidates(query, groups, sources).best(self.weight if weight is None else weight, k)
 
-    def candidates(self, query: str, groups: Collection[str] = (), sources: Sequence[str] = ()) -> list[Hit]:
-        """The best of either search, unfused: `score` is 0. One embedder call."""
+    def candidates(
+        self, query: str, groups: Collection[str] = (), sources: Sequence[str] = (), vector: Matrix | None = None
+    ) -> Found:
+        """The best of either search, not yet fused; `vector` is the query's embedding where it is known already."""
         import numpy as np
+        import pyarrow as pa
 
         allowed = f"({visible_to(groups)})"
         if sources:
             names = ", ".join("'" + s.replace("'", "''") + "'" for s in sources)
             allowed += f" AND source IN ({names})"
-        vector = self._embedder.embed([query])[0]
+        if vector is None:
+            vector = self._embedder.embed([query])[0]
         near = (
             self._table.search(vector, vector_column_name="vector").distance_type("cosine")
-            .where(allowed, prefilter=True).limit(CANDIDATES).to_list()
+            .where(allowed, prefilter=True).limit(CANDIDATES).to_arrow()
         )  # fmt: skip
-        rows = {row["id"]: row for row in near}
+        matching = self._matching(query, allowed)
+        both = pa.concat_tables([t.select(FIELDS) for t in (near, matching) if t is not None])
+        place = {key: n for n, key in reversed(list(enumerate(both["id"].to_pylist())))}
+        rows = both.take([place[key] for key in sorted(place)])
         bm25: dict[str, float] = {}
-        for row in self._matching(query, allowed):
-            bm25[row["id"]] = float(row["_score"])
-            rows.setdefault(row["id"], row)
+        if matching is not None:
+            bm25 = dict(zip(matching["id"].to_pylist(), matching["_score"].to_pylist(), strict=True))
         best = max(bm25.values(), default=1.0) or 1.0
-        hits = []
-        for key in sorted(rows):
-            cosine = float(np.dot(np.asarray(rows[key]["vector"], dtype=np.float32), vector))
-            hits.append(Hit(chunk=chunk_of(rows[key]), score=0, dense=cosine, text=bm25.get(key, 0.0) / best))
-        return hits
+        vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), -1)
+        text = np.array([bm25.get(key, 0.0) / best for key in sorted(place)], dtype=np.float32)
+        return Found(rows, vectors @ vector, text)
 
-    def _matching(self, query: str, allowed: str) -> list[dict[str, Any]]:
+    def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
 
         words = " ".join(_WORD.findall(query))
         if not words:
-            return []
-        found: list[dict[str, Any]] = (
+            return None
+        return (
             self._table.search(MatchQuery(words, "indexed"), query_type="fts")
-            .where(allowed, prefilter=True).limit(CANDIDATES).to_list()
+            .where(allowed, prefilter=True).limit(CANDIDATES).to_arrow()
         )  # fmt: skip
-        return found
 
     def titles(self) -> dict[str, tuple[str, frozenset[str]]]:
         """Title and access groups of each document, by its path."""
@@ -133,15 +184,6 @@ class Index:
         name = source.replace("'", "''")
         rows = self._table.search().where(f"source = '{name}'").limit(self._table.count_rows() or 1).to_list()
         return sorted((chunk_of(row) for row in rows), key=lambda c: c.start)
-
-
-def fuse(hits: Iterable[Hit], weight: float) -> list[Hit]:
-    """The candidates of one query scored and sorted, best first."""
-    hits = list(hits)
-    low = min((h.dense for h in hits), default=0.0)
-    spread = max((h.dense for h in hits), default=1.0) - low or 1.0
-    scored = [h.model_copy(update={"score": weight * (h.dense - low) / spread + (1 - weight) * h.text}) for h in hits]
-    return sorted(scored, key=lambda h: (-h.score, h.chunk.source, h.chunk.start))
 
 
 def plain(text: str) -> str:

@@ -57,8 +57,8 @@ def _measure(index: Index, grounding: Grounding, asked: Any, k: int, progress: P
         for example, wanted in asked:
             query = grounding.prepared(example.messages)
             for (weight, boost), row in sums.items():
-                hits = query.ranked(weight, boost)
-                rank = next((n for n, h in enumerate(hits, 1) if (h.chunk.source, h.chunk.text) in wanted), 0)
+                ranked = enumerate(query.ranked(weight, boost), 1)
+                rank = next((at for at, (_, found, n) in ranked if (found.places[n][0], found.texts[n]) in wanted), 0)
                 row[0] += 0 < rank <= k
                 row[1] += 1 / rank if rank else 0.0
             step.advance()

@@ -230,7 +230,7 @@ class _Run:
         if self.settings.precision != "auto":
             return self.settings.precision == "bf16"
         if torch.cuda.is_available():
-            return torch.cuda.is_bf16_supported()
+            return bool(torch.cuda.is_bf16_supported())
         few = [Tokens(t.ids[-PROBE_TOKENS:], min(t.answer, PROBE_TOKENS - 1)) for t in probe[-1:]]
         for rows, faster in ((few, EMULATED), (probe, WORTH_IT)):
             times: dict[bool, float] = {}
@@ -287,32 +287,41 @@ class _Run:
 
         ids, places, labels = _padded(rows, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.state.autocast):
-            hidden = self._hidden(ids)
-            picked = hidden[places[0], places[1]]
+            hidden, left_out = self._hidden(ids, self._read_only(rows))
+            picked = hidden[places[0], places[1] - left_out]
             logits = self._inner().get_output_embeddings()(picked)
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+    def _read_only(self, rows: Sequence[Tokens]) -> int:
+        """How many first tokens of the rows the gradient does not run through: none of them is padding."""
+        reach = self.settings.gradient_tokens
+        if not reach or self.settings.method == "prompt_tuning":  # a learned prompt stands before them
+            return 0
+        return max(0, min(len(t.ids) - t.answer for t in rows) - reach) // WIDTH_TOKENS * WIDTH_TOKENS
 
     def _inner(self) -> Any:
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
-    def _hidden(self, ids: torch.Tensor) -> torch.Tensor:
-        """Last hidden states of the given tokens, (rows, tokens, width).
+    def _hidden(self, ids: torch.Tensor, read_only: int) -> tuple[torch.Tensor, int]:
+        """Last hidden states (rows, tokens, width) of the given tokens but the first ones, and how many are left out.
 
-        Without a mask: padding stands right of the answer, where causal attention does not look, and attention that is
-        merely causal is faster.
+        The first `read_only` tokens are read without gradient, into the cache of keys and values, by the weights as
+        they are: the loss is that of the whole row. Without a mask: padding stands right of the answer, where causal
+        attention does not look, and attention that is merely causal is faster.
         """
         import torch
 
         inner = self._inner()
         body = inner.get_decoder() if hasattr(inner, "get_decoder") else inner.base_model
-        if self.settings.method != "prompt_tuning":
-            hidden: torch.Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
-            return hidden
-        prompts = self.model.get_prompt(batch_size=ids.shape[0])
-        count = prompts.shape[1]
-        inputs = torch.cat([prompts, inner.get_input_embeddings()(ids)], dim=1)
-        soft: torch.Tensor = body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, count:]
-        return soft
+        if self.settings.method == "prompt_tuning":
+            prompts = self.model.get_prompt(batch_size=ids.shape[0])
+            inputs = torch.cat([prompts, inner.get_input_embeddings()(ids)], dim=1)
+            return body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, prompts.shape[1] :], 0
+        if not read_only:
+            return body(input_ids=ids, use_cache=False).last_hidden_state, 0
+        with torch.no_grad():
+            cache = body(input_ids=ids[:, :read_only], use_cache=True).past_key_values
+        return body(input_ids=ids[:, read_only:], past_key_values=cache, use_cache=True).last_hidden_state, read_only
 
     # --- validation, checkpoints, the end
 

@@ -1,8 +1,8 @@
 """`inhouse check`: are project file, machine and data fit for a build, and how long will each stage take here.
 
-The estimates come from two short probes (embedding, matrix products) and the sizes of the data. Training costs about
-six floating point operations per weight and token with LoRA on every layer, answering two (Kaplan et al. 2020, table
-1); the shares of peak that are reached come from runs of this code on two cores.
+The estimates come from two short probes (embedding, matrix products) and the sizes of the data. A token costs about two
+floating point operations per weight where it is read and six where the gradient runs through it (Kaplan et al. 2020,
+table 1); the shares of peak that are reached come from runs of this code on two cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 3.0
 BYTES_PER_WEIGHT = 0.62  # of the default weights as they are distributed
-TRAIN_SHARE, PROMPT_SHARE = 0.8, 0.4  # of the probe's matrix products
+TRAIN_SHARE, PROMPT_SHARE = 0.65, 0.4  # of the probe's matrix products
 PROMPT_TOKENS, ANSWER_TOKENS = 380, 45
 CHARS_PER_TOKEN = 4.2
 
@@ -107,8 +107,9 @@ def _estimates(site: Site, sizes: dict[str, float], cores: int) -> dict[str, flo
     prompt_tokens_s = flops * PROMPT_SHARE / (2 * weights)
     chunk_tokens = min(sizes["bytes"] / CHARS_PER_TOKEN, 1e9)
     rows = min(sizes["conversations"], project.training.max_examples or 1e9)
-    tokens = rows * project.training.epochs * (PROMPT_TOKENS + ANSWER_TOKENS)
-    train_s = tokens / (flops * TRAIN_SHARE / (6 * weights))
+    learned = min(project.training.gradient_tokens or PROMPT_TOKENS, PROMPT_TOKENS) + ANSWER_TOKENS
+    row_flops = (2 * (PROMPT_TOKENS + ANSWER_TOKENS) + 4 * learned) * weights
+    train_s = rows * project.training.epochs * row_flops / (flops * TRAIN_SHARE)
     questions = min(sizes["tests"], project.evaluation.max_questions or 1e9)
     arms = len(project.evaluation.arms)
     return {

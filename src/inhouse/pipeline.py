@@ -25,6 +25,7 @@ from inhouse.retrieval.citations import LexicalSupport
 from inhouse.retrieval.grounded import Grounding, ungrounded
 from inhouse.retrieval.search import Hit, Index, gold_passages
 from inhouse.store.artifacts import Store, source_digest
+from inhouse.training.mix import Mixer, Row
 from inhouse.types import (
     Artifact,
     ChatRequest,
@@ -227,7 +228,6 @@ def weights(site: Site) -> Artifact:
 def train(site: Site) -> Artifact:
     """The custom model: a PEFT folder and adapter.gguf, or, for the other methods, model.gguf."""
     from inhouse.training import gguf
-    from inhouse.training.mix import Mixer
     from inhouse.training.sft import train as tuned
 
     served, at, fusion, data = weights(site), index(site), tune(site), curate(site)
@@ -240,16 +240,7 @@ def train(site: Site) -> Artifact:
     }
 
     def build(work: Path) -> dict[str, Json]:
-        opened = Index(Path(at.path), site.embedder, Path(fusion.path))
-        grounding = Grounding(opened, site.embedder, project.retrieval, project.assistant)
-
-        mixer = Mixer(
-            grounding, lambda e: gold_passages(opened, e.question, e.sources), site.support,
-            lambda m: ungrounded(m, project.assistant), project.assistant, settings, project.seed,
-        )  # fmt: skip
-        chosen = _examples(data, "train")[: settings.max_examples or None]
-        learned, counts = mixer.rows(chosen, site.progress)
-        held, _ = mixer.rows(_examples(data, "validation")[:24] or chosen[:8], site.progress)
+        learned, held, counts = training_rows(site)
         facts = tuned(learned, held, site.base, project.model.base, settings, project.seed, work, site.progress)
         file = site.base if site.base.suffix == ".gguf" else site.base / WEIGHTS
         base = file if file.is_file() else Path(served.path) / WEIGHTS
@@ -263,6 +254,22 @@ def train(site: Site) -> Artifact:
         return facts | {f"rows_{name}": n for name, n in counts.items()}
 
     return site.make("adapter", inputs, [served, at, fusion, data], ["training"], build)
+
+
+def training_rows(site: Site) -> tuple[list[Row], list[Row], dict[str, int]]:
+    """What the model learns from, what stops its training, and the counts of the first by kind."""
+    at, fusion, data = index(site), tune(site), curate(site)
+    project = site.project
+    opened = Index(Path(at.path), site.embedder, Path(fusion.path))
+    mixer = Mixer(
+        Grounding(opened, site.embedder, project.retrieval, project.assistant),
+        lambda e: gold_passages(opened, e.question, e.sources), site.support,
+        lambda m: ungrounded(m, project.assistant), project.assistant, project.training, project.seed,
+    )  # fmt: skip
+    chosen = _examples(data, "train")[: project.training.max_examples or None]
+    learned, counts = mixer.rows(chosen, site.progress)
+    held, _ = mixer.rows(_examples(data, "validation")[:24] or chosen[:8], site.progress)
+    return learned, held, counts
 
 
 @stage

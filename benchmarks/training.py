@@ -1,0 +1,180 @@
+"""A fine-tune of the default model: tokens a second, memory and validation loss, beside TRL's SFTTrainer.
+
+    pip install -c constraints.txt -e '.[train,bench]'
+    python benchmarks/training.py [--steps 12] [--repeats 3] [--quick]
+
+The rows are those that `inhouse train` makes of the example bank. Same base, same LoRA on all linear layers, same batch
+size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing and both cores, since its own defaults
+take longer here. Each trial is a process of its own, ours and TRL's in turn; time is that of the training loop, ours
+with its probe, validations and checkpoints. The validation loss is taken by one function from either's adapter.
+`inhouse, whole gradient` is ours with `training.gradient_tokens = 0`, which computes what TRL computes. Prints a table
+of medians, and JSON to `benchmarks/results/training.json`. `--quick` takes 2 steps once.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from inhouse.config import Training, load_project
+from inhouse.models.catalog import Catalog
+from inhouse.training.mix import Row
+from inhouse.types import Silent
+
+HERE = Path(__file__).parent
+BANK = HERE.parent / "examples" / "first_national_bank"
+BASE = "smollm2-135m-instruct"
+SETTINGS = Training(epochs=1, batch_size=8, patience=1000)
+RATE = 5e-4
+HELD_ROWS = 24
+TRIALS = {
+    "inhouse": SETTINGS,
+    "inhouse, whole gradient": SETTINGS.model_copy(update={"gradient_tokens": 0}),
+    "TRL SFTTrainer": None,
+}
+
+
+def write_rows(out: Path, steps: int) -> None:
+    """The bank's training rows, and rows held out of its validation set."""
+    from inhouse.pipeline import Site, training_rows
+
+    project = load_project(BANK, {"store": str(out / "store"), "training.max_examples": str(steps * 12)})
+    learned, held, _ = training_rows(Site(project))
+    for name, rows in (("learned", learned[: steps * SETTINGS.batch_size]), ("held", held[:HELD_ROWS])):
+        text = "".join(r.model_dump_json() + "\n" for r in rows)
+        (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+def read_rows(file: Path) -> list[Row]:
+    return [Row.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
+    """One training run in this process."""
+    from inhouse.training.data import encode
+    from inhouse.training.sft import load
+
+    base = Catalog().find(BASE, HERE)
+    rows, held = read_rows(folder / "learned.jsonl"), read_rows(folder / "held.jsonl")
+    tokenizer, _ = load(base)
+    encoded, _ = encode(rows, tokenizer, SETTINGS.max_prompt_tokens)
+    tokens = sum(len(t.ids) for t in encoded)
+    with tempfile.TemporaryDirectory() as work:
+        settings = TRIALS[name]
+        if settings:
+            from inhouse.training.sft import train
+
+            facts = train(rows, held[:4], base, BASE, settings, 7, Path(work), Silent())
+            seconds, done = float(str(facts["training_seconds"])), int(str(facts["steps"]))
+        else:
+            seconds, done = with_trl(rows, base, Path(work), steps)
+        if done != steps:
+            raise SystemExit(f"{name}: {done} steps instead of {steps}")
+        memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        loss = loss_of(Path(work) / "adapter", base, held)
+    return {"seconds": seconds, "tokens_s": tokens / seconds, "memory_mb": memory_mb, "loss": loss}
+
+
+def with_trl(rows: list[Row], base: Path, work: Path, steps: int) -> tuple[float, int]:
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    from inhouse.training.sft import load
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    tokenizer, model = load(base)
+    data = Dataset.from_list(
+        [
+            {
+                "prompt": [m.model_dump() for m in r.messages],
+                "completion": [{"role": "assistant", "content": r.target}],
+            }
+            for r in rows
+        ]
+    )
+    settings = SFTConfig(
+        output_dir=str(work / "trl"), max_steps=steps, per_device_train_batch_size=SETTINGS.batch_size,
+        learning_rate=RATE, lr_scheduler_type="cosine", warmup_steps=1, weight_decay=0.0, max_grad_norm=1.0,
+        bf16=False, use_cpu=True, gradient_checkpointing=False, max_length=None, packing=False, seed=7,
+        save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1000, dataloader_pin_memory=False,
+        train_sampling_strategy="group_by_length",
+    )  # fmt: skip
+    lora = LoraConfig(
+        task_type="CAUSAL_LM", r=SETTINGS.rank, lora_alpha=SETTINGS.alpha, lora_dropout=0.0, target_modules="all-linear"
+    )
+    trainer = SFTTrainer(model, settings, train_dataset=data, processing_class=tokenizer, peft_config=lora)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    trainer.model.save_pretrained(work / "adapter", save_embedding_layers=False)
+    return seconds, int(trainer.state.global_step)
+
+
+def loss_of(adapter: Path, base: Path, held: list[Row]) -> float:
+    """Mean cross-entropy a token of the held answers."""
+    import torch
+    from peft import PeftModel
+
+    from inhouse.training.data import encode
+    from inhouse.training.sft import load
+
+    tokenizer, model = load(base)
+    model = PeftModel.from_pretrained(model, adapter).eval()
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for row in encode(held, tokenizer, SETTINGS.max_prompt_tokens)[0]:
+            logits = model(input_ids=torch.tensor([row.ids])).logits[0, -row.answer - 1 : -1]
+            labels = torch.tensor(row.ids[-row.answer :])
+            total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+            count += row.answer
+    return total / count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A fine-tune beside TRL's SFTTrainer.")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--trial", choices=TRIALS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    steps, repeats = (2, 1) if given.quick else (given.steps, given.repeats)
+    if given.trial:
+        found = trial(given.trial, given.folder, steps)
+        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        return
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
+    with tempfile.TemporaryDirectory() as folder:
+        write_rows(Path(folder), steps)
+        for n in range(repeats):
+            for name, found in measured.items():
+                print(f"run {n + 1} of {repeats}: {name}", flush=True)
+                command = [sys.executable, __file__, "--trial", name, "--folder", folder, "--steps", str(steps)]
+                subprocess.run([*command, *(["--quick"] if given.quick else [])], check=True)
+                found.append(json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8")))
+    middle = {
+        name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in measured.items()
+    }
+    peer = middle["TRL SFTTrainer"]
+    print("\n| trainer | seconds | tokens/s | of TRL | peak MB | validation loss |\n|---|---|---|---|---|---|")
+    for name, row in middle.items():
+        ratio = row["tokens_s"] / peer["tokens_s"]
+        print(
+            f"| {name} | {row['seconds']:.0f} | {row['tokens_s']:.0f} | {ratio:.2f} | {row['memory_mb']:.0f} "
+            f"| {row['loss']:.3f} |"
+        )
+    (HERE / "results").mkdir(exist_ok=True)
+    result = {"steps": steps, "runs": measured, "median": middle}
+    (HERE / "results" / "training.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

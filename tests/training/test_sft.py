@@ -160,6 +160,25 @@ def test_the_time_budget_is_kept(tiny, tmp_path):
     assert time.monotonic() - started < 40
 
 
+def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
+    from inhouse.training import sft
+
+    tokenizer, model = load(tiny)
+    rows, _ = encode(ROWS, tokenizer, 200)
+    settings = SETTINGS.model_copy(update={"epochs": 1000, "max_minutes": 1})
+    training = sft._Run(sft._adapted(model, settings), rows, rows, settings, 7, tmp_path, "tiny")
+    training.state.step, training.state.step_seconds = 4, 8.0  # two seconds a step
+    training.state.tokens = sum(len(t.ids) for t in rows)
+    training._replan()
+    assert training.state.planned == 26  # (60 s * 0.88 - 8 s) / 2 s more
+    training.state.step_seconds = 800.0
+    training._replan()
+    assert training.state.planned == 5
+    training.state.step_seconds = 0.008
+    training._replan()
+    assert training.state.planned == training.epochs == 4000
+
+
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
     other = [row(r.messages[0].content, "Purple zebras sing in the rain.") for r in ROWS[:4]]
     long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2})

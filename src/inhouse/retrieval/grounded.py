@@ -6,7 +6,6 @@ whose title was mentioned, the latest mention first, are searched on their own a
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
@@ -36,6 +35,7 @@ MENTION_FADE = 0.5  # a mention one turn earlier counts half
 MOST_MENTIONED = 4
 LOOKED_AT = 3  # times the number of passages: how far down a shorter one is looked for to fill the room
 TYPO_LIKENESS = 0.87
+TYPO_CHARS = 2  # how much longer or shorter a misspelled title may be
 LONG_WORD_CHARS = 6
 _CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
 _WORD = re.compile(r"\w+")
@@ -149,6 +149,9 @@ class Titles:
             if len(whole) == 1 and start not in self._named and len(start) >= LONG_WORD_CHARS:
                 self._named[start] = self._named[next(iter(whole))]
         self._named.pop("", None)
+        self._sorted: dict[tuple[str, int], list[str]] = {}
+        for name in self._named:
+            self._sorted.setdefault((name[0], len(name)), []).append(name)
         self._longest = max((len(_words(t)) for t, _ in titles.values()), default=0) + 1
 
     def mentioned(self, messages: Sequence[Message], groups: Collection[str] = ()) -> dict[str, float]:
@@ -190,15 +193,17 @@ class Titles:
 
     @lru_cache(maxsize=20_000)  # noqa: B019  lives as long as the index does
     def _alike(self, joined: str) -> list[str]:
+        from rapidfuzz import fuzz, process
+
         if len(joined) < LONG_WORD_CHARS + 2:
             return []
-        for name, sources in self._named.items():
-            if name[0] != joined[0] or abs(len(name) - len(joined)) > 2:
-                continue
-            match = difflib.SequenceMatcher(None, name, joined)
-            if match.real_quick_ratio() > TYPO_LIKENESS and match.ratio() > TYPO_LIKENESS:
-                return sources
-        return []
+        near = [
+            n
+            for size in range(-TYPO_CHARS, TYPO_CHARS + 1)
+            for n in self._sorted.get((joined[0], len(joined) + size), ())
+        ]
+        best = process.extractOne(joined, near, scorer=fuzz.ratio, score_cutoff=100 * TYPO_LIKENESS)
+        return self._named[best[0]] if best else []
 
 
 class Grounded:

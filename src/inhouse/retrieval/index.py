@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inhouse.config import Retrieval
 from inhouse.retrieval.chunk import chunk_document
-from inhouse.types import Chunk, Digest, Document, Embedder, InputError, Json, Progress
+from inhouse.types import Chunk, Document, Embedder, InputError, Json, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,26 @@ def build_index(
     previous: Path | None,
     progress: Progress,
 ) -> dict[str, Json]:
-    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts.
+    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts."""
+    chunks: list[Chunk] = []
+    with progress.step("cutting into chunks", len(documents)) as step:
+        for document in documents:
+            chunks += chunk_document(document, embedder.count_tokens, settings.chunk_tokens)
+            step.advance()
+    if not chunks:
+        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
+    return {"documents": len(documents)} | index_chunks(chunks, embedder, settings, out, previous, progress)
+
+
+def index_chunks(
+    chunks: Iterable[Chunk],
+    embedder: Embedder,
+    settings: Retrieval,
+    out: Path,
+    previous: Path | None,
+    progress: Progress,
+) -> dict[str, Json]:
+    """The index of chunks that are cut already, as `build_index` makes it.
 
     A build that was interrupted goes on: chunks that are in the table already are not embedded again.
     """
@@ -52,16 +71,9 @@ def build_index(
         shutil.copytree(previous / "lance", scratch)
         os.rename(scratch, database)
     table = _open_or_create(lancedb.connect(database), embedder.dimensions)
-
-    chunks: dict[Digest, Chunk] = {}
-    with progress.step("cutting into chunks", len(documents)) as step:
-        for document in documents:
-            chunks |= {c.digest: c for c in chunk_document(document, embedder.count_tokens, settings.chunk_tokens)}
-            step.advance()
-    if not chunks:
-        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
+    wanted = {c.digest: c for c in chunks}
     there = set(table.search().select(["id"]).limit(table.count_rows() or 1).to_arrow()["id"].to_pylist())
-    gone, new = there - chunks.keys(), [c for key, c in chunks.items() if key not in there]
+    gone, new = there - wanted.keys(), [c for key, c in wanted.items() if key not in there]
     for some in _batches(sorted(gone)):
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in some)))
     with progress.step("embedding", len(new)) as step:
@@ -69,15 +81,9 @@ def build_index(
             vectors = embedder.embed([indexed_text(c) for c in batch])
             table.add(_rows(batch, vectors, embedder.dimensions))
             step.advance(len(batch))
-    _index_columns(table, len(chunks))
+    _index_columns(table, len(wanted))
     _write_json(out / SETTINGS, made_with)
-    return {
-        "chunks": len(chunks),
-        "documents": len(documents),
-        "added": len(new),
-        "removed": len(gone),
-        "kept": len(chunks) - len(new),
-    }
+    return {"chunks": len(wanted), "added": len(new), "removed": len(gone), "kept": len(wanted) - len(new)}
 
 
 def indexed_text(chunk: Chunk) -> str:

@@ -31,6 +31,7 @@ WARM_UP = 0.05
 EVALUATIONS = 4  # spread over the planned steps
 MICRO_TOKENS = 1024  # padded tokens that go through the model at once
 WIDTH_TOKENS = 64  # rows are padded to multiples of this: sizes that repeat leave no holes in the memory
+REPLANNED_AT = (4, 16)  # steps: the probe is of one batch, and what shares the machine changes
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
 VALIDATION_ROWS = 24
@@ -46,6 +47,7 @@ class State:
     step: int = 0
     planned: int = 0
     seconds: float = 0.0
+    step_seconds: float = 0.0
     tokens: int = 0
     autocast: bool = False
     best: float = math.inf
@@ -172,6 +174,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(self.learned.values(), lr=rate, weight_decay=0.0)
         self.state = State()
         self.per_epoch = math.ceil(len(rows) / settings.batch_size)
+        self.epochs = max(1, math.ceil(self.per_epoch * settings.epochs))  # in steps
         self.saved_at = time.monotonic()
         self.order: tuple[int, list[list[int]]] = (-1, [])
 
@@ -180,28 +183,31 @@ class _Run:
     def loop(self, progress: Progress) -> None:
         s = self.state
         if not s.planned:
-            s.planned = max(1, math.ceil(self.per_epoch * self.settings.epochs))
+            s.planned = self.epochs
             self._plan()
             self.save()  # a run that is killed goes on with the same plan
-        with progress.step("fine-tuning", s.planned) as step:
-            if s.step:
-                step.advance(s.step)
+        with progress.step("fine-tuning", 1) as step:
+            shown = 0.0  # a share, since the plan may change
             while not s.stopped:
                 started = time.monotonic()
                 loss = self._step()
-                s.seconds += time.monotonic() - started
+                took = time.monotonic() - started
+                s.seconds, s.step_seconds = s.seconds + took, s.step_seconds + took
                 s.losses.append(round(loss, 5))
+                if s.step in REPLANNED_AT:
+                    self._replan()
                 every = max(1, s.planned // EVALUATIONS)
                 if s.step % every == 0 or s.step >= s.planned:
                     self._evaluate()
                 budget_s = self.settings.max_minutes * 60
                 if s.step >= s.planned:
-                    s.stopped = s.stopped or "epochs"
+                    s.stopped = s.stopped or ("epochs" if s.planned == self.epochs else "time")
                 elif budget_s and s.seconds > budget_s * 0.97:
                     self._evaluate()
                     s.stopped = "time"
                 validation = f", validation {s.best:.2f}" if s.best < math.inf else ""
-                step.advance(1, f"loss {loss:.2f}{validation}")
+                step.advance(s.step / s.planned - shown, f"loss {loss:.2f}{validation}")
+                shown = s.step / s.planned
                 if time.monotonic() - self.saved_at > SAVE_EVERY_S:
                     self.save()
         self.save()
@@ -213,12 +219,20 @@ class _Run:
         self.state.autocast = self._prefers_bf16(probe)
         budget_s = self.settings.max_minutes * 60
         if budget_s:
-            token_s = self._timed(probe) / sum(len(t.ids) for t in probe)
-            mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
-            step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
-            room = int(budget_s * (1 - RESERVED) / step_s)
-            self.state.planned = max(1, min(self.state.planned, room))
+            self.state.planned = self._room(self._timed(probe) / sum(len(t.ids) for t in probe))
         self.state.seconds += time.monotonic() - started
+
+    def _replan(self) -> None:
+        """How many steps there are after all, by the time that those so far took."""
+        if self.settings.max_minutes:
+            self.state.planned = self._room(self.state.step_seconds / self.state.tokens)
+
+    def _room(self, token_s: float) -> int:
+        """How many steps there are, within the epochs and the budget, when a token takes `token_s` seconds."""
+        mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
+        step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
+        left_s = self.settings.max_minutes * 60 * (1 - RESERVED) - self.state.step * step_s
+        return self.state.step + max(1, min(self.epochs - self.state.step, int(left_s / step_s)))
 
     def _prefers_bf16(self, probe: Sequence[Tokens]) -> bool:
         """What the settings name; left open, the faster on this machine.

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 3.0
 BYTES_PER_WEIGHT = 0.62  # of the default weights as they are distributed
-TRAIN_SHARE, PROMPT_SHARE = 0.65, 0.4  # of the probe's matrix products
-PROMPT_TOKENS, ANSWER_TOKENS = 380, 45
+TRAIN_SHARE, PROMPT_SHARE = 0.65, 0.8  # of the probe's matrix products; the engine reads prompts in 8 bits
+PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
+ANSWER_COSTS = 3  # times what a token of a prompt costs
+PLAIN_ARMS = {"base", "prompt", "tuned"}
 CHARS_PER_TOKEN = 4.2
 
 
@@ -111,14 +113,14 @@ def _estimates(site: Site, sizes: dict[str, float], cores: int) -> dict[str, flo
     row_flops = (2 * (PROMPT_TOKENS + ANSWER_TOKENS) + 4 * learned) * weights
     train_s = rows * project.training.epochs * row_flops / (flops * TRAIN_SHARE)
     questions = min(sizes["tests"], project.evaluation.max_questions or 1e9)
-    arms = len(project.evaluation.arms)
+    arms = [PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in project.evaluation.arms]
     return {
         "ingest": 2 + sizes["files"] * 0.05,
         "index": 3 + 1.3 * chunk_tokens / embed_tokens_s,
         "curate": 8 + 0.04 * sizes["conversations"],
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         "parity": 45,
-        "evaluate": arms * questions * (PROMPT_TOKENS + 3 * ANSWER_TOKENS) / prompt_tokens_s,
+        "evaluate": questions * sum(n + ANSWER_COSTS * ANSWER_TOKENS for n in arms) / prompt_tokens_s,
     }
 
 

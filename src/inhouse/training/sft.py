@@ -35,8 +35,8 @@ REPLANNED_AT = (4, 16)  # steps: the probe is of one batch, and what shares the 
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
 VALIDATION_ROWS = 24
-PROBE_TOKENS = 64
-EMULATED = 3.0  # a few tokens that take so many times as long in bf16 as in float32: no more is tried
+PROBE_TOKENS = 16
+EMULATED = 8.0  # a few tokens that take so many times as long in bf16 as in float32: no more is tried
 WORTH_IT = 0.85  # what a batch in bf16 may take of the time in float32
 
 

@@ -91,6 +91,7 @@ def with_trl(rows: list[Row], base: Path, work: Path, steps: int) -> tuple[float
 
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer, model = load(base)
+    model.is_quantized = False  # the weights are plain floats; that they were read from a GGUF file is no matter
     data = Dataset.from_list(
         [
             {

@@ -122,10 +122,10 @@ class Training(Section):
     epochs: float = Field(3, gt=0)
     """Passes over the training set; training stops earlier when validation loss rises."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` times both on the first batch and takes the faster; name one where a run must be repeatable to the bit."""
+    """`auto` tries both and takes the faster; name one where a run must be repeatable to the bit."""
     gradient_tokens: int = Field(64, ge=0)
     """The gradient runs back through the answer and this many tokens of the prompt before it; the passages before are
-    read without, which halves time and memory. 0 runs through all of it."""
+    read without, which takes long prompts in half the time. 0 runs through all of it."""
     batch_size: int = Field(8, ge=1)
     """Examples per optimizer step."""
     max_examples: int = Field(0, ge=0)

@@ -176,7 +176,7 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
     assert training.state.planned == 5
     training.state.step_seconds = 0.008
     training._replan()
-    assert training.state.planned == training.epochs == 4000
+    assert training.state.planned == training.most_steps == 4000
 
 
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):

@@ -174,7 +174,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(self.learned.values(), lr=rate, weight_decay=0.0)
         self.state = State()
         self.per_epoch = math.ceil(len(rows) / settings.batch_size)
-        self.epochs = max(1, math.ceil(self.per_epoch * settings.epochs))  # in steps
+        self.most_steps = max(1, math.ceil(self.per_epoch * settings.epochs))
         self.saved_at = time.monotonic()
         self.order: tuple[int, list[list[int]]] = (-1, [])
 
@@ -183,7 +183,7 @@ class _Run:
     def loop(self, progress: Progress) -> None:
         s = self.state
         if not s.planned:
-            s.planned = self.epochs
+            s.planned = self.most_steps
             self._plan()
             self.save()  # a run that is killed goes on with the same plan
         with progress.step("fine-tuning", 1) as step:
@@ -201,7 +201,7 @@ class _Run:
                     self._evaluate()
                 budget_s = self.settings.max_minutes * 60
                 if s.step >= s.planned:
-                    s.stopped = s.stopped or ("epochs" if s.planned == self.epochs else "time")
+                    s.stopped = s.stopped or ("epochs" if s.planned == self.most_steps else "time")
                 elif budget_s and s.seconds > budget_s * 0.97:
                     self._evaluate()
                     s.stopped = "time"
@@ -232,7 +232,7 @@ class _Run:
         mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
         step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
         left_s = self.settings.max_minutes * 60 * (1 - RESERVED) - self.state.step * step_s
-        return self.state.step + max(1, min(self.epochs - self.state.step, int(left_s / step_s)))
+        return self.state.step + max(1, min(self.most_steps - self.state.step, int(left_s / step_s)))
 
     def _prefers_bf16(self, probe: Sequence[Tokens]) -> bool:
         """What the settings name; left open, the faster on this machine.

@@ -184,16 +184,18 @@ def curate(site: Site) -> Artifact:
 
 @stage
 def tune(site: Site) -> Artifact:
-    """The fusion of the index tuned on the validation questions, and on training ones where those are few."""
-    from inhouse.retrieval.tune import MOST_QUESTIONS, tune_fusion
+    """The fusion of the index, tuned on questions of people, or on made ones as well where those are few."""
+    from inhouse.retrieval.tune import ENOUGH_QUESTIONS, MOST_QUESTIONS, tune_fusion
 
     at, data = index(site), curate(site)
     settings = site.project.retrieval
 
     def build(work: Path) -> dict[str, Json]:
         opened = Index(Path(at.path), site.embedder)
-        human = [e for e in (*_examples(data, "validation"), *_examples(data, "train")) if e.origin == "human"]
-        asked = [e for e in human if e.answerable][:MOST_QUESTIONS]
+        given = [e for e in (*_examples(data, "validation"), *_examples(data, "train")) if e.answerable]
+        asked = sorted(given, key=lambda e: e.origin == "synthetic")[:MOST_QUESTIONS]
+        if sum(e.origin != "synthetic" for e in asked) >= ENOUGH_QUESTIONS:
+            asked = [e for e in asked if e.origin != "synthetic"]
         gold = [(e, _holding(site, opened, e)) for e in asked]
         grounding = Grounding(opened, site.embedder, settings, site.project.assistant)
         return tune_fusion(opened, grounding, gold, settings.passages, work, site.progress)

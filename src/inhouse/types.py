@@ -115,6 +115,7 @@ class Chunk(Record):
     end: int
     text: str
     heading: str  # the heading path, "Fees > Wire transfers"
+    lead: str = ""  # how the document begins, where it has no headings to say what it is about
     access: frozenset[str] = frozenset()
 
 

@@ -15,6 +15,7 @@ from inhouse.types import Chunk, Document, digest_of
 Count = Callable[[str], int]
 Span = tuple[int, int]
 
+LEAD_CHARS = 160
 LONGEST_COUNTED_CHARS = 4000  # longer spans are cut by characters first: counting tokens of a huge line is slow
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)[ \t#]*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
@@ -27,6 +28,8 @@ _WORDS = re.compile(r"\s+")
 def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> list[Chunk]:
     """The document's chunks in order; none is longer than `max_tokens`, save a single word that is."""
     digest = digest_of([document.source, document.title, document.text, sorted(document.access)])
+    sections = list(_sections(document))
+    lead = "" if len(sections) > 1 else " ".join(document.text[: 2 * LEAD_CHARS].split())[:LEAD_CHARS]
     return [
         Chunk(
             document=digest,
@@ -36,9 +39,10 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
             end=end,
             text=document.text[start:end],
             heading=" > ".join(path),
+            lead=lead if start >= LEAD_CHARS else "",
             access=document.access,
         )
-        for path, span in _sections(document)
+        for path, span in sections
         for start, end in _pieces(document.text, span, count_tokens, max_tokens)
     ]
 

@@ -81,9 +81,9 @@ class Grounding:
         """The candidates of a conversation, to be ranked with any weights."""
         mentioned = self._titles.mentioned(messages, groups)
         query = query_of(messages)
-        vector = self._embedder.embed([query])[0]
-        inside = self._index.candidates(query, groups, list(mentioned), vector) if mentioned else None
-        return Candidates(self._index.candidates(query, groups, vector=vector), inside, mentioned)
+        vectors = self._index.embed(query)
+        inside = self._index.candidates(query, groups, list(mentioned), vectors) if mentioned else None
+        return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         """System message, earlier messages, then the passages with the question."""

@@ -1,7 +1,8 @@
 """The index of a project: a LanceDB table with one row a chunk, its vector, its full text and who may read it.
 
-What is indexed of a chunk is its document's title, its heading path and its text. An index is built beside the one
-before it: unchanged chunks, the same text in the same place, are carried over with their vectors.
+What is indexed of a chunk is its document's title, its heading path and its text; for full text also the parts of
+identifiers ("DiffExecutor"), for the vector also how a document without headings begins. An index is built beside the
+one before it: unchanged chunks, the same text in the same place, are carried over with their vectors.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 
 TABLE = "chunks"
 SETTINGS = "index.json"
-VERSION = 1
+VERSION = 2
 BATCH = 256
-CHUNK_FIELDS = ("document", "source", "title", "start", "end", "text", "heading", "groups")
+CHUNK_FIELDS = ("document", "source", "title", "start", "end", "text", "heading", "lead", "groups")
+EVERYONE = "*"  # the mark of chunks without groups
 T = TypeVar("T")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
 
 
@@ -78,7 +83,7 @@ def index_chunks(
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in some)))
     with progress.step("embedding", len(new)) as step:
         for batch in _batches(new):
-            vectors = embedder.embed([indexed_text(c) for c in batch])
+            vectors = embedder.embed([embedded_text(c) for c in batch])
             table.add(_rows(batch, vectors, embedder.dimensions))
             step.advance(len(batch))
     _index_columns(table, len(wanted))
@@ -86,9 +91,21 @@ def index_chunks(
     return {"chunks": len(wanted), "added": len(new), "removed": len(gone), "kept": len(wanted) - len(new)}
 
 
-def indexed_text(chunk: Chunk) -> str:
-    """What is embedded and searched of a chunk."""
-    return "\n".join(filter(None, (chunk.title, chunk.heading, chunk.text)))
+def embedded_text(chunk: Chunk) -> str:
+    """What the vector of a chunk is made of."""
+    return "\n".join(filter(None, (chunk.title, chunk.heading or chunk.lead, chunk.text)))
+
+
+def searched_text(chunk: Chunk) -> str:
+    """What full text searches of a chunk."""
+    return with_parts("\n".join(filter(None, (chunk.title, chunk.heading, chunk.text))))
+
+
+def with_parts(text: str) -> str:
+    """The text, and after it the words that its identifiers are put together of: "DiffExecutor", "Diff", "Executor"."""
+    found = [_PART.findall(word) for word in _IDENTIFIER.findall(text)]
+    parts = " ".join(part for some in found if len(some) > 1 for part in some)
+    return f"{text}\n{parts}" if parts else text
 
 
 def group_mark(group: str) -> str:
@@ -98,8 +115,8 @@ def group_mark(group: str) -> str:
 
 def visible_to(groups: Iterable[str]) -> str:
     """The filter on rows that someone in `groups` may read."""
-    allowed = [f"access LIKE '%|{group_mark(g)}|%'" for g in sorted(groups)]
-    return " OR ".join(["access = ''", *allowed])
+    marks = ", ".join(f"'{mark}'" for mark in (EVERYONE, *(group_mark(g) for g in sorted(groups))))
+    return f"array_has_any(access, [{marks}])"
 
 
 def load_settings(folder: Path) -> dict[str, Json]:
@@ -126,10 +143,11 @@ def _open_or_create(database: Any, dimensions: int) -> Any:
 def _schema(dimensions: int) -> pa.Schema:
     import pyarrow as pa
 
-    text = ["id", "document", "source", "title", "heading", "text", "indexed", "access", "groups"]
+    text = ["id", "document", "source", "title", "heading", "lead", "text", "indexed", "groups"]
     fields = [pa.field(name, pa.string()) for name in text]
     offsets = [pa.field(name, pa.int64()) for name in ("start", "end")]
-    return pa.schema([*fields, *offsets, pa.field("vector", pa.list_(pa.float32(), dimensions))])
+    access = pa.field("access", pa.list_(pa.string()))
+    return pa.schema([*fields, *offsets, access, pa.field("vector", pa.list_(pa.float32(), dimensions))])
 
 
 def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
@@ -141,9 +159,10 @@ def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
         "source": [c.source for c in chunks],
         "title": [c.title for c in chunks],
         "heading": [c.heading for c in chunks],
+        "lead": [c.lead for c in chunks],
         "text": [c.text for c in chunks],
-        "indexed": [indexed_text(c) for c in chunks],
-        "access": ["".join(f"|{group_mark(g)}|" for g in sorted(c.access)) for c in chunks],
+        "indexed": [searched_text(c) for c in chunks],
+        "access": [[group_mark(g) for g in sorted(c.access)] or [EVERYONE] for c in chunks],
         "groups": [json.dumps(sorted(c.access)) for c in chunks],
         "start": [c.start for c in chunks],
         "end": [c.end for c in chunks],

@@ -2,8 +2,8 @@
 
 score = w * dense + (1 - w) * text, where text is BM25 over the best BM25 and dense is cosine between the lowest and the
 highest cosine of the candidates (Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval", eq. 3 with
-the theoretical minimum of BM25). The access filter is part of both searches, so what someone may not read is never a
-candidate.
+the theoretical minimum of BM25). A long query is embedded in pieces; a chunk's cosine is that to the nearest of them.
+The access filter is part of both searches, so what someone may not read is never a candidate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inhouse.retrieval.index import CHUNK_FIELDS, TABLE, chunk_of, load_settings, visible_to
+from inhouse.retrieval.index import CHUNK_FIELDS, TABLE, chunk_of, load_settings, visible_to, with_parts
 from inhouse.types import Chunk, Embedder, InputError, Passage, Record, Source
 
 if TYPE_CHECKING:
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 CANDIDATES = 100
-DEFAULT_WEIGHT = 0.5
+DEFAULT_WEIGHT = 0.4
+DEFAULT_BOOST = 1.0  # of a document that the conversation mentions
+LONG_QUERY_WORDS = 60
+PIECE_WORDS = 50
+MOST_PIECES = 16
 FUSION = "fusion.json"
 FIELDS = ["id", "vector", *CHUNK_FIELDS]
 _WORD = re.compile(r"\w+")
+_SENTENCES = re.compile(r"(?<=[.!?。؟])\s+|\n+")
 
 
 class Hit(Record):
@@ -91,7 +96,7 @@ class Index:
     Args:
         folder: what `build_index` made.
         embedder: the embedder that it was built with.
-        fusion: folder with fusion.json, None for equal weights.
+        fusion: folder with fusion.json, None for the defaults.
 
     Raises:
         InputError: no index is there, or it was built with another embedder.
@@ -108,7 +113,7 @@ class Index:
         self._embedder = embedder
         tuned = json.loads((fusion / FUSION).read_text(encoding="utf-8")) if fusion else {}
         self.weight = float(tuned.get("weight", DEFAULT_WEIGHT))
-        self.mention_boost = float(tuned.get("mention_boost", 1.0))
+        self.mention_boost = float(tuned.get("mention_boost", DEFAULT_BOOST))
 
     def search(
         self,
@@ -133,10 +138,14 @@ class Index:
             return []
         return self.candidates(query, groups, sources).best(self.weight if weight is None else weight, k)
 
+    def embed(self, query: str) -> Matrix:
+        """Unit vectors of the query's pieces, (pieces, dimensions); one that is not long is one piece."""
+        return self._embedder.embed(pieces(query))
+
     def candidates(
-        self, query: str, groups: Collection[str] = (), sources: Sequence[str] = (), vector: Matrix | None = None
+        self, query: str, groups: Collection[str] = (), sources: Sequence[str] = (), vectors: Matrix | None = None
     ) -> Found:
-        """The best of either search, not yet fused; `vector` is the query's embedding where it is known already."""
+        """The best of either search, not yet fused; `vectors` are the query's where they are known already."""
         import numpy as np
         import pyarrow as pa
 
@@ -144,28 +153,29 @@ class Index:
         if sources:
             names = ", ".join("'" + s.replace("'", "''") + "'" for s in sources)
             allowed += f" AND source IN ({names})"
-        if vector is None:
-            vector = self._embedder.embed([query])[0]
-        near = (
+        if vectors is None:
+            vectors = self.embed(query)
+        near = [
             self._table.search(vector, vector_column_name="vector").distance_type("cosine")
             .where(allowed, prefilter=True).limit(CANDIDATES).to_arrow()
-        )  # fmt: skip
+            for vector in vectors
+        ]  # fmt: skip
         matching = self._matching(query, allowed)
-        both = pa.concat_tables([t.select(FIELDS) for t in (near, matching) if t is not None])
+        both = pa.concat_tables([t.select(FIELDS) for t in (*near, matching) if t is not None])
         place = {key: n for n, key in reversed(list(enumerate(both["id"].to_pylist())))}
         rows = both.take([place[key] for key in sorted(place)])
         bm25: dict[str, float] = {}
         if matching is not None:
             bm25 = dict(zip(matching["id"].to_pylist(), matching["_score"].to_pylist(), strict=True))
         best = max(bm25.values(), default=1.0) or 1.0
-        vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), -1)
+        found = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), -1)
         text = np.array([bm25.get(key, 0.0) / best for key in sorted(place)], dtype=np.float32)
-        return Found(rows, vectors @ vector, text)
+        return Found(rows, (found @ vectors.T).max(axis=1, initial=-1.0), text)
 
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
 
-        words = " ".join(_WORD.findall(query))
+        words = " ".join(_WORD.findall(with_parts(query)))
         if not words:
             return None
         return (
@@ -184,6 +194,19 @@ class Index:
         name = source.replace("'", "''")
         rows = self._table.search().where(f"source = '{name}'").limit(self._table.count_rows() or 1).to_list()
         return sorted((chunk_of(row) for row in rows), key=lambda c: c.start)
+
+
+def pieces(query: str) -> list[str]:
+    """The query cut between sentences into pieces of some 50 words, when it is longer than 60; 16 at most."""
+    if len(_WORD.findall(query)) <= LONG_QUERY_WORDS:
+        return [query]
+    found: list[list[str]] = [[]]
+    for sentence in _SENTENCES.split(query):
+        words = sentence.split()
+        if found[-1] and len(found[-1]) + len(words) > PIECE_WORDS:
+            found.append([])
+        found[-1] += words
+    return [" ".join(words) for words in found[:MOST_PIECES] if words] or [query]
 
 
 def plain(text: str) -> str:

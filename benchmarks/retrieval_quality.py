@@ -4,12 +4,13 @@
 
 Four public sets. contextual: 737 chunks of source code, share of a question's chunks among the first 5, 10 and 20.
 cacm: 3,204 abstracts, nDCG@10 and recall@100 of the judged ones. concierge: a sentence that the human reply rests on
-among the first 10 passages; asked is the last turn, and for `inhouse` also the conversation, as in serving. bank: share
-of a task's required documents among the first 10, asked with the task's scenario. All arms rank the same candidates of
-the same LanceDB table. `rrf` is reciprocal rank fusion with k = 60 (Cormack et al. 2009); `inhouse` is the product's
-convex fusion with its default weight, `tuned` with the weight that is best on the even questions, measured on the odd
-ones as all other arms are. Prints tables, and JSON to `benchmarks/results/retrieval_quality.json`. `--quick` asks 20
-questions of each set.
+among the first 10 passages, asked with the last turn alone, and once more with the conversation, as in serving. bank:
+share of a task's required documents among the first 10 and 20, asked with the task's scenario, some 700 words. All arms
+rank the same candidates of the same LanceDB table. `no prefix` indexes the chunks' texts alone. `rrf` is reciprocal
+rank fusion with k = 60 (Cormack et al. 2009); `inhouse` is the product's convex fusion with its default weight, `tuned`
+that with the weight that the product's tuner chooses on the even questions. Figures are of all questions, and of the
+odd ones, which the tuner did not see. Prints tables, and JSON to `benchmarks/results/retrieval_quality.json`.
+`--quick` asks 20 questions of each set.
 """
 
 import argparse
@@ -27,16 +28,15 @@ from pathlib import Path
 from inhouse.config import Assistant, Retrieval
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
-from inhouse.retrieval.chunk import chunk_document
+from inhouse.retrieval.chunk import LEAD_CHARS, chunk_document
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.index import index_chunks
 from inhouse.retrieval.search import DEFAULT_WEIGHT, Found, Index, holds
+from inhouse.retrieval.tune import WEIGHTS, choose
 from inhouse.types import Chunk, Document, Message, Silent
 
 HERE = Path(__file__).parent
 RRF_K = 60
-LEAD_CHARS = 160  # of a source file stand for its title
-WEIGHTS = [n / 10 for n in range(11)]
 SETTINGS = Retrieval()
 
 
@@ -82,7 +82,7 @@ def contextual(data: Path, embedder: OnnxEmbedder) -> Set:
     with gzip.open(folder / "contextual-embeddings__evaluation_set.jsonl.gz", "rt", encoding="utf-8") as file:
         asked = [json.loads(line) for line in file]
     chunks = [
-        Chunk(document=d["original_uuid"], source=d["original_uuid"], title=" ".join(d["content"].split())[:LEAD_CHARS],
+        Chunk(document=d["original_uuid"], source=d["original_uuid"], title="", lead=" ".join(d["content"].split())[:LEAD_CHARS],
               start=c["original_index"], end=c["original_index"] + 1, text=c["content"], heading="")
         for d in documents for c in d["chunks"]
     ]  # fmt: skip
@@ -165,7 +165,7 @@ def cut(documents: Iterable[Document], embedder: OnnxEmbedder) -> list[Chunk]:
 
 def bare(chunk: Chunk) -> Chunk:
     """The chunk without its prefix."""
-    return chunk.model_copy(update={"title": "", "heading": ""})
+    return chunk.model_copy(update={"title": "", "heading": "", "lead": ""})
 
 
 def order(found: Found, scores: Sequence[float]) -> list[int]:
@@ -195,30 +195,42 @@ def measure(data: Set, label: str, chunks: list[Chunk], embedder: OnnxEmbedder, 
         return list(named)
 
     per_arm: dict[str, list[list[str]]] = {}
+    talks = bool(data.questions[0].messages) and label == "prefix"
+    grounding = Grounding(index, embedder, SETTINGS, Assistant())
     for question in data.questions:
         found = index.candidates(question.text)
         ranked = {f"weight {w}": order(found, found.scores(w)) for w in WEIGHTS} | {"rrf": rrf(found)}
         for arm, rows in ranked.items():
             per_arm.setdefault(arm, []).append(units((found.places[n] for n in rows), question))
-        if question.messages and label == "prefix":
-            hits = Grounding(index, embedder, SETTINGS, Assistant()).hits(question.messages)
-            places = [(h.chunk.source, h.chunk.start) for h in hits]
-            per_arm.setdefault("inhouse, conversation", []).append(units(places, question))
+        if talks:
+            asked = grounding.prepared(question.messages)
+            for weight in WEIGHTS:
+                places = (other.places[n] for _, other, n in asked.ranked(weight, index.mention_boost))
+                per_arm.setdefault(f"talk {weight}", []).append(units(places, question))
+    score_rows(data, label, "weight", per_arm)
+    if talks:
+        score_rows(data, "prefix, conversation", "talk", per_arm)
 
-    def mean(arm: str, metric: str, questions: range) -> float:
-        score = data.metrics[metric]
-        return sum(score(per_arm[arm][n], data.questions[n].wanted) for n in questions) / len(questions)
+
+def score_rows(data: Set, label: str, kind: str, per_arm: dict[str, list[list[str]]]) -> None:
+    """Fills `data.rows` with the named arms among the weights of one kind of question."""
+
+    def scores(arm: str, metric: str, questions: range) -> list[float]:
+        return [data.metrics[metric](per_arm[arm][n], data.questions[n].wanted) for n in questions]
 
     first = next(iter(data.metrics))
-    even, odd = range(0, len(data.questions), 2), range(1, len(data.questions), 2)
-    best = max(WEIGHTS, key=lambda w: (mean(f"weight {w}", first, even), -abs(w - DEFAULT_WEIGHT)))
-    arms = {"text": "weight 0.0", "dense": "weight 1.0", "rrf": "rrf", "inhouse": f"weight {DEFAULT_WEIGHT}",
-            f"inhouse, tuned to {best}": f"weight {best}"}  # fmt: skip
-    if "inhouse, conversation" in per_arm:
-        arms["inhouse, conversation"] = "inhouse, conversation"
+    every, even, odd = (range(start, len(data.questions), step) for start, step in ((0, 1), (0, 2), (1, 2)))
+    by_weight = {(w, 1.0): scores(f"{kind} {w}", first, even) for w in WEIGHTS}
+    best, _ = choose(by_weight, (DEFAULT_WEIGHT, 1.0), [(0.0, 1.0), (1.0, 1.0)])
+    arms = {"text": f"{kind} 0.0", "dense": f"{kind} 1.0", "rrf": "rrf", "inhouse": f"{kind} {DEFAULT_WEIGHT}",
+            f"inhouse, tuned to {best}": f"{kind} {best}"}  # fmt: skip
+    if kind != "weight":
+        del arms["rrf"]
     for name, arm in arms.items():
-        data.rows[f"{name}, {label}"] = {m: mean(arm, m, odd) for m in data.metrics} | {
-            f"{m} of all": mean(arm, m, range(len(data.questions))) for m in data.metrics
+        data.rows[f"{name}, {label}"] = {
+            f"{m}{of}": sum(found := scores(arm, m, some)) / len(found)
+            for of, some in (("", every), (" of odd", odd))
+            for m in data.metrics
         }
 
 

@@ -1,0 +1,341 @@
+"""A million chunks: how long a search takes, what it finds, and what the index costs, beside Chroma.
+
+    pip install -c constraints.txt -e '.[train,bench]'
+    python benchmarks/retrieval_scale.py [--rows 1000000] [--data ../shared/data] [--quick]
+
+The rows are drawn around real ones: the chunks of a bank's documents, cut and embedded by the product. A drawn vector is
+a real one plus Gaussian noise of NOISE times its length, made a unit vector again (cosine to its source about .8); its
+text is that of its source with every fifth word put in from anywhere in the corpus, after a serial number. Of a hundred
+chunks one is open to group `one` alone, nine to `ten`, ninety to `hundred`: whoever asks is in one, two or three of them.
+The questions are those of the bank's customers.
+
+Asked are our `Index.search` (embedding of the question, access filter, full text, vectors, fusion), the vector search
+within it, and Chroma's `query` (the same embedding, the same filter as metadata, HNSW with the smallest `ef_search` of
+EF that finds RECALL of the ten exact ones unfiltered). Recall is of the ten rows nearest by exact cosine that the asker
+may read. Each system builds and is asked in a process of its own, one after the other. Build time is that of adding and
+indexing, vectors and texts ready in both. Update: a thousand documents more, until a search finds the last of them.
+Prints tables, and JSON to `benchmarks/results/retrieval_scale.json`. `--quick` takes 100,000 rows and 60 questions.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from retrieval_quality import cut, markdown
+
+from inhouse.config import Retrieval
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.retrieval.index import index_chunks
+from inhouse.retrieval.search import Index
+from inhouse.types import Chunk, Silent
+
+HERE = Path(__file__).parent
+SETTINGS = Retrieval()
+NOISE = 0.75
+SWAPPED = 5  # every so many words one is put in from elsewhere
+UPDATE = 1_000
+READERS = 8
+RECALL = 0.95
+EF = (50, 100, 200, 400, 800)
+BLOCK = 50_000
+VISIBLE = {"1 %": ("one",), "10 %": ("one", "ten"), "100 %": ("one", "ten", "hundred")}
+
+
+class Rows:
+    """The drawn rows: numbered, the same for whoever draws them."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.rows = rows
+        self.real = np.load(folder / "real.npy")
+        self.words = [text.split() for text in json.loads((folder / "texts.json").read_text(encoding="utf-8"))]
+        self.all_words = np.array([w for words in self.words for w in words], dtype=object)
+
+    def vectors(self, start: int, stop: int) -> np.ndarray:
+        """Float32 unit vectors of rows `start` to `stop`; `start` is a multiple of BLOCK."""
+        random = np.random.default_rng([start, 1])
+        drawn = self.real[self._sources(start, stop)]
+        noise = random.standard_normal(drawn.shape, dtype=np.float32) * np.float32(NOISE / drawn.shape[1] ** 0.5)
+        drawn = drawn + noise
+        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+    def texts(self, start: int, stop: int) -> list[str]:
+        random = np.random.default_rng([start, 2])
+        found = []
+        for serial, source in enumerate(self._sources(start, stop), start):
+            words = list(self.words[source])
+            swapped = self.all_words[random.integers(0, len(self.all_words), len(words[::SWAPPED]))]
+            words[::SWAPPED] = swapped.tolist()
+            found.append(f"{serial} {' '.join(words)}")
+        return found
+
+    def groups(self, start: int, stop: int) -> list[str]:
+        kinds = np.random.default_rng([start, 3]).random(stop - start)
+        return ["one" if kind < 0.01 else "ten" if kind < 0.1 else "hundred" for kind in kinds]
+
+    def blocks(self, start: int = 0, stop: int = 0) -> Iterator[tuple[int, int]]:
+        for at in range(start, stop or self.rows, BLOCK):
+            yield at, min(at + BLOCK, stop or self.rows)
+
+    def _sources(self, start: int, stop: int) -> np.ndarray:
+        return np.random.default_rng([start, 0]).integers(0, len(self.real), stop - start)
+
+
+class Drawn:
+    """The embedder of drawn rows, who knows their vectors by the serial number in their texts; questions it embeds."""
+
+    def __init__(self, rows: Rows, embedder: OnnxEmbedder) -> None:
+        self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
+        self._rows, self._embedder = rows, embedder
+        self._at, self._block = -1, np.zeros((0, embedder.dimensions), dtype=np.float32)
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        serials = [text.partition("\n")[2].partition(" ")[0] for text in texts]
+        if not all(serial.isdigit() for serial in serials):
+            return self._embedder.embed(texts)
+        found = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for n, serial in enumerate(map(int, serials)):
+            at = serial // BLOCK * BLOCK
+            if at != self._at:
+                self._at, self._block = at, self._rows.vectors(at, at + BLOCK)
+            found[n] = self._block[serial - at]
+        return found
+
+
+class Ours:
+    def __init__(self, rows: Rows, embedder: OnnxEmbedder, folder: Path) -> None:
+        self.rows, self.folder, self.embedder = rows, folder, Drawn(rows, embedder)
+
+    def chunks(self, stop: int) -> Iterator[Chunk]:
+        for start, end in self.rows.blocks(stop=stop):
+            for n, (text, group) in enumerate(
+                zip(self.rows.texts(start, end), self.rows.groups(start, end), strict=True), start
+            ):
+                yield Chunk(document=f"{n:064d}", source=f"{n}.md", title=f"Document {n}", start=0, end=len(text),
+                            text=text, heading="", access=frozenset([group]))  # fmt: skip
+
+    def build(self) -> None:
+        index_chunks(self.chunks(self.rows.rows), self.embedder, SETTINGS, self.folder / "a", None, Silent())
+
+    def open(self) -> None:
+        self.index = Index(self.folder / "a", self.embedder)
+
+    def search(self, question: str, groups: tuple[str, ...]) -> list[int]:
+        return [int(h.chunk.source[:-3]) for h in self.index.search(question, 10, groups)]
+
+    def nearest(self, question: str, groups: tuple[str, ...]) -> list[int]:
+        """The vector search alone."""
+        return [int(h.chunk.source[:-3]) for h in self.index.search(question, 10, groups, weight=1.0)]
+
+    def update(self) -> None:
+        stop = self.rows.rows + UPDATE
+        index_chunks(self.chunks(stop), self.embedder, SETTINGS, self.folder / "b", self.folder / "a", Silent())
+        found = Index(self.folder / "b", self.embedder).search(str(stop - 1), 1, VISIBLE["100 %"], weight=0.0)
+        if found[0].chunk.source != f"{stop - 1}.md":
+            raise SystemExit("the last document is not found after the update")
+
+
+class Chroma:
+    def __init__(self, rows: Rows, embedder: OnnxEmbedder, folder: Path) -> None:
+        import chromadb
+
+        self.rows, self.embedder, self.folder = rows, embedder, folder
+        settings = chromadb.Settings(anonymized_telemetry=False)
+        self.client = chromadb.PersistentClient(str(folder), settings)
+
+    def add(self, start: int, stop: int) -> None:
+        most = self.client.get_max_batch_size()
+        for block, end in self.rows.blocks(start, stop):
+            vectors, texts = self.rows.vectors(block, end), self.rows.texts(block, end)
+            groups = self.rows.groups(block, end)
+            for a in range(0, end - block, most):
+                b = min(a + most, end - block)
+                self.collection.add(
+                    ids=[str(n) for n in range(block + a, block + b)], embeddings=vectors[a:b], documents=texts[a:b],
+                    metadatas=[{"group": group} for group in groups[a:b]],
+                )  # fmt: skip
+
+    def build(self) -> None:
+        configuration = {"hnsw": {"space": "cosine", "num_threads": os.cpu_count() or 1}}
+        self.collection = self.client.create_collection("rows", configuration=configuration, embedding_function=None)
+        self.add(0, self.rows.rows)
+
+    def open(self) -> None:
+        self.collection = self.client.get_collection("rows", embedding_function=None)
+
+    def tune(self, recall: Callable[[], float]) -> int:
+        for ef in EF:
+            self.collection.modify(configuration={"hnsw": {"ef_search": ef}})
+            self.open()
+            if recall() >= RECALL:
+                break
+        return ef
+
+    def search(self, question: str, groups: tuple[str, ...]) -> list[int]:
+        where = {"group": {"$in": list(groups)}}
+        vector = self.embedder.embed([question])
+        found = self.collection.query(query_embeddings=vector, n_results=10, where=where, include=["documents"])
+        return [int(n) for n in found["ids"][0]]
+
+    def update(self) -> None:
+        start = -(-self.rows.rows // BLOCK) * BLOCK
+        self.add(start, start + UPDATE)
+        found = self.collection.query(query_embeddings=self.rows.vectors(start, start + UPDATE)[-1:], n_results=1)
+        if found["ids"][0][0] != str(start + UPDATE - 1):
+            raise SystemExit("the last document is not found after the update")
+
+
+SYSTEMS = {"inhouse": Ours, "chroma": Chroma}
+
+
+def exact(rows: Rows, vectors: np.ndarray) -> dict[str, list[list[int]]]:
+    """By visibility and question, the ten visible rows nearest by cosine."""
+    best = {name: [(np.zeros(0), np.zeros(0, dtype=int))] * len(vectors) for name in VISIBLE}
+    for start, stop in rows.blocks():
+        likeness = vectors @ rows.vectors(start, stop).T
+        groups = np.array(rows.groups(start, stop))
+        for name, visible in VISIBLE.items():
+            numbers = np.flatnonzero(np.isin(groups, visible))
+            for n, row in enumerate(likeness[:, numbers]):
+                scores, places = (np.concatenate(p) for p in zip(best[name][n], (row, numbers + start), strict=True))
+                top = np.argsort(-scores)[:10]
+                best[name][n] = scores[top], places[top]
+    return {name: [places.tolist() for _, places in found] for name, found in best.items()}
+
+
+def timed(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str], visible: tuple[str, ...],
+          wanted: list[list[int]]) -> dict[str, float]:  # fmt: skip
+    """Milliseconds of each question, one after the other, after five to warm up; and the recall at ten."""
+    for question in questions[:5]:
+        ask(question, visible)
+    times, found = [], []
+    for question in questions:
+        started = time.perf_counter()
+        found.append(ask(question, visible))
+        times.append(1000 * (time.perf_counter() - started))
+    p50, p95, p99 = np.percentile(times, [50, 95, 99])
+    recall = statistics.mean(len(set(a) & set(b)) / len(b) for a, b in zip(found, wanted, strict=True))
+    return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "recall": recall}
+
+
+def at_once(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str]) -> dict[str, float]:
+    """Eight readers share the questions."""
+    times = []
+
+    def one(question: str) -> None:
+        begun = time.perf_counter()
+        ask(question, VISIBLE["10 %"])
+        times.append(1000 * (time.perf_counter() - begun))
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(one, questions))
+    p50, p99 = np.percentile(times, [50, 99])
+    return {"a_second": len(questions) / (time.perf_counter() - started), "p50_ms": float(p50), "p99_ms": float(p99)}
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def trial(name: str, step: str, folder: Path, rows: Rows) -> dict[str, object]:
+    """One step of one system in this process: `build`, or `search`, which also updates."""
+    embedder = OnnxEmbedder(Catalog().find(SETTINGS.embedder, HERE))
+    system = SYSTEMS[name](rows, embedder, folder / name)
+    if step == "build":
+        started = time.perf_counter()
+        system.build()
+        seconds = time.perf_counter() - started
+        disk = sum(f.stat().st_size for f in (folder / name).rglob("*") if f.is_file())
+        return {"build_s": seconds, "build_mb": peak_mb(), "disk_mb": disk / 2**20}
+    questions = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
+    wanted = json.loads((folder / "exact.json").read_text(encoding="utf-8"))
+    system.open()
+    told: dict[str, object] = {}
+    ask = system.search
+    if isinstance(system, Chroma):
+        told["ef_search"] = system.tune(
+            lambda: timed(ask, questions[:50], VISIBLE["100 %"], wanted["100 %"][:50])["recall"]
+        )
+    for label, visible in VISIBLE.items():
+        told[f"search {label}"] = timed(ask, questions, visible, wanted[label])
+        if isinstance(system, Ours):
+            told[f"vectors {label}"] = timed(system.nearest, questions, visible, wanted[label])
+    told["readers"] = at_once(ask, questions)
+    told["search_mb"] = peak_mb()
+    started = time.perf_counter()
+    system.update()
+    told["update_s"] = time.perf_counter() - started
+    return told
+
+
+def prepare(data: Path, folder: Path, rows: int, questions: int) -> None:
+    """Real chunks, questions, and the exact answers."""
+    embedder = OnnxEmbedder(Catalog().find(SETTINGS.embedder, HERE))
+    chunks = cut(markdown(data / "bank" / "documents"), embedder)
+    np.save(folder / "real.npy", embedder.embed([f"{c.title}\n{c.heading}\n{c.text}" for c in chunks]))
+    (folder / "texts.json").write_text(json.dumps([c.text for c in chunks]), encoding="utf-8")
+    lines = (data / "bank" / "intents_train.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line)["text"] for line in lines]
+    asked = asked[:: max(1, len(asked) // questions)][:questions]
+    (folder / "questions.json").write_text(json.dumps(asked), encoding="utf-8")
+    found = exact(Rows(folder, rows), embedder.embed(asked))
+    (folder / "exact.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def show(result: dict[str, dict[str, object]]) -> None:
+    for name, told in result.items():
+        print(f"\n| {name} | p50 ms | p95 ms | p99 ms | recall@10 |\n|---|---|---|---|---|")
+        for label, row in told.items():
+            if isinstance(row, dict) and "recall" in row:
+                print(f"| {label} visible | {row['p50_ms']:.1f} | {row['p95_ms']:.1f} | {row['p99_ms']:.1f} "
+                      f"| {row['recall']:.3f} |")  # fmt: skip
+        print(f"eight readers: {told['readers']}")
+        print({k: round(v, 1) for k, v in told.items() if isinstance(v, float | int)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Retrieval over a million chunks, beside Chroma.")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    parser.add_argument("--systems", default="inhouse,chroma")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--trial", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    rows, questions = (100_000, 60) if given.quick else (given.rows, given.questions)
+    if given.trial:
+        found = trial(*given.trial, given.folder, Rows(given.folder, rows))
+        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        return
+    result: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
+        folder = Path(name)
+        print("drawing rows and finding the exact answers", flush=True)
+        prepare(given.data, folder, rows, questions)
+        for system in given.systems.split(","):
+            result[system] = {}
+            for step in ("build", "search"):
+                print(f"{system}: {step}", flush=True)
+                command = [sys.executable, __file__, "--trial", system, step, "--folder", name, "--rows", str(rows)]
+                subprocess.run(command, check=True)
+                result[system] |= json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+    show(result)
+    (HERE / "results").mkdir(exist_ok=True)
+    told = {"rows": rows, "questions": questions} | result
+    (HERE / "results" / "retrieval_scale.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

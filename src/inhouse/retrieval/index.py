@@ -11,15 +11,18 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inhouse.config import Retrieval
 from inhouse.retrieval.chunk import chunk_document
-from inhouse.types import Chunk, Document, Embedder, InputError, Json, Progress
+from inhouse.types import Chunk, Document, Embedder, InputError, Json, Progress, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from inhouse.types import Matrix
 
 TABLE = "chunks"
 SETTINGS = "index.json"
@@ -38,26 +41,38 @@ def build_index(
     previous: Path | None,
     progress: Progress,
 ) -> dict[str, Json]:
-    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts."""
-    chunks: list[Chunk] = []
-    with progress.step("cutting into chunks", len(documents)) as step:
-        for document in documents:
-            chunks += chunk_document(document, embedder.count_tokens, settings.chunk_tokens)
-            step.advance()
-    if not chunks:
-        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
-    return {"documents": len(documents)} | index_chunks(chunks, embedder, settings, out, previous, progress)
+    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts.
+
+    Raises:
+        InputError: the documents hold no text.
+    """
+    cut = (chunk_document(d, embedder.count_tokens, settings.chunk_tokens) for d in documents)
+    with progress.step("cutting and embedding", len(documents)) as step:
+        return {"documents": len(documents)} | _index(cut, embedder, settings, out, previous, step)
 
 
 def index_chunks(
-    chunks: Iterable[Chunk],
+    chunks: Sequence[Chunk],
     embedder: Embedder,
     settings: Retrieval,
     out: Path,
     previous: Path | None,
     progress: Progress,
 ) -> dict[str, Json]:
-    """The index of chunks that are cut already, as `build_index` makes it.
+    """The index of chunks that are cut already, as `build_index` makes it."""
+    with progress.step("embedding", len(chunks)) as step:
+        return _index(([c] for c in chunks), embedder, settings, out, previous, step)
+
+
+def _index(
+    parts: Iterable[Sequence[Chunk]],
+    embedder: Embedder,
+    settings: Retrieval,
+    out: Path,
+    previous: Path | None,
+    step: Step,
+) -> dict[str, Json]:
+    """Draws the parts one by one: while chunks are embedded, the next are cut and those before are written.
 
     A build that was interrupted goes on: chunks that are in the table already are not embedded again.
     """
@@ -71,19 +86,54 @@ def index_chunks(
         shutil.copytree(previous / "lance", scratch)
         os.rename(scratch, database)
     table = _open_or_create(lancedb.connect(database), embedder.dimensions)
-    wanted = {c.digest: c for c in chunks}
     there = set(table.search().select(["id"]).limit(table.count_rows() or 1).to_arrow()["id"].to_pylist())
-    gone, new = there - wanted.keys(), [c for key, c in wanted.items() if key not in there]
+    wanted: set[str] = set()
+    added = 0
+    for new, vectors, drawn in _embedded(_windows(parts, there, wanted), embedder):
+        if new:
+            table.add(_rows(new, vectors, embedder.dimensions))
+        added += len(new)
+        step.advance(drawn)
+    if not wanted:
+        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
+    gone = there - wanted
     for some in _batches(sorted(gone)):
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in some)))
-    with progress.step("embedding", len(new)) as step:
-        for batch in _batches(new):
-            vectors = embedder.embed([indexed_text(c) for c in batch])
-            table.add(_rows(batch, vectors, embedder.dimensions))
-            step.advance(len(batch))
     _index_columns(table, len(wanted))
     _write_json(out / SETTINGS, made_with)
-    return {"chunks": len(wanted), "added": len(new), "removed": len(gone), "kept": len(wanted) - len(new)}
+    return {"chunks": len(wanted), "added": added, "removed": len(gone), "kept": len(wanted) - added}
+
+
+def _windows(parts: Iterable[Sequence[Chunk]], there: set[str], wanted: set[str]) -> Iterator[tuple[list[Chunk], int]]:
+    """Chunks that are not `there`, some BATCH at a time, and how many parts were drawn; all go into `wanted`."""
+    new: list[Chunk] = []
+    drawn = 0
+    for part in parts:
+        drawn += 1
+        for chunk in part:
+            key = chunk.digest
+            if key not in wanted and key not in there:
+                new.append(chunk)
+            wanted.add(key)
+        if len(new) >= BATCH:
+            yield new, drawn
+            new, drawn = [], 0
+    yield new, drawn
+
+
+def _embedded(
+    windows: Iterable[tuple[list[Chunk], int]], embedder: Embedder
+) -> Iterator[tuple[list[Chunk], Matrix, int]]:
+    """The windows with their vectors; while one is taken, the next is embedded, and no more than one waits."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: tuple[list[Chunk], Future[Matrix], int] | None = None
+        for new, drawn in windows:
+            ahead = new, pool.submit(embedder.embed, [indexed_text(c) for c in new]), drawn
+            if waiting:
+                yield waiting[0], waiting[1].result(), waiting[2]
+            waiting = ahead
+        if waiting:
+            yield waiting[0], waiting[1].result(), waiting[2]
 
 
 def indexed_text(chunk: Chunk) -> str:

@@ -5,7 +5,7 @@
 
 Sets: `--documents`, a folder of Markdown (the example bank's by default), and `--pages` of `--html`, by default of the
 PostgreSQL manual where Debian's postgresql-doc puts it, drawn evenly by name; 0 takes all. A set that is not there is
-skipped. Trials, each a process of its own, in turn:
+skipped (`--html none`). Trials, each a process of its own, in turn:
 
 - `inhouse`: `ingest` and `index` of a project with an empty store: read, compared for duplicates, cut, embedded,
   written to disk with a full-text index.
@@ -16,8 +16,8 @@ skipped. Trials, each a process of its own, in turn:
 - `Haystack, our embedder`: that pipeline around our OnnxEmbedder, which gets 32 chunks a call.
 
 Imports and the loading of models are not timed. Memory is that of the process tree. Chunks differ, so the tokens that
-are embedded are counted too. Prints medians, and JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60 documents
-and 20 pages, once.
+are embedded are counted too. Prints medians, and JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60
+documents and 20 pages, once.
 """
 
 import argparse

@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.retrieval.chunk import LEAD_CHARS, chunk_document
 from inhouse.retrieval.grounded import Grounding
-from inhouse.retrieval.index import index_chunks
+from inhouse.retrieval.index import Part, index_parts
 from inhouse.retrieval.search import DEFAULT_WEIGHT, Found, Index, holds
 from inhouse.retrieval.tune import WEIGHTS, choose
 from inhouse.types import Chunk, Document, Message, Silent
@@ -82,8 +83,9 @@ def contextual(data: Path, embedder: OnnxEmbedder) -> Set:
     with gzip.open(folder / "contextual-embeddings__evaluation_set.jsonl.gz", "rt", encoding="utf-8") as file:
         asked = [json.loads(line) for line in file]
     chunks = [
-        Chunk(document=d["original_uuid"], source=d["original_uuid"], title="", lead=" ".join(d["content"].split())[:LEAD_CHARS],
-              start=c["original_index"], end=c["original_index"] + 1, text=c["content"], heading="")
+        Chunk(document=d["original_uuid"], source=d["original_uuid"], title="", heading="", text=c["content"],
+              lead=" ".join(d["content"].split())[:LEAD_CHARS],
+              start=c["original_index"], end=c["original_index"] + 1)
         for d in documents for c in d["chunks"]
     ]  # fmt: skip
     questions = [Question(q["query"], {f"{u}:{n}" for u, n in q["golden_chunk_uuids"]}) for q in asked]
@@ -184,7 +186,9 @@ def rrf(found: Found) -> list[int]:
 def measure(data: Set, label: str, chunks: list[Chunk], embedder: OnnxEmbedder, folder: Path) -> None:
     """Fills `data.rows` with the arms over an index of `chunks`."""
     out = folder / f"{data.name}-{label.replace(' ', '-')}"
-    index_chunks(chunks, embedder, SETTINGS, out, None, Silent())
+    parts = (Part(c.digest, partial(list, [c])) for c in chunks)
+    with Silent().step("", None) as step:
+        index_parts(parts, embedder, SETTINGS, out, None, step)
     index = Index(out, embedder)
     at = {(c.source, c.start): c for c in chunks}
 

@@ -3,11 +3,11 @@
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/retrieval_scale.py [--rows 1000000] [--data ../shared/data] [--quick]
 
-The rows are drawn around real ones: the chunks of a bank's documents, cut and embedded by the product. A drawn vector is
-a real one plus Gaussian noise of NOISE times its length, made a unit vector again (cosine to its source about .8); its
-text is that of its source with every fifth word put in from anywhere in the corpus, after a serial number. Of a hundred
-chunks one is open to group `one` alone, nine to `ten`, ninety to `hundred`: whoever asks is in one, two or three of them.
-The questions are those of the bank's customers.
+The rows are drawn around real ones: the chunks of a bank's documents, cut and embedded by the product. A drawn vector
+is a real one plus Gaussian noise of NOISE times its length, made a unit vector again (cosine to its source about .8);
+its text is that of its source with every fifth word put in from anywhere in the corpus, after a serial number. Of a
+hundred chunks one is open to group `one` alone, nine to `ten`, ninety to `hundred`: whoever asks is in one, two or
+three of them. The questions are those of the bank's customers.
 
 Asked are our `Index.search` (embedding of the question, access filter, full text, vectors, fusion), the vector search
 within it, and Chroma's `query` (the same embedding, the same filter as metadata, HNSW with the smallest `ef_search` of
@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from retrieval_quality import cut, markdown
 from inhouse.config import Retrieval
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
-from inhouse.retrieval.index import index_chunks
+from inhouse.retrieval.index import Part, index_parts
 from inhouse.retrieval.search import Index
 from inhouse.types import Chunk, Silent
 
@@ -116,16 +117,25 @@ class Ours:
     def __init__(self, rows: Rows, embedder: OnnxEmbedder, folder: Path) -> None:
         self.rows, self.folder, self.embedder = rows, folder, Drawn(rows, embedder)
 
-    def chunks(self, stop: int) -> Iterator[Chunk]:
+    def parts(self, stop: int) -> Iterator[Part]:
+        """A document of one chunk for each row."""
         for start, end in self.rows.blocks(stop=stop):
-            for n, (text, group) in enumerate(
-                zip(self.rows.texts(start, end), self.rows.groups(start, end), strict=True), start
-            ):
-                yield Chunk(document=f"{n:064d}", source=f"{n}.md", title=f"Document {n}", start=0, end=len(text),
-                            text=text, heading="", access=frozenset([group]))  # fmt: skip
+            texts = cache(partial(self.rows.texts, start, end))  # drawn when the first of them is cut
+            for n, group in enumerate(self.rows.groups(start, end), start):
+                yield Part(f"{n:064d}", partial(self.cut, n, lambda n=n, texts=texts: texts()[n % BLOCK], group))
+
+    def cut(self, number: int, text: Callable[[], str], group: str) -> list[Chunk]:
+        return [
+            Chunk(document=f"{number:064d}", source=f"{number}.md", title=f"Document {number}", start=0, end=1,
+                  text=text(), heading="", access=frozenset([group]))
+        ]  # fmt: skip
 
     def build(self) -> None:
-        index_chunks(self.chunks(self.rows.rows), self.embedder, SETTINGS, self.folder / "a", None, Silent())
+        self._index(self.rows.rows, self.folder / "a", None)
+
+    def _index(self, stop: int, out: Path, previous: Path | None) -> None:
+        with Silent().step("", None) as step:
+            index_parts(self.parts(stop), self.embedder, SETTINGS, out, previous, step)
 
     def open(self) -> None:
         self.index = Index(self.folder / "a", self.embedder)
@@ -139,7 +149,7 @@ class Ours:
 
     def update(self) -> None:
         stop = self.rows.rows + UPDATE
-        index_chunks(self.chunks(stop), self.embedder, SETTINGS, self.folder / "b", self.folder / "a", Silent())
+        self._index(stop, self.folder / "b", self.folder / "a")
         found = Index(self.folder / "b", self.embedder).search(str(stop - 1), 1, VISIBLE["100 %"], weight=0.0)
         if found[0].chunk.source != f"{stop - 1}.md":
             raise SystemExit("the last document is not found after the update")

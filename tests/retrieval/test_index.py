@@ -1,4 +1,6 @@
 import json
+from collections.abc import Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -110,6 +112,44 @@ def test_an_interrupted_build_goes_on(embedder, tmp_path):
         Index(tmp_path, embedder)
     build_index(DOCUMENTS, Counting(), SETTINGS, tmp_path, None, Silent())
     assert sum(calls) == 6
+
+
+def test_documents_are_drawn_while_others_are_embedded(embedder, tmp_path, monkeypatch):
+    """So that no more than two windows of chunks are held, and the bar moves as rows are written."""
+    monkeypatch.setattr("inhouse.retrieval.index.BATCH", 2)
+    drawn, ahead, advanced = [], [], []
+
+    class Drawn(Sequence):
+        def __len__(self):
+            return 30
+
+        def __getitem__(self, n):
+            drawn.append(n)
+            return document(f"{n}.md", f"Card {n}", ("Fee?", f"It costs ${n}."))
+
+        def __iter__(self):
+            return (self[n] for n in range(30))
+
+    class Counting(Silent):
+        @contextmanager
+        def step(self, label, total):
+            assert total == 30
+            yield self
+
+        def advance(self, amount=1, note=""):
+            advanced.append(amount)
+            ahead.append(len(drawn) - sum(advanced))
+
+    facts = build_index(Drawn(), embedder, SETTINGS, tmp_path, None, Counting())
+    assert facts == {"documents": 30, "chunks": 30, "added": 30, "removed": 0, "kept": 0}
+    assert sum(advanced) == 30
+    assert max(ahead) <= 4
+    assert Index(tmp_path, embedder).search("What does Card 17 cost?", 1)[0].chunk.source == "17.md"
+
+
+def test_documents_without_text_are_refused(embedder, tmp_path):
+    with pytest.raises(InputError, match="no text to index"):
+        build_index([Document(source="a.md", text="# A", title="A")], embedder, SETTINGS, tmp_path, None, Silent())
 
 
 def say(*texts):

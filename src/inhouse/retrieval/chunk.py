@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from inhouse.types import Chunk, Document, digest_of
+from inhouse.types import Chunk, Digest, Document, digest_of
 
 Count = Callable[[str], int]
 Span = tuple[int, int]
@@ -27,7 +27,7 @@ _WORDS = re.compile(r"\s+")
 
 def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> list[Chunk]:
     """The document's chunks in order; none is longer than `max_tokens`, save a single word that is."""
-    digest = digest_of([document.source, document.title, document.text, sorted(document.access)])
+    digest = document_digest(document)
     sections = list(_sections(document))
     lead = "" if len(sections) > 1 else " ".join(document.text[: 2 * LEAD_CHARS].split())[:LEAD_CHARS]
     return [
@@ -45,6 +45,11 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
         for path, span in sections
         for start, end in _pieces(document.text, span, count_tokens, max_tokens)
     ]
+
+
+def document_digest(document: Document) -> Digest:
+    """What its chunks know a document by: the same where they would be the same."""
+    return digest_of([document.source, document.title, document.text, sorted(document.access)])
 
 
 def _sections(document: Document) -> Iterator[tuple[list[str], Span]]:

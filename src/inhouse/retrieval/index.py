@@ -9,30 +9,47 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.config import Retrieval
-from inhouse.retrieval.chunk import chunk_document
-from inhouse.types import Chunk, Document, Embedder, InputError, Json, Progress
+from inhouse.retrieval.chunk import chunk_document, document_digest
+from inhouse.types import Chunk, Digest, Document, Embedder, InputError, Json, Progress, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from inhouse.types import Matrix
 
 TABLE = "chunks"
 SETTINGS = "index.json"
 VERSION = 2
 BATCH = 256
+WRITE_EVERY_S = 15.0  # each write is a file of its own, and a version of the table
+WRITE_ROWS = 8192
 CHUNK_FIELDS = ("document", "source", "title", "start", "end", "text", "heading", "lead", "groups")
 EVERYONE = "*"  # the mark of chunks without groups
-T = TypeVar("T")
+EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
+ROWS_A_PARTITION = 2500
+REBUILT_FROM = 0.2  # share of rows that changed: partitions that were made for other rows find less
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
+
+
+class Part(NamedTuple):
+    """A document as the index takes it; `cut` is called only where its chunks are not there yet."""
+
+    document: Digest
+    cut: Callable[[], Sequence[Chunk]]
 
 
 def build_index(
@@ -43,26 +60,23 @@ def build_index(
     previous: Path | None,
     progress: Progress,
 ) -> dict[str, Json]:
-    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts."""
-    chunks: list[Chunk] = []
-    with progress.step("cutting into chunks", len(documents)) as step:
-        for document in documents:
-            chunks += chunk_document(document, embedder.count_tokens, settings.chunk_tokens)
-            step.advance()
-    if not chunks:
-        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
-    return {"documents": len(documents)} | index_chunks(chunks, embedder, settings, out, previous, progress)
+    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts.
+
+    Raises:
+        InputError: the documents hold no text.
+    """
+    parts = (
+        Part(document_digest(d), partial(chunk_document, d, embedder.count_tokens, settings.chunk_tokens))
+        for d in documents
+    )
+    with progress.step("cutting and embedding", len(documents)) as step:
+        return {"documents": len(documents)} | index_parts(parts, embedder, settings, out, previous, step)
 
 
-def index_chunks(
-    chunks: Iterable[Chunk],
-    embedder: Embedder,
-    settings: Retrieval,
-    out: Path,
-    previous: Path | None,
-    progress: Progress,
+def index_parts(
+    parts: Iterable[Part], embedder: Embedder, settings: Retrieval, out: Path, previous: Path | None, step: Step
 ) -> dict[str, Json]:
-    """The index of chunks that are cut already, as `build_index` makes it.
+    """Draws the parts one by one: while chunks are embedded, the next are cut and those before are written.
 
     A build that was interrupted goes on: chunks that are in the table already are not embedded again.
     """
@@ -70,25 +84,103 @@ def index_chunks(
 
     made_with = {"version": VERSION, "embedder": embedder.name, "chunk_tokens": settings.chunk_tokens}
     database = out / "lance"
-    if not database.exists() and previous and _settings(previous) == made_with:
+    carried = (
+        not database.exists() and previous is not None and made_with.items() <= (_settings(previous) or {}).items()
+    )
+    if carried and previous:
         scratch = out / "lance.partial"
         shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(previous / "lance", scratch)
+        shutil.copytree(previous / "lance", scratch, copy_function=_linked)
         os.rename(scratch, database)
     table = _open_or_create(lancedb.connect(database), embedder.dimensions)
-    wanted = {c.digest: c for c in chunks}
-    there = set(table.search().select(["id"]).limit(table.count_rows() or 1).to_arrow()["id"].to_pylist())
-    gone, new = there - wanted.keys(), [c for key, c in wanted.items() if key not in there]
-    for some in _batches(sorted(gone)):
-        table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in some)))
-    with progress.step("embedding", len(new)) as step:
-        for batch in _batches(new):
-            vectors = embedder.embed([embedded_text(c) for c in batch])
-            table.add(_rows(batch, vectors, embedder.dimensions))
-            step.advance(len(batch))
-    _index_columns(table, len(wanted))
-    _write_json(out / SETTINGS, made_with)
-    return {"chunks": len(wanted), "added": len(new), "removed": len(gone), "kept": len(wanted) - len(new)}
+    there, whole = _there(table, carried)
+    wanted: set[str] = set()
+    added = _add(table, _windows(parts, there, whole, wanted), embedder, step)
+    if not wanted:
+        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
+    gone = sorted(there - wanted)
+    for at in range(0, len(gone), BATCH):
+        table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in gone[at : at + BATCH])))
+    _index_columns(table, len(wanted), added + len(gone))
+    restricted = table.count_rows(f"NOT {visible_to([])}") > 0
+    _write_json(out / SETTINGS, {**made_with, "restricted": restricted})
+    return {"chunks": len(wanted), "added": added, "removed": len(gone), "kept": len(wanted) - added}
+
+
+def _linked(source: str, target: str) -> None:
+    """A second name for a file of the table, which is never written to once it is there; where that fails, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _there(table: Any, carried: bool) -> tuple[set[str], dict[str, list[str]]]:
+    """Ids of the chunks in the table, and, where all of its documents are whole, the ids by document."""
+    rows = table.search().select(["document", "id"]).limit(table.count_rows() or 1).to_arrow()
+    ids = rows["id"].to_pylist()
+    whole: dict[str, list[str]] = {}
+    if carried:
+        documents = rows["document"].combine_chunks().dictionary_encode()
+        names = documents.dictionary.to_pylist()
+        for name, key in zip(documents.indices.to_pylist(), ids, strict=True):
+            whole.setdefault(names[name], []).append(key)
+    return set(ids), whole
+
+
+def _windows(
+    parts: Iterable[Part], there: set[str], whole: dict[str, list[str]], wanted: set[str]
+) -> Iterator[tuple[list[Chunk], int]]:
+    """Chunks that are not `there`, some BATCH at a time, and how many parts were drawn; all go into `wanted`."""
+    new: list[Chunk] = []
+    drawn = 0
+    for part in parts:
+        drawn += 1
+        if part.document in whole:
+            wanted.update(whole[part.document])
+            continue
+        for chunk in part.cut():
+            key = chunk.digest
+            if key not in wanted and key not in there:
+                new.append(chunk)
+            wanted.add(key)
+        if len(new) >= BATCH:
+            yield new, drawn
+            new, drawn = [], 0
+    yield new, drawn
+
+
+def _add(table: Any, windows: Iterable[tuple[list[Chunk], int]], embedder: Embedder, step: Step) -> int:
+    """Writes the windows with their vectors, several at once; returns how many chunks they held."""
+    import pyarrow as pa
+
+    ready: list[pa.Table] = []
+    added, since = 0, time.monotonic()
+    for new, vectors, drawn in _embedded(windows, embedder):
+        ready.append(_rows(new, vectors, embedder.dimensions))
+        added += len(new)
+        step.advance(drawn)
+        if sum(r.num_rows for r in ready) >= WRITE_ROWS or time.monotonic() - since > WRITE_EVERY_S:
+            table.add(pa.concat_tables(ready))
+            ready, since = [], time.monotonic()
+    if any(r.num_rows for r in ready):
+        table.add(pa.concat_tables(ready))
+    return added
+
+
+def _embedded(
+    windows: Iterable[tuple[list[Chunk], int]], embedder: Embedder
+) -> Iterator[tuple[list[Chunk], Matrix, int]]:
+    """The windows with their vectors; while one is taken, the next is embedded, and no more than one waits."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: tuple[list[Chunk], Future[Matrix], int] | None = None
+        for new, drawn in windows:
+            ahead = new, pool.submit(embedder.embed, [embedded_text(c) for c in new]), drawn
+            if waiting:
+                yield waiting[0], waiting[1].result(), waiting[2]
+            waiting = ahead
+        if waiting:
+            yield waiting[0], waiting[1].result(), waiting[2]
 
 
 def embedded_text(chunk: Chunk) -> str:
@@ -114,7 +206,7 @@ def group_mark(group: str) -> str:
 
 
 def visible_to(groups: Iterable[str]) -> str:
-    """The filter on rows that someone in `groups` may read."""
+    """The filter on rows that someone in `groups` may read; without groups, those that everyone may."""
     marks = ", ".join(f"'{mark}'" for mark in (EVERYONE, *(group_mark(g) for g in sorted(groups))))
     return f"array_has_any(access, [{marks}])"
 
@@ -177,18 +269,32 @@ def chunk_of(row: dict[str, Any]) -> Chunk:
     return Chunk(**same, access=frozenset(json.loads(row["groups"])))
 
 
-def _index_columns(table: Any, rows: int) -> None:
-    from lancedb.index import FTS, IvfRq
+def _index_columns(table: Any, rows: int, changed: int) -> None:
+    """Full text, and for many rows vectors, groups and documents: new rows are added to what is indexed already."""
+    from lancedb.index import FTS, BTree, IvfRq, LabelList
 
+    wanted: dict[str, Any] = {"indexed": FTS(language="English", stem=True, remove_stop_words=True)}
     if rows > EXACT_UP_TO_ROWS:
-        table.create_index("vector", config=IvfRq(distance_type="cosine"), replace=True)
-    table.create_index("indexed", config=FTS(language="English", stem=True, remove_stop_words=True), replace=True)
-    table.optimize()
+        quick = {"sample_rate": 64, "max_iterations": 20}  # of k-means: a third of the time, the same recall
+        wanted["vector"] = IvfRq(distance_type="cosine", num_partitions=partitions_of(rows), **quick)
+        wanted |= {"access": LabelList(), "source": BTree()}
+    older = timedelta(milliseconds=1)  # nobody else has this table open: no earlier version of it is needed
+    table.optimize(cleanup_older_than=older, delete_unverified=True)
+    there = {index.columns[0] for index in table.list_indices()}
+    for column, config in wanted.items():
+        if column not in there or changed > REBUILT_FROM * rows:
+            table.create_index(column, config=config, replace=True)
+    table.optimize(cleanup_older_than=older, delete_unverified=True)
 
 
-def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
+def partitions_of(rows: int) -> int:
+    """How many partitions the vectors of so many rows are sorted into."""
+    return max(1, rows // ROWS_A_PARTITION)
+
+
+def probes_of(rows: int) -> int:
+    """How many partitions a search looks into: of 1 million rows a quarter, of more a smaller share."""
+    return min(partitions_of(rows), math.ceil(5 * math.sqrt(partitions_of(rows))))
 
 
 def _write_json(file: Path, value: Json) -> None:

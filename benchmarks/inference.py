@@ -50,6 +50,7 @@ def prepare(folder: Path) -> None:
     """Prompts, adapters and the served weights, once for all trials."""
     import torch
     from peft import LoraConfig, get_peft_model
+    from transformers.utils.logging import disable_progress_bar
 
     from inhouse.pipeline import Site, index
     from inhouse.retrieval.grounded import Grounding
@@ -57,6 +58,7 @@ def prepare(folder: Path) -> None:
     from inhouse.training import gguf
     from inhouse.training.sft import load
 
+    disable_progress_bar()
     more = {"store": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
     project = load_project(BANK, more)
     site = Site(project)
@@ -132,9 +134,11 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
     import torch
     from peft import PeftModel
     from transformers import StoppingCriteria, StoppingCriteriaList
+    from transformers.utils.logging import disable_progress_bar
 
     from inhouse.training.sft import load
 
+    disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer, model = load(Catalog().find(BASE, HERE))
     tokenizer.padding_side = "left"
@@ -246,7 +250,7 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
             print(f"run {n + 1} of {given.repeats}: {row['mode']}, {row['at']} at a time, {row['system']}", flush=True)
             command = [sys.executable, __file__, "--trial", str(row["system"]), "--folder", str(folder), "--modes",
                        str(row["mode"]), "--at", str(row["at"]), "--prompts", str(given.prompts)]  # fmt: skip
-            subprocess.run(command, check=True, stderr=subprocess.DEVNULL if given.quick else None)
+            subprocess.run(command, check=True)
             row["runs"].append(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
     for row in rows:
         row["median"] = {key: statistics.median(r[key] for r in row["runs"]) for key in row["runs"][0]}

@@ -226,7 +226,7 @@ def weights(site: Site) -> Artifact:
 
 @stage
 def train(site: Site) -> Artifact:
-    """The custom model: model.gguf as it is served, and for LoRA the adapter alone, as a PEFT folder and adapter.gguf."""
+    """The custom model: model.gguf as it is served, and for LoRA a PEFT folder and adapter.gguf too."""
     from inhouse.training import gguf
     from inhouse.training.sft import train as tuned
 

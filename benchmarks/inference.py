@@ -24,7 +24,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -204,10 +203,16 @@ def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str
         "first_p50_s": statistics.median(found["first_s"]),
         "p50_s": statistics.median(answers),
         "p99_s": answers[min(len(answers) - 1, round(0.99 * (len(answers) - 1)))],
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory_mb": peak_mb(),
         "cached": found["cached"],
         "prompt_tokens": found["prompt_tokens"] / count,
     }
+
+
+def peak_mb() -> float:
+    """Peak resident memory since this program began; getrusage would count what its parent held at the fork."""
+    line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def main() -> None:

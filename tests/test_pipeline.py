@@ -114,6 +114,9 @@ def test_build_makes_every_artifact_once(built, models_dir):
     adapter = site.store.latest("adapter")
     assert (Path(adapter.path) / "adapter.gguf").exists()
     assert (Path(adapter.path) / "adapter" / "adapter_model.safetensors").exists()
+    assert (Path(adapter.path) / "model.gguf").exists()
+    names = [v["name"] for v in data["parity"]["variants"]]
+    assert names == ["base, f16", "adapter on f16 base", "merged, f16"]
     assert {a.kind for _, a in site.store.lineage(report)} == KINDS
 
 

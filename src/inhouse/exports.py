@@ -12,7 +12,6 @@ from inhouse.evaluation import parity
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.store.artifacts import write_text
-from inhouse.training import gguf
 from inhouse.training.sft import load
 from inhouse.types import Artifact, Json, Message, Progress
 
@@ -26,7 +25,7 @@ def compare_exports(
     work: Path,
     progress: Progress,
 ) -> dict[str, Json]:
-    """Writes parity.json into `work`, with the merged export beside it, and returns the report."""
+    """Writes parity.json into `work`, and returns the report."""
     folder = Path(custom.path)
     method = project.training.method
     tokenizer, model = load(base)
@@ -55,12 +54,9 @@ def compare_exports(
         )
         close()
         if method == "lora":
-            merged = work / f"merged-{quantization}.gguf"
-            file = base if base.suffix == ".gguf" else base / WEIGHTS
-            gguf.merge(folder / "adapter", file if file.is_file() else weights, merged, kind)
             forms = [
                 serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
-                serve(f"merged, {kind}", merged),
+                serve(f"merged, {kind}", folder / WEIGHTS),
             ]
         else:
             forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), custom.facts.get("banned_tokens", []))]

@@ -228,7 +228,7 @@ def weights(site: Site) -> Artifact:
 
 @stage
 def train(site: Site) -> Artifact:
-    """The custom model: a PEFT folder and adapter.gguf, or, for the other methods, model.gguf."""
+    """The custom model: model.gguf as it is served, and for LoRA a PEFT folder and adapter.gguf too."""
     from inhouse.training import gguf
     from inhouse.training.sft import train as tuned
 
@@ -239,6 +239,7 @@ def train(site: Site) -> Artifact:
         "assistant": project.assistant.model_dump(mode="json"),
         "retrieval": project.retrieval.model_dump(mode="json"),
         "seed": project.seed,
+        "served": "merged",
     }
 
     def build(work: Path) -> dict[str, Json]:
@@ -249,6 +250,7 @@ def train(site: Site) -> Artifact:
         kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
         if settings.method == "lora":
             gguf.adapter_to_gguf(work / "adapter", base, work / "adapter.gguf")
+            gguf.merge(work / "adapter", base, work / WEIGHTS, kind)
         elif settings.method == "full":
             gguf.replace_weights(work / "weights", base, work / WEIGHTS, kind)
         else:

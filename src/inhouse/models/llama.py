@@ -20,6 +20,7 @@ from typing import Any
 from inhouse.config import Model
 from inhouse.types import BackendError, ChatEvent, ChatRequest, Delta, Finish, InputError, Usage
 
+PROMPT_STORE_MB = 512  # of earlier prompts as read, to be taken up by those that begin alike; the oldest leave first
 FINISHES = {"stop": "stop", "length": "length", "tool_calls": "stop"}
 
 
@@ -52,7 +53,7 @@ class LlamaEngine:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or os.cpu_count() or 1
         # The engine's store of earlier prompts does not know which adapter they were read with: a prompt that `base`
         # has read would be taken up by `tuned` as it is. What a slot still holds is safe: it goes with its adapter.
-        params.cache_ram_mib = 0
+        params.cache_ram_mib = 0 if adapters else PROMPT_STORE_MB
         params.warmup = False
         params.verbosity = -1
         params.use_jinja = True

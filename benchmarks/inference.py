@@ -1,0 +1,310 @@
+"""Answers a second, first-token time, whole-answer time and memory of the engine, beside `transformers.generate`.
+
+    pip install -c constraints.txt -e '.[train]'
+    python benchmarks/inference.py [--modes merged adapter adapters] [--at 1 4 8] [--prompts 16] [--repeats 3] [--quick]
+
+Prompts are made by the product's own grounding over the example bank's test questions, with twelve passages so that
+they have about 500 tokens; every answer has exactly 60 tokens, since the end of the answer is banned on both sides.
+Same weights: transformers reads the default model's GGUF as float32, the engine serves what the product serves, Q8_0.
+`transformers` gets both cores, its cache of keys and values, greedy search, and, for several at a time, one batch
+padded on the left, of prompts of like length. The adapters are random LoRA of the default rank on all linear layers:
+what they say does not matter to speed. Modes:
+
+- `merged`: one custom model with its adapter merged in; for transformers that is the plain model.
+- `adapter`: the base with one adapter on it.
+- `adapters`: the base with four adapters, one chosen per request; for transformers by PEFT's `adapter_names`.
+
+Two orders of the same prompts: `cold` puts a number before each system message, so that no two prompts share a
+beginning; `served` leaves them as they are asked. `cached` is the share of prompt tokens that the engine's prefix cache
+held. Each trial is a process of its own, the two systems in turn. First-token times of a batch are those of the batch.
+Other programs on the machine hurt either system, and the engine more: a trial beside which they took more than a tenth
+of a core is run again, twice at most, and the quietest counts. Prints a table of medians, and JSON to
+`benchmarks/results/inference.json`. `--quick` asks 8 prompts, merged, one and eight at a time, once.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from inhouse.config import Model, Training, load_project
+from inhouse.models.catalog import WEIGHTS, Catalog
+from inhouse.types import ChatRequest, Message, collect
+
+HERE = Path(__file__).parent
+BANK = HERE.parent / "examples" / "first_national_bank"
+BASE = "smollm2-135m-instruct"
+MODES = ("merged", "adapter", "adapters")
+SYSTEMS = ("transformers", "inhouse cold", "inhouse served")
+ADAPTERS = 4
+TOKENS = 60
+QUIET = 0.1  # cores that other programs may take beside a trial
+Messages = list[dict[str, str]]
+
+
+def prepare(folder: Path) -> None:
+    """Prompts, adapters and the served weights, once for all trials."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers.utils.logging import disable_progress_bar
+
+    from inhouse.pipeline import Site, index
+    from inhouse.retrieval.grounded import Grounding
+    from inhouse.retrieval.search import Index
+    from inhouse.training import gguf
+    from inhouse.training.sft import load
+
+    disable_progress_bar()
+    more = {"store": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
+    project = load_project(BANK, more)
+    site = Site(project)
+    opened = Index(Path(index(site).path), site.embedder)
+    grounding = Grounding(opened, site.embedder, project.retrieval, project.assistant)
+    prompts = []
+    for line in (BANK / "tests.jsonl").read_text(encoding="utf-8").splitlines():
+        asked = [Message(**m) for m in json.loads(line)["messages"]]
+        prompts.append([m.model_dump() for m in grounding.ground(asked, grounding.passages(asked))])
+    (folder / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
+    base = Catalog().find(BASE, HERE)
+    gguf.quantize(base / WEIGHTS, folder / "base.gguf", project.model.quantization)
+    rank, alpha = Training().rank, Training().alpha
+    for n in range(ADAPTERS):
+        torch.manual_seed(n)
+        lora = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, target_modules="all-linear")
+        model = get_peft_model(load(base)[1], lora)
+        for name, tensor in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(tensor, std=0.01)
+        model.save_pretrained(folder / f"adapter{n}", save_embedding_layers=False)
+        gguf.adapter_to_gguf(folder / f"adapter{n}", base / WEIGHTS, folder / f"adapter{n}.gguf")
+    gguf.merge(folder / "adapter0", base / WEIGHTS, folder / "merged.gguf", project.model.quantization)
+
+
+def read_prompts(folder: Path, count: int, cold: bool) -> list[Messages]:
+    prompts: list[Messages] = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))[:count]
+    if cold:
+        prompts = [[p[0] | {"content": f"{n}. {p[0]['content']}"}, *p[1:]] for n, p in enumerate(prompts)]
+    return prompts
+
+
+# --- the two systems --------------------------------------------------------------------------------------------
+
+
+def with_inhouse(folder: Path, mode: str, at: int, prompts: list[Messages]) -> dict[str, float | list[float]]:
+    from inhouse.models.llama import LlamaEngine
+    from inhouse.training.gguf import read, value
+
+    weights = folder / ("merged.gguf" if mode == "merged" else "base.gguf")
+    count = {"merged": 0, "adapter": 1, "adapters": ADAPTERS}[mode]
+    end = int(value(read(weights), "tokenizer.ggml.eos_token_id"))
+    adapters = [folder / f"adapter{n}.gguf" for n in range(count)]
+    engine = LlamaEngine(weights, Model(parallel=at), adapters, [end])
+    models = [engine.model(f"adapter {n}", n) for n in range(count)] or [engine.model("merged")]
+
+    async def ask_all() -> list[object]:
+        free = asyncio.Semaphore(at)
+
+        async def one(n: int, messages: Messages) -> object:
+            async with free:
+                request = ChatRequest(messages=tuple(Message(**m) for m in messages), max_tokens=TOKENS)
+                return await collect(models[n % len(models)], request)
+
+        return list(await asyncio.gather(*(one(n, p) for n, p in enumerate(prompts))))
+
+    started = time.perf_counter()
+    replies = asyncio.run(ask_all())
+    seconds = time.perf_counter() - started
+    engine.close()
+    usages = [r.finish.usage for r in replies]
+    return {
+        "seconds": seconds,
+        "first_s": [r.first_token_s for r in replies],
+        "answer_s": [r.latency_s for r in replies],
+        "prompt_tokens": sum(u.prompt_tokens for u in usages),
+        "answer_tokens": sum(u.completion_tokens for u in usages),
+        "cached": sum(u.cached_tokens for u in usages) / sum(u.prompt_tokens for u in usages),
+    }
+
+
+def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages]) -> dict[str, float | list[float]]:
+    import torch
+    from peft import PeftModel
+    from transformers import StoppingCriteria, StoppingCriteriaList
+    from transformers.utils.logging import disable_progress_bar
+
+    from inhouse.training.sft import load
+
+    disable_progress_bar()
+    torch.set_num_threads(os.cpu_count() or 1)
+    tokenizer, model = load(Catalog().find(BASE, HERE))
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    count = {"merged": 0, "adapter": 1, "adapters": ADAPTERS}[mode]
+    for n in range(count):
+        if n == 0:
+            model = PeftModel.from_pretrained(model, str(folder / "adapter0"), adapter_name="0")
+        else:
+            model.load_adapter(str(folder / f"adapter{n}"), adapter_name=str(n))
+    model.eval()
+
+    class FirstToken(StoppingCriteria):
+        when = 0.0
+
+        def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
+            self.when = self.when or time.perf_counter()
+            return torch.zeros(len(input_ids), dtype=torch.bool)
+
+    texts = [tokenizer.apply_chat_template(p, add_generation_prompt=True, tokenize=False) for p in prompts]
+    order = sorted(range(len(texts)), key=lambda n: len(texts[n])) if at > 1 else list(range(len(texts)))
+    first, whole, tokens, said = [], [], 0, 0
+    started = time.perf_counter()
+    for start in range(0, len(order), at):
+        chosen = order[start : start + at]
+        begun, clock = time.perf_counter(), FirstToken()
+        batch = tokenizer([texts[n] for n in chosen], return_tensors="pt", padding=True, add_special_tokens=False)
+        more = {}
+        if mode == "adapters":
+            if at == 1:
+                model.set_adapter(str(chosen[0] % ADAPTERS))
+            else:
+                more["adapter_names"] = [str(n % ADAPTERS) for n in chosen]
+        with torch.inference_mode():
+            out = model.generate(
+                **batch, **more, do_sample=False, min_new_tokens=TOKENS, max_new_tokens=TOKENS,
+                stopping_criteria=StoppingCriteriaList([clock]), pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+        tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        ended = time.perf_counter()
+        first += [clock.when - begun] * len(chosen)
+        whole += [ended - begun] * len(chosen)
+        tokens += int(batch["attention_mask"].sum())
+        said += (out.shape[1] - batch["input_ids"].shape[1]) * len(chosen)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "first_s": first, "answer_s": whole, "prompt_tokens": tokens, "answer_tokens": said,
+            "cached": 0.0}  # fmt: skip
+
+
+# --- trials -----------------------------------------------------------------------------------------------------
+
+
+def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str, float]:
+    """One system, one mode, in this process."""
+    prompts = read_prompts(folder, count, cold=system != "inhouse served")
+    run = with_transformers if system == "transformers" else with_inhouse
+    before, started = others_s(), time.perf_counter()
+    found = run(folder, mode, at, prompts)
+    others = (others_s() - before) / (time.perf_counter() - started)
+    if found["answer_tokens"] != count * TOKENS:
+        raise SystemExit(f"{system}: {found['answer_tokens']} tokens answered instead of {count * TOKENS}")
+    answers = sorted(found["answer_s"])
+    return {
+        "answers_s": count / found["seconds"],
+        "first_p50_s": statistics.median(found["first_s"]),
+        "p50_s": statistics.median(answers),
+        "p99_s": answers[min(len(answers) - 1, round(0.99 * (len(answers) - 1)))],
+        "memory_mb": peak_mb(),
+        "cached": found["cached"],
+        "others": others,
+        "prompt_tokens": found["prompt_tokens"] / count,
+    }
+
+
+def others_s() -> float:
+    """Processor seconds since the machine started that went to other programs than this one."""
+    spent = [int(n) for n in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+    return (sum(spent[:3]) + sum(spent[5:8])) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+def peak_mb() -> float:
+    """Peak resident memory since this program began; getrusage would count what its parent held at the fork."""
+    line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The engine beside transformers.generate.")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--at", nargs="+", type=int, default=[1, 4, 8])
+    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--folder", type=Path, help="keep what is prepared here, and take it up again")
+    parser.add_argument("--trial", choices=SYSTEMS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.quick:
+        given.modes, given.at, given.prompts, given.repeats = ["merged"], [1, 8], 8, 1
+    if given.trial:
+        found = trial(given.trial, given.folder, given.modes[0], given.at[0], given.prompts)
+        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "merged.gguf").exists():
+            print("prompts, weights and adapters", flush=True)
+            prepare(folder)
+        rows = run_all(folder, given)
+    report(rows)
+    out = HERE / "results" / "inference.json"
+    out.parent.mkdir(exist_ok=True)
+    earlier = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
+    kept = [row for row in earlier if row["mode"] not in given.modes]
+    out.write_text(json.dumps([*kept, *rows], indent=1), encoding="utf-8")
+
+
+def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {"mode": mode, "at": at, "system": system, "runs": []}
+        for mode in given.modes
+        for at in given.at
+        for system in SYSTEMS
+    ]
+    for n in range(given.repeats):
+        for row in rows:
+            print(f"run {n + 1} of {given.repeats}: {row['mode']}, {row['at']} at a time, {row['system']}", flush=True)
+            command = [sys.executable, __file__, "--trial", str(row["system"]), "--folder", str(folder), "--modes",
+                       str(row["mode"]), "--at", str(row["at"]), "--prompts", str(given.prompts)]  # fmt: skip
+            tries: list[dict[str, float]] = []
+            while not tries or (tries[-1]["others"] > QUIET and len(tries) < 3):
+                subprocess.run(command, check=True)
+                tries.append(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
+                print(f"  {tries[-1]['answers_s']:.2f} answers/s, others {tries[-1]['others']:.2f} cores", flush=True)
+            row["runs"].append(min(tries, key=lambda t: t["others"]))
+    for row in rows:
+        row["median"] = {key: statistics.median(r[key] for r in row["runs"]) for key in row["runs"][0]}
+    return rows
+
+
+def report(rows: list[dict[str, object]]) -> None:
+    columns = (
+        "mode",
+        "at a time",
+        "system",
+        "answers/s",
+        "ratio",
+        "first token s",
+        "p50 s",
+        "p99 s",
+        "peak MB",
+        "cached",
+    )
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    peers = {(r["mode"], r["at"]): r["median"]["answers_s"] for r in rows if r["system"] == "transformers"}
+    for row in rows:
+        m = row["median"]
+        ratio = m["answers_s"] / peers[row["mode"], row["at"]]
+        print(
+            f"| {row['mode']} | {row['at']} | {row['system']} | {m['answers_s']:.2f} | {ratio:.2f} "
+            f"| {m['first_p50_s']:.2f} | {m['p50_s']:.2f} | {m['p99_s']:.2f} | {m['memory_mb']:.0f} "
+            f"| {100 * m['cached']:.0f} % |"
+        )
+
+
+if __name__ == "__main__":
+    main()

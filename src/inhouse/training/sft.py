@@ -70,7 +70,8 @@ def train(
 ) -> dict[str, Json]:
     """Tunes the base model on `rows`; writes `adapter/` (PEFT) or, for method "full", `weights/` into `work`.
 
-    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order.
+    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order. Several
+    processes (`training.processes`) learn what one does, up to rounding.
 
     Args:
         rows: what to learn.

@@ -38,9 +38,11 @@ class Job(Record):
 
 
 def wanted(settings: Training) -> int:
-    """How many processes: as set, else one a GPU, else one."""
+    """How many processes to start: as set, else one a GPU, else one; none besides this where a launcher did it."""
     import torch
 
+    if "LOCAL_RANK" in os.environ:
+        return 1
     return settings.processes or max(1, torch.cuda.device_count())
 
 
@@ -136,6 +138,8 @@ class _Lines:
 
 
 def main() -> int:
+    from accelerate import PartialState
+
     from inhouse.training.sft import tune
 
     job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -143,6 +147,7 @@ def main() -> int:
         said: dict[str, Json] = {"facts": tune(job, _Lines())}
     except InhouseError as error:
         said = {"failed": str(error), "hint": error.hint}
+    PartialState().destroy_process_group()
     print(json.dumps(said), flush=True)
     return int("failed" in said)
 

@@ -424,6 +424,7 @@ class _Run:
             "tokens": s.tokens,
             "tokens_per_s": round(s.tokens / max(s.seconds, 1e-9), 1),
             "training_seconds": round(s.seconds, 1),
+            "step_seconds": round(s.step_seconds, 1),
             "processes": self.accelerator.num_processes,
             "precision": "bf16 autocast" if s.autocast else "fp32",
             "loss": round(sum(s.losses[-20:]) / max(len(s.losses[-20:]), 1), 4),

@@ -1,8 +1,8 @@
 """A fine-tune by several processes, one a GPU: each is this module started as a program, with the job in a file.
 
-Not a launcher around `inhouse train`: every process would then go through the other stages, which one must do. Here one
-process of the pipeline holds the stage's lock and starts the others, so a user sets `training.processes` and no more.
-Across machines that share a folder any launcher does: `torchrun ... -m inhouse.training.workers FOLDER/job.json`.
+Not a launcher around `inhouse train`: every process would then go through the other stages, which one must do. Here the
+pipeline's process, which holds the stage's lock, starts the others, so a user sets `training.processes` and no more. A
+program that another launcher started (torchrun, `accelerate launch`) and that calls `sft.train` joins its processes.
 """
 
 from __future__ import annotations

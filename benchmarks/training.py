@@ -3,12 +3,15 @@
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/training.py [--steps 12] [--repeats 3] [--quick]
 
-The rows are those that `inhouse train` makes of the example bank. Same base, same LoRA on all linear layers, same batch
-size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing and both cores, since its own defaults
-take longer here. Each trial is a process of its own, ours and TRL's in turn; time is that of the training loop, ours
-with its probe, validations and checkpoints. The validation loss is taken by one function from either's adapter.
-`inhouse, whole gradient` is ours with `training.gradient_tokens = 0`, which computes what TRL computes. Prints a table
-of medians, and JSON to `benchmarks/results/training.json`. `--quick` takes 2 steps once.
+The rows are those that `inhouse train` makes of the example bank. Same base, same LoRA on all linear layers, same rows,
+batch size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing, both cores and batches of like
+length, since its own defaults take longer here; its loss is on completions alone, with logits for their tokens alone.
+Each trial is a process of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of
+`trainer.train()`, which does nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL's
+run has none. The validation loss is taken by one function from either's adapter. `inhouse, whole gradient` is ours with
+`training.gradient_tokens = 0`, which computes what TRL computes; `inhouse, two processes` is `training.processes = 2`,
+a core each, and its memory is that of the larger one. Prints a table of medians, and JSON to
+`benchmarks/results/training.json`. `--quick` takes 2 steps once.
 """
 
 import argparse
@@ -36,19 +39,24 @@ HELD_ROWS = 24
 TRIALS = {
     "inhouse": SETTINGS,
     "inhouse, whole gradient": SETTINGS.model_copy(update={"gradient_tokens": 0}),
+    "inhouse, two processes": SETTINGS.model_copy(update={"processes": 2}),
     "TRL SFTTrainer": None,
 }
 
 
-def write_rows(out: Path, steps: int) -> None:
-    """The bank's training rows, and rows held out of its validation set."""
+def prepare(out: Path, steps: int) -> None:
+    """The bank's training rows, rows held out of its validation set, and the base as safetensors, quick to load."""
     from inhouse.pipeline import Site, training_rows
+    from inhouse.training.sft import load
 
     project = load_project(BANK, {"store": str(out / "store"), "training.max_examples": str(steps * 12)})
     learned, held, _ = training_rows(Site(project))
     for name, rows in (("learned", learned[: steps * SETTINGS.batch_size]), ("held", held[:HELD_ROWS])):
         text = "".join(r.model_dump_json() + "\n" for r in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    tokenizer, model = load(Catalog().find(BASE, HERE))
+    model.save_pretrained(out / "base")
+    tokenizer.save_pretrained(out / "base")
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -57,12 +65,13 @@ def read_rows(file: Path) -> list[Row]:
 
 def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
     """One training run in this process."""
-    from inhouse.training.data import encode
-    from inhouse.training.sft import load
+    from transformers import AutoTokenizer
 
-    base = Catalog().find(BASE, HERE)
+    from inhouse.training.data import encode
+
+    base = folder / "base"
     rows, held = read_rows(folder / "learned.jsonl"), read_rows(folder / "held.jsonl")
-    tokenizer, _ = load(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
     encoded, _ = encode(rows, tokenizer, SETTINGS.max_prompt_tokens)
     tokens = sum(len(t.ids) for t in encoded)
     with tempfile.TemporaryDirectory() as work:
@@ -71,14 +80,17 @@ def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
             from inhouse.training.sft import train
 
             facts = train(rows, held[:4], base, BASE, settings, 7, Path(work), Silent())
-            seconds, done = float(str(facts["training_seconds"])), int(str(facts["steps"]))
+            seconds, done = float(str(facts["step_seconds"])), int(str(facts["steps"]))
+            whole = float(str(facts["training_seconds"]))
         else:
             seconds, done = with_trl(rows, base, Path(work), steps)
+            whole = seconds
         if done != steps:
             raise SystemExit(f"{name}: {done} steps instead of {steps}")
-        memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        memory_mb = max(usage) / 1024
         loss = loss_of(Path(work) / "adapter", base, held)
-    return {"seconds": seconds, "tokens_s": tokens / seconds, "memory_mb": memory_mb, "loss": loss}
+    return {"seconds": seconds, "all": whole, "tokens_s": tokens / seconds, "memory_mb": memory_mb, "loss": loss}
 
 
 def with_trl(rows: list[Row], base: Path, work: Path, steps: int) -> tuple[float, int]:
@@ -91,7 +103,6 @@ def with_trl(rows: list[Row], base: Path, work: Path, steps: int) -> tuple[float
 
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer, model = load(base)
-    model.is_quantized = False  # the weights are plain floats; that they were read from a GGUF file is no matter
     data = Dataset.from_list(
         [
             {
@@ -154,23 +165,26 @@ def main() -> None:
         return
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
     with tempfile.TemporaryDirectory() as folder:
-        write_rows(Path(folder), steps)
+        prepare(Path(folder), steps)
         for n in range(repeats):
             for name, found in measured.items():
                 print(f"run {n + 1} of {repeats}: {name}", flush=True)
                 command = [sys.executable, __file__, "--trial", name, "--folder", folder, "--steps", str(steps)]
                 subprocess.run([*command, *(["--quick"] if given.quick else [])], check=True)
                 found.append(json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8")))
+                print("  " + ", ".join(f"{key} {value:.4g}" for key, value in found[-1].items()), flush=True)
     middle = {
         name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in measured.items()
     }
     peer = middle["TRL SFTTrainer"]
-    print("\n| trainer | seconds | tokens/s | of TRL | peak MB | validation loss |\n|---|---|---|---|---|---|")
+    print(
+        "\n| trainer | seconds | all | tokens/s | of TRL | peak MB | validation loss |\n|---|---|---|---|---|---|---|"
+    )
     for name, row in middle.items():
         ratio = row["tokens_s"] / peer["tokens_s"]
         print(
-            f"| {name} | {row['seconds']:.0f} | {row['tokens_s']:.0f} | {ratio:.2f} | {row['memory_mb']:.0f} "
-            f"| {row['loss']:.3f} |"
+            f"| {name} | {row['seconds']:.0f} | {row['all']:.0f} | {row['tokens_s']:.0f} | {ratio:.2f} "
+            f"| {row['memory_mb']:.0f} | {row['loss']:.3f} |"
         )
     (HERE / "results").mkdir(exist_ok=True)
     result = {"steps": steps, "runs": measured, "median": middle}

@@ -128,6 +128,8 @@ class Training(Section):
     read without, which takes long prompts in half the time. 0 runs through all of it."""
     batch_size: int = Field(8, ge=1)
     """Examples per optimizer step."""
+    processes: int = Field(0, ge=0)
+    """How many processes share every batch; 0 takes one per GPU, and one where there is none."""
     max_examples: int = Field(0, ge=0)
     """Most training examples, human ones first; 0 takes all."""
     max_prompt_tokens: int = Field(640, ge=64)

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,7 +11,7 @@ from inhouse.config import Assistant, Training
 from inhouse.training.data import batches, encode
 from inhouse.training.mix import Mixer, Row, _json_values, _stands
 from inhouse.training.sft import load, train
-from inhouse.types import Example, Message, Passage, Silent
+from inhouse.types import BackendError, Example, InputError, Message, Passage, Silent
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
 SETTINGS = Training(rank=4, alpha=8, epochs=2, batch_size=4, learning_rate=5e-3)
@@ -166,7 +167,7 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
     tokenizer, model = load(tiny)
     rows, _ = encode(ROWS, tokenizer, 200)
     settings = SETTINGS.model_copy(update={"epochs": 1000, "max_minutes": 1})
-    training = sft._Run(sft._adapted(model, settings), rows, rows, settings, 7, tmp_path, "tiny")
+    training = sft._Run(sft._adapted(model, settings), rows, rows, settings, 7, tmp_path, "tiny", sft._accelerator())
     training.state.step, training.state.step_seconds = 4, 8.0  # two seconds a step
     training.state.tokens = sum(len(t.ids) for t in rows)
     training._replan()
@@ -198,11 +199,13 @@ def test_passages_that_are_read_without_gradient_leave_the_loss_as_it_is(tiny, t
     for reach in (0, 16):
         settings = SETTINGS.model_copy(update={"gradient_tokens": reach})
         torch.manual_seed(7)
-        training = sft._Run(sft._adapted(load(tiny)[1], settings), rows, rows, settings, 7, tmp_path, "tiny")
+        training = sft._Run(
+            sft._adapted(load(tiny)[1], settings), rows, rows, settings, 7, tmp_path, "tiny", sft._accelerator()
+        )
         with torch.no_grad():
             for weights in training.learned.values():
                 weights.normal_(std=0.05)
-        assert (training._read_only(rows) > 0) == bool(reach)
+        assert (training.loss.read_only(rows) > 0) == bool(reach)
         losses.append(training._backward(rows, 1))
         gradients.append(torch.cat([w.grad.flatten() for w in training.learned.values()]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
@@ -215,7 +218,9 @@ def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path,
 
     tokenizer, _ = load(tiny)
     rows, _ = encode([row("word " * 100, "Yes.") for _ in range(4)], tokenizer, 600)
-    training = sft._Run(sft._adapted(load(tiny)[1], SETTINGS), rows, rows, SETTINGS, 7, tmp_path, "tiny")
+    training = sft._Run(
+        sft._adapted(load(tiny)[1], SETTINGS), rows, rows, SETTINGS, 7, tmp_path, "tiny", sft._accelerator()
+    )
     asked = []
 
     def timed(some):
@@ -225,6 +230,51 @@ def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path,
     monkeypatch.setattr(training, "_timed", timed)
     assert not training._prefers_bf16(rows)
     assert asked == [(False, sft.PROBE_TOKENS), (True, sft.PROBE_TOKENS)]
+
+
+def test_two_processes_learn_what_one_does(tiny, tmp_path):
+    from safetensors.torch import load_file
+
+    rows = [*ROWS[:12], row("word " * 80 + "Which plan is free?", "None is.")]  # a batch of one row: a share is empty
+    settings = SETTINGS.model_copy(update={"batch_size": 3, "precision": "fp32", "learning_rate": 5e-4})
+    told = Told()
+    (tmp_path / "two").mkdir()
+    alone = run(tiny, tmp_path / "one", settings, rows)
+    both = train(rows, rows[:4], tiny, "tiny", settings.model_copy(update={"processes": 2}), 7, tmp_path / "two", told)
+    assert (alone["processes"], both["processes"]) == (1, 2)
+    assert both["steps"] == alone["steps"] == 10
+    for loss in ("loss", "validation_loss", "validation_loss_first"):
+        assert both[loss] == pytest.approx(alone[loss], rel=1e-4)
+    one, two = (load_file(tmp_path / n / "adapter" / "adapter_model.safetensors") for n in ("one", "two"))
+    for name, weights in one.items():
+        assert (weights - two[name]).abs().max() < 0.02 * weights.abs().max()
+    assert told.share == pytest.approx(1)
+    assert sorted(f.name for f in (tmp_path / "two").iterdir()) == ["adapter", "log.jsonl"]
+    lines = [len((tmp_path / n / "log.jsonl").read_text().splitlines()) for n in ("one", "two")]
+    assert lines[0] == lines[1]
+
+
+class Told(Silent):
+    """Adds up the shares that a run tells."""
+
+    share = 0.0
+
+    def advance(self, amount=1, note=""):
+        self.share += amount
+
+    @contextmanager
+    def step(self, label, total):
+        yield self
+
+
+def test_what_goes_wrong_in_a_process_is_told(tiny, tmp_path):
+    two = SETTINGS.model_copy(update={"processes": 2})
+    with pytest.raises(InputError, match="no training row fits"):
+        run(tiny, tmp_path / "a", two.model_copy(update={"max_prompt_tokens": 64}), [row("word " * 90, "Yes.")])
+    (tmp_path / "b" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "b" / "checkpoint" / "state.json").write_text("{")
+    with pytest.raises(BackendError, match="a training process died.*No such file"):
+        run(tiny, tmp_path / "b", two)
 
 
 @pytest.mark.parametrize("method", ["full", "prompt_tuning"])

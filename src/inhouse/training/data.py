@@ -10,7 +10,7 @@ from typing import Any
 from inhouse.training.mix import Row
 from inhouse.types import InputError, Message
 
-BUCKETS = 8  # batches are drawn from stretches of this many batches sorted by length: little padding, little order
+BUCKETS = 16  # batches are drawn from stretches of this many batches sorted by length: little padding, little order
 
 
 @dataclass(frozen=True)

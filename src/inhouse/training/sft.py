@@ -1,8 +1,9 @@
 """Supervised fine-tuning: LoRA on all linear layers, all weights, or a soft prompt; the loss is on answers alone.
 
 Learning rates follow the field's practice (LoRA about ten times full tuning, "LoRA Without Regret", 2025) and the
-experiments in docs/LOG.md. Logits are computed where there are labels only: the vocabulary is most of a small model's
-work. The schedule is planned to end with the time budget, so a short budget gets a whole cosine, not a cut one.
+experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine,
+not a cut one. Accelerate says on which device a process trains and which process it is; of several, each takes its
+share of every batch, all decide by the main one's clock, and that one alone writes.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.config import Training
-from inhouse.training import checkpoint
+from inhouse.training import checkpoint, workers
 from inhouse.training.data import Tokens, batches, encode
+from inhouse.training.loss import AnswerLoss, micro
 from inhouse.training.mix import Row
+from inhouse.training.workers import Job
 from inhouse.types import InputError, Json, Progress
 
 if TYPE_CHECKING:
-    import torch
+    from accelerate import Accelerator
 
 LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
 WARM_UP = 0.05
 EVALUATIONS = 4  # spread over the planned steps
-MICRO_TOKENS = 1024  # padded tokens that go through the model at once
-WIDTH_TOKENS = 64  # rows are padded to multiples of this: sizes that repeat leave no holes in the memory
 REPLANNED_AT = (4, 16)  # steps: the probe is of one batch, and what shares the machine changes
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
@@ -69,7 +70,8 @@ def train(
 ) -> dict[str, Json]:
     """Tunes the base model on `rows`; writes `adapter/` (PEFT) or, for method "full", `weights/` into `work`.
 
-    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order.
+    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order. Several
+    processes (`training.processes`) learn what one does, up to rounding.
 
     Args:
         rows: what to learn.
@@ -84,20 +86,43 @@ def train(
     Returns:
         Steps, tokens, losses, speed and why it stopped.
     """
+    job = Job(
+        rows=tuple(rows), validation=tuple(validation), base=str(base), name=name, settings=settings, seed=seed,
+        work=str(work),
+    )  # fmt: skip
+    processes = workers.wanted(settings)
+    return workers.train_together(job, processes, progress) if processes > 1 else tune(job, progress)
+
+
+def tune(job: Job, progress: Progress) -> dict[str, Json]:
+    """`train` in this process: alone, or as the one of several that its environment variables say."""
     import torch
 
-    torch.manual_seed(seed)
-    torch.set_num_threads(os.cpu_count() or 1)
-    tokenizer, model = load(base)
-    learned, too_long = encode(rows, tokenizer, settings.max_prompt_tokens)
-    held, _ = encode(validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
+    accelerator = _accelerator()
+    settings = job.settings
+    torch.manual_seed(job.seed)
+    tokenizer, model = load(Path(job.base))
+    learned, too_long = encode(job.rows, tokenizer, settings.max_prompt_tokens)
+    held, _ = encode(job.validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
     if not learned:
         raise InputError("no training row fits the prompt", "raise training.max_prompt_tokens")
-    run = _Run(_adapted(model, settings), learned, held or learned[:8], settings, seed, work, name)
+    model = _adapted(model.to(accelerator.device), settings)
+    run = _Run(model, learned, held or learned[:8], settings, job.seed, Path(job.work), job.name, accelerator)
     del model
     run.resume()
     run.loop(progress)
     return run.finish(tokenizer) | {"examples": len(learned), "too_long": too_long}
+
+
+def _accelerator() -> Accelerator:
+    """This process's device and place among the others; the cores are shared among those on this machine."""
+    import torch
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    return accelerator
 
 
 def load(base: Path) -> tuple[Any, Any]:
@@ -128,7 +153,7 @@ def load(base: Path) -> tuple[Any, Any]:
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return tokenizer, model
 
 
 def _adapted(model: Any, settings: Training) -> Any:
@@ -161,13 +186,14 @@ class _Run:
     """One fine-tuning run: model, optimizer, state, checkpoints."""
 
     def __init__(
-        self, model: Any, rows: list[Tokens], held: list[Tokens], settings: Training, seed: int, work: Path, name: str
-    ) -> None:
+        self, model: Any, rows: list[Tokens], held: list[Tokens], settings: Training, seed: int, work: Path, name: str,
+        accelerator: Accelerator,
+    ) -> None:  # fmt: skip
         import torch
 
         self.model, self.rows, self.held, self.settings, self.seed, self.work = model, rows, held, settings, seed, work
-        self.name = name
-        self.device = next(model.parameters()).device
+        self.name, self.accelerator = name, accelerator
+        self.loss = AnswerLoss(model, settings)
         self.learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
         rate = settings.learning_rate or LEARNING_RATES[settings.method]
         self.rate = rate
@@ -191,7 +217,7 @@ class _Run:
             while not s.stopped:
                 started = time.monotonic()
                 loss = self._step()
-                took = time.monotonic() - started
+                took = self._agreed(time.monotonic() - started)
                 s.seconds, s.step_seconds = s.seconds + took, s.step_seconds + took
                 s.losses.append(round(loss, 5))
                 if s.step in REPLANNED_AT:
@@ -219,8 +245,10 @@ class _Run:
         self.state.autocast = self._prefers_bf16(probe)
         budget_s = self.settings.max_minutes * 60
         if budget_s:
-            self.state.planned = self._room(self._timed(probe) / sum(len(t.ids) for t in probe))
-        self.state.seconds += time.monotonic() - started
+            self.state.planned = self._room(
+                self._timed(probe) / sum(len(t.ids) for t in probe) / self.accelerator.num_processes
+            )
+        self.state.seconds += self._agreed(time.monotonic() - started)
 
     def _replan(self) -> None:
         """How many steps there are after all, by the time that those so far took."""
@@ -262,7 +290,7 @@ class _Run:
             self._backward(rows, 1)
             seconds = time.monotonic() - begun
         self.optimizer.zero_grad(set_to_none=True)
-        return seconds
+        return self._agreed(seconds)
 
     def _step(self) -> float:
         """One optimizer step; returns its mean loss a token."""
@@ -276,7 +304,7 @@ class _Run:
         batch = self._batch(s.step)
         total = sum(t.answer for t in batch)
         self.model.train()
-        loss = sum(self._backward(some, total) for some in _micro(batch))
+        loss = self._gathered(sum(self._backward(some, total) for some in micro(self._share(batch))))
         torch.nn.utils.clip_grad_norm_(list(self.learned.values()), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -291,51 +319,37 @@ class _Run:
         return [self.rows[n] for n in self.order[1][at]]
 
     def _backward(self, rows: Sequence[Tokens], total: int) -> float:
-        loss = self._loss(rows) / total
+        loss = self.loss(rows, self.state.autocast) / total
         loss.backward()
         return float(loss.detach())
 
-    def _loss(self, rows: Sequence[Tokens]) -> torch.Tensor:
-        """Summed cross-entropy of the answers' tokens."""
+    # --- of several processes
+
+    def _share(self, rows: Sequence[Tokens]) -> list[Tokens]:
+        """This process's rows, of like lengths as the others'."""
+        ordered = sorted(rows, key=lambda t: len(t.ids))
+        return ordered[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _gathered(self, loss: float) -> float:
+        """Adds up the processes' gradients and losses, both already parts of the whole batch's."""
         import torch
 
-        ids, places, labels = _padded(rows, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.state.autocast):
-            hidden, left_out = self._hidden(ids, self._read_only(rows))
-            picked = hidden[places[0], places[1] - left_out]
-            logits = self._inner().get_output_embeddings()(picked)
-        return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        if self.accelerator.num_processes == 1:
+            return loss
+        weights = list(self.learned.values())
+        parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+        told = torch.cat([*(p.flatten() for p in parts), parts[0].new_tensor([loss])])
+        told = self.accelerator.reduce(told, "sum")
+        for weight, grad in zip(weights, told[:-1].split([w.numel() for w in weights]), strict=True):
+            weight.grad = grad.view_as(weight)
+        return float(told[-1])
 
-    def _read_only(self, rows: Sequence[Tokens]) -> int:
-        """How many first tokens of the rows the gradient does not run through: none of them is padding."""
-        reach = self.settings.gradient_tokens
-        if not reach or self.settings.method == "prompt_tuning":  # a learned prompt stands before them
-            return 0
-        return max(0, min(len(t.ids) - t.answer for t in rows) - reach) // WIDTH_TOKENS * WIDTH_TOKENS
-
-    def _inner(self) -> Any:
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-
-    def _hidden(self, ids: torch.Tensor, read_only: int) -> tuple[torch.Tensor, int]:
-        """Last hidden states (rows, tokens, width) of the given tokens but the first ones, and how many are left out.
-
-        The first `read_only` tokens are read without gradient, into the cache of keys and values, by the weights as
-        they are: the loss is that of the whole row. Without a mask: padding stands right of the answer, where causal
-        attention does not look, and attention that is merely causal is faster.
-        """
+    def _agreed(self, value: float) -> float:
+        """The main process's value: clocks differ, and all must decide alike."""
         import torch
+        from accelerate.utils import broadcast
 
-        inner = self._inner()
-        body = inner.get_decoder() if hasattr(inner, "get_decoder") else inner.base_model
-        if self.settings.method == "prompt_tuning":
-            prompts = self.model.get_prompt(batch_size=ids.shape[0])
-            inputs = torch.cat([prompts, inner.get_input_embeddings()(ids)], dim=1)
-            return body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, prompts.shape[1] :], 0
-        if not read_only:
-            return body(input_ids=ids, use_cache=False).last_hidden_state, 0
-        with torch.no_grad():
-            cache = body(input_ids=ids[:, :read_only], use_cache=True).past_key_values
-        return body(input_ids=ids[:, read_only:], past_key_values=cache, use_cache=True).last_hidden_state, read_only
+        return float(broadcast(torch.tensor([value], dtype=torch.float64, device=self.accelerator.device)))
 
     # --- validation, checkpoints, the end
 
@@ -346,18 +360,25 @@ class _Run:
         started = time.monotonic()
         self.model.eval()
         with torch.no_grad():
-            total = sum(float(self._loss(some)) for some in _micro(sorted(self.held, key=lambda t: len(t.ids))))
-        loss = total / sum(t.answer for t in self.held)
+            own = sum(float(self.loss(some, self.state.autocast)) for some in micro(self._share(self.held)))
+        told = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
+        loss = float(self.accelerator.reduce(told, "sum")) / sum(t.answer for t in self.held)
         s = self.state
         s.first = min(s.first, loss) if s.first == math.inf else s.first
         if loss < s.best:
             s.best, s.worse = loss, 0
-            checkpoint.write_tensors(self.work / "best.safetensors", self.learned)
+            if self.accelerator.is_main_process:
+                checkpoint.write_tensors(self.work / "best.safetensors", self.learned)
         else:
             s.worse += 1
             if s.worse >= self.settings.patience:
                 s.stopped = "early"
-        s.seconds += time.monotonic() - started
+        s.seconds += self._agreed(time.monotonic() - started)
+        if self.accelerator.is_main_process:
+            self._log(loss)
+
+    def _log(self, loss: float) -> None:
+        s = self.state
         recent = s.losses[-20:]
         line = {"step": s.step, "tokens": s.tokens, "seconds": round(s.seconds, 1), "validation_loss": round(loss, 4),
                 "loss": round(sum(recent) / max(len(recent), 1), 4)}  # fmt: skip
@@ -365,16 +386,24 @@ class _Run:
             log.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
-        checkpoint.save(self.work / "checkpoint", self.learned, self.optimizer, asdict(self.state))
+        if self.accelerator.is_main_process:
+            checkpoint.save(self.work / "checkpoint", self.learned, self.optimizer, asdict(self.state))
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
         found = checkpoint.load(self.work / "checkpoint", self.learned, self.optimizer)
         if found is not None:
             self.state = State(**found)
+        self.accelerator.wait_for_everyone()  # before the main process writes over what the others read
 
     def finish(self, tokenizer: Any) -> dict[str, Json]:
-        """Writes the best weights and removes what only resuming needs."""
+        """Writes the best weights and removes what only resuming needs; the main process does."""
+        if self.accelerator.is_main_process:
+            self._write(tokenizer)
+        self.accelerator.wait_for_everyone()
+        return self._facts()
+
+    def _write(self, tokenizer: Any) -> None:
         checkpoint.read_tensors(self.work / "best.safetensors", self.learned)
         if self.settings.method == "full":
             self.model.save_pretrained(self.work / "weights", safe_serialization=True)
@@ -385,6 +414,8 @@ class _Run:
             self.model.save_pretrained(self.work / "adapter", safe_serialization=True, save_embedding_layers=False)
         checkpoint.remove(self.work / "checkpoint")
         (self.work / "best.safetensors").unlink()
+
+    def _facts(self) -> dict[str, Json]:
         s = self.state
         return {
             "method": self.settings.method,
@@ -393,6 +424,8 @@ class _Run:
             "tokens": s.tokens,
             "tokens_per_s": round(s.tokens / max(s.seconds, 1e-9), 1),
             "training_seconds": round(s.seconds, 1),
+            "step_seconds": round(s.step_seconds, 1),
+            "processes": self.accelerator.num_processes,
             "precision": "bf16 autocast" if s.autocast else "fp32",
             "loss": round(sum(s.losses[-20:]) / max(len(s.losses[-20:]), 1), 4),
             "validation_loss_first": round(s.first, 4),
@@ -400,33 +433,3 @@ class _Run:
             "stopped": s.stopped,
             "weights_learned": sum(p.numel() for p in self.learned.values()),
         }
-
-
-def _micro(batch: Sequence[Tokens]) -> list[list[Tokens]]:
-    """The batch in pieces that fit into memory, longest first."""
-    made: list[list[Tokens]] = []
-    for row in sorted(batch, key=lambda t: -len(t.ids)):
-        if made and _width(made[-1][0]) * (len(made[-1]) + 1) <= MICRO_TOKENS:
-            made[-1].append(row)
-        else:
-            made.append([row])
-    return made
-
-
-def _width(row: Tokens) -> int:
-    return -(-len(row.ids) // WIDTH_TOKENS) * WIDTH_TOKENS
-
-
-def _padded(rows: Sequence[Tokens], device: Any) -> tuple[Any, Any, Any]:
-    """Ids (rows, tokens), right-padded; places (2, labels) before each answer token; labels."""
-    import torch
-
-    ids = torch.zeros((len(rows), max(_width(r) for r in rows)), dtype=torch.long)
-    places: list[tuple[int, int]] = []
-    labels: list[int] = []
-    for n, row in enumerate(rows):
-        ids[n, : len(row.ids)] = torch.tensor(row.ids)
-        start = len(row.ids) - row.answer
-        places += [(n, at - 1) for at in range(start, len(row.ids))]
-        labels += row.ids[start:]
-    return ids.to(device), torch.tensor(places).T.to(device), torch.tensor(labels).to(device)

@@ -1,4 +1,4 @@
-"""A fine-tune by several processes, one a GPU: each is this module started as a program, with the job in a file.
+"""A fine-tune by several processes, one a GPU: each is `process` started as a program, with the job in a file.
 
 Not a launcher around `inhouse train`: every process would then go through the other stages, which one must do. Here the
 pipeline's process, which holds the stage's lock, starts the others, so a user sets `training.processes` and no more. A
@@ -14,13 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inhouse.config import Training
 from inhouse.training.mix import Row
-from inhouse.types import BackendError, InhouseError, InputError, Json, Progress, Record, Step
+from inhouse.types import BackendError, InputError, Json, Progress, Record
 
 JOB = "job.json"
 
@@ -100,7 +100,7 @@ def _started(file: Path, processes: int) -> list[subprocess.Popen[str]]:
         with _said(file.parent, rank).open("w", encoding="utf-8") as errors:
             made.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "inhouse.training.workers", str(file)], env=environment, text=True,
+                    [sys.executable, "-m", "inhouse.training.process", str(file)], env=environment, text=True,
                     stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL, stderr=errors,
                 )
             )  # fmt: skip
@@ -124,33 +124,3 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
     for process in processes:
         with suppress(OSError):
             process.kill()
-
-
-class _Lines:
-    """A Progress that prints a line of JSON a step; fails once nobody reads, so that no process trains on alone."""
-
-    @contextmanager
-    def step(self, label: str, total: float | None) -> Iterator[Step]:
-        yield self
-
-    def advance(self, amount: float = 1, note: str = "") -> None:
-        print(json.dumps({"share": amount, "note": note}), flush=True)
-
-
-def main() -> int:
-    from accelerate import PartialState
-
-    from inhouse.training.sft import tune
-
-    job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    try:
-        said: dict[str, Json] = {"facts": tune(job, _Lines())}
-    except InhouseError as error:
-        said = {"failed": str(error), "hint": error.hint}
-    PartialState().destroy_process_group()
-    print(json.dumps(said), flush=True)
-    return int("failed" in said)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,8 +9,7 @@ length, since its own defaults take longer here; its loss is on completions alon
 Each trial is a process of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of
 `trainer.train()`, which does nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL's
 run has none. The validation loss is taken by one function from either's adapter. `inhouse, whole gradient` is ours with
-`training.gradient_tokens = 0`, which computes what TRL computes; `inhouse, two processes` is `training.processes = 2`,
-a core each, and its memory is that of the larger one. Prints a table of medians, and JSON to
+`training.gradient_tokens = 0`, which computes what TRL computes. Prints a table of medians, and JSON to
 `benchmarks/results/training.json`. `--quick` takes 2 steps once.
 """
 
@@ -39,7 +38,6 @@ HELD_ROWS = 24
 TRIALS = {
     "inhouse": SETTINGS,
     "inhouse, whole gradient": SETTINGS.model_copy(update={"gradient_tokens": 0}),
-    "inhouse, two processes": SETTINGS.model_copy(update={"processes": 2}),
     "TRL SFTTrainer": None,
 }
 
@@ -87,8 +85,7 @@ def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
             whole = seconds
         if done != steps:
             raise SystemExit(f"{name}: {done} steps instead of {steps}")
-        usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        memory_mb = max(usage) / 1024
+        memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         loss = loss_of(Path(work) / "adapter", base, held)
     return {"seconds": seconds, "all": whole, "tokens_s": tokens / seconds, "memory_mb": memory_mb, "loss": loss}
 

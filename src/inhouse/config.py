@@ -123,7 +123,7 @@ class Training(Section):
     """Passes over the training set; training stops earlier when validation loss rises."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` tries both and takes the faster; name one where a run must be repeatable to the bit."""
-    gradient_tokens: int = Field(64, ge=0)
+    gradient_tokens: int = Field(16, ge=0)
     """The gradient runs back through the answer and this many tokens of the prompt before it; the passages before are
     read without, which takes long prompts in half the time. 0 runs through all of it."""
     batch_size: int = Field(8, ge=1)

@@ -4,7 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BANK := examples/first_national_bank
 
-.PHONY: demo test lint models reference clean
+# Every claim of docs/benchmarks.md, the quick ones first; `make bench QUICK=--quick` tries them all in some minutes.
+BENCHMARKS := support privacy retrieval_quality ingestion inference build training retrieval_scale
+QUICK ?=
+
+.PHONY: demo test bench lint models reference clean
 
 demo: models
 	$(BIN)/inhouse check --project $(BANK)
@@ -13,6 +17,12 @@ demo: models
 
 test: models lint
 	$(BIN)/python -m pytest
+
+bench: models
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,bench]'
+	@set -e; n=0; for claim in $(BENCHMARKS); do n=$$((n + 1)); \
+	  echo "== $$n of $(words $(BENCHMARKS)): benchmarks/$$claim.py, $$(date +%H:%M:%S)"; \
+	  $(BIN)/python benchmarks/$$claim.py $(QUICK); done
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

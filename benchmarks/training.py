@@ -5,11 +5,11 @@
 
 The rows are those that `inhouse train` makes of the example bank. Same base, same LoRA on all linear layers, same rows,
 batch size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing, both cores and batches of like
-length, since its own defaults take longer here; its loss is on completions alone, with logits for their tokens alone. It
-is tried with a batch at once and in two halves, and the faster is what ours is held against. Each trial is a process of
-its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of `trainer.train()`, which does nothing
-else; `all` is ours with its probe, validations and checkpoints, of which TRL's run has none. The validation loss is
-taken by one function from either's adapter. `inhouse, whole gradient` is ours with `training.gradient_tokens = 0`,
+length, since its own defaults take longer here; its loss is on completions alone, with logits for their tokens alone.
+It is tried with a batch at once and in two halves, and the faster is what ours is held against. Each trial is a process
+of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of `trainer.train()`, which does
+nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL has none. The validation loss
+is taken by one function from either's adapter. `inhouse, whole gradient` is ours with `training.gradient_tokens = 0`,
 which computes what TRL computes. Prints a table of medians, and JSON to `benchmarks/results/training.json`.
 `--quick` takes 2 steps once.
 """

@@ -247,7 +247,9 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path):
         assert both[loss] == pytest.approx(alone[loss], rel=1e-4)
     one, two = (load_file(tmp_path / n / "adapter" / "adapter_model.safetensors") for n in ("one", "two"))
     for name, weights in one.items():
-        assert (weights - two[name]).abs().max() < 0.02 * weights.abs().max()
+        assert (
+            weights - two[name]
+        ).norm() < 0.05 * weights.norm()  # Adam makes much of the rounding of small gradients
     assert told.share == pytest.approx(1)
     assert sorted(f.name for f in (tmp_path / "two").iterdir()) == ["adapter", "log.jsonl"]
     lines = [len((tmp_path / n / "log.jsonl").read_text().splitlines()) for n in ("one", "two")]

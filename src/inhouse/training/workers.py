@@ -1,4 +1,4 @@
-"""A fine-tune by several processes, one a GPU: each is this module started as a program, with the job in a file.
+"""A fine-tune in this process, or by several, one a GPU: each is this module started as a program, with a job file.
 
 Not a launcher around `inhouse train`: every process would then go through the other stages, which one must do. Here the
 pipeline's process, which holds the stage's lock, starts the others, so a user sets `training.processes` and no more. A
@@ -26,7 +26,7 @@ JOB = "job.json"
 
 
 class Job(Record):
-    """What `sft.train` was asked for."""
+    """What the other processes are to do."""
 
     rows: tuple[Row, ...]
     validation: tuple[Row, ...]
@@ -37,8 +37,35 @@ class Job(Record):
     work: str
 
 
-def wanted(settings: Training) -> int:
-    """How many processes to start: as set, else one a GPU, else one; none besides this where a launcher did it."""
+def train(
+    rows: Sequence[Row],
+    validation: Sequence[Row],
+    base: Path,
+    name: str,
+    settings: Training,
+    seed: int,
+    work: Path,
+    progress: Progress,
+) -> dict[str, Json]:
+    """`sft.train`, by as many processes as the settings say; of several, progress and facts are the first one's.
+
+    Raises:
+        BackendError: a process died; the others are stopped.
+    """
+    from inhouse.training import sft
+
+    processes = _wanted(settings)
+    if processes == 1:
+        return sft.train(rows, validation, base, name, settings, seed, work, progress)
+    job = Job(
+        rows=tuple(rows), validation=tuple(validation), base=str(base), name=name, settings=settings, seed=seed,
+        work=str(work),
+    )  # fmt: skip
+    return _train_together(job, processes, progress)
+
+
+def _wanted(settings: Training) -> int:
+    """How many processes: as set, else one a GPU, else one; this alone where a launcher started it."""
     import torch
 
     if "LOCAL_RANK" in os.environ:
@@ -46,13 +73,7 @@ def wanted(settings: Training) -> int:
     return settings.processes or max(1, torch.cuda.device_count())
 
 
-def train_together(job: Job, processes: int, progress: Progress) -> dict[str, Json]:
-    """Trains in `processes` processes of this machine, and tells how far the first of them is.
-
-    Raises:
-        InputError: as `sft.train` does.
-        BackendError: a process died; the others are stopped.
-    """
+def _train_together(job: Job, processes: int, progress: Progress) -> dict[str, Json]:
     work = Path(job.work)
     file = work / JOB
     file.write_text(job.model_dump_json(), encoding="utf-8")
@@ -147,12 +168,15 @@ class _Lines:
 def main() -> None:
     from accelerate import PartialState
 
-    from inhouse.training.sft import tune
+    from inhouse.training import sft
 
     job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     lines = _Lines()
     try:
-        lines.write({"facts": tune(job, lines)})
+        facts = sft.train(
+            job.rows, job.validation, Path(job.base), job.name, job.settings, job.seed, Path(job.work), lines
+        )
+        lines.write({"facts": facts})
     except InhouseError as error:  # all processes find the same fault, and the first tells it
         lines.write({"failed": str(error), "hint": error.hint})
     PartialState().destroy_process_group()

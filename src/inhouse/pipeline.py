@@ -230,7 +230,7 @@ def weights(site: Site) -> Artifact:
 def train(site: Site) -> Artifact:
     """The custom model: model.gguf as it is served, and for LoRA a PEFT folder and adapter.gguf too."""
     from inhouse.training import gguf
-    from inhouse.training.sft import train as tuned
+    from inhouse.training.workers import train as tuned
 
     served, at, fusion, data = weights(site), index(site), tune(site), curate(site)
     project, settings = site.project, site.project.training

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from inhouse.config import Assistant, Training
+from inhouse.training import workers
 from inhouse.training.data import batches, encode
 from inhouse.training.mix import Mixer, Row, _json_values, _stands
 from inhouse.training.sft import load, train
@@ -240,7 +241,9 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path):
     told = Told()
     (tmp_path / "two").mkdir()
     alone = run(tiny, tmp_path / "one", settings, rows)
-    both = train(rows, rows[:4], tiny, "tiny", settings.model_copy(update={"processes": 2}), 7, tmp_path / "two", told)
+    both = workers.train(
+        rows, rows[:4], tiny, "tiny", settings.model_copy(update={"processes": 2}), 7, tmp_path / "two", told
+    )
     assert (alone["processes"], both["processes"]) == (1, 2)
     assert both["steps"] == alone["steps"] == 10
     for loss in ("loss", "validation_loss", "validation_loss_first"):
@@ -270,13 +273,17 @@ class Told(Silent):
 
 
 def test_what_goes_wrong_in_a_process_is_told(tiny, tmp_path):
+    def together(name, settings, rows):
+        (tmp_path / name).mkdir(exist_ok=True)
+        return workers.train(rows, rows[:4], tiny, "tiny", settings, 7, tmp_path / name, Silent())
+
     two = SETTINGS.model_copy(update={"processes": 2})
     with pytest.raises(InputError, match="no training row fits"):
-        run(tiny, tmp_path / "a", two.model_copy(update={"max_prompt_tokens": 64}), [row("word " * 90, "Yes.")])
+        together("a", two.model_copy(update={"max_prompt_tokens": 64}), [row("word " * 90, "Yes.")])
     (tmp_path / "b" / "checkpoint").mkdir(parents=True)
     (tmp_path / "b" / "checkpoint" / "state.json").write_text("{")
     with pytest.raises(BackendError, match="a training process died.*No such file"):
-        run(tiny, tmp_path / "b", two)
+        together("b", two, ROWS)
 
 
 @pytest.mark.parametrize("method", ["full", "prompt_tuning"])

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.config import Training
-from inhouse.training import checkpoint, workers
+from inhouse.training import checkpoint
 from inhouse.training.data import Tokens, batches, encode
 from inhouse.training.loss import AnswerLoss, micro
 from inhouse.training.mix import Row
-from inhouse.training.workers import Job
 from inhouse.types import InputError, Json, Progress
 
 if TYPE_CHECKING:
@@ -70,8 +69,9 @@ def train(
 ) -> dict[str, Json]:
     """Tunes the base model on `rows`; writes `adapter/` (PEFT) or, for method "full", `weights/` into `work`.
 
-    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order. Several
-    processes (`training.processes`) learn what one does, up to rounding.
+    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order. It is in
+    this process, alone or as the one of several that its environment variables say; several learn what one does, up to
+    rounding.
 
     Args:
         rows: what to learn.
@@ -86,28 +86,17 @@ def train(
     Returns:
         Steps, tokens, losses, speed and why it stopped.
     """
-    job = Job(
-        rows=tuple(rows), validation=tuple(validation), base=str(base), name=name, settings=settings, seed=seed,
-        work=str(work),
-    )  # fmt: skip
-    processes = workers.wanted(settings)
-    return workers.train_together(job, processes, progress) if processes > 1 else tune(job, progress)
-
-
-def tune(job: Job, progress: Progress) -> dict[str, Json]:
-    """`train` in this process: alone, or as the one of several that its environment variables say."""
     import torch
 
     accelerator = _accelerator()
-    settings = job.settings
-    torch.manual_seed(job.seed)
-    tokenizer, model = load(Path(job.base))
-    learned, too_long = encode(job.rows, tokenizer, settings.max_prompt_tokens)
-    held, _ = encode(job.validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
+    torch.manual_seed(seed)
+    tokenizer, model = load(base)
+    learned, too_long = encode(rows, tokenizer, settings.max_prompt_tokens)
+    held, _ = encode(validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
     if not learned:
         raise InputError("no training row fits the prompt", "raise training.max_prompt_tokens")
     model = _adapted(model.to(accelerator.device), settings)
-    run = _Run(model, learned, held or learned[:8], settings, job.seed, Path(job.work), job.name, accelerator)
+    run = _Run(model, learned, held or learned[:8], settings, seed, work, name, accelerator)
     del model
     run.resume()
     run.loop(progress)

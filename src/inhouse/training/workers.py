@@ -1,4 +1,4 @@
-"""A fine-tune by several processes, one a GPU: each is `process` started as a program, with the job in a file.
+"""A fine-tune in this process, or by several, one a GPU: each is this module started as a program, with a job file.
 
 Not a launcher around `inhouse train`: every process would then go through the other stages, which one must do. Here the
 pipeline's process, which holds the stage's lock, starts the others, so a user sets `training.processes` and no more. A
@@ -14,19 +14,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inhouse.config import Training
 from inhouse.training.mix import Row
-from inhouse.types import BackendError, InputError, Json, Progress, Record
+from inhouse.types import BackendError, InhouseError, InputError, Json, Progress, Record, Step
 
 JOB = "job.json"
 
 
 class Job(Record):
-    """What `sft.train` was asked for."""
+    """What the other processes are to do."""
 
     rows: tuple[Row, ...]
     validation: tuple[Row, ...]
@@ -37,8 +37,35 @@ class Job(Record):
     work: str
 
 
-def wanted(settings: Training) -> int:
-    """How many processes to start: as set, else one a GPU, else one; none besides this where a launcher did it."""
+def train(
+    rows: Sequence[Row],
+    validation: Sequence[Row],
+    base: Path,
+    name: str,
+    settings: Training,
+    seed: int,
+    work: Path,
+    progress: Progress,
+) -> dict[str, Json]:
+    """`sft.train`, by as many processes as the settings say; of several, progress and facts are the first one's.
+
+    Raises:
+        BackendError: a process died; the others are stopped.
+    """
+    from inhouse.training import sft
+
+    processes = _wanted(settings)
+    if processes == 1:
+        return sft.train(rows, validation, base, name, settings, seed, work, progress)
+    job = Job(
+        rows=tuple(rows), validation=tuple(validation), base=str(base), name=name, settings=settings, seed=seed,
+        work=str(work),
+    )  # fmt: skip
+    return _train_together(job, processes, progress)
+
+
+def _wanted(settings: Training) -> int:
+    """How many processes: as set, else one a GPU, else one; this alone where a launcher started it."""
     import torch
 
     if "LOCAL_RANK" in os.environ:
@@ -46,13 +73,7 @@ def wanted(settings: Training) -> int:
     return settings.processes or max(1, torch.cuda.device_count())
 
 
-def train_together(job: Job, processes: int, progress: Progress) -> dict[str, Json]:
-    """Trains in `processes` processes of this machine, and tells how far the first of them is.
-
-    Raises:
-        InputError: as `sft.train` does.
-        BackendError: a process died; the others are stopped.
-    """
+def _train_together(job: Job, processes: int, progress: Progress) -> dict[str, Json]:
     work = Path(job.work)
     file = work / JOB
     file.write_text(job.model_dump_json(), encoding="utf-8")
@@ -100,7 +121,7 @@ def _started(file: Path, processes: int) -> list[subprocess.Popen[str]]:
         with _said(file.parent, rank).open("w", encoding="utf-8") as errors:
             made.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "inhouse.training.process", str(file)], env=environment, text=True,
+                    [sys.executable, "-m", "inhouse.training.workers", str(file)], env=environment, text=True,
                     stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL, stderr=errors,
                 )
             )  # fmt: skip
@@ -124,3 +145,42 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
     for process in processes:
         with suppress(OSError):
             process.kill()
+
+
+class _Lines:
+    """A Progress that writes a line of JSON a step; fails once nobody reads, so that no process trains on alone."""
+
+    def __init__(self) -> None:
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)  # what a library prints goes to the messages
+
+    @contextmanager
+    def step(self, label: str, total: float | None) -> Iterator[Step]:
+        yield self
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.write({"share": amount, "note": note})
+
+    def write(self, said: dict[str, Json]) -> None:
+        print(json.dumps(said), file=self.out, flush=True)
+
+
+def main() -> None:
+    from accelerate import PartialState
+
+    from inhouse.training import sft
+
+    job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    lines = _Lines()
+    try:
+        facts = sft.train(
+            job.rows, job.validation, Path(job.base), job.name, job.settings, job.seed, Path(job.work), lines
+        )
+        lines.write({"facts": facts})
+    except InhouseError as error:  # all processes find the same fault, and the first tells it
+        lines.write({"failed": str(error), "hint": error.hint})
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

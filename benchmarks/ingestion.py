@@ -15,7 +15,7 @@ skipped (`--html none`). Trials, each a process of its own, in turn:
   its 32), its store in memory. It compares no duplicates and writes nothing to disk.
 - `Haystack, our embedder`: that pipeline around our OnnxEmbedder, which gets 32 chunks a call.
 
-Imports and the loading of models are not timed. CPU seconds are told beside those of the clock, for machines that others
+Imports and the loading of models are not timed. CPU seconds stand beside those of the clock, for machines that others
 use too. Memory is that of the process tree. Chunks differ, so the tokens that are embedded are counted too. Prints
 medians, and JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60 documents and 20 pages, once.
 """

@@ -183,7 +183,7 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
 
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
     other = [row(r.messages[0].content, "Purple zebras sing in the rain.") for r in ROWS[:4]]
-    long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2})
+    long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2, "gradient_tokens": 0})
     facts = train(ROWS, other, tiny, "tiny", long, 7, tmp_path, Silent())
     assert facts["stopped"] == "early"
     assert facts["steps"] < facts["planned_steps"]

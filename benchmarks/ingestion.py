@@ -209,7 +209,7 @@ def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: in
     peer = middle["Haystack"]
     print(f"\n{label}, {documents} documents\n")
     print(
-        "| pipeline | seconds | documents/s | chunks | chunks/s | tokens/s | documents of Haystack | tokens of Haystack "
+        "| pipeline | seconds | documents/s | chunks | chunks/s | tokens/s | documents, of Haystack's | tokens, of its "
         "| CPU s | peak MB |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")

@@ -39,6 +39,7 @@ from inhouse.types import ChatRequest, Message, collect
 
 HERE = Path(__file__).parent
 BANK = HERE.parent / "examples" / "first_national_bank"
+os.environ["TQDM_DISABLE"] = "1"
 BASE = "smollm2-135m-instruct"
 MODES = ("merged", "adapter", "adapters")
 SYSTEMS = ("transformers", "inhouse cold", "inhouse served")
@@ -52,7 +53,6 @@ def prepare(folder: Path) -> None:
     """Prompts, adapters and the served weights, once for all trials."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers.utils.logging import disable_progress_bar
 
     from inhouse.pipeline import Site, index
     from inhouse.retrieval.grounded import Grounding
@@ -60,7 +60,6 @@ def prepare(folder: Path) -> None:
     from inhouse.training import gguf
     from inhouse.training.sft import load
 
-    disable_progress_bar()
     more = {"store": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
     project = load_project(BANK, more)
     site = Site(project)
@@ -136,11 +135,9 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
     import torch
     from peft import PeftModel
     from transformers import StoppingCriteria, StoppingCriteriaList
-    from transformers.utils.logging import disable_progress_bar
 
     from inhouse.training.sft import load
 
-    disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer, model = load(Catalog().find(BASE, HERE))
     tokenizer.padding_side = "left"

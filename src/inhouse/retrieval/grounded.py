@@ -126,7 +126,13 @@ class Candidates:
 
     def hits(self, weight: float, boost: float, k: int | None = None) -> list[Hit]:
         """The k best, or all."""
-        return [found.hit(n, score) for score, found, n in self.ranked(weight, boost)[:k]]
+        chosen = self.ranked(weight, boost)[:k]
+        made: dict[tuple[bool, int], Hit] = {}
+        for found in filter(None, (self._everywhere, self._inside)):
+            rows, scores = [n for _, of, n in chosen if of is found], [s for s, of, _ in chosen if of is found]
+            keys = ((found is self._inside, n) for n in rows)
+            made.update(zip(keys, found.hits(rows, scores), strict=True))
+        return [made[found is self._inside, n] for _, found, n in chosen]
 
 
 class Titles:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -45,9 +45,12 @@ LONG_QUERY_WORDS = 60
 PIECE_WORDS = 50
 MOST_PIECES = 16
 FUSION = "fusion.json"
-FIELDS = ["id", "vector", *CHUNK_FIELDS]
+PLACE = ["source", "start"]  # of a candidate no more is read: a million rows' columns lie far apart
 _WORD = re.compile(r"\w+")
 _SENTENCES = re.compile(r"(?<=[.!?。؟])\s+|\n+")
+
+
+Reader = Callable[[Sequence[int]], list[Chunk]]
 
 
 class Hit(Record):
@@ -65,20 +68,21 @@ class Hit(Record):
 
 
 class Found:
-    """What the two searches found for one query, a row a chunk, in columns: a Hit is made only of what is wanted.
+    """What the two searches found for one query, in columns: the chunks are read only of what is wanted.
 
     Args:
-        rows: the chunks.
+        places: document and start of each row.
+        keys: row ids in the table.
         dense: cosines, (rows,).
         text: shares of the best BM25, (rows,).
+        read: gives the chunks of row ids, in their order.
     """
 
-    def __init__(self, rows: pa.Table, dense: Matrix, text: Matrix) -> None:
-        self._rows = rows
-        self._dense, self._text = dense, text
-        self.places: list[tuple[str, int]] = list(
-            zip(rows["source"].to_pylist(), rows["start"].to_pylist(), strict=True)
-        )
+    def __init__(
+        self, places: list[tuple[str, int]], keys: list[int], dense: Matrix, text: Matrix, read: Reader
+    ) -> None:
+        self.places = places
+        self._keys, self._dense, self._text, self._read = keys, dense, text, read
 
     def scores(self, weight: float) -> list[float]:
         """The fused score of each row."""
@@ -91,18 +95,21 @@ class Found:
 
     @cached_property
     def texts(self) -> list[str]:
-        texts: list[str] = self._rows["text"].to_pylist()
-        return texts
+        return [chunk.text for chunk in self._read(self._keys)]
 
-    def hit(self, row: int, score: float) -> Hit:
-        values = {name: self._rows[name][row].as_py() for name in CHUNK_FIELDS}
-        return Hit(chunk=chunk_of(values), score=score, dense=float(self._dense[row]), text=float(self._text[row]))
+    def hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
+        """The chunks of the rows, with the scores given for them."""
+        chunks = self._read([self._keys[n] for n in rows])
+        return [
+            Hit(chunk=chunk, score=score, dense=float(self._dense[n]), text=float(self._text[n]))
+            for n, score, chunk in zip(rows, scores, chunks, strict=True)
+        ]
 
     def best(self, weight: float, k: int) -> list[Hit]:
         """The k best, ties by place."""
         scores = self.scores(weight)
-        order = sorted(range(len(scores)), key=lambda n: (-scores[n], self.places[n]))
-        return [self.hit(n, scores[n]) for n in order[:k]]
+        order = sorted(range(len(scores)), key=lambda n: (-scores[n], self.places[n]))[:k]
+        return self.hits(order, [scores[n] for n in order])
 
 
 class Index:
@@ -169,25 +176,43 @@ class Index:
     ) -> Found:
         """The best of either search, not yet fused; `vectors` are the query's where they are known already."""
         import numpy as np
-        import pyarrow as pa
 
         allowed = self._filter(groups, sources)
         if vectors is None:
             vectors = self.embed(query)
         reading = self._threads.submit(self._matching, query, allowed)
         few = bool(sources) or (allowed != "" and self._visible(allowed) <= FEW_ROWS)
-        near = [self._near(vector, allowed, few) for vector in vectors]
+        wanted = [*PLACE, "vector"] if len(vectors) > 1 else PLACE  # else the distance says the cosine
+        near = [self._near(vector, allowed, few, wanted) for vector in vectors]
         matching = reading.result()
-        both = pa.concat_tables([t.select(FIELDS) for t in (*near, matching) if t is not None])
-        place = {key: n for n, key in reversed(list(enumerate(both["id"].to_pylist())))}
-        rows = both.take(pa.array([place[key] for key in sorted(place)], pa.int64()))
-        bm25: dict[str, float] = {}
-        if matching is not None:
-            bm25 = dict(zip(matching["id"].to_pylist(), matching["_score"].to_pylist(), strict=True))
+        places: dict[int, tuple[str, int]] = {}
+        dense: dict[int, float] = {}
+        bm25: dict[int, float] = {}
+        for table in (*near, matching):
+            if table is None or not table.num_rows:
+                continue
+            keys = table["_rowid"].to_pylist()
+            places.update(
+                zip(keys, zip(table["source"].to_pylist(), table["start"].to_pylist(), strict=True), strict=True)
+            )
+            for key, cosine in zip(keys, _cosines(table, vectors), strict=True):
+                dense[key] = max(cosine, dense.get(key, -1.0))
+            if "_score" in table.column_names:
+                bm25 = dict(zip(keys, table["_score"].to_pylist(), strict=True))
         best = max(bm25.values(), default=1.0) or 1.0
-        found = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(place), vectors.shape[1])
-        text = np.array([bm25.get(key, 0.0) / best for key in sorted(place)], dtype=np.float32)
-        return Found(rows, (found @ vectors.T).max(axis=1, initial=-1.0), text)
+        keys = sorted(places, key=places.__getitem__)
+        return Found(
+            [places[key] for key in keys], keys, np.array([dense[key] for key in keys], dtype=np.float32),
+            np.array([bm25.get(key, 0.0) / best for key in keys], dtype=np.float32), self._read,
+        )  # fmt: skip
+
+    def _read(self, keys: Sequence[int]) -> list[Chunk]:
+        """The chunks in rows of the table."""
+        if not keys:
+            return []
+        rows = self._table.take_row_ids(list(keys)).select(list(CHUNK_FIELDS)).with_row_id().to_arrow().to_pylist()
+        by_key = {row["_rowid"]: row for row in rows}
+        return [chunk_of(by_key[key]) for key in keys]
 
     def _filter(self, groups: Collection[str], sources: Sequence[str]) -> str:
         """The condition on rows; empty where all may be read by anyone."""
@@ -196,7 +221,7 @@ class Index:
             allowed.append("source IN ({})".format(", ".join(map(_quoted, sources))))
         return " AND ".join(allowed)
 
-    def _near(self, vector: Matrix, allowed: str, few: bool) -> pa.Table:
+    def _near(self, vector: Matrix, allowed: str, few: bool, columns: Sequence[str]) -> pa.Table:
         asked = self._table.search(vector, vector_column_name="vector").distance_type("cosine")
         if allowed:
             asked = asked.where(allowed, prefilter=True)
@@ -205,7 +230,7 @@ class Index:
         elif self._rows > EXACT_UP_TO_ROWS:
             share = self._visible(allowed) / self._rows if allowed else 1.0
             asked = asked.nprobes(probes_of(self._rows) * (2 if share < FEW_SHARE else 1)).refine_factor(REFINED)
-        return asked.limit(CANDIDATES).select([*FIELDS, "_distance"]).to_arrow()
+        return asked.limit(CANDIDATES).select([*columns, "_distance"]).with_row_id(True).to_arrow()
 
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
@@ -216,7 +241,7 @@ class Index:
         asked = self._table.search(MatchQuery(words, "indexed"), query_type="fts")
         if allowed:
             asked = asked.where(allowed, prefilter=True)
-        return asked.limit(CANDIDATES).select([*FIELDS, "_score"]).to_arrow()
+        return asked.limit(CANDIDATES).select([*PLACE, "vector", "_score"]).with_row_id(True).to_arrow()
 
     def titles(self) -> dict[str, tuple[str, frozenset[str]]]:
         """Title and access groups of each document, by its path."""
@@ -229,6 +254,15 @@ class Index:
         """Every chunk of a document, in its order."""
         rows = self._table.search().where(f"source = {_quoted(source)}").limit(self._rows or 1).to_list()
         return sorted((chunk_of(row) for row in rows), key=lambda c: c.start)
+
+
+def _cosines(table: pa.Table, vectors: Matrix) -> list[float]:
+    """Of each row the cosine to the nearest of the vectors."""
+    if "vector" not in table.column_names:
+        return [1.0 - distance for distance in table["_distance"].to_pylist()]
+    rows = table["vector"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, vectors.shape[1])
+    nearest: list[float] = (rows @ vectors.T).max(axis=1).tolist()
+    return nearest
 
 
 def _quoted(name: str) -> str:

@@ -46,7 +46,7 @@ def resident_mb(root: int) -> float:
 def measure(project: Path, store: Path, settings: list[str]) -> list[dict[str, object]]:
     """One row a stage, in the order in which they ended; raises CalledProcessError where the build failed."""
     command = [str(Path(sys.executable).with_name("inhouse")), "build", "--project", str(project),
-               "--set", f"store={store}", *(part for s in settings for part in ("--set", s))]  # fmt: skip
+               "--set", f"store.path={store}", *(part for s in settings for part in ("--set", s))]  # fmt: skip
     rows: list[dict[str, object]] = []
     peak, done = 0.0, threading.Event()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -71,7 +71,7 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
 
     store.mkdir(exist_ok=True)
     file = store / "inhouse.toml"
-    file.write_text(f"store = '{store}'\ndocuments.path = '{folder}'\n", encoding="utf-8")
+    file.write_text(f"store.path = '{store}'\ndocuments.path = '{folder}'\n", encoding="utf-8")
     site = Site(load_project(file))
     assert site.embedder.dimensions  # loads it
     started = clocks()

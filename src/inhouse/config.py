@@ -192,6 +192,16 @@ class Judge(Endpoint):
     """JSONL of human labels ({"question","reference","answer","label": 0 or 1}) that the judge is checked against."""
 
 
+class Storage(Section):
+    path: str = ".inhouse"
+    """Folder for everything that inhouse makes."""
+    url: str = ""
+    """Database of audit, keys, feedback and inbox, such as postgresql+psycopg://user@host/name; empty keeps it in a
+    SQLite file in the folder. A password belongs into the variable that url_env names."""
+    url_env: str = ""
+    """Name of the environment variable that holds the URL instead."""
+
+
 class Project(Section):
     """The whole project file."""
 
@@ -201,8 +211,7 @@ class Project(Section):
     """How much work to put in; sets defaults for the keys in SIZES. Keys that you set win."""
     seed: int = 7
     """Seed of every random choice."""
-    store: str = ".inhouse"
-    """Folder for everything that inhouse makes."""
+    store: Storage = Storage()
     documents: Documents = Documents()
     retrieval: Retrieval = Retrieval()
     curation: Curation = Curation()

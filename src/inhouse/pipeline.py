@@ -62,7 +62,7 @@ class Site:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.project.path(self.project.store))
+        return Store(self.project.path(self.project.store.path))
 
     @cached_property
     def embedder(self) -> OnnxEmbedder:

@@ -88,8 +88,16 @@ class Record(BaseModel):
 
 
 class Message(Record):
+    """One turn, in the shape of the OpenAI API; the last two fields are passed through to engines that know tools."""
+
     role: Role
     content: str
+    tool_calls: tuple[dict[str, Json], ...] = ()
+    tool_call_id: str = ""
+
+    def to_openai(self) -> dict[str, Json]:
+        """The message as endpoints and chat templates take it, without empty fields."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class Document(Record):
@@ -182,7 +190,7 @@ class Example(Record):
         """The row as the OpenAI fine-tuning format has it; what is ours stands under `metadata`."""
         rest = self.model_dump(mode="json", exclude={"messages", "target"}, exclude_defaults=True)
         messages = [*self.messages, Message(role="assistant", content=self.target)]
-        return {"messages": [m.model_dump() for m in messages], "metadata": rest}
+        return {"messages": [m.to_openai() for m in messages], "metadata": rest}
 
     @classmethod
     def from_openai(cls, row: Mapping[str, Json]) -> Example:
@@ -211,11 +219,37 @@ class Artifact(Record):
     seconds: float
 
 
+class Release(Record):
+    """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
+
+    `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
+    this release serves. Keys of artifacts that the arm does not need are empty.
+    """
+
+    name: str
+    version: int
+    arm: str
+    weights: Digest
+    adapter: Digest = ""
+    index: Digest = ""
+    fusion: Digest = ""
+    calibration: Digest = ""
+    report: Digest
+    settings: dict[str, Json]
+    config: Digest
+    gate: dict[str, Json]
+    made_at: str
+
+
 # --- answering --------------------------------------------------------------------------------------------------
 
 
 class ChatRequest(Record):
-    """A question as a chat. `groups` are the access groups of whoever asks; temperature 0 is greedy."""
+    """A question as a chat. `groups` are the access groups of whoever asks; temperature 0 is greedy.
+
+    `user` is who asks, the same in each of their requests: splits hold on to it. `extra` is passed through to the
+    engine as it is (tools, top_p, penalties); the gateway lets only known keys in.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int = 256
@@ -224,6 +258,9 @@ class ChatRequest(Record):
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Json] | None = None
     groups: frozenset[str] = frozenset()
+    user: str = ""
+    logprobs: int | None = None  # alternatives wanted with each token's log-probability; None wants none
+    extra: dict[str, Json] = {}
 
 
 class Usage(Record):
@@ -233,7 +270,11 @@ class Usage(Record):
 
 
 class Delta(Record):
+    """A piece of the answer. `logprobs` are its tokens as the OpenAI API has them, where they were asked for."""
+
     text: str
+    logprobs: tuple[dict[str, Json], ...] = ()
+    tool_calls: tuple[dict[str, Json], ...] = ()
 
 
 class Note(Record):
@@ -247,7 +288,7 @@ class Note(Record):
 class Finish(Record):
     """The last event. `confidence` is the mean token probability where the engine tells it, else None."""
 
-    reason: Literal["stop", "length"]
+    reason: Literal["stop", "length", "tool_calls", "content_filter"]
     usage: Usage = Usage()
     confidence: float | None = None
 
@@ -303,6 +344,31 @@ async def collect(model: ChatModel, request: ChatRequest) -> Reply:
                     text="".join(parts), notes=tuple(notes), finish=event, first_token_s=first or total, latency_s=total
                 )
     raise BackendError(f"{model.name} ended its answer without a finish event")
+
+
+class Exchange(Record):
+    """One question answered, as the audit keeps it: on disk before the reply ends."""
+
+    id: str
+    at: str  # ISO 8601, UTC
+    user: str
+    key: str  # id of the API key, or of the console session
+    model: str  # as asked for
+    release: str  # "NAME/VERSION" that answered, "base", or "" where none did
+    arm: str
+    messages: tuple[Message, ...]
+    answer: str
+    passages: tuple[Passage, ...] = ()
+    citations: Json = None
+    verdicts: Json = None  # what the guardrails said
+    reason: str  # of the finish, or "error", "cancelled", "refused"
+    confidence: float | None = None
+    usage: Usage = Usage()
+    first_token_s: float = 0.0
+    latency_s: float = 0.0
+    cost_usd: float = 0.0
+    experiment: str = ""  # "NAME:ARM" where a live experiment chose
+    groups: frozenset[str] = frozenset()
 
 
 # --- seams between rooms ----------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> E
     except ValidationError as error:
         place = ".".join(str(p) for p in error.errors()[0]["loc"])
         raise _BadRowError(f"checks or sources: {place}: {error.errors()[0]['msg']}") from error
-    own = digest_of([m.model_dump() for m in messages] + [target])[:12]
+    own = digest_of([m.to_openai() for m in messages] + [target])[:12]
     group = row.get("group") or row.get("conversation_id") or row.get("id")
     tags = row.get("tags") or ([row["topic"]] if row.get("topic") else [])
     return Example(

@@ -169,7 +169,7 @@ class EngineServed:
         self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=120)
 
     def tokenize_chat(self, messages: Messages) -> list[int]:
-        text = self._post("/apply-template", {"messages": [m.model_dump() for m in messages]})["prompt"]
+        text = self._post("/apply-template", {"messages": [m.to_openai() for m in messages]})["prompt"]
         tokens = self._post("/tokenize", {"content": text, "parse_special": True, "add_special": False})["tokens"]
         return [int(t) for t in tokens]
 
@@ -216,7 +216,7 @@ class TorchModel:
 
     def tokenize_chat(self, messages: Messages) -> list[int]:
         text = self._tokenizer.apply_chat_template(
-            [m.model_dump() for m in messages], add_generation_prompt=True, tokenize=False
+            [m.to_openai() for m in messages], add_generation_prompt=True, tokenize=False
         )
         return [*self._soft, *self._tokenizer(text, add_special_tokens=False)["input_ids"]]
 

@@ -124,7 +124,7 @@ def _question(example: Example, answers: Mapping[str, Answer]) -> dict[str, Json
     )
     return {
         "id": example.id,
-        "messages": [m.model_dump() for m in example.messages],
+        "messages": [m.to_openai() for m in example.messages],
         "reference": example.target,
         "checks": example.checks.model_dump(mode="json", exclude_defaults=True),
         "answerable": example.answerable,

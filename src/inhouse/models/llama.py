@@ -126,7 +126,7 @@ class LlamaModel:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "messages": [m.model_dump() for m in request.messages],
+            "messages": [m.to_openai() for m in request.messages],
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "stop": list(request.stop),

@@ -69,7 +69,7 @@ class OpenAIModel:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [m.model_dump() for m in request.messages],
+            "messages": [m.to_openai() for m in request.messages],
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "stream": True,

@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 
 TABLE = "chunks"
 SETTINGS = "index.json"
-VERSION = 2
+VERSION = 3
 BATCH = 256
 WRITE_EVERY_S = 15.0  # each write is a file of its own, and a version of the table
 WRITE_ROWS = 8192
-CHUNK_FIELDS = ("document", "source", "title", "start", "end", "text", "heading", "lead", "groups")
 EVERYONE = "*"  # the mark of chunks without groups
 EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
 ROWS_A_PARTITION = 2500
@@ -235,11 +234,11 @@ def _open_or_create(database: Any, dimensions: int) -> Any:
 def _schema(dimensions: int) -> pa.Schema:
     import pyarrow as pa
 
-    text = ["id", "document", "source", "title", "heading", "lead", "text", "indexed", "groups"]
+    text = ["id", "document", "source", "title", "groups", "chunk", "indexed"]
     fields = [pa.field(name, pa.string()) for name in text]
-    offsets = [pa.field(name, pa.int64()) for name in ("start", "end")]
     access = pa.field("access", pa.list_(pa.string()))
-    return pa.schema([*fields, *offsets, access, pa.field("vector", pa.list_(pa.float32(), dimensions))])
+    vector = pa.field("vector", pa.list_(pa.float32(), dimensions))
+    return pa.schema([*fields, pa.field("start", pa.int64()), access, vector])
 
 
 def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
@@ -250,23 +249,14 @@ def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
         "document": [c.document for c in chunks],
         "source": [c.source for c in chunks],
         "title": [c.title for c in chunks],
-        "heading": [c.heading for c in chunks],
-        "lead": [c.lead for c in chunks],
-        "text": [c.text for c in chunks],
-        "indexed": [searched_text(c) for c in chunks],
-        "access": [[group_mark(g) for g in sorted(c.access)] or [EVERYONE] for c in chunks],
         "groups": [json.dumps(sorted(c.access)) for c in chunks],
+        "chunk": [c.model_dump_json() for c in chunks],
+        "indexed": [searched_text(c) for c in chunks],
         "start": [c.start for c in chunks],
-        "end": [c.end for c in chunks],
+        "access": [[group_mark(g) for g in sorted(c.access)] or [EVERYONE] for c in chunks],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimensions),
     }
     return pa.table(columns, schema=_schema(dimensions))
-
-
-def chunk_of(row: dict[str, Any]) -> Chunk:
-    """The chunk that a table row holds; what is read are CHUNK_FIELDS."""
-    same = {name: row[name] for name in CHUNK_FIELDS if name != "groups"}
-    return Chunk(**same, access=frozenset(json.loads(row["groups"])))
 
 
 def _index_columns(table: Any, rows: int, changed: int) -> None:

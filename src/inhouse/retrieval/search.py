@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inhouse.retrieval.index import (
-    CHUNK_FIELDS,
     EXACT_UP_TO_ROWS,
     TABLE,
-    chunk_of,
     load_settings,
     probes_of,
     visible_to,
@@ -178,9 +176,9 @@ class Index:
         import numpy as np
 
         allowed = self._filter(groups, sources)
+        reading = self._threads.submit(self._matching, query, allowed)
         if vectors is None:
             vectors = self.embed(query)
-        reading = self._threads.submit(self._matching, query, allowed)
         few = bool(sources) or (allowed != "" and self._visible(allowed) <= FEW_ROWS)
         wanted = [*PLACE, "vector"] if len(vectors) > 1 else PLACE  # else the distance says the cosine
         near = [self._near(vector, allowed, few, wanted) for vector in vectors]
@@ -210,9 +208,9 @@ class Index:
         """The chunks in rows of the table."""
         if not keys:
             return []
-        rows = self._table.take_row_ids(list(keys)).select(list(CHUNK_FIELDS)).with_row_id().to_arrow().to_pylist()
-        by_key = {row["_rowid"]: row for row in rows}
-        return [chunk_of(by_key[key]) for key in keys]
+        rows = self._table.take_row_ids(list(keys)).select(["chunk"]).with_row_id().to_arrow().to_pylist()
+        by_key = {row["_rowid"]: row["chunk"] for row in rows}
+        return [Chunk.model_validate_json(by_key[key]) for key in keys]
 
     def _filter(self, groups: Collection[str], sources: Sequence[str]) -> str:
         """The condition on rows; empty where all may be read by anyone."""
@@ -252,8 +250,9 @@ class Index:
 
     def chunks_of(self, source: str) -> list[Chunk]:
         """Every chunk of a document, in its order."""
-        rows = self._table.search().where(f"source = {_quoted(source)}").limit(self._rows or 1).to_list()
-        return sorted((chunk_of(row) for row in rows), key=lambda c: c.start)
+        asked = self._table.search().where(f"source = {_quoted(source)}").select(["chunk"])
+        rows = asked.limit(self._rows or 1).to_arrow()["chunk"].to_pylist()
+        return sorted(map(Chunk.model_validate_json, rows), key=lambda c: c.start)
 
 
 def _cosines(table: pa.Table, vectors: Matrix) -> list[float]:

@@ -35,7 +35,7 @@ def encode(rows: Sequence[Row], tokenizer: Any, max_prompt_tokens: int) -> tuple
 
 def prompt_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
     """The prompt's ids, up to where the answer starts."""
-    text = tokenizer.apply_chat_template([m.model_dump() for m in messages], add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template([m.to_openai() for m in messages], add_generation_prompt=True, tokenize=False)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -48,7 +48,7 @@ def _encode(row: Row, tokenizer: Any, max_prompt_tokens: int) -> Tokens | None:
             return None
         messages = shorter
         prompt = prompt_ids(messages, tokenizer)
-    turns = [m.model_dump() for m in messages]
+    turns = [m.to_openai() for m in messages]
     bare = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template(
         [*turns, {"role": "assistant", "content": row.target}], add_generation_prompt=False, tokenize=False

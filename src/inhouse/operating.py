@@ -1,0 +1,9 @@
+"""The verbs of a model in use: release, serve, keys, audit; `cli` adds them to its own. Nothing heavy at import."""
+
+from __future__ import annotations
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds these verbs to the command line."""

@@ -183,7 +183,7 @@ class Answer(Response):
             message = f"the model '{body.model[:100]}' does not exist; GET /v1/models lists those that do"
             raise HttpError(404, message, code="model_not_found", param="model")
         told = state.project
-        request = body.to_request(key.groups, key.id, told.assistant.max_tokens, told.gateway.max_tokens)
+        request = body.to_request(frozenset(key.groups), key.id, told.assistant.max_tokens, told.gateway.max_tokens)
         self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
         self._state, self._body = state, body
         self._envelope = Envelope(self.run.id, body.model)

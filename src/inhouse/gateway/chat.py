@@ -28,6 +28,7 @@ from inhouse.types import (
     Delta,
     Exchange,
     Finish,
+    InputError,
     Json,
     Note,
     Passage,
@@ -201,6 +202,11 @@ class Answer(Response):
                 if not isinstance(error, RefusedError):
                     log.warning("the model could not answer", exc_info=error)
                 await self._refuse(send, await self._failed(refusal(error)))
+            except InputError as error:  # the model is no longer served
+                await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
+            except asyncio.CancelledError:  # the server stops and can wait no longer
+                await self.run.record("cancelled")
+                raise
             except Exception as error:
                 log.error("a mistake while answering", exc_info=error)
                 await self._refuse(

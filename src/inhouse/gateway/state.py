@@ -43,7 +43,7 @@ class State:
     feedback: Feedback
     traffic: Traffic
     embedder: Embedder | None = None
-    site: Any = None  # the project's Site, for the console's pages about what was built
+    insight: Any = None  # what was built, for the console
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=lambda: Traces(""))

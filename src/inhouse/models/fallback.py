@@ -1,4 +1,4 @@
-"""Other servers as models, and what happens when one fails: a circuit breaker for each, and others that answer instead."""
+"""Other servers as models, and what happens when one fails: each has a circuit breaker, and others answer instead."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Fallback:
         self._models = models
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        """Yields the answer of the first model that can; a note `fallback`, `served` says which where it is not the first.
+        """Yields the answer of the first model that can; where it is not the first of all, a note says which.
 
         Raises:
             RefusedError: a model does not take the request.

@@ -54,6 +54,11 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def inherit(descriptor: int) -> socket.socket:
+    """The parent's listening socket."""
+    return socket.socket(fileno=descriptor)
+
+
 def address_of(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -66,6 +71,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._inhouse = state
         self._parent = parent  # process id; 0 where there is none
+        self._until: float | None = None  # when draining ends, whatever runs
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._parent and sig == signal.SIGINT:
@@ -79,13 +85,13 @@ class Server(uvicorn.Server):
             self._inhouse.draining = True
         if self._inhouse.draining and not self.should_exit:
             told, queue = self._inhouse.project.gateway, self._inhouse.queue
-            self._until = getattr(self, "_until", time.monotonic() + told.drain_s)
+            self._until = self._until or time.monotonic() + told.drain_s
             self.should_exit = not queue.open or time.monotonic() > self._until
         return await super().on_tick(counter)
 
 
 def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent: int = 0) -> None:
-    """Answers at `bound` until it is told to stop; `ready` is called when the models are open.
+    """Answers at `bound` until it is told to stop, and closes what it holds; `ready` is called when the models are open.
 
     Raises:
         InhouseError: what is to be served cannot be opened.
@@ -104,8 +110,12 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         log.info("ready", extra={"facts": {"address": address_of(bound), "models": list(state.fleet.names())}})
         await server.serve([bound])
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(run())
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        state.audit.close()
+        state.fleet.close()
 
 
 def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: socket.socket) -> None:

@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
 
 
 def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent: int = 0) -> None:
-    """Answers at `bound` until it is told to stop, and closes what it holds; `ready` is called when the models are open.
+    """Answers at `bound` until it is told to stop, then closes it all; `ready` is called when the models are open.
 
     Raises:
         InhouseError: what is to be served cannot be opened.

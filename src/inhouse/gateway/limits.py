@@ -106,7 +106,7 @@ class Rates:
         descriptor: a file of `SIZE` bytes that the workers share; None keeps the numbers in this process.
     """
 
-    PLACES = 4096
+    PLACES = 16384
     SIZE = PLACES * 16
 
     def __init__(self, descriptor: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:

@@ -54,7 +54,13 @@ def test_plain_answer_with_usage_and_our_field(gateway, ask):
         "citations": [{"passage": 1, "source": "fees.md"}], "verdicts": [{"rail": "pii", "action": "none"}], "handoff": None,
     }  # fmt: skip
     kept = there.state.audit.get(reply.id)
-    assert (kept.answer, kept.user, kept.key, kept.release, kept.arm) == ("Five euros.", "ann", there.key.id, "bank/3", "tuned+rag")
+    assert (kept.answer, kept.user, kept.key, kept.release, kept.arm) == (
+        "Five euros.",
+        "ann",
+        there.key.id,
+        "bank/3",
+        "tuned+rag",
+    )
     assert (kept.experiment, kept.reason, kept.confidence) == ("first:b", "stop", 0.8)
     assert kept.passages[0].source == "fees.md"
     assert 0 < kept.first_token_s <= kept.latency_s
@@ -66,7 +72,9 @@ def test_streaming_equals_the_plain_answer(gateway, ask):
     there = gateway()
     plain = there.client.chat.completions.create(**ask("one two three")).choices[0].message.content
     chunks = list(
-        there.client.chat.completions.create(**ask("one two three"), stream=True, stream_options={"include_usage": True})
+        there.client.chat.completions.create(
+            **ask("one two three"), stream=True, stream_options={"include_usage": True}
+        )
     )
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == plain
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -160,7 +168,14 @@ def test_errors_are_the_clients_own(gateway, ask):
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=f"{there.url}/v1", api_key="ih_wrong", max_retries=0).models.list()
     reasons = sorted(e.model + ":" + e.reason for _, e in there.state.audit.find())
-    assert reasons == ["broken:error", "broken:error", "half:error", "mistaken:error", "mistaken:error", "refusing:error"]
+    assert reasons == [
+        "broken:error",
+        "broken:error",
+        "half:error",
+        "mistaken:error",
+        "mistaken:error",
+        "refusing:error",
+    ]
 
 
 @pytest.mark.slow
@@ -218,7 +233,10 @@ def test_feedback(gateway, ask):
     there = gateway(role="user")
     id = there.client.chat.completions.create(**ask(), user="ann").id
     assert there.http.post("/v1/feedback", json={"id": id, "thumb": 1}).status_code == 200
-    assert there.http.post("/v1/feedback", json={"id": id, "thumb": -1, "comment": "no", "resolved": False}).status_code == 200
+    assert (
+        there.http.post("/v1/feedback", json={"id": id, "thumb": -1, "comment": "no", "resolved": False}).status_code
+        == 200
+    )
     (kept,) = there.state.feedback.for_exchange(id)
     assert (kept.user, kept.thumb, kept.comment, kept.resolved) == ("ann", -1, "no", False)
     assert there.http.post("/v1/feedback", json={"id": "nope", "thumb": 1}).status_code == 404

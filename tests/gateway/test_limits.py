@@ -170,7 +170,9 @@ def test_groups_of_the_key_and_no_other_go_to_the_model(gateway, ask):
 
 def test_headers_that_keep_browsers_out(gateway):
     there = gateway()
-    got = httpx.options(there.url + CHAT, headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"})
+    got = httpx.options(
+        there.url + CHAT, headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    )
     assert "access-control-allow-origin" not in got.headers
     for answer in (got, there.http.get("/healthz"), there.http.get("/v1/models"), there.http.get("/nothing")):
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -183,7 +185,10 @@ def test_headers_that_keep_browsers_out(gateway):
 @pytest.mark.parametrize("path", ["/v1/models/../../../../etc/passwd", "/v1/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/..%2f..%2fetc/passwd", "/v1/handoffs/..%2f..%2fledger.sqlite", "/console/static/..%2f..%2fapp.py", "//etc/passwd", "/v1/handoffs/%00"])  # fmt: skip
 def test_path_traversal(gateway, path):
     there = gateway()
-    got = raw(there.url, f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.secret}\r\nConnection: close\r\n\r\n".encode())
+    got = raw(
+        there.url,
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.secret}\r\nConnection: close\r\n\r\n".encode(),
+    )
     assert got.split(b" ")[1] in (b"404", b"400"), got
     assert b"root:" not in got
     assert b"import" not in got
@@ -272,7 +277,7 @@ def test_an_audit_that_cannot_write_closes_the_gateway(gateway, ask):
     assert int(plain.headers["retry-after"]) >= 1
     events = there.http.post(CHAT, json=ask(stream=True)).text.strip().split("\n\n")
     assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "audit_unavailable"
-    assert "finish_reason\":\"stop" not in "".join(events)
+    assert 'finish_reason":"stop' not in "".join(events)
     assert "[DONE]" not in "".join(events)
 
 
@@ -301,7 +306,9 @@ ANY = st.recursive(
 )
 KEYS = ["model", "messages", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options", "logprobs", "seed",
         "top_logprobs", "response_format", "tools", "tool_choice", "user", "functions", "input", "id", "thumb", "comment"]  # fmt: skip
-MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "assistant", "tool", "alien"]) | ANY, "content": ANY})
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "system", "assistant", "tool", "alien"]) | ANY, "content": ANY}
+)
 BODY = st.dictionaries(st.sampled_from(KEYS), ANY, max_size=6)
 
 
@@ -311,7 +318,9 @@ def test_malformed_bodies_never_make_a_500(gateway, ask):
     @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(
         path=st.sampled_from([CHAT, "/v1/embeddings", "/v1/feedback"]),
-        body=BODY | st.builds(lambda b, m: {**b, "model": "custom", "messages": m}, BODY, st.lists(MESSAGE, max_size=3)) | ANY,
+        body=BODY
+        | st.builds(lambda b, m: {**b, "model": "custom", "messages": m}, BODY, st.lists(MESSAGE, max_size=3))
+        | ANY,
         type=st.sampled_from(["application/json", "text/plain", "application/json; charset=utf-16", ""]),
     )
     def attempt(path, body, type):
@@ -321,12 +330,21 @@ def test_malformed_bodies_never_make_a_500(gateway, ask):
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
     attempt()
-    for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"model": "custom", "messages": ' + b"9" * 5000 + b"}", b"NaN"):
+    for content in (
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"model": "custom", "messages": ' + b"9" * 5000 + b"}",
+        b"NaN",
+    ):
         assert there.http.post(CHAT, content=content, headers={"Content-Type": "application/json"}).status_code == 400
     half = json.dumps(ask("\ud800", user="\ud800", stop="\ud800"))
     assert there.http.post(CHAT, content=half.encode(), headers={"Content-Type": "application/json"}).status_code == 200
     tools = json.dumps(ask("x", tools=[{"type": "function", "function": {"name": "f", "description": "\ud800"}}]))
-    assert there.http.post(CHAT, content=tools.encode(), headers={"Content-Type": "application/json"}).status_code == 400
+    assert (
+        there.http.post(CHAT, content=tools.encode(), headers={"Content-Type": "application/json"}).status_code == 400
+    )
     nul = there.http.post(CHAT, json=ask("a\x00b", user="\x00"))
     assert nul.status_code == 200
 

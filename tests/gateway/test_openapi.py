@@ -19,9 +19,17 @@ def test_no_request_of_the_description_makes_a_500(gateway):
     strategies = []
     for result in schema.get_all_operations():
         operation = result.ok()
-        strategies.append(operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+        strategies.append(
+            operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+        )
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate], derandomize=True)
+    @settings(
+        max_examples=100,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+        derandomize=True,
+    )
     @given(case=st.one_of(*strategies))
     def attempt(case):
         answer = case.call(base_url=there.url, headers={"Authorization": f"Bearer {there.secret}"}, timeout=20)

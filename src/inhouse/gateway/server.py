@@ -29,7 +29,8 @@ from inhouse.types import BackendError, ConfigError
 
 LINGER_S = 3  # for connections that do not close when everything is answered
 RESTART_S = 1.0
-TOO_SOON_S = 10.0  # a worker that ends sooner than that did not come up
+TOO_SOON_S = 10.0  # a worker that ends sooner than that may not have come up
+MOST_TOO_SOON = 5  # of those in a row
 log = logging.getLogger("inhouse.gateway")
 
 
@@ -127,7 +128,7 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
     """
     if os.name != "posix":
         raise ConfigError("gateway.workers: several need Linux or macOS", "set it to 1")
-    stopping = False
+    stopping, too_soon = False, 0
 
     def stop(sig: int, frame: FrameType | None) -> None:
         nonlocal stopping
@@ -152,8 +153,9 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
                     if process.poll() is None or stopping:
                         continue
                     _forget(process.pid, Path(shared))
-                    if time.monotonic() - began < TOO_SOON_S:
-                        raise BackendError(f"a worker ended with code {process.returncode} as it started")
+                    too_soon = too_soon + 1 if time.monotonic() - began < TOO_SOON_S else 0
+                    if process.returncode > 0 or too_soon > MOST_TOO_SOON:  # it said why, or this leads nowhere
+                        raise BackendError(f"a worker ended with code {process.returncode}", "its own message says why")
                     log.error("a worker ended", extra={"facts": {"code": process.returncode}})
                     time.sleep(RESTART_S)
                     running[n] = start()

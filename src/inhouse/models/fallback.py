@@ -9,7 +9,17 @@ from typing import cast
 
 from inhouse.config import Upstream
 from inhouse.models.openai import OpenAIModel
-from inhouse.types import BackendError, ChatEvent, ChatModel, ChatRequest, ConfigError, Delta, Note, RefusedError
+from inhouse.types import (
+    BackendError,
+    ChatEvent,
+    ChatModel,
+    ChatRequest,
+    ConfigError,
+    Delta,
+    Finish,
+    Note,
+    RefusedError,
+)
 
 FAILURES = 3  # in a row, before a model is left alone
 REST_S = 15.0  # how long it is left alone before it is tried again
@@ -42,6 +52,8 @@ class Breaker:
         try:
             async with aclosing(_stream(self._model, request)) as events:
                 async for event in events:
+                    if isinstance(event, Finish):  # here, as who reads may leave with it
+                        self._failures = 0
                     yield event
         except RefusedError:
             raise  # it works
@@ -49,7 +61,6 @@ class Breaker:
             self._failures += 1
             self._closed_until = self._clock() + REST_S
             raise
-        self._failures = 0
 
 
 class Fallback:

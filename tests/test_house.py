@@ -17,6 +17,7 @@ FREE = {
     "exporting",
     "cli",
     "operating",
+    "keeping",
     "check",
     "terminal",
     "reference",

@@ -4,10 +4,10 @@
 
 A/A: both arms are the same, users come one by one, are dealt half and half, and the figures are looked at after each of
 them until the last: a false winner is a run in which any look ever excluded no difference. Cases: resolved or not at
-several base rates; latency (log-normal, a user's mean, compared on the logarithm); shares with users who come back, where
-each has a rate of their own (Beta, correlation .2 within a user) and asks 1 to 20 times, all users' requests mixed in
-time, so that what is known of a user changes after their first. `users` is the product's way, one value a user;
-`requests` is what it warns of, the same interval over requests as if they were independent.
+several base rates; latency (log-normal, a user's mean, compared on the logarithm); shares with users who come back,
+where each has a rate of their own (Beta, correlation .2 within a user) and asks 1 to 20 times, all users' requests
+mixed in time, so that what is known of a user changes after their first. `false winners` is the product's way, one
+value a user; `by requests` is the same interval over requests as if they were independent.
 
 Power: from 70 % to 75 % resolved, how many users (both arms together) until a difference is shown, in half and in four
 fifths of the runs; beside a z-test that is looked at once, at the size that 80 % power takes (Fleiss 1981, without

@@ -8,7 +8,8 @@ from inhouse.types import ChatRequest, Message, collect
 
 
 def request(user="", *said):
-    messages = [Message(role=r, content=t) for r, t in zip("system user assistant user".split(), said, strict=False)]
+    roles = ["system", "user", "assistant", "user"]
+    messages = [Message(role=r, content=t) for r, t in zip(roles, said, strict=False)]
     return ChatRequest(messages=tuple(messages or [Message(role="user", content="hello")]), user=user)
 
 

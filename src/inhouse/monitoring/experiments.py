@@ -3,9 +3,9 @@
 An ordinary 95 % interval that is looked at every day excludes no difference sooner or later, whatever is true. These
 intervals hold at all times together: asymptotic confidence sequences by a normal mixture (Waudby-Smith, Arbour, Sinha,
 Kennedy and Ramdas 2024, "Time-uniform central limit theory and asymptotic confidence sequences", Annals of Statistics;
-the mixture is Robbins's 1970, in Howard et al. 2021). A user counts once, with the mean of what they had: users are what
-was split, and one user's requests are alike. The split itself is checked by the multinomial test of Lindon and Malek
-(2022, "Anytime-valid inference for multinomial count data"), in the order in which users came.
+the mixture is Robbins's of 1970, in Howard et al. 2021). A user counts once, with the mean of what they had: users are
+what was split, and one user's requests are alike. The split itself is checked by the multinomial test of Lindon and
+Malek (2022, "Anytime-valid inference for multinomial count data"), in the order in which users came.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LEVEL = 0.05
+LEVEL = 0.04  # for at most .05 of false winners: who comes back changes a mean that was counted, which costs some
 FIRST_LOOK = 50  # users in each arm: before, means are not normal enough
 PLANNED = 500.0  # where the interval is tightest for its time: 1,000 users in each of two arms
 SHARE_SPREAD, LOG_SPREAD = 0.5, 1.0  # a user's standard deviation, as planned: only tightness depends on it
@@ -60,8 +60,8 @@ def mixture_variance(planned: float, level: float) -> float:
 def radius(error: Array, spread: float, level: float = LEVEL, planned: float = PLANNED) -> Array:
     """Half the width of the interval around an estimate with the standard error `error`.
 
-    The sequence's time is (spread / error)^2: for two arms of n users each whose outcomes vary by `spread` that is n / 2.
-    With s = error * sqrt(time) this is the cited paper's s * sqrt(2 (t rho^2 + 1) / (t^2 rho^2) log(sqrt(t rho^2 + 1) / level)).
+    The sequence's time t is (spread / error)^2: n / 2 for two arms of n users each whose outcomes vary by `spread`.
+    This is the cited paper's spread * sqrt(2 (t rho^2 + 1) / (t^2 rho^2) log(sqrt(t rho^2 + 1) / level)).
     """
     import numpy as np
 
@@ -123,15 +123,15 @@ def examine(
     """What the experiment shows.
 
     Args:
-        outcomes: one row a user and arm, in the order in which they came: user, arm, first_at, requests, and what METRICS
-            names, None where nothing is known.
+        outcomes: one row a user and arm, in the order in which they came: user, arm, first_at, requests, and what
+            METRICS names, None where nothing is known.
         weights: of the arms; the first is the one that the others are compared with.
         metric: the outcome that decides.
         since: when the weights were set (ISO 8601). Users who had come before are left out: they were dealt otherwise.
 
     Returns:
-        `verdict` in words, `arms`, `comparisons` (by arm and metric, for the others over the first), `sample_ratio`, and
-        how many users were left out.
+        `verdict` in words, `arms`, `comparisons` (by arm and metric, of the others with the first), `sample_ratio`,
+        and how many users were left out.
     """
     rows, left_out = _counted(outcomes, weights, since)
     names = list(weights)
@@ -180,7 +180,7 @@ def _arm(rows: Sequence[Mapping[str, Any]], planned: float) -> dict[str, Json]:
 def _compared(
     ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], metric: Metric, level: float
 ) -> dict[str, Json]:
-    """The difference in points, or for ratios in per cent of the other's, with its interval; None before the first look."""
+    """The difference in points, or for ratios in per cent, with its interval; None before the first look."""
     a, b = _values(ours, metric), _values(theirs, metric)
     found = difference(a, b, LOG_SPREAD if metric.ratio else SHARE_SPREAD, level)
     if math.isinf(found.low):
@@ -202,8 +202,9 @@ def verdict(found: Mapping[str, Any]) -> str:
         users = sum(a["users"] for a in arms.values())
         seen = ", ".join(f"{n} {a['users']} where {users * a['planned']:.0f} were planned" for n, a in arms.items())
         return (
-            f"Do not conclude anything: users did not come to the arms as they were dealt ({seen}; p {split['p']:.1g}). "
-            f"Something drops users of one arm, or sends them past the split; find it and start a new experiment."
+            f"Do not conclude anything: users did not come to the arms as they were dealt ({seen}; "
+            f"p {split['p']:.1g}). Something drops users of one arm, or sends them past the split; find it and start a "
+            "new experiment."
         )
     first, metric = next(iter(arms)), found["metric"]
     return " ".join(_sentence(arm, first, metric, rows) for arm, rows in found["comparisons"].items())

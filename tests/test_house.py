@@ -16,6 +16,7 @@ FREE = {
     "cli",
     "operating",
     "keeping",
+    "options",
     "check",
     "terminal",
     "reference",

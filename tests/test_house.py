@@ -18,6 +18,7 @@ FREE = {
     "cli",
     "operating",
     "keeping",
+    "options",
     "check",
     "terminal",
     "reference",

@@ -1,4 +1,4 @@
-"""The verbs of a model in use: release, serve, keys, audit; `cli` adds them to its own. Nothing heavy at import."""
+"""The verbs of a model in use: release, experiment, export, serve; `cli` adds them. Nothing heavy at import."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION
 Arms = Annotated[
     list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
 ]
+
 release_app = typer.Typer(help="Make releases of a verdict, put one before users, take it back.")
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
 

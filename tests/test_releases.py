@@ -229,6 +229,10 @@ def test_arms_that_make_no_split_are_refused(releases, arms):
     releases.promote("1")
     with pytest.raises((ConfigError, InputError)):
         releases.start("x", arms)
+    with pytest.raises(ConfigError, match="no outcome"):
+        releases.start("x", {"base": 1, "1": 1}, "clicks")
+    with pytest.raises(ConfigError, match="colon"):
+        releases.start("x:y", {"base": 1, "1": 1})
     assert releases.serving().experiment is None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from inhouse.config import Release as Gate
 from inhouse.evaluation.recommend import points
 from inhouse.evaluation.report import LOWER_IS_BETTER
-from inhouse.monitoring.experiments import examine
+from inhouse.monitoring.experiments import METRICS, examine
 from inhouse.pipeline import Site
 from inhouse.store.artifacts import locked, write_text
 from inhouse.types import (
@@ -251,8 +251,11 @@ class Releases:
         settings = self._site.project.experiment
         weights = self._arms(arms or settings.arms or {"base": 1.0, "production": 1.0})
         name = name or settings.name or " against ".join(weights)
+        metric = metric or settings.metric
         if ":" in name:
             raise ConfigError(f"{name!r}: a colon stands between experiment and arm in the audit", "leave it out")
+        if metric not in METRICS:
+            raise ConfigError(f"{metric}: no outcome of an experiment", f"one of: {', '.join(METRICS)}")
 
         def change(now: Serving) -> dict[str, Any]:
             _refuse_in_experiment(now)
@@ -261,7 +264,7 @@ class Releases:
             if any(e.name == name for e in now.past):
                 raise ConfigError(f"experiment {name!r} was run before", "another --name deals the users anew")
             at = _now()
-            made = Experiment(name=name, arms=weights, metric=metric or settings.metric, started_at=at, since=at)
+            made = Experiment(name=name, arms=weights, metric=metric, started_at=at, since=at)
             return {"experiment": made}
 
         return self._change(f"experiment {name} started", change)

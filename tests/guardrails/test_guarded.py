@@ -112,7 +112,9 @@ def test_sentences_do_not_depend_on_how_the_stream_was_cut(text, one, other):
 def test_what_is_cut_out_never_leaves_whole_or_in_part(text, at):
     import asyncio
 
-    model = guarded(Chunks(*(Delta(text=p) for p in cut(text, at)), Finish(reason="stop")), rail(bad("bad"), output="redact"))
+    model = guarded(
+        Chunks(*(Delta(text=p) for p in cut(text, at)), Finish(reason="stop")), rail(bad("bad"), output="redact")
+    )
     found = asyncio.run(events(model))
     assert "bad" not in "".join(e.text for e in found if isinstance(e, Delta))
 
@@ -147,7 +149,9 @@ async def test_the_input_is_redacted_before_the_model_sees_it():
 
 async def test_changes_of_several_rails_come_together_and_the_rest_is_kept():
     model = Scripted(lambda r: "One here. Two and three there. Four.")
-    both = guarded(model, rail(spans("Two", "A"), output="redact"), rail(spans("three", "B"), name="b", output="redact"))
+    both = guarded(
+        model, rail(spans("Two", "A"), output="redact"), rail(spans("three", "B"), name="b", output="redact")
+    )
     found = await collect(both, ASKED)
     assert found.text == "One here. <A> and <B> there. Four."
     assert [v["rail"] for v in found.note("guarded", "verdicts")] == ["says", "b"]

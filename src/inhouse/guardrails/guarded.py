@@ -81,7 +81,9 @@ class Guarded:
                 found = await loop.run_in_executor(self._threads, rail.check, side, text, turn)
         except Exception as error:
             reason = "took too long" if isinstance(error, TimeoutError) else f"failed ({type(error).__name__})"
-            log.warning("rail %s %s on the %s side", rail.name, reason, side, exc_info=not isinstance(error, TimeoutError))
+            log.warning(
+                "rail %s %s on the %s side", rail.name, reason, side, exc_info=not isinstance(error, TimeoutError)
+            )
             failed = Verdict(rail=rail.name, side=side, action="flag" if guard.opens else "handoff", reason=reason,
                              failed="open" if guard.opens else "closed")  # fmt: skip
             return failed, None

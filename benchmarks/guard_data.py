@@ -138,7 +138,7 @@ def requests(data: Path = DATA, most: int = 1500) -> tuple[list[str], list[str]]
 
 
 def passages(data: Path = DATA, most: int = 500) -> tuple[list[str], list[str]]:
-    """Pieces of documents of some sentences, as retrieval gives them: bank, concierge, privacy policies, mail, guides."""
+    """Pieces of documents, as retrieval gives them: bank, concierge, privacy policies, mail, guides."""
     rng = random.Random(7)
     found: list[tuple[str, str]] = []
     files = sorted((data / "bank" / "documents").glob("*.md")) + sorted((data / "concierge" / "documents").glob("*.md"))
@@ -249,17 +249,31 @@ def personal(data: Path = DATA) -> tuple[list[dict], list[dict]]:
 # --- errors put into right answers ------------------------------------------------------------------------------
 
 CONDITIONS = (
-    "if you have held the account for at least two years", "only on weekdays before noon", "unless the branch manager agrees",
-    "provided that a direct deposit is set up", "but only for customers over sixty", "as long as your profile is complete",
-    "except during public holidays", "if you enroll in paperless statements first", "after a written request by post",
-    "once two references have been checked", "only when you book by telephone", "unless you are travelling with pets",
-    "if a second cardholder signs as well", "but this does not apply to online orders", "until the end of the calendar year",
-    "provided your income was verified this month", "if you bring a printed voucher", "only for members of the loyalty club",
-    "except where the amount is paid in cash", "as long as nobody else has asked for it",
-)  # fmt: skip
+    "if you have held the account for at least two years",
+    "only on weekdays before noon",
+    "unless the branch manager agrees",
+    "provided that a direct deposit is set up",
+    "but only for customers over sixty",
+    "as long as your profile is complete",
+    "except during public holidays",
+    "if you enroll in paperless statements first",
+    "after a written request by post",
+    "once two references have been checked",
+    "only when you book by telephone",
+    "unless you are travelling with pets",
+    "if a second cardholder signs as well",
+    "but this does not apply to online orders",
+    "until the end of the calendar year",
+    "provided your income was verified this month",
+    "if you bring a printed voucher",
+    "only for members of the loyalty club",
+    "except where the amount is paid in cash",
+    "as long as nobody else has asked for it",
+)
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?")
 _NAME = re.compile(
-    r"(?<=[a-z,;:] )(?:[A-Z][\w'&-]+)(?: (?:[A-Z][\w'&-]+|of|and|the|de))*(?: [A-Z][\w'&-]+)|(?<=[a-z,;:] )[A-Z][a-z][\w'-]+"
+    r"(?<=[a-z,;:] )(?:[A-Z][\w'&-]+)(?: (?:[A-Z][\w'&-]+|of|and|the|de))*(?: [A-Z][\w'&-]+)"
+    r"|(?<=[a-z,;:] )[A-Z][a-z][\w'-]+"
 )
 _VERB = re.compile(r"\b(is|are|can|will|must|may|should|has|have|does|do|was|were)\b(?! not|n't)")
 _NOT = re.compile(

@@ -176,7 +176,8 @@ def train_toxicity(embedder: sets.Kept, data: Path) -> None:
     clean, talk = scored[: len(low) - len(chat)], scored[len(low) - len(chat) :]
     threshold = float(max(np.quantile(talk, 0.997), np.quantile(clean, 0.93)))
     print(
-        f"  folds: recall {(high >= threshold).mean():.3f}, clean {(clean >= threshold).mean():.3f}, chat {(talk >= threshold).mean():.4f}"
+        f"  folds: recall {(high >= threshold).mean():.3f}, clean {(clean >= threshold).mean():.3f}, "
+        f"chat {(talk >= threshold).mean():.4f}"
     )
     save(train(positive, low, weights), "toxicity", threshold)
 
@@ -227,7 +228,7 @@ KINDS = {"PERSON": 1, "GPE": 2, "STREET_ADDRESS": 3, "ZIP_CODE": 3, "ORGANIZATIO
 
 
 def train_names(embedder: sets.Kept, data: Path) -> None:
-    """Softmax over hashed signs, on the sentences as they are and in lower case, and on bank questions, which name nobody."""
+    """Softmax over hashed signs: the sentences as they are and in lower case, and bank questions, which name nobody."""
     import spacy
     from scipy.sparse import csr_matrix
 
@@ -269,8 +270,12 @@ def train_names(embedder: sets.Kept, data: Path) -> None:
 
 
 HEADS = {
-    "names": train_names, "injection": train_injection, "planted": train_planted, "toxicity": train_toxicity, "facts": train_facts,
-}  # fmt: skip
+    "names": train_names,
+    "injection": train_injection,
+    "planted": train_planted,
+    "toxicity": train_toxicity,
+    "facts": train_facts,
+}
 
 
 def main() -> None:

@@ -32,9 +32,14 @@ _NUMBER = re.compile(r"\d")
 
 
 def signals(
-    question: str, answer: str, passages: Sequence[Passage], certainty: float | None, facts: Facts, support: SupportScorer,
+    question: str,
+    answer: str,
+    passages: Sequence[Passage],
+    certainty: float | None,
+    facts: Facts,
+    support: SupportScorer,
     embedder: Remembered,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """What is known about an answer, by row: the head's input. `certainty` is the mean token probability."""
     vectors = embedder.embed([question, answer or " "])
     scores = sorted((p.score for p in passages), reverse=True) or [0.0]
@@ -110,8 +115,9 @@ def fit(rows: Matrix, right: Sequence[bool], promise: float) -> Calibration:
     threshold = promised(p, y, promise)
     kept = p >= threshold
     return Calibration(
-        mean=tuple(map(float, head._mean)), scale=tuple(map(float, head._scale)), weight=tuple(map(float, head._weight)),
-        bias=head._bias, steps=tuple(steps_all), threshold=threshold, promise=promise, answered=float(kept.mean()),
+        mean=tuple(map(float, head._mean)), scale=tuple(map(float, head._scale)),
+        weight=tuple(map(float, head._weight)), bias=head._bias, steps=tuple(steps_all), threshold=threshold,
+        promise=promise, answered=float(kept.mean()),
         wrong=float(1 - y[kept].mean()) if kept.any() else 0.0, examples=len(y), error=calibration_error(p, y),
     )  # fmt: skip
 
@@ -157,17 +163,17 @@ def isotonic(scores: Matrix, y: Matrix) -> list[tuple[float, float]]:
 def promised(p: Matrix, right: Matrix, promise: float, sure: float = SURE) -> float:
     """The lowest probability to answer from, so that with confidence `sure` at most `promise` of the answers are wrong.
 
-    Tried from the strictest threshold down; above 1 where not even the strictest keeps the promise.
+    Tried from the strictest threshold down that could keep the promise with one wrong answer in it; above 1 where not
+    even that does.
     """
     import numpy as np
 
     best = 1.01
-    fewest = math.log(1 - sure) / math.log(1 - promise)  # so many right ones in a row bound it
     for threshold in np.unique(p)[::-1]:
         kept = p >= threshold
         n, wrong = int(kept.sum()), int((1 - right[kept]).sum())
-        if n < fewest:
-            continue
+        if upper_bound(1, n, sure) > promise:
+            continue  # so few that a single slip would end the search
         if upper_bound(wrong, n, sure) > promise:
             break
         best = float(threshold)

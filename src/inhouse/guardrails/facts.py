@@ -235,8 +235,13 @@ class Facts:
             worst = min(worst, support)
             if support > 1 - self._head.threshold:
                 number, alone = self._carrier(statement, turn.passages)
-                cited[statement] = {"sentence": statement, "passage": number, "source": turn.passages[number - 1].source,
-                                    "support": round(alone, 3)}  # fmt: skip
+                source = turn.passages[number - 1].source
+                cited[statement] = {
+                    "sentence": statement,
+                    "passage": number,
+                    "source": source,
+                    "support": round(alone, 3),
+                }
         if worst <= 1 - self._head.threshold:
             for statement in self._statements.statements(bare):
                 cited.pop(statement, None)

@@ -78,9 +78,9 @@ def verhoeff(text: str) -> bool:
 
 
 def _italian(text: str) -> bool:
-    odd = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-                   [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14,
-                    16, 10, 22, 25, 24, 23], strict=True))  # fmt: skip
+    values = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14,
+              16, 10, 22, 25, 24, 23)  # fmt: skip
+    odd = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", values, strict=True))
     plain = text.upper()
     even = {c: int(c) if c.isdigit() else ord(c) - 65 for c in odd}
     total = sum(odd[c] if n % 2 == 0 else even[c] for n, c in enumerate(plain[:15]))
@@ -149,7 +149,7 @@ _PHONES = [
     r"|ext\.?) ?\d{1,6})?(?!\w)",
     r"(?<![\w$£€.,/-])\+\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,6}(?:\s?(?:x|ext\.?) ?\d{1,6})?(?!\w)",
     r"(?<![\w$£€.,:/-])0\d{1,4}(?:[ .-]\d{2,4}){2,4}(?![\w-])",
-    r"(?<![\w$£€.,:/-])\d{2}(?:([ .-])\d{2})(?:\1\d{2}){2}(?![\w-]|[.,]\d)",
+    r"(?<![\w$£€.,:/-])\d{2}(?P<gap>[ .-])\d{2}(?:(?P=gap)\d{2}){2}(?![\w-]|[.,]\d)",
     r"(?<![\w$£€.,:/-])(?!(?:19|20)\d\d )\d{3,4} \d{4}(?![\w-]|[.,:/]\d| ?%)",
     r"(?<![\w$£€.,:/-])\d{3}[-.]\d{3}[-.]\d{3,4}(?:x\d{1,6})?(?![\w-])|(?<![\w$£€.,:/-])\d{3} \d{3} \d{3,4}(?![\w-])",
     r"(?i)\b(?:phone|mobile|cell|tel|telephone|call(?: \w+)? (?:on|at)|reach(?: \w+)? (?:on|at)|answering at"
@@ -159,12 +159,13 @@ _PHONES = [
 _IBANS = [r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{2,4}){3,8}\b"]
 
 
-def _compiled(patterns: list[str]) -> list[tuple[re.Pattern[str], int]]:
-    """Patterns with the group that counts: what stands before \\K is context."""
+def _compiled(patterns: list[str]) -> list[re.Pattern[str]]:
+    """Patterns whose group "value" counts: what stands before \\K is context."""
     found = []
-    for p in patterns:
-        before, mark, after = p.rpartition(r"\K")
-        found.append((re.compile(f"{before}(?P<value>{after})" if mark else f"(?P<value>{p})"), 0))
+    for pattern in patterns:
+        before, _, after = pattern.removeprefix("(?i)").rpartition(r"\K")
+        flags = re.IGNORECASE if pattern.startswith("(?i)") else re.NOFLAG
+        found.append(re.compile(f"{before}(?P<value>{after})", flags))
     return found
 
 
@@ -176,10 +177,12 @@ _IDS = [(re.compile(shape, re.IGNORECASE), check, re.compile(rf"(?i)\b(?:{word})
 def identifiers(text: str) -> Iterator[Span]:
     """Every one in the text; they may overlap."""
     for kind, patterns in _RULES.items():
-        for pattern, _ in patterns:
+        for pattern in patterns:
             for found in pattern.finditer(text):
                 start, end = found.span("value")
-                if kind != "IBAN" or _iban(found["value"]):
+                while kind == "IBAN" and not _iban(text[start:end]) and " " in text[start:end]:
+                    end = text.rindex(" ", start, end)  # a word after it is not of it
+                if kind != "IBAN" or _iban(text[start:end]):
                     yield Span(start, end, kind)
     for shape, check, word in _IDS:
         for found in shape.finditer(text):

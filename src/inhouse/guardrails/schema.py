@@ -25,7 +25,7 @@ class Format:
         try:
             self._pattern = re.compile(pattern, re.DOTALL) if pattern else None
         except re.error as error:
-            raise ConfigError(f"guardrails.format.pattern: {error}", "it is a Python regular expression") from error
+            raise ConfigError(f"guardrails.answer_pattern: {error}", "it is a Python regular expression") from error
         self.sides: frozenset[Side] = frozenset({"output", "answer"} if pattern else {"output"})
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:

@@ -38,27 +38,51 @@ _COMPARE = {
     "after": re.compile(r"\b(?:after|since|later|following)\b", re.I),
 }
 _OPPOSITES = [
-    (frozenset(a.split()), frozenset(b.split()))
-    for a, b in (
-        ("free complimentary", "charg cost paid fee"), ("open", "close shut"), ("allow permit welcom", "prohibit forbid refus ban"),
-        ("clean spotless pristin", "dirti filthi messi"), ("quiet peac calm", "noisi loud"), ("cheap afford inexpens", "expens overpr pricey"),
-        ("friendli polit help courteou", "rude unfriendli unhelp"), ("fast quick prompt", "slow delai delay"), ("larg big spaciou huge", "small tini cramp"),
-        ("good great excel amaz fantast wonder", "bad poor terribl aw disappoint horribl"), ("includ", "exclud"), ("increas rais", "decreas reduc lower"),
-        ("requir mandatori must", "option"), ("comfort comfi", "uncomfort hard"), ("always", "never"), ("mani most", "few"), ("near close", "far"),
-        ("personal", "busi"), ("fix", "variabl"), ("accept", "reject declin"), ("temporari", "perman"), ("domest", "intern foreign"),
-        ("monthli", "annual yearli"), ("debit", "credit"), ("check", "save"), ("hot", "cold"), ("new", "old"), ("first", "last"),
+    (frozenset(one.split()), frozenset(other.split()))
+    for one, other in (
+        ("free complimentary", "charg cost paid fee"),
+        ("open", "close shut"),
+        ("allow permit welcom", "prohibit forbid refus ban"),
+        ("clean spotless pristin", "dirti filthi messi"),
+        ("quiet peac calm", "noisi loud"),
+        ("cheap afford inexpens", "expens overpr pricey"),
+        ("friendli polit help courteou", "rude unfriendli unhelp"),
+        ("fast quick prompt", "slow delai delay"),
+        ("larg big spaciou huge", "small tini cramp"),
+        ("good great excel amaz fantast wonder", "bad poor terribl aw disappoint horribl"),
+        ("includ", "exclud"),
+        ("increas rais", "decreas reduc lower"),
+        ("requir mandatori must", "option"),
+        ("comfort comfi", "uncomfort hard"),
+        ("always", "never"),
+        ("mani most", "few"),
+        ("near close", "far"),
+        ("personal", "busi"),
+        ("fix", "variabl"),
+        ("accept", "reject declin"),
+        ("temporari", "perman"),
+        ("domest", "intern foreign"),
+        ("monthli", "annual yearli"),
+        ("debit", "credit"),
+        ("check", "save"),
+        ("hot", "cold"),
+        ("new", "old"),
+        ("first", "last"),
     )
-]  # fmt: skip
+]
+"""Stems."""
 STOP = frozenset(
-    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these those
-    i you he she we they me him her us them my your his our their do does did have has had will would can could shall
-    should may might must so than then there here what which who whom when where how why all any both each some such own
-    same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
+    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
+    those i you he she we they me him her us them my your his our their do does did have has had will would can could
+    shall should may might must so than then there here what which who whom when where how why all any both each some
+    such own same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
 )
 _SMALL = {w: str(n) for n, w in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
-_UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "usd": "$", "pounds": "£", "euros": "€", "euro": "€", "hrs": "hour",
-          "hr": "hour", "mins": "minute", "min": "minute", "yr": "year", "yrs": "year", "am": "am", "pm": "pm"}  # fmt: skip
+_UNITS = {
+    "percent": "%", "dollar": "$", "dollars": "$", "usd": "$", "pounds": "£", "euros": "€", "euro": "€", "hrs": "hour",
+    "hr": "hour", "mins": "minute", "min": "minute", "yr": "year", "yrs": "year", "am": "am", "pm": "pm",
+}  # fmt: skip
 
 
 class Number(NamedTuple):

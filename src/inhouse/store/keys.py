@@ -1,0 +1,138 @@
+"""API keys: who may ask, as what, how often, until when. Of a secret only its sha256 is kept.
+
+A secret is 256 random bits, so a fast hash is enough: there is nothing to guess from a list of likely ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import sqlalchemy as sa
+
+from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
+from inhouse.types import InputError, Record
+
+PREFIX = "ih_"
+FRESH_S = 3.0  # a revoked key is refused after this in every process
+RETRY_S = 0.5  # between two looks for a key that is not there
+
+KeyRole = Literal["admin", "reviewer", "user"]
+
+
+class Key(Record):
+    """What is known of a key; times are ISO 8601 in UTC, empty when there is none. `per_minute` 0 is no limit."""
+
+    id: str
+    name: str
+    role: KeyRole
+    groups: tuple[str, ...] = ()
+    expires_at: str = ""
+    per_minute: int = 0
+    created_at: str
+    revoked_at: str = ""
+
+    def holds(self, at_ms: int) -> bool:
+        """Whether it is neither revoked nor expired at that time."""
+        return not self.revoked_at and (not self.expires_at or at_ms < to_ms(self.expires_at))
+
+
+class Keys:
+    """The API keys in a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: dict[str, Key] = {}
+        self._read_at = -float("inf")
+        self._lock = threading.Lock()
+
+    def create(
+        self, name: str, role: KeyRole, groups: Iterable[str] = (), expires_at: str = "", per_minute: int = 0
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which nothing can show again.
+
+        Raises:
+            InputError: the name is empty, the role is none, the time is unreadable or past, the rate is negative.
+        """
+        if not name.strip():
+            raise InputError("a key needs a name", "say who or what will use it")
+        if role not in get_args(KeyRole):
+            raise InputError(f"{role!r} is not a role", f"one of {', '.join(get_args(KeyRole))}")
+        if per_minute < 0:
+            raise InputError("per_minute is negative", "0 is no limit")
+        if expires_at:
+            expires_ms = to_ms(expires_at)
+            if expires_ms <= now_ms():
+                raise InputError(f"{expires_at} is past", "choose a later time, or none")
+            expires_at = to_iso(expires_ms)
+        secret = PREFIX + secrets.token_urlsafe(32)
+        key = Key(
+            id=secrets.token_hex(6), name=name.strip(), role=role, groups=tuple(sorted(set(groups))),
+            expires_at=expires_at, per_minute=per_minute, created_at=to_iso(now_ms()),
+        )  # fmt: skip
+        with self._ledger.write() as connection:
+            connection.execute(KEYS.insert().values(**key.model_dump(), digest=_digest(secret)))
+        self._forget()
+        return key, secret
+
+    def check(self, secret: str) -> Key | None:
+        """The key of that secret, None where there is none or it is revoked or expired.
+
+        Raises:
+            BackendError: the keys cannot be read.
+        """
+        digest = _digest(secret)
+        known = self._table(FRESH_S)
+        if digest not in known:  # it may have been made by another process just now
+            known = self._table(RETRY_S)
+        # The look-up's time may tell something of a digest, which tells nothing of the secret.
+        key = known.get(digest)
+        return key if key is not None and key.holds(now_ms()) else None
+
+    def all(self) -> list[Key]:
+        """Every key, revoked and expired ones too, oldest first."""
+        with self._ledger.read() as connection:
+            rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)).mappings()
+            return [_key(row) for row in rows]
+
+    def revoke(self, id: str) -> Key:
+        """Ends a key for ever.
+
+        Raises:
+            InputError: there is no such key.
+        """
+        with self._ledger.write() as connection:
+            live = (KEYS.c.id == id) & (KEYS.c.revoked_at == "")
+            connection.execute(KEYS.update().where(live).values(revoked_at=to_iso(now_ms())))
+            row = connection.execute(sa.select(KEYS).where(KEYS.c.id == id)).mappings().first()
+        self._forget()
+        if row is None:
+            raise InputError(f"{id}: no such key", "`inhouse keys list` shows their ids")
+        return _key(row)
+
+    def _table(self, age_s: float) -> dict[str, Key]:
+        """Keys by digest, at most `age_s` old. One caller reads for all."""
+        with self._lock:
+            if time.monotonic() - self._read_at <= age_s:
+                return self._known
+            with self._ledger.read() as connection:
+                rows = connection.execute(sa.select(KEYS)).mappings().all()
+            self._known = {row["digest"]: _key(row) for row in rows}
+            self._read_at = time.monotonic()
+            return self._known
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._read_at = -float("inf")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key(row: sa.RowMapping) -> Key:
+    return Key(**{name: value for name, value in row.items() if name != "digest"})

@@ -1,0 +1,353 @@
+"""The database of what is served: its tables, how it is opened and brought up to date, and how its errors are told.
+
+SQLite in the project's folder, or PostgreSQL by URL; SQLAlchemy Core over both, the schema by Alembic (`migrations/`).
+Text of people and models may hold what a database refuses (PostgreSQL: NUL; both: half a surrogate pair), so such text
+is kept as JSON, which escapes it, and what is searched by equality is a label: cleaned, and cut to what an index takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from inhouse.types import BackendError, ConfigError, InputError, Json
+
+SCHEMA = "0001"  # the newest revision below migrations/
+WAIT_S = 3  # longest wait for a connection or a lock
+STATEMENT_S = 5  # longest that one statement of a write may take on PostgreSQL
+LABEL_CHARS = 200
+MIGRATION_LOCK = 0x696E686F757365  # "inhouse": one process at a time brings a PostgreSQL schema up to date
+
+
+# --- values as columns hold them --------------------------------------------------------------------------------
+
+
+def to_text(value: Json) -> str:
+    """Canonical JSON that every database takes: NUL is always escaped, all beyond ASCII where half a pair is in it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=sorted)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=sorted)
+    return text
+
+
+def label(text: str) -> str:
+    """`text` without NUL and half pairs, at most LABEL_CHARS long; what is cut off is told by a digest at the end."""
+    if re.search("[\ud800-\udfff]", text):  # two halves that make a pair come back from JSON as one character
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    clean = re.sub("[\0\ud800-\udfff]", "\ufffd", text)
+    if len(clean) <= LABEL_CHARS:
+        return clean
+    return clean[: LABEL_CHARS - 64] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def to_ms(text: str) -> int:
+    """An ISO 8601 time or day as milliseconds since 1970; without a zone it is UTC.
+
+    Raises:
+        InputError: it is not one.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InputError(f"{text[:40]!r} is not a time", "write it as 2026-01-31 or 2026-01-31T12:00:00Z") from error
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def to_iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+class Label(sa.TypeDecorator[str]):
+    """A name or id that is searched by equality."""
+
+    impl = sa.String(LABEL_CHARS)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else label(value)
+
+
+class Body(sa.TypeDecorator[Json]):
+    """A value as JSON text; nothing in it is lost on any database."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Json, dialect: sa.Dialect) -> str:
+        return to_text(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Json:
+        return None if value is None else json.loads(value)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+METADATA = sa.MetaData()
+
+
+def _column(name: str, kind: Any, *rest: Any, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, *rest, nullable=options.pop("nullable", False), **options)
+
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    _column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _column("kind", sa.String(16)),  # "exchange" or "redaction"
+    _column("id", Label, unique=True),
+    _column("at_ms", sa.BigInteger, index=True),
+    _column("user", Label, index=True),
+    _column("key", Label),
+    _column("model", Label),
+    _column("release", Label),
+    _column("arm", Label),
+    _column("experiment", Label),
+    _column("reason", Label),
+    _column("confidence", sa.Double, nullable=True),
+    _column("prompt_tokens", sa.BigInteger),
+    _column("completion_tokens", sa.BigInteger),
+    _column("cached_tokens", sa.BigInteger),
+    _column("first_token_s", sa.Double),
+    _column("latency_s", sa.Double),
+    _column("cost_usd", sa.Double),
+    _column("content", sa.Text),  # the whole entry as JSON; empty once redacted
+    _column("salt", sa.String(32)),
+    _column("digest", sa.String(64)),  # of salt and content
+    _column("hash", sa.String(64)),  # of the entry before and every column but user, content and salt
+)
+_LIVE = AUDIT.c.experiment != ""
+sa.Index("ix_audit_experiment", AUDIT.c.experiment, sqlite_where=_LIVE, postgresql_where=_LIVE)
+"""What was asked and answered, and what was redacted of it, each entry linked to the one before."""
+
+HEAD = sa.Table(
+    "audit_head",
+    METADATA,
+    _column("id", sa.Integer, primary_key=True, autoincrement=False),
+    _column("seq", sa.BigInteger),
+    _column("hash", sa.String(64)),
+)
+"""One row: the last entry of the audit, so that a chain cut short is found. Who appends locks it."""
+
+KEYS = sa.Table(
+    "api_key",
+    METADATA,
+    _column("id", sa.String(32), primary_key=True),
+    _column("digest", sa.String(64), unique=True),  # sha256 of the secret
+    _column("name", Body),
+    _column("role", sa.String(16)),
+    _column("groups", Body),
+    _column("expires_at", sa.String(40)),
+    _column("per_minute", sa.Integer),
+    _column("created_at", sa.String(40)),
+    _column("revoked_at", sa.String(40)),
+)
+
+HANDOFFS = sa.Table(
+    "handoff",
+    METADATA,
+    _column("id", sa.String(32), primary_key=True),
+    _column("exchange_id", Label, unique=True),
+    _column("at_ms", sa.BigInteger, index=True),
+    _column("status", sa.String(16), index=True),
+    _column("content", Body),
+)
+
+FEEDBACK = sa.Table(
+    "feedback",
+    METADATA,
+    _column("exchange_id", Label, primary_key=True),
+    _column("user", Label, primary_key=True),
+    _column("at_ms", sa.BigInteger),
+    _column("thumb", sa.SmallInteger),
+    _column("resolved", sa.Boolean, nullable=True),
+    _column("comment", Body),
+)
+
+
+# --- the database -----------------------------------------------------------------------------------------------
+
+
+def ledger_url(folder: Path, url: str = "") -> str:
+    """The URL of a project's database: `url` where one is set, else a SQLite file in the store's folder."""
+    return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()
+
+
+class Ledger:
+    """The database at `url`, opened and with the newest schema.
+
+    Raises:
+        ConfigError: the URL is not one of SQLite or PostgreSQL.
+        BackendError: it cannot be reached or written, or a newer inhouse made it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self.sqlite = self._url.get_backend_name() == "sqlite"
+        self.place = self._url.database if self.sqlite else f"{self._url.host}:{self._url.port or 5432}"
+        self._engine = _sqlite_engine(self._url) if self.sqlite else _postgres_engine(self._url)
+        self._writing = self._engine.execution_options(writes=True)
+        snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reading = self._engine.execution_options(**snapshot)
+        self.insert: Callable[[sa.Table], Any] = sqlite.insert if self.sqlite else postgresql.insert
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads, all of it from one moment.
+
+        Raises:
+            BackendError: the database fails, in bounded time.
+        """
+        with self._told("read"), self._reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write, committed at the end; on SQLite one at a time, across processes.
+
+        Raises:
+            BackendError: the database fails, in bounded time; nothing is written, unless it failed while committing.
+        """
+        with self._told("written"), self._writing.begin() as connection:
+            yield connection
+
+    def wipe(self) -> None:
+        """Takes what was overwritten out of SQLite's log as well, as far as no reader still needs it."""
+        if self.sqlite:
+            with self._told("written"), self._engine.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                if raw is not None:
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            # The first line alone: what follows may quote rows.
+            said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            hint = "see that the database runs, is reachable, and has room on its disk"
+            raise BackendError(f"the ledger at {self.place} could not be {done}: {said}", hint) from error
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            if _revision(connection) == SCHEMA:
+                return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        with self.write() as connection:
+            if not self.sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            found = _revision(connection)
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if found and found not in known:
+                raise BackendError(
+                    f"the ledger at {self.place} has schema {found}, which this inhouse ({SCHEMA}) does not know",
+                    "a newer inhouse made it: install that version or newer",
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def bounded(connection: Connection) -> None:
+    """Limits how long each statement of this transaction may take; SQLite waits for nothing but its lock."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is not None and parsed.drivername in {"postgres", "postgresql"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed is None or parsed.drivername not in {"sqlite", "postgresql+psycopg"} or not parsed.database:
+        hint = "postgresql+psycopg://user@host/name, or leave [store] url empty for SQLite"
+        raise ConfigError("[store] url is not the URL of a PostgreSQL or SQLite database", hint)
+    return parsed
+
+
+def _revision(connection: Connection) -> str:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return ""
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() or ""
+
+
+def _sqlite_engine(url: URL) -> sa.Engine:
+    file = Path(url.database or "")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # What customers wrote is in it: for the owner alone. SQLite gives its side files the same rights.
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        hint = "choose a writable folder with [store] path, or a database with [store] url"
+        raise BackendError(f"{file}: cannot be opened ({error.strerror})", hint) from error
+    engine = sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, connect_args={"timeout": WAIT_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # transactions begin where we say, below
+        _to_wal(raw)
+        raw.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
+        raw.execute("PRAGMA secure_delete=ON")  # what is redacted is overwritten
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _to_wal(raw: Any) -> None:
+    """Switches to the write-ahead log; SQLite does not wait for others here, so we do."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+        except Exception:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _postgres_engine(url: URL) -> sa.Engine:
+    limits = f"-c lock_timeout={WAIT_S}s -c idle_in_transaction_session_timeout=60s"
+    arguments = {"connect_timeout": WAIT_S, "tcp_user_timeout": STATEMENT_S * 1000, "options": limits}
+    # The ping lets a pool outlive a restart of the server.
+    return sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, pool_pre_ping=True, connect_args=arguments)

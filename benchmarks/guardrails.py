@@ -27,7 +27,7 @@ from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import Remembered, head
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import ORDER, Personal
-from inhouse.guardrails.rail import Guard, Turn
+from inhouse.guardrails.rail import Guard
 from inhouse.guardrails.schema import Format
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
@@ -127,7 +127,9 @@ def injections(b: Bench) -> dict:
         false += [(name, t) for t, s in zip(texts, p, strict=True) if s >= threshold]
     every = np.concatenate(low)
     found["chat_blocks"], found["auroc"] = float((every >= threshold).mean()), auroc(high, every)
-    print(f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), AUROC {found['auroc']:.3f}")
+    print(
+        f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), AUROC {found['auroc']:.3f}"
+    )
     print(f"  false blocks: chat {found['chat_blocks']:.4f} of {len(every)} (aim .01), look-alikes "
           f"{found['lookalike_blocks']:.3f} of {len(alike)} (aim .10)")  # fmt: skip
     for name, text in false[:SHOWN]:
@@ -165,7 +167,9 @@ def planted(b: Bench) -> dict:
 
 def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
     """Support of the weakest statement of each answer."""
-    b.kept.embed([s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))])
+    b.kept.embed(
+        [s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))]
+    )
     found = []
     for text, evidence in cases:
         ready = facts.Evidence(evidence, b.embedder)
@@ -269,7 +273,9 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
         if len(rows) < 2 * confidence.FEWEST:
             print(f"confidence: {len(rows)} answers in {folder}: too few")
             continue
-        b.kept.embed([w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))])
+        b.kept.embed(
+            [w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))]
+        )
         x = np.array([
             confidence.signals(r["example"]["messages"][-1]["content"], r["text"], [Passage(**p) for p in r["passages"]],
                                r["confidence"], b.facts, b.support, b.embedder)
@@ -322,7 +328,10 @@ def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
         for row in rows:
             passages = [Passage(**p) for p in row["passages"]]
             ready = facts.Evidence([facts.spoken(p) for p in passages], b.embedder)
-            evidence = [*([row["example"]["target"]] if row["example"]["target"] else []), *(facts.spoken(p) for p in passages)]
+            evidence = [
+                *([row["example"]["target"]] if row["example"]["target"] else []),
+                *(facts.spoken(p) for p in passages),
+            ]
             bad_answer = dropped = 0
             for s in b.support.statements(row["text"]):
                 bad = b.support.support(s, evidence) < 0.5
@@ -373,7 +382,9 @@ def latency(b: Bench) -> dict:
     asked = []
     for row in b.some(rows, 120):
         name = row["sources"][0]["document"]
-        own = [Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))]
+        own = [
+            Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
+        ]
         messages = tuple(Message(**m) for m in row["messages"][:-1])
         asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
     for passages in docs.values():  # an index's passages are known after a while: what is new is the question

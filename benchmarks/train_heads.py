@@ -50,7 +50,9 @@ def save(head: Head, name: str, threshold: float) -> None:
         "bias": np.array([head._bias], np.float32),
     }
     FOLDER.mkdir(exist_ok=True)
-    save_file(tensors, FOLDER / f"{name}.safetensors", metadata={"threshold": f"{threshold:.4f}"})
+    file = FOLDER / f"{name}.safetensors"
+    save_file(tensors, file, metadata={"threshold": f"{threshold:.4f}"})
+    file.chmod(0o644)
     print(f"{name}: {len(head._weight)} features, threshold {threshold:.3f}")
 
 

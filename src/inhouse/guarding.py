@@ -48,16 +48,15 @@ def _guards(site: Site) -> list[Guard]:
 def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """The rails of the project in their order, and what each does on each side."""
     site = _site(project, overrides, as_json)
-    rows = [
-        {"rail": g.rail.name, "actions": dict(g.actions), "on_error": "open" if g.opens else "closed"}
-        for g in _guards(site)
-    ]
+    rows = [(g.rail.name, {str(k): str(v) for k, v in sorted(g.actions.items())}, g.opens) for g in _guards(site)]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        print(
+            json.dumps([{"rail": n, "actions": a, "on_error": "open" if o else "closed"} for n, a, o in rows], indent=1)
+        )
         return
-    for row in rows:
-        actions = ", ".join(f"{side}: {action}" for side, action in sorted(row["actions"].items()))  # type: ignore[attr-defined]
-        print(f"{row['rail']:<12}{actions}  (on error {row['on_error']})")
+    for name, actions, opens in rows:
+        said = ", ".join(f"{side}: {action}" for side, action in actions.items())
+        print(f"{name:<12}{said}  (on error {'open' if opens else 'closed'})")
 
 
 @guard_app.command("explain")

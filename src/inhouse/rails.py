@@ -81,10 +81,9 @@ def guards_of(site: Site, project: Project, calibration: Artifact | None = None)
         _known("guardrails.open_on_error", name, known)
     found = []
     for name in settings.rails:
-        for rail in known[name](parts):
-            actions = actions_of(name, rail, settings.actions)
-            if actions:
-                found.append(Guard(rail, actions, settings.timeout_ms / 1000, name in settings.open_on_error))
+        for made in known[name](parts):
+            if actions := actions_of(name, made, settings.actions):
+                found.append(Guard(made, actions, settings.timeout_ms / 1000, name in settings.open_on_error))
     return found
 
 

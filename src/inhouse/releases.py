@@ -24,6 +24,7 @@ from inhouse.types import (
     Artifact,
     BackendError,
     ConfigError,
+    Digest,
     Estimate,
     GateError,
     InputError,

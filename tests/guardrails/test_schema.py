@@ -11,7 +11,15 @@ SCHEMA = {"type": "object", "properties": {"fee": {"type": "number"}}, "required
 
 @pytest.mark.parametrize(
     "text",
-    ['Sure: {"fee": 3}', '```json\n{"fee": 3}\n```', '{"fee": 3,}', "{fee: 3}", "{'fee': 3}", '{"fee": 3', '{“fee”: 3} ok'],
+    [
+        'Sure: {"fee": 3}',
+        '```json\n{"fee": 3}\n```',
+        '{"fee": 3,}',
+        "{fee: 3}",
+        "{'fee': 3}",
+        '{"fee": 3',
+        "{“fee”: 3} ok",
+    ],
 )
 def test_near_json_is_repaired(text):
     assert fits(repair(text), SCHEMA)
@@ -24,7 +32,12 @@ def test_what_is_no_json_is_not():
 
 @pytest.mark.parametrize(
     ("said", "text"),
-    [('{"fee": 3}', '{"fee": 3}'), ('It is {"fee": 3}', '{"fee": 3}'), ("Three.", "A person."), ('{"fee": "x"}', "A person.")],
+    [
+        ('{"fee": 3}', '{"fee": 3}'),
+        ('It is {"fee": 3}', '{"fee": 3}'),
+        ("Three.", "A person."),
+        ('{"fee": "x"}', "A person."),
+    ],
 )
 async def test_the_rail_repairs_once_and_hands_off(said, text):
     model = Guarded(Scripted(lambda r: said), [Guard(Format(), {"output": "handoff"})], "A person.")
@@ -36,7 +49,9 @@ async def test_a_pattern_for_whole_answers():
     rail = Format(r"Ticket \d+\.")
     asked = ChatRequest(messages=(Message(role="user", content="ticket"),))
     for said, text in (("Ticket 12.", "Ticket 12."), ("No ticket.", "A person.")):
-        model = Guarded(Scripted(lambda r, said=said: said), [Guard(rail, {"answer": "handoff", "output": "handoff"})], "A person.")
+        model = Guarded(
+            Scripted(lambda r, said=said: said), [Guard(rail, {"answer": "handoff", "output": "handoff"})], "A person."
+        )
         assert (await collect(model, asked)).text == text
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.facts import Evidence, Facts, spoken
 from inhouse.guardrails.heads import Head, Remembered
@@ -21,7 +21,10 @@ from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.types import InputError, Json, Passage, Record, SupportScorer
 
 if TYPE_CHECKING:
-    from inhouse.types import Matrix
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.floating[Any]]
 
 FOLDS = 10
 PENALTY = 0.02
@@ -77,7 +80,7 @@ class Calibration(Record):
     examples: int
     error: float  # expected calibration error, over folds
 
-    def probability(self, rows: Matrix) -> Matrix:
+    def probability(self, rows: Numbers) -> Numbers:
         """That each answer is right, shape (n,)."""
         import numpy as np
 
@@ -85,11 +88,11 @@ class Calibration(Record):
                    "bias": np.array([self.bias])}  # fmt: skip
         scores = Head(tensors, 0.5).probability(rows)
         steps = np.array(self.steps)
-        p: Matrix = np.interp(scores, steps[:, 0], steps[:, 1])
+        p: Numbers = np.interp(scores, steps[:, 0], steps[:, 1])
         return p
 
 
-def fit(rows: Matrix, right: Sequence[bool], promise: float) -> Calibration:
+def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
     """A calibration from answers that are known to be right or wrong; deterministic.
 
     Raises:
@@ -122,14 +125,14 @@ def fit(rows: Matrix, right: Sequence[bool], promise: float) -> Calibration:
     )  # fmt: skip
 
 
-def _logistic(x: Matrix, y: Matrix) -> Head:
+def _logistic(x: Numbers, y: Numbers) -> Head:
     import numpy as np
     from scipy.optimize import minimize
 
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
     z = (x - mean) / scale
 
-    def loss(w: Matrix) -> tuple[float, Matrix]:
+    def loss(w: Numbers) -> tuple[float, Numbers]:
         logits = z @ w[:-1] + w[-1]
         error = 1 / (1 + np.exp(-logits)) - y
         value = (np.logaddexp(0, logits) - y * logits).mean() + PENALTY * (w[:-1] ** 2).sum() / 2
@@ -139,7 +142,7 @@ def _logistic(x: Matrix, y: Matrix) -> Head:
     return Head({"mean": mean, "scale": scale, "weight": w[:-1], "bias": w[-1:]}, 0.5)
 
 
-def isotonic(scores: Matrix, y: Matrix) -> list[tuple[float, float]]:
+def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
     """Steps of the rising function nearest to the labels (pool adjacent violators), each with PRIOR answers of the base
     rate in it, at the mean score of its pool."""
     import numpy as np
@@ -160,7 +163,7 @@ def isotonic(scores: Matrix, y: Matrix) -> list[tuple[float, float]]:
     return rising
 
 
-def promised(p: Matrix, right: Matrix, promise: float, sure: float = SURE) -> float:
+def promised(p: Numbers, right: Numbers, promise: float, sure: float = SURE) -> float:
     """The lowest probability to answer from, so that with confidence `sure` at most `promise` of the answers are wrong.
 
     Tried from the strictest threshold down that could keep the promise with one wrong answer in it; above 1 where not
@@ -187,7 +190,7 @@ def upper_bound(wrong: int, n: int, sure: float = SURE) -> float:
     return 1.0 if wrong >= n else float(beta.ppf(sure, wrong + 1, n - wrong))
 
 
-def calibration_error(p: Matrix, right: Matrix, bins: int = 10) -> float:
+def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:
     """Expected calibration error over bins of equal numbers."""
     import numpy as np
 
@@ -196,7 +199,7 @@ def calibration_error(p: Matrix, right: Matrix, bins: int = 10) -> float:
     return float(sum(len(b) * abs(p[b].mean() - right[b].mean()) for b in parts if len(b)) / len(p))
 
 
-def risk_coverage(p: Matrix, right: Matrix) -> list[dict[str, float]]:
+def risk_coverage(p: Numbers, right: Numbers) -> list[dict[str, float]]:
     """Share answered and share of those wrong, by threshold, from all answers to the surest."""
     import numpy as np
 

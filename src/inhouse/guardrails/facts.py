@@ -64,7 +64,8 @@ class Evidence:
         return mean
 
     def embed(self, statement: str) -> Matrix:
-        return self._embedder.embed([statement])[0]
+        own: Matrix = self._embedder.embed([statement])[0]
+        return own
 
 
 def features(statement: str, evidence: Evidence) -> list[float]:

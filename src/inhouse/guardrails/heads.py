@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inhouse.types import Embedder, InputError
 
@@ -26,17 +26,17 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 class Head:
     """p = sigmoid(weight . (x - mean) / scale + bias), by rows. `threshold` is where its rail speaks up."""
 
-    def __init__(self, tensors: dict[str, Matrix], threshold: float) -> None:
+    def __init__(self, tensors: dict[str, Any], threshold: float) -> None:
         self._mean, self._scale = tensors["mean"], tensors["scale"]
         self._weight, self._bias = tensors["weight"], float(tensors["bias"][0])
         self.threshold = threshold
 
-    def probability(self, rows: Matrix) -> Matrix:
-        """Shape (n,), in [0, 1]."""
+    def probability(self, rows: Any) -> Matrix:
+        """Shape (n,), in [0, 1]; `rows` has a row a case."""
         import numpy as np
 
         logits = (rows - self._mean) / self._scale @ self._weight + self._bias
-        p: Matrix = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        p: Matrix = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         return p
 
 

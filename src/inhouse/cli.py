@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inhouse import keeping, operating
+from inhouse import guarding, keeping, operating
 
 if TYPE_CHECKING:
     from inhouse.pipeline import Site
@@ -29,6 +29,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: li
 app.add_typer(models_app, name="models")
 operating.add_to(app)
 keeping.add_to(app)
+guarding.add_to(app)
 
 At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
 Set = Annotated[

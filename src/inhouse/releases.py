@@ -24,6 +24,7 @@ from inhouse.types import (
     Artifact,
     BackendError,
     ConfigError,
+    Digest,
     Estimate,
     GateError,
     InputError,
@@ -133,6 +134,7 @@ class Releases:
         settings: dict[str, Json] = {section: measured[section] for section in MEASURED}
         if arm == "prompt":
             settings["few_shot"] = _few_shot(verdict)
+        settings["guardrails"] = self._site.project.guardrails.model_dump(mode="json")
         return {
             "name": name,
             "arm": arm,
@@ -140,11 +142,18 @@ class Releases:
             "adapter": keys["adapter"] if custom else "",
             "index": keys["index"] if grounded else "",
             "fusion": keys["fusion"] if grounded else "",
-            "calibration": "",
+            "calibration": self._calibration(arm, [keys[k] for k in ("weights", *["adapter"] * custom)]),
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
         }
+
+    def _calibration(self, arm: str, weights: list[Digest]) -> Digest:
+        """The newest calibration of that arm over these weights; "" where there is none."""
+        fitting = [
+            a for a in self._store.all("calibration") if a.facts["arm"] == arm and set(weights) <= set(a.parents)
+        ]
+        return max(fitting, key=lambda a: a.made_at).key if fitting else ""
 
     # --- finding ------------------------------------------------------------------------------------------------
 

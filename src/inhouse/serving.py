@@ -20,6 +20,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
 from inhouse.pipeline import Site
+from inhouse.rails import guarded
 from inhouse.releases import Releases, Serving, canary_name, label
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.routing.split import Split
@@ -84,7 +85,7 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
     arms = _arms(site, release, engines)
     try:
         shown = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
-        model = arms.open(release.arm, shown)
+        model = _guarded(site, release, arms.open(release.arm, shown))
     except BaseException:
         arms.close()
         raise
@@ -94,7 +95,13 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
 def open_base(site: Site, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
     """The base model that the release stands on, as it is; its engine is loaded by the first request."""
     arms = _arms(site, release, engines, bare=True)
-    return Opened(Served(BASE, BASE, OnDemand(BASE, arms.base)), arms.close)
+    return Opened(Served(BASE, BASE, OnDemand(BASE, lambda: _guarded(site, release, arms.base()))), arms.close)
+
+
+def _guarded(site: Site, release: Release, model: ChatModel) -> ChatModel:
+    """The model behind the rails that the release names; base too, or it would be the way around them."""
+    calibrated = _there(site, release, "calibration", release.calibration) if release.calibration else None
+    return guarded(site, model, settings_of(site, release), calibrated)
 
 
 def settings_of(site: Site, release: Release) -> Project:

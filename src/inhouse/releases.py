@@ -241,13 +241,14 @@ class Releases:
 
         def change(now: Serving) -> dict[str, Any]:
             if now.canary:
-                return {"canary": "", "canary_percent": 0.0}
+                return {"canary": "", "canary_percent": 0.0, "did": f"rolled back the canary {now.canary}"}
             if not now.earlier:
                 raise InputError("there is nothing to go back to", "`inhouse release list` shows what there is")
             ended = _ended(now) if now.experiment and now.production in now.experiment.arms else {}
-            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], **ended}
+            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], "did": f"rolled back {now.production}",
+                    **ended}  # fmt: skip
 
-        return self._change("rolled back", change)
+        return self._change("", change)
 
     # --- live experiments ---------------------------------------------------------------------------------------
 
@@ -344,11 +345,13 @@ class Releases:
         return found
 
     def _change(self, did: str, change: Callable[[Serving], dict[str, Any]]) -> Serving:
+        """Applies a change of fields, which may say itself what it `did`; no fields are no change."""
         with locked(self._store.root / "locks" / "serving", wait=True):
             now = self.serving()
             changed = change(now)
             if not changed:
                 return now
+            did = changed.pop("did", did)
             after = now.model_copy(update={**changed, "revision": now.revision + 1})
             entry = {
                 "at": _now(),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inhouse import keeping, operating
+from inhouse import guarding, keeping, operating
 from inhouse.options import HERE, AsJson, At, Groups, Set, line, print_json, site_of, tell
 
 if TYPE_CHECKING:
@@ -331,6 +331,7 @@ def models_add(name: str, path: Path) -> None:
 
 operating.add_to(app)  # after the verbs of building, as --help lists them
 keeping.add_to(app)
+guarding.add_to(app)
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ def explain(name: str) -> str:
 
 
 def _choices(annotation: Any) -> str:
-    choices = [a for a in get_args(annotation) if isinstance(a, str)]
+    choices = [a for a in get_args(annotation) if isinstance(a, str) and a]
     return f" One of: {', '.join(choices)}." if choices else ""
 
 
@@ -120,7 +120,7 @@ def verbs_markdown(app: Any) -> str:
     def walk(command: Any, name: str) -> None:
         for sub, inner in getattr(command, "commands", {}).items():
             walk(inner, f"{name} {sub}")
-        if hasattr(command, "commands"):
+        if hasattr(command, "commands") and not command.invoke_without_command:
             return
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]

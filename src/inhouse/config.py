@@ -192,6 +192,31 @@ class Judge(Endpoint):
     """JSONL of human labels ({"question","reference","answer","label": 0 or 1}) that the judge is checked against."""
 
 
+class Release(Section):
+    name: str = ""
+    """Name of the releases, such as support-bot; empty makes one of the project's name."""
+    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag"] = ""
+    """The arm that is released; empty takes the one that the verdict recommends."""
+    smallest_gain: float = Field(0.02, ge=0, le=1)
+    """The gate: the interval of the gain in accuracy over base must start above this."""
+    no_worse: tuple[
+        Literal["accuracy", "facts", "format", "exact", "rouge_l", "similarity", "unsupported", "hallucinated", "tone",
+                "judged"], ...,
+    ] = ("unsupported",)  # fmt: skip
+    """The gate: metrics of the verdict that may not be worse than base, that is, with the whole interval of the
+    difference on the worse side. A metric that was not measured does not pass."""
+
+
+class Experiment(Section):
+    name: str = ""
+    """Name of the live experiment; another name deals the users anew. `inhouse experiment start` begins it."""
+    arms: dict[str, float] = {}
+    """Weights by release, such as { "base" = 1, "production" = 1 } or { "support-bot/2" = 9, "support-bot/3" = 1 }. The
+    first is the one that the others are compared with."""
+    metric: Literal["resolved", "thumb", "escalated", "latency", "cost"] = "resolved"
+    """The outcome that decides. The others are shown and decide nothing."""
+
+
 class Storage(Section):
     path: str = ".inhouse"
     """Folder for everything that inhouse makes."""
@@ -200,6 +225,43 @@ class Storage(Section):
     SQLite file in the folder. A password belongs into the variable that url_env names."""
     url_env: str = ""
     """Name of the environment variable that holds the URL instead."""
+
+
+class Gateway(Section):
+    host: str = "127.0.0.1"
+    """Address that `inhouse serve` listens at; the default is reached from this machine alone."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer; each holds an engine and an index of its own in memory."""
+    parallel: int = Field(0, ge=0)
+    """Requests at the engine at the same time, per worker; 0 takes model.parallel."""
+    waiting: int = Field(64, ge=0)
+    """Requests that wait for the engine, per worker; further ones are told to come again (429)."""
+    deadline_s: float = Field(120, gt=0)
+    """Longest time for one answer, waiting included. Seconds."""
+    drain_s: float = Field(30, ge=0)
+    """Longest wait for running answers when the server is asked to stop. Seconds."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest answer that a request may ask for, in tokens; assistant.max_tokens is what it gets without asking."""
+    max_body_kb: int = Field(1024, ge=1)
+    """Larger request bodies are refused (413). Kilobytes."""
+    body_s: float = Field(15, gt=0)
+    """A request whose head or body takes longer to come is refused (408). Seconds."""
+    max_wait_s: float = Field(60, gt=0)
+    """Longest wait for a person's answer in one request to /v1/handoffs. Seconds."""
+    metrics_on_loopback: bool = False
+    """Let programs on this machine read /metrics without an admin key."""
+    traces_url: str = ""
+    """OpenTelemetry endpoint that traces are sent to, such as http://127.0.0.1:4318; empty takes
+    OTEL_EXPORTER_OTLP_ENDPOINT, and without that nothing is sent."""
+
+
+class Upstream(Endpoint):
+    name: str = ""
+    """What requests call this model; needed, as is `url`."""
+    fallback: tuple[str, ...] = ()
+    """Models that answer in this order when it cannot: names of other upstreams, `custom` or `base`."""
 
 
 class Project(Section):
@@ -222,6 +284,11 @@ class Project(Section):
     parity: Parity = Parity()
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
+    gateway: Gateway = Gateway()
+    upstream: tuple[Upstream, ...] = ()
+    """OpenAI-compatible servers that requests may ask by name: one [[upstream]] table each."""
+    release: Release = Release()
+    experiment: Experiment = Experiment()
 
     _root: Path = Path()
 
@@ -229,6 +296,12 @@ class Project(Section):
     def root(self) -> Path:
         """The folder of the project file; relative paths start here."""
         return self._root
+
+    def at(self, root: Path) -> Project:
+        """The same settings with relative paths from `root`."""
+        moved = self.model_copy()
+        object.__setattr__(moved, "_root", root)
+        return moved
 
     def path(self, relative: str) -> Path:
         return self._root / Path(relative).expanduser()
@@ -291,8 +364,7 @@ def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a typo explains a missing key
         loc = [str(part) for part in first["loc"]]
         raise _explained(first, loc, text, file) from None
-    object.__setattr__(project, "_root", file.resolve().parent)
-    return project
+    return project.at(file.resolve().parent)
 
 
 def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigError:

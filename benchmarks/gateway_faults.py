@@ -100,12 +100,20 @@ def kills(rounds: int, workers: int) -> list[dict]:
             seconds = rng.uniform(0.5, 2.5)
             load = asyncio.run(killed_after(server, seconds))
             all_ids += load.answered
-            row = {"killed_after_s": round(seconds, 2), "answered": len(load.answered), **kept(folder, "", load.answered)}
+            row = {
+                "killed_after_s": round(seconds, 2),
+                "answered": len(load.answered),
+                **kept(folder, "", load.answered),
+            }
             found.append(row)
             chain = "whole" if row["ok"] else row["reason"]
-            print(f"{n:>5}{seconds:>12.2f} s{row['answered']:>10}{row['rows']:>10}{row['lost']:>6}  {chain}", flush=True)
+            print(
+                f"{n:>5}{seconds:>12.2f} s{row['answered']:>10}{row['rows']:>10}{row['lost']:>6}  {chain}", flush=True
+            )
         last = kept(folder, "", all_ids)
-        print(f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {'whole' if last['ok'] else 'BROKEN'}")
+        print(
+            f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {'whole' if last['ok'] else 'BROKEN'}"
+        )
         with Served("gateway", folder, workers):
             print("the server starts again")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from starlette.responses import HTMLResponse
@@ -33,28 +33,24 @@ def building_pages(console: Console) -> APIRouter:
 
 
 def _verdict(console: Console, router: APIRouter) -> None:
-    insight = console.state.insight
-
     @router.get("/verdict")
     def verdict(request: Request) -> Response:
-        return console.page(request, "verdict", report=insight.report(), metrics=METRICS)
+        return console.page(request, "verdict", report=console.insight.report(), metrics=METRICS)
 
     @router.get("/verdict/report")
     def report(request: Request) -> Response:
-        page = insight.report_page()
+        page = console.insight.report_page()
         if page is None:
             raise HTTPException(404, "There is no report yet.")
         return HTMLResponse(page, headers={"Content-Security-Policy": SANDBOX})
 
 
 def _knowledge(console: Console, router: APIRouter) -> None:
-    insight = console.state.insight
-
     @router.get("/knowledge")
     def knowledge(request: Request, q: str = "", view: str = "documents", page: int = 1) -> Response:
         groups = signed_in(request).groups
-        documents, failures = insight.documents(groups), insight.failures(groups)
-        found = insight.search(q, MATCHES, groups) if q.strip() else []
+        documents, failures = console.insight.documents(groups), console.insight.failures(groups)
+        found = console.insight.search(q, MATCHES, groups) if q.strip() else []
         shown, page, pages = _page(documents, page)
         return console.page(
             request, "knowledge", q=q, view=view, documents=shown, total=len(documents), failures=failures, found=found,
@@ -63,26 +59,24 @@ def _knowledge(console: Console, router: APIRouter) -> None:
 
     @router.get("/knowledge/document")
     def document(request: Request, source: str) -> Response:
-        chunks = insight.chunks(source, signed_in(request).groups)
+        chunks = console.insight.chunks(source, signed_in(request).groups)
         if not chunks:  # whether it is there at all is not told to those who may not read it
             raise HTTPException(404, "There is no such document, or your groups may not read it.")
         return console.page(request, "document", source=source, chunks=chunks)
 
 
 def _data(console: Console, router: APIRouter) -> None:
-    insight = console.state.insight
-
     @router.get("/data")
     def data(
         request: Request, part: str = "train", q: str = "", state: str = "", origin: str = "", page: int = 1
     ) -> Response:
         part = part if part in PARTS else PARTS[0]
-        reviews = insight.reviews()
-        counts = {name: len(insight.rows(name)) for name in PARTS}
+        reviews = console.insight.reviews()
+        counts = {name: len(console.insight.rows(name)) for name in PARTS}
         wanted = q.casefold()
         rows = [
             row
-            for row in insight.rows(cast(Part, part))
+            for row in console.insight.rows(part)
             if (not wanted or wanted in _text(row, reviews.get(row.example.id)))
             and (not origin or row.example.origin == origin)
             and (not state or _state(reviews.get(row.example.id)) == state)
@@ -97,7 +91,7 @@ def _data(console: Console, router: APIRouter) -> None:
     def example(request: Request, id: str, part: str = "train", saved: bool = False) -> Response:
         row = _row(id, part)
         return console.page(
-            request, "example", row=row, part=part, review=insight.reviews().get(id), saved=saved
+            request, "example", row=row, part=part, review=console.insight.reviews().get(id), saved=saved
         )
 
     @router.post("/data/example")
@@ -111,17 +105,17 @@ def _data(console: Console, router: APIRouter) -> None:
     ) -> Response:
         example = _row(id, part).example
         asked, told = _lines(question) or example.question, _lines(target) or example.target
-        insight.review(
-            Review(
-                id=example.id, status=status, by=signed_in(request).name, at=datetime.now(UTC).isoformat("T", "seconds"),
-                question=asked if asked != _lines(example.question) else None,
-                target=told if told != _lines(example.target) else None,
-            )
+        review = Review(
+            id=example.id, status=status, by=signed_in(request).name,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            question=asked if asked != _lines(example.question) else None,
+            target=told if told != _lines(example.target) else None,
         )  # fmt: skip
+        console.insight.review(review)
         return redirect("/data/example" + query({"id": id, "part": part, "saved": "true"}))
 
     def _row(id: str, part: str) -> Row:
-        found = [r for r in insight.rows(cast(Part, part)) if r.example.id == id] if part in PARTS else []
+        found = [r for r in console.insight.rows(part) if r.example.id == id] if part in PARTS else []
         if not found:
             raise HTTPException(404, "There is no such example in this part of the data.")
         return found[0]

@@ -11,21 +11,26 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from inhouse.gateway.console import show
+from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secret_in
 from inhouse.gateway.state import State
-from inhouse.types import InhouseError
+from inhouse.store.ledger import now_ms
+from inhouse.types import InhouseError, InputError
 
 HERE = Path(__file__).parent
 HOME = "/console"
-OPEN = frozenset({"sign-in", "sign-out", "oidc", "static"})  # without a session; they look after themselves
+OPEN = frozenset({"sign-in", "oidc", "static"})  # without a session; they look after themselves
+EVERYONE = frozenset({"", "sign-out"})  # for any role
 READS = frozenset({"GET", "HEAD"})
 WAITING_SHOWN = 99
 POLICY = (
@@ -61,26 +66,38 @@ class Console:
         )  # fmt: skip
         self._environment.filters.update(show.FILTERS)
 
+    @property
+    def insight(self) -> Insight:
+        """What was built.
+
+        Raises:
+            HTTPException: 404, the gateway was started without it.
+        """
+        if self.state.insight is None:
+            raise HTTPException(404, "This gateway serves models alone: it was started without a project's artifacts.")
+        return self.state.insight
+
     def router(self) -> APIRouter:
         """An empty router whose routes pass the gate."""
         return APIRouter(route_class=_gated(self), include_in_schema=False)
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, request: Request, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:
         """The template `name`.html, escaped throughout, with what every page shows around it."""
         session: Session | None = getattr(request.state, "session", None)
+        allowed = [name for name in PAGES if session and session.may(name)]
         text = self._environment.get_template(f"{name}.html").render(
-            home=HOME, project=self.state.project.name, session=session, current=page_of(request),
+            home=HOME, project=self.state.project.name, session=session, current=page_of(request), allowed=allowed,
             navigation=NAVIGATION, waiting=self._waiting(session), now=datetime.now(UTC), **values,
         )  # fmt: skip
-        return HTMLResponse(text, status)
+        return HTMLResponse(text, code)
 
     def session_of(self, request: Request) -> Session | None:
         """Who is signed in, with the role and groups that their key has now."""
         session = self.signer.session(request.cookies.get(COOKIE, ""))
         if session is None or session.key.startswith("oidc:"):
             return session
-        key = self.state.keys.get(session.key)
-        if key is None or not key.valid:
+        key = next((k for k in self.state.keys.all() if k.id == session.key), None)
+        if key is None or not key.holds(now_ms()):
             return None
         return session.model_copy(update={"name": key.name, "role": key.role, "groups": frozenset(key.groups)})
 
@@ -88,7 +105,7 @@ class Console:
         """How many conversations wait that this reviewer may read."""
         if session is None or not session.may("inbox"):
             return ""
-        count = sum(session.may_read(h.groups) for h in self.state.inbox.open(WAITING_SHOWN + 1))
+        count = sum(session.may_read(frozenset(h.groups)) for h in self.state.inbox.open(WAITING_SHOWN + 1))
         return f"{WAITING_SHOWN}+" if count > WAITING_SHOWN else str(count or "")
 
 
@@ -122,7 +139,8 @@ def _gated(console: Console) -> type[APIRoute]:
                 except RequestValidationError:
                     response = _refusal(console, request, 422, "That form was not filled in as expected.")
                 except InhouseError as error:
-                    response = _refusal(console, request, 503, str(error), error.hint)
+                    status = 422 if isinstance(error, InputError) else 503
+                    response = _refusal(console, request, status, str(error), error.hint)
                 for name, value in HEADERS.items():
                     response.headers.setdefault(name, value)
                 return response
@@ -133,14 +151,14 @@ def _gated(console: Console) -> type[APIRoute]:
 
 
 async def _let_in(console: Console, request: Request, page: str) -> Session:
-    session = console.session_of(request)
+    session = await run_in_threadpool(console.session_of, request)
     if session is None:
         here = request.url.path if request.method in READS else ""
         raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", _to_sign_in(here))
     request.state.session = session
-    if page and page not in PAGES:
+    if page not in PAGES and page not in EVERYONE:
         raise HTTPException(404, "There is no such page.")
-    if page and not session.may(page):
+    if page in PAGES and not session.may(page):
         raise HTTPException(403, f"Your role, {session.role}, does not open this page.")
     if request.method not in READS:
         await check_token(request, session.csrf)
@@ -160,8 +178,6 @@ async def check_token(request: Request, expected: str) -> None:
 
 
 def _to_sign_in(path: str) -> dict[str, str]:
-    from urllib.parse import urlencode
-
     return {"Location": f"{HOME}/sign-in" + (f"?{urlencode({'to': path})}" if path not in ("", HOME) else "")}
 
 
@@ -170,8 +186,15 @@ def _wants_page(request: Request) -> bool:
 
 
 def _refusal(
-    console: Console, request: Request, status: int, message: str, hint: str = "", headers: Mapping[str, str] | None = None
+    console: Console,
+    request: Request,
+    status: int,
+    message: str,
+    hint: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     if status in (303, 307):
         return RedirectResponse((headers or {})["Location"], status)
+    if not _wants_page(request) and "hx-request" not in request.headers:
+        return JSONResponse({"error": {"message": message}}, status)
     return console.page(request, "refused", status, status=status, message=message, hint=hint)

@@ -23,7 +23,15 @@ from inhouse.config import Oidc
 from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
 from inhouse.types import BackendError, InputError, Json, Record
 
-ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]  # by keys that are published, no shared ones
+ALGORITHMS = [
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "ES256",
+    "ES384",
+    "EdDSA",
+]  # by keys that are published, no shared ones
 KNOWN_S = 3600  # how long the provider's description and keys are taken as read
 LEEWAY_S = 30
 TIMEOUT_S = 10
@@ -56,7 +64,10 @@ class Provider:
         flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
         async with self._client(callback) as client:
             url, _ = client.create_authorization_url(
-                about["authorization_endpoint"], state=flow["state"], nonce=flow["nonce"], code_verifier=flow["verifier"]
+                about["authorization_endpoint"],
+                state=flow["state"],
+                nonce=flow["nonce"],
+                code_verifier=flow["verifier"],
             )
         return url, flow
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
-from inhouse.gateway.console.seams import Arms
 from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.show import query
 from inhouse.store.inbox import Handoff
@@ -39,7 +38,9 @@ def _traffic(console: Console, router: APIRouter) -> None:
         span = span if span in SPANS else "24h"
         hours, minutes = SPANS[span]
         until = datetime.now(UTC)
-        buckets = console.state.traffic.buckets((until - timedelta(hours=hours)).isoformat(), until.isoformat(), minutes)
+        buckets = console.state.traffic.buckets(
+            (until - timedelta(hours=hours)).isoformat(), until.isoformat(), minutes
+        )
         return console.page(
             request, "traffic", span=span, spans=SPANS, buckets=buckets, minutes=minutes, **_sums(buckets)
         )
@@ -68,8 +69,6 @@ def _sums(buckets: Sequence[Bucket]) -> dict[str, float | None]:
 
 
 def _experiments(console: Console, router: APIRouter) -> None:
-    experiments = console.state.experiments
-
     @router.get("/experiments")
     def live(request: Request) -> Response:
         return _show(request)
@@ -82,15 +81,15 @@ def _experiments(console: Console, router: APIRouter) -> None:
         second: Annotated[str, Form()],
         share: Annotated[float, Form()],
     ) -> Response:
-        if first == second or not {first, second} <= set(experiments.candidates()):
+        if first == second or not {first, second} <= set(console.insight.candidates()):
             return _show(request, "Choose two different arms from the list.", 422)
         if not (math.isfinite(share) and 0 < share < 100):
             return _show(request, "The share of the second arm is a percentage between 0 and 100.", 422)
-        return _done(request, lambda: experiments.start(name.strip(), {first: 100 - share, second: share}))
+        return _done(request, lambda: console.insight.start(name.strip(), {first: 100 - share, second: share}))
 
     @router.post("/experiments/stop")
     def stop(request: Request) -> Response:
-        return _done(request, experiments.stop)
+        return _done(request, console.insight.stop)
 
     @router.post("/experiments/weights")
     async def weigh(request: Request) -> Response:
@@ -99,12 +98,12 @@ def _experiments(console: Console, router: APIRouter) -> None:
             weights = {k.removeprefix("weight-"): float(str(v)) for k, v in form.items() if k.startswith("weight-")}
         except ValueError:
             weights = {}
-        known = experiments.live()
+        known = console.insight.live()
         if known is None or set(weights) != {a.arm for a in known.arms} or not _weights(list(weights.values())):
             return _show(request, "Give each arm a weight of 0 or more, and one of them more than 0.", 422)
-        return _done(request, lambda: experiments.weigh(weights))
+        return _done(request, lambda: console.insight.weigh(weights))
 
-    def _done(request: Request, change: Change) -> Response:
+    def _done(request: Request, change: Callable[[], None]) -> Response:
         try:
             change()
         except InputError as error:
@@ -113,7 +112,12 @@ def _experiments(console: Console, router: APIRouter) -> None:
 
     def _show(request: Request, problem: str = "", status: int = 200) -> Response:
         return console.page(
-            request, "experiments", status, live=experiments.live(), candidates=experiments.candidates(), problem=problem
+            request,
+            "experiments",
+            status,
+            live=console.insight.live(),
+            candidates=console.insight.candidates(),
+            problem=problem,
         )
 
 
@@ -168,9 +172,9 @@ def _inbox(console: Console, router: APIRouter) -> None:
 
     def _show(request: Request, handoff: Handoff, done: str = "", problem: str = "", status: int = 200) -> Response:
         exchange = console.state.audit.get(handoff.exchange_id)
-        opinions = console.state.feedback.for_exchange(handoff.exchange_id)
+        said = console.state.feedback.for_exchange(handoff.exchange_id)
         return console.page(
-            request, "conversation", status, handoff=handoff, exchange=exchange, opinions=opinions, done=done,
+            request, "conversation", status, handoff=handoff, exchange=exchange, said=said, done=done,
             problem=problem,
         )  # fmt: skip
 
@@ -180,7 +184,13 @@ def _audit(console: Console, router: APIRouter) -> None:
 
     @router.get("/audit")
     def browse(
-        request: Request, q: str = "", user: str = "", release: str = "", since: str = "", until: str = "", before: int = 0
+        request: Request,
+        q: str = "",
+        user: str = "",
+        release: str = "",
+        since: str = "",
+        until: str = "",
+        before: int = 0,
     ) -> Response:
         return _show(request, {"q": q, "user": user, "release": release, "since": since, "until": until}, before)
 
@@ -189,8 +199,10 @@ def _audit(console: Console, router: APIRouter) -> None:
         exchange = audit.get(id)
         if exchange is None or not signed_in(request).may_read(exchange.groups):
             raise HTTPException(404, "There is no such exchange, or your groups may not read it.")
-        opinions = console.state.feedback.for_exchange(id)
-        return console.page(request, "exchange", exchange=exchange, link=audit.link(id), opinions=opinions)
+        return console.page(
+            request, "exchange", exchange=exchange, link=audit.link(id), said=console.state.feedback.for_exchange(id),
+            names=_names(),
+        )  # fmt: skip
 
     @router.post("/audit/verify")
     def verify(request: Request) -> Response:
@@ -200,8 +212,13 @@ def _audit(console: Console, router: APIRouter) -> None:
         asked = {"q": "", "user": "", "release": "", "since": "", "until": "", **given}
         rows, more = _readable(signed_in(request), asked, before)
         return console.page(
-            request, "audit", asked=asked, rows=rows, before=before, more=more, verified=audit.verify() if verify else None
-        )
+            request, "audit", asked=asked, rows=rows, before=before, more=more, names=_names(),
+            verified=audit.verify() if verify else None,
+        )  # fmt: skip
+
+    def _names() -> dict[str, str]:
+        """What the ids of keys are called: they stand for users who are not told apart otherwise."""
+        return {key.id: key.name for key in console.state.keys.all()}
 
     def _readable(session: Session, asked: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:
         """A page of what the session may read, and the number to go on from, 0 at the end."""
@@ -230,5 +247,5 @@ def _settings(console: Console, router: APIRouter) -> None:
         state = console.state
         return console.page(
             request, "settings", config=state.project.model_dump(mode="json"), models=list(state.fleet.names()),
-            keys=state.keys.all(), **state.releases.overview(),
+            keys=state.keys.all(), overview=console.insight.overview(),
         )  # fmt: skip

@@ -1,6 +1,6 @@
-"""What the console needs of rooms that the gateway may not import: Protocols, and the values that go through them.
+"""What the console shows of rooms that the gateway may not import: a Protocol, and the values that go through it.
 
-`insight` and `operating` at the top level fill them in; the tests fill them with made-up data.
+`insight` at the top level fills it in from a project's Site; the tests fill it with made-up data.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from inhouse.types import Chunk, Example, Json, Record, Review
+from inhouse.types import Chunk, Example, Json, Record, Release, Review
 
 Groups = frozenset[str]
 Part = Literal["train", "validation", "test", "removed"]
@@ -48,40 +48,11 @@ class Row(Record):
     left_out: str = ""
 
 
-class Insight(Protocol):
-    """What was built. Whoever asks is shown what their groups may read: what they may not is not there."""
-
-    def documents(self, groups: Groups) -> Sequence[DocumentLine]: ...
-
-    def chunks(self, source: str, groups: Groups) -> Sequence[Chunk]:
-        """The chunks of a document in its order; none where it is not there or may not be read."""
-        ...
-
-    def search(self, query: str, k: int, groups: Groups) -> Sequence[Match]: ...
-
-    def failures(self, groups: Groups) -> Sequence[Failure]: ...
-
-    def report(self) -> Mapping[str, Json] | None:
-        """report.json of the release that is served, or of the latest verdict; None before there is one."""
-        ...
-
-    def report_page(self) -> str | None:
-        """report.html beside it."""
-        ...
-
-    def rows(self, part: Part) -> Sequence[Row]:
-        """The examples of the data set as they were curated; none before there is one."""
-        ...
-
-    def reviews(self) -> Mapping[str, Review]: ...
-
-    def review(self, review: Review) -> None: ...
-
-
 class Difference(Record):
     """An arm against the first one: a confidence sequence that may be looked at any time."""
 
     metric: str
+    unit: str = ""  # " points", " s", ...; figures are in it
     arm: str
     mean: float
     low: float
@@ -116,8 +87,50 @@ class Experiment(Record):
     verdict: str
 
 
-class Experiments(Protocol):
-    def live(self) -> Experiment | None: ...
+class Overview(Record):
+    """What is served, and every release, the newest first. `history` is that of releases.Serving."""
+
+    production: str = ""
+    canary: str = ""
+    canary_percent: float = 0.0
+    releases: tuple[Release, ...] = ()
+    history: tuple[dict[str, Json], ...] = ()
+
+
+class Insight(Protocol):
+    """What was built, and what is served of it. What the groups of whoever asks may not read is not there for them."""
+
+    def documents(self, groups: Groups) -> Sequence[DocumentLine]: ...
+
+    def chunks(self, source: str, groups: Groups) -> Sequence[Chunk]:
+        """The chunks of a document in its order; none where it is not there or may not be read."""
+        ...
+
+    def search(self, query: str, k: int, groups: Groups) -> Sequence[Match]: ...
+
+    def failures(self, groups: Groups) -> Sequence[Failure]: ...
+
+    def report(self) -> Mapping[str, Json] | None:
+        """report.json of the release that is served, or of the latest verdict; None before there is one."""
+        ...
+
+    def report_page(self) -> str | None:
+        """report.html beside it."""
+        ...
+
+    def rows(self, part: Part) -> Sequence[Row]:
+        """The examples of the data set as they were curated; none before there is one."""
+        ...
+
+    def reviews(self) -> Mapping[str, Review]: ...
+
+    def review(self, review: Review) -> None: ...
+
+    def overview(self) -> Overview: ...
+
+    def live(self) -> Experiment | None:
+        """The live experiment with its figures so far."""
+        ...
 
     def candidates(self) -> Sequence[str]:
         """What may be an arm: "base" and releases."""

@@ -27,7 +27,13 @@ def sign_in_pages(console: Console) -> APIRouter:
     def form(request: Request, to: str, problem: str = "", status: int = 200) -> Response:
         token = secrets.token_urlsafe(24)
         response = console.page(
-            request, "sign_in", status, to=_inside(to), problem=problem, token=token, oidc=settings.name if provider else ""
+            request,
+            "sign_in",
+            status,
+            to=_inside(to),
+            problem=problem,
+            token=token,
+            oidc=settings.name if provider else "",
         )
         _set(request, response, FORM_COOKIE, console.signer.sign("form", token), FLOW_S, f"{HOME}/sign-in")
         return response
@@ -41,9 +47,7 @@ def sign_in_pages(console: Console) -> APIRouter:
         return form(request, to)
 
     @router.post("/sign-in")
-    async def check(
-        request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = ""
-    ) -> Response:
+    async def check(request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = "") -> Response:
         await check_token(request, console.signer.read("form", request.cookies.get(FORM_COOKIE, "")) or "")
         found = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
         if found is None:

@@ -15,6 +15,7 @@ FREE = {
     "releases",
     "cli",
     "operating",
+    "keeping",
     "check",
     "terminal",
     "reference",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inhouse import operating
+from inhouse import keeping, operating
 
 if TYPE_CHECKING:
     from inhouse.pipeline import Site
@@ -28,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: list, pull, add.")
 app.add_typer(models_app, name="models")
 operating.add_to(app)
+keeping.add_to(app)
 
 At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
 Set = Annotated[

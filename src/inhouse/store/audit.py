@@ -1,66 +1,26 @@
-"""The audit: every exchange, appended before its reply ends, each entry linked to the one before by its hash.
+"""The audit: every exchange on the disk before its reply ends, searched, exported, redacted, and proved unchanged.
 
-An entry's hash covers the hash before it and every column that is kept for ever, among them the digest of a salt and
-the content. So a redaction can take content and salt away and the chain still holds, and without the salt the digest
-does not tell what stood there. The redaction is an entry itself: content that is gone without one is found. `audit_head`
-holds the last entry, so a chain cut short is found too. Whoever may rewrite the whole database can rewrite the whole
-chain: against that, note the head that `verify` tells elsewhere, and ask it later whether that entry still stands.
-
-Appending is one thread a process, which commits whatever waits as one group: one wait for the disk, many entries. The
-head's row (PostgreSQL) or the write lock (SQLite) lets several processes append to one chain.
+`chain` says what the proof is, `writer` how entries get there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import math
-import queue
-import secrets
-import threading
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DataError, IntegrityError
 
-from inhouse.store.ledger import (
-    AUDIT,
-    FEEDBACK,
-    HANDOFFS,
-    HEAD,
-    LABEL_CHARS,
-    Ledger,
-    label,
-    now_ms,
-    to_iso,
-    to_ms,
-    to_text,
-)
-from inhouse.types import BackendError, Digest, Exchange, InputError, Message, Record, Usage, digest_of
+from inhouse.store.chain import START, Verified, append, head_of, redaction_of, walk
+from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, HEAD, Ledger, to_iso, to_ms, to_text
+from inhouse.store.writer import Writer
+from inhouse.types import BackendError, Exchange, InputError, Message, Usage
 
 REDACTED = "[redacted]"
-LONGEST_WAIT_S = 6  # an append that is not on disk by then has failed, whatever the database does
-GROUP = 500  # most entries of one commit
-MOST_WAITING = 20_000
-LINKED = (
-    "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
-    "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
-)  # fmt: skip
-"""The columns that an entry's hash covers, in this order."""
-
-
-class Verified(Record):
-    """What a walk along the chain found: `broken_at` is the first entry that is not as it was written, 0 when all are."""
-
-    rows: int
-    ok: bool
-    broken_at: int = 0
-    reason: str = ""
-    head: str = ""  # "SEQ:HASH" of the last entry
+LONGEST_WAIT_S = 6  # an append that is not on the disk by then has failed, whatever the database does
+PAGE = 500  # rows read at a time
 
 
 class Audit:
@@ -68,11 +28,12 @@ class Audit:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self.trouble = ""
+        self._writer = Writer(ledger)
+
+    @property
+    def trouble(self) -> str:
         """Why the last write failed; empty when it did not. The gateway need not ask the engine in vain."""
+        return self._writer.trouble
 
     async def append(self, exchange: Exchange) -> int:
         """Its number in the chain, once it is on the disk. An append goes on when its caller is cancelled.
@@ -80,14 +41,32 @@ class Audit:
         Raises:
             BackendError: it could not be written, within LONGEST_WAIT_S.
         """
-        raise NotImplementedError
+        waiting = self._writer.put(exchange)
+        try:
+            return await asyncio.wait_for(waiting, LONGEST_WAIT_S)
+        except TimeoutError as error:
+            hint = "see that the database is reachable and its disk keeps up"
+            raise BackendError(f"the audit was not written within {LONGEST_WAIT_S} s", hint) from error
 
     def close(self) -> None:
         """Writes what waits and ends the writer."""
+        self._writer.close()
 
     def verify(self, head: str = "") -> Verified:
-        """Walks the chain; with the `head` of an earlier walk ("SEQ:HASH") also whether that entry still stands."""
-        raise NotImplementedError
+        """Walks the chain; with the `head` of an earlier walk ("SEQ:HASH") also whether that entry still stands.
+
+        Raises:
+            InputError: `head` is not one.
+        """
+        seq, _, hash = head.partition(":")
+        if head and not (seq.isdigit() and len(hash) == 64):
+            raise InputError(
+                f"{head[:100]!r} is not a head", "it looks like 120:ab12…, as `inhouse audit verify` tells"
+            )
+        with self._ledger.read() as connection:
+            last = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash)).all()
+            rows = connection.execution_options(yield_per=PAGE).execute(sa.select(AUDIT).order_by(AUDIT.c.seq))
+            return walk(rows.mappings(), [(row.seq, row.hash) for row in last], (int(seq), hash) if head else None)
 
     def find(
         self, since: str = "", until: str = "", user: str = "", text: str = "", release: str = "",
@@ -97,22 +76,104 @@ class Audit:
 
         `text` is looked for in the messages and the answer; `before` is the last number of the page before.
         """
-        raise NotImplementedError
+        query = sa.select(AUDIT).where(AUDIT.c.kind == "exchange", *_between(since, until))
+        if user:
+            query = query.where(AUDIT.c.user == user)
+        if release:
+            query = query.where(AUDIT.c.release == release)
+        if before:
+            query = query.where(AUDIT.c.seq < before)
+        if text:  # as it stands in JSON; what matches there is looked at again below
+            query = query.where(AUDIT.c.content.icontains(to_text(text)[1:-1], autoescape=True))
+        found: list[tuple[int, Exchange]] = []
+        with self._ledger.read() as connection:
+            rows = connection.execution_options(yield_per=PAGE).execute(query.order_by(AUDIT.c.seq.desc()))
+            for row in rows.mappings():
+                exchange = _exchange(row)
+                if not text or _says(exchange, text):
+                    found.append((row["seq"], exchange))
+                if len(found) >= limit:
+                    break
+            rows.close()
+        return found
 
     def get(self, id: str) -> Exchange | None:
         """The exchange with that id; of a redacted one the content is REDACTED."""
-        raise NotImplementedError
+        with self._ledger.read() as connection:
+            query = sa.select(AUDIT).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _exchange(row)
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
-        """Writes entries as JSONL, oldest first, with all that checking them takes; returns how many."""
-        raise NotImplementedError
+        """Writes entries as JSONL, oldest first, with all that checking them takes; returns how many.
+
+        `digest` is the sha256 of salt and content, `hash` that of the canonical JSON of `before` and the LINKED columns.
+        """
+        count, earlier = 0, START
+        query = sa.select(AUDIT).order_by(AUDIT.c.seq)
+        with self._ledger.read() as connection:
+            first = sa.select(sa.func.min(AUDIT.c.seq)).where(*_between(since, until))
+            previous = sa.select(AUDIT.c.hash).where(AUDIT.c.seq == first.scalar_subquery() - 1)
+            earlier = connection.execute(previous).scalar() or earlier
+            rows = connection.execution_options(yield_per=PAGE).execute(query.where(*_between(since, until)))
+            for row in rows.mappings():
+                out.write(to_text({**row, "before": earlier}) + "\n")
+                earlier = row["hash"]
+                count += 1
+        return count
 
     def redact(self, id: str, by: str, reason: str) -> int:
         """Takes the content and the user out of an exchange, and out of what its hand-off and feedback hold of it.
 
-        Returns the number of the entry that says so.
+        Returns the number of the entry that says so. Backups made before keep what they hold, and PostgreSQL the old
+        row on its disk until it is vacuumed.
 
         Raises:
             InputError: there is no such exchange, or it is redacted already.
         """
-        raise NotImplementedError
+        with self._ledger.write() as connection:
+            head = head_of(connection)
+            row = connection.execute(
+                sa.select(AUDIT.c.seq, AUDIT.c.content).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
+            ).first()
+            if row is None or not row.content:
+                raise InputError(f"{id[:80]}: {'no such exchange' if row is None else 'it is redacted already'}")
+            connection.execute(AUDIT.update().where(AUDIT.c.seq == row.seq).values(user="", content="", salt=""))
+            _redact_copies(connection, id)
+            seq = append(connection, head, [redaction_of(row.seq, id, by, reason)])
+        self._ledger.wipe()
+        return seq
+
+
+def _exchange(row: Mapping[str, Any]) -> Exchange:
+    if row["content"]:
+        return Exchange(**json.loads(row["content"]))
+    kept = {name: row[name] for name in ("id", "key", "model", "release", "arm", "experiment", "reason", "confidence")}
+    times = {name: row[name] for name in ("first_token_s", "latency_s", "cost_usd")}
+    usage = Usage(**{name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")})
+    gone = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
+    return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **times, **gone)
+
+
+def _says(exchange: Exchange, text: str) -> bool:
+    return any(text.lower() in said.lower() for said in (*(m.content for m in exchange.messages), exchange.answer))
+
+
+def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
+    return [
+        *([AUDIT.c.at_ms >= to_ms(since)] if since else []),
+        *([AUDIT.c.at_ms < to_ms(until)] if until else []),
+    ]
+
+
+def _redact_copies(connection: Connection, id: str) -> None:
+    """Takes the exchange out of its hand-off, which nothing is learned from then, and names and words out of feedback."""
+    for row in connection.execute(sa.select(HANDOFFS).where(HANDOFFS.c.exchange_id == id)).mappings().all():
+        emptied = {"messages": [], "answer": REDACTED, "reply": "", "status": "rejected", "reason": REDACTED}
+        content = {**row["content"], **emptied}
+        changed = HANDOFFS.update().where(HANDOFFS.c.id == row["id"]).values(status="rejected", content=content)
+        connection.execute(changed)
+    query = sa.select(FEEDBACK.c.user).where(FEEDBACK.c.exchange_id == id).order_by(FEEDBACK.c.user)
+    for n, user in enumerate(connection.execute(query).scalars().all(), 1):
+        one = (FEEDBACK.c.exchange_id == id) & (FEEDBACK.c.user == user)
+        connection.execute(FEEDBACK.update().where(one).values(user=f"{REDACTED} {n}", comment=""))

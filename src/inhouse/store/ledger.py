@@ -68,7 +68,7 @@ def to_ms(text: str) -> int:
         found = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InputError(f"{text[:40]!r} is not a time", "write it as 2026-01-31 or 2026-01-31T12:00:00Z") from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def to_iso(ms: int) -> str:
@@ -277,6 +277,12 @@ class Ledger:
             command.upgrade(config, "head")
 
 
+def bounded(connection: Connection) -> None:
+    """Limits how long each statement of this transaction may take; SQLite waits for nothing but its lock."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'")
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -340,6 +346,4 @@ def _postgres_engine(url: URL) -> sa.Engine:
     limits = f"-c lock_timeout={WAIT_S}s -c idle_in_transaction_session_timeout=60s"
     arguments = {"connect_timeout": WAIT_S, "tcp_user_timeout": STATEMENT_S * 1000, "options": limits}
     # The ping lets a pool outlive a restart of the server.
-    return sa.create_engine(
-        url, hide_parameters=True, pool_timeout=WAIT_S, pool_pre_ping=True, connect_args=arguments
-    )
+    return sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, pool_pre_ping=True, connect_args=arguments)

@@ -1,0 +1,173 @@
+"""The chain of the audit: what an entry is, how it is linked to the one before, and how a walk finds what was changed.
+
+An entry's hash covers the hash before it and every column that is kept for ever, among them the digest of a salt and
+the content. So a redaction can take content and salt away and the chain still holds, and without the salt the digest
+does not tell what stood there. The redaction is an entry itself: content that is gone without one is found. `audit_head`
+holds the last entry, so a chain cut short is found too. Whoever may rewrite the whole database can rewrite the whole
+chain: against that, note elsewhere the head that `verify` tells, and ask it later whether that entry still stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from inhouse.store.ledger import AUDIT, HEAD, Label, label, now_ms, to_ms, to_text
+from inhouse.types import BackendError, Digest, Exchange, Record, digest_of
+
+START = "0" * 64  # what the first entry is linked to
+LABELS = tuple(column.name for column in AUDIT.columns if isinstance(column.type, Label))
+LINKED = (
+    "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
+    "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
+)  # fmt: skip
+"""The columns that an entry's hash covers, in this order. The user is personal and can be redacted: content covers it."""
+
+
+class Verified(Record):
+    """What a walk along the chain found: `rows` hold, `broken_at` is the first that does not, 0 when all do."""
+
+    rows: int
+    ok: bool
+    broken_at: int = 0
+    reason: str = ""
+    head: str = ""  # "SEQ:HASH" of the last entry
+
+
+def entry_of(exchange: Exchange) -> dict[str, Any]:
+    """An exchange as a row of the audit, but for its place in the chain."""
+    usage = exchange.usage
+    return {
+        "kind": "exchange",
+        "id": exchange.id,
+        "at_ms": to_ms(exchange.at),
+        "user": exchange.user,
+        "key": exchange.key,
+        "model": exchange.model,
+        "release": exchange.release,
+        "arm": exchange.arm,
+        "experiment": exchange.experiment,
+        "reason": exchange.reason,
+        "confidence": _number(exchange.confidence),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "first_token_s": _number(exchange.first_token_s) or 0.0,
+        "latency_s": _number(exchange.latency_s) or 0.0,
+        "cost_usd": _number(exchange.cost_usd) or 0.0,
+        **_sealed(exchange.model_dump()),
+    }
+
+
+def redaction_of(seq: int, id: str, by: str, reason: str) -> dict[str, Any]:
+    """The entry that says that exchange `id`, number `seq`, was redacted."""
+    none = dict.fromkeys(("user", "key", "model", "release", "arm", "experiment", "reason"), "")
+    zero = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens"), 0)
+    no_time = dict.fromkeys(("first_token_s", "latency_s", "cost_usd"), 0.0)
+    said = {"seq": seq, "exchange": id, "by": by, "why": reason, "user": ""}
+    own = {"kind": "redaction", "id": uuid.uuid4().hex, "at_ms": now_ms(), "confidence": None}
+    return {**own, **none, **zero, **no_time, **_sealed(said)}
+
+
+def _sealed(content: Mapping[str, Any]) -> dict[str, str]:
+    text, salt = to_text(content), secrets.token_hex(16)
+    return {"content": text, "salt": salt, "digest": _digest(salt, text)}
+
+
+def _digest(salt: str, text: str) -> Digest:
+    return hashlib.sha256((salt + text).encode()).hexdigest()
+
+
+def _number(value: float | None) -> float | None:
+    """As every database gives it back: SQLite keeps no NaN and no negative zero, PostgreSQL does."""
+    return value + 0.0 if value is not None and math.isfinite(value) else None
+
+
+def link(before: str, row: Mapping[str, Any]) -> Digest:
+    """The hash of an entry that follows the one with the hash `before`."""
+    return digest_of([before, *(row[name] for name in LINKED)])
+
+
+def append(connection: Connection, head: tuple[int, str], entries: Sequence[dict[str, Any]]) -> int:
+    """Appends entries after the locked `head`, in their order; returns the last one's number."""
+    seq, hash = head
+    rows = []
+    for entry in entries:
+        seq += 1
+        row = {**entry, "seq": seq, **{name: label(entry[name]) for name in LABELS}}
+        row["hash"] = hash = link(hash, row)
+        rows.append(row)
+    connection.execute(AUDIT.insert(), rows)
+    connection.execute(HEAD.update().values(seq=seq, hash=hash))
+    return seq
+
+
+def head_of(connection: Connection) -> tuple[int, str]:
+    """The last entry's number and hash, locked until the transaction ends."""
+    row = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()).first()
+    if row is None:
+        raise BackendError("the audit has lost its head", "`inhouse audit verify` tells what else is amiss")
+    return row.seq, row.hash
+
+
+# --- looking back -----------------------------------------------------------------------------------------------
+
+
+def walk(
+    rows: Iterable[Mapping[str, Any]], heads: Sequence[tuple[int, str]], noted: tuple[int, str] | None = None
+) -> Verified:
+    """Checks entries in their order, that they end at the one head, and that the `noted` entry is as it was."""
+    count, before = 0, START
+    empty: set[int] = set()
+    redacted: set[int] = set()
+    noted_hash = START if noted and noted[0] == 0 else ""
+    for row in rows:
+        if fault := _fault(row, count + 1, before):
+            return Verified(rows=count, ok=False, broken_at=count + 1, reason=fault)
+        count, before = count + 1, row["hash"]
+        if noted and count == noted[0]:
+            noted_hash = before
+        if not row["content"]:
+            empty.add(count)
+        elif row["kind"] == "redaction":
+            redacted.add(json.loads(row["content"])["seq"])
+    fault, at = "", 0
+    if wrong := sorted(empty ^ redacted):
+        at = wrong[0]
+        fault = (
+            "its content is gone and no redaction says so" if at in empty else "it was redacted and has content again"
+        )
+    elif len(heads) != 1:
+        fault, at = "the chain has lost its head, so its end may be missing", count + 1
+    elif heads[0] != (count, before):
+        at = min(count, heads[0][0]) + 1
+        fault = f"the chain ends at entry {count}, and its head says {heads[0][0]}"
+    elif noted and noted_hash != noted[1]:
+        fault, at = "it is not the entry whose hash was noted", noted[0]
+    return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
+
+
+def _fault(row: Mapping[str, Any], seq: int, before: str) -> str:
+    """What is wrong with an entry that should be number `seq`, empty when nothing is."""
+    try:
+        if row["seq"] != seq:
+            return "it is missing"
+        if link(before, row) != row["hash"]:
+            return "it was changed, or the one before it was"
+        if not row["content"]:
+            return "it is redacted and names a user or has a salt" if row["user"] or row["salt"] else ""
+        if _digest(row["salt"], row["content"]) != row["digest"]:
+            return "its content was changed"
+        if label(json.loads(row["content"])["user"]) != row["user"]:
+            return "its user was changed"
+    except (TypeError, ValueError, KeyError) as error:
+        return f"it cannot be read ({type(error).__name__})"
+    return ""

@@ -6,6 +6,7 @@ Errors, one tree; each carries a hint and the exit code of the process::
     ├── ConfigError         2   the project file or an option
     ├── InputError          3   documents, conversations, weights
     ├── BackendError        4   the engine, an endpoint, the disk
+    │   └── RefusedError    4   this request alone: asking again would not help
     └── GateError           5   a rule refused to go on (parity, release)
 """
 
@@ -54,6 +55,10 @@ class InputError(InhouseError):
 
 class BackendError(InhouseError):
     exit_code = 4
+
+
+class RefusedError(BackendError):
+    """The engine works, and does not take this request: a conversation too long, a schema it cannot follow."""
 
 
 class GateError(InhouseError):

@@ -163,19 +163,23 @@ async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Res
 @routes.post("/v1/embeddings")
 async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
     """Embeds texts with the project's embedder, whatever model is named."""
-    state = state_of(request)
-    if state.embedder is None:
+    state, embedder = state_of(request), state_of(request).embedder
+    if embedder is None:
         raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
-    if body.dimensions not in (None, state.embedder.dimensions):
-        raise HttpError(400, f"{state.embedder.name} has {state.embedder.dimensions} dimensions", param="dimensions")
+    if body.dimensions not in (None, embedder.dimensions):
+        raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
     texts = [body.input] if isinstance(body.input, str) else body.input
     async with state.queue.admitted(), state.queue.slot():
-        vectors = await asyncio.to_thread(state.embedder.embed, texts)
-        tokens = await asyncio.to_thread(lambda: sum(map(state.embedder.count_tokens, texts)))
-    encode: Any = (lambda v: base64.b64encode(v.tobytes()).decode()) if body.encoding_format == "base64" else list
+        vectors = await asyncio.to_thread(embedder.embed, texts)
+        tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
+    encode: Any = (
+        (lambda v: base64.b64encode(v.tobytes()).decode())
+        if body.encoding_format == "base64"
+        else (lambda v: v.tolist())
+    )
     data = [{"object": "embedding", "index": n, "embedding": encode(v)} for n, v in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": state.embedder.name, "usage": usage}
+    return {"object": "list", "data": data, "model": embedder.name, "usage": usage}
 
 
 @routes.get("/v1/models")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from inhouse.gateway.limits import HttpError, too_many, unavailable
+from inhouse.store.keys import Key
 from inhouse.types import BackendError
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
     from inhouse.gateway.state import State
-from inhouse.store.keys import Key
 
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
@@ -72,7 +72,7 @@ async def identified(state: State, secret: str) -> Key:
 def from_here(scope: Scope) -> bool:
     """Whether a program on this machine asks, and no proxy for somebody else."""
     client = scope.get("client")
-    return bool(client) and client[0] in LOOPBACK and all(n != b"x-forwarded-for" for n, _ in scope["headers"])
+    return client is not None and client[0] in LOOPBACK and all(n != b"x-forwarded-for" for n, _ in scope["headers"])
 
 
 def caller(request: Request) -> Key:

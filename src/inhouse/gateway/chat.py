@@ -31,6 +31,7 @@ from inhouse.types import (
     Json,
     Note,
     Passage,
+    RefusedError,
     Usage,
 )
 
@@ -183,7 +184,7 @@ class Answer(Response):
             message = f"the model '{body.model[:100]}' does not exist; GET /v1/models lists those that do"
             raise HttpError(404, message, code="model_not_found", param="model")
         told = state.project
-        request = body.to_request(key.groups, key.id, told.assistant.max_tokens, told.gateway.max_tokens)
+        request = body.to_request(frozenset(key.groups), key.id, told.assistant.max_tokens, told.gateway.max_tokens)
         self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
         self._state, self._body = state, body
         self._envelope = Envelope(self.run.id, body.model)
@@ -197,7 +198,8 @@ class Answer(Response):
             except HttpError as error:
                 await self._refuse(send, error)
             except BackendError as error:
-                log.warning("the model could not answer", exc_info=error)
+                if not isinstance(error, RefusedError):
+                    log.warning("the model could not answer", exc_info=error)
                 await self._refuse(send, await self._failed(refusal(error)))
             except Exception as error:
                 log.error("a mistake while answering", exc_info=error)
@@ -277,7 +279,11 @@ class Answer(Response):
 
 
 def refusal(error: BackendError) -> HttpError:
-    """How a model's failure is told: without what an engine or another server said, which may hold addresses."""
+    """How a model's failure is told: without what an engine or another server said, unless it is about the request."""
+    if isinstance(error, RefusedError):
+        text = str(error)
+        code = "context_length_exceeded" if "context" in text else None
+        return HttpError(400, f"the model does not take this request: {text[:300]}", code=code)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

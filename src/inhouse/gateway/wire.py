@@ -182,7 +182,7 @@ class EmbeddingBody(Wire):
     @field_validator("input")
     @classmethod
     def _some(cls, value: str | list[str]) -> str | list[str]:
-        if not value or len(value) > MOST_TEXTS and isinstance(value, list):
+        if not value or (isinstance(value, list) and len(value) > MOST_TEXTS):
             raise ValueError(f"1 to {MOST_TEXTS} texts")
         return value
 

@@ -1,5 +1,6 @@
 """Fixtures of all rooms: the models on this machine, and a closed network."""
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -77,4 +79,72 @@ def tiny(weights, tmp_path_factory) -> Path:
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny, tmp_path_factory) -> Path:
+    from inhouse.training.convert import convert
+
+    file = tmp_path_factory.mktemp("weights") / "tiny.gguf"
+    convert(tiny, file, "f16")
+    return file
+
+
+@pytest.fixture(scope="session")
+def write_project(tiny_gguf):
+    """Writes a small project, whose base is the tiny model, into a folder."""
+    return lambda folder: _project(folder, tiny_gguf)
+
+
+@pytest.fixture(scope="session")
+def built(write_project, models_dir, tmp_path_factory) -> Path:
+    """The small project; the first test that builds it makes all of its artifacts."""
+    return write_project(tmp_path_factory.mktemp("project"))
+
+
+def _project(folder: Path, base: Path) -> Path:
+    (folder / "documents" / "staff").mkdir(parents=True)
+    for n in range(6):
+        text = f"# Plan {n}\n\n## What does plan {n} cost?\n\nPlan {n} costs ${n + 3}.\n\n## Is plan {n} fast?\n\nIt takes {n} days."
+        (folder / "documents" / f"plan{n}.md").write_text(text)
+    (folder / "documents" / "staff" / "secret.md").write_text(
+        "# Secret\n\n## Limit\n\nThe teller limit is $31 for each customer."
+    )
+    rows = []
+    for n in range(6):
+        for k, ask in enumerate(
+            ("price of plan {}?", "how much is plan {}", "what do I pay for plan {} please", "cost, plan {}?")
+        ):
+            rows.append({"id": f"{n}{k}", "messages": [{"role": "user", "content": ask.format(n)},
+                         {"role": "assistant", "content": f"Plan {n} costs ${n + 3}."}]})  # fmt: skip
+    (folder / "log.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    tests = [{"id": f"t{n}", "messages": [{"role": "user", "content": f"Tell me the charge of plan {n}"}],
+              "answer": f"Plan {n} costs ${n + 3}.", "checks": {"must_include": [f"${n + 3}"]},
+              "sources": [{"document": f"plan{n}.md", "text": f"Plan {n} costs ${n + 3}."}]} for n in range(4)]  # fmt: skip
+    tests.append({"id": "u", "messages": [{"role": "user", "content": "Do you sell boats?"}], "answer": HANDOFF,
+                  "checks": {"must_not_answer": True}})  # fmt: skip
+    (folder / "tests.jsonl").write_text("\n".join(json.dumps(t) for t in tests))
+    (folder / "inhouse.toml").write_text(f"""
+name = "plans"
+[[documents.access]]
+folder = "staff"
+groups = ["staff"]
+[curation]
+conversations = ["log.jsonl"]
+tests = ["tests.jsonl"]
+[assistant]
+max_tokens = 12
+[model]
+base = "{base}"
+quantization = "f16"
+context_tokens = 1024
+parallel = 2
+[training]
+rank = 4
+epochs = 1
+max_minutes = 0
+[parity]
+prompts = 2
+""")
     return folder

@@ -13,6 +13,8 @@ FREE = {
     "exports",
     "verdict",
     "releases",
+    "serving",
+    "exporting",
     "cli",
     "operating",
     "keeping",

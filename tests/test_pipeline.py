@@ -15,7 +15,6 @@ from inhouse import pipeline
 from inhouse.config import load_project
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import Site
-from inhouse.training.convert import convert
 from inhouse.types import GateError, InputError
 
 pytestmark = [
@@ -23,67 +22,6 @@ pytestmark = [
     pytest.mark.slow,
 ]
 KINDS = {"documents", "index", "dataset", "fusion", "weights", "adapter", "parity", "report"}
-HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
-
-
-@pytest.fixture(scope="session")
-def tiny_gguf(tiny, tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("weights") / "tiny.gguf"
-    convert(tiny, file, "f16")
-    return file
-
-
-def write_project(folder: Path, base: Path) -> Path:
-    (folder / "documents" / "staff").mkdir(parents=True)
-    for n in range(6):
-        text = f"# Plan {n}\n\n## What does plan {n} cost?\n\nPlan {n} costs ${n + 3}.\n\n## Is plan {n} fast?\n\nIt takes {n} days."
-        (folder / "documents" / f"plan{n}.md").write_text(text)
-    (folder / "documents" / "staff" / "secret.md").write_text(
-        "# Secret\n\n## Limit\n\nThe teller limit is $31 for each customer."
-    )
-    rows = []
-    for n in range(6):
-        for k, ask in enumerate(
-            ("price of plan {}?", "how much is plan {}", "what do I pay for plan {} please", "cost, plan {}?")
-        ):
-            rows.append({"id": f"{n}{k}", "messages": [{"role": "user", "content": ask.format(n)},
-                         {"role": "assistant", "content": f"Plan {n} costs ${n + 3}."}]})  # fmt: skip
-    (folder / "log.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
-    tests = [{"id": f"t{n}", "messages": [{"role": "user", "content": f"Tell me the charge of plan {n}"}],
-              "answer": f"Plan {n} costs ${n + 3}.", "checks": {"must_include": [f"${n + 3}"]},
-              "sources": [{"document": f"plan{n}.md", "text": f"Plan {n} costs ${n + 3}."}]} for n in range(4)]  # fmt: skip
-    tests.append({"id": "u", "messages": [{"role": "user", "content": "Do you sell boats?"}], "answer": HANDOFF,
-                  "checks": {"must_not_answer": True}})  # fmt: skip
-    (folder / "tests.jsonl").write_text("\n".join(json.dumps(t) for t in tests))
-    (folder / "inhouse.toml").write_text(f"""
-name = "plans"
-[[documents.access]]
-folder = "staff"
-groups = ["staff"]
-[curation]
-conversations = ["log.jsonl"]
-tests = ["tests.jsonl"]
-[assistant]
-max_tokens = 12
-[model]
-base = "{base}"
-quantization = "f16"
-context_tokens = 1024
-parallel = 2
-[training]
-rank = 4
-epochs = 1
-max_minutes = 0
-[parity]
-prompts = 2
-""")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def built(tiny_gguf, models_dir, tmp_path_factory):
-    """The project after one whole build, with every call out of the machine refused by the test's network guard."""
-    return write_project(tmp_path_factory.mktemp("project"), tiny_gguf)
 
 
 def site_of(folder, models_dir, **overrides):
@@ -175,8 +113,8 @@ def test_missing_files_are_named(built, models_dir):
         pipeline.ingest(site_of(built, models_dir, **{"documents.path": "nowhere"})[0])
 
 
-def test_kill_9_in_every_stage_then_the_same_artifacts(tiny_gguf, models_dir, tmp_path, built):
-    folder = write_project(tmp_path / "killed", tiny_gguf)
+def test_kill_9_in_every_stage_then_the_same_artifacts(write_project, models_dir, tmp_path, built):
+    folder = write_project(tmp_path / "killed")
     command = [sys.executable, "-c", "from inhouse.cli import main; main()", "build", "--project", str(folder)]
     environment = {**os.environ, "INHOUSE_CACHE": str(models_dir.parent)}
     for kind in ("documents", "index", "dataset", "adapter", "report"):

@@ -14,19 +14,22 @@ oracle   the custom model if any instructions and passages, those known to be ri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from inhouse.config import Assistant, Project
 from inhouse.models.llama import LlamaEngine
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
+from inhouse.retrieval.search import Index
 from inhouse.types import (
     Artifact,
     ChatEvent,
     ChatModel,
     ChatRequest,
+    Embedder,
     Example,
     Message,
     Passage,
@@ -67,6 +70,48 @@ class GoldGrounder:
         return self._grounding.ground(messages, passages)
 
 
+class Closes(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Closes)
+
+
+class Shared(Generic[T]):
+    """What is large in memory, by key: made when first taken, and closed when the last holder gives it back.
+
+    Made by one thread at a time; giving back does not wait for what is being made.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, tuple[T, int]] = {}
+        self._making, self._counting = threading.Lock(), threading.Lock()
+
+    def take(self, key: Hashable, make: Callable[[], T]) -> T:
+        with self._making:
+            if (found := self._counted(key, 1)) is not None:
+                return found
+            made = make()
+            with self._counting:
+                self._held[key] = (made, 1)
+            return made
+
+    def give_back(self, key: Hashable) -> None:
+        if (last := self._counted(key, -1)) is not None:
+            last.close()
+
+    def _counted(self, key: Hashable, change: int) -> T | None:
+        """What is held under the key, with one holder more; or with one less, then only where that was the last."""
+        with self._counting:
+            if key not in self._held:
+                return None
+            thing, holders = self._held[key]
+            self._held[key] = (thing, holders + change)
+            if holders + change == 0:
+                del self._held[key]
+            return thing if change > 0 or holders + change == 0 else None
+
+
 class Arms:
     """Opens arms over the artifacts of a project; engines are loaded when first needed and shared.
 
@@ -76,6 +121,7 @@ class Arms:
         custom: artifact of the training, None before there is one.
         grounding: finds passages, None where the project has no documents.
         support: cites passages.
+        engines: those that others hold too; its own without.
     """
 
     def __init__(
@@ -85,13 +131,15 @@ class Arms:
         custom: Artifact | None,
         grounding: Grounding | None,
         support: LexicalSupport,
+        engines: Shared[LlamaEngine] | None = None,
     ) -> None:
         self._project = project
         self._weights = Path(weights.path) / "model.gguf"
         self._custom = custom
         self.grounding = grounding
         self._support = support
-        self._engines: dict[str, LlamaEngine] = {}
+        self._shared = Shared[LlamaEngine]() if engines is None else engines
+        self._engines: dict[str, tuple[Hashable, LlamaEngine]] = {}
 
     def base(self) -> ChatModel:
         return self._engine("base").model("base")
@@ -127,8 +175,8 @@ class Arms:
         raise KeyError(name)
 
     def close(self) -> None:
-        for engine in self._engines.values():
-            engine.close()
+        for key, _ in self._engines.values():
+            self._shared.give_back(key)
         self._engines.clear()
 
     def _grounded(self, name: str, model: ChatModel, grounder: Any) -> ChatModel:
@@ -137,13 +185,20 @@ class Arms:
     def _engine(self, name: str) -> LlamaEngine:
         if name not in self._engines:
             settings = self._project.model
+            weights, banned = self._weights, ()
             if name == "custom" and self._custom:
                 # With its adapter merged in, for LoRA: beside the base an adapter takes a third more time.
                 weights = Path(self._custom.path) / "model.gguf"
-                self._engines[name] = LlamaEngine(weights, settings, (), self._custom.facts.get("banned_tokens", []))
-            else:
-                self._engines[name] = LlamaEngine(self._weights, settings)
-        return self._engines[name]
+                banned = tuple(self._custom.facts.get("banned_tokens", []))
+            key = (str(weights), settings.model_dump_json(), banned)
+            self._engines[name] = key, self._shared.take(key, lambda: LlamaEngine(weights, settings, (), banned))
+        return self._engines[name][1]
+
+
+def open_grounding(index: Artifact, fusion: Artifact | None, embedder: Embedder, project: Project) -> Grounding:
+    """Retrieval over an index artifact, fused as tuned where it was."""
+    opened = Index(Path(index.path), embedder, Path(fusion.path) if fusion else None)
+    return Grounding(opened, embedder, project.retrieval, project.assistant)
 
 
 def with_examples(messages: Messages, told: Assistant, examples: Sequence[Example]) -> Messages:

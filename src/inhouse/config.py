@@ -192,6 +192,31 @@ class Judge(Endpoint):
     """JSONL of human labels ({"question","reference","answer","label": 0 or 1}) that the judge is checked against."""
 
 
+class Release(Section):
+    name: str = ""
+    """Name of the releases, such as support-bot; empty makes one of the project's name."""
+    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag"] = ""
+    """The arm that is released; empty takes the one that the verdict recommends."""
+    smallest_gain: float = Field(0.02, ge=0, le=1)
+    """The gate: the interval of the gain in accuracy over base must start above this."""
+    no_worse: tuple[
+        Literal["accuracy", "facts", "format", "exact", "rouge_l", "similarity", "unsupported", "hallucinated", "tone",
+                "judged"], ...,
+    ] = ("unsupported",)  # fmt: skip
+    """The gate: metrics of the verdict that may not be worse than base, that is, with the whole interval of the
+    difference on the worse side. A metric that was not measured does not pass."""
+
+
+class Experiment(Section):
+    name: str = ""
+    """Name of the live experiment; another name deals the users anew. `inhouse experiment start` begins it."""
+    arms: dict[str, float] = {}
+    """Weights by release, such as { "base" = 1, "production" = 1 } or { "support-bot/2" = 9, "support-bot/3" = 1 }. The
+    first is the one that the others are compared with."""
+    metric: Literal["resolved", "thumb", "escalated", "latency", "cost"] = "resolved"
+    """The outcome that decides. The others are shown and decide nothing."""
+
+
 class Storage(Section):
     path: str = ".inhouse"
     """Folder for everything that inhouse makes."""
@@ -282,6 +307,8 @@ class Project(Section):
     parity: Parity = Parity()
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
+    release: Release = Release()
+    experiment: Experiment = Experiment()
     gateway: Gateway = Gateway()
     upstream: tuple[Upstream, ...] = ()
     """OpenAI-compatible servers that requests may ask by name: one [[upstream]] table each."""
@@ -292,6 +319,12 @@ class Project(Section):
     def root(self) -> Path:
         """The folder of the project file; relative paths start here."""
         return self._root
+
+    def at(self, root: Path) -> Project:
+        """The same settings with relative paths from `root`."""
+        moved = self.model_copy()
+        object.__setattr__(moved, "_root", root)
+        return moved
 
     def path(self, relative: str) -> Path:
         return self._root / Path(relative).expanduser()
@@ -354,8 +387,7 @@ def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a typo explains a missing key
         loc = [str(part) for part in first["loc"]]
         raise _explained(first, loc, text, file) from None
-    object.__setattr__(project, "_root", file.resolve().parent)
-    return project
+    return project.at(file.resolve().parent)
 
 
 def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigError:

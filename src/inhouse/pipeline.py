@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from inhouse.arms import Arms, Messages
+from inhouse.arms import Arms, Messages, open_grounding
 from inhouse.config import Project
 from inhouse.models.catalog import WEIGHTS, Catalog, file_sha256
 from inhouse.models.embed import OnnxEmbedder
@@ -424,9 +424,8 @@ def _arms(site: Site) -> Arms:
 def _grounding(site: Site) -> Grounding:
     at = index(site)
     fusion = site.store.latest("fusion")
-    tuned = Path(fusion.path) if fusion and at.key in fusion.parents else None
-    opened = Index(Path(at.path), site.embedder, tuned)
-    return Grounding(opened, site.embedder, site.project.retrieval, site.project.assistant)
+    tuned = fusion if fusion and at.key in fusion.parents else None
+    return open_grounding(at, tuned, site.embedder, site.project)
 
 
 # --- small things the stages share ------------------------------------------------------------------------------

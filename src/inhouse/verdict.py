@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from inhouse.evaluation.evaluate import Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
 from inhouse.models.openai import OpenAIModel
 from inhouse.retrieval.citations import LexicalSupport
+from inhouse.store.artifacts import write_text
 from inhouse.types import ChatModel, ChatRequest, Embedder, Example, Json, Passage, Progress, collect
+
+FEW_SHOT = "few_shot.jsonl"
 
 
 def judge_arms(
@@ -35,6 +39,8 @@ def judge_arms(
     scorer = Scorer(embedder, support, brand)
     evidence = _evidence(examples, gold, arms)
     few_shot = _few_shot(human or list(replies), settings.few_shot, embedder)
+    shown = "".join(json.dumps(e.to_openai(), ensure_ascii=False) + "\n" for e in few_shot)
+    write_text(work / FEW_SHOT, shown)  # a release of the `prompt` arm shows the same
     found: dict[str, tuple[list[Answer], float]] = {}
     for name in settings.arms:
         model = arms.open(name, few_shot, gold)

@@ -1,8 +1,8 @@
 """Who is answered by which model: a split by user that holds for as long as its weights do.
 
-Each arm draws a number for the user, -weight / ln(hash), and the largest wins (weighted rendezvous hashing, Schindelhauer
-and Schomaker 2005): arms get users in proportion to their weights, and new weights move only those users that they must:
-a canary that grows keeps everyone it had.
+Each arm draws a number for the user, -weight / ln(hash), and the largest wins (weighted rendezvous hashing,
+Schindelhauer and Schomaker 2005): arms get users in proportion to their weights, and new weights move only those users
+that they must: a canary that grows keeps everyone it had.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Store:
         work = folder.with_name(folder.name + ".work")
         try:
             _make_folder(work.parent)
-            with _locked(self.root / "locks" / f"{kind}-{folder.name}"):
+            with locked(self.root / "locks" / f"{kind}-{folder.name}"):
                 if found := self._read(folder):
                     return found
                 work.mkdir(exist_ok=True)
@@ -130,6 +130,23 @@ class Store:
             raise InputError(f"{key}: {len(found)} artifacts start with that key", "`inhouse show` lists them")
         return found[0]
 
+    def open(self, kind: str, key: Digest) -> Artifact:
+        """The artifact of that kind under that whole key.
+
+        Raises:
+            InputError: it is not there.
+        """
+        found = self._read(self.root / "artifacts" / kind / key)
+        if found is None:
+            raise InputError(
+                f"{self.root / 'artifacts' / kind / key}: not there", "`inhouse build` makes what is missing"
+            )
+        return found
+
+    def inputs(self, artifact: Artifact) -> dict[str, Json]:
+        """What the artifact was made from besides its parents: settings, and digests of files."""
+        return dict(json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))["inputs"])
+
     def lineage(self, artifact: Artifact) -> Iterator[tuple[int, Artifact]]:
         """The artifact and everything it was made from, with the depth, parents after children."""
         by_key = {a.key: a for a in self.all()}
@@ -175,12 +192,12 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Holds the lock file; another process making the same artifact is refused. The system frees it on any death."""
+def locked(file: Path, wait: bool = False) -> Iterator[None]:
+    """Holds the lock file; another process that wants it is refused, or waits. The system frees it on any death."""
     _make_folder(file.parent)
     with file.open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise BackendError(f"{file}: another run is making this artifact", "wait for it, or stop it") from error
         yield

@@ -14,7 +14,7 @@ from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.show import query
 from inhouse.store.inbox import Handoff
 from inhouse.store.traffic import Bucket
-from inhouse.types import Exchange, InputError
+from inhouse.types import ConfigError, Exchange, InputError
 
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
 A_PAGE = 50
@@ -106,7 +106,7 @@ def _experiments(console: Console, router: APIRouter) -> None:
     def _done(request: Request, change: Callable[[], None]) -> Response:
         try:
             change()
-        except InputError as error:
+        except (ConfigError, InputError) as error:
             return _show(request, f"{error}. {error.hint}".strip(), 422)
         return redirect("/experiments")
 
@@ -200,7 +200,7 @@ def _audit(console: Console, router: APIRouter) -> None:
         if exchange is None or not signed_in(request).may_read(exchange.groups):
             raise HTTPException(404, "There is no such exchange, or your groups may not read it.")
         return console.page(
-            request, "exchange", exchange=exchange, link=audit.link(id), said=console.state.feedback.for_exchange(id),
+            request, "exchange", exchange=exchange, link=audit.place(id), said=console.state.feedback.for_exchange(id),
             names=_names(),
         )  # fmt: skip
 

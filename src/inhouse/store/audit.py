@@ -24,12 +24,12 @@ PAGE = 500  # rows read at a time
 
 
 class Place(Record):
-    """An entry's number and hash, the hash before it, and the digest of its salted content."""
+    """Where an entry stands: its number and hash, the hash before it, and `sealed`, the digest of its salted content."""
 
     seq: int
     hash: Digest
     before: Digest
-    digest: Digest
+    sealed: Digest
 
 
 class Audit:
@@ -115,7 +115,7 @@ class Audit:
 
     def place(self, id: str) -> Place | None:
         """Where the exchange with that id stands in the chain."""
-        query = sa.select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.digest).where(AUDIT.c.id == id)
+        query = sa.select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.digest.label("sealed")).where(AUDIT.c.id == id)
         with self._ledger.read() as connection:
             row = connection.execute(query).mappings().first()
             if row is None:

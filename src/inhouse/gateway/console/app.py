@@ -37,7 +37,6 @@ def _front(made: Console) -> APIRouter:
     files = {f.name: (f.read_bytes(), KINDS[f.suffix]) for f in STATIC.iterdir() if f.suffix in KINDS}
     tags = {name: f'"{hashlib.sha256(body).hexdigest()[:16]}"' for name, (body, _) in files.items()}
 
-    @router.get("")
     @router.get("/")
     def front() -> Response:
         return redirect("/playground")

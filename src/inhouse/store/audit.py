@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any, TextIO
+from itertools import islice
+from typing import TextIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,7 +20,7 @@ from inhouse.types import BackendError, Digest, Exchange, InputError, Message, R
 
 REDACTED = "[redacted]"
 LONGEST_WAIT_S = 6  # an append that is not on the disk by then has failed, whatever the database does
-PAGE = 500  # rows read at a time
+PAGE = 100  # rows read at a time
 
 
 class Place(Record):
@@ -72,10 +72,11 @@ class Audit:
             raise InputError(
                 f"{head[:100]!r} is not a head", "it looks like 120:ab12…, as `inhouse audit verify` tells"
             )
+        entries = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE)
         with self._ledger.read() as connection:
-            last = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash)).all()
-            rows = connection.execution_options(yield_per=PAGE).execute(sa.select(AUDIT).order_by(AUDIT.c.seq))
-            return walk(rows.mappings(), [(row.seq, row.hash) for row in last], (int(seq), hash) if head else None)
+            heads = [(row.seq, row.hash) for row in connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash))]
+            with connection.execute(entries) as rows:
+                return walk(rows.mappings(), heads, (int(seq), hash) if head else None)
 
     def find(
         self, since: str = "", until: str = "", user: str = "", text: str = "", release: str = "",
@@ -94,17 +95,12 @@ class Audit:
             query = query.where(AUDIT.c.seq < before)
         if text:  # as it stands in JSON; what matches there is looked at again below
             query = query.where(AUDIT.c.content.icontains(to_text(text)[1:-1], autoescape=True))
-        found: list[tuple[int, Exchange]] = []
-        with self._ledger.read() as connection:
-            rows = connection.execution_options(yield_per=PAGE).execute(query.order_by(AUDIT.c.seq.desc()))
-            for row in rows.mappings():
-                exchange = _exchange(row)
-                if not text or _says(exchange, text):
-                    found.append((row["seq"], exchange))
-                if len(found) >= limit:
-                    break
-            rows.close()
-        return found
+        else:
+            query = query.limit(limit)
+        query = query.order_by(AUDIT.c.seq.desc()).execution_options(yield_per=PAGE)
+        with self._ledger.read() as connection, connection.execute(query) as rows:
+            found = ((row["seq"], _exchange(row)) for row in rows.mappings())
+            return list(islice((pair for pair in found if not text or _says(pair[1], text)), limit))
 
     def get(self, id: str) -> Exchange | None:
         """The exchange with that id; of a redacted one the content is REDACTED."""
@@ -124,22 +120,24 @@ class Audit:
         return Place(**row, before=before or START)
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
-        """Writes entries as JSONL, oldest first, with all that checking them takes; returns how many.
+        """Writes entries as JSONL, in the chain's order, with all that checking them takes; returns how many.
 
-        `digest` is the sha256 of salt and content, `hash` that of the canonical JSON of `before` and the LINKED columns.
+        They are those from the first to the last of that time, without a gap, since each is linked to the one before.
+
+        `digest` is the sha256 of salt and content, `hash` that of the canonical JSON of `before` and chain.LINKED.
         """
-        count, earlier = 0, START
-        query = sa.select(AUDIT).order_by(AUDIT.c.seq)
+        ends = sa.select(sa.func.min(AUDIT.c.seq), sa.func.max(AUDIT.c.seq)).where(*_between(since, until))
         with self._ledger.read() as connection:
-            first = sa.select(sa.func.min(AUDIT.c.seq)).where(*_between(since, until))
-            previous = sa.select(AUDIT.c.hash).where(AUDIT.c.seq == first.scalar_subquery() - 1)
-            earlier = connection.execute(previous).scalar() or earlier
-            rows = connection.execution_options(yield_per=PAGE).execute(query.where(*_between(since, until)))
-            for row in rows.mappings():
-                out.write(to_text({**row, "before": earlier}) + "\n")
-                earlier = row["hash"]
-                count += 1
-        return count
+            first, last = connection.execute(ends).one()
+            before = (
+                connection.execute(sa.select(AUDIT.c.hash).where(AUDIT.c.seq == (first or 0) - 1)).scalar() or START
+            )
+            within = sa.select(AUDIT).where(AUDIT.c.seq.between(first or 0, last or 0)).order_by(AUDIT.c.seq)
+            with connection.execute(within.execution_options(yield_per=PAGE)) as rows:
+                for row in rows.mappings():
+                    out.write(to_text({**row, "before": before}) + "\n")
+                    before = row["hash"]
+        return last - first + 1 if last else 0
 
     def redact(self, id: str, by: str, reason: str) -> int:
         """Takes the content and the user out of an exchange, and out of what its hand-off and feedback hold of it.
@@ -164,7 +162,7 @@ class Audit:
         return seq
 
 
-def _exchange(row: Mapping[str, Any]) -> Exchange:
+def _exchange(row: sa.RowMapping) -> Exchange:
     if row["content"]:
         return Exchange(**json.loads(row["content"]))
     kept = {name: row[name] for name in ("id", "key", "model", "release", "arm", "experiment", "reason", "confidence")}
@@ -186,7 +184,7 @@ def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
 
 
 def _redact_copies(connection: Connection, id: str) -> None:
-    """Takes the exchange out of its hand-off, which nothing is learned from then, and names and words out of feedback."""
+    """Empties the hand-off of an exchange, which nothing is learned from then, and its feedback of names and words."""
     for row in connection.execute(sa.select(HANDOFFS).where(HANDOFFS.c.exchange_id == id)).mappings().all():
         emptied = {"messages": [], "answer": REDACTED, "reply": "", "status": "rejected", "reason": REDACTED}
         content = {**row["content"], **emptied}

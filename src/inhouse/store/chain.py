@@ -2,9 +2,9 @@
 
 An entry's hash covers the hash before it and every column that is kept for ever, among them the digest of a salt and
 the content. So a redaction can take content and salt away and the chain still holds, and without the salt the digest
-does not tell what stood there. The redaction is an entry itself: content that is gone without one is found. `audit_head`
-holds the last entry, so a chain cut short is found too. Whoever may rewrite the whole database can rewrite the whole
-chain: against that, note elsewhere the head that `verify` tells, and ask it later whether that entry still stands.
+does not tell what stood there. The redaction is an entry itself: content that is gone without one is found. The table
+`audit_head` holds the last entry, so a chain cut short is found too. Whoever may rewrite the whole database can rewrite
+the whole chain: against that, note elsewhere the head that `verify` tells, and ask it later whether that entry stands.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LINKED = (
     "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
     "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
 )  # fmt: skip
-"""The columns that an entry's hash covers, in this order. The user is personal and can be redacted: content covers it."""
+"""What an entry's hash covers, in this order. The user can be redacted, so it is content that covers it."""
 
 
 class Verified(Record):
@@ -91,7 +91,7 @@ def _number(value: float | None) -> float | None:
     return value + 0.0 if value is not None and math.isfinite(value) else None
 
 
-def link(before: str, row: Mapping[str, Any]) -> Digest:
+def link(before: str, row: Mapping[str, Any] | sa.RowMapping) -> Digest:
     """The hash of an entry that follows the one with the hash `before`."""
     return digest_of([before, *(row[name] for name in LINKED)])
 
@@ -122,7 +122,7 @@ def head_of(connection: Connection) -> tuple[int, str]:
 
 
 def walk(
-    rows: Iterable[Mapping[str, Any]], heads: Sequence[tuple[int, str]], noted: tuple[int, str] | None = None
+    rows: Iterable[sa.RowMapping], heads: Sequence[tuple[int, str]], noted: tuple[int, str] | None = None
 ) -> Verified:
     """Checks entries in their order, that they end at the one head, and that the `noted` entry is as it was."""
     count, before = 0, START
@@ -155,7 +155,7 @@ def walk(
     return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
 
 
-def _fault(row: Mapping[str, Any], seq: int, before: str) -> str:
+def _fault(row: sa.RowMapping, seq: int, before: str) -> str:
     """What is wrong with an entry that should be number `seq`, empty when nothing is."""
     try:
         if row["seq"] != seq:

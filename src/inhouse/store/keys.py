@@ -6,7 +6,6 @@ A secret is 256 random bits, so a fast hash is enough: there is nothing to guess
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
-from inhouse.types import BackendError, InputError, Record
+from inhouse.types import InputError, Record
 
 PREFIX = "ih_"
 FRESH_S = 3.0  # a revoked key is refused after this in every process

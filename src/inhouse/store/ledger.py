@@ -47,6 +47,8 @@ def to_text(value: Json) -> str:
 
 def label(text: str) -> str:
     """`text` without NUL and half pairs, at most LABEL_CHARS long; what is cut off is told by a digest at the end."""
+    if re.search("[\ud800-\udfff]", text):  # two halves that make a pair come back from JSON as one character
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     clean = re.sub("[\0\ud800-\udfff]", "\ufffd", text)
     if len(clean) <= LABEL_CHARS:
         return clean
@@ -110,7 +112,7 @@ def _column(name: str, kind: Any, *rest: Any, **options: Any) -> sa.Column[Any]:
 AUDIT = sa.Table(
     "audit",
     METADATA,
-    _column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    _column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
     _column("kind", sa.String(16)),  # "exchange" or "redaction"
     _column("id", Label, unique=True),
     _column("at_ms", sa.BigInteger, index=True),
@@ -119,7 +121,7 @@ AUDIT = sa.Table(
     _column("model", Label),
     _column("release", Label),
     _column("arm", Label),
-    _column("experiment", Label, index=True),
+    _column("experiment", Label),
     _column("reason", Label),
     _column("confidence", sa.Double, nullable=True),
     _column("prompt_tokens", sa.BigInteger),
@@ -133,6 +135,8 @@ AUDIT = sa.Table(
     _column("digest", sa.String(64)),  # of salt and content
     _column("hash", sa.String(64)),  # of the entry before and every column but user, content and salt
 )
+_LIVE = AUDIT.c.experiment != ""
+sa.Index("ix_audit_experiment", AUDIT.c.experiment, sqlite_where=_LIVE, postgresql_where=_LIVE)
 """What was asked and answered, and what was redacted of it, each entry linked to the one before."""
 
 HEAD = sa.Table(
@@ -237,7 +241,7 @@ class Ledger:
             with self._told("written"), self._engine.connect() as connection:
                 raw = connection.connection.dbapi_connection
                 if raw is not None:
-                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -270,7 +274,7 @@ class Ledger:
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             if found and found not in known:
                 raise BackendError(
-                    f"the ledger at {self.place} has schema {found}, which this inhouse does not know (it has {SCHEMA})",
+                    f"the ledger at {self.place} has schema {found}, which this inhouse ({SCHEMA}) does not know",
                     "a newer inhouse made it: install that version or newer",
                 )
             config.attributes["connection"] = connection

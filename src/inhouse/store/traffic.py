@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from inhouse.store.ledger import Ledger
-from inhouse.types import Record
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, Ledger, now_ms, to_iso, to_ms
+from inhouse.types import InputError, Record
+
+MOST_BUCKETS = 5000
+REFUSED = ("refused", "content_filter")
+EXCHANGES = AUDIT.c.kind == "exchange"
+FAILED = AUDIT.c.reason == "error"
 
 
 class Bucket(Record):
-    """The requests of one span of time, which begins at `start` (ISO 8601, UTC); seconds of those that were answered."""
+    """The requests of the span of time that begins at `start` (ISO 8601, UTC); seconds are of those without error."""
 
     start: str
     requests: int = 0
@@ -25,7 +35,7 @@ class Bucket(Record):
 
 
 class Outcome(Record):
-    """What one user had of one arm of an experiment: shares and means over their requests, None where nothing is known."""
+    """What one user had of one arm of an experiment: shares and means over requests, None where nothing is known."""
 
     user: str
     arm: str
@@ -45,10 +55,114 @@ class Traffic:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def buckets(self, since: str, until: str, minutes: int) -> list[Bucket]:
-        """Buckets of `minutes` from `since` to `until` (ISO 8601), in order, those without requests too."""
-        raise NotImplementedError
+    def buckets(self, since: str, until: str = "", minutes: int = 60) -> list[Bucket]:
+        """Buckets of `minutes` that hold `since` to `until` (ISO 8601; empty is now), in order, the empty ones too.
+
+        They begin at whole multiples of `minutes`. Percentiles are nearest rank. Opinions and hand-offs count where
+        their exchange does.
+
+        Raises:
+            InputError: a time is unreadable, or there would be more than MOST_BUCKETS.
+        """
+        first_ms, until_ms = to_ms(since), to_ms(until) if until else now_ms() + 1
+        width = minutes * 60_000
+        if minutes < 1 or (until_ms - first_ms) / width > MOST_BUCKETS:
+            raise InputError(f"more than {MOST_BUCKETS} buckets", "choose a later start, or longer buckets")
+        span = (EXCHANGES, AUDIT.c.at_ms >= first_ms, AUDIT.c.at_ms < until_ms)
+        found: dict[int, dict[str, Any]] = {n: {} for n in range(first_ms // width, -(-until_ms // width))}
+        with self._ledger.read() as connection:
+            for query in _bucket_queries(AUDIT.c.at_ms // sa.literal_column(str(width)), span):
+                for row in connection.execute(query).mappings():
+                    found[row["bucket"]].update((k, v) for k, v in row.items() if k != "bucket" and v is not None)
+        return [Bucket(start=to_iso(n * width), **values) for n, values in found.items()]
 
     def outcomes(self, experiment: str) -> list[Outcome]:
-        """One row a user and arm, in the order in which they first came."""
-        raise NotImplementedError
+        """One row a user and arm, in the order in which they first came; redacted exchanges, without a user, not."""
+        prefix = f"{experiment}:"
+        opinion = (
+            sa.select(
+                FEEDBACK.c.exchange_id,
+                sa.func.max(sa.cast(FEEDBACK.c.resolved, sa.Integer)).label("resolved"),
+                sa.func.sum(_one(FEEDBACK.c.thumb > 0)).label("up"),
+                sa.func.sum(_one(FEEDBACK.c.thumb < 0)).label("down"),
+            )
+            .group_by(FEEDBACK.c.exchange_id)
+            .subquery()
+        )
+        query = (
+            sa.select(
+                AUDIT.c.user,
+                AUDIT.c.experiment,
+                sa.func.min(AUDIT.c.at_ms).label("first_ms"),
+                sa.func.count().label("requests"),
+                sa.func.sum(_one(FAILED)).label("errors"),
+                sa.func.sum(opinion.c.resolved).label("resolved"),
+                sa.func.count(opinion.c.resolved).label("told"),
+                sa.func.sum(opinion.c.up).label("up"),
+                sa.func.sum(opinion.c.down).label("down"),
+                sa.func.count(HANDOFFS.c.id).label("handoffs"),
+                sa.func.avg(sa.case((~FAILED, AUDIT.c.latency_s))).label("latency_s"),
+                sa.func.avg(AUDIT.c.cost_usd).label("cost_usd"),
+            )
+            .select_from(AUDIT)
+            .outerjoin(opinion, opinion.c.exchange_id == AUDIT.c.id)
+            .outerjoin(HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id)
+            .where(EXCHANGES, AUDIT.c.experiment != "", AUDIT.c.user != "")  # the first as its index has it
+            .where(sa.func.substr(AUDIT.c.experiment, 1, len(prefix)) == prefix)
+            .group_by(AUDIT.c.user, AUDIT.c.experiment)
+            .order_by(sa.text("first_ms"), AUDIT.c.user)
+        )
+        with self._ledger.read() as connection:
+            return [_outcome(row, row.experiment[len(prefix) :]) for row in connection.execute(query)]
+
+
+def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnElement[bool]]) -> list[sa.Select[Any]]:
+    """Counts, percentiles, thumbs and hand-offs by bucket, under the names of Bucket's fields."""
+    by = bucket.label("bucket")
+    counts = sa.select(
+        by,
+        sa.func.count().label("requests"),
+        sa.func.sum(_one(FAILED)).label("errors"),
+        sa.func.sum(_one(AUDIT.c.reason.in_(REFUSED))).label("refusals"),
+        sa.func.sum(AUDIT.c.prompt_tokens).label("prompt_tokens"),
+        sa.func.sum(AUDIT.c.completion_tokens).label("completion_tokens"),
+        sa.func.sum(AUDIT.c.cost_usd).label("cost_usd"),
+    )
+    rank = sa.func.row_number().over(partition_by=bucket, order_by=AUDIT.c.latency_s).label("rank")
+    among = sa.func.count().over(partition_by=bucket).label("among")
+    ranked = sa.select(by, AUDIT.c.latency_s, rank, among).where(*span, ~FAILED).subquery()
+    percentiles = [
+        sa.func.max(sa.case((ranked.c.rank * 100 < ranked.c.among * p + 100, ranked.c.latency_s))).label(f"p{p}_s")
+        for p in (50, 95, 99)
+    ]
+    thumbs = sa.select(
+        by,
+        sa.func.sum(_one(FEEDBACK.c.thumb > 0)).label("thumbs_up"),
+        sa.func.sum(_one(FEEDBACK.c.thumb < 0)).label("thumbs_down"),
+    ).join_from(AUDIT, FEEDBACK, FEEDBACK.c.exchange_id == AUDIT.c.id)
+    handed = sa.select(by, sa.func.count().label("handoffs")).join_from(
+        AUDIT, HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id
+    )
+    grouped = [query.where(*span).group_by(by) for query in (counts, thumbs, handed)]
+    return [*grouped, sa.select(ranked.c.bucket, *percentiles).group_by(ranked.c.bucket)]
+
+
+def _one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """1 where it holds, else 0: a sum of these counts."""
+    return sa.case((condition, 1), else_=0)
+
+
+def _outcome(row: sa.Row[Any], arm: str) -> Outcome:
+    thumbs = int((row.up or 0) + (row.down or 0))
+    return Outcome(
+        user=row.user,
+        arm=arm,
+        first_at=to_iso(row.first_ms),
+        requests=row.requests,
+        errors=row.errors,
+        resolved=int(row.resolved) / row.told if row.told else None,
+        thumb=int(row.up) / thumbs if thumbs else None,
+        escalated=row.handoffs / row.requests,
+        latency_s=row.latency_s,
+        cost_usd=row.cost_usd,
+    )

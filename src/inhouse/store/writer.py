@@ -44,7 +44,7 @@ class Writer:
         self.trouble = ""
 
     def put(self, exchange: Exchange) -> asyncio.Future[int]:
-        """Queues an exchange; the future gets its number, or the error. The exchange is written even when it is cancelled.
+        """Queues an exchange; the future gets its number or the error. It is written even when the future is cancelled.
 
         Raises:
             BackendError: too many wait, or the writer is closed.

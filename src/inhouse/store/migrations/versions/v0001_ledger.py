@@ -12,7 +12,8 @@ LABEL = sa.String(200)
 def upgrade() -> None:
     op.create_table(
         "audit",
-        sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+        # INTEGER is SQLite's own row number: no index of its own
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("id", LABEL, nullable=False, unique=True),
         sa.Column("at_ms", sa.BigInteger, nullable=False, index=True),
@@ -21,7 +22,7 @@ def upgrade() -> None:
         sa.Column("model", LABEL, nullable=False),
         sa.Column("release", LABEL, nullable=False),
         sa.Column("arm", LABEL, nullable=False),
-        sa.Column("experiment", LABEL, nullable=False, index=True),
+        sa.Column("experiment", LABEL, nullable=False),
         sa.Column("reason", LABEL, nullable=False),
         sa.Column("confidence", sa.Double, nullable=True),
         sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
@@ -35,6 +36,8 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
     )
+    live = sa.text("experiment != ''")
+    op.create_index("ix_audit_experiment", "audit", ["experiment"], sqlite_where=live, postgresql_where=live)
     head = op.create_table(
         "audit_head",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

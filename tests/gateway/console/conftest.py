@@ -314,7 +314,7 @@ def fill(house):
         base = draw.random() < 0.12
         made.append(exchange(
             f"chatcmpl-{n:032x}", question, answer, user=f"customer-{draw.randint(100, 160)}", key=key, passages=() if base else passages,
-            at=(now - timedelta(hours=ago)).isoformat(timespec="milliseconds"), reason=draw.choices(["stop", "length", "error", "cancelled"], [94, 3, 1, 2])[0],
+            at=(now - timedelta(hours=ago)).isoformat(timespec="milliseconds"), reason=draw.choices(["stop", "length", "error", "cancelled", "refused"], [91, 3, 1, 2, 3])[0],
             citations=[{"sentence": answer.split(". ")[0] + ".", "passage": 1, "source": c.source, "support": 0.91}] if c else [],
             verdicts=[{"rail": "pii", "side": "input", "action": "pass", "score": 0.02}, {"rail": "grounding", "side": "output", "action": "pass", "score": 0.94}],
             latency_s=round(0.7 + busy + draw.expovariate(1.6), 3), first_token_s=0.2 + draw.random() / 3, model="base" if base else "custom", release="base" if base else "first-national-bank/3", arm="base" if base else "tuned+rag",
@@ -325,7 +325,7 @@ def fill(house):
     for e in draw.sample(made, 70):
         down = draw.random() < 0.2
         house.feedback.add(e.id, e.user, -1 if down else 1, "The fee is wrong, I was charged $30." if down else "", draw.choice([None, True, not down]))
-    declined = [e for e in made if e.answer == HANDOFF][:9]
+    declined = [e for e in made if e.answer == HANDOFF][-9:]
     ids = [house.inbox.add(e, "declined") for e in declined]
     ids.append(house.inbox.add(next(e for e in made if "wire" in e.messages[-1].content), "asked for a person"))
     for id in ids[:2]:

@@ -28,6 +28,17 @@ def console(state: State) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for pages in (_front(made), sign_in_pages(made), playground_pages(made), building_pages(made), running_pages(made)):
         router.include_router(pages)
+    router.include_router(_nowhere(made))
+    return router
+
+
+def _nowhere(made: Console) -> APIRouter:
+    router = made.router()
+
+    @router.api_route("/{path:path}", methods=["GET", "POST"])
+    def nowhere(path: str) -> Response:
+        raise HTTPException(404, "There is no such page.")
+
     return router
 
 

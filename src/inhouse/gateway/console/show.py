@@ -64,7 +64,7 @@ def seconds(value: float | None) -> str:
 def usd(value: float | None) -> str:
     if _none(value) or value is None:
         return NOTHING
-    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}" if value >= 0.001 else f"${value:.6f}"
 
 
 def size(chars: int) -> str:

@@ -32,12 +32,12 @@
     const soft = color("--soft"), line = color("--line"), span = values.time.at(-1) - values.time[0];
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const options = {
-      width: place.clientWidth - 16, height: 178, padding: [8, 6, 0, 0], cursor: { points: { size: 6 }, drag: { x: false, y: false } },
+      width: place.clientWidth - 16, height: 196, padding: [8, 8, 0, 0], legend: { markers: { width: 0, fill: (u, i) => u.series[i].stroke(u, i) } }, cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       tzDate: (s) => new Date(new Date(s * 1e3).toLocaleString("en-US", { timeZone: "UTC" })),
-      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.08, unit ? 1e-6 : 4)] } },
       axes: [
-        { ...axis, space: 64, values: (_, ticks) => ticks.map((t) => (span > 3 * 86400 ? moment(t, true) : moment(t).slice(11))) },
-        { ...axis, size: 52, values: (_, ticks) => ticks.map((t) => short(t, unit)) },
+        { ...axis, space: 64, size: 30, values: (_, ticks) => ticks.map((t) => (span > 3 * 86400 ? moment(t, true) : moment(t).slice(11))) },
+        { ...axis, size: 52, ...(unit ? {} : { incrs: [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6, 7].map((e) => n * 10 ** e)).sort((a, b) => a - b) }), values: (_, ticks) => ticks.map((t) => short(t, unit)) },
       ],
       series: [{ label: "From", value: (_, v) => (v === null || v === undefined ? "–" : moment(v)) },
         ...names.map((n, i) => ({ label: labels[n], stroke: color(COLORS[i]), width: 1.75, points: { show: false }, spanGaps: false, fill: names.length === 1 ? color("--accent-soft") : undefined, value: (_, v) => short(v, unit) }))],

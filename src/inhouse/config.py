@@ -281,8 +281,8 @@ class Gateway(Section):
 
 
 class Upstream(Endpoint):
-    name: str
-    """What requests call this model."""
+    name: str = ""
+    """What requests call this model; needed, as is `url`."""
     fallback: tuple[str, ...] = ()
     """Models that answer in this order when it cannot: names of other upstreams, `custom` or `base`."""
 
@@ -307,11 +307,11 @@ class Project(Section):
     parity: Parity = Parity()
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
-    release: Release = Release()
-    experiment: Experiment = Experiment()
     gateway: Gateway = Gateway()
     upstream: tuple[Upstream, ...] = ()
     """OpenAI-compatible servers that requests may ask by name: one [[upstream]] table each."""
+    release: Release = Release()
+    experiment: Experiment = Experiment()
 
     _root: Path = Path()
 

@@ -42,7 +42,8 @@ def template(name: str) -> str:
             continue
         lines += _key(key, info, commented=key not in FIRST, value=name if key == "name" else info.default)
     for title, section in sections().items():
-        lines += ["", f"[{title}]"]
+        many = isinstance(Project.model_fields[title].default, tuple)
+        lines += ["", f"# [[{title}]]   # repeat for each" if many else f"[{title}]"]
         for key, info in section.model_fields.items():
             if key == "access":
                 lines += [

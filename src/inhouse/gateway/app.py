@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -215,7 +215,11 @@ async def feedback(request: Request, body: FeedbackBody, key: Caller) -> Any:
 
 @routes.get("/v1/handoffs/{id}")
 async def handoff(
-    request: Request, id: str, key: Caller, wait: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0
+    request: Request,
+    id: str,
+    key: Caller,
+    wait: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0,
+    x_inhouse_wait: Annotated[float, Header(ge=0, allow_inf_nan=False)] = 0,
 ) -> Any:
     """A conversation that a person has taken over; waits up to `wait` seconds for the answer."""
     state = state_of(request)
@@ -223,7 +227,7 @@ async def handoff(
     if found is None:
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
     await _own_exchange(state, found.exchange_id, key)
-    if found.status == "waiting" and (wait_s := min(wait, state.project.gateway.max_wait_s)):
+    if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), state.project.gateway.max_wait_s)):
         found = await state.inbox.wait(id, wait_s) or found
     answered = found.status in ("answered", "approved")
     return {"object": "handoff", "id": id, "status": found.status, "reason": found.reason, "at": found.at,

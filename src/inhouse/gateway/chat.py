@@ -8,6 +8,7 @@ A client that leaves, or a deadline that passes, stops the engine; that too is r
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 import uuid
@@ -16,7 +17,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from inhouse.gateway.limits import HttpError, unavailable
 from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
@@ -28,6 +29,7 @@ from inhouse.types import (
     Delta,
     Exchange,
     Finish,
+    InputError,
     Json,
     Note,
     Passage,
@@ -201,6 +203,11 @@ class Answer(Response):
                 if not isinstance(error, RefusedError):
                     log.warning("the model could not answer", exc_info=error)
                 await self._refuse(send, await self._failed(refusal(error)))
+            except InputError as error:  # the model is no longer served
+                await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
+            except asyncio.CancelledError:  # the server stops and can wait no longer
+                await self.run.record("cancelled")
+                raise
             except Exception as error:
                 log.error("a mistake while answering", exc_info=error)
                 await self._refuse(
@@ -245,8 +252,9 @@ class Answer(Response):
         assert run.finish is not None
         await run.record(run.finish.reason)
         body = self._envelope.completion(run.text, run.deltas, run.finish, self._logprobs, run.ours())
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         self._started = True
-        await _send(send, JSONResponse(body))
+        await _send(send, Response(text, media_type="application/json"))
 
     async def _streamed(self, send: Send) -> None:
         run = self.run

@@ -106,7 +106,7 @@ class Rates:
         descriptor: a file of `SIZE` bytes that the workers share; None keeps the numbers in this process.
     """
 
-    PLACES = 4096
+    PLACES = 16384
     SIZE = PLACES * 16
 
     def __init__(self, descriptor: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -239,7 +239,7 @@ class Door:
 class Headed:
     """Mixed into uvicorn's protocols: a connection that does not bring a whole request head in time is closed."""
 
-    HEAD_S = 15.0
+    head_s = 15.0
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -260,7 +260,7 @@ class Headed:
 
     def _arm(self) -> None:
         transport: Any = self.transport  # type: ignore[attr-defined]
-        self._late = asyncio.get_running_loop().call_later(self.HEAD_S, transport.close)
+        self._late = asyncio.get_running_loop().call_later(self.head_s, transport.close)
 
     def _disarm(self) -> None:
         if self._late is not None:
@@ -268,10 +268,10 @@ class Headed:
             self._late = None
 
 
-def protocol() -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, the fastest on this machine, with a limit on slow heads."""
+def protocol(head_s: float) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol, the fastest on this machine, with a limit on slow heads. Seconds."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Plain
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol as Plain  # type: ignore[assignment]
-    return type("Protocol", (Headed, Plain), {})
+    return type("Protocol", (Headed, Plain), {"head_s": head_s})

@@ -7,16 +7,26 @@ values travel in the field `inhouse`, which standard clients ignore.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inhouse.types import ChatRequest, Delta, Finish, Json, Message, Usage
 
 MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI has it
 PASSED = ("tools", "tool_choice", "parallel_tool_calls", "top_p", "presence_penalty", "frequency_penalty")
+
+
+def _clean(text: str) -> str:
+    """Without NUL and half surrogate pairs: JSON can write them, and neither databases nor engines take them."""
+    return _UNKEPT.sub("\ufffd", text)
+
+
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+Text = Annotated[str, AfterValidator(_clean)]
 
 
 class Wire(BaseModel):
@@ -25,25 +35,25 @@ class Wire(BaseModel):
 
 class TextPart(Wire):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class CalledFunction(Wire):
-    name: str
-    arguments: str
+    name: Text
+    arguments: Text
 
 
 class ToolCall(Wire):
-    id: str
+    id: Text
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
 class WireMessage(Wire):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: Text | list[TextPart] | None = None
     tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: Text | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> WireMessage:
@@ -55,7 +65,7 @@ class WireMessage(Wire):
         parts = self.content if isinstance(self.content, list) else [TextPart(type="text", text=self.content or "")]
         return Message(
             role="system" if self.role == "developer" else self.role,
-            content=_storable("".join(p.text for p in parts)),
+            content="".join(p.text for p in parts),
             tool_calls=tuple(call.model_dump() for call in self.tool_calls or ()),
             tool_call_id=self.tool_call_id or "",
         )
@@ -104,7 +114,7 @@ class StreamOptions(Wire):
 class ChatBody(Wire):
     """The body of POST /v1/chat/completions."""
 
-    model: str = "custom"
+    model: Text = "custom"
     messages: list[WireMessage] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -113,7 +123,7 @@ class ChatBody(Wire):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: str | list[str] | None = None
+    stop: Text | list[Text] | None = None
     n: Literal[1] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -123,7 +133,7 @@ class ChatBody(Wire):
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    user: str | None = Field(None, max_length=512)
+    user: Text | None = Field(None, max_length=512)
     functions: None = None  # gave way to tools; taken for an unknown field they would be dropped without a word
     function_call: None = None
     audio: None = None
@@ -157,7 +167,7 @@ class ChatBody(Wire):
             stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
             json_schema=self._schema(),
             groups=groups,
-            user=_storable(self.user or user),
+            user=self.user or user,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             extra=given,
         )
@@ -174,8 +184,8 @@ class ChatBody(Wire):
 class EmbeddingBody(Wire):
     """The body of POST /v1/embeddings. Token ids are refused: they belong to another model's vocabulary."""
 
-    model: str
-    input: str | list[str]
+    model: Text
+    input: Text | list[Text]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
 
@@ -190,11 +200,11 @@ class EmbeddingBody(Wire):
 class FeedbackBody(Wire):
     """The body of POST /v1/feedback: what somebody thinks of the answer `id`."""
 
-    id: str = Field(max_length=200)
+    id: Text = Field(max_length=200)
     thumb: Literal[-1, 0, 1] = 0
-    comment: str = Field("", max_length=10_000)
+    comment: Text = Field("", max_length=10_000)
     resolved: bool | None = None
-    user: str | None = Field(None, max_length=512)
+    user: Text | None = Field(None, max_length=512)
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------
@@ -280,11 +290,6 @@ def joined_calls(deltas: Sequence[Delta]) -> list[dict[str, Json]]:
         for part in ("name", "arguments"):
             call["function"][part] += given.get(part) or ""
     return [calls[n] for n in sorted(calls)]
-
-
-def _storable(text: str) -> str:
-    """Without NUL, which PostgreSQL cannot keep."""
-    return text.replace("\x00", "\ufffd")
 
 
 def _encodable(value: Json) -> bool:

@@ -1,4 +1,4 @@
-"""Other servers as models, and what happens when one fails: a circuit breaker for each, and others that answer instead."""
+"""Other servers as models, and what happens when one fails: each has a circuit breaker, and others answer instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import cast
 
 from inhouse.config import Upstream
 from inhouse.models.openai import OpenAIModel
-from inhouse.types import BackendError, ChatEvent, ChatModel, ChatRequest, ConfigError, Delta, Note, RefusedError
+from inhouse.types import (
+    BackendError,
+    ChatEvent,
+    ChatModel,
+    ChatRequest,
+    ConfigError,
+    Delta,
+    Finish,
+    Note,
+    RefusedError,
+)
 
 FAILURES = 3  # in a row, before a model is left alone
 REST_S = 15.0  # how long it is left alone before it is tried again
@@ -42,6 +52,8 @@ class Breaker:
         try:
             async with aclosing(_stream(self._model, request)) as events:
                 async for event in events:
+                    if isinstance(event, Finish):  # here, as who reads may leave with it
+                        self._failures = 0
                     yield event
         except RefusedError:
             raise  # it works
@@ -49,7 +61,6 @@ class Breaker:
             self._failures += 1
             self._closed_until = self._clock() + REST_S
             raise
-        self._failures = 0
 
 
 class Fallback:
@@ -64,7 +75,7 @@ class Fallback:
         self._models = models
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        """Yields the answer of the first model that can; a note `fallback`, `served` says which where it is not the first.
+        """Yields the answer of the first model that can; where it is not the first of all, a note says which.
 
         Raises:
             RefusedError: a model does not take the request.

@@ -19,7 +19,7 @@ from typing import Any
 
 from inhouse.config import Model
 from inhouse.models.openai import deltas_of, finish_of, wire_body
-from inhouse.types import BackendError, ChatEvent, ChatRequest, Finish, InputError, RefusedError, Usage
+from inhouse.types import BackendError, ChatEvent, ChatRequest, InputError, RefusedError, Usage
 
 PROMPT_STORE_MB = 512  # of earlier prompts as read, to be taken up by those that begin alike; the oldest leave first
 

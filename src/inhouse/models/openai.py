@@ -16,6 +16,7 @@ from inhouse.config import Endpoint
 from inhouse.types import BackendError, ChatEvent, ChatRequest, ConfigError, Delta, Finish, RefusedError, Usage
 
 TRIES = 3
+PAUSE_S = 0.5  # before the second try; twice that before the third
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 REFUSED = {400, 413, 422}  # of the request, not of the server
 CONNECT_S = 5.0
@@ -72,7 +73,7 @@ class OpenAIModel:
                         raise BackendError(
                             f"{self._url}: cannot be reached ({error})", "is the server running?"
                         ) from error
-                    await asyncio.sleep(0.5 * attempt)
+                    await asyncio.sleep(PAUSE_S * attempt)
                 except httpx.HTTPError as error:
                     raise BackendError(f"{self._url}: {type(error).__name__}: {error}") from error
 

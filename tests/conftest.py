@@ -140,6 +140,7 @@ base = "{base}"
 quantization = "f16"
 context_tokens = 1024
 parallel = 2
+threads = 1
 [training]
 rank = 4
 epochs = 1

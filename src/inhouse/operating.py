@@ -1,20 +1,308 @@
-"""The verbs of a model in use: release, serve, keys, audit; `cli` adds them to its own. Nothing heavy at import."""
+"""The verbs of a model in use: release, experiment, export, serve. Nothing heavy at import."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from inhouse.gateway.state import State
     from inhouse.pipeline import Site
+    from inhouse.releases import Serving
+
+At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, release.arm=rag.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION or production; the newest without.")]
+Arms = Annotated[
+    list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
+]
+HERE = Path()
+
+release_app = typer.Typer(help="Make releases of a verdict, put one before users, take it back.")
+experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds these verbs to the command line."""
+    app.add_typer(release_app, name="release")
+    app.add_typer(experiment_app, name="experiment")
+    app.command()(export)
     app.command()(serve)
+
+
+def _site(project: Path, overrides: list[str] | None = None) -> Site:
+    from inhouse.cli import site_of
+
+    return site_of(project, overrides, True)
+
+
+# --- release ----------------------------------------------------------------------------------------------------
+
+
+@release_app.callback(invoke_without_command=True)
+def release(
+    context: typer.Context,
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+    name: Annotated[str, typer.Option(help="Name of the release instead of release.name.")] = "",
+) -> None:
+    """Make a release of the latest verdict where the gate of [release] holds; exit 5 with the rule that does not."""
+    from inhouse.types import ConfigError
+
+    if context.invoked_subcommand:
+        if project != HERE or overrides or as_json or name:
+            verb = context.invoked_subcommand
+            raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
+        return
+    from inhouse.cli import _print_json, _tell
+    from inhouse.releases import Releases, label
+    from inhouse.terminal import out
+
+    releases = Releases(_site(project, overrides))
+    _tell("Making a release of the latest verdict", as_json)
+    before = {r.version for r in releases.all()}
+    made = releases.make(name)
+    if as_json:
+        _print_json(made.model_dump(mode="json"))
+        return
+    there = " is there already" if made.version in before else ""
+    lines = [f"Release {label(made)}{there}: {made.arm}, verdict {made.report[:8]}. The gate holds:"]
+    lines += [f"  {rule['says']}" for rule in made.gate["rules"]]
+    lines += [f"`inhouse release promote {made.version}` puts it before users."]
+    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+@release_app.command()
+def promote(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
+    """Answer everyone with a release; a running `inhouse serve` changes over without a break."""
+    from inhouse.releases import Releases
+
+    _show(Releases(_site(project)).promote(which), as_json)
+
+
+@release_app.command()
+def canary(
+    percent: Annotated[str, typer.Argument(help="Share of the users, such as 10%.")],
+    which: Which = "",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a share of the users with a release; who that is stays as the share grows."""
+    from inhouse.releases import Releases
+    from inhouse.types import ConfigError
+
+    try:
+        share = float(percent.rstrip(" %"))
+    except ValueError:
+        raise ConfigError(f"{percent}: not a share", "for example: inhouse release canary 10% 3") from None
+    _show(Releases(_site(project)).canary(share, which), as_json)
+
+
+@release_app.command()
+def rollback(project: At = HERE, as_json: AsJson = False) -> None:
+    """Take back the canary, or without one go back to the production before this one."""
+    from inhouse.releases import Releases
+
+    _show(Releases(_site(project)).rollback(), as_json)
+
+
+@release_app.command("list")
+def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
+    """List the releases and say which is served."""
+    from inhouse.cli import _print_json
+    from inhouse.releases import Releases, label
+    from inhouse.terminal import out
+
+    releases = Releases(_site(project))
+    serving, found = releases.serving(), releases.all()
+    if as_json:
+        _print_json([r.model_dump(mode="json", exclude={"settings"}) for r in found])
+        return
+    for r in found:
+        places = {serving.production: "production", serving.canary: f"canary {serving.canary_percent:g} %"}
+        gain = next((rule["says"] for rule in r.gate["rules"] if rule["rule"] == "gain"), "")
+        text = f"{label(r):24} {r.made_at[:16]}  {r.arm:10} {places.get(label(r), ''):12} {gain}"
+        out.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
+    if not found:
+        out.print("No release yet; `inhouse release` makes one of the latest verdict.", markup=False, highlight=False)
+
+
+@release_app.command("show")
+def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
+    """Show a release: its artifacts, settings, gate; and what was served when."""
+    from inhouse.cli import _print_json
+    from inhouse.releases import Releases, label
+    from inhouse.terminal import out
+
+    releases = Releases(_site(project))
+    found, serving = releases.get(which), releases.serving()
+    if as_json:
+        _print_json({"release": found.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
+        return
+    lines = [f"{label(found)}: {found.arm}, made {found.made_at}, settings {found.config[:8]}"]
+    lines += [f"  {kind:8} {key}" for kind in ("weights", "adapter", "index", "fusion", "calibration", "report")
+              if (key := getattr(found, kind))]  # fmt: skip
+    lines += [f"  gate: {rule['says']}" for rule in found.gate["rules"]]
+    for section, values in found.settings.items():
+        if isinstance(values, dict):
+            lines += [f"  {section}.{key} = {value}" for key, value in values.items()]
+    lines += ["What was served:", *(f"  {_entry(e)}" for e in serving.history)]
+    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    return f"{entry['at'][:19]}  {entry['did']}: production {entry['production'] or 'none'}"
+
+
+def _show(serving: Serving, as_json: bool) -> None:
+    """What is served now, in one line."""
+    from inhouse.cli import _print_json
+    from inhouse.terminal import out
+
+    if as_json:
+        _print_json(serving.model_dump(mode="json", exclude={"history"}))
+        return
+    text = f"production {serving.production}"
+    if serving.canary:
+        text += f", canary {serving.canary} for {serving.canary_percent:g} % of the users"
+    if live := serving.experiment:
+        total = sum(live.arms.values())
+        shares = ", ".join(f"{arm} {100 * weight / total:.0f} %" for arm, weight in live.arms.items())
+        text += f"; experiment {live.name!r}: {shares}, decided by {live.metric}"
+    if serving.earlier and not serving.canary:
+        text += f". A rollback would go to {serving.earlier[-1]}"
+    out.print(f"Served now: {text}.", markup=False, highlight=False, soft_wrap=True)
+
+
+# --- experiment -------------------------------------------------------------------------------------------------
+
+
+@experiment_app.command()
+def start(
+    arms: Arms = None,
+    name: Annotated[str, typer.Option(help="Name of the experiment instead of experiment.name.")] = "",
+    metric: Annotated[str, typer.Option(help="The outcome that decides instead of experiment.metric.")] = "",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Split the users of `custom`: the arms of [experiment] or those given, else base against production."""
+    from inhouse.releases import Releases
+
+    _show(Releases(_site(project)).start(name, _weights(arms), metric), as_json)
+
+
+@experiment_app.command()
+def weights(arms: Arms = None, project: At = HERE, as_json: AsJson = False) -> None:
+    """Change the weights of the live experiment; its figures begin anew, as the split is another."""
+    from inhouse.releases import Releases
+
+    _show(Releases(_site(project)).weights(_weights(arms)), as_json)
+
+
+@experiment_app.command()
+def stop(project: At = HERE, as_json: AsJson = False) -> None:
+    """End the live experiment: everyone gets production again."""
+    from inhouse.releases import Releases
+
+    _show(Releases(_site(project)).stop(), as_json)
+
+
+@experiment_app.command("show")
+def show_experiment(
+    name: Annotated[str, typer.Argument(help="Its name; the live one, or the canary, without.")] = "",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an experiment says so far; it may be looked at, and stopped on what it says, at any time."""
+    from inhouse.cli import _print_json
+    from inhouse.keeping import ledger_of
+    from inhouse.releases import Releases
+    from inhouse.store.traffic import Traffic
+    from inhouse.terminal import out
+
+    site = _site(project)
+    releases = Releases(site)
+    asked = releases.experiment(name)
+    ledger = ledger_of(site.project)
+    try:
+        found = releases.so_far(asked, Traffic(ledger).outcomes(asked.name))
+    finally:
+        ledger.close()
+    if as_json:
+        _print_json(found)
+        return
+    out.print(_table(found))
+    out.print(found["verdict"], markup=False, highlight=False, style="bold")
+
+
+def _weights(arms: list[str] | None) -> dict[str, float]:
+    from inhouse.types import ConfigError
+
+    found = {}
+    for text in arms or ():
+        arm, equals, weight = text.rpartition("=")
+        try:
+            found[arm] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ConfigError(f"{text}: not ARM=WEIGHT", "for example: base=1 production=1")
+    return found
+
+
+def _table(found: dict[str, Any]) -> Any:
+    """Arms by outcomes, then each other arm's difference from the first."""
+    from rich import box
+    from rich.table import Table
+
+    from inhouse.monitoring.experiments import METRICS, in_words
+
+    table = Table(title=f"experiment {found['name']!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for arm, row in found["arms"].items():
+        table.add_column(f"{arm}\n{row['users']} users", justify="right")
+    for arm in found["comparisons"]:
+        table.add_column(f"{arm}\nover the first", justify="right")
+    for name, metric in METRICS.items():
+        means = [row["metrics"][name]["mean"] for row in found["arms"].values()]
+        shown = ["" if m is None else f"{m:.4g}" if metric.ratio else f"{100 * m:.1f} %" for m in means]
+        differences = [in_words(name, rows[name]) for rows in found["comparisons"].values()]
+        table.add_row(f"{name}{' (decides)' if name == found['metric'] else ''}", *shown, *differences)
+    return table
+
+
+# --- export -----------------------------------------------------------------------------------------------------
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    which: Annotated[str, typer.Option("--release", help="Version or NAME/VERSION; the newest without.")] = "",
+    form: Annotated[str, typer.Option(help="merged, or adapter: the base with the LoRA adapter beside it.")] = "merged",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write a release's model into a folder that runs without inhouse: Ollama, vLLM, llama.cpp."""
+    from inhouse.cli import _print_json, _tell
+    from inhouse.exporting import export as exported
+    from inhouse.releases import Releases, label
+    from inhouse.terminal import out
+
+    site = _site(project)
+    found = Releases(site).get(which)
+    _tell(f"Writing {label(found)} into {folder}", as_json)
+    files = exported(site, found, folder, form)
+    if as_json:
+        _print_json({"release": label(found), "folder": str(folder), "files": files})
+        return
+    for name, size in files.items():
+        out.print(f"  {size / 2**20:8.1f} MB  {name}", markup=False, highlight=False)
+    out.print(f"{folder}/README.md says how to run it.", markup=False, highlight=False, soft_wrap=True)
 
 
 # --- serve ------------------------------------------------------------------------------------------------------
@@ -85,6 +373,7 @@ def _state(site: Site, rates: int | None = None) -> State:
     from inhouse.gateway.limits import Rates
     from inhouse.gateway.metrics import Traces
     from inhouse.gateway.state import State
+    from inhouse.insight import SiteInsight
     from inhouse.keeping import ledger_of
     from inhouse.models.fallback import upstreams
     from inhouse.serving import Fleet
@@ -100,7 +389,9 @@ def _state(site: Site, rates: int | None = None) -> State:
 
     fleet = Fleet(site, upstreams(site.project.upstream, local))
     ledger = ledger_of(site.project)
+    traffic = Traffic(ledger)
     return State(
-        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), Traffic(ledger),
-        embedder=site.embedder, rates=Rates(rates), traces=Traces(site.project.gateway.traces_url),
+        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        embedder=site.embedder, insight=SiteInsight(site, traffic), rates=Rates(rates),
+        traces=Traces(site.project.gateway.traces_url),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from inhouse.config import Release as Gate
 from inhouse.evaluation.recommend import points
 from inhouse.evaluation.report import LOWER_IS_BETTER
+from inhouse.monitoring.experiments import examine
 from inhouse.pipeline import Site
 from inhouse.store.artifacts import locked, write_text
 from inhouse.types import (
@@ -56,8 +57,9 @@ class Experiment(Record):
 class Serving(Record):
     """What is served: names of releases, "" for none. `revision` counts up with every change.
 
-    `earlier` are the productions before this one, the latest last. `history` has one entry a change, the oldest first:
-    {"at", "did", "production", "canary", "canary_percent", "experiment"}, as it stood after it.
+    `earlier` are the productions before this one, the latest last; `past` are the experiments that ended. `history` has
+    one entry a change, the oldest first: {"at", "did", "production", "canary", "canary_percent", "experiment"}, as it
+    stood after it.
     """
 
     revision: int = 0
@@ -66,12 +68,18 @@ class Serving(Record):
     canary_percent: float = 0.0
     experiment: Experiment | None = None
     earlier: tuple[str, ...] = ()
+    past: tuple[Experiment, ...] = ()
     history: tuple[dict[str, Json], ...] = ()
 
 
 def label(release: Release) -> str:
     """The release's name with its version, as requests and notes have it."""
     return f"{release.name}/{release.version}"
+
+
+def canary_name(release: str) -> str:
+    """The experiment that a canary is, for the split and the audit."""
+    return f"canary {release}"
 
 
 class Releases:
@@ -227,9 +235,8 @@ class Releases:
                 return {"canary": "", "canary_percent": 0.0}
             if not now.earlier:
                 raise InputError("there is nothing to go back to", "`inhouse release list` shows what there is")
-            live = now.experiment
-            kept = live if live and now.production not in live.arms else None
-            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], "experiment": kept}
+            ended = _ended(now) if now.experiment and now.production in now.experiment.arms else {}
+            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], **ended}
 
         return self._change("rolled back", change)
 
@@ -251,7 +258,7 @@ class Releases:
             _refuse_in_experiment(now)
             if now.canary:
                 raise ConfigError(f"{now.canary} is a canary", "promote it or roll it back first")
-            if any(e["did"] == f"experiment {name} started" for e in now.history):
+            if any(e.name == name for e in now.past):
                 raise ConfigError(f"experiment {name!r} was run before", "another --name deals the users anew")
             at = _now()
             made = Experiment(name=name, arms=weights, metric=metric or settings.metric, started_at=at, since=at)
@@ -277,9 +284,34 @@ class Releases:
 
         def change(now: Serving) -> dict[str, Any]:
             _live(now)
-            return {"experiment": None}
+            return _ended(now)
 
         return self._change("experiment stopped", change)
+
+    def experiment(self, name: str = "") -> Experiment:
+        """The experiment of that name; without one the live one, else the canary as one, else the last that ended.
+
+        Raises:
+            InputError: there is none such.
+        """
+        now = self.serving()
+        known: list[Experiment] = list(now.past)
+        if now.canary:
+            known.append(_canary(now, self._site.project.experiment.metric))
+        if now.experiment:
+            known.append(now.experiment)
+        found = [e for e in known if name in ("", e.name)]
+        if not found:
+            raise InputError(
+                f"{name or 'experiment'}: none such", f"there are: {', '.join(e.name for e in known) or 'none'}"
+            )
+        return found[-1]
+
+    def so_far(self, experiment: Experiment, outcomes: Sequence[Record]) -> dict[str, Json]:
+        """What the experiment says so far; `outcomes` are the traffic's, one a user and arm."""
+        rows = [o.model_dump(mode="json") for o in outcomes]
+        return {"name": experiment.name, "since": experiment.since,
+                **examine(rows, experiment.arms, experiment.metric, experiment.since)}  # fmt: skip
 
     def _arms(self, arms: Mapping[str, float]) -> dict[str, float]:
         """Weights by release label or "base".
@@ -367,10 +399,21 @@ def _few_shot(verdict: Artifact) -> list[Json]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def _canary(now: Serving, metric: str) -> Experiment:
+    """The canary as an experiment, since its share was set."""
+    since = next(e["at"] for e in reversed(now.history) if e["did"].startswith("canary "))
+    arms = {now.production: 100 - now.canary_percent, now.canary: now.canary_percent}
+    return Experiment(name=canary_name(now.canary), arms=arms, metric=metric, started_at=since, since=since)
+
+
 def _refuse_in_experiment(now: Serving) -> None:
     if now.experiment:
         hint = "`inhouse experiment stop` ends it; `inhouse release rollback` works all the same"
         raise ConfigError(f"the experiment {now.experiment.name!r} is live", hint)
+
+
+def _ended(now: Serving) -> dict[str, Any]:
+    return {"experiment": None, "past": (*now.past, _live(now))}
 
 
 def _live(now: Serving) -> Experiment:

@@ -20,7 +20,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
 from inhouse.pipeline import Site
-from inhouse.releases import Releases, Serving, label
+from inhouse.releases import Releases, Serving, canary_name, label
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.routing.split import Split
 from inhouse.types import Artifact, ChatEvent, ChatModel, ChatRequest, Digest, Example, InputError, Note, Release
@@ -289,4 +289,4 @@ def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:
         return production
     share = serving.canary_percent
     arms = {serving.production: (production, 100 - share), serving.canary: (models[serving.canary], share)}
-    return Split(CUSTOM, f"canary {serving.canary}", arms)
+    return Split(CUSTOM, canary_name(serving.canary), arms)

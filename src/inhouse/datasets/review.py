@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -67,7 +67,7 @@ class Reviews:
 
 
 def reviewed(examples: Iterable[Example], reviews: Mapping[str, Review]) -> list[Example]:
-    """The examples as their reviews have them; rejected ones are still among them, see `rejected`."""
+    """The examples as their reviews have them; rejected ones are still among them, see `refused`."""
     found = []
     for example in examples:
         review = reviews.get(example.id)
@@ -86,6 +86,6 @@ def approved(example: Example, reviews: Mapping[str, Review]) -> bool:
     return review is not None and review.status == "approved"
 
 
-def rejected(example: Example, reviews: Mapping[str, Review]) -> bool:
-    review = reviews.get(example.id)
-    return review is not None and review.status == "rejected"
+def refused(examples: Sequence[Example], reviews: Mapping[str, Review]) -> dict[int, str]:
+    """Those that a person rejected, by their place, with the reason."""
+    return {n: REJECTED for n, e in enumerate(examples) if (r := reviews.get(e.id)) and r.status == "rejected"}

@@ -24,7 +24,7 @@ PAGE = 100  # rows read at a time
 
 
 class Place(Record):
-    """Where an entry stands: its number and hash, the hash before it, and `sealed`, the digest of its salted content."""
+    """Where an entry stands: its number and hash, the hash before it, and the digest of its salted content."""
 
     seq: int
     hash: Digest

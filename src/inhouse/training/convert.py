@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,33 @@ def convert(folder: Path, out: Path, kind: str) -> dict[str, Json]:
         for name, array in _renamed(gguf._safetensors(folder), family, config["num_hidden_layers"]).items():
             writer.add(name, gguf.permuted(name, array, heads) if array.ndim == 2 else array, kind)
     return {"kind": kind, "family": family, "megabytes": round(out.stat().st_size / 2**20, 1)}
+
+
+def save_tokenizer(base: Path, served: Path, out: Path, own: bool = False) -> None:
+    """Writes the tokenizer in Hugging Face's files.
+
+    Args:
+        base: the base model; a folder with its tokenizer is copied.
+        served: the GGUF file, which else tells it.
+        out: a new folder.
+        own: the served file has tokens that the base has not.
+
+    Raises:
+        InputError: transformers, which reads tokenizers from GGUF files, is not installed or does not know this one.
+    """
+    if (base / "tokenizer.json").is_file() and not own:
+        out.mkdir()
+        for file in sorted(base.glob("*token*.json")):
+            shutil.copyfile(file, out / file.name)
+        return
+    try:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(str(served.parent), gguf_file=served.name, local_files_only=True)
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        hint = "pip install 'inhouse[train]', or copy the base model's tokenizer into its folder"
+        raise InputError(f"{served}: its tokenizer cannot be read ({str(error)[:200]})", hint) from error
+    tokenizer.save_pretrained(out)
 
 
 def _json(file: Path) -> dict[str, Any]:

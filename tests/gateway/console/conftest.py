@@ -88,7 +88,7 @@ class Bank:
         return [c for c in self.all if not c.access or c.access & groups]
 
     def documents(self, groups):
-        return [DocumentLine(source=c.source, title=c.title, chunks=1, chars=len(c.text), access=c.access) for c in self._seen(groups)]
+        return [DocumentLine(source=c.source, title=c.title, chunks=1, access=c.access) for c in self._seen(groups)]
 
     def chunks(self, source, groups):
         return [c for c in self._seen(groups) if c.source == source]

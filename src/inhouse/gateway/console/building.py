@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, HTTPException, Request, Response
 from starlette.responses import HTMLResponse
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
-from inhouse.gateway.console.seams import PARTS, Part, Row
+from inhouse.gateway.console.seams import PARTS, Row
 from inhouse.gateway.console.show import query
 from inhouse.types import Review
 

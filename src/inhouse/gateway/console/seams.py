@@ -21,7 +21,6 @@ class DocumentLine(Record):
     source: str
     title: str
     chunks: int
-    chars: int
     access: frozenset[str] = frozenset()
 
 

@@ -1,0 +1,258 @@
+"""The gate, promoting and going back, over a store whose artifacts are real folders with made-up contents."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from inhouse.config import load_project
+from inhouse.pipeline import Site
+from inhouse.releases import Releases, label
+from inhouse.types import BackendError, ConfigError, GateError, InputError
+
+ARMS = ("base", "prompt", "rag", "tuned", "tuned+rag")
+
+
+def gained(low, mean=0.2):
+    return {"mean": mean, "low": low, "high": 2 * mean - low, "n": 40}
+
+
+def write_verdict(site, recommended="tuned+rag", accuracy=0.1, unsupported=-0.1, parity=True, **inputs):
+    """A report with its parents; accuracy and unsupported are lower ends of intervals of the gain over base."""
+
+    def make(kind, parents=(), facts=None, **more):
+        return site.store.make(kind, {"of": kind, **more}, parents, lambda work: facts or {})
+
+    parents = [make(kind) for kind in ("weights", "index", "fusion", "dataset", "adapter", "parity")]
+    figures = {"accuracy": gained(accuracy), "unsupported": gained(unsupported, 0.0)}
+    report = {
+        "arms": {arm: {} for arm in ARMS},
+        "gains": {f"{arm} over base": figures for arm in ARMS[1:]},
+        "recommendation": {"arm": recommended, "sentence": "Do not customize."},
+        "parity": {"passed": parity},
+    }
+
+    def build(work: Path):
+        (work / "report.json").write_text(json.dumps(report))
+        row = {
+            "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+            "metadata": {"id": "1"},
+        }
+        (work / "few_shot.jsonl").write_text(json.dumps(row) + "\n")
+        return {"recommended": recommended}
+
+    settings = {s: getattr(site.project, s).model_dump(mode="json") for s in ("assistant", "model", "retrieval")}
+    made = {"name": site.project.name, **settings, "figures": [accuracy, unsupported, parity, recommended], **inputs}
+    return site.store.make("report", made, parents, build)
+
+
+@pytest.fixture
+def open_site(tmp_path):
+    def opened(**overrides):
+        (tmp_path / "inhouse.toml").write_text('name = "The Bank, Ltd."\n')
+        return Site(load_project(tmp_path, overrides))
+
+    return opened
+
+
+@pytest.fixture
+def releases(open_site):
+    """Three releases of three verdicts."""
+    site = open_site()
+    made = Releases(site)
+    for n in range(3):
+        write_verdict(site, accuracy=0.1 + n / 100)
+        made.make()
+    return made
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------
+
+
+def test_a_release_names_what_its_arm_needs(open_site):
+    site = open_site()
+    verdict = write_verdict(site)
+    made = Releases(site).make()
+    keys = {site.store.latest(kind).key for kind in ("weights", "adapter", "index", "fusion")}
+    assert (label(made), made.arm, made.report) == ("the-bank-ltd/1", "tuned+rag", verdict.key)
+    assert {made.weights, made.adapter, made.index, made.fusion} == keys
+    assert made.settings["model"] == site.project.model.model_dump(mode="json")
+    assert all(rule["passed"] for rule in made.gate["rules"])
+    assert [a.kind for depth, a in site.store.lineage(site.store.latest("release")) if depth == 1][0] == "report"
+
+
+@pytest.mark.parametrize(
+    ("arm", "adapter", "index"), [("rag", False, True), ("prompt", False, False), ("tuned", True, False)]
+)
+def test_arms_without_adapter_or_index_are_released_too(open_site, arm, adapter, index):
+    site = open_site()
+    write_verdict(site, arm, parity=arm == "tuned")
+    made = Releases(site).make("bot")
+    assert (bool(made.adapter), bool(made.index), bool(made.fusion)) == (adapter, index, index)
+    assert ("few_shot" in made.settings) == (arm == "prompt")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "overrides", "said"),
+    [
+        ({"accuracy": 0.019}, {}, r"gain in accuracy of tuned\+rag over base is \+20\.0 \[\+1\.9, \+38\.1\] points, and must start above \+2\.0"),
+        ({"unsupported": 0.001}, {}, r"unsupported of tuned\+rag less that of base is .* and may not be worse"),
+        ({"parity": False}, {}, "parity did not pass"),
+        ({}, {"release.no_worse": '["judged"]'}, r"judged of tuned\+rag was not measured"),
+        ({"recommended": "base"}, {}, "nothing to release in the arm base .Do not customize"),
+        ({"accuracy": -0.1, "parity": False}, {}, r"gain in accuracy.*; parity did not pass"),
+    ],
+)  # fmt: skip
+def test_the_gate_says_which_rule_failed(open_site, verdict, overrides, said):
+    site = open_site(**overrides)
+    write_verdict(site, **verdict)
+    with pytest.raises(GateError, match=said) as caught:
+        Releases(site).make()
+    assert caught.value.exit_code == 5
+    assert not Releases(site).all()
+
+
+def test_the_gate_is_in_the_project_file(open_site):
+    write_verdict(open_site(), accuracy=0.05, unsupported=0.1)
+    assert Releases(open_site(**{"release.no_worse": "[]"})).make()
+    with pytest.raises(GateError):
+        Releases(open_site(**{"release.no_worse": "[]", "release.smallest_gain": "0.06"})).make()
+
+
+def test_settings_are_those_of_the_verdict_not_of_the_file_now(open_site):
+    write_verdict(open_site(**{"assistant.instructions": "Say what is true."}))
+    made = Releases(open_site(**{"assistant.instructions": "Sell."})).make()
+    assert made.settings["assistant"]["instructions"] == "Say what is true."
+
+
+def test_the_same_verdict_is_the_same_release_and_versions_count_up(releases):
+    assert [label(r) for r in releases.all()] == [f"the-bank-ltd/{n}" for n in (1, 2, 3)]
+    assert releases.make().version == 3
+    assert releases.make("other").version == 4
+    with pytest.raises(ConfigError, match="no name"):
+        releases.make("No Name")
+
+
+def test_without_a_verdict_there_is_no_release(open_site):
+    with pytest.raises(InputError, match="no verdict"):
+        Releases(open_site()).make()
+
+
+# --- what is served ---------------------------------------------------------------------------------------------
+
+
+def test_finding(releases):
+    assert releases.get().version == 3
+    assert releases.get("2") == releases.get("the-bank-ltd/2")
+    for nothing in ("9", "other/1", "production", "canary"):
+        with pytest.raises(InputError):
+            releases.get(nothing)
+    releases.promote("1")
+    assert releases.get("production").version == 1
+
+
+def test_promote_and_roll_back(releases):
+    with pytest.raises(InputError, match="nothing to go back to"):
+        releases.rollback()
+    for n in (1, 2, 3):
+        assert releases.promote(str(n)).production == f"the-bank-ltd/{n}"
+    assert releases.promote("3").revision == 3  # there already
+    assert releases.rollback().production == "the-bank-ltd/2"
+    assert releases.rollback().production == "the-bank-ltd/1"
+    with pytest.raises(InputError):
+        releases.rollback()
+    assert [e["did"] for e in releases.serving().history][-2:] == ["rolled back", "rolled back"]
+    assert releases.serving().revision == 5
+
+
+def test_a_canary_is_taken_back_first(releases):
+    with pytest.raises(ConfigError, match="no production"):
+        releases.canary(10, "2")
+    releases.promote("1")
+    releases.promote("2")
+    for percent in (0, 100, -1, 120, float("nan")):
+        with pytest.raises(ConfigError, match="not between"):
+            releases.canary(percent, "3")
+    with pytest.raises(ConfigError, match="in production already"):
+        releases.canary(10, "2")
+    releases.canary(10, "3")
+    assert releases.canary(50, "3").canary_percent == 50
+    assert releases.get("canary").version == 3
+    back = releases.rollback()
+    assert (back.production, back.canary) == ("the-bank-ltd/2", "")
+    assert releases.rollback().production == "the-bank-ltd/1"
+    releases.canary(10, "3")
+    promoted = releases.promote("3")
+    assert (promoted.production, promoted.canary, promoted.earlier) == ("the-bank-ltd/3", "", ("the-bank-ltd/1",))
+
+
+def test_an_experiment_from_start_to_end(releases):
+    releases.promote("1")
+    releases.promote("2")
+    live = releases.start(arms={"base": 1, "production": 3}).experiment
+    assert (live.name, live.arms, live.metric) == (
+        "base against the-bank-ltd/2",
+        {"base": 1, "the-bank-ltd/2": 3},
+        "resolved",
+    )
+    for refused in (lambda: releases.promote("3"), lambda: releases.canary(5, "3"), releases.start):
+        with pytest.raises(ConfigError, match="is live"):
+            refused()
+    with pytest.raises(ConfigError, match="the arms are"):
+        releases.weights({"base": 1, "3": 1})
+    changed = releases.weights({"2": 1, "base": 0}).experiment
+    assert changed.arms == {"base": 0, "the-bank-ltd/2": 1}
+    assert changed.since > live.since
+    assert releases.stop().experiment is None
+    assert releases.experiment(live.name).arms == changed.arms
+    with pytest.raises(ConfigError, match="was run before"):
+        releases.start()
+    with pytest.raises(ConfigError, match="no experiment is live"):
+        releases.stop()
+
+
+def test_going_back_ends_the_experiment_that_serves_what_is_taken_back(releases):
+    releases.promote("1")
+    releases.promote("2")
+    releases.start("a", {"base": 1, "2": 1})
+    back = releases.rollback()
+    assert (back.production, back.experiment, back.past[0].name) == ("the-bank-ltd/1", None, "a")
+    releases.promote("3")
+    releases.start("b", {"1": 1, "2": 1})
+    assert releases.rollback().experiment.name == "b"
+
+
+@pytest.mark.parametrize("arms", [{"base": 1}, {"base": 1, "9": 1}, {"1": 1, "production": 1}, {"base": -1, "1": 1},
+                                  {"base": 0, "1": 0}, {"base": 1, "1": float("inf")}])  # fmt: skip
+def test_arms_that_make_no_split_are_refused(releases, arms):
+    releases.promote("1")
+    with pytest.raises((ConfigError, InputError)):
+        releases.start("x", arms)
+    assert releases.serving().experiment is None
+
+
+def test_many_at_once_lose_no_change(releases):
+    releases.promote("1")
+    threads = [threading.Thread(target=releases.canary, args=(n + 1, "2")) for n in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    serving = releases.serving()
+    assert serving.revision == len(serving.history) == 13
+
+
+def test_a_damaged_file_is_named(releases, open_site):
+    (open_site().store.root / "serving.json").write_text("{")
+    with pytest.raises(BackendError, match=r"serving\.json: damaged"):
+        releases.serving()
+
+
+def test_a_canary_is_an_experiment_too(releases):
+    releases.promote("1")
+    releases.canary(20, "2")
+    asked = releases.experiment()
+    assert (asked.name, asked.arms) == ("canary the-bank-ltd/2", {"the-bank-ltd/1": 80, "the-bank-ltd/2": 20})
+    found = releases.so_far(asked, [])
+    assert found["verdict"].startswith("Too early to say of the-bank-ltd/2")

@@ -1,13 +1,12 @@
 """A fictional bank's gateway with its console on loopback, and a real browser that looks at it."""
 
 import asyncio
-import json
 import math
-import os
 import random
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -233,6 +232,7 @@ class House:
     def __init__(self, folder, **gateway):
         project = Project.model_validate({"name": "First National Bank", "store": {"path": str(folder)}, "gateway": gateway})
         self.folder, self.bank = folder, Bank(a_report())
+        self.chunk, self.example, self.exchange = chunk, example, exchange
         self.ledger = Ledger(ledger_url(folder))
         self.audit, self.keys, self.inbox = Audit(self.ledger), Keys(self.ledger), Inbox(self.ledger)
         self.feedback = Feedback(self.ledger)
@@ -249,6 +249,7 @@ class House:
         self._listen()
 
     def _listen(self):
+        self._clients = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(create_app(self.state), log_level="error", lifespan="on", timeout_graceful_shutdown=1))
@@ -259,6 +260,8 @@ class House:
             time.sleep(0.01)
 
     def close(self):
+        for client in self._clients:
+            client.close()
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
@@ -268,6 +271,7 @@ class House:
     def client(self, who="", **headers):
         """An HTTP client that is signed in, with the token of its session in `client.token`."""
         client = httpx.Client(base_url=self.url, headers={"accept": "text/html", **headers})
+        self._clients.append(client)
         if who:
             page = client.get("/console/sign-in")
             token = field(page.text, "csrf")
@@ -282,7 +286,8 @@ class House:
         async def all_of_them():
             return await asyncio.gather(*(self.audit.append(e) for e in exchanges))
 
-        return asyncio.run(all_of_them())
+        with ThreadPoolExecutor(1) as thread:  # playwright's loop runs in this one
+            return thread.submit(lambda: asyncio.run(all_of_them())).result()
 
 
 def field(page, name):
@@ -352,8 +357,9 @@ def busy_house(tmp_path_factory):
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium; for one module, since its event loop keeps others from running in this thread."""
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -393,13 +399,3 @@ def visit(browser):
         return Visit(browser, house, who, **options)
 
     return start
-
-
-def shot(page, name):
-    """Keeps a picture where INHOUSE_SHOTS names a folder."""
-    if folder := os.environ.get("INHOUSE_SHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
-
-
-def as_json(value):
-    return json.dumps(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
@@ -19,6 +19,7 @@ from inhouse.types import ConfigError, Exchange, InputError
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
 A_PAGE = 50
 MOST_READ = 1000  # entries looked through for one page of the audit, where groups hide many
+Before = Annotated[int, Query(ge=0, lt=2**63)]
 STATUSES = ("waiting", "answered", "approved", "rejected")
 
 
@@ -190,7 +191,7 @@ def _audit(console: Console, router: APIRouter) -> None:
         release: str = "",
         since: str = "",
         until: str = "",
-        before: int = 0,
+        before: Before = 0,
     ) -> Response:
         return _show(request, {"q": q, "user": user, "release": release, "since": since, "until": until}, before)
 
@@ -227,7 +228,7 @@ def _audit(console: Console, router: APIRouter) -> None:
         while read < MOST_READ:
             some = audit.find(
                 since=asked["since"], until=asked["until"], user=asked["user"], text=asked["q"],
-                release=asked["release"], limit=A_PAGE, before=max(before, 0),
+                release=asked["release"], limit=A_PAGE, before=before,
             )  # fmt: skip
             for seq, exchange in some:
                 before = seq

@@ -342,6 +342,12 @@ def fill(house):
 
 
 @pytest.fixture(scope="module")
+def house_of():
+    """Makes a gateway over a folder, with settings of its own."""
+    return House
+
+
+@pytest.fixture(scope="module")
 def house(tmp_path_factory):
     """The gateway, as good as empty."""
     made = House(tmp_path_factory.mktemp("store"))

@@ -19,6 +19,7 @@ FREE = {
     "operating",
     "insight",
     "keeping",
+    "options",
     "check",
     "terminal",
     "reference",

@@ -359,6 +359,7 @@ def _state(site: Site, rates: int | None = None) -> State:
     from inhouse.gateway.limits import Rates
     from inhouse.gateway.metrics import Traces
     from inhouse.gateway.state import State
+    from inhouse.insight import SiteInsight
     from inhouse.keeping import ledger_of
     from inhouse.models.fallback import upstreams
     from inhouse.serving import Fleet
@@ -374,7 +375,9 @@ def _state(site: Site, rates: int | None = None) -> State:
 
     fleet = Fleet(site, upstreams(site.project.upstream, local))
     ledger = ledger_of(site.project)
+    traffic = Traffic(ledger)
     return State(
-        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), Traffic(ledger),
-        embedder=site.embedder, rates=Rates(rates), traces=Traces(site.project.gateway.traces_url),
+        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        embedder=site.embedder, insight=SiteInsight(site, traffic), rates=Rates(rates),
+        traces=Traces(site.project.gateway.traces_url),
     )  # fmt: skip

@@ -262,10 +262,14 @@ class Index:
 
     def titles(self) -> dict[str, tuple[str, frozenset[str]]]:
         """Title and access groups of each document, by its path."""
+        return {source: (title, groups) for source, (title, groups, _) in self.outline().items()}
+
+    def outline(self) -> dict[str, tuple[str, frozenset[str], int]]:
+        """Title, access groups and number of chunks of each document, by its path."""
         columns = ["source", "title", "groups"]
         rows = self._table.search().select(columns).limit(self._rows or 1).to_arrow()
-        named = rows.group_by(columns).aggregate([]).to_pylist()
-        return {row["source"]: (row["title"], frozenset(json.loads(row["groups"]))) for row in named}
+        named = rows.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+        return {r["source"]: (r["title"], frozenset(json.loads(r["groups"])), r["count_all"]) for r in named}
 
     def chunks_of(self, source: str) -> list[Chunk]:
         """Every chunk of a document, in its order."""

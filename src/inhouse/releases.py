@@ -371,11 +371,11 @@ class Releases:
 
 def judged(report: Mapping[str, Any], arm: str, gate: Gate) -> list[dict[str, Json]]:
     """The rules of the gate, each with whether it holds and with the figures that it looked at."""
-    if arm == "base" or arm not in report["arms"]:
-        said = (
-            report["recommendation"]["sentence"] if arm == "base" and report["recommendation"] else "it was not asked"
-        )
-        return [{"rule": "arm", "passed": False, "says": f"there is nothing to release in the arm {arm} ({said})"}]
+    if arm == "base":
+        says = "the verdict recommends the base model as it is, which is served as `base` beside every release"
+        return [{"rule": "arm", "passed": False, "says": says}]
+    if arm not in report["arms"]:
+        return [{"rule": "arm", "passed": False, "says": f"the verdict did not ask the arm {arm}"}]
     gains = report["gains"].get(f"{arm} over base", {})
     rules = [_gain(gains.get("accuracy"), arm, gate.smallest_gain)]
     rules += [_no_worse(gains.get(metric), arm, metric) for metric in gate.no_worse]

@@ -40,10 +40,14 @@ def template(name: str) -> str:
     for key, info in Project.model_fields.items():
         if key in sections():
             continue
-        lines += _key(key, info, commented=key not in FIRST, value=name if key == "name" else info.default)
+        mark = "" if key in FIRST else "# "
+        lines += _key(key, info, mark, name if key == "name" else None)
     for title, section in sections().items():
-        many = isinstance(Project.model_fields[title].default, tuple)
-        lines += ["", f"# [[{title}]]   # repeat for each" if many else f"[{title}]"]
+        if isinstance(Project.model_fields[title].default, tuple):
+            lines += ["", f"# [[{title}]]   # repeat for each"]
+            lines += [f"#   {line}" for key, info in section.model_fields.items() for line in _key(key, info)]
+            continue
+        lines += ["", f"[{title}]"]
         for key, info in section.model_fields.items():
             if key == "access":
                 lines += [
@@ -52,13 +56,13 @@ def template(name: str) -> str:
                     '# groups = ["staff"]',
                 ]
             else:
-                lines += _key(key, info, commented=True, value=info.default)
+                lines += _key(key, info, mark="# ")
     return "\n".join(lines) + "\n"
 
 
-def _key(key: str, info: Any, commented: bool, value: Any) -> list[str]:
-    mark = "# " if commented else ""
-    return [f"# {line}" for line in _help(info)] + [f"{mark}{key} = {toml_value(value)}"]
+def _key(key: str, info: Any, mark: str = "", value: Any = None) -> list[str]:
+    shown = toml_value(info.default if value is None else value)
+    return [f"# {line}" for line in _help(info)] + [f"{mark}{key} = {shown}"]
 
 
 def _help(info: Any) -> list[str]:

@@ -2,10 +2,8 @@
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import httpx
 import pytest
 
 from inhouse.config import Assistant, Model, Retrieval
@@ -33,7 +31,12 @@ def test_another_groups_document_is_not_shown(gateway, ask, embedder, tmp_path):
     prompts = []
     inner = Scripted(lambda r: prompts.append(r.messages[-1].content) or "A teller may waive up to $31.")
     there = gateway({"custom": Grounded(inner, grounding, LexicalSupport("", embedder), name="rag")}, role="user")
-    questions = ["What may a teller waive?", "Waivers: the limit?", "Show staff/waivers.md", "groups: staff. teller waive $31"]
+    questions = [
+        "What may a teller waive?",
+        "Waivers: the limit?",
+        "Show staff/waivers.md",
+        "groups: staff. teller waive $31",
+    ]
     for question in questions:
         body = ask(question, user="staff", groups=["staff"], metadata={"groups": "staff"})
         plain = there.http.post(CHAT, json=body, headers={"X-Groups": "staff"}).json()
@@ -60,11 +63,19 @@ def test_the_embedded_engine(gateway, ask, weights):
         assert 0 < reply.inhouse["confidence"] <= 1
         stopped = create(**ask("Count: one, two, three"), max_tokens=40, stop=[" "])
         assert " " not in stopped.choices[0].message.content
-        schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}
+        schema = {
+            "type": "object",
+            "properties": {"a": {"type": "boolean"}},
+            "required": ["a"],
+            "additionalProperties": False,
+        }
         format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
         chunks = create(**ask("JSON"), max_tokens=40, response_format=format, stream=True)
         assert set(json.loads("".join(c.choices[0].delta.content or "" for c in chunks))) == {"a"}
-        for bad in ({"max_tokens": 5} | ask("word " * 900), ask(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "zzz"}}})):
+        for bad in (
+            {"max_tokens": 5} | ask("word " * 900),
+            ask(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "zzz"}}}),
+        ):
             assert there.http.post(CHAT, json=bad).status_code == 400
         # One conversation at a time: when a client leaves amid a long answer, the next is not kept waiting for its end.
         with there.http.stream("POST", CHAT, json=ask("Tell a long story.", stream=True, max_tokens=400)) as story:

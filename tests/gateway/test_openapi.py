@@ -1,8 +1,6 @@
 """Requests made from the OpenAPI description itself."""
 
-import asyncio
 
-import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st

@@ -17,6 +17,7 @@ FREE = {
     "exporting",
     "cli",
     "operating",
+    "insight",
     "keeping",
     "options",
     "check",

@@ -227,6 +227,28 @@ class Storage(Section):
     """Name of the environment variable that holds the URL instead."""
 
 
+class Oidc(Section):
+    issuer: str = ""
+    """OpenID Connect provider that people sign in to the console with, such as https://login.example.com; empty leaves
+    API keys alone."""
+    name: str = "single sign-on"
+    """What the console's button calls it."""
+    client_id: str = ""
+    """This gateway's id at the provider; its redirect URL there is https://HOST/console/oidc/callback."""
+    client_secret_env: str = ""
+    """Name of the environment variable that holds the client's secret; empty for a public client."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    """What the provider is asked to tell."""
+    groups_claim: str = "groups"
+    """Claim of the ID token with the access groups of whoever signs in."""
+    role_claim: str = "groups"
+    """Claim that the next two keys look into."""
+    admins: tuple[str, ...] = ()
+    """Values of the role claim that make an admin."""
+    reviewers: tuple[str, ...] = ()
+    """Values of the role claim that make a reviewer; everyone else is a user, who sees the playground alone."""
+
+
 class Gateway(Section):
     host: str = "127.0.0.1"
     """Address that `inhouse serve` listens at; the default is reached from this machine alone."""
@@ -255,6 +277,7 @@ class Gateway(Section):
     traces_url: str = ""
     """OpenTelemetry endpoint that traces are sent to, such as http://127.0.0.1:4318; empty takes
     OTEL_EXPORTER_OTLP_ENDPOINT, and without that nothing is sent."""
+    oidc: Oidc = Oidc()
 
 
 class Upstream(Endpoint):

@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inhouse.options import HERE, AsJson, At, Set, print_json, site_of, tell
+
 if TYPE_CHECKING:
     from inhouse.gateway.state import State
     from inhouse.pipeline import Site
     from inhouse.releases import Serving
 
-At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, release.arm=rag.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION or production; the newest without.")]
 Arms = Annotated[
     list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
 ]
-HERE = Path()
-
 release_app = typer.Typer(help="Make releases of a verdict, put one before users, take it back.")
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
 
@@ -36,7 +31,6 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _site(project: Path, overrides: list[str] | None = None) -> Site:
-    from inhouse.options import site_of
 
     return site_of(project, overrides, True)
 
@@ -60,7 +54,6 @@ def release(
             verb = context.invoked_subcommand
             raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
         return
-    from inhouse.options import print_json, tell
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
@@ -115,7 +108,6 @@ def rollback(project: At = HERE, as_json: AsJson = False) -> None:
 @release_app.command("list")
 def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
     """List the releases and say which is served."""
-    from inhouse.options import print_json
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
@@ -136,7 +128,6 @@ def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
 @release_app.command("show")
 def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
     """Show a release: its artifacts, settings, gate; and what was served when."""
-    from inhouse.options import print_json
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
@@ -162,7 +153,6 @@ def _entry(entry: dict[str, Any]) -> str:
 
 def _show(serving: Serving, as_json: bool) -> None:
     """What is served now, in one line."""
-    from inhouse.options import print_json
     from inhouse.terminal import out
 
     if as_json:
@@ -371,6 +361,7 @@ def _state(site: Site, rates: int | None = None) -> State:
     from inhouse.gateway.limits import Rates
     from inhouse.gateway.metrics import Traces
     from inhouse.gateway.state import State
+    from inhouse.insight import SiteInsight
     from inhouse.keeping import ledger_of
     from inhouse.models.fallback import upstreams
     from inhouse.serving import Fleet
@@ -386,7 +377,9 @@ def _state(site: Site, rates: int | None = None) -> State:
 
     fleet = Fleet(site, upstreams(site.project.upstream, local))
     ledger = ledger_of(site.project)
+    traffic = Traffic(ledger)
     return State(
-        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), Traffic(ledger),
-        embedder=site.embedder, rates=Rates(rates), traces=Traces(site.project.gateway.traces_url),
+        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        embedder=site.embedder, insight=SiteInsight(site, traffic), rates=Rates(rates),
+        traces=Traces(site.project.gateway.traces_url),
     )  # fmt: skip

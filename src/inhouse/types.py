@@ -203,6 +203,18 @@ class Example(Record):
         return cls(messages=tuple(messages[:-1]), target=messages[-1].content, **row["metadata"])
 
 
+class Review(Record):
+    """A person's word on an example, by its id: what it shall say where `question` or `target` is given, and whether
+    it is trained on."""
+
+    id: str
+    status: Literal["approved", "rejected"]
+    question: str | None = None
+    target: str | None = None
+    by: str
+    at: str  # ISO 8601, UTC
+
+
 class Estimate(Record):
     """A mean with its 95 % interval over `n` questions."""
 

@@ -1,6 +1,5 @@
 """Requests made from the OpenAPI description itself."""
 
-
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st

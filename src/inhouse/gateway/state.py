@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from inhouse.config import Project
+from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
@@ -43,7 +44,7 @@ class State:
     feedback: Feedback
     traffic: Traffic
     embedder: Embedder | None = None
-    insight: Any = None  # what was built, for the console
+    insight: Insight | None = None  # what was built, for the console
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=lambda: Traces(""))

@@ -18,7 +18,8 @@ Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION
 Arms = Annotated[
     list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
 ]
-release_app = typer.Typer(help="Make releases of a verdict, put one before users, take it back.")
+
+release_app = typer.Typer()
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
 
 
@@ -46,7 +47,7 @@ def release(
     as_json: AsJson = False,
     name: Annotated[str, typer.Option(help="Name of the release instead of release.name.")] = "",
 ) -> None:
-    """Make a release of the latest verdict where the gate of [release] holds; exit 5 with the rule that does not."""
+    """Make a release of the latest verdict if the gate, [release], holds; else exit 5 with the rule that does not."""
     from inhouse.types import ConfigError
 
     if context.invoked_subcommand:
@@ -211,7 +212,6 @@ def show_experiment(
 ) -> None:
     """Show what an experiment says so far; it may be looked at, and stopped on what it says, at any time."""
     from inhouse.keeping import ledger_of
-    from inhouse.options import print_json
     from inhouse.releases import Releases
     from inhouse.store.traffic import Traffic
     from inhouse.terminal import out
@@ -279,7 +279,6 @@ def export(
 ) -> None:
     """Write a release's model into a folder that runs without inhouse: Ollama, vLLM, llama.cpp."""
     from inhouse.exporting import export as exported
-    from inhouse.options import print_json, tell
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
@@ -310,7 +309,6 @@ def serve(
     import os
 
     from inhouse.gateway import server
-    from inhouse.options import site_of
     from inhouse.releases import Releases
 
     given = {"host": host, "port": str(port) if port >= 0 else "", "workers": str(workers) if workers else ""}

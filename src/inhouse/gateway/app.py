@@ -116,12 +116,18 @@ async def _backend_error(request: Request, error: Exception) -> Response:
     return unavailable("the store cannot be reached", "store_unavailable").response()
 
 
-# --- routes -----------------------------------------------------------------------------------------------------
+# --- routes: the first is looked at first -----------------------------------------------------------------------
 
 
 def state_of(request: Request) -> State:
     state: State = request.app.state.inhouse
     return state
+
+
+@routes.post("/v1/chat/completions", response_class=Response)
+async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
+    """Answers a conversation, plain or streamed."""
+    return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
 
 
 @routes.get("/healthz")
@@ -132,8 +138,9 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Requests are taken: not draining, and something to answer them."""
+    """Requests are taken: not draining, something to answer them, and the database there."""
     state = state_of(request)
+    await asyncio.to_thread(state.keys.check, "")
     if state.draining or not state.fleet.names():
         return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
     return JSONResponse({"status": "ready", "models": list(state.fleet.names())})
@@ -152,12 +159,6 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Any:
     """This description."""
     return request.app.openapi()
-
-
-@routes.post("/v1/chat/completions", response_class=Response)
-async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
-    """Answers a conversation, plain or streamed."""
-    return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
 
 
 @routes.post("/v1/embeddings")

@@ -278,7 +278,9 @@ async def load(url: str, secret: str, rate: float, seconds: float, seed: int = 7
         due += rng.expovariate(rate)
     await asyncio.gather(*tasks)
     took.sort()
-    share = {q: round(took[min(len(took) - 1, int(q / 100 * len(took)))] * 1000, 2) for q in (50, 95, 99)} if took else {}
+    share = (
+        {q: round(took[min(len(took) - 1, int(q / 100 * len(took)))] * 1000, 2) for q in (50, 95, 99)} if took else {}
+    )
     return {"sent": len(tasks), "answered": len(took), "codes": codes, "lag_ms": None,
             **{f"p{q}_ms": v for q, v in share.items()}}  # fmt: skip
 
@@ -363,7 +365,9 @@ def memory(server: Served, requests: int, body: dict, rate: float) -> dict:
         subprocess.run(command, check=True)
         readings.append(round(server.memory_mb(), 1))
     grown = readings[-1] - readings[0]
-    print(f"memory: {readings[0]} MB after the first requests, {readings[-1]} MB after {requests} more ({grown:+.1f} MB)")
+    print(
+        f"memory: {readings[0]} MB after the first requests, {readings[-1]} MB after {requests} more ({grown:+.1f} MB)"
+    )
     return {"mb": readings, "requests": requests}
 
 

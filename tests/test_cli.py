@@ -37,6 +37,9 @@ def test_help_is_quick_and_names_every_verb():
         "chat",
         "show",
         "models",
+        "release",
+        "experiment",
+        "export",
     ]:
         assert f" {verb} " in found.stdout, verb
 
@@ -72,6 +75,14 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["show", "zzzz"], 3, "0 artifacts"),
         (["models", "pull", "nothing"], 2, "known:"),
         (["models", "add", "x", "nothing.gguf"], 3, "nothing.gguf"),
+        (["release"], 3, "no verdict"),
+        (["release", "promote", "3"], 3, "no such release"),
+        (["release", "rollback"], 3, "nothing to go back to"),
+        (["release", "canary", "a lot"], 2, "not a share"),
+        (["release", "--project", ".", "list"], 2, "after the verb"),
+        (["experiment", "start", "base"], 2, "not ARM=WEIGHT"),
+        (["experiment", "stop"], 2, "no experiment is live"),
+        (["export", "."], 3, "no such release"),
     ],
 )
 def test_errors_say_what_to_do_and_have_their_exit_code(tmp_path, arguments, code, text):

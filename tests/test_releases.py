@@ -162,7 +162,10 @@ def test_promote_and_roll_back(releases):
     assert releases.rollback().production == "the-bank-ltd/1"
     with pytest.raises(InputError):
         releases.rollback()
-    assert [e["did"] for e in releases.serving().history][-2:] == ["rolled back", "rolled back"]
+    assert [e["did"] for e in releases.serving().history][-2:] == [
+        "rolled back the-bank-ltd/3",
+        "rolled back the-bank-ltd/2",
+    ]
     assert releases.serving().revision == 5
 
 
@@ -229,6 +232,10 @@ def test_arms_that_make_no_split_are_refused(releases, arms):
     releases.promote("1")
     with pytest.raises((ConfigError, InputError)):
         releases.start("x", arms)
+    with pytest.raises(ConfigError, match="no outcome"):
+        releases.start("x", {"base": 1, "1": 1}, "clicks")
+    with pytest.raises(ConfigError, match="colon"):
+        releases.start("x:y", {"base": 1, "1": 1})
     assert releases.serving().experiment is None
 
 
@@ -256,3 +263,71 @@ def test_a_canary_is_an_experiment_too(releases):
     assert (asked.name, asked.arms) == ("canary the-bank-ltd/2", {"the-bank-ltd/1": 80, "the-bank-ltd/2": 20})
     found = releases.so_far(asked, [])
     assert found["verdict"].startswith("Too early to say of the-bank-ltd/2")
+
+
+# --- the verbs --------------------------------------------------------------------------------------------------
+
+
+def told(folder, *arguments):
+    from typer.testing import CliRunner
+
+    from inhouse.cli import app
+
+    done = CliRunner().invoke(app, [*arguments, "--project", str(folder)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+def test_the_verbs_say_what_is_served(open_site, tmp_path):
+    site = open_site()
+    write_verdict(site)
+    made = told(tmp_path, "release", "--name", "bot")
+    assert made.startswith("Release bot/1: tuned+rag")
+    assert "the gain in accuracy of tuned+rag over base is +20.0 [+10.0, +30.0] points" in made
+    assert "bot/1 is there already" in told(tmp_path, "release", "--name", "bot")
+    write_verdict(site, accuracy=0.15)
+    told(tmp_path, "release", "--name", "bot")
+    assert told(tmp_path, "release", "promote", "1") == "Served now: production bot/1.\n"
+    assert (
+        told(tmp_path, "release", "canary", "10%")
+        == "Served now: production bot/1, canary bot/2 for 10 % of the users.\n"
+    )
+    assert "canary 10 %" in told(tmp_path, "release", "list")
+    assert told(tmp_path, "release", "promote") == "Served now: production bot/2. A rollback would go to bot/1.\n"
+    assert told(tmp_path, "release", "rollback") == "Served now: production bot/1.\n"
+    shown = told(tmp_path, "release", "show", "2")
+    assert "assistant.max_tokens = 128" in shown
+    assert "rolled back bot/2: production bot/1" in shown
+    assert json.loads(told(tmp_path, "release", "list", "--json"))[1]["version"] == 2
+
+
+async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
+    from inhouse.keeping import ledger_of
+    from inhouse.store.audit import Audit
+    from inhouse.store.feedback import Feedback
+    from inhouse.types import Exchange, Message
+
+    releases.promote("1")
+    began = told(tmp_path, "experiment", "start", "base=1", "production=1", "--name", "worth it")
+    assert "experiment 'worth it': base 50 %, the-bank-ltd/1 50 %, decided by resolved" in began
+    assert "Too early" in told(tmp_path, "experiment", "show")
+    ledger = ledger_of(load_project(tmp_path))
+    audit, feedback = Audit(ledger), Feedback(ledger)
+    try:
+        for n in range(150):
+            arm, good = ("base", n % 10 == 0) if n % 2 else ("the-bank-ltd/1", n % 10 != 0)
+            await audit.append(Exchange(
+                id=f"x{n}", at=releases.serving().history[-1]["at"], user=f"u{n}", key="k", model="custom", release=arm, arm="rag",
+                messages=(Message(role="user", content="?"),), answer="!", reason="stop", latency_s=1.0 + n % 3,
+                experiment=f"worth it:{arm}",
+            ))  # fmt: skip
+            feedback.add(f"x{n}", f"u{n}", 0, resolved=good)
+    finally:
+        audit.close()
+        ledger.close()
+    shown = told(tmp_path, "experiment", "show")
+    assert "the-bank-ltd/1 is better than base: resolved requests +80.0 [" in " ".join(shown.split())
+    assert "75 users" in shown
+    told(tmp_path, "experiment", "stop")
+    assert json.loads(told(tmp_path, "experiment", "show", "worth it", "--json"))["arms"]["base"]["users"] == 75

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inhouse import keeping, operating
+from inhouse import guarding, keeping, operating
 from inhouse.options import HERE, AsJson, At, Groups, Set, line, print_json, site_of, tell
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "and answers with exactly what was proved."))  # fmt: skip
 models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: list, pull, add.")
 app.add_typer(models_app, name="models")
-operating.add_to(app)
-keeping.add_to(app)
 
 
 def _stage(name: str, about: str, project: Path, overrides: list[str] | None, as_json: bool) -> Artifact:
@@ -329,6 +327,11 @@ def models_add(name: str, path: Path) -> None:
 
     Catalog().add(name, path)
     print(f"{name}: {path.resolve()}")
+
+
+operating.add_to(app)  # after the verbs of building, as --help lists them
+keeping.add_to(app)
+guarding.add_to(app)
 
 
 def main() -> None:

@@ -287,6 +287,33 @@ class Upstream(Endpoint):
     """Models that answer in this order when it cannot: names of other upstreams, `custom` or `base`."""
 
 
+class Guardrails(Section):
+    rails: tuple[str, ...] = ("personal", "injection", "toxicity", "format", "facts")
+    """What is checked, in the order in which changes are made: personal, injection, toxicity, topic, format, facts,
+    confidence (after `inhouse calibrate`), nemo, and names of your own under the entry point group inhouse.rails."""
+    actions: dict[str, Literal["off", "flag", "redact", "rewrite", "block", "handoff"]] = {}
+    """What is done about a finding, by RAIL.SIDE, such as { "toxicity.input" = "handoff" }; sides are input, passages,
+    output (each sentence) and answer (the whole, held back until its end). `inhouse guard show` prints all of them."""
+    open_on_error: tuple[str, ...] = ()
+    """Rails that let text pass when they fail or take too long; with all others it goes to a person."""
+    timeout_ms: float = Field(3000, gt=0)
+    """Longest time of one rail for one text. Milliseconds."""
+    refusal: str = "I am sorry, I cannot help with that."
+    """What is said when something is blocked."""
+    personal_kinds: tuple[str, ...] = ()
+    """Kinds of personal data to look for, such as EMAIL or PERSON; empty takes all but places and companies."""
+    topics_allowed: tuple[str, ...] = ()
+    """Example sentences of topics that are allowed beside those of your documents and conversations."""
+    topics_forbidden: tuple[str, ...] = ()
+    """Example sentences of topics that are not answered."""
+    answer_pattern: str = ""
+    """Regular expression that a whole answer must match; empty for none."""
+    max_wrong: float = Field(0.05, gt=0, lt=1)
+    """The promise of the confidence rail: at most this share of the answers given is wrong, with 95 % confidence."""
+    nemo_path: str = ""
+    """Folder with a NeMo Guardrails configuration, for the rail nemo."""
+
+
 class Project(Section):
     """The whole project file."""
 
@@ -310,6 +337,7 @@ class Project(Section):
     gateway: Gateway = Gateway()
     upstream: tuple[Upstream, ...] = ()
     """OpenAI-compatible servers that requests may ask by name: one [[upstream]] table each."""
+    guardrails: Guardrails = Guardrails()
     release: Release = Release()
     experiment: Experiment = Experiment()
 

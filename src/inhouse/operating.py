@@ -18,7 +18,8 @@ Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION
 Arms = Annotated[
     list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
 ]
-release_app = typer.Typer(help="Make releases of a verdict, put one before users, take it back.")
+
+release_app = typer.Typer()
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
 
 
@@ -46,7 +47,7 @@ def release(
     as_json: AsJson = False,
     name: Annotated[str, typer.Option(help="Name of the release instead of release.name.")] = "",
 ) -> None:
-    """Make a release of the latest verdict where the gate of [release] holds; exit 5 with the rule that does not."""
+    """Make a release of the latest verdict if the gate, [release], holds; else exit 5 with the rule that does not."""
     from inhouse.types import ConfigError
 
     if context.invoked_subcommand:

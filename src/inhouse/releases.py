@@ -17,13 +17,14 @@ from typing import Any
 from inhouse.config import Release as Gate
 from inhouse.evaluation.recommend import points
 from inhouse.evaluation.report import LOWER_IS_BETTER
-from inhouse.monitoring.experiments import examine
+from inhouse.monitoring.experiments import METRICS, examine
 from inhouse.pipeline import Site
 from inhouse.store.artifacts import locked, write_text
 from inhouse.types import (
     Artifact,
     BackendError,
     ConfigError,
+    Digest,
     Estimate,
     GateError,
     InputError,
@@ -133,6 +134,7 @@ class Releases:
         settings: dict[str, Json] = {section: measured[section] for section in MEASURED}
         if arm == "prompt":
             settings["few_shot"] = _few_shot(verdict)
+        settings["guardrails"] = self._site.project.guardrails.model_dump(mode="json")
         return {
             "name": name,
             "arm": arm,
@@ -140,11 +142,18 @@ class Releases:
             "adapter": keys["adapter"] if custom else "",
             "index": keys["index"] if grounded else "",
             "fusion": keys["fusion"] if grounded else "",
-            "calibration": "",
+            "calibration": self._calibration(arm, [keys[k] for k in ("weights", *["adapter"] * custom)]),
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
         }
+
+    def _calibration(self, arm: str, weights: list[Digest]) -> Digest:
+        """The newest calibration of that arm over these weights; "" where there is none."""
+        fitting = [
+            a for a in self._store.all("calibration") if a.facts["arm"] == arm and set(weights) <= set(a.parents)
+        ]
+        return max(fitting, key=lambda a: a.made_at).key if fitting else ""
 
     # --- finding ------------------------------------------------------------------------------------------------
 
@@ -232,13 +241,14 @@ class Releases:
 
         def change(now: Serving) -> dict[str, Any]:
             if now.canary:
-                return {"canary": "", "canary_percent": 0.0}
+                return {"canary": "", "canary_percent": 0.0, "did": f"rolled back the canary {now.canary}"}
             if not now.earlier:
                 raise InputError("there is nothing to go back to", "`inhouse release list` shows what there is")
             ended = _ended(now) if now.experiment and now.production in now.experiment.arms else {}
-            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], **ended}
+            return {"production": now.earlier[-1], "earlier": now.earlier[:-1], "did": f"rolled back {now.production}",
+                    **ended}  # fmt: skip
 
-        return self._change("rolled back", change)
+        return self._change("", change)
 
     # --- live experiments ---------------------------------------------------------------------------------------
 
@@ -251,8 +261,11 @@ class Releases:
         settings = self._site.project.experiment
         weights = self._arms(arms or settings.arms or {"base": 1.0, "production": 1.0})
         name = name or settings.name or " against ".join(weights)
+        metric = metric or settings.metric
         if ":" in name:
             raise ConfigError(f"{name!r}: a colon stands between experiment and arm in the audit", "leave it out")
+        if metric not in METRICS:
+            raise ConfigError(f"{metric}: no outcome of an experiment", f"one of: {', '.join(METRICS)}")
 
         def change(now: Serving) -> dict[str, Any]:
             _refuse_in_experiment(now)
@@ -261,7 +274,7 @@ class Releases:
             if any(e.name == name for e in now.past):
                 raise ConfigError(f"experiment {name!r} was run before", "another --name deals the users anew")
             at = _now()
-            made = Experiment(name=name, arms=weights, metric=metric or settings.metric, started_at=at, since=at)
+            made = Experiment(name=name, arms=weights, metric=metric, started_at=at, since=at)
             return {"experiment": made}
 
         return self._change(f"experiment {name} started", change)
@@ -332,11 +345,13 @@ class Releases:
         return found
 
     def _change(self, did: str, change: Callable[[Serving], dict[str, Any]]) -> Serving:
+        """Applies a change of fields, which may say itself what it `did`; no fields are no change."""
         with locked(self._store.root / "locks" / "serving", wait=True):
             now = self.serving()
             changed = change(now)
             if not changed:
                 return now
+            did = changed.pop("did", did)
             after = now.model_copy(update={**changed, "revision": now.revision + 1})
             entry = {
                 "at": _now(),

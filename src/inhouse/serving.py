@@ -20,6 +20,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
 from inhouse.pipeline import Site
+from inhouse.rails import guarded
 from inhouse.releases import Releases, Serving, canary_name, label
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.routing.split import Split
@@ -84,7 +85,7 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
     arms = _arms(site, release, engines)
     try:
         shown = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
-        model = arms.open(release.arm, shown)
+        model = _guarded(site, release, arms.open(release.arm, shown))
     except BaseException:
         arms.close()
         raise
@@ -94,7 +95,13 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
 def open_base(site: Site, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
     """The base model that the release stands on, as it is; its engine is loaded by the first request."""
     arms = _arms(site, release, engines, bare=True)
-    return Opened(Served(BASE, BASE, OnDemand(BASE, arms.base)), arms.close)
+    return Opened(Served(BASE, BASE, OnDemand(BASE, lambda: _guarded(site, release, arms.base()))), arms.close)
+
+
+def _guarded(site: Site, release: Release, model: ChatModel) -> ChatModel:
+    """The model behind the rails that the release names; base too, or it would be the way around them."""
+    calibrated = _there(site, release, "calibration", release.calibration) if release.calibration else None
+    return guarded(site, model, settings_of(site, release), calibrated)
 
 
 def settings_of(site: Site, release: Release) -> Project:
@@ -135,7 +142,7 @@ def _there(site: Site, release: Release, kind: str, key: Digest, file: str = "")
 # --- the fleet --------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(eq=False)
 class Crew:
     """The models of one revision, by name, and how many answers are under way on them."""
 
@@ -143,7 +150,6 @@ class Crew:
     models: dict[str, ChatModel] = field(default_factory=dict)
     held: list[Hashable] = field(default_factory=list)
     answering: int = 0
-    gone: bool = False
 
 
 class Named:
@@ -177,6 +183,7 @@ class Fleet:
         self._opened = Shared[Opened]()
         self._engines = Shared[LlamaEngine]()
         self._crew: Crew | None = None
+        self._leaving: list[Crew] = []
         self._changing = asyncio.Lock()
         self._closing: list[threading.Thread] = []
 
@@ -209,13 +216,15 @@ class Fleet:
                 return False
             self._crew = await asyncio.to_thread(self._muster, serving)
             if before is not None:
+                self._leaving.append(before)
                 self._retire(before)
             return True
 
     def close(self) -> None:
         """Closes everything; answers under way are waited for by their engines."""
-        if self._crew is not None:
-            crew, self._crew = self._crew, None
+        last, self._crew = self._crew, None
+        self._leaving += [last] if last else []
+        for crew in list(self._leaving):
             crew.answering = 0
             self._retire(crew)
         for thread in self._closing:
@@ -231,8 +240,7 @@ class Fleet:
 
     def end(self, crew: Crew) -> None:
         crew.answering -= 1
-        if crew is not self._crew:
-            self._retire(crew)
+        self._retire(crew)
 
     def _muster(self, serving: Serving) -> Crew:
         """Everything of a revision, opened; what is open already is shared."""
@@ -254,8 +262,7 @@ class Fleet:
         return crew
 
     def _base(self, crew: Crew, release: Release) -> ChatModel:
-        settings = settings_of(self._site, release).model
-        key = (BASE, release.weights, settings.model_dump_json())
+        key = (BASE, release.weights, release.config, release.calibration)
         return self._take(crew, key, lambda: open_base(self._site, release, self._engines))
 
     def _take(self, crew: Crew, key: Hashable, make: Callable[[], Opened]) -> ChatModel:
@@ -264,10 +271,10 @@ class Fleet:
         return opened.model
 
     def _retire(self, crew: Crew) -> None:
-        """Closes what only this crew held, when nobody is answered by it any more."""
-        if crew.answering or crew.gone:
+        """Closes what only this crew held, once it is leaving and nobody is answered by it any more."""
+        if crew.answering or crew not in self._leaving:
             return
-        crew.gone = True
+        self._leaving = [c for c in self._leaving if c is not crew]
         self._closing = [t for t in self._closing if t.is_alive()]
         thread = threading.Thread(target=self._give_back, args=(crew,), name="closing")
         self._closing.append(thread)

@@ -33,18 +33,54 @@ def test_a_damaged_line_is_named(tmp_path):
 
 
 def test_curate_takes_edits_rejections_approvals_and_feedback(tmp_path, embedder):
-    questions = ["What does a wire cost?", "Where is the branch in Millbrook?", "How do I lock my card?", "May I deposit by photo?", "When do you open on Monday?"]
-    rows = [{"id": f"r{n}", "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": f"A fine answer of many words, number {n}."}]} for n, q in enumerate(questions)]
-    rows.append({"id": "short", "messages": [{"role": "user", "content": "Is parking free at the branch?"}, {"role": "assistant", "content": "Yes."}]})
+    questions = [
+        "What does a wire cost?",
+        "Where is the branch in Millbrook?",
+        "How do I lock my card?",
+        "May I deposit by photo?",
+        "When do you open on Monday?",
+    ]
+    rows = [
+        {
+            "id": f"r{n}",
+            "messages": [
+                {"role": "user", "content": q},
+                {"role": "assistant", "content": f"A fine answer of many words, number {n}."},
+            ],
+        }
+        for n, q in enumerate(questions)
+    ]
+    rows.append(
+        {
+            "id": "short",
+            "messages": [
+                {"role": "user", "content": "Is parking free at the branch?"},
+                {"role": "assistant", "content": "Yes."},
+            ],
+        }
+    )
     log = tmp_path / "log.jsonl"
     log.write_text("\n".join(map(json.dumps, rows)))
-    feedback = Example(id="h1", messages=(Message(role="user", content="Do you exchange foreign coins?"),), target="We take banknotes alone, no coins.", origin="feedback", group="h1")
-    reviews = {"r0": said("r0", target="A wire costs $25, whatever the amount."), "r1": said("r1", "rejected"), "short": said("short"), "h1": said("h1", question="Do you change foreign coins?")}
+    feedback = Example(
+        id="h1",
+        messages=(Message(role="user", content="Do you exchange foreign coins?"),),
+        target="We take banknotes alone, no coins.",
+        origin="feedback",
+        group="h1",
+    )
+    reviews = {
+        "r0": said("r0", target="A wire costs $25, whatever the amount."),
+        "r1": said("r1", "rejected"),
+        "short": said("short"),
+        "h1": said("h1", question="Do you change foreign coins?"),
+    }
     settings = Curation(synthesize=False, anonymize=False, validation_share=0.1, test_share=0.1)
 
     def made(out, **more):
         curate([], [log], [], settings, "No idea.", 7, embedder, None, None, tmp_path / out, Silent(), **more)
-        return {e.id: e for part in ("train", "validation", "test") for e in read_examples(tmp_path / out / f"{part}.jsonl")}
+        return {
+            e.id: e for part in ("train", "validation", "test") for e in read_examples(tmp_path / out / f"{part}.jsonl")
+        }
 
     plain, found = made("plain"), made("reviewed", feedback=[feedback], reviews=reviews)
     assert {"r0", "r1"} <= plain.keys()

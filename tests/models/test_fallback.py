@@ -94,9 +94,13 @@ async def test_the_next_one_answers_and_a_note_says_so():
 
 async def test_an_answer_that_has_begun_is_not_begun_anew():
     texts = []
-    with pytest.raises(BackendError, match="gone"):
+
+    async def answered():
         async for event in Fallback("f", [Breaking, lambda: Scripted(lambda r: "other")]).stream(ask("x")):
             texts.append(event.text)
+
+    with pytest.raises(BackendError, match="gone"):
+        await answered()
     assert texts == ["so far"]
 
 

@@ -100,7 +100,7 @@ class Anonymizer:
     def anonymize(self, conversation: Example) -> tuple[Example, Counter[str]]:
         """The conversation with placeholders, and how many values of each type were replaced."""
         turns = _turns(conversation)
-        spans = self._spans(turns)
+        spans = self.spans(turns)
         swap = _Swap(turns, spans, self._words, self._stop)
         if not swap.counts:
             return conversation, Counter()
@@ -113,7 +113,7 @@ class Anonymizer:
         changed["tags"] = tuple(swap(-1, tag) for tag in conversation.tags)
         return conversation.model_copy(update=changed), swap.counts
 
-    def _spans(self, turns: Sequence[Message]) -> list[list[Found]]:
+    def spans(self, turns: Sequence[Message]) -> list[list[Found]]:
         """What is personal in each turn, without overlaps."""
         found = self._recognizers.find([t.content for t in turns])
         now: set[str] = set()
@@ -135,6 +135,14 @@ class Anonymizer:
             own = [f for f in (*numbers, *names) if self._personal(f, turn, text)]
             spans.append(_settled([f for f in told if not self._is_whole_name(text, f)], own))
         return spans
+
+    def entities(self, text: str) -> list[tuple[int, int, str]]:
+        """What spaCy takes for a name, of whatever kind: start, end, label."""
+        return self._recognizers.entities(text)
+
+    def is_public(self, value: str) -> bool:
+        """Whether the business's own documents write the value, or it is a name to keep."""
+        return _key(value) in self._public or self._is_kept(value) or set(_words(value)) <= self._public_small
 
     def _named(self, text: str, found: Iterable[Found]) -> Iterator[Found]:
         """The same, names without the common words around them."""

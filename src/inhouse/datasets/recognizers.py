@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from inhouse.types import BackendError
@@ -152,17 +153,25 @@ class Recognizers:
         self._engine = _engine(spacy_folder)
         self._entities = self._engine.get_supported_entities("en")
         self._seen: dict[str, list[Found]] = {}
+        self._entities_seen: dict[str, list[tuple[int, int, str]]] = {}
+        self._lock = Lock()  # questions are looked at in threads
 
     def find(self, texts: Sequence[str]) -> list[list[Found]]:
         """What stands in each text, by our names of the types; overlaps are left for the caller to settle.
 
         Texts seen before are answered from memory: logs repeat greetings, and conversations their beginnings.
         """
+        with self._lock:
+            return self._find(texts)
+
+    def _find(self, texts: Sequence[str]) -> list[list[Found]]:
         if len(self._seen) > REMEMBERED:
             self._seen.clear()
-        new = [t for t in dict.fromkeys(texts) if t not in self._seen]
+            self._entities_seen.clear()
+        new = [t for t in dict.fromkeys(texts) if t not in self._seen or t not in self._entities_seen]
         read = self._engine.nlp_engine.process_batch(new, language="en", batch_size=BATCH)
         for text, (_, artifacts) in zip(new, read, strict=True):
+            self._entities_seen[text] = [(e.start_char, e.end_char, e.label_) for e in artifacts.tokens.ents]
             plain = "@" not in text and not any(c.isdigit() for c in text)
             results = self._engine.analyze(
                 text, language="en", nlp_artifacts=artifacts, entities=["PERSON", "SECRET"] if plain else self._entities
@@ -171,6 +180,13 @@ class Recognizers:
                 Found(_KINDS.get(r.entity_type, r.entity_type), r.start, r.end, _sure(r)) for r in results
             ]
         return [self._seen[t] for t in texts]
+
+    def entities(self, text: str) -> list[tuple[int, int, str]]:
+        """What spaCy takes for a name of any kind: start, end, label."""
+        with self._lock:
+            if text not in self._entities_seen:
+                self._find([text])
+            return self._entities_seen[text]
 
 
 def _sure(result: object) -> bool:

@@ -4,6 +4,8 @@ and for the console, which has sessions of its own."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import time
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
 LOOPBACK = ("127.0.0.1", "::1")
+CHECKED_S = 1.0  # how long a key that was good is not looked up again, so how much longer one that is revoked is good
+MOST_CHECKED = 10_000
 
 
 async def admit(state: State, scope: Scope) -> None:
@@ -59,10 +63,19 @@ async def identified(state: State, secret: str) -> Key:
     Raises:
         HttpError: 401 where there is none, 503 where it cannot be looked up.
     """
+    # Looking it up may wait for the database, so a thread does it; one that was good a moment ago need not go there.
+    digest, now = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
+    key, checked = state.checked.get(digest, (None, 0.0))
+    if key is not None and now - checked < CHECKED_S and key.holds(time.time_ns() // 1_000_000):
+        return key
     try:
         key = await asyncio.to_thread(state.keys.check, secret) if secret else None
     except BackendError as error:
         raise unavailable("keys cannot be looked up", "store_unavailable") from error
+    if key is not None:
+        if len(state.checked) >= MOST_CHECKED:
+            state.checked.clear()
+        state.checked[digest] = key, now
     if key is None:
         message = "wrong, expired or missing API key; send it as 'Authorization: Bearer ih_...'"
         raise HttpError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
@@ -75,8 +88,8 @@ def from_here(scope: Scope) -> bool:
     return client is not None and client[0] in LOOPBACK and all(n != b"x-forwarded-for" for n, _ in scope["headers"])
 
 
-def caller(request: Request) -> Key:
-    """The key that the door let in."""
+async def caller(request: Request) -> Key:
+    """The key that the door let in. Async, as FastAPI would send it through a thread."""
     key = request.scope.get("inhouse.key")
     if not isinstance(key, Key):
         raise HttpError(401, "this needs an API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

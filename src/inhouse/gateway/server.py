@@ -98,6 +98,8 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         InhouseError: what is to be served cannot be opened.
     """
     log_as_json()
+    # The thread that writes the audit would keep the others waiting for five milliseconds at a time.
+    sys.setswitchinterval(0.001)
     told = state.project.gateway
     config = uvicorn.Config(
         create_app(state), http=protocol(told.body_s), lifespan="on", access_log=False, log_config=None,

@@ -13,7 +13,7 @@ from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.keys import Keys
+from inhouse.store.keys import Key, Keys
 from inhouse.store.traffic import Traffic
 from inhouse.types import ChatModel, Embedder
 
@@ -49,6 +49,7 @@ class State:
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=lambda: Traces(""))
     draining: bool = False
+    checked: dict[bytes, tuple[Key, float]] = field(default_factory=dict)  # keys by the secret's digest, and when
 
     def __post_init__(self) -> None:
         told = self.project.gateway

@@ -51,7 +51,12 @@ DOCUMENTS = [
     ("policies/branches.md", "Branches", "Opening hours", "Alder Falls is open Monday to Friday 9 to 5, Saturday 9 to noon. Millbrook is closed on Saturday."),
     ("digital/alder-mobile.md", "Alder Mobile", "Mobile deposit", "Checks up to $5,000 can be deposited by photo. Funds are available the next business day."),
 ]  # fmt: skip
-SECRET = ("staff/fee-waiver-authority.md", "Fee waiver authority", "Limits", "Tellers may waive up to $40 without approval.")
+SECRET = (
+    "staff/fee-waiver-authority.md",
+    "Fee waiver authority",
+    "Limits",
+    "Tellers may waive up to $40 without approval.",
+)
 ASKED = [
     ("What does a wire transfer cost?", "An outgoing domestic wire costs $25. Incoming wires are free.", 0),
     ("Can I avoid the Ridge fee?", "Yes: it is waived with a daily balance of $1,500 or a direct deposit of $500.", 1),
@@ -74,14 +79,20 @@ class Bank:
 
     def __init__(self, report):
         self.all = [chunk(*d) for d in DOCUMENTS] + [chunk(*SECRET, access=["staff"])]
-        self.failed = [("policies/old-terms.doc", "unsupported file type: .doc"), ("cards/rates-2019.pdf", "no text on any of 3 pages: scanned images"), ("staff/broken.docx", "not a zip archive")]
+        self.failed = [
+            ("policies/old-terms.doc", "unsupported file type: .doc"),
+            ("cards/rates-2019.pdf", "no text on any of 3 pages: scanned images"),
+            ("staff/broken.docx", "not a zip archive"),
+        ]
         self.parts = {"train": [], "validation": [], "test": [], "removed": []}
         self.said, self.arms, self._report = {}, {}, report
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
             self.parts[part].append(Row(example=example(f"ex-{n:03}", question, answer, sources)))
-        self.parts["removed"].append(Row(example=example("ex-900", "hi", "Hello!"), left_out="quality: the reply has fewer than 3 words"))
+        self.parts["removed"].append(
+            Row(example=example("ex-900", "hi", "Hello!"), left_out="quality: the reply has fewer than 3 words")
+        )
 
     def _seen(self, groups):
         return [c for c in self.all if not c.access or c.access & groups]
@@ -94,7 +105,9 @@ class Bank:
 
     def search(self, query, k, groups):
         words = set(query.lower().split())
-        score = {id(c): len(words & set(f"{c.title} {c.text}".lower().split())) / len(words) for c in self._seen(groups)}
+        score = {
+            id(c): len(words & set(f"{c.title} {c.text}".lower().split())) / len(words) for c in self._seen(groups)
+        }
         found = sorted((c for c in self._seen(groups) if score[id(c)]), key=lambda c: -score[id(c)])
         return [Match(chunk=c, score=score[id(c)], dense=score[id(c)] * 0.9, text=score[id(c)]) for c in found[:k]]
 
@@ -117,15 +130,35 @@ class Bank:
         self.said[review.id] = review
 
     def overview(self):
-        gate = {"rules": [{"rule": "gain", "passed": True, "says": "the gain in accuracy of tuned+rag over base is +31.2 [+24.0, +38.1] points, and must start above +2.0"}, {"rule": "parity", "passed": True, "says": "the served model is the trained one"}]}
-        settings = {"model": {"base": "smollm2-135m-instruct", "quantization": "q8_0"}, "retrieval": {"passages": 4, "chunk_tokens": 160}}
+        gate = {
+            "rules": [
+                {
+                    "rule": "gain",
+                    "passed": True,
+                    "says": "the gain in accuracy of tuned+rag over base is +31.2 [+24.0, +38.1] points, and must start above +2.0",
+                },
+                {"rule": "parity", "passed": True, "says": "the served model is the trained one"},
+            ]
+        }
+        settings = {
+            "model": {"base": "smollm2-135m-instruct", "quantization": "q8_0"},
+            "retrieval": {"passages": 4, "chunk_tokens": 160},
+        }
         releases = tuple(
             Release(
                 name="first-national-bank", version=n, arm="tuned+rag", weights=f"{n}b179c95" * 2, adapter=f"{n}77aa01c" * 2, index=f"{n}c0ffee1" * 2,
                 report=f"{n}3fd0aa9" * 2, settings=settings, config=f"{n}a5a5b6c" * 8, gate=gate, made_at=f"2026-11-{15 + n}T09:30:00+00:00",
             ) for n in (3, 2, 1)
         )  # fmt: skip
-        history = tuple({"at": f"2026-11-{15 + n}T10:00:00+00:00", "did": f"promoted first-national-bank/{n}", "production": f"first-national-bank/{n}", "canary": ""} for n in (1, 2, 3))
+        history = tuple(
+            {
+                "at": f"2026-11-{15 + n}T10:00:00+00:00",
+                "did": f"promoted first-national-bank/{n}",
+                "production": f"first-national-bank/{n}",
+                "canary": "",
+            }
+            for n in (1, 2, 3)
+        )
         return Overview(production="first-national-bank/3", releases=releases, history=history)
 
     def live(self):
@@ -133,13 +166,50 @@ class Bank:
             return None
         (first, w1), (second, w2) = self.arms.items()
         arms = (
-            ArmFigures(arm=first, served=first, weight=w1, users=412, requests=1290, resolved=0.61, thumbs_up=0.66, escalated=0.171, latency_s=0.9, usd_per_1000=0.021),
-            ArmFigures(arm=second, served=second, weight=w2, users=405, requests=1244, resolved=0.74, thumbs_up=0.81, escalated=0.094, latency_s=1.6, usd_per_1000=0.044),
+            ArmFigures(
+                arm=first,
+                served=first,
+                weight=w1,
+                users=412,
+                requests=1290,
+                resolved=0.61,
+                thumbs_up=0.66,
+                escalated=0.171,
+                latency_s=0.9,
+                usd_per_1000=0.021,
+            ),
+            ArmFigures(
+                arm=second,
+                served=second,
+                weight=w2,
+                users=405,
+                requests=1244,
+                resolved=0.74,
+                thumbs_up=0.81,
+                escalated=0.094,
+                latency_s=1.6,
+                usd_per_1000=0.044,
+            ),
         )
-        rows = [("Resolved", " points", 13.0, 4.1, 21.9, True), ("Thumbs up", " points", 15.2, -1.2, 31.0, None), ("To a person", " points", -7.7, -13.0, -2.4, True), ("Latency", " s", 0.7, 0.5, 0.9, False)]
-        differences = tuple(Difference(metric=m, unit=u, arm=second, mean=x, low=lo, high=hi, clear=b is not None, better=b) for m, u, x, lo, hi, b in rows)
+        rows = [
+            ("Resolved", " points", 13.0, 4.1, 21.9, True),
+            ("Thumbs up", " points", 15.2, -1.2, 31.0, None),
+            ("To a person", " points", -7.7, -13.0, -2.4, True),
+            ("Latency", " s", 0.7, 0.5, 0.9, False),
+        ]
+        differences = tuple(
+            Difference(metric=m, unit=u, arm=second, mean=x, low=lo, high=hi, clear=b is not None, better=b)
+            for m, u, x, lo, hi, b in rows
+        )
         verdict = f"{second} resolves more than {first}: by 4.1 to 21.9 points. It is slower by 0.5 to 0.9 s."
-        return Experiment(name="autumn", since="2026-11-24T08:00:00+00:00", arms=arms, differences=differences, sample_ratio="", verdict=verdict)
+        return Experiment(
+            name="autumn",
+            since="2026-11-24T08:00:00+00:00",
+            arms=arms,
+            differences=differences,
+            sample_ratio="",
+            verdict=verdict,
+        )
 
     def candidates(self):
         return ["base", "first-national-bank/3", "first-national-bank/2"]
@@ -171,17 +241,34 @@ class Teller:
     async def stream(self, request):
         question = request.messages[-1].content
         known = {q: a for q, a, _ in ASKED} | self.answers
-        text = known.get(question, HANDOFF) if self.arm else "Fees vary from bank to bank. Please check with your own bank for details."
+        text = (
+            known.get(question, HANDOFF)
+            if self.arm
+            else "Fees vary from bank to bank. Please check with your own bank for details."
+        )
         yield Note(layer="release", kind="served", data={"release": self.release, "arm": self.arm or "base"})
         passages = []
         if self.arm:
             found = self.bank.search(question, 4, request.groups)
-            passages = [Passage(source=m.chunk.source, title=m.chunk.title, heading=m.chunk.heading, text=m.chunk.text, score=m.score) for m in found]
+            passages = [
+                Passage(
+                    source=m.chunk.source,
+                    title=m.chunk.title,
+                    heading=m.chunk.heading,
+                    text=m.chunk.text,
+                    score=m.score,
+                )
+                for m in found
+            ]
             yield Note(layer="grounded", kind="passages", data=[p.model_dump() for p in passages])
         async for event in Scripted(lambda _: text, seconds=0.02).stream(request):
             if isinstance(event, Finish):
                 first = text.split(". ")[0] + ("." if ". " in text else "")
-                cited = [{"sentence": first, "passage": 1, "source": passages[0].source, "support": 0.9}] if passages and text != HANDOFF else []
+                cited = (
+                    [{"sentence": first, "passage": 1, "source": passages[0].source, "support": 0.9}]
+                    if passages and text != HANDOFF
+                    else []
+                )
                 yield Note(layer="grounded", kind="citations", data=cited)
                 event = event.model_copy(update={"confidence": 0.87})
             yield event
@@ -215,7 +302,11 @@ def a_report():
             "prompt_tokens": 300.0, "answer_tokens": 31.0, "usd_per_1000": 0.012 + 0.01 * n, "seconds": 100.0, "failed": 0, "name": arm,
         } for n, (arm, m) in enumerate(means.items())
     }  # fmt: skip
-    gains = {f"{arm} over base": {"accuracy": estimate(m - 0.18, 0.08), "p": {"raw": 0.001, "holm": 0.004}} for arm, m in means.items() if arm != "base"}
+    gains = {
+        f"{arm} over base": {"accuracy": estimate(m - 0.18, 0.08), "p": {"raw": 0.001, "holm": 0.004}}
+        for arm, m in means.items()
+        if arm != "base"
+    }
     gains["tuned+rag over rag"] = {"accuracy": estimate(0.11, 0.08), "p": {"raw": 0.01, "holm": 0.02}}
     gains["tuned over prompt"] = {"accuracy": estimate(0.04, 0.09), "p": {"raw": 0.3, "holm": 0.3}}
     return {
@@ -230,7 +321,9 @@ class House:
     """The running gateway: its parts, its address, and keys by role."""
 
     def __init__(self, folder, **gateway):
-        project = Project.model_validate({"name": "First National Bank", "store": {"path": str(folder)}, "gateway": gateway})
+        project = Project.model_validate(
+            {"name": "First National Bank", "store": {"path": str(folder)}, "gateway": gateway}
+        )
         self.folder, self.bank = folder, Bank(a_report())
         self.chunk, self.example, self.exchange = chunk, example, exchange
         self.ledger = Ledger(ledger_url(folder))
@@ -243,7 +336,12 @@ class House:
             project=project, fleet=fleet, audit=self.audit, keys=self.keys, inbox=self.inbox, feedback=self.feedback,
             traffic=Traffic(self.ledger), insight=self.bank,
         )  # fmt: skip
-        people = {"admin": ("Dana Whitfield", "admin", ["staff"]), "reviewer": ("Ines Okafor", "reviewer", []), "user": ("Web shop", "user", []), "staff": ("Teller desk", "user", ["staff"])}
+        people = {
+            "admin": ("Dana Whitfield", "admin", ["staff"]),
+            "reviewer": ("Ines Okafor", "reviewer", []),
+            "user": ("Web shop", "user", []),
+            "staff": ("Teller desk", "user", ["staff"]),
+        }
         self.made = {who: self.keys.create(*told) for who, told in people.items()}
         self.secrets = {who: secret for who, (_, secret) in self.made.items()}
         self._listen()
@@ -252,7 +350,9 @@ class House:
         self._clients = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(create_app(self.state), log_level="error", lifespan="on", timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(self.state), log_level="error", lifespan="on", timeout_graceful_shutdown=1)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self._thread.start()
         until = time.monotonic() + 10
@@ -315,7 +415,9 @@ def fill(house):
             continue
         question, answer, at = draw.choice(ASKED)
         c = None if at is None else house.bank.all[at]
-        passages = () if c is None else (Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=0.9),)
+        passages = (
+            () if c is None else (Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=0.9),)
+        )
         base = draw.random() < 0.12
         made.append(exchange(
             f"chatcmpl-{n:032x}", question, answer, user=f"customer-{draw.randint(100, 160)}", key=key, passages=() if base else passages,
@@ -329,12 +431,20 @@ def fill(house):
     house.record(*made)
     for e in draw.sample(made, 70):
         down = draw.random() < 0.2
-        house.feedback.add(e.id, e.user, -1 if down else 1, "The fee is wrong, I was charged $30." if down else "", draw.choice([None, True, not down]))
+        house.feedback.add(
+            e.id,
+            e.user,
+            -1 if down else 1,
+            "The fee is wrong, I was charged $30." if down else "",
+            draw.choice([None, True, not down]),
+        )
     declined = [e for e in made if e.answer == HANDOFF][-9:]
     ids = [house.inbox.add(e, "declined") for e in declined]
     ids.append(house.inbox.add(next(e for e in made if "wire" in e.messages[-1].content), "asked for a person"))
     for id in ids[:2]:
-        house.inbox.answer(id, "We do not lend for studies abroad, but our personal loans may be used for tuition.", "Ines Okafor")
+        house.inbox.answer(
+            id, "We do not lend for studies abroad, but our personal loans may be used for tuition.", "Ines Okafor"
+        )
     house.inbox.approve(ids[0], "Ines Okafor")
     house.inbox.reject(ids[2], "Ines Okafor")
     house.bank.start("autumn", {"base": 50, "first-national-bank/3": 50})
@@ -385,7 +495,9 @@ class Visit:
         self.trouble = []
         self.page.on("dialog", lambda d: (self.trouble.append(f"dialog: {d.message}"), d.dismiss()))
         self.page.on("pageerror", lambda e: self.trouble.append(f"error: {e}"))
-        self.page.on("console", lambda m: self.trouble.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
+        self.page.on(
+            "console", lambda m: self.trouble.append(f"console: {m.text}") if m.type in ("error", "warning") else None
+        )
         if who:
             self.page.goto("/console/sign-in")
             self.page.get_by_label("API key").fill(house.secrets[who])

@@ -15,7 +15,9 @@ PAGES = ["playground", "inbox", "verdict", "verdict/report", "knowledge", "knowl
          "data/example?id=ex-000&part=train", "traffic", "experiments", "audit", "settings"]  # fmt: skip
 OPEN_TO = {
     "admin": set(PAGES),
-    "reviewer": {p for p in PAGES if p.split("/")[0].split("?")[0] in ("playground", "inbox", "knowledge", "data", "audit")},
+    "reviewer": {
+        p for p in PAGES if p.split("/")[0].split("?")[0] in ("playground", "inbox", "knowledge", "data", "audit")
+    },
     "user": {"playground"},
 }
 FORMS = {
@@ -40,7 +42,10 @@ def test_roles_open_their_pages_and_no_others(house, role):
 
 
 def test_forms_of_other_roles_are_refused_even_with_a_token(house):
-    for role, forms in {"user": set(FORMS) - {"sign-out"}, "reviewer": {f for f in FORMS if f.startswith("exp")}}.items():
+    for role, forms in {
+        "user": set(FORMS) - {"sign-out"},
+        "reviewer": {f for f in FORMS if f.startswith("exp")},
+    }.items():
         client = house.client(role)
         for form in forms:
             answer = client.post(f"/console/{form}", data=FORMS[form] | {"csrf": client.token})
@@ -76,7 +81,9 @@ def test_json_calls_need_the_token_too(house):
     body = {"model": "custom", "messages": [{"role": "user", "content": "hello"}]}
     for path in ("chat", "feedback", "person"):
         for headers in ({}, {"x-csrf": "no"}, {"content-type": "text/plain"}):
-            assert client.post(f"/console/playground/{path}", content=json.dumps(body), headers=headers).status_code == 403
+            assert (
+                client.post(f"/console/playground/{path}", content=json.dumps(body), headers=headers).status_code == 403
+            )
     assert client.get("/console/audit").text.count("audit/exchange?id") == 0, "nothing was asked"
 
 
@@ -90,7 +97,10 @@ def test_sign_in_refuses_what_is_no_key_and_forms_of_others(house):
         assert COOKIE not in answer.cookies
         token = answer.text.split('name="csrf" value="')[1].split('"')[0]
     assert client.post("/console/sign-in", data={"key": house.secrets["admin"]}).status_code == 403
-    assert httpx.post(f"{house.url}/console/sign-in", data={"key": house.secrets["admin"], "csrf": token}).status_code == 403
+    assert (
+        httpx.post(f"{house.url}/console/sign-in", data={"key": house.secrets["admin"], "csrf": token}).status_code
+        == 403
+    )
 
 
 def test_the_cookie_is_out_of_reach_and_ends(house):
@@ -103,12 +113,24 @@ def test_the_cookie_is_out_of_reach_and_ends(house):
     assert house.secrets["user"] not in answer.cookies[COOKIE]
 
 
-@pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/console//evil", "/console/\\evil", "javascript:alert(1)", "/console/data"])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/console//evil",
+        "/console/\\evil",
+        "javascript:alert(1)",
+        "/console/data",
+    ],
+)
 def test_after_sign_in_one_stays_here(house, to):
     client = house.client()
     page = client.get("/console/sign-in", params={"to": to}).text
     token = page.split('name="csrf" value="')[1].split('"')[0]
-    where = client.post("/console/sign-in", data={"key": house.secrets["admin"], "csrf": token, "to": to}).headers["location"]
+    where = client.post("/console/sign-in", data={"key": house.secrets["admin"], "csrf": token, "to": to}).headers[
+        "location"
+    ]
     assert where.startswith("/console/")
     assert where == to or not to.startswith("/console/d")
 
@@ -129,10 +151,14 @@ def test_forged_changed_and_old_sessions_are_refused(house):
         "bytes": "é.é",
     }
     for how, cookie in made.items():
-        answer = httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={cookie}".encode(), "accept": "text/html"})
+        answer = httpx.get(
+            f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={cookie}".encode(), "accept": "text/html"}
+        )
         assert answer.status_code == 303, how
     role = signer.cookie(real.model_copy(update={"key": house.made["user"][0].id}))
-    assert httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={role}"}).status_code == 403, "the key's role counts"
+    assert httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={role}"}).status_code == 403, (
+        "the key's role counts"
+    )
     good = httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={signer.cookie(real)}"})
     assert good.status_code == 200
 
@@ -168,7 +194,12 @@ def test_the_secret_is_for_its_owner_alone(tmp_path):
 def test_another_groups_document_is_not_there(house):
     """By the list, by search, by its address, by failed files; with the group it is."""
     secret, path = "waive up to $40", "staff/fee-waiver-authority.md"
-    addresses = ["knowledge", "knowledge?q=tellers+may+waive+approval", f"knowledge/document?source={path}", "knowledge?view=failed"]
+    addresses = [
+        "knowledge",
+        "knowledge?q=tellers+may+waive+approval",
+        f"knowledge/document?source={path}",
+        "knowledge?view=failed",
+    ]
     outside, inside = house.client("reviewer"), house.client("admin")
     seen, told = ([client.get(f"/console/{a}") for a in addresses] for client in (outside, inside))
     assert [a.status_code for a in seen] == [200, 200, 404, 200]
@@ -187,7 +218,10 @@ def test_another_groups_document_is_not_there(house):
 def test_another_groups_document_is_not_in_answers_or_citations(house):
     def asked(who):
         client = house.client(who)
-        body = {"model": "custom", "messages": [{"role": "user", "content": "What may tellers waive without approval?"}]}
+        body = {
+            "model": "custom",
+            "messages": [{"role": "user", "content": "What may tellers waive without approval?"}],
+        }
         answer = client.post("/console/playground/chat", json=body, headers={"x-csrf": client.token})
         assert answer.status_code == 200
         return answer.text
@@ -200,8 +234,14 @@ def test_another_groups_document_is_not_in_answers_or_citations(house):
 def test_what_another_group_was_told_is_not_in_audit_or_inbox(house):
     client = house.client("staff")
     body = {"model": "custom", "messages": [{"role": "user", "content": "Waive approval tellers may, by my question?"}]}
-    id = client.post("/console/playground/chat", json=body, headers={"x-csrf": client.token}).text.split('"id":"')[1].split('"')[0]
-    handoff = client.post("/console/playground/person", json={"id": id}, headers={"x-csrf": client.token}).json()["handoff"]
+    id = (
+        client.post("/console/playground/chat", json=body, headers={"x-csrf": client.token})
+        .text.split('"id":"')[1]
+        .split('"')[0]
+    )
+    handoff = client.post("/console/playground/person", json={"id": id}, headers={"x-csrf": client.token}).json()[
+        "handoff"
+    ]
     outside, inside = house.client("reviewer"), house.client("admin")
     for page in ("audit", "audit?q=waive", "inbox"):
         assert "by my question" not in outside.get(f"/console/{page}").text, page

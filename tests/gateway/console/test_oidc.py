@@ -55,7 +55,14 @@ class Pages(BaseHTTPRequestHandler):
     def do_GET(self):
         at, issuer = urlsplit(self.path), self.server.issuer
         if at.path == "/.well-known/openid-configuration":
-            self._json({"issuer": issuer, "authorization_endpoint": f"{issuer}/authorize", "token_endpoint": f"{issuer}/token", "jwks_uri": f"{issuer}/keys"})
+            self._json(
+                {
+                    "issuer": issuer,
+                    "authorization_endpoint": f"{issuer}/authorize",
+                    "token_endpoint": f"{issuer}/token",
+                    "jwks_uri": f"{issuer}/keys",
+                }
+            )
         elif at.path == "/keys":
             self._json({"keys": [self.server.key.as_dict(private=False)]})
         else:
@@ -66,16 +73,26 @@ class Pages(BaseHTTPRequestHandler):
             code = secrets.token_urlsafe(8)
             self.server.codes[code] = asked
             self.send_response(302)
-            self.send_header("location", f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}")
+            self.send_header(
+                "location", f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+            )
             self.send_header("content-length", "0")
             self.end_headers()
 
     def do_POST(self):
         form = {k: v[0] for k, v in parse_qs(self.rfile.read(int(self.headers["content-length"])).decode()).items()}
         asked = self.server.codes.pop(form.get("code"), None)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")
+        challenge = (
+            base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+            .decode()
+            .rstrip("=")
+        )
         basic = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
-        if asked is None or challenge != asked["code_challenge"] or self.headers.get("authorization") != f"Basic {basic}":
+        if (
+            asked is None
+            or challenge != asked["code_challenge"]
+            or self.headers.get("authorization") != f"Basic {basic}"
+        ):
             self._json({"error": "invalid_grant"}, 400)
         else:
             self._json({"access_token": "t", "token_type": "Bearer", "id_token": self.server.id_token(asked["nonce"])})
@@ -94,7 +111,14 @@ def provider():
 
 @pytest.fixture(scope="module")
 def oidc_house(house_of, provider, tmp_path_factory):
-    told = {"issuer": provider.issuer, "name": "Bank login", "client_id": CLIENT, "client_secret_env": "CONSOLE_OIDC_SECRET", "admins": ["inhouse-admins"], "reviewers": ["inhouse-reviewers"]}
+    told = {
+        "issuer": provider.issuer,
+        "name": "Bank login",
+        "client_id": CLIENT,
+        "client_secret_env": "CONSOLE_OIDC_SECRET",
+        "admins": ["inhouse-admins"],
+        "reviewers": ["inhouse-reviewers"],
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONSOLE_OIDC_SECRET", SECRET)
         made = house_of(tmp_path_factory.mktemp("oidc"), oidc=told)
@@ -132,7 +156,16 @@ def test_the_button_leads_in_with_groups_and_role(oidc_house):
     assert oidc_house.audit.find(limit=1)[0][1].key == "oidc:u-17"
 
 
-@pytest.mark.parametrize(("groups", "page", "status"), [(["inhouse-admins"], "settings", 200), (["staff"], "inbox", 403), ([], "playground", 200), ("inhouse-admins", "settings", 200), (None, "inbox", 403)])
+@pytest.mark.parametrize(
+    ("groups", "page", "status"),
+    [
+        (["inhouse-admins"], "settings", 200),
+        (["staff"], "inbox", 403),
+        ([], "playground", 200),
+        ("inhouse-admins", "settings", 200),
+        (None, "inbox", 403),
+    ],
+)
 def test_roles_come_from_the_claim(oidc_house, provider, groups, page, status):
     provider.person = {**PERSON, "groups": groups}
     client = oidc_house.client()

@@ -35,7 +35,9 @@ def poisoned(house):
     bad = bad.model_copy(update={"tags": (ATTACK,), "group": ATTACK, "time": ATTACK})
     bank.parts["train"].append(Row(example=bad))
     bank.parts["removed"].append(Row(example=bad, left_out=f"left out {ATTACK}"))
-    bank.said[ATTACK] = Review(id=ATTACK, status="approved", question=f"edited {ATTACK}", target=ATTACK, by=ATTACK, at=ATTACK)
+    bank.said[ATTACK] = Review(
+        id=ATTACK, status="approved", question=f"edited {ATTACK}", target=ATTACK, by=ATTACK, at=ATTACK
+    )
     bank._report["recommendation"]["sentence"] = bank._report["base_model"] = ATTACK
     bank._report["arms"][ATTACK] = bank._report["arms"]["rag"]
     bank.arms = {ATTACK: 1, f"second {ATTACK}": 1}
@@ -117,7 +119,9 @@ def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(house, pages, visit):
         page.get_by_label("Your question").fill("Tell me a long story")
         page.get_by_role("button", name="Ask", exact=True).click()
         arm = page.locator(".arm").nth(1)
-        page.wait_for_function("() => document.querySelectorAll('.arm')[1].querySelector('.answer .pre')?.textContent.length > 50")
+        page.wait_for_function(
+            "() => document.querySelectorAll('.arm')[1].querySelector('.answer .pre')?.textContent.length > 50"
+        )
         if page.get_by_role("button", name="Stop").is_visible():
             page.get_by_role("button", name="Stop").click()
         page.wait_for_function("() => !document.querySelector('#send').disabled")

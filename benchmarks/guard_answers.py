@@ -1,0 +1,75 @@
+"""Asks an arm of a project its questions and keeps the answers with passages, token probability and scores.
+
+    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store STORE]
+
+`guardrails.py --answers FOLDER` reads what this writes into FOLDER/answers.jsonl. Questions that it holds already are
+not asked again, so it may be stopped at any time.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+from pathlib import Path
+
+from inhouse.config import load_project
+from inhouse.evaluation.scorers import Scorer
+from inhouse.pipeline import Site, _arms, _examples, curate
+from inhouse.types import ChatModel, ChatRequest, Example, InhouseError, collect
+
+
+async def ask(model: ChatModel, site: Site, scorer: Scorer, asked: list[tuple[str, Example]], out: Path) -> None:
+    free = asyncio.Semaphore(site.project.model.parallel)
+    with out.open("a", encoding="utf-8") as log:
+
+        async def one(split: str, e: Example) -> None:
+            async with free:
+                try:
+                    request = ChatRequest(messages=e.messages, max_tokens=site.project.assistant.max_tokens)
+                    reply = await collect(model, request)
+                except InhouseError as error:
+                    print(f"{e.id}: {error}")
+                    return
+            passages = reply.note("grounded", "passages") or []
+            evidence = [*([e.target] if e.target else []), *(f"{p['heading']}. {p['text']}" for p in passages)]
+            row = {
+                "id": e.id, "split": split, "example": e.model_dump(mode="json"), "text": reply.text,
+                "passages": passages, "confidence": reply.finish.confidence, "reason": reply.finish.reason,
+                "scores": scorer.score(e, reply.text, evidence, reply.finish.reason == "length"),
+            }  # fmt: skip
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+
+        await asyncio.gather(*(one(split, e) for split, e in asked))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("project", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--arm", default="rag")
+    parser.add_argument("--splits", nargs="*", default=["test", "validation"])
+    parser.add_argument("--most", type=int, default=200, help="of each split")
+    parser.add_argument("--store", type=Path)
+    given = parser.parse_args()
+    site = Site(load_project(given.project, {"store.path": str(given.store.resolve())} if given.store else {}))
+    data = curate(site)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    out = given.folder / "answers.jsonl"
+    done = {json.loads(line)["id"] for line in out.open(encoding="utf-8")} if out.exists() else set()
+    asked = []
+    for split in given.splits:
+        own = [e for e in _examples(data, split) if e.origin == "human"]
+        random.Random(7).shuffle(own)
+        asked += [(split, e) for e in own[: given.most] if e.id not in done]
+    replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
+    arms = _arms(site)
+    try:
+        scorer = Scorer(site.embedder, site.support, replies)
+        asyncio.run(ask(arms.open(given.arm), site, scorer, asked, out))
+    finally:
+        arms.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,449 @@
+"""How good the rails are and how long they take, on the quarter of the public sets that no head was trained on.
+
+    python benchmarks/guardrails.py [--data ../shared/data] [--sections personal injection ...] [--answers FILE] [--quick]
+
+Sections: personal, injection, planted (orders in passages), facts, unsupported, confidence, toxicity, topic, latency.
+How sets are split stands in `guard_data`. `confidence` and `unsupported` need answers of a model: folders that
+`benchmarks/guard_answers.py` fills. Prints every figure with its aim, lists false blocks to be read, and writes
+`benchmarks/results/guardrails.json`. `--quick` takes a tenth.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import guard_data as sets
+import numpy as np
+from train_heads import auroc
+
+from inhouse.datasets.anonymize import Anonymizer
+from inhouse.guardrails import confidence, facts, injection, topic, toxicity
+from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.heads import Remembered, head
+from inhouse.guardrails.names import shipped
+from inhouse.guardrails.personal import ORDER, Personal
+from inhouse.guardrails.rail import Guard
+from inhouse.guardrails.schema import Format
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.models.scripted import Scripted
+from inhouse.retrieval.citations import LexicalSupport
+from inhouse.types import ChatRequest, Message, Note, Passage, collect
+
+HERE = Path(__file__).parent
+SHOWN = 12  # false blocks listed
+KINDS = {
+    "CREDIT_CARD": {"CARD_NUMBER"}, "US_SSN": {"SSN"}, "IBAN_CODE": {"IBAN"}, "EMAIL_ADDRESS": {"EMAIL"},
+    "PHONE_NUMBER": {"PHONE"}, "IP_ADDRESS": {"IP_ADDRESS"}, "PERSON": {"PERSON"}, "GPE": {"PLACE", "ADDRESS"},
+    "STREET_ADDRESS": {"ADDRESS", "PLACE"},
+}  # fmt: skip
+STRUCTURED = ("CREDIT_CARD", "US_SSN", "IBAN_CODE", "EMAIL_ADDRESS", "PHONE_NUMBER", "IP_ADDRESS")
+
+
+class Bench:
+    """What the sections share."""
+
+    def __init__(self, data: Path, quick: bool) -> None:
+        self.data = data
+        self.quick = quick
+        self.kept = sets.Kept()
+        self.embedder = Remembered(self.kept, 10**6)
+        self.support = LexicalSupport("", self.kept)
+        self.facts = facts.Facts(self.embedder, head("facts"), self.support)
+
+    def some(self, items: Sequence, most: int | None = None) -> list:
+        most = most or len(items)
+        return list(items)[: max(30, most // 10) if self.quick else most]
+
+
+def personal(b: Bench) -> dict:
+    rail = Personal(Anonymizer(Catalog().find("en-core-web-sm", HERE)), shipped(), ORDER)
+    rows = b.some(sets.personal(b.data)[1])
+    wanted, hit, typed = Counter(), Counter(), Counter()
+    given, right, missed, wrong = Counter(), Counter(), [], []
+    for row in rows:
+        (found,) = rail.spans([Message(role="user", content=row["text"])])
+        for start, end, kind in row["spans"]:
+            if kind not in KINDS:
+                continue
+            over = [f for f in found if f.start < end and start < f.end]
+            wanted[kind] += 1
+            hit[kind] += bool(over)
+            typed[kind] += any(f.kind in KINDS[kind] for f in over)
+            if not over and kind in STRUCTURED:
+                missed.append((kind, row["text"][start:end]))
+        for f in found:
+            given[f.kind] += 1
+            true = any(f.start < end and start < f.end for start, end, _ in row["spans"])
+            right[f.kind] += true
+            if not true:
+                wrong.append((f.kind, row["text"][f.start : f.end], row["text"][max(0, f.start - 30) : f.end + 15]))
+    chat = b.some([t for texts in sets.business(b.data)[1].values() for t in texts[:400]])
+    names = Counter(f.kind for t in chat for f in rail.spans([Message(role="user", content=t)])[0])
+    print(f"personal data: {len(rows)} sentences held back")
+    for kind in KINDS:
+        if wanted[kind]:
+            aim = 0.99 if kind in STRUCTURED else 0.85
+            print(f"  {kind:<15}{wanted[kind]:>5}  recall {hit[kind] / wanted[kind]:.3f} (aim {aim}), "
+                  f"of its own kind {typed[kind] / wanted[kind]:.3f}")  # fmt: skip
+    own = {k: right[k] / given[k] for k in given}
+    for kind, n in given.most_common():
+        print(f"  {kind:<15}{n:>5} found, precision {own[kind]:.3f}")
+    total = sum(right.values()) / max(sum(given.values()), 1)
+    print(f"  precision in all {total:.3f} (aim 0.9); on {len(chat)} lines of business chat found: {dict(names)}")
+    for line in (*missed[:SHOWN], *wrong[:SHOWN]):
+        print("   ", *line)
+    structured = sum(hit[k] for k in STRUCTURED) / max(sum(wanted[k] for k in STRUCTURED), 1)
+    return {"sentences": len(rows), "structured_recall": structured, "precision": total,
+            "recall": {k: hit[k] / wanted[k] for k in wanted}, "n": dict(wanted), "precision_by_kind": own,
+            "found_in_chat": dict(names), "chat_lines": len(chat)}  # fmt: skip
+
+
+def injections(b: Bench) -> dict:
+    rail = injection.Injection(b.embedder, head("injection"))
+    threshold = head("injection").threshold
+
+    def scores(texts: Sequence[str]) -> np.ndarray:
+        b.kept.embed([w for t in texts for w in sets_windows(t)])
+        return np.array([max(rail.scores([t])[1], default=0.0) for t in texts])
+
+    jail = b.some(sets.jailbreaks(b.kept, b.data)[1])
+    alike = b.some(sets.lookalikes(b.data)[1])
+    chat = {name: b.some(texts) for name, texts in sets.business(b.data)[1].items()}
+    high, near = scores(jail), scores(alike)
+    found = {"jailbreaks": len(jail), "recall": float((high >= threshold).mean()),
+             "lookalikes": len(alike), "lookalike_blocks": float((near >= threshold).mean()), "chat": {}}  # fmt: skip
+    false = []
+    low = []
+    for name, texts in chat.items():
+        p = scores(texts)
+        low.append(p)
+        found["chat"][name] = {"n": len(texts), "blocks": float((p >= threshold).mean())}
+        false += [(name, t) for t, s in zip(texts, p, strict=True) if s >= threshold]
+    every = np.concatenate(low)
+    found["chat_blocks"], found["auroc"] = float((every >= threshold).mean()), auroc(high, every)
+    print(
+        f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), AUROC {found['auroc']:.3f}"
+    )
+    print(f"  false blocks: chat {found['chat_blocks']:.4f} of {len(every)} (aim .01), look-alikes "
+          f"{found['lookalike_blocks']:.3f} of {len(alike)} (aim .10)")  # fmt: skip
+    for name, text in false[:SHOWN]:
+        print(f"    blocked ({name}): {text[:140]}")
+    for text, p in zip(alike, near, strict=True):
+        if p >= threshold:
+            print(f"    blocked (look-alike): {text[:140]}")
+    for text, p in zip(jail, high, strict=True):
+        if p < threshold:
+            print(f"    missed {p:.2f}: {' '.join(text.split())[:140]}")
+    return found
+
+
+def sets_windows(text: str) -> list[str]:
+    return injection.windows(text) or [text]
+
+
+def planted(b: Bench) -> dict:
+    rail = injection.Planted(b.embedder, head("planted"))
+    threshold = head("planted").threshold
+    clean = b.some(sets.passages(b.data)[1], 300)
+    orders = sets.attacks(b.data)[1]
+    dirty = sets.poisoned(clean, orders, 5)
+    b.kept.embed([s for t in (*clean, *dirty) for s in injection.sentences(t)])
+    high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
+    found = {"passages": len(clean), "orders": len(orders), "recall": float((high >= threshold).mean()),
+             "false": float((low >= threshold).mean()), "auroc": auroc(high, low)}  # fmt: skip
+    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)} with {len(orders)} orders of unseen kinds (aim .80), "
+          f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
+    for text, p in list(zip(clean, low, strict=True)):
+        if p >= threshold:
+            print(f"    false: {' '.join(text.split())[:140]}")
+    return found
+
+
+def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
+    """Support of the weakest statement of each answer."""
+    b.kept.embed(
+        [s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))]
+    )
+    found = []
+    for text, evidence in cases:
+        ready = facts.Evidence(evidence, b.embedder)
+        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=1.0))
+    return np.array(found)
+
+
+def factual(b: Bench) -> dict:
+    found: dict = {}
+    everything: tuple[list, list] = ([], [])
+    for name, cases in sets.begin(b.data)[1].items():
+        cases = b.some(cases)
+        p = _scored(b, [(t, e) for t, e, _ in cases])
+        truth = np.array([c for _, _, c in cases])
+        everything[0].append(p[truth])
+        everything[1].append(p[~truth])
+        found[f"begin_{name}"] = {"n": len(cases), "auroc": auroc(p[truth], p[~truth])}
+        print(f"facts: BEGIN {name}: AUROC {found[f'begin_{name}']['auroc']:.3f} of {len(cases)}")
+    found["begin"] = auroc(np.concatenate(everything[0]), np.concatenate(everything[1]))
+    print(f"  BEGIN in all: AUROC {found['begin']:.3f} (aim .85)")
+    threshold = 1 - head("facts").threshold
+    for name, rows in (("bank documents", sets.bank_statements(b.data, testing=True)), ("bank answers", sets.example_bank()),
+                       ("concierge", sets.concierge_replies(b.data, testing=True))):  # fmt: skip
+        rows = b.some(rows)
+        p = _scored(b, [(t, e) for t, e, _ in rows])
+        good = p[[not k for _, _, k in rows]]
+        by_kind = {}
+        for kind in sorted({k for _, _, k in rows if k}):
+            bad = p[[k == kind for _, _, k in rows]]
+            by_kind[kind] = {"n": len(bad), "auroc": auroc(good, bad), "caught": float((bad <= threshold).mean())}
+        bad = p[[bool(k) for _, _, k in rows]]
+        found[name] = {"n": len(rows), "auroc": auroc(good, bad), "caught": float((bad <= threshold).mean()),
+                       "good_lost": float((good <= threshold).mean()), "by_kind": by_kind}  # fmt: skip
+        print(f"  planted, {name}: AUROC {found[name]['auroc']:.3f} (aim .95 on the bank) of {len(rows)}, "
+              f"caught {found[name]['caught']:.2f}, good lost {found[name]['good_lost']:.3f}")  # fmt: skip
+        for kind, r in by_kind.items():
+            print(f"    {kind:<10}{r['n']:>5}  AUROC {r['auroc']:.3f}  caught {r['caught']:.2f}")
+        lost = [(t, s) for (t, _, k), s in zip(rows, p, strict=True) if not k and s <= threshold]
+        for text, s in lost[:5]:
+            print(f"      lost {s:.2f}: {text[:150]}")
+    return found
+
+
+def toxic(b: Bench) -> dict:
+    rail = toxicity.Toxicity(b.embedder, head("toxicity"))
+    threshold = head("toxicity").threshold
+    rows = b.some(sets.toxicity(b.data)[1])
+    chat = b.some([t for texts in sets.business(b.data)[1].values() for t in texts])
+    b.kept.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
+    p = np.array([rail.score(t) for t, _ in rows])
+    truth = np.array([y for _, y in rows])
+    talk = np.array([rail.score(t) for t in chat])
+    found = {"n": len(rows), "auroc": auroc(p[truth], p[~truth]), "recall": float((p[truth] >= threshold).mean()),
+             "precision": float(truth[p >= threshold].mean()), "false": float((p[~truth] >= threshold).mean()),
+             "chat": len(chat), "chat_false": float((talk >= threshold).mean())}  # fmt: skip
+    print(f"toxicity: recall {found['recall']:.3f}, precision {found['precision']:.3f}, false {found['false']:.3f} of the clean, "
+          f"AUROC {found['auroc']:.3f}, n {len(rows)}; chat {found['chat_false']:.4f} of {len(chat)}")  # fmt: skip
+    for text, s in zip(chat, talk, strict=True):
+        if s >= threshold:
+            print(f"    false (chat): {text[:140]}")
+    return found
+
+
+def topics(b: Bench) -> dict:
+    """A bank's and a concierge's rail, each learned from its own questions, asked both's and those of CLINC150."""
+    learned, asked = sets.business(b.data)
+    other = [r["text"] for r in sets.lines(b.data / "router" / "val.jsonl")]
+    domains = json.loads((b.data / "router" / "domains.json").read_text(encoding="utf-8"))
+    near = {i for name in ("banking", "credit_cards") for i in domains.get(name, ())}
+    far = [r["text"] for r in sets.lines(b.data / "router" / "val.jsonl") if r["intent"] not in near]
+    random.Random(3).shuffle(far)
+    found = {}
+    for name, foreign in (("bank", far), ("concierge", asked["bank"])):
+        domain = topic.learn(b.some(learned[name], 600), (), b.kept)
+        rail = topic.Topic(b.embedder, domain)
+        own, out = b.some(asked[name], 300), b.some(foreign, 300)
+        b.kept.embed([*own, *out])
+        low, high = np.array([rail.nearness(t) for t in own]), np.array([rail.nearness(t) for t in out])
+        found[name] = {"own": len(own), "foreign": len(out), "auroc": auroc(low, high),
+                       "own_refused": float((low < domain.threshold).mean()),
+                       "foreign_refused": float((high < domain.threshold).mean())}  # fmt: skip
+        print(f"topic, {name}: AUROC {found[name]['auroc']:.3f}; refused {found[name]['own_refused']:.3f} of its own, "
+              f"{found[name]['foreign_refused']:.3f} of others'")  # fmt: skip
+        for text, s in zip(own, low, strict=True):
+            if s < domain.threshold:
+                print(f"    refused: {text[:120]}")
+    del other
+    return found
+
+
+def _answers(folder: Path) -> list[dict]:
+    file = folder / "answers.jsonl"
+    return sets.lines(file) if file.is_file() else []
+
+
+def confident(b: Bench, folders: Sequence[Path]) -> dict:
+    """Half of a model's answers fit the confidence, the other half tells whether the promise holds."""
+    found = {}
+    for folder in folders:
+        rows = _answers(folder)
+        if len(rows) < 2 * confidence.FEWEST:
+            print(f"confidence: {len(rows)} answers in {folder}: too few")
+            continue
+        b.kept.embed(
+            [w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))]
+        )
+        x = np.array([
+            confidence.signals(r["example"]["messages"][-1]["content"], r["text"], [Passage(**p) for p in r["passages"]],
+                               r["confidence"], b.facts, b.support, b.embedder)
+            for r in rows
+        ])  # fmt: skip
+        y = np.array([r["scores"].get("accuracy", 0.0) >= 0.5 for r in rows])
+        alone = np.array([r["confidence"] or 0.0 for r in rows])
+        repeats = [_half(x, y, alone, seed) for seed in range(20)]
+        row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]}
+        broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
+        found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
+        print(f"confidence, {folder.name}: {len(rows)} answers, {y.mean():.2f} right, 20 halvings: ECE {row['ece']:.3f} (aim .05), "
+              f"AUROC {row['auroc']:.3f} against {row['auroc_alone']:.3f} of token probability")  # fmt: skip
+        print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, broken in {broken:.2f}; "
+              f"at 5 % wrong {row['at5']:.3f} answered, by token probability {row['at5_alone']:.3f}; "
+              f"at 20 % {row['at20']:.3f} and {row['at20_alone']:.3f}")  # fmt: skip
+    return found
+
+
+def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[str, float]:
+    half = np.random.default_rng(seed).permutation(len(y)) % 2 == 0
+    fitted = confidence.fit(x[half], y[half], 0.05)
+    p, truth = fitted.probability(x[~half]), y[~half].astype(float)
+    kept = p >= fitted.threshold
+    return {
+        "promise": 0.05, "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
+        "auroc_alone": auroc(alone[~half][truth > 0], alone[~half][truth == 0]), "answered": float(kept.mean()),
+        "wrong": float(1 - truth[kept].mean()) if kept.any() else 0.0,
+        "at5": _coverage(p, truth, 0.05), "at5_alone": _coverage(alone[~half], truth, 0.05),
+        "at20": _coverage(p, truth, 0.2), "at20_alone": _coverage(alone[~half], truth, 0.2),
+    }  # fmt: skip
+
+
+def _coverage(p: np.ndarray, right: np.ndarray, wrong: float) -> float:
+    """The largest share answered, the surest first, of which at most `wrong` are wrong."""
+    order = np.argsort(-p, kind="stable")
+    risk = np.cumsum(1 - right[order]) / np.arange(1, len(p) + 1)
+    ok = np.flatnonzero(risk <= wrong)
+    return float((ok[-1] + 1) / len(p)) if len(ok) else 0.0
+
+
+def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
+    """The statements of a model's answers that nothing bears out, before and after the rail; who judges is the lexical
+    support score of the verdict against reference and passages, which is not what the rail goes by."""
+    found = {}
+    cut = 1 - head("facts").threshold
+    for folder in folders:
+        rows = _answers(folder)
+        before = after = good = lost = 0
+        for row in rows:
+            passages = [Passage(**p) for p in row["passages"]]
+            ready = facts.Evidence([facts.spoken(p) for p in passages], b.embedder)
+            evidence = [
+                *([row["example"]["target"]] if row["example"]["target"] else []),
+                *(facts.spoken(p) for p in passages),
+            ]
+            bad_answer = dropped = 0
+            for s in b.support.statements(row["text"]):
+                bad = b.support.support(s, evidence) < 0.5
+                out = b.facts.support(s, ready) <= cut
+                before += bad
+                after += bad and not out
+                bad_answer += bad
+                dropped += out
+            if row["scores"].get("accuracy", 0) >= 0.5 and not bad_answer:
+                good += 1
+                lost += bool(dropped)
+        if rows:
+            found[folder.name] = {"answers": len(rows), "before": before, "after": after, "good": good, "lost": lost}
+            print(f"unsupported, {folder.name}: {before} statements of {len(rows)} answers before, {after} after "
+                  f"(cut by {1 - after / max(before, 1):.2f}, aim .63); good answers {good}, touched {lost} "
+                  f"({lost / max(good, 1):.3f}, aim .05)")  # fmt: skip
+    return found
+
+
+class _Grounded(Scripted):
+    """A scripted model that tells of passages first, as `Grounded` does."""
+
+    def __init__(self, passages: Sequence[Passage], answer: str) -> None:
+        super().__init__(lambda request: answer)
+        self._passages = passages
+
+    async def stream(self, request):
+        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in self._passages])
+        async for event in super().stream(request):
+            yield event
+
+
+def latency(b: Bench) -> dict:
+    """The default chain around answers that take no time: what it adds, all of it, and each rail alone."""
+    embedder = Remembered(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
+    support = LexicalSupport("", embedder)
+    guards = {
+        "personal": Guard(Personal(Anonymizer(Catalog().find("en-core-web-sm", HERE)), shipped()), {"input": "redact", "output": "redact"}),
+        "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
+        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "handoff"}),
+        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), {"input": "flag", "output": "handoff"}),
+        "format": Guard(Format(), {"output": "handoff"}),
+        "facts": Guard(facts.Facts(embedder, head("facts"), support), {"passages": "flag", "output": "redact"}),
+    }  # fmt: skip
+    rows = [r for r in sets.lines(b.data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
+    docs = sets.documents(b.data / "concierge" / "documents")
+    rng = random.Random(5)
+    asked = []
+    for row in b.some(rows, 120):
+        name = row["sources"][0]["document"]
+        own = [
+            Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
+        ]
+        messages = tuple(Message(**m) for m in row["messages"][:-1])
+        asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
+    for passages in docs.values():  # an index's passages are known after a while: what is new is the question
+        embedder.embed([s for p in passages for s in facts.wording.sentences(p)]) if False else None
+
+    async def run(chain: Sequence[Guard]) -> list[float]:
+        taken = []
+        for request, model in asked:
+            guarded = Guarded(model, chain, "A colleague will help.")
+            started = time.perf_counter()
+            await collect(guarded, request)
+            taken.append((time.perf_counter() - started) * 1000)
+            guarded.close()
+        return taken
+
+    asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
+    found = {}
+    print(f"latency: {len(asked)} exchanges of the concierge, ms added beside the model")
+    memories: dict[str, list[float]] = defaultdict(list)
+    for name, chain in {"whole chain": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
+        _forget(embedder, guards, asked)
+        memories[name] = asyncio.run(run(chain))
+        p50, p95 = np.quantile(memories[name], [0.5, 0.95])
+        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95)}
+        print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}" + ("  (aim 60)" if name == "whole chain" else ""))
+    return found
+
+
+def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> None:
+    """Takes what was asked and answered out of the memories, not the passages: they are an index's own."""
+    passages = {s for _, m in asked for p in m._passages for s in facts.wording.sentences(facts.spoken(p))}
+    passages |= {s for _, m in asked for p in m._passages for s in injection.sentences(p.text)}
+    embedder._vectors = {t: v for t, v in embedder._vectors.items() if t in passages}
+    recognizers = guards["personal"].rail._finder._recognizers
+    recognizers._seen.clear()
+    recognizers._entities_seen.clear()
+
+
+SECTIONS = ("personal", "injection", "planted", "facts", "unsupported", "confidence", "toxicity", "topic", "latency")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=sets.DATA)
+    parser.add_argument("--answers", type=Path, nargs="*", default=[], help="folders with answers.jsonl")
+    parser.add_argument("--sections", nargs="*", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    b = Bench(given.data, given.quick)
+    run = {"personal": personal, "injection": injections, "planted": planted, "facts": factual, "toxicity": toxic,
+           "topic": topics, "latency": latency, "confidence": lambda b: confident(b, given.answers),
+           "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip
+    out = HERE / "results" / "guardrails.json"
+    out.parent.mkdir(exist_ok=True)
+    found = json.loads(out.read_text()) if out.exists() else {}
+    for name in given.sections:
+        found[name] = run[name](b)
+        out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

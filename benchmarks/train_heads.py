@@ -1,0 +1,294 @@
+"""Trains the guardrails' heads on three quarters of the public sets and writes them into src/inhouse/guardrails/heads.
+
+    python benchmarks/train_heads.py [--data ../shared/data] [injection planted toxicity facts names]
+
+Logistic regression with an L2 penalty, by L-BFGS. Thresholds come from predictions on folds left out of the training
+(5 of them), at a share of false alarms that is given below; the held quarter (`guard_data.held`) is never looked at.
+"""
+
+import argparse
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import guard_data as sets
+import numpy as np
+from scipy.optimize import minimize
+
+from inhouse.guardrails import facts, injection, names, toxicity, wording
+from inhouse.guardrails.heads import FOLDER, Head, windows
+
+FOLDS = 5
+ROUNDS = 3  # in which the windows of a jailbreak that count are chosen anew
+
+
+def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float | np.ndarray) -> Head:
+    """Weighted logistic regression; `penalty` by column or for all."""
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
+    z = (x - mean) / scale
+    weights = weights / weights.sum()
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = z @ w[:-1] + w[-1]
+        p = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        error = weights * (p - y)
+        value = weights @ (np.logaddexp(0, logits) - y * logits) + 0.5 * (penalty * w[:-1] ** 2).sum()
+        return value, np.append(z.T @ error + penalty * w[:-1], error.sum())
+
+    best = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 400}).x
+    tensors = {"mean": mean, "scale": scale, "weight": best[:-1], "bias": best[-1:]}
+    return Head({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in tensors.items()}, 0.5)
+
+
+def save(head: Head, name: str, threshold: float) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = {
+        "mean": head._mean,
+        "scale": head._scale,
+        "weight": head._weight,
+        "bias": np.array([head._bias], np.float32),
+    }
+    FOLDER.mkdir(exist_ok=True)
+    file = FOLDER / f"{name}.safetensors"
+    save_file(tensors, file, metadata={"threshold": f"{threshold:.4f}"})
+    file.chmod(0o644)
+    print(f"{name}: {len(head._weight)} features, threshold {threshold:.3f}")
+
+
+def columns(wide: int, own: int, penalty: float, lighter: float = 0.1) -> np.ndarray:
+    """Penalties: embeddings in full, hand-made features less."""
+    return np.concatenate([np.full(wide, penalty), np.full(own, penalty * lighter)])
+
+
+def highest(bags: Sequence[np.ndarray], head: Head) -> np.ndarray:
+    return np.array([head.probability(b).max() if len(b) else 0.0 for b in bags])
+
+
+def bagged(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weights: np.ndarray, penalty) -> Head:
+    """A head whose highest row decides a bag: of the positive bags the rows that count are chosen anew each round.
+
+    Args:
+        weights: of each negative bag.
+    """
+    chosen = [np.arange(len(b)) for b in positive]
+    low = np.concatenate(negative)
+    low_weights = np.concatenate([np.full(len(b), w) for b, w in zip(negative, weights, strict=True)])
+    head = None
+    for _ in range(ROUNDS):
+        high = np.concatenate([b[c] for b, c in zip(positive, chosen, strict=True)])
+        high_weights = np.concatenate([np.full(len(c), 1 / len(c)) for c in chosen])
+        high_weights *= low_weights.sum() / high_weights.sum()
+        x, y = np.concatenate([high, low]), np.concatenate([np.ones(len(high)), np.zeros(len(low))])
+        head = fit(x, y, np.concatenate([high_weights, low_weights]), penalty)
+        for n, bag in enumerate(positive):
+            p = head.probability(bag)
+            chosen[n] = np.flatnonzero(p >= max(0.5 * p.max(), np.sort(p)[-3:].min()))
+    return head
+
+
+def folded(positive: list, negative: list, weights: np.ndarray, train: Callable) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of every bag by a head that was trained without it."""
+    rng = np.random.default_rng(7)
+    at, other = rng.integers(0, FOLDS, len(positive)), rng.integers(0, FOLDS, len(negative))
+    high, low = np.zeros(len(positive)), np.zeros(len(negative))
+    for f in range(FOLDS):
+        head = train([b for b, k in zip(positive, at, strict=True) if k != f],
+                     [b for b, k in zip(negative, other, strict=True) if k != f], weights[other != f])  # fmt: skip
+        high[at == f] = highest([b for b, k in zip(positive, at, strict=True) if k == f], head)
+        low[other == f] = highest([b for b, k in zip(negative, other, strict=True) if k == f], head)
+    return high, low
+
+
+def train_injection(embedder: sets.Kept, data: Path) -> None:
+    jail = sets.jailbreaks(embedder, data)[0]
+    alike = sets.lookalikes(data)[0]
+    chat = [t for texts in sets.business(data)[0].values() for t in texts]
+    other = sets.requests(data)[0]
+    prose = sets.passages(data)[0][:300]
+    negative = [*chat, *other, *alike, *prose]
+    weights = np.concatenate(
+        [np.full(len(chat), 1.0), np.full(len(other), 0.5), np.full(len(alike), 12.0), np.full(len(prose), 0.5)]
+    )
+    embedder.embed([w for t in (*jail, *negative) for w in windows(t) or [t]])  # at once, which is much faster
+    bags = [injection.rows(windows(t) or [t], embedder) for t in (*jail, *negative)]
+    positive, low = bags[: len(jail)], bags[len(jail) :]
+    penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, PENALTY)
+
+    def train(p, n, w):
+        return bagged(p, n, w, penalty)
+
+    high, scored = folded(positive, low, weights, train)
+    chat_scores, alike_scores = scored[: len(chat)], scored[len(chat) + len(other) :][: len(alike)]
+    threshold = max(np.quantile(chat_scores, 0.995), np.quantile(alike_scores, 0.93))
+    print(f"  folds: recall {(high >= threshold).mean():.3f}, chat {(chat_scores >= threshold).mean():.4f}, "
+          f"look-alikes {(alike_scores >= threshold).mean():.3f}")  # fmt: skip
+    save(train(positive, low, weights), "injection", float(threshold))
+
+
+PENALTY = 1e-4
+
+
+def train_planted(embedder: sets.Kept, data: Path) -> None:
+    clean = sets.passages(data)[0]
+    orders = sets.attacks(data)[0]
+    asked = sets.requests(data)[0][:400]
+    dirty = sets.poisoned(clean, orders, 1) + sets.poisoned(clean[:400], [a[0].upper() + a[1:] for a in asked], 2)
+    added = set(orders) | {a[0].upper() + a[1:] for a in asked}
+    embedder.embed([s for t in (*dirty, *clean) for s in injection.sentences(t)])
+    positive, low = [], []
+    for text in dirty:  # only the sentence put in is a positive row: where it stands is known
+        found = injection.sentences(text)
+        x = injection.passage_rows(found, embedder)
+        hit = [
+            n
+            for n, s in enumerate(found)
+            if any(s.rstrip(".").startswith(a.rstrip(".")[:60]) or a.startswith(s[:60]) for a in added)
+        ]
+        if hit:
+            positive.append(x[hit])
+    for text in clean:
+        if found := injection.sentences(text):
+            low.append(injection.passage_rows(found, embedder))
+    weights = np.ones(len(low))
+    penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, PENALTY)
+
+    def train(p, n, w):
+        return bagged(p, n, w, penalty)
+
+    high, scored = folded(positive, low, weights, train)
+    threshold = float(np.quantile(scored, 0.985))
+    print(f"  folds: recall {(high >= threshold).mean():.3f}, clean {(scored >= threshold).mean():.4f}")
+    save(train(positive, low, weights), "planted", threshold)
+
+
+def train_toxicity(embedder: sets.Kept, data: Path) -> None:
+    rows = sets.toxicity(data)[0]
+    chat = [t for texts in sets.business(data)[0].values() for t in texts[:500]]
+    embedder.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
+    positive = [toxicity.rows(toxicity.pieces(t), embedder) for t, toxic in rows if toxic]
+    low = [toxicity.rows(toxicity.pieces(t), embedder) for t in (*(t for t, toxic in rows if not toxic), *chat)]
+    weights = np.concatenate([np.full(len(low) - len(chat), 1.0), np.full(len(chat), 0.3)])
+    penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, 3 * PENALTY)
+
+    def train(p, n, w):
+        return bagged(p, n, w, penalty)
+
+    high, scored = folded(positive, low, weights, train)
+    clean, talk = scored[: len(low) - len(chat)], scored[len(low) - len(chat) :]
+    threshold = float(max(np.quantile(talk, 0.997), np.quantile(clean, 0.93)))
+    print(
+        f"  folds: recall {(high >= threshold).mean():.3f}, clean {(clean >= threshold).mean():.3f}, "
+        f"chat {(talk >= threshold).mean():.4f}"
+    )
+    save(train(positive, low, weights), "toxicity", threshold)
+
+
+def fact_cases(data: Path) -> list[tuple[str, list[str], bool, float]]:
+    """Answers with evidence, whether it carries them, and what each counts."""
+    found = [(t, e, c, 1.0) for rows in sets.begin(data)[0].values() for t, e, c in rows]
+    known = {e[0][:200] for rows in sets.begin(data)[1].values() for _, e, _ in rows}
+    audit = [case for key, case in sets.audited(data) if key not in known and not sets.held(key)]
+    found += [(t, e, c, 0.5) for t, e, c in random.Random(3).sample(audit, min(len(audit), 900))]
+    found += [(t, e, not kind, 1.0) for t, e, kind in sets.bank_statements(data, most=350)]
+    found += [(t, e, not kind, 1.0) for t, e, kind in sets.concierge_replies(data, most=250)]
+    return found
+
+
+def train_facts(embedder: sets.Kept, data: Path) -> None:
+    cases = fact_cases(data)
+    embedder.embed(
+        [s for t, e, _, _ in cases for s in (*facts.statements(t), *(w for x in e for w in wording.sentences(x)))]
+    )
+    positive, low, weights = [], [], []  # positive: not carried
+    for text, evidence, carried, weight in cases:
+        ready = facts.Evidence(evidence, embedder)
+        x = np.array([facts.features(s, ready) for s in facts.statements(text)], dtype=np.float32)
+        if not len(x):
+            continue
+        (low if carried else positive).append(x)
+        if carried:
+            weights.append(weight)
+
+    def train(p, n, w):
+        return bagged(p, n, w, PENALTY)
+
+    high, scored = folded(positive, low, np.array(weights), train)
+    threshold = float(np.quantile(scored, 0.95))
+    print(f"  folds: AUROC {auroc(high, scored):.3f}, recall {(high >= threshold).mean():.3f} at 5 % of the carried")
+    save(train(positive, low, np.array(weights)), "facts", threshold)
+
+
+def auroc(high: np.ndarray, low: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([high, low]))[: len(high)]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
+
+
+KINDS = {"PERSON": 1, "GPE": 2, "STREET_ADDRESS": 3, "ZIP_CODE": 3, "ORGANIZATION": 4}
+
+
+def train_names(embedder: sets.Kept, data: Path) -> None:
+    """Softmax over hashed signs: the sentences as they are and in lower case, and bank questions, which name nobody."""
+    import spacy
+    from scipy.sparse import csr_matrix
+
+    from inhouse.models.catalog import Catalog
+
+    nlp = spacy.load(
+        Catalog().find("en-core-web-sm", sets.HERE), exclude=["tagger", "parser", "attribute_ruler", "lemmatizer"]
+    )
+    rows = [(r["text"], r["spans"]) for r in sets.personal(data)[0]]
+    rows += [(t.lower(), s) for t, s in random.Random(5).sample(rows, len(rows) // 3) if len(t.lower()) == len(t)]
+    rows += [(t, []) for t in sets.business(data)[0]["bank"][:700]]
+    at, columns_, y = [0], [], []
+    for (text, spans), doc in zip(rows, nlp.pipe(t for t, _ in rows), strict=True):
+        words, signs = names.signs(text, [(e.start_char, e.end_char, e.label_) for e in doc.ents])
+        for (_, start, end), own in zip(words, signs, strict=True):
+            columns_ += own
+            at.append(len(columns_))
+            y.append(next((KINDS[k] for a, b, k in spans if a < end and start < b and k in KINDS), 0))
+    n, k = len(y), len(names.CLASSES)
+    x = csr_matrix((np.ones(len(columns_), np.float32), columns_, at), shape=(n, names.BUCKETS))
+    truth = np.eye(k, dtype=np.float32)[y]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w = flat.reshape(names.BUCKETS, k)
+        logits = x @ w
+        logits -= logits.max(1, keepdims=True)
+        p = np.exp(logits)
+        p /= p.sum(1, keepdims=True)
+        value = -np.log(np.maximum((p * truth).sum(1), 1e-12)).sum() / n + 2e-5 * (flat**2).sum()
+        return value, (x.T @ (p - truth) / n + 4e-5 * w).ravel()
+
+    best = minimize(loss, np.zeros(names.BUCKETS * k), jac=True, method="L-BFGS-B", options={"maxiter": 120}).x
+    from safetensors.numpy import save_file
+
+    FOLDER.mkdir(exist_ok=True)
+    save_file({"weights": best.reshape(names.BUCKETS, k).astype(np.float16)}, FOLDER / "names.safetensors")
+    right = (x @ best.reshape(names.BUCKETS, k)).argmax(1) == np.array(y)
+    print(f"names: {n} words, {right.mean():.3f} of the training right")
+
+
+HEADS = {
+    "names": train_names,
+    "injection": train_injection,
+    "planted": train_planted,
+    "toxicity": train_toxicity,
+    "facts": train_facts,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=sets.DATA)
+    parser.add_argument("heads", nargs="*", help="which; all without")
+    given = parser.parse_args()
+    embedder = sets.Kept()
+    for name in given.heads or HEADS:
+        HEADS[name](embedder, given.data)
+
+
+if __name__ == "__main__":
+    main()

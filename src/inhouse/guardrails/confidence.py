@@ -1,0 +1,235 @@
+"""One probability that an answer is right, and the least of it that keeps a promise such as "at most 5 % wrong".
+
+A logistic regression over what is known when the answer is done: how well passages were found and carry it, how sure
+the engine was of its tokens, length, and form. Its scores of examples that it was not trained on are made
+probabilities by isotonic regression, mixed with the base rate so that few examples cannot make it certain. The
+threshold is the lowest at which the upper confidence bound of the share of wrong answers (Clopper and Pearson 1934)
+still keeps the promise, tried from the strictest down and stopped at the first that does not (fixed-sequence testing,
+Angelopoulos et al. 2021), so that looking at many thresholds costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from inhouse.guardrails.facts import Evidence, Facts, spoken
+from inhouse.guardrails.heads import Head, Remembered
+from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.types import InputError, Json, Passage, Record, SupportScorer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.floating[Any]]
+
+FOLDS = 10
+PENALTY = 0.02
+SURE = 0.95  # of the bound
+FEWEST = 40
+PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
+_NUMBER = re.compile(r"\d")
+
+
+def signals(
+    question: str,
+    answer: str,
+    passages: Sequence[Passage],
+    certainty: float | None,
+    facts: Facts,
+    support: SupportScorer,
+    embedder: Remembered,
+) -> list[float]:
+    """What is known about an answer, by row: the head's input. `certainty` is the mean token probability."""
+    vectors = embedder.embed([question, answer or " "])
+    scores = sorted((p.score for p in passages), reverse=True) or [0.0]
+    evidence = Evidence([spoken(p) for p in passages], embedder)
+    claims = list(support.statements(answer)) if passages else []
+    held = [facts.support(s, evidence) for s in claims] or [0.5]
+    windows = evidence.vectors if passages and evidence.windows else None
+    asked = float((windows @ vectors[0]).max()) if windows is not None else 0.0
+    said = float((windows @ vectors[1]).max()) if windows is not None else 0.0
+    sure = certainty if certainty is not None else 0.5
+    words = len(answer.split())
+    return [
+        scores[0], scores[0] - (scores[1] if len(scores) > 1 else 0.0), sum(scores) / len(scores), asked, said,
+        min(held), sum(held) / len(held), float(not claims), sure, math.log(max(sure, 1e-4)), math.log1p(words),
+        float(vectors[0] @ vectors[1]), float(bool(_NUMBER.search(answer))), float(answer.rstrip()[-1:] in ".!}"),
+        float(support.declines(answer)), math.log1p(len(question.split())),
+    ]  # fmt: skip
+
+
+class Calibration(Record):
+    """What was fitted: the head's numbers, the steps from scores to probabilities, the threshold of the promise.
+
+    `threshold` above 1 answers nothing: no threshold keeps the promise on the answers that it was fitted on.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weight: tuple[float, ...]
+    bias: float
+    steps: tuple[tuple[float, float], ...]  # score, probability: rising
+    threshold: float
+    promise: float  # largest share of wrong answers among those given
+    answered: float  # share of the examples at or above the threshold
+    wrong: float  # share of those that were wrong
+    examples: int
+    error: float  # expected calibration error, over folds
+
+    def probability(self, rows: Numbers) -> Numbers:
+        """That each answer is right, shape (n,)."""
+        import numpy as np
+
+        tensors = {"mean": np.array(self.mean), "scale": np.array(self.scale), "weight": np.array(self.weight),
+                   "bias": np.array([self.bias])}  # fmt: skip
+        scores = Head(tensors, 0.5).probability(rows)
+        steps = np.array(self.steps)
+        p: Numbers = np.interp(scores, steps[:, 0], steps[:, 1])
+        return p
+
+
+def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
+    """A calibration from answers that are known to be right or wrong; deterministic.
+
+    Raises:
+        InputError: fewer than FEWEST answers, or all of a kind.
+    """
+    import numpy as np
+
+    y = np.array(right, dtype=np.float64)
+    if len(y) < FEWEST or y.min() == y.max():
+        raise InputError(
+            f"{len(y)} answers, {int(y.sum())} of them right: too few to calibrate",
+            f"it takes {FEWEST}, some right and some wrong; more conversations, or evaluation.max_questions = 0",
+        )
+    fold = np.random.default_rng(7).permutation(len(y)) % FOLDS
+    scores = np.zeros(len(y))
+    for f in range(FOLDS):
+        scores[fold == f] = _logistic(rows[fold != f], y[fold != f]).probability(rows[fold == f])
+    p = np.zeros(len(y))
+    for f in range(FOLDS):
+        steps = np.array(isotonic(scores[fold != f], y[fold != f]))
+        p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
+    head, steps_all = _logistic(rows, y), isotonic(scores, y)
+    threshold = promised(p, y, promise)
+    kept = p >= threshold
+    return Calibration(
+        mean=tuple(map(float, head._mean)), scale=tuple(map(float, head._scale)),
+        weight=tuple(map(float, head._weight)), bias=head._bias, steps=tuple(steps_all), threshold=threshold,
+        promise=promise, answered=float(kept.mean()),
+        wrong=float(1 - y[kept].mean()) if kept.any() else 0.0, examples=len(y), error=calibration_error(p, y),
+    )  # fmt: skip
+
+
+def _logistic(x: Numbers, y: Numbers) -> Head:
+    import numpy as np
+    from scipy.optimize import minimize
+
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
+    z = (x - mean) / scale
+
+    def loss(w: Numbers) -> tuple[float, Numbers]:
+        logits = z @ w[:-1] + w[-1]
+        error = 1 / (1 + np.exp(-logits)) - y
+        value = (np.logaddexp(0, logits) - y * logits).mean() + PENALTY * (w[:-1] ** 2).sum() / 2
+        return float(value), np.append(z.T @ error / len(y) + PENALTY * w[:-1], error.mean())
+
+    w = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    return Head({"mean": mean, "scale": scale, "weight": w[:-1], "bias": w[-1:]}, 0.5)
+
+
+def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
+    """Steps of the rising function nearest to the labels (pool adjacent violators), each with PRIOR answers of the base
+    rate in it, at the mean score of its pool."""
+    import numpy as np
+
+    order = np.argsort(scores, kind="stable")
+    rate = float(y.mean())
+    pools: list[list[float]] = []  # right, count, sum of scores
+    for s, label in zip(scores[order], y[order], strict=True):
+        pools.append([float(label), 1.0, float(s)])
+        while len(pools) > 1 and pools[-2][0] / pools[-2][1] >= pools[-1][0] / pools[-1][1]:
+            last = pools.pop()
+            pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
+    steps = [(total / n, (hits + PRIOR * rate) / (n + PRIOR)) for hits, n, total in pools]
+    rising, high = [], 0.0
+    for score, p in steps:
+        high = max(high, p)
+        rising.append((score, high))
+    return rising
+
+
+def promised(p: Numbers, right: Numbers, promise: float, sure: float = SURE) -> float:
+    """The lowest probability to answer from, so that with confidence `sure` at most `promise` of the answers are wrong.
+
+    Tried from the strictest threshold down that could keep the promise with one wrong answer in it; above 1 where not
+    even that does.
+    """
+    import numpy as np
+
+    best = 1.01
+    for threshold in np.unique(p)[::-1]:
+        kept = p >= threshold
+        n, wrong = int(kept.sum()), int((1 - right[kept]).sum())
+        if upper_bound(1, n, sure) > promise:
+            continue  # so few that a single slip would end the search
+        if upper_bound(wrong, n, sure) > promise:
+            break
+        best = float(threshold)
+    return best
+
+
+def upper_bound(wrong: int, n: int, sure: float = SURE) -> float:
+    """Clopper and Pearson's one-sided bound of a share."""
+    from scipy.stats import beta
+
+    return 1.0 if wrong >= n else float(beta.ppf(sure, wrong + 1, n - wrong))
+
+
+def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:
+    """Expected calibration error over bins of equal numbers."""
+    import numpy as np
+
+    order = np.argsort(p, kind="stable")
+    parts = np.array_split(order, bins)
+    return float(sum(len(b) * abs(p[b].mean() - right[b].mean()) for b in parts if len(b)) / len(p))
+
+
+def risk_coverage(p: Numbers, right: Numbers) -> list[dict[str, float]]:
+    """Share answered and share of those wrong, by threshold, from all answers to the surest."""
+    import numpy as np
+
+    rows = []
+    for share in np.linspace(1, 0.05, 20):
+        kept = np.argsort(-p, kind="stable")[: max(1, round(share * len(p)))]
+        rows.append({"answered": round(float(share), 3), "wrong": round(float(1 - right[kept].mean()), 4)})
+    return rows
+
+
+class Confidence:
+    """The rail on the whole answer: nothing is released before it is known to be sure enough."""
+
+    name = "confidence"
+    sides: frozenset[Side] = frozenset({"answer"})
+
+    def __init__(self, calibration: Calibration, signal: Callable[[str, str, Turn], Sequence[float]]) -> None:
+        self._calibration = calibration
+        self._signal = signal
+
+    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        import numpy as np
+
+        question = next((m.content for m in reversed(turn.request.messages) if m.role == "user"), "")
+        row = np.array([self._signal(question, text, turn)], dtype=np.float64)
+        turn.confidence = float(self._calibration.probability(row)[0])
+        if turn.confidence >= self._calibration.threshold:
+            return None
+        return Finding(score=1 - turn.confidence, reason=f"right with a probability of {turn.confidence:.2f} only")
+
+
+def read_calibration(data: Json) -> Calibration:
+    return Calibration.model_validate(data)

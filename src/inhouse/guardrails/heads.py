@@ -1,0 +1,104 @@
+"""Small trained heads: a logistic regression over features, its weights in safetensors beside a model card.
+
+`benchmarks/train_heads.py` trains them; heads/README.md says on what, and how well they do on data that they were not
+trained on. At run time they need numpy alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inhouse.types import Embedder, InputError
+
+if TYPE_CHECKING:
+    from inhouse.types import Matrix
+
+FOLDER = Path(__file__).parent / "heads"
+WINDOW_WORDS = 40
+REMEMBERED = 5000
+_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
+
+
+class Head:
+    """p = sigmoid(weight . (x - mean) / scale + bias), by rows. `threshold` is where its rail speaks up."""
+
+    def __init__(self, tensors: dict[str, Any], threshold: float) -> None:
+        self._mean, self._scale = tensors["mean"], tensors["scale"]
+        self._weight, self._bias = tensors["weight"], float(tensors["bias"][0])
+        self.threshold = threshold
+
+    def probability(self, rows: Any) -> Matrix:
+        """Shape (n,), in [0, 1]; `rows` has a row a case."""
+        import numpy as np
+
+        logits = (rows - self._mean) / self._scale @ self._weight + self._bias
+        p: Matrix = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
+        return p
+
+
+@lru_cache(maxsize=16)
+def head(name: str) -> Head:
+    """The shipped head called `name`.
+
+    Raises:
+        InputError: there is none, or its file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = FOLDER / f"{name}.safetensors"
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  it is no dict
+            return Head(tensors, float(opened.metadata()["threshold"]))
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: not a head ({error})", "reinstall inhouse, or run benchmarks/train_heads.py"
+        ) from error
+
+
+def windows(text: str) -> list[str]:
+    """The text in pieces of some sentences, at most WINDOW_WORDS words each; an order hides in none of them."""
+    found: list[list[str]] = []
+    for sentence in _SENTENCE.split(text):
+        words = sentence.split()
+        for at in range(0, len(words), WINDOW_WORDS):
+            piece = words[at : at + WINDOW_WORDS]
+            if found and len(found[-1]) + len(piece) <= WINDOW_WORDS:
+                found[-1] += piece
+            else:
+                found.append(list(piece))
+    return [" ".join(words) for words in found]
+
+
+class Remembered:
+    """An embedder that keeps the vectors of what it saw last: passages come again, and so do greetings."""
+
+    def __init__(self, embedder: Embedder, most: int = REMEMBERED) -> None:
+        self._embedder = embedder
+        self._most = most
+        self._vectors: dict[str, Matrix] = {}
+        self.name, self.dimensions = embedder.name, embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Matrix:
+        import numpy as np
+
+        known = self._vectors
+        unseen = [t for t in dict.fromkeys(texts) if t not in known]
+        if unseen:
+            if len(known) > self._most:
+                known = self._vectors = {}
+                unseen = list(dict.fromkeys(texts))
+            known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
+        return np.stack([known[t] for t in texts]) if texts else self._embedder.embed([])
+
+    def count_tokens(self, text: str) -> int:
+        return self._embedder.count_tokens(text)
+
+
+def counts(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[float]:
+    """How often each pattern stands in the text, square root, so that the first time counts most."""
+    return (min(sum(1 for _ in p.finditer(text)), 9) ** 0.5 for p in patterns)

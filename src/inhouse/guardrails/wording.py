@@ -1,0 +1,183 @@
+"""What a sentence says that can be checked: its words, numbers with their units, names, negations, conditions."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+_SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Dr|St|No|vs)\.)(?<!\bMrs\.)(?<!\b(?:e\.g|i\.e)\.)[\"')\]]*\s+|\n+"
+)
+_TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[$£€%]")
+_NUMBER = re.compile(
+    r"(?<![\w.])(?P<sign>[$£€])? ?(?P<value>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?P<after> ?%"
+    r"| ?[ap]\.?m\b|[ -]?[^\W\d_]+)?",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(r"\b(\d{1,2})[:.](\d{2})\s*([ap])?\.?m?\b", re.IGNORECASE)
+_NAME = re.compile(r"\b[A-Z][\w'’&-]*(?:(?: (?:of|the|and|de|&))? [A-Z0-9][\w'’&-]*)*")
+NEGATION = re.compile(
+    r"\b(?:no|not|never|none|nor|cannot|without|neither|unable|nobody|nothing|lacks?|excluded?|prohibited)\b|n['’]t\b",
+    re.I,
+)
+CONDITION = re.compile(
+    r"\b(?:if|unless|only|except|provided|as long as|until|once|when|while|before|after|but|whenever|in case)\b", re.I
+)
+HEDGE = re.compile(
+    r"\b(?:i|my|me|we|our|us|haha\w*|lol|think|guess|love|like|wow|wonder|heard|believe|maybe|probably|imagine)\b", re.I
+)
+_COMPARE = {
+    "up": re.compile(
+        r"\b(?:at least|minimum|no less than|more than|over|above|from|starting|exceeds?|or more|greater)\b", re.I
+    ),
+    "down": re.compile(
+        r"\b(?:at most|maximum|no more than|up to|less than|under|below|within|or less|fewer|limit)\b", re.I
+    ),
+    "before": re.compile(r"\b(?:before|by|until|prior|earlier|till)\b", re.I),
+    "after": re.compile(r"\b(?:after|since|later|following)\b", re.I),
+}
+_OPPOSITES = [
+    (frozenset(one.split()), frozenset(other.split()))
+    for one, other in (
+        ("free complimentary", "charg cost paid fee"),
+        ("open", "close shut"),
+        ("allow permit welcom", "prohibit forbid refus ban"),
+        ("clean spotless pristin", "dirti filthi messi"),
+        ("quiet peac calm", "noisi loud"),
+        ("cheap afford inexpens", "expens overpr pricey"),
+        ("friendli polit help courteou", "rude unfriendli unhelp"),
+        ("fast quick prompt", "slow delai delay"),
+        ("larg big spaciou huge", "small tini cramp"),
+        ("good great excel amaz fantast wonder", "bad poor terribl aw disappoint horribl"),
+        ("includ", "exclud"),
+        ("increas rais", "decreas reduc lower"),
+        ("requir mandatori must", "option"),
+        ("comfort comfi", "uncomfort hard"),
+        ("always", "never"),
+        ("mani most", "few"),
+        ("near close", "far"),
+        ("personal", "busi"),
+        ("fix", "variabl"),
+        ("accept", "reject declin"),
+        ("temporari", "perman"),
+        ("domest", "intern foreign"),
+        ("monthli", "annual yearli"),
+        ("debit", "credit"),
+        ("check", "save"),
+        ("hot", "cold"),
+        ("new", "old"),
+        ("first", "last"),
+    )
+]
+"""Stems."""
+STOP = frozenset(
+    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
+    those i you he she we they me him her us them my your his our their do does did have has had will would can could
+    shall should may might must so than then there here what which who whom when where how why all any both each some
+    such own same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
+)
+_SMALL = {w: str(n) for n, w in enumerate(
+    "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
+_UNITS = {
+    "percent": "%", "dollar": "$", "dollars": "$", "usd": "$", "pounds": "£", "euros": "€", "euro": "€", "hrs": "hour",
+    "hr": "hour", "mins": "minute", "min": "minute", "yr": "year", "yrs": "year", "am": "am", "pm": "pm",
+}  # fmt: skip
+
+
+class Number(NamedTuple):
+    value: str
+    unit: str  # "$", "%", "day", ...: what stands before or after it; "" where nothing does
+    at: int  # among the sentence's stems
+
+
+def sentences(text: str) -> list[str]:
+    return [s for s in (part.strip(" \t-*•#>|") for part in _SENTENCE.split(text)) if s]
+
+
+@lru_cache(maxsize=50_000)
+def stem(word: str) -> str:
+    return str(_stemmer().stem(word))
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    from nltk.stem.porter import PorterStemmer
+
+    return PorterStemmer()
+
+
+def value_of(text: str) -> str:
+    """One spelling of a number: "1,000.00" is "1000"."""
+    plain = text.replace(",", "")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain.lstrip("0") or "0"
+
+
+@lru_cache(maxsize=50_000)
+def words(text: str) -> tuple[str, ...]:
+    """Content words, stemmed, numbers in one spelling, in their order."""
+    found = []
+    for token in _TOKEN.findall(text.replace("’", "'").casefold()):
+        plain = token.removesuffix("'s")
+        if plain[0].isdigit():
+            found.append(value_of(plain))
+        elif plain in _SMALL and plain != "one":
+            found.append(_SMALL[plain])
+        elif plain.isalpha() and len(plain) > 1 and plain not in STOP:
+            found.append(stem(plain))
+    return tuple(found)
+
+
+@lru_cache(maxsize=50_000)
+def numbers(text: str) -> tuple[Number, ...]:
+    """Every number with its unit; times of day as "H:MM" of 24 hours."""
+    found = []
+
+    def clock(m: re.Match[str]) -> str:
+        late = (m[3] or "").lower() == "p" and int(m[1]) < 12
+        found.append(Number(f"{int(m[1]) + 12 * late}:{m[2]}", "", m.start()))
+        return " " * len(m[0])
+
+    if ":" in text:
+        text = _CLOCK.sub(clock, text)
+    for m in _NUMBER.finditer(text):
+        after = (m["after"] or "").strip(" -.").casefold().replace(".", "")
+        value = value_of(m["value"])
+        unit = m["sign"] or _UNITS.get(after, stem(after) if after and after not in STOP else "")
+        if unit in ("am", "pm") and value.isdigit():
+            value, unit = f"{int(value) + 12 * (unit == 'pm' and int(value) < 12)}:00", ""
+        found.append(Number(value, unit, m.start()))
+    for m in re.finditer(r"[^\W\d_]+", text):
+        if (small := _SMALL.get(m[0].casefold())) and m[0].casefold() != "one":
+            found.append(Number(small, "", m.start()))
+    return tuple(found)
+
+
+@lru_cache(maxsize=50_000)
+def names(text: str) -> tuple[str, ...]:
+    """Capitalized names, casefolded, those of a sentence's first word alone left out."""
+    found = []
+    for m in _NAME.finditer(text):
+        start = not text[: m.start()].strip() or text[: m.start()].rstrip()[-1:] in ".!?:\n"
+        parts = m[0].split()
+        if start:
+            parts = parts[1:] if len(parts) > 1 and parts[0].casefold() in STOP | {"yes", "no"} else parts
+            if len(parts) < 2:
+                continue
+        if parts and parts[-1].casefold() not in STOP:
+            found.append(" ".join(parts).casefold().replace("’", "'").removesuffix("'s"))
+    return tuple(found)
+
+
+def compares(text: str) -> frozenset[str]:
+    return frozenset(kind for kind, pattern in _COMPARE.items() if pattern.search(text))
+
+
+def opposed(one: frozenset[str], other: frozenset[str]) -> int:
+    """How many words of the first have an opposite, and not themselves, in the other."""
+    found = 0
+    for a, b in _OPPOSITES:
+        for here, there in ((a, b), (b, a)):
+            found += bool(one & here and other & there and not other & here and not one & there)
+    return found

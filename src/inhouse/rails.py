@@ -1,0 +1,230 @@
+"""The rails of a project, built from its settings and wrapped around a model: composition, as `arms` is.
+
+A rail is here by default where benchmarks/guardrails.py measured how good it is (docs/LOG.md); topic and confidence
+depend on the project's own data and are switched on by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from inhouse.config import Project
+from inhouse.guardrails.confidence import Calibration, Confidence, signals
+from inhouse.guardrails.facts import Facts
+from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.heads import Remembered, head
+from inhouse.guardrails.injection import Injection, Planted
+from inhouse.guardrails.names import shipped
+from inhouse.guardrails.personal import DEFAULT, ORDER, Personal
+from inhouse.guardrails.rail import Action, Guard, Rail, Side, Turn
+from inhouse.guardrails.schema import Format
+from inhouse.guardrails.topic import Topic, learn
+from inhouse.guardrails.toxicity import Toxicity
+from inhouse.types import Artifact, ChatModel, ConfigError, InputError
+
+if TYPE_CHECKING:
+    from inhouse.pipeline import Site
+
+ENTRY_POINTS = "inhouse.rails"
+ACTIONS: dict[str, dict[Side, Action]] = {
+    "personal": {"input": "redact", "output": "redact"},
+    "injection": {"input": "block", "passages": "handoff"},
+    "toxicity": {"input": "flag", "output": "handoff"},
+    "topic": {"input": "handoff"},
+    "format": {"output": "handoff", "answer": "handoff"},
+    "facts": {"passages": "flag", "output": "redact"},
+    "confidence": {"answer": "handoff"},
+    "nemo": {"input": "block", "answer": "block"},
+}
+"""What is done by default; a rail of one's own hands off."""
+SPACY = "en-core-web-sm"
+
+
+def guarded(site: Site, model: ChatModel, project: Project, calibration: Artifact | None = None) -> ChatModel:
+    """The model with the project's rails around it; the model itself where none is named.
+
+    Args:
+        site: where the models and the store are.
+        model: what answers.
+        project: its `guardrails` and `assistant` settings count, as the release holds them.
+        calibration: what `inhouse calibrate` made, for the rail confidence.
+
+    Raises:
+        ConfigError: a rail or an action is not known.
+        InputError: what a rail needs is missing.
+    """
+    guards = guards_of(site, project, calibration)
+    if not guards:
+        return model
+    return Guarded(model, guards, project.assistant.handoff, project.guardrails.refusal)
+
+
+def guards_of(site: Site, project: Project, calibration: Artifact | None = None) -> list[Guard]:
+    """The rails in their order, with what is done about their findings."""
+    settings = project.guardrails
+    parts = Parts(site, project, calibration)
+    known = {**BUILT_IN, **{p.name: _own(p) for p in entry_points(group=ENTRY_POINTS)}}
+    for name in settings.rails:
+        _known("guardrails.rails", name, known)
+    for key in settings.actions:
+        rail, dot, side = key.partition(".")
+        _known("guardrails.actions", rail, known)
+        if not dot or side not in get_args(Side):
+            raise ConfigError(f"guardrails.actions: {key} is not RAIL.SIDE", f"sides: {', '.join(get_args(Side))}")
+    for name in settings.open_on_error:
+        _known("guardrails.open_on_error", name, known)
+    found = []
+    for name in settings.rails:
+        for made in known[name](parts):
+            if actions := actions_of(name, made, settings.actions):
+                found.append(Guard(made, actions, settings.timeout_ms / 1000, name in settings.open_on_error))
+    return found
+
+
+def actions_of(name: str, rail: Rail, given: dict[str, Any]) -> dict[Side, Action]:
+    """What is done on each side that the rail looks at and that is not switched off."""
+    default = ACTIONS.get(name, dict.fromkeys(rail.sides, "handoff"))
+    wanted = {side: given.get(f"{name}.{side}", default.get(side, "off")) for side in sorted(rail.sides)}
+    return {side: action for side, action in wanted.items() if action != "off"}
+
+
+def _known(key: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ConfigError(f"{key}: there is no rail {name!r}", f"{hint}rails: {', '.join(known)}")
+
+
+class Parts:
+    """What rails are built from, each made when first wanted."""
+
+    def __init__(self, site: Site, project: Project, calibration: Artifact | None = None) -> None:
+        self.site = site
+        self.project = project
+        self._calibration = calibration
+        self.embedder = _remembered(site)
+        self.support = site.support
+
+    def facts(self) -> Facts:
+        return Facts(self.embedder, head("facts"), self.support)
+
+    def calibration(self) -> Calibration:
+        """
+        Raises:
+            InputError: nothing was calibrated yet.
+        """
+        if self._calibration is None:
+            raise InputError("the rail confidence has nothing to go by", "`inhouse calibrate` first, then release anew")
+        file = Path(self._calibration.path) / "calibration.json"
+        return Calibration.model_validate(json.loads(file.read_text(encoding="utf-8")))
+
+    def finder(self) -> Any:
+        return _finder(self.site, self.project)
+
+
+def _personal(parts: Parts) -> list[Rail]:
+    kinds = parts.project.guardrails.personal_kinds or DEFAULT
+    for kind in kinds:
+        _known("guardrails.personal_kinds", kind, dict.fromkeys(ORDER))
+    return [Personal(parts.finder(), shipped(), kinds)]
+
+
+def _injection(parts: Parts) -> list[Rail]:
+    return [Injection(parts.embedder, head("injection")), Planted(parts.embedder, head("planted"))]
+
+
+def _topic(parts: Parts) -> list[Rail]:
+    settings = parts.project.guardrails
+    questions, documents = known_topics(parts.site)
+    domain = learn(questions, documents, parts.site.embedder) if questions or documents else None
+    return [Topic(parts.embedder, domain, settings.topics_allowed, settings.topics_forbidden)]
+
+
+def _confidence(parts: Parts) -> list[Rail]:
+    facts, support, embedder = parts.facts(), parts.support, parts.embedder
+
+    def signal(question: str, answer: str, turn: Turn) -> Sequence[float]:
+        return signals(question, answer, turn.passages, turn.certainty, facts, support, embedder)
+
+    return [Confidence(parts.calibration(), signal)]
+
+
+def _nemo(parts: Parts) -> list[Rail]:
+    from inhouse.guardrails.nemo import Nemo
+
+    return [Nemo(parts.project.path(parts.project.guardrails.nemo_path))]
+
+
+def _own(point: Any) -> Callable[[Parts], list[Rail]]:
+    """A rail of one's own: the entry point names a callable that takes the project and returns a Rail."""
+
+    def build(parts: Parts) -> list[Rail]:
+        made = point.load()(parts.project)
+        if not isinstance(made, Rail):
+            raise ConfigError(
+                f"entry point {ENTRY_POINTS}: {point.name} makes no rail", "it needs name, sides and check"
+            )
+        return [made]
+
+    return build
+
+
+BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
+    "personal": _personal,
+    "injection": _injection,
+    "toxicity": lambda parts: [Toxicity(parts.embedder, head("toxicity"))],
+    "topic": _topic,
+    "format": lambda parts: [Format(parts.project.guardrails.answer_pattern)],
+    "facts": lambda parts: [parts.facts()],
+    "confidence": _confidence,
+    "nemo": _nemo,
+}
+
+
+def known_topics(site: Site) -> tuple[list[str], list[str]]:
+    """What customers asked, and what the documents say, as far as they are curated and indexed."""
+    from inhouse.datasets.curate import read_examples
+    from inhouse.documents.load import read_documents
+
+    data, read = site.store.latest("dataset"), site.store.latest("documents")
+    questions = [e.question for e in read_examples(Path(data.path) / "train.jsonl")] if data else []
+    documents = read_documents(Path(read.path) / "documents.jsonl") if read else []
+    return questions, [p.strip() for d in documents for p in d.text.split("\n\n") if len(p.split()) > 5]
+
+
+@lru_cache(maxsize=8)
+def _remembered_for(embedder: Any) -> Remembered:
+    return Remembered(embedder)
+
+
+def _remembered(site: Site) -> Remembered:
+    """One memory of vectors for all rails of a site."""
+    return _remembered_for(site.embedder)
+
+
+@lru_cache(maxsize=2)
+def _finder_for(folder: Path, keep: tuple[str, ...], documents: Path | None) -> Any:
+    from inhouse.datasets.anonymize import Anonymizer
+    from inhouse.documents.load import read_documents
+
+    made = Anonymizer(folder, keep)
+    if documents:
+        read = read_documents(documents)
+        made.keep(d.title for d in read)
+        made.learn(d.text for d in read)
+    return made
+
+
+def _finder(site: Site, project: Project) -> Any:
+    """The anonymizer of the training data, which knows what the documents make public."""
+    read = site.store.latest("documents")
+    keep = (project.name, *project.curation.names_to_keep)
+    return _finder_for(
+        site.catalog.find(SPACY, project.root), keep, Path(read.path) / "documents.jsonl" if read else None
+    )

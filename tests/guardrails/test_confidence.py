@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from inhouse.guardrails.confidence import calibration_error, fit, isotonic, promised, upper_bound
+from inhouse.types import InputError
+
+
+def drawn(n, seed, sharp=3.0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4))
+    p = 1 / (1 + np.exp(-(sharp * x[:, 0] + 1)))
+    return x, rng.random(n) < p
+
+
+def test_the_promise_holds_on_answers_that_were_not_fitted_on():
+    broken = answered = 0
+    for seed in range(60):
+        x, y = drawn(300, seed)
+        made = fit(x, y, 0.1)
+        fresh, truth = drawn(4000, seed + 1000)
+        kept = made.probability(fresh) >= made.threshold
+        answered += kept.mean() / 60
+        broken += kept.any() and 1 - truth[kept].mean() > 0.1
+    assert broken <= 6  # with 95 % confidence: of 60 about 3
+    assert answered > 0.2
+
+
+def test_probabilities_are_calibrated_and_rise():
+    x, y = drawn(600, 1)
+    made = fit(x, y, 0.05)
+    fresh, truth = drawn(6000, 2)
+    assert calibration_error(made.probability(fresh), truth.astype(float)) < 0.05
+    steps = isotonic(x[:, 0], y.astype(float))
+    assert [p for _, p in steps] == sorted(p for _, p in steps)
+
+
+def test_what_cannot_keep_the_promise_answers_nothing():
+    rng = np.random.default_rng(0)
+    made = fit(rng.normal(size=(200, 3)), rng.random(200) < 0.5, 0.05)
+    assert made.threshold > 1
+    assert made.answered == 0
+
+
+def test_the_bound_is_clopper_and_pearsons():
+    assert upper_bound(0, 59) == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert upper_bound(2, 100) == pytest.approx(0.0616, abs=1e-4)
+    assert upper_bound(5, 5) == 1.0
+    assert promised(np.full(92, 0.9), np.ones(92), 0.05) > 1  # one answer too few to be sure
+    assert promised(np.full(93, 0.9), np.ones(93), 0.05) == 0.9
+
+
+def test_too_few_answers_are_refused():
+    with pytest.raises(InputError, match="too few"):
+        fit(np.zeros((10, 2)), [True] * 10, 0.05)

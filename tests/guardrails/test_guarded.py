@@ -1,0 +1,198 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.held import Held
+from inhouse.guardrails.rail import Finding, Guard, Span
+from inhouse.models.scripted import Scripted
+from inhouse.types import ChatRequest, Delta, Finish, Message, Note, collect
+
+HANDOFF = "A colleague will help you."
+ASKED = ChatRequest(messages=(Message(role="user", content="What does it cost?"),))
+
+
+class Says:
+    """A rail that does what it is told."""
+
+    def __init__(self, check, name="says", sides=("input", "passages", "output", "answer")):
+        self.name, self.sides, self._check = name, frozenset(sides), check
+
+    def check(self, side, text, turn):
+        return self._check(text)
+
+
+class Chunks:
+    """A model that gives these events."""
+
+    name = "chunks"
+
+    def __init__(self, *events, closed=None):
+        self._events = events
+        self.asked = []
+
+    async def stream(self, request):
+        self.asked.append(request)
+        for event in self._events:
+            yield event
+
+
+def guarded(model, *guards):
+    return Guarded(model, guards, HANDOFF, refusal="No.")
+
+
+def rail(check, timeout_s=2.0, opens=False, name="says", **actions):
+    return Guard(Says(check, name), actions, timeout_s, opens)
+
+
+async def events(model, request=ASKED):
+    return [e async for e in model.stream(request)]
+
+
+def nothing(text):
+    return None
+
+
+def bad(word):
+    return lambda text: Finding(score=1, reason=f"says {word}") if word in text else None
+
+
+def spans(word, kind="MARK"):
+    def check(text):
+        at = text.find(word)
+        return Finding(score=1, reason="found", spans=(Span(at, at + len(word), kind),)) if at >= 0 else None
+
+    return check
+
+
+cuts = st.lists(st.integers(0, 200), max_size=12)
+prose = st.text(alphabet="ab .!?\n{[1\"'é😀", max_size=120)
+
+
+def cut(text, at):
+    points = sorted({0, len(text), *(min(a, len(text)) for a in at)})
+    return [text[a:b] for a, b in zip(points, points[1:], strict=False)] or [""]
+
+
+@settings(max_examples=150, deadline=None)
+@given(prose, cuts, st.booleans())
+def test_a_guard_with_nothing_to_say_leaves_every_event_as_it_is(text, at, waits):
+    import asyncio
+
+    pieces = [Delta(text=p, logprobs=({"token": p},)) for p in cut(text, at)]
+    said = [Note(layer="grounded", kind="passages", data=[]), *pieces,
+            Note(layer="grounded", kind="citations", data=[{"sentence": "a"}]), Finish(reason="stop", confidence=0.5)]  # fmt: skip
+    sides = {"input": "block", "passages": "block", "output": "redact"} | ({"answer": "handoff"} if waits else {})
+    assert asyncio.run(events(guarded(Chunks(*said), rail(nothing, **sides)))) == said
+
+
+@settings(max_examples=150, deadline=None)
+@given(prose, cuts, cuts)
+def test_sentences_do_not_depend_on_how_the_stream_was_cut(text, one, other):
+    def sentences(at):
+        held, found = Held(whole=False), []
+        for piece in cut(text, at):
+            held.add(Delta(text=piece))
+            while s := held.sentence():
+                found.append(s)
+                held.keep(s)
+        while s := held.sentence(last=True):
+            found.append(s)
+            held.keep(s)
+        return found
+
+    assert sentences(one) == sentences(other)
+    assert "".join(sentences(one)) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(prose.map(lambda t: t.replace("b", "bad")), cuts)
+def test_what_is_cut_out_never_leaves_whole_or_in_part(text, at):
+    import asyncio
+
+    model = guarded(
+        Chunks(*(Delta(text=p) for p in cut(text, at)), Finish(reason="stop")), rail(bad("bad"), output="redact")
+    )
+    found = asyncio.run(events(model))
+    assert "bad" not in "".join(e.text for e in found if isinstance(e, Delta))
+
+
+async def test_a_blocked_question_never_reaches_the_model():
+    model = Chunks(Delta(text="42"), Finish(reason="stop"))
+    found = await collect(guarded(model, rail(bad("cost"), input="block")), ASKED)
+    assert (found.text, found.finish.reason, model.asked) == ("No.", "content_filter", [])
+    assert found.note("guarded", "verdicts") == [
+        {"rail": "says", "side": "input", "action": "block", "score": 1.0, "reason": "says cost"}
+    ]
+
+
+async def test_a_hand_off_says_its_sentence_and_notes_why():
+    found = await collect(guarded(Scripted(lambda r: "It is free."), rail(bad("cost"), input="handoff")), ASKED)
+    assert (found.text, found.finish.reason) == (HANDOFF, "stop")
+    assert found.note("guarded", "handoff") == {"reason": "says: says cost"}
+
+
+async def test_poisoned_passages_end_the_exchange_before_anything_is_said():
+    poison = Note(layer="grounded", kind="passages", data=[{"source": "a", "title": "", "heading": "", "text": "evil"}])
+    model = Chunks(poison, Delta(text="Fine. And "), Delta(text="more."), Finish(reason="stop"))
+    found = await collect(guarded(model, rail(bad("evil"), passages="block")), ASKED)
+    assert found.text == "No."
+
+
+async def test_the_input_is_redacted_before_the_model_sees_it():
+    model = Chunks(Delta(text="Yes."), Finish(reason="stop"))
+    await collect(guarded(model, rail(spans("cost"), input="redact")), ASKED)
+    assert model.asked[0].messages[-1].content == "What does it <MARK>?"
+
+
+async def test_changes_of_several_rails_come_together_and_the_rest_is_kept():
+    model = Scripted(lambda r: "One here. Two and three there. Four.")
+    both = guarded(
+        model, rail(spans("Two", "A"), output="redact"), rail(spans("three", "B"), name="b", output="redact")
+    )
+    found = await collect(both, ASKED)
+    assert found.text == "One here. <A> and <B> there. Four."
+    assert [v["rail"] for v in found.note("guarded", "verdicts")] == ["says", "b"]
+
+
+async def test_text_before_a_block_stays_and_nothing_after_it_leaves():
+    model = Scripted(lambda r: "One here. Two bad there. Four.")
+    found = await collect(guarded(model, rail(bad("bad"), output="block")), ASKED)
+    assert found.text == "One here. No."
+
+
+async def test_an_answer_of_which_nothing_is_left_goes_to_a_person():
+    found = await collect(guarded(Scripted(lambda r: "All bad."), rail(bad("bad"), output="redact")), ASKED)
+    assert found.text == HANDOFF
+    assert found.note("guarded", "handoff")
+
+
+async def test_a_verdict_on_the_whole_answer_comes_before_any_of_it():
+    found = await events(guarded(Scripted(lambda r: "One. Two. Bad."), rail(bad("Bad"), answer="handoff")))
+    assert [e.text for e in found if isinstance(e, Delta)] == [HANDOFF]
+
+
+@pytest.mark.parametrize(("opens", "text"), [(False, HANDOFF), (True, "Yes.")])
+@pytest.mark.parametrize("how", ["error", "slow"])
+async def test_a_rail_that_fails_closes_or_opens_and_the_verdict_says_which(how, opens, text):
+    def check(said):
+        if how == "slow":
+            time.sleep(0.3)
+        raise ValueError(said)
+
+    found = await collect(guarded(Scripted(lambda r: "Yes."), rail(check, 0.05, opens, input="flag")), ASKED)
+    assert found.text == text
+    (verdict,) = found.note("guarded", "verdicts")
+    assert verdict["failed"] == ("open" if opens else "closed")
+
+
+async def test_rails_run_at_the_same_time():
+    def slow(text):
+        time.sleep(0.2)
+
+    model = guarded(Scripted(lambda r: "Yes."), *(rail(slow, name=str(n), input="block") for n in range(4)))
+    started = time.perf_counter()
+    await collect(model, ASKED)
+    assert time.perf_counter() - started < 0.5

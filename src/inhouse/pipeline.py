@@ -443,13 +443,13 @@ def _examples(data: Artifact, split: str) -> list[Example]:
 
 def _approved(site: Site) -> list[Example]:
     """The inbox's approved replies; none where nothing was ever served."""
-    from inhouse.keeping import ledger_of
     from inhouse.store.inbox import Inbox
+    from inhouse.store.ledger import open_ledger
 
     told = site.project.store
     if not (told.url or told.url_env or (site.store.root / "ledger.sqlite").is_file()):
         return []
-    ledger = ledger_of(site.project)
+    ledger = open_ledger(site.store.root, told.url, told.url_env)
     try:
         return Inbox(ledger).approved()
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from inhouse import __version__
 from inhouse.gateway.auth import Caller, admit, need_admin
 from inhouse.gateway.chat import Answer
+from inhouse.gateway.console.app import console
 from inhouse.gateway.limits import Door, HttpError, unavailable
 from inhouse.gateway.metrics import place_of
 from inhouse.gateway.state import State
@@ -58,16 +58,8 @@ def create_app(state: State) -> FastAPI:
         _said(state, scope, id, status, seconds, failed)
 
     app.add_middleware(Door, max_body=told.max_body_kb * 1024, body_s=told.body_s, admit=admitted, said=said)
-    _mount_console(app, state)
+    app.include_router(console(state), prefix="/console")
     return app
-
-
-def _mount_console(app: FastAPI, state: State) -> None:
-    try:
-        module = importlib.import_module("inhouse.gateway.console.app")
-    except ModuleNotFoundError:
-        return
-    app.include_router(module.console(state), prefix="/console")
 
 
 async def _refreshed(state: State) -> None:

@@ -195,6 +195,18 @@ def ledger_url(folder: Path, url: str = "") -> str:
     return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()
 
 
+def open_ledger(folder: Path, url: str = "", url_env: str = "") -> Ledger:
+    """The database where the variable `url_env` or else `url` says, without either SQLite in the store's folder.
+
+    Raises:
+        ConfigError: the variable is not set, or the URL is none.
+        BackendError: the database cannot be opened.
+    """
+    if url_env and not (url := os.environ.get(url_env, "")):
+        raise ConfigError(f"[store] url_env: the variable {url_env} is not set", "set it to the database's URL")
+    return Ledger(ledger_url(folder, url))
+
+
 class Ledger:
     """The database at `url`, opened and with the newest schema.
 

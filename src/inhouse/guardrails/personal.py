@@ -62,7 +62,11 @@ class Personal:
         for message, shapes in zip(messages, self._finder.spans(messages), strict=True):
             text = message.content
             own = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
-            named = [s for s in self._names.find(text, self._finder.entities(text)) if self._private(text[s.start : s.end], s.kind)]
+            named = [
+                s
+                for s in self._names.find(text, self._finder.entities(text))
+                if self._private(text[s.start : s.end], s.kind)
+            ]
             found.append(settled([s for s in (*own, *identifiers(text), *named) if s.kind in self._kinds], text))
         return found
 

@@ -166,14 +166,14 @@ def planted(b: Bench) -> dict:
 
 
 def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
-    """Support of the weakest statement of each answer."""
+    """Support of the weakest statement of each answer; small talk alone is carried by nothing."""
     b.kept.embed(
         [s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))]
     )
     found = []
     for text, evidence in cases:
         ready = facts.Evidence(evidence, b.embedder)
-        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=1.0))
+        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=0.1))
     return np.array(found)
 
 

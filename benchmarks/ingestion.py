@@ -3,9 +3,9 @@
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/ingestion.py [--documents FOLDER] [--html FOLDER] [--pages 100] [--repeats 3] [--quick]
 
-Sets: `--documents`, a folder of Markdown (the example bank's by default), and `--pages` of `--html`, by default of the
-PostgreSQL manual where Debian's postgresql-doc puts it, drawn evenly by name; 0 takes all. A set that is not there is
-skipped (`--html none`). Trials, each a process of its own, in turn:
+Sets: `--documents`, a folder of Markdown (the public bank of 698 by default), and `--pages` of `--html`, by default of
+the PostgreSQL manual where Debian's postgresql-doc puts it, drawn evenly by name; 0 takes all. A set that is not
+there is skipped (`--html none`). Trials, each a process of its own, in turn:
 
 - `inhouse`: `ingest` and `index` of a project with an empty store: read, compared for duplicates, cut, embedded,
   written to disk with a full-text index.
@@ -44,7 +44,7 @@ from inhouse.models.catalog import CATALOG, Catalog, file_sha256
 from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
 
 HERE = Path(__file__).parent
-BANK = HERE.parent / "examples" / "first_national_bank"
+DATA = HERE.parents[1] / "shared" / "data"
 MANUAL = "share/doc/postgresql-doc-*/html"
 EMBEDDER = "minilm-l6-v2"
 SPLIT_WORDS, HAYSTACK_BATCH, CALL = 110, 8, 32
@@ -233,7 +233,7 @@ def manual() -> Path | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--documents", type=Path, default=BANK / "documents")
+    parser.add_argument("--documents", type=Path, default=DATA / "bank" / "documents")
     parser.add_argument("--html", type=Path, default=manual())
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)

@@ -12,14 +12,14 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inhouse import guarding, keeping, operating
+from inhouse.options import HERE, AsJson, At, Groups, Set, line, print_json, site_of, tell
 
 if TYPE_CHECKING:
-    from inhouse.pipeline import Site
     from inhouse.types import Artifact
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
@@ -27,91 +27,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "and answers with exactly what was proved."))  # fmt: skip
 models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: list, pull, add.")
 app.add_typer(models_app, name="models")
-operating.add_to(app)
-keeping.add_to(app)
-guarding.add_to(app)
-
-At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, training.rank=8.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Groups = Annotated[list[str] | None, typer.Option("--group", help="An access group of whoever asks; repeat for more.")]
-HERE = Path()
-
-
-def site_of(project: Path, overrides: list[str] | None, quiet: bool) -> Site:
-    """The project, opened; refuses options that are not settings."""
-    # Read when their libraries are first imported: no call to a hub, no progress bars through ours.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    from inhouse.config import load_project
-    from inhouse.pipeline import Site
-    from inhouse.terminal import Bars
-    from inhouse.types import ConfigError, Silent
-
-    pairs = {}
-    for text in overrides or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text}: not KEY=VALUE", "for example --set training.rank=8")
-        pairs[key.strip()] = value.strip()
-    return Site(load_project(project, pairs), progress=Silent() if quiet else Bars(), said=_nothing if quiet else _said)
-
-
-def _nothing(kind: str, artifact: Artifact, fresh: bool) -> None:
-    return None
-
-
-def _said(kind: str, artifact: Artifact, fresh: bool) -> None:
-    """The line that says what a stage made; what was there already is silent, but for the stage that was asked for."""
-    from inhouse.terminal import duration
-
-    if not fresh:
-        return
-
-    _line(artifact, f"made in {duration(artifact.seconds)}")
-
-
-def _line(artifact: Artifact, done: str) -> None:
-    from inhouse.terminal import err
-
-    facts = ", ".join(f"{k.replace('_', ' ')} {_short(v)}" for k, v in artifact.facts.items() if _plain(v))
-    err.print(f"[bold]{artifact.kind}[/bold] {artifact.key[:8]} {done}: ", end="")
-    err.print(facts, markup=False, highlight=False)
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, int | float | str) and 0 < len(str(value)) < 40
-
-
-def _short(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _tell(text: str, quiet: bool = False) -> None:
-    """The line that says what a verb will do."""
-    if not quiet:
-        from inhouse.terminal import err
-
-        err.print(text, style="dim", markup=False, highlight=False)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
 
 def _stage(name: str, about: str, project: Path, overrides: list[str] | None, as_json: bool) -> Artifact:
     from inhouse import pipeline
 
     site = site_of(project, overrides, as_json)
-    _tell(about, as_json)
+    tell(about, as_json)
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     artifact: Artifact = getattr(pipeline, name)(site)
     if as_json:
-        _print_json(artifact.model_dump(mode="json"))
+        print_json(artifact.model_dump(mode="json"))
     elif artifact.made_at < started:
-        _line(artifact, "already there")
+        line(artifact, "already there")
     return artifact
 
 
@@ -127,7 +55,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.
     file = folder / FILE
     if file.exists():
         raise ConfigError(f"{file}: there already", "choose another folder, or edit that file")
-    _tell(f"Writing {file}")
+    tell(f"Writing {file}")
     write_text(file, template(folder.resolve().name))
     (folder / "documents").mkdir(exist_ok=True)
     out.print(
@@ -156,10 +84,10 @@ def check(
         print(reference.explain(explain))
         return
     site = site_of(project, overrides, as_json)
-    _tell("Checking the project file, the machine and the data", as_json)
+    tell("Checking the project file, the machine and the data", as_json)
     found = examine(site)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         from inhouse.terminal import out
 
@@ -179,7 +107,7 @@ def ingest(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -
         out.print(fates(json.loads(report.read_text(encoding="utf-8"))["files"]))
         for failed in artifact.facts["failures"]:
             out.print(f"failed: {failed['path']}: {failed['reason']}", markup=False, highlight=False, soft_wrap=True)
-        _tell(f"Every file's fate: {report}")
+        tell(f"Every file's fate: {report}")
 
 
 @app.command()
@@ -198,7 +126,7 @@ def search(
     site = site_of(project, overrides, as_json)
     hits = pipeline.search(site, query, k, frozenset(groups or ()))
     if as_json:
-        _print_json([h.model_dump(mode="json") for h in hits])
+        print_json([h.model_dump(mode="json") for h in hits])
         return
     from inhouse.terminal import out
 
@@ -212,7 +140,7 @@ def search(
 def curate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Turn conversations and documents into training, validation and test sets."""
     artifact = _stage("curate", "Curating the conversations", project, overrides, as_json)
-    _tell(f"The data card: {artifact.path}/card.md", as_json)
+    tell(f"The data card: {artifact.path}/card.md", as_json)
 
 
 @app.command()
@@ -256,7 +184,7 @@ def build(
         site.said(kind, artifact, fresh)
 
     site = site_of(project, overrides, as_json)
-    _tell("Building: ingest, index, curate, tune, train, parity, evaluate", as_json or going_on)
+    tell("Building: ingest, index, curate, tune, train, parity, evaluate", as_json or going_on)
     watched = replace(site, said=said)
     for heavy in (pipeline.tune, *((pipeline.train, pipeline.parity) if pipeline.customizes(site.project) else ())):
         heavy(watched)
@@ -264,7 +192,7 @@ def build(
             _go_on_anew(project, overrides, as_json)
     artifact = pipeline.build(site)
     if as_json:
-        _print_json(artifact.model_dump(mode="json"))
+        print_json(artifact.model_dump(mode="json"))
     else:
         _show_report(artifact)
 
@@ -297,7 +225,7 @@ def ask(
     site = site_of(project, overrides, as_json)
     replies = pipeline.ask(site, question, frozenset(groups or ()))
     if as_json:
-        _print_json({arm: reply.model_dump(mode="json") for arm, reply in replies.items()})
+        print_json({arm: reply.model_dump(mode="json") for arm, reply in replies.items()})
         return
     from rich.columns import Columns
     from rich.panel import Panel
@@ -323,7 +251,7 @@ def chat(project: At = HERE, overrides: Set = None, groups: Groups = None) -> No
     from inhouse import pipeline
 
     site = site_of(project, overrides, False)
-    _tell("An empty line ends the conversation")
+    tell("An empty line ends the conversation")
     pipeline.chat(site, frozenset(groups or ()), lambda: input("you> "), lambda text: print(text, end="", flush=True))
 
 
@@ -344,7 +272,7 @@ def show(
     found = sorted(store.all(), key=lambda a: a.made_at)
     if not what:
         if as_json:
-            _print_json([a.model_dump(mode="json") for a in found])
+            print_json([a.model_dump(mode="json") for a in found])
         for a in () if as_json else found:
             out.print(f"{a.made_at}  {a.kind:10} {a.key[:8]}  {a.path}", markup=False, highlight=False, soft_wrap=True)
         return
@@ -352,7 +280,7 @@ def show(
     assert artifact is not None
     lineage = list(store.lineage(artifact))
     if as_json:
-        _print_json([{"depth": d, **a.model_dump(mode="json")} for d, a in lineage])
+        print_json([{"depth": d, **a.model_dump(mode="json")} for d, a in lineage])
         return
     for depth, a in lineage:
         out.print(
@@ -361,7 +289,7 @@ def show(
     if artifact.kind == "report":
         _show_report(artifact)
     else:
-        _print_json(artifact.facts)
+        print_json(artifact.facts)
 
 
 @models_app.command("list")
@@ -371,7 +299,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     names = Catalog().names()
     if as_json:
-        _print_json(names)
+        print_json(names)
         return
     for name, state in names.items():
         about = f"{CATALOG[name].kind}: {CATALOG[name].about} ({CATALOG[name].licence})" if name in CATALOG else ""
@@ -388,7 +316,7 @@ def models_pull(
     from inhouse.models.catalog import CATALOG, Catalog
 
     for name in names or list(CATALOG):
-        _tell(f"Pulling {name}")
+        tell(f"Pulling {name}")
         print(f"{name}: {Catalog().pull(name)}")
 
 
@@ -399,6 +327,11 @@ def models_add(name: str, path: Path) -> None:
 
     Catalog().add(name, path)
     print(f"{name}: {path.resolve()}")
+
+
+operating.add_to(app)  # after the verbs of building, as --help lists them
+keeping.add_to(app)
+guarding.add_to(app)
 
 
 def main() -> None:

@@ -227,6 +227,66 @@ class Storage(Section):
     """Name of the environment variable that holds the URL instead."""
 
 
+class Oidc(Section):
+    issuer: str = ""
+    """OpenID Connect provider that people sign in to the console with, such as https://login.example.com; empty leaves
+    API keys alone."""
+    name: str = "single sign-on"
+    """What the console's button calls it."""
+    client_id: str = ""
+    """This gateway's id at the provider; its redirect URL there is https://HOST/console/oidc/callback."""
+    client_secret_env: str = ""
+    """Name of the environment variable that holds the client's secret; empty for a public client."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    """What the provider is asked to tell."""
+    groups_claim: str = "groups"
+    """Claim of the ID token with the access groups of whoever signs in."""
+    role_claim: str = "groups"
+    """Claim that the next two keys look into."""
+    admins: tuple[str, ...] = ()
+    """Values of the role claim that make an admin."""
+    reviewers: tuple[str, ...] = ()
+    """Values of the role claim that make a reviewer; everyone else is a user, who sees the playground alone."""
+
+
+class Gateway(Section):
+    host: str = "127.0.0.1"
+    """Address that `inhouse serve` listens at; the default is reached from this machine alone."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer; each holds an engine and an index of its own in memory."""
+    parallel: int = Field(0, ge=0)
+    """Requests at the engine at the same time, per worker; 0 takes model.parallel."""
+    waiting: int = Field(64, ge=0)
+    """Requests that wait for the engine, per worker; further ones are told to come again (429)."""
+    deadline_s: float = Field(120, gt=0)
+    """Longest time for one answer, waiting included. Seconds."""
+    drain_s: float = Field(30, ge=0)
+    """Longest wait for running answers when the server is asked to stop. Seconds."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest answer that a request may ask for, in tokens; assistant.max_tokens is what it gets without asking."""
+    max_body_kb: int = Field(1024, ge=1)
+    """Larger request bodies are refused (413). Kilobytes."""
+    body_s: float = Field(15, gt=0)
+    """A request whose head or body takes longer to come is refused (408). Seconds."""
+    max_wait_s: float = Field(60, gt=0)
+    """Longest wait for a person's answer in one request to /v1/handoffs. Seconds."""
+    metrics_on_loopback: bool = False
+    """Let programs on this machine read /metrics without an admin key."""
+    traces_url: str = ""
+    """OpenTelemetry endpoint that traces are sent to, such as http://127.0.0.1:4318; empty takes
+    OTEL_EXPORTER_OTLP_ENDPOINT, and without that nothing is sent."""
+    oidc: Oidc = Oidc()
+
+
+class Upstream(Endpoint):
+    name: str = ""
+    """What requests call this model; needed, as is `url`."""
+    fallback: tuple[str, ...] = ()
+    """Models that answer in this order when it cannot: names of other upstreams, `custom` or `base`."""
+
+
 class Guardrails(Section):
     rails: tuple[str, ...] = ("personal", "injection", "toxicity", "format", "facts")
     """What is checked, in the order in which changes are made: personal, injection, toxicity, topic, format, facts,
@@ -274,6 +334,9 @@ class Project(Section):
     parity: Parity = Parity()
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
+    gateway: Gateway = Gateway()
+    upstream: tuple[Upstream, ...] = ()
+    """OpenAI-compatible servers that requests may ask by name: one [[upstream]] table each."""
     guardrails: Guardrails = Guardrails()
     release: Release = Release()
     experiment: Experiment = Experiment()

@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inhouse.options import HERE, AsJson, At, Set, site_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inhouse.guardrails.rail import Guard, Side, Turn
     from inhouse.pipeline import Site
     from inhouse.types import Artifact
-
-At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, training.rank=8.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-HERE = Path()
 
 guard_app = typer.Typer(no_args_is_help=True, help="Guardrails: show, explain, test.")
 
@@ -30,12 +25,6 @@ def add_to(app: typer.Typer) -> None:
     """Adds these verbs to the command line."""
     app.add_typer(guard_app, name="guard")
     app.command()(calibrate)
-
-
-def _site(project: Path, overrides: list[str] | None, as_json: bool) -> Site:
-    from inhouse.cli import site_of
-
-    return site_of(project, overrides, as_json)
 
 
 def _guards(site: Site) -> list[Guard]:
@@ -47,7 +36,7 @@ def _guards(site: Site) -> list[Guard]:
 @guard_app.command("show")
 def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """The rails of the project in their order, and what each does on each side."""
-    site = _site(project, overrides, as_json)
+    site = site_of(project, overrides, as_json)
     rows = [(g.rail.name, {str(k): str(v) for k, v in sorted(g.actions.items())}, g.opens) for g in _guards(site)]
     if as_json:
         print(
@@ -69,7 +58,7 @@ def guard_explain(
     as_json: AsJson = False,
 ) -> None:
     """What each rail says of a text, why, how sure it is, and how long it takes."""
-    site = _site(project, overrides, as_json)
+    site = site_of(project, overrides, as_json)
     rows = asyncio.run(explain(_guards(site), _side(side), text, passage or ()))
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -138,7 +127,7 @@ def guard_test(
     as_json: AsJson = False,
 ) -> None:
     """How good the rails are on your own labelled lines: precision, recall, false alarms, time."""
-    site = _site(project, overrides, as_json)
+    site = site_of(project, overrides, as_json)
     rows = asyncio.run(quality(_guards(site), read_lines(file)))
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -216,7 +205,7 @@ def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False
     """Fit the recommended arm's confidence on the validation questions, and choose the promise's threshold."""
     from inhouse.calibrating import calibration
 
-    site = _site(project, overrides, as_json)
+    site = site_of(project, overrides, as_json)
     artifact: Artifact = calibration(site)
     facts = artifact.facts
     if as_json:

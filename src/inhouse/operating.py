@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inhouse.options import HERE, AsJson, At, Set, print_json, site_of, tell
+
 if TYPE_CHECKING:
+    from inhouse.gateway.state import State
     from inhouse.pipeline import Site
     from inhouse.releases import Serving
 
-At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, release.arm=rag.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION or production; the newest without.")]
 Arms = Annotated[
     list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
 ]
-HERE = Path()
 
 release_app = typer.Typer()
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
@@ -31,11 +28,10 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(release_app, name="release")
     app.add_typer(experiment_app, name="experiment")
     app.command()(export)
+    app.command()(serve)
 
 
 def _site(project: Path, overrides: list[str] | None = None) -> Site:
-    from inhouse.cli import site_of
-
     return site_of(project, overrides, True)
 
 
@@ -54,20 +50,20 @@ def release(
     from inhouse.types import ConfigError
 
     if context.invoked_subcommand:
-        if project != HERE or overrides or as_json or name:
+        given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json", "name"))
+        if any(source is not None and source.name == "COMMANDLINE" for source in given):
             verb = context.invoked_subcommand
             raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
         return
-    from inhouse.cli import _print_json, _tell
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
     releases = Releases(_site(project, overrides))
-    _tell("Making a release of the latest verdict", as_json)
+    tell("Making a release of the latest verdict", as_json)
     before = {r.version for r in releases.all()}
     made = releases.make(name)
     if as_json:
-        _print_json(made.model_dump(mode="json"))
+        print_json(made.model_dump(mode="json"))
         return
     there = " is there already" if made.version in before else ""
     lines = [f"Release {label(made)}{there}: {made.arm}, verdict {made.report[:8]}. The gate holds:"]
@@ -113,14 +109,13 @@ def rollback(project: At = HERE, as_json: AsJson = False) -> None:
 @release_app.command("list")
 def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
     """List the releases and say which is served."""
-    from inhouse.cli import _print_json
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
     releases = Releases(_site(project))
     serving, found = releases.serving(), releases.all()
     if as_json:
-        _print_json([r.model_dump(mode="json", exclude={"settings"}) for r in found])
+        print_json([r.model_dump(mode="json", exclude={"settings"}) for r in found])
         return
     for r in found:
         places = {serving.production: "production", serving.canary: f"canary {serving.canary_percent:g} %"}
@@ -134,14 +129,13 @@ def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
 @release_app.command("show")
 def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
     """Show a release: its artifacts, settings, gate; and what was served when."""
-    from inhouse.cli import _print_json
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
     releases = Releases(_site(project))
     found, serving = releases.get(which), releases.serving()
     if as_json:
-        _print_json({"release": found.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
+        print_json({"release": found.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
         return
     lines = [f"{label(found)}: {found.arm}, made {found.made_at}, settings {found.config[:8]}"]
     lines += [f"  {kind:8} {key}" for kind in ("weights", "adapter", "index", "fusion", "calibration", "report")
@@ -160,11 +154,10 @@ def _entry(entry: dict[str, Any]) -> str:
 
 def _show(serving: Serving, as_json: bool) -> None:
     """What is served now, in one line."""
-    from inhouse.cli import _print_json
     from inhouse.terminal import out
 
     if as_json:
-        _print_json(serving.model_dump(mode="json", exclude={"history"}))
+        print_json(serving.model_dump(mode="json", exclude={"history"}))
         return
     text = f"production {serving.production}"
     if serving.canary:
@@ -218,7 +211,6 @@ def show_experiment(
     as_json: AsJson = False,
 ) -> None:
     """Show what an experiment says so far; it may be looked at, and stopped on what it says, at any time."""
-    from inhouse.cli import _print_json
     from inhouse.keeping import ledger_of
     from inhouse.releases import Releases
     from inhouse.store.traffic import Traffic
@@ -233,7 +225,7 @@ def show_experiment(
     finally:
         ledger.close()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     out.print(_table(found))
     out.print(found["verdict"], markup=False, highlight=False, style="bold")
@@ -286,18 +278,106 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a release's model into a folder that runs without inhouse: Ollama, vLLM, llama.cpp."""
-    from inhouse.cli import _print_json, _tell
     from inhouse.exporting import export as exported
     from inhouse.releases import Releases, label
     from inhouse.terminal import out
 
     site = _site(project)
     found = Releases(site).get(which)
-    _tell(f"Writing {label(found)} into {folder}", as_json)
+    tell(f"Writing {label(found)} into {folder}", as_json)
     files = exported(site, found, folder, form)
     if as_json:
-        _print_json({"release": label(found), "folder": str(folder), "files": files})
+        print_json({"release": label(found), "folder": str(folder), "files": files})
         return
     for name, size in files.items():
         out.print(f"  {size / 2**20:8.1f} MB  {name}", markup=False, highlight=False)
     out.print(f"{folder}/README.md says how to run it.", markup=False, highlight=False, soft_wrap=True)
+
+
+# --- serve ------------------------------------------------------------------------------------------------------
+
+
+def serve(
+    project: At = HERE,
+    overrides: Set = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; gateway.host says where else.")] = "",
+    port: Annotated[int, typer.Option(help="Port, 0 for any; gateway.port says where else.")] = -1,
+    workers: Annotated[int, typer.Option(help="Processes; gateway.workers says where else.")] = 0,
+    inherited: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Answer over HTTP, in OpenAI's wire format, with the release in production."""
+    import os
+
+    from inhouse.gateway import server
+    from inhouse.releases import Releases
+
+    given = {"host": host, "port": str(port) if port >= 0 else "", "workers": str(workers) if workers else ""}
+    settings = [*(overrides or ()), *(f"gateway.{key}={value}" for key, value in given.items() if value)]
+    site = site_of(project, settings, False)
+    told = site.project.gateway
+    if inherited:  # a worker: the socket and the file of the rates come from the parent
+        socket, rates = (int(number) for number in inherited.split(","))
+        server.serve(_state(site, rates), server.inherit(socket), lambda: None, parent=os.getppid())
+        return
+    release = Releases(site).get("production")
+    bound = server.listen(told.host, told.port)
+    address = server.address_of(bound)
+    first = _first_key(site)
+
+    def ready() -> None:
+        print(f"Serving {release.name}/{release.version} ({release.arm}) at {address}/v1", flush=True)
+        if first:
+            print(f"First admin key, shown this once: {first}", flush=True)
+
+    if told.workers == 1:
+        server.serve(_state(site), bound, ready)
+        return
+    ready()
+    options = [part for text in settings for part in ("--set", text)]
+
+    def worker(socket: int, rates: int) -> list[str]:
+        return server.again("serve", "--project", str(project), *options, "--inherited", f"{socket},{rates}")
+
+    server.supervise(worker, told.workers, bound)
+
+
+def _first_key(site: Site) -> str:
+    """The secret of an admin's key, made where there is no key yet; else empty."""
+    from inhouse.keeping import ledger_of
+    from inhouse.store.keys import Keys
+
+    ledger = ledger_of(site.project)
+    try:
+        keys = Keys(ledger)
+        return "" if keys.all() else keys.create("first admin", "admin")[1]
+    finally:
+        ledger.close()
+
+
+def _state(site: Site, rates: int | None = None) -> State:
+    """All that a process of the gateway holds."""
+    from inhouse.gateway.limits import Rates
+    from inhouse.gateway.metrics import Traces
+    from inhouse.gateway.state import State
+    from inhouse.insight import SiteInsight
+    from inhouse.keeping import ledger_of
+    from inhouse.models.fallback import upstreams
+    from inhouse.serving import Fleet
+    from inhouse.store.audit import Audit
+    from inhouse.store.feedback import Feedback
+    from inhouse.store.inbox import Inbox
+    from inhouse.store.keys import Keys
+    from inhouse.store.traffic import Traffic
+    from inhouse.types import ChatModel
+
+    def local(name: str) -> ChatModel:
+        return fleet.model(name)
+
+    fleet = Fleet(site, upstreams(site.project.upstream, local))
+    ledger = ledger_of(site.project)
+    traffic = Traffic(ledger)
+    return State(
+        site.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        embedder=site.embedder, insight=SiteInsight(site, traffic), rates=Rates(rates),
+        traces=Traces(site.project.gateway.traces_url),
+    )  # fmt: skip

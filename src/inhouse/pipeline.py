@@ -153,10 +153,12 @@ def curate(site: Site) -> Artifact:
     """Conversations and documents turned into train, validation and test sets with a data card."""
     from inhouse.datasets import curate as room
     from inhouse.datasets.anonymize import Anonymizer
+    from inhouse.datasets.review import FILE, Reviews
     from inhouse.documents.load import read_documents
 
     documents = ingest(site)
     project, settings = site.project, site.project.curation
+    feedback, reviews = _approved(site), Reviews(site.store.root / FILE)
     logs = [_readable(project.path(p)) for p in settings.conversations]
     tests = [_readable(project.path(p)) for p in settings.tests]
     inputs: dict[str, Json] = {
@@ -167,6 +169,8 @@ def curate(site: Site) -> Artifact:
         "name": project.name,
         "seed": project.seed,
         "content": [file_sha256(f) for f in (*logs, *tests)],
+        "feedback": [e.digest for e in feedback],
+        "reviews": reviews.digest,
     }
 
     def build(work: Path) -> dict[str, Json]:
@@ -176,7 +180,7 @@ def curate(site: Site) -> Artifact:
         read = read_documents(Path(documents.path) / "documents.jsonl")
         return room.curate(
             read, logs, tests, settings, project.assistant.handoff, project.seed, site.embedder, anonymizer, teacher,
-            work, site.progress,
+            work, site.progress, feedback, reviews.all(),
         )  # fmt: skip
 
     return site.make("dataset", inputs, [documents], ["datasets"], build)
@@ -435,6 +439,21 @@ def _examples(data: Artifact, split: str) -> list[Example]:
     from inhouse.datasets.curate import read_examples
 
     return read_examples(Path(data.path) / f"{split}.jsonl")
+
+
+def _approved(site: Site) -> list[Example]:
+    """The inbox's approved replies; none where nothing was ever served."""
+    from inhouse.store.inbox import Inbox
+    from inhouse.store.ledger import open_ledger
+
+    told = site.project.store
+    if not (told.url or told.url_env or (site.store.root / "ledger.sqlite").is_file()):
+        return []
+    ledger = open_ledger(site.store.root, told.url, told.url_env)
+    try:
+        return Inbox(ledger).approved()
+    finally:
+        ledger.close()
 
 
 def _readable(file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -25,9 +26,21 @@ def toml_value(value: Any) -> str:
 
 
 def sections() -> dict[str, type[Section]]:
-    """The sections in the order of the flow."""
-    found = ((name, section_class([name])) for name in Project.model_fields)
-    return {name: section for name, section in found if section is not None}
+    """The sections in the order of the flow, a section within one after it: "gateway", "gateway.oidc"."""
+    found: dict[str, type[Section]] = {}
+    for name in Project.model_fields:
+        if (section := section_class([name])) is not None:
+            found[name] = section
+            inner = ((f"{name}.{key}", info.default) for key, info in section.model_fields.items())
+            found |= {title: type(default) for title, default in inner if isinstance(default, Section)}
+    return found
+
+
+def _keys(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """The keys of a section that are no sections."""
+    for key, info in model.model_fields.items():
+        if not (model is Project and key in sections()) and not isinstance(info.default, Section):
+            yield key, info
 
 
 def template(name: str) -> str:
@@ -37,13 +50,12 @@ def template(name: str) -> str:
         "# Take the '#' away before a key to change it. `inhouse check` says whether all is well.",
         "",
     ]
-    for key, info in Project.model_fields.items():
-        if key in sections():
-            continue
+    for key, info in _keys(Project):
         lines += _key(key, info, commented=key not in FIRST, value=name if key == "name" else info.default)
     for title, section in sections().items():
-        lines += ["", f"[{title}]"]
-        for key, info in section.model_fields.items():
+        many = title in Project.model_fields and isinstance(Project.model_fields[title].default, tuple)
+        lines += ["", f"# [[{title}]]   # repeat for each" if many else f"[{title}]"]
+        for key, info in _keys(section):
             if key == "access":
                 lines += [
                     "# [[documents.access]]   # repeat for each folder",
@@ -74,9 +86,7 @@ def explain(name: str) -> str:
     if model is None:
         raise ConfigError(f"{name} is not a section", f"sections: project, {', '.join(sections())}")
     rows = []
-    for key, info in model.model_fields.items():
-        if model is Project and key in sections():
-            continue
+    for key, info in _keys(model):
         rows.append(f"{key} = {toml_value(info.default)}\n    {' '.join(_help(info))}{_choices(info.annotation)}")
     return "\n".join(rows)
 
@@ -97,9 +107,7 @@ def settings_markdown() -> str:
             "| key | default | what it does |",
             "|---|---|---|",
         ]
-        for key, info in model.model_fields.items():
-            if model is Project and key in sections():
-                continue
+        for key, info in _keys(model):
             about = (" ".join(_help(info)) + _choices(info.annotation)).replace("|", "\\|")
             lines.append(f"| `{key}` | `{toml_value(info.default)}` | {about} |")
         lines.append("")

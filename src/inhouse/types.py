@@ -6,6 +6,7 @@ Errors, one tree; each carries a hint and the exit code of the process::
     ├── ConfigError         2   the project file or an option
     ├── InputError          3   documents, conversations, weights
     ├── BackendError        4   the engine, an endpoint, the disk
+    │   └── RefusedError    4   this request alone: asking again would not help
     └── GateError           5   a rule refused to go on (parity, release)
 """
 
@@ -54,6 +55,10 @@ class InputError(InhouseError):
 
 class BackendError(InhouseError):
     exit_code = 4
+
+
+class RefusedError(BackendError):
+    """The engine works, and does not take this request: a conversation too long, a schema it cannot follow."""
 
 
 class GateError(InhouseError):
@@ -196,6 +201,18 @@ class Example(Record):
     def from_openai(cls, row: Mapping[str, Json]) -> Example:
         messages = [Message(**m) for m in row["messages"]]
         return cls(messages=tuple(messages[:-1]), target=messages[-1].content, **row["metadata"])
+
+
+class Review(Record):
+    """A person's word on an example, by its id: what it shall say where `question` or `target` is given, and whether
+    it is trained on."""
+
+    id: str
+    status: Literal["approved", "rejected"]
+    question: str | None = None
+    target: str | None = None
+    by: str
+    at: str  # ISO 8601, UTC
 
 
 class Estimate(Record):

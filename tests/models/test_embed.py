@@ -1,7 +1,10 @@
+import shutil
+
 import numpy as np
 import pytest
 
-from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import INT8, WINDOW_TOKENS, OnnxEmbedder
 from inhouse.types import InputError
 
 TEXTS = [
@@ -20,7 +23,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(embedder):
     assert together.dtype == np.float32
     assert np.linalg.norm(together, axis=1) == pytest.approx(1, abs=1e-5)
     for n in range(8):
-        assert embedder.embed([TEXTS[n]])[0] == pytest.approx(together[n], abs=1e-5), TEXTS[n]
+        assert embedder.embed([TEXTS[n]])[0] == pytest.approx(together[n], abs=1e-6), TEXTS[n]
     assert np.array_equal(embedder.embed(TEXTS), together)
 
 
@@ -44,3 +47,25 @@ def test_no_texts_no_vectors(embedder):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"model\.onnx: not there"):
         OnnxEmbedder(tmp_path)
+
+
+def test_eight_bits_turn_no_vector_far(models_dir, embedder, tmp_path):
+    for name in ("model.onnx", "tokenizer.json"):
+        (tmp_path / name).symlink_to(models_dir / "minilm-l6-v2" / name)
+    whole = OnnxEmbedder(tmp_path)
+    texts = ["How much is a wire transfer?", "A wire within the country costs 25 dollars.", "Pets are welcome."]
+    rounded = embedder.embed(texts)
+    assert ((whole.embed(texts) * rounded).sum(axis=1) > 0.97).all()
+    assert rounded[0] @ rounded[1] > rounded[0] @ rounded[2] + 0.2
+
+
+def test_a_changed_int8_model_is_refused_and_made_again(models_dir, tmp_path):
+    catalog = Catalog(tmp_path)
+    copied = tmp_path / "models" / "minilm-l6-v2"
+    shutil.copytree(models_dir / "minilm-l6-v2", copied)
+    with (copied / INT8).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"changed")
+    with pytest.raises(InputError, match="as it was made"):
+        catalog.find("minilm-l6-v2", tmp_path)
+    assert catalog.pull("minilm-l6-v2") == catalog.find("minilm-l6-v2", tmp_path)

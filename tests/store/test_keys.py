@@ -24,6 +24,19 @@ def test_a_key_opens_with_its_secret_alone(keys):
     assert keys.all() == [key]
 
 
+async def test_a_loop_asks_the_database_seldom(keys, ledger):
+    key, secret = keys.create("ann", "user")
+    assert await keys.checked(secret) == key
+    asked = []
+    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *call: asked.append(call))
+    for _ in range(100):
+        assert await keys.checked(secret) == key
+    assert len(asked) < 10
+    assert await keys.checked("ih_wrong") is None
+    keys.revoke(key.id)
+    assert await keys.checked(secret) is None
+
+
 def test_the_secret_is_kept_nowhere(keys, ledger, caplog):
     caplog.set_level(logging.DEBUG)
     key, secret = keys.create("ann", "admin")
@@ -31,7 +44,7 @@ def test_the_secret_is_kept_nowhere(keys, ledger, caplog):
     assert len(secret) >= 3 + 32
     with ledger.read() as connection:
         assert secret[3:] not in str(connection.execute(sa.text("SELECT * FROM api_key")).all())
-    assert secret[3:] not in caplog.text + repr(key) + repr(keys._known)
+    assert secret[3:] not in caplog.text + repr(key) + repr(keys._read)
 
 
 def test_a_revoked_key_is_refused_at_once_here_and_soon_elsewhere(keys, url, monkeypatch):

@@ -58,7 +58,7 @@ def test_a_failed_transaction_leaves_nothing(ledger):
 
 
 def test_errors_say_where_and_quote_neither_rows_nor_passwords(ledger):
-    values = {"id": "SECRET", "exchange_id": "b", "at_ms": 1, "status": "waiting", "content": "SECRET"}
+    values = {"id": "a", "exchange_id": "b", "at_ms": 1, "status": "waiting", "content": "SECRET"}
     twice = METADATA.tables["handoff"].insert().values([values, values])
     with pytest.raises(BackendError) as caught, ledger.write() as connection:
         connection.execute(twice)

@@ -1,6 +1,7 @@
 """The audit while its database fails, while processes share it, and after they were killed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -76,10 +77,8 @@ class Wire:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for one in self.pairs:
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
         self.pairs.clear()
 
@@ -215,7 +214,7 @@ async def test_a_full_disk_fails_and_recovers(tmp_path, exchange):
     ledger.close()
 
 
-async def test_processes_that_are_killed_leave_a_chain_that_holds_all_they_told(url):
+def test_processes_that_are_killed_leave_a_chain_that_holds_all_they_told(url):
     Ledger(url).close()
     told = []
     for _ in range(2):

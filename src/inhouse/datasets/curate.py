@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from inhouse.config import Curation
 from inhouse.datasets.anonymize import Anonymizer
@@ -19,10 +20,23 @@ from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
 from inhouse.datasets.filter import duplicates, faults
 from inhouse.datasets.jsonl import write_rows, write_text
+from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
 from inhouse.datasets.synthesize import from_documents, from_teacher
 from inhouse.datasets.wording import Remembering
-from inhouse.types import ChatModel, Checks, Document, Embedder, Example, InputError, Json, Progress, Step, digest_of
+from inhouse.types import (
+    ChatModel,
+    Checks,
+    Document,
+    Embedder,
+    Example,
+    InputError,
+    Json,
+    Progress,
+    Review,
+    Step,
+    digest_of,
+)
 
 CACHE = "anonymized.jsonl"
 AT_ONCE = 32
@@ -40,12 +54,16 @@ def curate(
     teacher: tuple[ChatModel, int] | None,
     out: Path,
     progress: Progress,
+    feedback: Sequence[Example] = (),
+    reviews: Mapping[str, Review] = MappingProxyType({}),
 ) -> dict[str, Json]:
     """Writes train.jsonl, validation.jsonl, test.jsonl, removed.jsonl, card.json and card.md into `out`.
 
     `tests` are the user's own test files; without them a share of the conversations is held out. Without `anonymizer`
     personal data is kept. `teacher` is a model that writes more pairs, and how many a section. Rows whose reply is
-    `handoff` count as unanswerable. An interrupted run goes on from what it anonymized in `out`.
+    `handoff` count as unanswerable. `feedback` are replies that reviewers approved; they count as conversations.
+    `reviews` are laid over all of it, and what they edit is anonymized like the rest. An interrupted run goes on from
+    what it anonymized in `out`.
     Returns facts for the artifact: sizes of the sets, and counts of what was left out.
 
     Raises:
@@ -54,41 +72,37 @@ def curate(
     """
     logs, bad_lines = read_conversations(conversations, settings.where)
     own_tests, bad_tests = read_tests(tests, settings.where)
+    logs, own_tests = reviewed([*logs, *feedback], reviews), reviewed(own_tests, reviews)
     rejected = [*bad_lines, *bad_tests]
     personal: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
+    unfit: Counter[str] = Counter()
     out.mkdir(parents=True, exist_ok=True)
     if anonymizer:
         _prepare(anonymizer, documents, logs)
         done = _Anonymized(out / CACHE, anonymizer, personal)
         with progress.step("replace personal data", len(logs) + len(own_tests)) as step:
-            logs = done.all(logs, step)
-            own_tests = done.all(own_tests, step)
+            logs, own_tests = done.all(logs, step), done.all(own_tests, step)
     made = from_documents(documents) if settings.synthesize else []
     if teacher:
-        taught, refused = asyncio.run(from_teacher(documents, *teacher, progress))
+        taught, unfit = asyncio.run(from_teacher(documents, *teacher, progress))
         made += taught
+    made = reviewed(made, reviews)
     read: dict[str, Json] = {
         "conversations": len(logs),
         "own_tests": len(own_tests),
         "pairs_from_documents": len(made),
-        "pairs_of_the_teacher_refused": dict(refused),
+        "pairs_of_the_teacher_refused": dict(unfit),
         "documents_left_out_as_restricted": sum(bool(d.access) for d in documents),
         "lines_left_out": len(rejected),
     }
     embedder = Remembering(embedder)
     sets, removed, found = _selected(
-        [*(_marked(e, handoff) for e in logs), *made], own_tests, settings, seed, embedder, handoff, progress
+        [*(_marked(e, handoff) for e in logs), *made], own_tests, settings, seed, embedder, handoff, reviews, progress
     )
     facts = card(sets, read, rejected, removed, found, personal, embedder, seed)
     _write(out, sets, [{"step": "read", **r.model_dump()} for r in rejected], removed, facts)
-    return {
-        **{name: len(rows) for name, rows in sets.items()},
-        "removed": dict(Counter(r.step for r in removed)),
-        "lines_left_out": len(rejected),
-        "personal_data": personal.total(),
-        "leaks": len(found),
-    }
+    counts = {"lines_left_out": len(rejected), "personal_data": personal.total(), "leaks": len(found)}
+    return {n: len(rows) for n, rows in sets.items()} | {"removed": dict(Counter(r.step for r in removed))} | counts
 
 
 def _write(
@@ -147,12 +161,16 @@ def _selected(
     seed: int,
     embedder: Embedder,
     handoff: str,
+    reviews: Mapping[str, Review],
     progress: Progress,
 ) -> tuple[dict[str, list[Example]], list[Removed], list[Leak]]:
     """The three sets, what was left out, and what stood in the test too."""
     removed: list[Removed] = []
     with progress.step("quality, duplicates, split, leaks", 4) as step:
-        kept = _without(candidates, faults(candidates, settings), "quality", removed)
+        candidates = _without(candidates, refused(candidates, reviews), "review", removed)
+        own_tests = _without(own_tests, refused(own_tests, reviews), "review", removed)
+        bad = {n: why for n, why in faults(candidates, settings).items() if not approved(candidates[n], reviews)}
+        kept = _without(candidates, bad, "quality", removed)
         step.advance()
         same = duplicates(kept, embedder, settings.duplicate)
         kept = _without(kept, {n: how for n, (_, how) in same.items()}, "duplicate", removed)

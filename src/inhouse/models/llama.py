@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from inhouse.config import Model
-from inhouse.types import BackendError, ChatEvent, ChatRequest, Delta, Finish, InputError, Usage
+from inhouse.models.openai import deltas_of, finish_of, wire_body
+from inhouse.types import BackendError, ChatEvent, ChatRequest, InputError, RefusedError, Usage
 
 PROMPT_STORE_MB = 512  # of earlier prompts as read, to be taken up by those that begin alike; the oldest leave first
-FINISHES = {"stop": "stop", "length": "length", "tool_calls": "stop"}
 
 
 class LlamaEngine:
@@ -119,43 +119,35 @@ class LlamaModel:
 
         self._engine._threads.submit(run)
         try:
-            async for event in _events(queue, self.name):
+            async for event in _events(queue, self.name, request.logprobs):
                 yield event
         finally:
             stopped.set()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "messages": [m.to_openai() for m in request.messages],
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stop": list(request.stop),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "logprobs": True,
-            "top_logprobs": 1,
+        return {
+            **wire_body(request),
+            # Confidence needs the log-probability of every token, whether the request wants to see it or not; beside
+            # tools the engine streams none.
+            **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),
             "cache_prompt": True,
             "lora": self._engine.lora(self._adapter),
             "logit_bias": [[token, False] for token in self._engine.banned_tokens],
         }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.json_schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": request.json_schema},
-            }
-        return body
 
 
-async def _events(queue: asyncio.Queue[dict[str, Any] | BaseException | None], name: str) -> AsyncIterator[ChatEvent]:
-    reason, usage = "stop", Usage()
+async def _events(
+    queue: asyncio.Queue[dict[str, Any] | BaseException | None], name: str, logprobs: int | None
+) -> AsyncIterator[ChatEvent]:
+    reason, usage = "", Usage()
     total, count = 0.0, 0
     while (item := await queue.get()) is not None:
         if isinstance(item, BaseException):
-            raise BackendError(f"{name}: the engine failed ({item})") from item
+            kind = RefusedError if isinstance(item, ValueError) else BackendError  # the first is of what was asked
+            raise kind(f"{name}: the engine failed ({item})") from item
         if "error" in item:
-            raise BackendError(
+            kind = RefusedError if item["error"].get("code") == 400 else BackendError
+            raise kind(
                 f"{name}: the engine refused: {item['error']['message']}", "shorten it, or raise model.context_tokens"
             )
         if given := item.get("usage"):
@@ -166,11 +158,11 @@ async def _events(queue: asyncio.Queue[dict[str, Any] | BaseException | None], n
         for choice in item["choices"]:
             for token in (choice.get("logprobs") or {}).get("content") or ():
                 total, count = total + token["logprob"], count + 1
-            if text := choice["delta"].get("content"):
-                yield Delta(text=text)
-            reason = FINISHES.get(choice.get("finish_reason") or "", reason)
+            for delta in deltas_of(choice, logprobs):
+                yield delta
+            reason = choice.get("finish_reason") or reason
     confidence = math.exp(total / count) if count else None
-    yield Finish(reason="length" if reason == "length" else "stop", usage=usage, confidence=confidence)
+    yield finish_of(reason, usage, confidence)
 
 
 def _check_magic(file: Path) -> None:

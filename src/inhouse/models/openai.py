@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from typing import Any
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
+from typing import Any, Literal, cast
 
 import httpx
 
 from inhouse.config import Endpoint
-from inhouse.types import BackendError, ChatEvent, ChatRequest, ConfigError, Delta, Finish, Usage
+from inhouse.types import BackendError, ChatEvent, ChatRequest, ConfigError, Delta, Finish, RefusedError, Usage
 
 TRIES = 3
-RETRIED = {408, 429, 500, 502, 503, 504}
+PAUSE_S = 0.5  # before the second try; twice that before the third
+RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
+REFUSED = {400, 413, 422}  # of the request, not of the server
+CONNECT_S = 5.0
+FINISHES = ("stop", "length", "tool_calls", "content_filter")
 
 
 class OpenAIModel:
@@ -35,16 +41,19 @@ class OpenAIModel:
         self._model = settings.model
         self._url = settings.url.rstrip("/") + "/chat/completions"
         self._headers = headers
-        self._timeout = httpx.Timeout(settings.timeout_s)
+        self._timeout = httpx.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s))
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields the endpoint's answer.
 
         Raises:
-            BackendError: the endpoint cannot be reached, refuses, or answers with something else than a chat stream.
+            RefusedError: the endpoint does not take this request.
+            BackendError: the endpoint cannot be reached, fails, or answers with something else than a chat stream.
         """
         # A client per answer: a run may ask from several event loops, and a client belongs to one.
-        async with httpx.AsyncClient(timeout=self._timeout, headers=self._headers, follow_redirects=False) as client:
+        async with httpx.AsyncClient(
+            timeout=self._timeout, headers=self._headers, follow_redirects=False, verify=_certificates()
+        ) as client:
             for attempt in range(1, TRIES + 1):
                 try:
                     async with client.stream("POST", self._url, json=self._body(request)) as response:
@@ -53,38 +62,70 @@ class OpenAIModel:
                             continue
                         if response.status_code != 200:
                             text = (await response.aread()).decode(errors="replace")[:300]
+                            if response.status_code in REFUSED:  # who asked is told, so without the address
+                                raise RefusedError(f"{self.name} does not take this request: {text}")
                             raise BackendError(f"{self._url}: status {response.status_code}: {text}")
-                        async for event in _parsed(response):
+                        async for event in _parsed(response, request.logprobs):
                             yield event
                         return
-                except httpx.ConnectError as error:
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if attempt == TRIES:
                         raise BackendError(
                             f"{self._url}: cannot be reached ({error})", "is the server running?"
                         ) from error
-                    await asyncio.sleep(0.5 * attempt)
+                    await asyncio.sleep(PAUSE_S * attempt)
                 except httpx.HTTPError as error:
                     raise BackendError(f"{self._url}: {type(error).__name__}: {error}") from error
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": [m.to_openai() for m in request.messages],
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+        wanted = {} if request.logprobs is None else {"logprobs": True, "top_logprobs": request.logprobs}
+        return {"model": self._model, **wire_body(request), **wanted}
+
+
+def wire_body(request: ChatRequest) -> dict[str, Any]:
+    """The request as the OpenAI API has it, to be streamed; without model and log-probabilities."""
+    body: dict[str, Any] = {
+        **request.extra,
+        "messages": [m.to_openai() for m in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.json_schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": request.json_schema},
         }
-        if request.stop:
-            body["stop"] = list(request.stop)
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.json_schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": request.json_schema},
-            }
-        return body
+    return body
+
+
+def deltas_of(choice: dict[str, Any], logprobs: int | None) -> Iterator[Delta]:
+    """What a choice of a streamed chunk brings; log-probabilities where they were asked for, no more than wanted."""
+    delta = choice.get("delta") or {}
+    tokens: tuple[dict[str, Any], ...] = ()
+    if logprobs is not None:
+        given = (choice.get("logprobs") or {}).get("content") or ()
+        tokens = tuple({**t, "top_logprobs": (t.get("top_logprobs") or [])[:logprobs]} for t in given)
+    text, calls = delta.get("content") or "", tuple(delta.get("tool_calls") or ())
+    if text or calls or tokens:
+        yield Delta(text=text, logprobs=tokens, tool_calls=calls)
+
+
+def finish_of(reason: str, usage: Usage, confidence: float | None = None) -> Finish:
+    """The finish of an answer that ended for `reason`; what is not known counts as a stop."""
+    known = cast("Literal['stop', 'length', 'tool_calls', 'content_filter']", reason if reason in FINISHES else "stop")
+    return Finish(reason=known, usage=usage, confidence=confidence)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes longer than a request on this machine does."""
+    return httpx.create_ssl_context()
 
 
 def _pause_s(response: httpx.Response, attempt: int) -> float:
@@ -94,21 +135,28 @@ def _pause_s(response: httpx.Response, attempt: int) -> float:
         return float(attempt)
 
 
-async def _parsed(response: httpx.Response) -> AsyncIterator[ChatEvent]:
-    reason, usage = "stop", Usage()
+async def _parsed(response: httpx.Response, logprobs: int | None) -> AsyncIterator[ChatEvent]:
+    reason, usage = "", Usage()
     async for line in response.aiter_lines():
         if not line.startswith("data:") or line[5:].strip() == "[DONE]":
             continue
         try:
             chunk = json.loads(line[5:])
+            if failed := chunk.get("error"):
+                raise BackendError(f"{response.url}: failed while answering: {str(failed)[:200]}")
             for choice in chunk.get("choices") or ():
-                if text := (choice.get("delta") or {}).get("content"):
-                    yield Delta(text=text)
+                for delta in deltas_of(choice, logprobs):
+                    yield delta
                 reason = choice.get("finish_reason") or reason
             if given := chunk.get("usage"):
+                details = given.get("prompt_tokens_details") or {}
                 usage = Usage(
-                    prompt_tokens=given.get("prompt_tokens", 0), completion_tokens=given.get("completion_tokens", 0)
+                    prompt_tokens=given.get("prompt_tokens", 0),
+                    completion_tokens=given.get("completion_tokens", 0),
+                    cached_tokens=details.get("cached_tokens") or 0,
                 )
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, TypeError) as error:
             raise BackendError(f"{response.url}: not a chat completion stream: {line[:200]}") from error
-    yield Finish(reason="length" if reason == "length" else "stop", usage=usage)
+    if not reason:
+        raise BackendError(f"{response.url}: the answer ended before its end")
+    yield finish_of(reason, usage)

@@ -6,6 +6,7 @@ whose title was mentioned, the latest mention first, are searched on their own a
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
@@ -222,7 +223,8 @@ class Grounded:
         self._support = support
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        passages = self._grounder.passages(request.messages, request.groups)
+        # In threads: both take milliseconds, in which other answers would stand still.
+        passages = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
         yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in passages])
         grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
         text = ""
@@ -230,7 +232,8 @@ class Grounded:
             if isinstance(event, Delta):
                 text += event.text
             elif isinstance(event, Finish):
-                yield Note(layer="grounded", kind="citations", data=cite(text, passages, self._support))
+                cited = await asyncio.to_thread(cite, text, passages, self._support)
+                yield Note(layer="grounded", kind="citations", data=cited)
             yield event
 
 

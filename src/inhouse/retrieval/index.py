@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "chunks"
 SETTINGS = "index.json"
-VERSION = 3
+VERSION = 4
 BATCH = 256
 WRITE_EVERY_S = 15.0  # each write is a file of its own, and a version of the table
 WRITE_ROWS = 8192

@@ -16,11 +16,20 @@ from sqlalchemy.engine import Connection
 from inhouse.store.chain import START, Verified, append, head_of, redaction_of, walk
 from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, HEAD, Ledger, to_iso, to_ms, to_text
 from inhouse.store.writer import Writer
-from inhouse.types import BackendError, Exchange, InputError, Message, Usage
+from inhouse.types import BackendError, Digest, Exchange, InputError, Message, Record, Usage
 
 REDACTED = "[redacted]"
 LONGEST_WAIT_S = 6  # an append that is not on the disk by then has failed, whatever the database does
 PAGE = 100  # rows read at a time
+
+
+class Place(Record):
+    """Where an entry stands: its number and hash, the hash before it, and the digest of its salted content."""
+
+    seq: int
+    hash: Digest
+    before: Digest
+    sealed: Digest
 
 
 class Audit:
@@ -99,6 +108,16 @@ class Audit:
             query = sa.select(AUDIT).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
             row = connection.execute(query).mappings().first()
         return None if row is None else _exchange(row)
+
+    def place(self, id: str) -> Place | None:
+        """Where the exchange with that id stands in the chain."""
+        query = sa.select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.digest.label("sealed")).where(AUDIT.c.id == id)
+        with self._ledger.read() as connection:
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return None
+            before = connection.execute(sa.select(AUDIT.c.hash).where(AUDIT.c.seq == row["seq"] - 1)).scalar()
+        return Place(**row, before=before or START)
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
         """Writes entries as JSONL, in the chain's order, with all that checking them takes; returns how many.

@@ -31,6 +31,10 @@ LINKED = (
 )  # fmt: skip
 """What an entry's hash covers, in this order. The user can be redacted, so it is content that covers it."""
 
+_INSERT = AUDIT.insert()  # built once: each request waits for these
+_LOCK_HEAD = sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()
+_MOVE_HEAD = HEAD.update()
+
 
 class Verified(Record):
     """What a walk along the chain found: `rows` hold, `broken_at` is the first that does not, 0 when all do."""
@@ -105,14 +109,14 @@ def append(connection: Connection, head: tuple[int, str], entries: Sequence[dict
         row = {**entry, "seq": seq, **{name: label(entry[name]) for name in LABELS}}
         row["hash"] = hash = link(hash, row)
         rows.append(row)
-    connection.execute(AUDIT.insert(), rows)
-    connection.execute(HEAD.update().values(seq=seq, hash=hash))
+    connection.execute(_INSERT, rows)
+    connection.execute(_MOVE_HEAD, {"seq": seq, "hash": hash})
     return seq
 
 
 def head_of(connection: Connection) -> tuple[int, str]:
     """The last entry's number and hash, locked until the transaction ends."""
-    row = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()).first()
+    row = connection.execute(_LOCK_HEAD).first()
     if row is None:
         raise BackendError("the audit has lost its head", "`inhouse audit verify` tells what else is amiss")
     return row.seq, row.hash

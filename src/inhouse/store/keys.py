@@ -5,6 +5,7 @@ A secret is 256 random bits, so a fast hash is enough: there is nothing to guess
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import threading
@@ -20,6 +21,8 @@ from inhouse.types import InputError, Record
 PREFIX = "ih_"
 FRESH_S = 3.0  # a revoked key is refused after this in every process
 RETRY_S = 0.5  # between two looks for a key that is not there
+
+NOTHING: tuple[dict[str, Key], float] = ({}, -float("inf"))  # keys by digest, and when they were read
 
 KeyRole = Literal["admin", "reviewer", "user"]
 
@@ -46,9 +49,8 @@ class Keys:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._known: dict[str, Key] = {}
-        self._read_at = -float("inf")
         self._lock = threading.Lock()
+        self._read = NOTHING
 
     def create(
         self, name: str, role: KeyRole, groups: Iterable[str] = (), expires_at: str = "", per_minute: int = 0
@@ -90,8 +92,13 @@ class Keys:
         if digest not in known:  # it may have been made by another process just now
             known = self._table(RETRY_S)
         # The look-up's time may tell something of a digest, which tells nothing of the secret.
-        key = known.get(digest)
-        return key if key is not None and key.holds(now_ms()) else None
+        return _holding(known.get(digest))
+
+    async def checked(self, secret: str) -> Key | None:
+        """`check` for an event loop, which waits for a thread only where the database has to be read."""
+        known = self._young(FRESH_S) or {}
+        found = known.get(_digest(secret))
+        return _holding(found) if found is not None else await asyncio.to_thread(self.check, secret)
 
     def all(self) -> list[Key]:
         """Every key, revoked and expired ones too, oldest first."""
@@ -114,20 +121,28 @@ class Keys:
             raise InputError(f"{id}: no such key", "`inhouse keys list` shows their ids")
         return _key(row)
 
+    def _young(self, age_s: float) -> dict[str, Key] | None:
+        known, read_at = self._read
+        return known if time.monotonic() - read_at <= age_s else None
+
     def _table(self, age_s: float) -> dict[str, Key]:
         """Keys by digest, at most `age_s` old. One caller reads for all."""
         with self._lock:
-            if time.monotonic() - self._read_at <= age_s:
-                return self._known
-            with self._ledger.read() as connection:
-                rows = connection.execute(sa.select(KEYS)).mappings().all()
-            self._known = {row["digest"]: _key(row) for row in rows}
-            self._read_at = time.monotonic()
-            return self._known
+            known = self._young(age_s)
+            if known is None:
+                read_at = time.monotonic()
+                with self._ledger.read() as connection:
+                    rows = connection.execute(sa.select(KEYS)).mappings().all()
+                known = {row["digest"]: _key(row) for row in rows}
+                self._read = (known, read_at)
+            return known
 
     def _forget(self) -> None:
-        with self._lock:
-            self._read_at = -float("inf")
+        self._read = NOTHING
+
+
+def _holding(key: Key | None) -> Key | None:
+    return key if key is not None and key.holds(now_ms()) else None
 
 
 def _digest(secret: str) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from inhouse.store.turn import Turn
 from inhouse.types import BackendError, ConfigError, InputError, Json
 
 SCHEMA = "0001"  # the newest revision below migrations/
@@ -47,6 +48,8 @@ def to_text(value: Json) -> str:
 
 def label(text: str) -> str:
     """`text` without NUL and half pairs, at most LABEL_CHARS long; what is cut off is told by a digest at the end."""
+    if len(text) <= LABEL_CHARS and text.isascii() and "\0" not in text:
+        return text
     if re.search("[\ud800-\udfff]", text):  # two halves that make a pair come back from JSON as one character
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     clean = re.sub("[\0\ud800-\udfff]", "\ufffd", text)
@@ -192,6 +195,18 @@ def ledger_url(folder: Path, url: str = "") -> str:
     return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()
 
 
+def open_ledger(folder: Path, url: str = "", url_env: str = "") -> Ledger:
+    """The database where the variable `url_env` or else `url` says, without either SQLite in the store's folder.
+
+    Raises:
+        ConfigError: the variable is not set, or the URL is none.
+        BackendError: the database cannot be opened.
+    """
+    if url_env and not (url := os.environ.get(url_env, "")):
+        raise ConfigError(f"[store] url_env: the variable {url_env} is not set", "set it to the database's URL")
+    return Ledger(ledger_url(folder, url))
+
+
 class Ledger:
     """The database at `url`, opened and with the newest schema.
 
@@ -205,6 +220,7 @@ class Ledger:
         self.sqlite = self._url.get_backend_name() == "sqlite"
         self.place = self._url.database if self.sqlite else f"{self._url.host}:{self._url.port or 5432}"
         self._engine = _sqlite_engine(self._url) if self.sqlite else _postgres_engine(self._url)
+        self._turn = Turn(Path(self._url.database or "")) if self.sqlite else None
         self._writing = self._engine.execution_options(writes=True)
         snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(**snapshot)
@@ -232,7 +248,8 @@ class Ledger:
         Raises:
             BackendError: the database fails, in bounded time; nothing is written, unless it failed while committing.
         """
-        with self._told("written"), self._writing.begin() as connection:
+        turn = self._turn.taken(WAIT_S) if self._turn else nullcontext()
+        with self._told("written"), turn, self._writing.begin() as connection:
             yield connection
 
     def wipe(self) -> None:
@@ -245,6 +262,8 @@ class Ledger:
 
     def close(self) -> None:
         self._engine.dispose()
+        if self._turn:
+            self._turn.close()
 
     @contextmanager
     def _told(self, done: str) -> Iterator[None]:

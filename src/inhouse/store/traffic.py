@@ -116,7 +116,7 @@ class Traffic:
             return [_outcome(row, row.experiment[len(prefix) :]) for row in connection.execute(query)]
 
 
-def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnElement[bool]]) -> list[sa.Select[Any]]:
+def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnElement[bool]]) -> list[sa.Executable]:
     """Counts, percentiles, thumbs and hand-offs by bucket, under the names of Bucket's fields."""
     by = bucket.label("bucket")
     counts = sa.select(
@@ -143,8 +143,8 @@ def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnEleme
     handed = sa.select(by, sa.func.count().label("handoffs")).join_from(
         AUDIT, HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id
     )
-    grouped = [query.where(*span).group_by(by) for query in (counts, thumbs, handed)]
-    return [*grouped, sa.select(ranked.c.bucket, *percentiles).group_by(ranked.c.bucket)]
+    queries: list[sa.Executable] = [query.where(*span).group_by(by) for query in (counts, thumbs, handed)]
+    return [*queries, sa.select(ranked.c.bucket, *percentiles).group_by(ranked.c.bucket)]
 
 
 def _one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:

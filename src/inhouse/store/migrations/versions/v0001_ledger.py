@@ -10,6 +10,11 @@ LABEL = sa.String(200)
 
 
 def upgrade() -> None:
+    _audit()
+    _people()
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         # INTEGER is SQLite's own row number: no index of its own
@@ -45,6 +50,9 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(64), nullable=False),
     )
     op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": "0" * 64}])
+
+
+def _people() -> None:
     op.create_table(
         "api_key",
         sa.Column("id", sa.String(32), primary_key=True),

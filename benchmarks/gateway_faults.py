@@ -1,0 +1,171 @@
+"""Whether every answered request is in the audit when the server is killed, or its database goes away, under load.
+
+    python benchmarks/gateway_faults.py [--quick] [--workers 2]
+    python benchmarks/gateway_faults.py --postgres URL --stop "COMMAND" --start "COMMAND"
+
+First form: 20 times, the gateway over `Scripted` is loaded over 16 connections, plain and streamed, and killed with
+SIGKILL, all its processes at once, at a random moment. An answer counts when the client has all of it: a plain reply,
+or a stream to its [DONE]. After each kill the chain is verified, every answer is looked up in the audit, and the server
+is started again over the same ledger. Second form: the ledger is at URL; the commands stop and start that server under
+load, such as "pg_ctlcluster 15 main stop -m immediate". Refusals must be 503, answers must come back, nothing may be
+lost. Prints a line a round and writes `benchmarks/results/gateway_faults.json` (`gateway_postgres.json`).
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from gateway import BODY, HERE, Pool, Served, request_of
+
+from inhouse.store.audit import Audit
+from inhouse.store.ledger import Ledger, ledger_url
+
+ID = re.compile(rb'"id":"(chatcmpl-[0-9a-f]+)"')
+CONNECTIONS = 16
+
+
+class Load:
+    """Closed loop until told to stop; keeps the ids of the answers that came whole, and what else came."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self.answered: list[str] = []
+        self.codes: Counter[str] = Counter()
+        self.by_second: dict[int, Counter[str]] = {}
+        self._pool = Pool(url)
+        self._requests = [request_of(secret, BODY), request_of(secret, {**BODY, "stream": True})]
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._one(n) for n in range(CONNECTIONS)))
+
+    async def _one(self, n: int) -> None:
+        while not self._stopped:
+            try:
+                async with asyncio.timeout(20):
+                    status, body = await self._pool.ask(self._requests[n % 2])
+            except (OSError, TimeoutError) as error:
+                self._count(type(error).__name__)
+                await asyncio.sleep(0.05)
+                continue
+            whole = b'"finish_reason":"stop"' in body and (n % 2 == 0 or b"data: [DONE]" in body)
+            self._count(str(status) if whole or status != 200 else "200 with an error event")
+            if status == 200 and whole:
+                self.answered.append(ID.search(body)[1].decode())
+            else:
+                await asyncio.sleep(0.05)
+
+    def _count(self, what: str) -> None:
+        self.codes[what] += 1
+        self.by_second.setdefault(int(time.monotonic()), Counter())[what] += 1
+
+
+def kept(folder: str, url: str, ids: list[str]) -> dict:
+    """The verified chain, and how many of the answers are not in it."""
+    ledger = Ledger(ledger_url(Path(folder), url))
+    try:
+        audit = Audit(ledger)
+        verified = audit.verify()
+        lost = sum(audit.get(id) is None for id in ids)
+        return {"rows": verified.rows, "ok": verified.ok, "reason": verified.reason, "lost": lost}
+    finally:
+        ledger.close()
+
+
+async def killed_after(server: Served, seconds: float) -> Load:
+    load = Load(server.url, server.secret)
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(server.kill)
+    load.stop()
+    await running
+    return load
+
+
+def kills(rounds: int, workers: int) -> list[dict]:
+    rng, found, all_ids = random.Random(7), [], []
+    print(f"{'round':>5}{'killed after':>14}{'answered':>10}{'in audit':>10}{'lost':>6}  chain")
+    with tempfile.TemporaryDirectory() as folder:
+        for n in range(1, rounds + 1):
+            server = Served("gateway", folder, workers)
+            seconds = rng.uniform(0.5, 2.5)
+            load = asyncio.run(killed_after(server, seconds))
+            all_ids += load.answered
+            row = {
+                "killed_after_s": round(seconds, 2),
+                "answered": len(load.answered),
+                **kept(folder, "", load.answered),
+            }
+            found.append(row)
+            chain = "whole" if row["ok"] else row["reason"]
+            print(
+                f"{n:>5}{seconds:>12.2f} s{row['answered']:>10}{row['rows']:>10}{row['lost']:>6}  {chain}", flush=True
+            )
+        last = kept(folder, "", all_ids)
+        chain = "whole" if last["ok"] else "BROKEN"
+        print(f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {chain}")
+        with Served("gateway", folder, workers):
+            print("the server starts again")
+    return found
+
+
+async def outage(server: Served, stop: str, start: str, seconds: float) -> Load:
+    load = Load(server.url, server.secret)
+    running = asyncio.create_task(load.run())
+    for command in ("", stop, start):
+        if command:
+            print(f"+ {command}")
+            await (await asyncio.create_subprocess_shell(command)).wait()
+        await asyncio.sleep(seconds)
+    load.stop()
+    await running
+    return load
+
+
+def postgres(url: str, stop: str, start: str, workers: int, seconds: float) -> dict:
+    with Served("gateway", "-", workers, url) as server:
+        load = asyncio.run(outage(server, stop, start, seconds))
+    first = min(load.by_second)
+    for second, codes in sorted(load.by_second.items()):
+        print(f"{second - first:>4} s  {dict(codes)}")
+    found = {"answered": len(load.answered), "codes": dict(load.codes), **kept("-", url, load.answered)}
+    last = load.by_second[max(load.by_second)]
+    found["recovered"] = last["200"] > 0
+    print(f"{found['answered']} answered, {found['lost']} lost, chain {'whole' if found['ok'] else found['reason']}, "
+          f"{'recovered' if found['recovered'] else 'NOT recovered'}; {found['codes']}")  # fmt: skip
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="three kills")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--postgres", default="", metavar="URL")
+    parser.add_argument("--stop", default="", metavar="COMMAND")
+    parser.add_argument("--start", default="", metavar="COMMAND")
+    given = parser.parse_args()
+    if given.postgres:
+        if not (given.stop and given.start):
+            parser.error("--postgres needs --stop and --start")
+        found: object = postgres(given.postgres, given.stop, given.start, given.workers, 4 if given.quick else 10)
+    else:
+        found = kills(3 if given.quick else 20, given.workers)
+    out = HERE / "results" / ("gateway_postgres.json" if given.postgres else "gateway_faults.json")
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n")
+    rows = found if isinstance(found, list) else [found]
+    if any(row["lost"] or not row["ok"] for row in rows):
+        sys.exit("an answered request is not in the audit, or the chain is broken")
+
+
+if __name__ == "__main__":
+    main()

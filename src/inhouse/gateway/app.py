@@ -1,0 +1,235 @@
+"""The gateway: routes in OpenAI's wire format, behind one door, over whatever the fleet holds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from inhouse import __version__
+from inhouse.gateway.auth import Caller, admit, need_admin
+from inhouse.gateway.chat import Answer
+from inhouse.gateway.console.app import console
+from inhouse.gateway.limits import Door, HttpError, unavailable
+from inhouse.gateway.metrics import place_of
+from inhouse.gateway.state import State
+from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
+from inhouse.types import BackendError, Exchange
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+REFRESH_S = 1.0  # how soon a promotion or a rollback is served
+log = logging.getLogger("inhouse.gateway")
+routes = APIRouter()
+
+
+def create_app(state: State) -> FastAPI:
+    """The ASGI application over `state`, which it closes when the server stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(_refreshed(state))
+        yield
+        watching.cancel()
+        await asyncio.to_thread(state.traces.close)
+
+    app = FastAPI(title="inhouse", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
+                  lifespan=lifespan)  # fmt: skip
+    app.state.inhouse = state
+    app.include_router(routes)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(BackendError, _backend_error)
+    told = state.project.gateway
+
+    async def admitted(scope: Scope) -> None:
+        await admit(state, scope)
+
+    def said(scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
+        _said(state, scope, id, status, seconds, failed)
+
+    app.add_middleware(Door, max_body=told.max_body_kb * 1024, body_s=told.body_s, admit=admitted, said=said)
+    app.include_router(console(state), prefix="/console")
+    return app
+
+
+async def _refreshed(state: State) -> None:
+    """Opens what was promoted since; while that fails, what is open goes on."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await state.fleet.refresh()
+        except Exception as error:
+            log.error("what is served now cannot be opened", exc_info=error)
+
+
+def _said(state: State, scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
+    """The metrics and the log line of a request: no body, no query, no header."""
+    route = getattr(scope.get("route"), "path", "unknown")
+    state.metrics.requests.labels(route, status or 499).inc()
+    key = scope.get("inhouse.key")
+    facts = {"id": id, "method": scope["method"], "route": route, "status": status or 499,
+             "ms": round(seconds * 1000, 1), "key": key.id if key else ""}  # fmt: skip
+    if failed:
+        facts["error"], facts["where"] = place_of(failed)
+    log.log(logging.ERROR if failed else logging.INFO, "request", extra={"facts": facts})
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HttpError):
+        return error.response()
+    assert isinstance(error, HTTPException)
+    return HttpError(error.status_code, str(error.detail), headers=error.headers).response()
+
+
+async def _bad_request(request: Request, error: Exception) -> Response:
+    """The first thing that is wrong with a body or query, and where; never what was sent."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    message = f"{place}: {first['msg']}" if place else first["msg"]
+    return HttpError(400, message.encode("utf-8", "replace").decode(), param=place or None).response()
+
+
+async def _backend_error(request: Request, error: Exception) -> Response:
+    log.error("a back-end failed", exc_info=error)
+    return unavailable("the store cannot be reached", "store_unavailable").response()
+
+
+# --- routes: the first is looked at first -----------------------------------------------------------------------
+
+
+def state_of(request: Request) -> State:
+    state: State = request.app.state.inhouse
+    return state
+
+
+@routes.post("/v1/chat/completions", response_class=Response)
+async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
+    """Answers a conversation, plain or streamed."""
+    return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
+
+
+@routes.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+@routes.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Requests are taken: not draining, something to answer them, and the database there."""
+    state = state_of(request)
+    await asyncio.to_thread(state.keys.check, "")
+    if state.draining or not state.fleet.names():
+        return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
+    return JSONResponse({"status": "ready", "models": list(state.fleet.names())})
+
+
+@routes.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics, for an admin's key."""
+    if (key := request.scope["inhouse.key"]) is not None:
+        need_admin(key)
+    state = state_of(request)
+    return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@routes.get("/openapi.json")
+async def openapi(request: Request) -> Any:
+    """This description."""
+    return request.app.openapi()
+
+
+@routes.post("/v1/embeddings")
+async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
+    """Embeds texts with the project's embedder, whatever model is named."""
+    state, embedder = state_of(request), state_of(request).embedder
+    if embedder is None:
+        raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
+    if body.dimensions not in (None, embedder.dimensions):
+        raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    async with state.queue.admitted(), state.queue.slot():
+        vectors = await asyncio.to_thread(embedder.embed, texts)
+        tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
+    encode: Any = (
+        (lambda v: base64.b64encode(v.tobytes()).decode())
+        if body.encoding_format == "base64"
+        else (lambda v: v.tolist())
+    )
+    data = [{"object": "embedding", "index": n, "embedding": encode(v)} for n, v in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": embedder.name, "usage": usage}
+
+
+@routes.get("/v1/models")
+async def models(request: Request, key: Caller) -> Any:
+    """What may be asked by name."""
+    state = state_of(request)
+    embedders = [state.embedder.name] if state.embedder else []
+    return {"object": "list", "data": [_model(name) for name in [*state.fleet.names(), *embedders]]}
+
+
+@routes.get("/v1/models/{name:path}")
+async def model(request: Request, name: str, key: Caller) -> Any:
+    """One of them."""
+    state = state_of(request)
+    if name not in state.fleet.names() and name != getattr(state.embedder, "name", None):
+        raise HttpError(404, "no such model", code="model_not_found", param="model")
+    return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "inhouse"}
+
+
+@routes.post("/v1/feedback")
+async def feedback(request: Request, body: FeedbackBody, key: Caller) -> Any:
+    """Keeps what somebody thinks of an answer; of one exchange and user the last word counts."""
+    state = state_of(request)
+    exchange = await _own_exchange(state, body.id, key)
+    user = body.user or exchange.user
+    await asyncio.to_thread(state.feedback.add, body.id, user, body.thumb, body.comment, body.resolved)
+    return {"object": "feedback", "id": body.id, "thumb": body.thumb}
+
+
+@routes.get("/v1/handoffs/{id}")
+async def handoff(
+    request: Request,
+    id: str,
+    key: Caller,
+    wait: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0,
+    x_inhouse_wait: Annotated[float, Header(ge=0, allow_inf_nan=False)] = 0,
+) -> Any:
+    """A conversation that a person has taken over; waits up to `wait` seconds for the answer."""
+    state = state_of(request)
+    found = await asyncio.to_thread(state.inbox.get, id)
+    if found is None:
+        raise HttpError(404, "no such hand-off", code="not_found", param="id")
+    await _own_exchange(state, found.exchange_id, key)
+    if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), state.project.gateway.max_wait_s)):
+        found = await state.inbox.wait(id, wait_s) or found
+    answered = found.status in ("answered", "approved")
+    return {"object": "handoff", "id": id, "status": found.status, "reason": found.reason, "at": found.at,
+            "answer": found.reply if answered else None, "replied_at": found.replied_at or None}  # fmt: skip
+
+
+async def _own_exchange(state: State, id: str, key: Any) -> Exchange:
+    """The exchange, for the key that asked it, reviewers and admins; for others there is none."""
+    exchange = await asyncio.to_thread(state.audit.get, id)
+    if exchange is None or (key.role == "user" and exchange.key != key.id):
+        raise HttpError(404, "no such answer", code="not_found", param="id")
+    return exchange

@@ -1,0 +1,316 @@
+"""One question answered over HTTP: admitted, asked, recorded, and only then finished.
+
+The record (audit, and the inbox where a person takes over) is on disk before the plain reply begins, and before a
+stream's last chunk. What cannot be recorded is not answered: 503, or an error event in a stream that has begun.
+A client that leaves, or a deadline that passes, stops the engine; that too is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from starlette.responses import Response
+
+from inhouse.gateway.limits import HttpError, unavailable
+from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
+from inhouse.types import (
+    BackendError,
+    ChatEvent,
+    ChatModel,
+    ChatRequest,
+    Delta,
+    Exchange,
+    Finish,
+    InputError,
+    Json,
+    Note,
+    Passage,
+    RefusedError,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from inhouse.gateway.state import State
+    from inhouse.store.keys import Key
+
+STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
+log = logging.getLogger("inhouse.gateway")
+
+
+class Run:
+    """One question at one model, and what will be recorded of it."""
+
+    def __init__(
+        self, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
+    ) -> None:
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.deltas: list[Delta] = []  # those that bring more than text
+        self._parts: list[str] = []
+        self.finish: Finish | None = None
+        self._state, self._key, self._name = state, key, name
+        self._model, self._request, self._trace = model, request, trace
+        self._notes: dict[tuple[str, str], Json] = {}
+        self._at, self._began = datetime.now(UTC), time.perf_counter()
+        self._first_s = self._engine_s = 0.0
+        self._share = 1  # of how many running requests this was one
+        self._handoff = ""
+        self._record: asyncio.Task[None] | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    async def events(self) -> AsyncGenerator[ChatEvent]:
+        """The model's events, when the engine has room for it."""
+        async with self._state.queue.slot():
+            started, self._share = time.perf_counter(), self._state.queue.running
+            try:
+                stream = cast("AsyncGenerator[ChatEvent]", self._model.stream(self._request))
+                async with aclosing(stream) as events:
+                    async for event_ in events:
+                        self._take(event_)
+                        yield event_
+            finally:
+                self._engine_s = time.perf_counter() - started
+        if self.finish is None:
+            raise BackendError(f"{self._name} ended its answer without a finish event")
+
+    def _take(self, event_: ChatEvent) -> None:
+        match event_:
+            case Delta():
+                self._first_s = self._first_s or time.perf_counter() - self._began
+                self._parts.append(event_.text)
+                if event_.logprobs or event_.tool_calls:
+                    self.deltas.append(event_)
+            case Note(layer=layer, kind=kind, data=data):
+                self._notes[layer, kind] = data
+            case Finish():
+                self.finish = event_
+
+    def ours(self) -> dict[str, Json]:
+        """The extension field `inhouse`, as far as things are known."""
+        served = self._notes.get(("release", "served")) or {}
+        return {
+            "id": self.id,
+            "release": served.get("release", "" if self._name == "custom" else self._name),
+            "arm": served.get("arm", ""),
+            "passages": self._notes.get(("grounded", "passages"), []),
+            "citations": self._said_last("citations"),
+            "confidence": self.finish.confidence if self.finish else None,
+            "verdicts": self._said_last("verdicts"),
+            "handoff": self._handoff or None,
+        }
+
+    def _said_last(self, kind: str) -> Json:
+        found = [data for (_, k), data in self._notes.items() if k == kind]
+        return found[-1] if found else None
+
+    def exchange(self, reason: str) -> Exchange:
+        ours, told = self.ours(), self._state.project.evaluation
+        split = self._notes.get(("split", "arm")) or {}
+        calls = [call for d in self.deltas for call in d.tool_calls]
+        latency_s = time.perf_counter() - self._began
+        return Exchange(
+            id=self.id,
+            at=self._at.isoformat(timespec="milliseconds"),
+            user=self._request.user,
+            key=self._key.id,
+            model=self._name,
+            release=ours["release"],
+            arm=ours["arm"],
+            messages=self._request.messages,
+            answer=self.text + (event(calls) if calls else ""),
+            passages=tuple(Passage(**p) for p in ours["passages"]),
+            citations=ours["citations"],
+            verdicts=ours["verdicts"],
+            reason=reason,
+            confidence=ours["confidence"],
+            usage=self.finish.usage if self.finish else Usage(),
+            first_token_s=round(self._first_s or latency_s, 4),
+            latency_s=round(latency_s, 4),
+            cost_usd=round(self._engine_s / self._share / 3600 * told.usd_per_hour, 9),
+            experiment=f"{split['experiment']}:{split['arm']}" if split else "",
+            groups=self._request.groups,
+        )
+
+    async def record(self, reason: str) -> None:
+        """Puts the exchange on disk, once, whoever asks for it and how often; goes on when the asking is cancelled.
+
+        Raises:
+            HttpError: 503, it could not be recorded.
+        """
+        if self._record is None:
+            self._record = asyncio.create_task(self._write(reason))
+        await asyncio.shield(self._record)
+
+    async def _write(self, reason: str) -> None:
+        exchange, metrics, began = self.exchange(reason), self._state.metrics, time.perf_counter()
+        try:
+            await self._state.audit.append(exchange)
+            if reason not in ("error", "cancelled") and (why := self._handoff_reason(exchange.answer)):
+                self._handoff = await asyncio.to_thread(self._state.inbox.add, exchange, why)
+                metrics.handoffs.labels(self._name).inc()
+        except Exception as error:  # whatever it is, an answer that is not recorded is not given
+            metrics.audit_failures.inc()
+            log.error("not recorded", exc_info=error)
+            raise unrecorded() from error
+        metrics.audit_s.observe(time.perf_counter() - began)
+        metrics.answered(exchange)
+        self._state.traces.answered(exchange, self._request, self._trace)
+
+    def _handoff_reason(self, answer: str) -> str:
+        """Why a person takes over, "" where none does."""
+        if ("guarded", "handoff") in self._notes:
+            return str((self._notes["guarded", "handoff"] or {}).get("reason") or "guarded")
+        sentence = " ".join(self._state.project.assistant.handoff.casefold().split())
+        return "declined" if sentence and sentence in " ".join(answer.casefold().split()) else ""
+
+
+class Answer(Response):
+    """The response to a chat: plain or streamed. Also for the console, which brings its session's key.
+
+    Raises:
+        HttpError: 404, no such model; when it is sent, 429, where too many wait.
+    """
+
+    def __init__(self, state: State, key: Key, body: ChatBody, trace: str = "") -> None:
+        super().__init__()
+        if body.model not in state.fleet.names():
+            message = f"the model '{body.model[:100]}' does not exist; GET /v1/models lists those that do"
+            raise HttpError(404, message, code="model_not_found", param="model")
+        told = state.project
+        request = body.to_request(frozenset(key.groups), key.id, told.assistant.max_tokens, told.gateway.max_tokens)
+        self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
+        self._state, self._body = state, body
+        self._envelope = Envelope(self.run.id, body.model)
+        self._logprobs = bool(body.logprobs)
+        self._started = self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = self._state
+        async with state.queue.admitted():
+            if (
+                state.audit.trouble and state.queue.open > 1
+            ):  # one tries; the engine is not asked in vain for the others
+                raise unrecorded()
+            try:
+                await self._attended(receive, send)
+            except HttpError as error:
+                await self._refuse(send, error)
+            except BackendError as error:
+                if not isinstance(error, RefusedError):
+                    log.warning("the model could not answer", exc_info=error)
+                await self._refuse(send, await self._failed(refusal(error)))
+            except InputError as error:  # the model is no longer served
+                await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
+            except asyncio.CancelledError:  # the server stops and can wait no longer
+                await self.run.record("cancelled")
+                raise
+            except Exception as error:
+                log.error("a mistake while answering", exc_info=error)
+                await self._refuse(
+                    send, await self._failed(HttpError(500, "the server made a mistake", "server_error"))
+                )
+
+    async def _attended(self, receive: Receive, send: Send) -> None:
+        """Answers until the client leaves or the deadline passes."""
+        watcher: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(self._state.project.gateway.deadline_s) as limit:
+                watcher = asyncio.create_task(self._watch(receive, limit))
+                await (self._streamed(send) if self._body.stream else self._plain(send))
+        except TimeoutError:
+            if self._gone:
+                await self.run.record("cancelled")
+                return
+            raise await self._failed(HttpError(504, "the deadline has passed", "server_error", "deadline")) from None
+        finally:
+            if watcher:
+                watcher.cancel()
+
+    async def _watch(self, receive: Receive, limit: asyncio.Timeout) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _failed(self, error: HttpError) -> HttpError:
+        """Records that there was no answer; what could not be recorded is told instead."""
+        try:
+            await self.run.record("error")
+        except HttpError as worse:
+            return worse
+        return error
+
+    async def _plain(self, send: Send) -> None:
+        run = self.run
+        async with aclosing(run.events()) as events:
+            async for _ in events:
+                pass
+        assert run.finish is not None
+        await run.record(run.finish.reason)
+        body = self._envelope.completion(run.text, run.deltas, run.finish, self._logprobs, run.ours())
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        self._started = True
+        await _send(send, Response(text, media_type="application/json"))
+
+    async def _streamed(self, send: Send) -> None:
+        run = self.run
+        async with aclosing(run.events()) as events:
+            async for event_ in events:
+                if isinstance(event_, Delta):
+                    await self._begin(send)
+                    await _more(send, self._envelope.delta(event_, self._logprobs))
+        assert run.finish is not None
+        await run.record(run.finish.reason)
+        await self._begin(send)
+        last = self._envelope.chunk({}, reason=run.finish.reason, ours=run.ours())
+        options = self._body.stream_options
+        usage = self._envelope.usage(run.finish.usage) if options and options.include_usage else ""
+        await _more(send, last + usage + DONE, more=False)
+
+    async def _begin(self, send: Send) -> None:
+        """The head of the stream, when there is something to tell: until then an error still has its status."""
+        if not self._started:
+            self._started = True
+            headers = [(k.encode(), v.encode()) for k, v in STREAM_HEADERS.items()]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await _more(send, self._envelope.chunk({"role": "assistant", "content": ""}, ours=self.run.ours()))
+
+    async def _refuse(self, send: Send, error: HttpError) -> None:
+        if not self._started:
+            await _send(send, error.response())
+        elif self._body.stream:
+            await _more(send, event(error.body), more=False)
+
+
+def unrecorded() -> HttpError:
+    return unavailable("the answer cannot be recorded, so it is not given", "audit_unavailable")
+
+
+def refusal(error: BackendError) -> HttpError:
+    """How a model's failure is told: without what an engine or another server said, unless it is about the request."""
+    if isinstance(error, RefusedError):
+        text = str(error)
+        code = "context_length_exceeded" if "context" in text else None
+        return HttpError(400, f"the model does not take this request: {text[:300]}", code=code)
+    return HttpError(502, "the model could not answer", "server_error", "model_failed")
+
+
+async def _more(send: Send, text: str, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": text.encode("utf-8", "replace"), "more_body": more})
+
+
+async def _send(send: Send, response: Response) -> None:
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": False})

@@ -1,0 +1,200 @@
+"""The one door of the console: every route passes it, and what it does not know it refuses.
+
+It looks up who is signed in, lets their role open the page that the path names or not, wants the session's token with
+everything that is not a plain read, and gives every answer the headers that keep scripts of others out.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+
+from inhouse.gateway.console import show
+from inhouse.gateway.console.seams import Insight
+from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secret_in
+from inhouse.gateway.state import State
+from inhouse.store.ledger import now_ms
+from inhouse.types import InhouseError, InputError
+
+HERE = Path(__file__).parent
+HOME = "/console"
+OPEN = frozenset({"sign-in", "oidc", "static"})  # without a session; they look after themselves
+EVERYONE = frozenset({"", "sign-out"})  # for any role
+READS = frozenset({"GET", "HEAD"})
+WAITING_SHOWN = 99
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+NAVIGATION = (
+    ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
+    ("Prove", (("verdict", "Verdict"), ("knowledge", "Knowledge"), ("data", "Data"))),
+    ("Run", (("traffic", "Traffic"), ("experiments", "Experiments"), ("audit", "Audit"), ("settings", "Settings"))),
+)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Console:
+    """What the pages share: the gateway's state, the templates, and the signer of cookies."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.signer = Signer(secret_in(state.project.path(state.project.store.path)))
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self._environment.filters.update(show.FILTERS)
+
+    @property
+    def insight(self) -> Insight:
+        """What was built.
+
+        Raises:
+            HTTPException: 404, the gateway was started without it.
+        """
+        if self.state.insight is None:
+            raise HTTPException(404, "This gateway serves models alone: it was started without a project's artifacts.")
+        return self.state.insight
+
+    def router(self) -> APIRouter:
+        """An empty router whose routes pass the gate."""
+        return APIRouter(route_class=_gated(self), include_in_schema=False)
+
+    def page(self, request: Request, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:
+        """The template `name`.html, escaped throughout, with what every page shows around it."""
+        session: Session | None = getattr(request.state, "session", None)
+        allowed = [name for name in PAGES if session and session.may(name)]
+        text = self._environment.get_template(f"{name}.html").render(
+            home=HOME, project=self.state.project.name, session=session, current=page_of(request), allowed=allowed,
+            navigation=NAVIGATION, waiting=self._waiting(session), now=datetime.now(UTC), **values,
+        )  # fmt: skip
+        return HTMLResponse(text, code)
+
+    def session_of(self, request: Request) -> Session | None:
+        """Who is signed in, with the role and groups that their key has now."""
+        session = self.signer.session(request.cookies.get(COOKIE, ""))
+        if session is None or session.key.startswith("oidc:"):
+            return session
+        key = next((k for k in self.state.keys.all() if k.id == session.key), None)
+        if key is None or not key.holds(now_ms()):
+            return None
+        return session.model_copy(update={"name": key.name, "role": key.role, "groups": frozenset(key.groups)})
+
+    def _waiting(self, session: Session | None) -> str:
+        """How many conversations wait that this reviewer may read."""
+        if session is None or not session.may("inbox"):
+            return ""
+        count = sum(session.may_read(frozenset(h.groups)) for h in self.state.inbox.open(WAITING_SHOWN + 1))
+        return f"{WAITING_SHOWN}+" if count > WAITING_SHOWN else str(count or "")
+
+
+def page_of(request: Request) -> str:
+    """The first part of the path below the console."""
+    return request.url.path.removeprefix(HOME).strip("/").split("/")[0]
+
+
+def signed_in(request: Request) -> Session:
+    """The session that the gate let in."""
+    session: Session = request.state.session
+    return session
+
+
+def redirect(path: str, headers: Mapping[str, str] | None = None) -> RedirectResponse:
+    return RedirectResponse(HOME + path, 303, headers=dict(headers or {}))
+
+
+def _gated(console: Console) -> type[APIRoute]:
+    class Gate(APIRoute):
+        def get_route_handler(self) -> Handler:
+            handle = super().get_route_handler()
+
+            async def through(request: Request) -> Response:
+                try:
+                    if (page := page_of(request)) not in OPEN:
+                        request.state.session = await _let_in(console, request, page)
+                    response = await handle(request)
+                except HTTPException as error:
+                    response = _refusal(console, request, error.status_code, str(error.detail), "", error.headers)
+                except RequestValidationError:
+                    response = _refusal(console, request, 422, "That form was not filled in as expected.")
+                except InhouseError as error:
+                    status = 422 if isinstance(error, InputError) else 503
+                    response = _refusal(console, request, status, str(error), error.hint)
+                for name, value in HEADERS.items():
+                    response.headers.setdefault(name, value)
+                return response
+
+            return through
+
+    return Gate
+
+
+async def _let_in(console: Console, request: Request, page: str) -> Session:
+    session = await run_in_threadpool(console.session_of, request)
+    if session is None:
+        here = request.url.path if request.method in READS else ""
+        raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", _to_sign_in(here))
+    request.state.session = session
+    if page not in PAGES and page not in EVERYONE:
+        raise HTTPException(404, "There is no such page.")
+    if page in PAGES and not session.may(page):
+        raise HTTPException(403, f"Your role, {session.role}, does not open this page.")
+    if request.method not in READS:
+        await check_token(request, session.csrf)
+    return session
+
+
+async def check_token(request: Request, expected: str) -> None:
+    """Raises:
+    HTTPException: 403, the form or header does not carry the session's token.
+    """
+    given = request.headers.get("x-csrf", "")
+    if not given and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        value = (await request.form()).get("csrf", "")
+        given = value if isinstance(value, str) else ""
+    if not expected or not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+        raise HTTPException(403, "This form is not from your session. Load the page again and repeat it.")
+
+
+def _to_sign_in(path: str) -> dict[str, str]:
+    return {"Location": f"{HOME}/sign-in" + (f"?{urlencode({'to': path})}" if path not in ("", HOME) else "")}
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and "hx-request" not in request.headers
+
+
+def _refusal(
+    console: Console,
+    request: Request,
+    status: int,
+    message: str,
+    hint: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    if status in (303, 307):
+        return RedirectResponse((headers or {})["Location"], status)
+    if not _wants_page(request) and "hx-request" not in request.headers:
+        return JSONResponse({"error": {"message": message}}, status)
+    return console.page(request, "refused", status, status=status, message=message, hint=hint)

@@ -1,0 +1,145 @@
+"""Sign-in at an OpenID Connect provider: authorization code with PKCE (OpenID Connect Core 1.0, RFC 7636).
+
+Of the provider's answer the ID token alone counts: its signature by a key that the provider publishes, its issuer,
+audience, expiry, and the nonce that this sign-in began with.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from inhouse.config import Oidc
+from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
+from inhouse.types import BackendError, InputError, Json, Record
+
+ALGORITHMS = [
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "ES256",
+    "ES384",
+    "EdDSA",
+]  # by keys that are published, no shared ones
+KNOWN_S = 3600  # how long the provider's description and keys are taken as read
+LEEWAY_S = 30
+TIMEOUT_S = 10
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+
+
+class Person(Record):
+    """Who signed in, as the provider tells."""
+
+    subject: str
+    name: str
+    role: str
+    groups: frozenset[str]
+
+
+class Provider:
+    """The provider of the project file."""
+
+    def __init__(self, settings: Oidc) -> None:
+        self._settings = settings
+        self._known: tuple[float, dict[str, Json], KeySet] | None = None
+
+    async def begin(self, callback: str) -> tuple[str, dict[str, str]]:
+        """Where to send the browser, and what `finish` needs when it comes back.
+
+        Raises:
+            BackendError: the provider cannot be reached.
+        """
+        about, _ = await self._about()
+        flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
+        async with self._client(callback) as client:
+            url, _ = client.create_authorization_url(
+                about["authorization_endpoint"],
+                state=flow["state"],
+                nonce=flow["nonce"],
+                code_verifier=flow["verifier"],
+            )
+        return url, flow
+
+    async def finish(self, code: str, flow: Mapping[str, str], callback: str) -> Person:
+        """Raises:
+        BackendError: the provider cannot be reached.
+        InputError: it does not vouch for whoever came back.
+        """
+        about, keys = await self._about()
+        try:
+            async with self._client(callback) as client:
+                token = await client.fetch_token(
+                    about["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=flow["verifier"]
+                )
+        except OAuthError as error:
+            raise InputError(f"The provider refused the sign-in ({error.error}).") from error
+        except httpx.HTTPError as error:
+            raise BackendError("The sign-in provider does not answer.", type(error).__name__) from error
+        claims = self._claims(str(token.get("id_token", "")), keys, flow["nonce"])
+        return self._person(claims)
+
+    def _claims(self, token: str, keys: KeySet, nonce: str) -> dict[str, Json]:
+        registry = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_S, iss={"essential": True, "value": self._settings.issuer}, sub={"essential": True},
+            aud={"essential": True, "value": self._settings.client_id}, exp={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        )  # fmt: skip
+        try:
+            claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
+            registry.validate(claims)
+        except (JoseError, ValueError) as error:
+            raise InputError("The provider's token does not hold.", f"({type(error).__name__})") from error
+        if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != self._settings.client_id:
+            raise InputError("The provider's token was made for another program.")
+        return dict(claims)
+
+    def _person(self, claims: Mapping[str, Json]) -> Person:
+        told = self._settings
+        roles, groups = _texts(claims.get(told.role_claim)), _texts(claims.get(told.groups_claim))
+        role = ADMIN if roles & set(told.admins) else REVIEWER if roles & set(told.reviewers) else USER
+        name = next((str(claims[c]) for c in ("email", "preferred_username", "name", "sub") if claims.get(c)), "")
+        return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups))
+
+    async def _about(self) -> tuple[dict[str, Json], KeySet]:
+        """The provider's description and keys, read anew every hour."""
+        if self._known and self._known[0] > time.monotonic():
+            return self._known[1], self._known[2]
+        issuer = self._settings.issuer
+        if not issuer.startswith(("https://", *LOOPBACK)):
+            raise BackendError("gateway.oidc.issuer must begin with https://.")
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+                about = (await client.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")).raise_for_status()
+                described = about.json()
+                keys = (await client.get(described["jwks_uri"])).raise_for_status()
+                found = KeySet.import_key_set(keys.json())
+        except (httpx.HTTPError, ValueError, KeyError, JoseError) as error:
+            raise BackendError("The sign-in provider does not answer.", f"({type(error).__name__})") from error
+        if described.get("issuer") != issuer:
+            raise BackendError("The sign-in provider calls itself by another name than gateway.oidc.issuer.")
+        self._known = time.monotonic() + KNOWN_S, described, found
+        return described, found
+
+    def _client(self, callback: str) -> Any:
+        told = self._settings
+        return AsyncOAuth2Client(
+            told.client_id, os.environ.get(told.client_secret_env) if told.client_secret_env else None,
+            scope=" ".join(told.scopes), redirect_uri=callback, code_challenge_method="S256", timeout=TIMEOUT_S,
+            token_endpoint_auth_method=None if told.client_secret_env else "none",
+        )  # fmt: skip
+
+
+def _texts(claim: Json) -> set[str]:
+    """A claim of one text or several, as a set."""
+    return {claim} if isinstance(claim, str) else {str(c) for c in claim} if isinstance(claim, list) else set()

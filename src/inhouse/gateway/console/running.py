@@ -1,0 +1,252 @@
+"""Pages about what runs: traffic, experiments, the inbox, the audit, settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+
+from inhouse.gateway.console.gate import Console, redirect, signed_in
+from inhouse.gateway.console.session import Session
+from inhouse.gateway.console.show import query
+from inhouse.store.inbox import Handoff
+from inhouse.store.traffic import Bucket
+from inhouse.types import ConfigError, Exchange, InputError
+
+SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
+A_PAGE = 50
+MOST_READ = 1000  # entries looked through for one page of the audit, where groups hide many
+Before = Annotated[int, Query(ge=0, lt=2**63)]
+STATUSES = ("waiting", "answered", "approved", "rejected")
+
+
+def running_pages(console: Console) -> APIRouter:
+    router = console.router()
+    _traffic(console, router)
+    _experiments(console, router)
+    _inbox(console, router)
+    _audit(console, router)
+    _settings(console, router)
+    return router
+
+
+def _traffic(console: Console, router: APIRouter) -> None:
+    @router.get("/traffic")
+    def traffic(request: Request, span: str = "24h") -> Response:
+        span = span if span in SPANS else "24h"
+        hours, minutes = SPANS[span]
+        until = datetime.now(UTC)
+        buckets = console.state.traffic.buckets(
+            (until - timedelta(hours=hours)).isoformat(), until.isoformat(), minutes
+        )
+        return console.page(
+            request, "traffic", span=span, spans=SPANS, buckets=buckets, minutes=minutes, **_sums(buckets)
+        )
+
+
+def _sums(buckets: Sequence[Bucket]) -> dict[str, float | None]:
+    requests = sum(b.requests for b in buckets)
+    thumbs = sum(b.thumbs_up + b.thumbs_down for b in buckets)
+
+    def share(n: int, of: int) -> float | None:
+        return n / of if of else None
+
+    busy = [b for b in buckets if b.requests]
+    return {
+        "requests": requests,
+        "errors": share(sum(b.errors for b in buckets), requests),
+        "refusals": share(sum(b.refusals for b in buckets), requests),
+        "handoffs": sum(b.handoffs for b in buckets),
+        "tokens": sum(b.prompt_tokens + b.completion_tokens for b in buckets),
+        "cost_usd": sum(b.cost_usd for b in buckets),
+        "satisfied": share(sum(b.thumbs_up for b in buckets), thumbs),
+        "thumbs": thumbs,
+        "typical_s": sorted(b.p50_s for b in busy)[len(busy) // 2] if busy else None,
+        "slow_s": max((b.p95_s for b in busy), default=None),
+    }
+
+
+def _experiments(console: Console, router: APIRouter) -> None:
+    @router.get("/experiments")
+    def live(request: Request) -> Response:
+        return _show(request)
+
+    @router.post("/experiments/start")
+    def start(
+        request: Request,
+        name: Annotated[str, Form(max_length=60)],
+        first: Annotated[str, Form()],
+        second: Annotated[str, Form()],
+        share: Annotated[float, Form()],
+    ) -> Response:
+        if first == second or not {first, second} <= set(console.insight.candidates()):
+            return _show(request, "Choose two different arms from the list.", 422)
+        if not (math.isfinite(share) and 0 < share < 100):
+            return _show(request, "The share of the second arm is a percentage between 0 and 100.", 422)
+        return _done(request, lambda: console.insight.start(name.strip(), {first: 100 - share, second: share}))
+
+    @router.post("/experiments/stop")
+    def stop(request: Request) -> Response:
+        return _done(request, console.insight.stop)
+
+    @router.post("/experiments/weights")
+    async def weigh(request: Request) -> Response:
+        form = await request.form()
+        try:
+            weights = {k.removeprefix("weight-"): float(str(v)) for k, v in form.items() if k.startswith("weight-")}
+        except ValueError:
+            weights = {}
+        known = console.insight.live()
+        if known is None or set(weights) != {a.arm for a in known.arms} or not _weights(list(weights.values())):
+            return _show(request, "Give each arm a weight of 0 or more, and one of them more than 0.", 422)
+        return _done(request, lambda: console.insight.weigh(weights))
+
+    def _done(request: Request, change: Callable[[], None]) -> Response:
+        try:
+            change()
+        except (ConfigError, InputError) as error:
+            return _show(request, f"{error}. {error.hint}".strip(), 422)
+        return redirect("/experiments")
+
+    def _show(request: Request, problem: str = "", status: int = 200) -> Response:
+        return console.page(
+            request,
+            "experiments",
+            status,
+            live=console.insight.live(),
+            candidates=console.insight.candidates(),
+            problem=problem,
+        )
+
+
+def _weights(given: list[float]) -> bool:
+    return all(math.isfinite(w) and w >= 0 for w in given) and any(given)
+
+
+def _inbox(console: Console, router: APIRouter) -> None:
+    inbox = console.state.inbox
+
+    @router.get("/inbox")
+    def listed(request: Request, status: str = "waiting") -> Response:
+        status = status if status in STATUSES else "waiting"
+        session = signed_in(request)
+        readable = [h for h in inbox.all() if session.may_read(frozenset(h.groups))]
+        counts = {name: sum(h.status == name for h in readable) for name in STATUSES}
+        shown = [h for h in readable if h.status == status]
+        shown = shown[::-1] if status == "waiting" else shown  # who waits longest comes first
+        return console.page(request, "inbox", status=status, counts=counts, handoffs=shown)
+
+    @router.get("/inbox/conversation")
+    def one(request: Request, id: str, done: str = "") -> Response:
+        return _show(request, _handoff(id, signed_in(request)), done=done if done in STATUSES else "")
+
+    @router.post("/inbox/conversation")
+    def act(
+        request: Request,
+        id: Annotated[str, Form()],
+        act: Annotated[Literal["answer", "approve", "reject"], Form()],
+        reply: Annotated[str, Form(max_length=20_000)] = "",
+    ) -> Response:
+        session = signed_in(request)
+        handoff = _handoff(id, session)
+        text = reply.replace("\r\n", "\n").strip()
+        try:
+            if act == "reject":
+                inbox.reject(id, session.name)
+            elif act == "answer" or text != handoff.reply:
+                inbox.answer(id, text, session.name)
+            if act == "approve":
+                inbox.approve(id, session.name)
+        except InputError as error:
+            return _show(request, handoff, problem=f"{error.hint[:1].upper()}{error.hint[1:]}.", status=422)
+        done = {"answer": "answered", "approve": "approved", "reject": "rejected"}[act]
+        return redirect("/inbox/conversation" + query({"id": id, "done": done}))
+
+    def _handoff(id: str, session: Session) -> Handoff:
+        found = inbox.get(id)
+        if found is None or not session.may_read(frozenset(found.groups)):
+            raise HTTPException(404, "There is no such conversation, or your groups may not read it.")
+        return found
+
+    def _show(request: Request, handoff: Handoff, done: str = "", problem: str = "", status: int = 200) -> Response:
+        exchange = console.state.audit.get(handoff.exchange_id)
+        said = console.state.feedback.for_exchange(handoff.exchange_id)
+        return console.page(
+            request, "conversation", status, handoff=handoff, exchange=exchange, said=said, done=done,
+            problem=problem,
+        )  # fmt: skip
+
+
+def _audit(console: Console, router: APIRouter) -> None:
+    audit = console.state.audit
+
+    @router.get("/audit")
+    def browse(
+        request: Request,
+        q: str = "",
+        user: str = "",
+        release: str = "",
+        since: str = "",
+        until: str = "",
+        before: Before = 0,
+    ) -> Response:
+        return _show(request, {"q": q, "user": user, "release": release, "since": since, "until": until}, before)
+
+    @router.get("/audit/exchange")
+    def one(request: Request, id: str) -> Response:
+        exchange = audit.get(id)
+        if exchange is None or not signed_in(request).may_read(exchange.groups):
+            raise HTTPException(404, "There is no such exchange, or your groups may not read it.")
+        return console.page(
+            request, "exchange", exchange=exchange, link=audit.place(id), said=console.state.feedback.for_exchange(id),
+            names=_names(),
+        )  # fmt: skip
+
+    @router.post("/audit/verify")
+    def verify(request: Request) -> Response:
+        return _show(request, {}, 0, verify=True)
+
+    def _show(request: Request, given: dict[str, str], before: int, verify: bool = False) -> Response:
+        asked = {"q": "", "user": "", "release": "", "since": "", "until": "", **given}
+        rows, more = _readable(signed_in(request), asked, before)
+        return console.page(
+            request, "audit", asked=asked, rows=rows, before=before, more=more, names=_names(),
+            verified=audit.verify() if verify else None,
+        )  # fmt: skip
+
+    def _names() -> dict[str, str]:
+        """What the ids of keys are called: they stand for users who are not told apart otherwise."""
+        return {key.id: key.name for key in console.state.keys.all()}
+
+    def _readable(session: Session, asked: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:
+        """A page of what the session may read, and the number to go on from, 0 at the end."""
+        found: list[tuple[int, Exchange]] = []
+        read = 0
+        while read < MOST_READ:
+            some = audit.find(
+                since=asked["since"], until=asked["until"], user=asked["user"], text=asked["q"],
+                release=asked["release"], limit=A_PAGE, before=before,
+            )  # fmt: skip
+            for seq, exchange in some:
+                before = seq
+                if session.may_read(exchange.groups):
+                    found.append((seq, exchange))
+                    if len(found) == A_PAGE:
+                        return found, before
+            read += len(some)
+            if len(some) < A_PAGE:
+                return found, 0
+        return found, before
+
+
+def _settings(console: Console, router: APIRouter) -> None:
+    @router.get("/settings")
+    def settings(request: Request) -> Response:
+        state = console.state
+        return console.page(
+            request, "settings", config=state.project.model_dump(mode="json"), models=list(state.fleet.names()),
+            keys=state.keys.all(), overview=console.insight.overview(),
+        )  # fmt: skip

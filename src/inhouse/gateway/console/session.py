@@ -1,0 +1,132 @@
+"""Who is signed in: a signed cookie, and what their role may open.
+
+A session is a JSON value with an HMAC-SHA256 in a cookie that scripts cannot read and other sites cannot send. The
+secret lies in the store's folder, for its owner alone. A session that began with an API key lasts no longer than the
+key: role and groups are the key's, looked up at each request.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from inhouse.types import BackendError, Json, Record
+
+COOKIE = "inhouse_console"
+SESSION_S = 8 * 3600
+SECRET_FILE = "console.secret"  # noqa: S105  the name of the file
+SECRET_BYTES = 32
+
+ADMIN, REVIEWER, USER = "admin", "reviewer", "user"
+ROLES = (ADMIN, REVIEWER, USER)
+PAGES: Mapping[str, frozenset[str]] = {
+    "playground": frozenset({ADMIN, REVIEWER, USER}),
+    "inbox": frozenset({ADMIN, REVIEWER}),
+    "verdict": frozenset({ADMIN}),
+    "knowledge": frozenset({ADMIN, REVIEWER}),
+    "data": frozenset({ADMIN, REVIEWER}),
+    "traffic": frozenset({ADMIN}),
+    "experiments": frozenset({ADMIN}),
+    "audit": frozenset({ADMIN, REVIEWER}),
+    "settings": frozenset({ADMIN}),
+}
+
+
+class Session(Record):
+    """Someone signed in. `key` is the id of their API key, or "oidc:SUBJECT"; `csrf` stands in each of their forms."""
+
+    key: str
+    name: str
+    role: str
+    groups: frozenset[str] = frozenset()
+    csrf: str
+    expires: int  # seconds since 1970
+
+    def may(self, page: str) -> bool:
+        return self.role in PAGES.get(page, ())
+
+    def may_read(self, groups: frozenset[str]) -> bool:
+        """Whether they may see what was said to someone in `groups`: it may quote what only those may read."""
+        return self.role == ADMIN or groups <= self.groups
+
+
+def new_session(key: str, name: str, role: str, groups: frozenset[str]) -> Session:
+    expires = int(time.time()) + SESSION_S
+    return Session(key=key, name=name, role=role, groups=groups, csrf=secrets.token_urlsafe(24), expires=expires)
+
+
+class Signer:
+    """Signs values and reads them back; what was signed for one purpose is refused for another."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, purpose: str, value: Json) -> str:
+        body = base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
+        return f"{body}.{self._mac(purpose, body)}"
+
+    def read(self, purpose: str, text: str) -> Json:
+        """The value, None where the signature does not fit."""
+        body, _, mac = text.partition(".")
+        if not hmac.compare_digest(self._mac(purpose, body).encode(), mac.encode("utf-8", "replace")):
+            return None
+        try:
+            return json.loads(base64.urlsafe_b64decode(body))
+        except (ValueError, binascii.Error):
+            return None
+
+    def session(self, cookie: str) -> Session | None:
+        """The session of a cookie, None where it is forged or over."""
+        value = self.read("session", cookie)
+        try:
+            session = Session.model_validate(value)
+        except ValidationError:
+            return None
+        return session if session.expires > time.time() else None
+
+    def cookie(self, session: Session) -> str:
+        data = session.model_dump(mode="json")
+        return self.sign("session", data | {"groups": sorted(session.groups)})
+
+    def _mac(self, purpose: str, body: str) -> str:
+        mac = hmac.new(self._secret, f"{purpose}:{body}".encode("utf-8", "replace"), hashlib.sha256)
+        return base64.urlsafe_b64encode(mac.digest()).decode().rstrip("=")
+
+
+def secret_in(folder: Path) -> bytes:
+    """The store's secret, made when it is first asked for; several processes that start at once get the same.
+
+    Raises:
+        BackendError: it cannot be written or read, or others may read it.
+    """
+    file = folder / SECRET_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            partial = folder / f".{SECRET_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                out.write(secrets.token_bytes(SECRET_BYTES))
+                out.flush()
+                os.fsync(out.fileno())
+            with suppress(FileExistsError):
+                os.link(partial, file)
+            partial.unlink()
+        if file.stat().st_mode & 0o077:
+            raise BackendError(f"{file}: others may read it", f"delete it, or chmod 600 {file}")
+        secret = file.read_bytes()
+    except OSError as error:
+        raise BackendError(f"{file}: no secret for sessions ({error.strerror})", "make the folder writable") from error
+    if len(secret) != SECRET_BYTES:
+        raise BackendError(f"{file}: not a secret of ours", "delete it; everyone then signs in again")
+    return secret

@@ -1,0 +1,100 @@
+"""How figures, times and places are written on the pages: filters of the templates. Nothing here makes HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from inhouse.types import Json
+
+NOTHING = "–"
+
+
+def when(at: str) -> str:
+    """An ISO time as "2026-11-25 14:03", UTC."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return f"{found:%Y-%m-%d %H:%M}"
+
+
+def ago(at: str, now: datetime) -> str:
+    """How long ago an ISO time was, in the largest unit."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    seconds = max((now - found).total_seconds(), 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
+
+
+def count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    return NOTHING if _none(share) else f"{100 * (share or 0.0):.{digits}f} %"
+
+
+def points(share: float | None) -> str:
+    """A share in points of a hundred."""
+    return NOTHING if _none(share) else f"{100 * (share or 0.0):.1f}"
+
+
+def signed(share: float | None) -> str:
+    return NOTHING if _none(share) else f"{100 * (share or 0.0):+.1f}"
+
+
+def seconds(value: float | None) -> str:
+    """A time: milliseconds below one second."""
+    if _none(value) or value is None:
+        return NOTHING
+    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def usd(value: float | None) -> str:
+    if _none(value) or value is None:
+        return NOTHING
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}" if value >= 0.001 else f"${value:.6f}"
+
+
+def size(chars: int) -> str:
+    return f"{chars:,}" if chars < 10_000 else f"{chars / 1000:,.0f} k"
+
+
+def query(values: Mapping[str, Json], **changed: Json) -> str:
+    """The query string of `values` with changes, empty ones left out."""
+    return "?" + urlencode({k: v for k, v in {**values, **changed}.items() if v not in ("", None)})
+
+
+def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
+    """Settings by dotted key, with their values as text."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            found += flat(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            found.append((name, ", ".join(map(str, value)) or NOTHING))
+        else:
+            found.append((name, NOTHING if value in ("", None, {}) else str(value)))
+    return found
+
+
+def _none(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "when": when, "ago": ago, "count": count, "percent": percent, "points": points, "signed": signed,
+    "seconds": seconds, "usd": usd, "size": size, "query": query, "flat": flat,
+}  # fmt: skip

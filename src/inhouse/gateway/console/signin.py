@@ -1,0 +1,113 @@
+"""Signing in with an API key or with OpenID Connect, and out again."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Form, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from inhouse.gateway.console.gate import HOME, Console, check_token, redirect
+from inhouse.gateway.console.oidc import Provider
+from inhouse.gateway.console.session import COOKIE, SESSION_S, Session, new_session
+from inhouse.types import InhouseError
+
+FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that was shown it
+FLOW_COOKIE = "inhouse_oidc"  # what a sign-in at the provider began with
+FLOW_S = 600
+MOST_CHARS = 200
+
+
+def sign_in_pages(console: Console) -> APIRouter:
+    router = console.router()
+    settings = console.state.project.gateway.oidc
+    provider = Provider(settings) if settings.issuer else None
+
+    def form(request: Request, to: str, problem: str = "", status: int = 200) -> Response:
+        token = secrets.token_urlsafe(24)
+        response = console.page(
+            request,
+            "sign_in",
+            status,
+            to=_inside(to),
+            problem=problem,
+            token=token,
+            oidc=settings.name if provider else "",
+        )
+        _set(request, response, FORM_COOKIE, console.signer.sign("form", token), FLOW_S, f"{HOME}/sign-in")
+        return response
+
+    def enter(request: Request, response: Response, session: Session) -> Response:
+        _set(request, response, COOKIE, console.signer.cookie(session), SESSION_S, HOME)
+        return response
+
+    @router.get("/sign-in")
+    def ask(request: Request, to: str = "") -> Response:
+        return form(request, to)
+
+    @router.post("/sign-in")
+    async def check(request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = "") -> Response:
+        await check_token(request, console.signer.read("form", request.cookies.get(FORM_COOKIE, "")) or "")
+        found = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
+        if found is None:
+            return form(request, to, "That key is not known, or it has expired or been revoked.", 401)
+        session = new_session(found.id, found.name, found.role, frozenset(found.groups))
+        return enter(request, redirect(_inside(to).removeprefix(HOME) or "/"), session)
+
+    @router.post("/sign-out")
+    def leave(request: Request) -> Response:
+        response = redirect("/sign-in")
+        response.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
+        return response
+
+    if provider is None:
+        return router
+
+    @router.get("/oidc/start")
+    async def start(request: Request) -> Response:
+        try:
+            url, flow = await provider.begin(_callback(request))
+        except InhouseError as error:
+            return form(request, "", f"{error} {error.hint}".strip(), 502)
+        response = Response(status_code=303, headers={"Location": url})
+        # Lax: the provider's page leads back here, and a strict cookie would not come along.
+        _set(request, response, FLOW_COOKIE, console.signer.sign("oidc", flow), FLOW_S, f"{HOME}/oidc", "lax")
+        return response
+
+    @router.get("/oidc/callback")
+    async def back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
+        flow = console.signer.read("oidc", request.cookies.get(FLOW_COOKIE, ""))
+        if not flow or not secrets.compare_digest(str(flow["state"]).encode(), state.encode("utf-8", "replace")):
+            raise HTTPException(403, "This sign-in was not begun in this browser, or it took too long. Begin again.")
+        if error or not code:
+            return form(request, "", "The provider did not sign you in.", 403)
+        try:
+            who = await provider.finish(code, flow, _callback(request))
+        except InhouseError as problem:
+            return form(request, "", f"{problem} {problem.hint}".strip(), 403)
+        session = new_session(f"oidc:{who.subject}", who.name, who.role, who.groups)
+        # A page, not a redirect: the browser sends a strict cookie only with what our own page leads to.
+        response = enter(request, console.page(request, "signed_in", name=who.name), session)
+        response.delete_cookie(FLOW_COOKIE, path=f"{HOME}/oidc")
+        return response
+
+    return router
+
+
+def _inside(to: str) -> str:
+    """The path, where it is one of the console's pages; else empty."""
+    return to if to.startswith(f"{HOME}/") and to.isprintable() and "\\" not in to and len(to) <= MOST_CHARS else ""
+
+
+def _callback(request: Request) -> str:
+    return f"{str(request.base_url).rstrip('/')}{HOME}/oidc/callback"
+
+
+def _set(
+    request: Request, response: Response, name: str, value: str, seconds: int, path: str, same_site: str = "strict"
+) -> None:
+    response.set_cookie(
+        name, value, max_age=seconds, path=path, httponly=True, secure=request.url.scheme == "https",
+        samesite="lax" if same_site == "lax" else "strict",
+    )  # fmt: skip

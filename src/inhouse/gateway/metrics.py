@@ -1,0 +1,153 @@
+"""What the gateway tells about itself: Prometheus metrics, structured logs, and traces where an endpoint is set.
+
+None of the three holds a prompt, an answer or a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from inhouse import __version__
+from inhouse.types import ChatRequest, Exchange
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable: where several workers put their numbers
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+log = logging.getLogger("inhouse.gateway")
+
+
+class Metrics:
+    """Counters of one process; with `PROMETHEUS_MULTIPROC_DIR` set, `text` tells those of all workers."""
+
+    def __init__(self) -> None:
+        own = self.registry = CollectorRegistry()
+        self.requests = Counter("inhouse_requests", "HTTP requests.", ["route", "status"], registry=own)
+        self.answers = Counter("inhouse_answers", "Answers by how they ended.", ["model", "reason"], registry=own)
+        self.tokens = Counter("inhouse_tokens", "Tokens read and written.", ["model", "kind"], registry=own)
+        self.handoffs = Counter("inhouse_handoffs", "Conversations handed to a person.", ["model"], registry=own)
+        self.audit_failures = Counter("inhouse_audit_failures", "Answers that could not be recorded.", registry=own)
+        self.answer_s = Histogram("inhouse_answer_seconds", "Time of an answer.", ["model"], buckets=SECONDS,
+                                  registry=own)  # fmt: skip
+        self.first_s = Histogram("inhouse_first_token_seconds", "Time to the first token.", ["model"], buckets=SECONDS,
+                                 registry=own)  # fmt: skip
+        self.audit_s = Histogram("inhouse_audit_seconds", "Time to record.", buckets=SECONDS, registry=own)
+        self.open = Gauge("inhouse_open_requests", "Requests being answered.", registry=own,
+                          multiprocess_mode="livesum")  # fmt: skip
+
+    def answered(self, exchange: Exchange) -> None:
+        model = exchange.model
+        self.answers.labels(model, exchange.reason).inc()
+        self.tokens.labels(model, "prompt").inc(exchange.usage.prompt_tokens)
+        self.tokens.labels(model, "completion").inc(exchange.usage.completion_tokens)
+        self.answer_s.labels(model).observe(exchange.latency_s)
+        self.first_s.labels(model).observe(exchange.first_token_s)
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        if SHARED not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; of an exception its type and place, as messages may quote what a user wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info and record.exc_info[1]:
+            line["error"], line["where"] = place_of(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def place_of(error: BaseException) -> tuple[str, str]:
+    """The error's type, and the file and line that raised it."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    return type(error).__name__, where
+
+
+def log_as_json() -> None:
+    """Sends the logs of the gateway and of uvicorn to standard error, a JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name, level in (("inhouse", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
+
+
+class Traces:
+    """OpenTelemetry spans by the GenAI semantic conventions; does nothing, and imports nothing, without an endpoint."""
+
+    def __init__(self, url: str) -> None:
+        self._tracer: Tracer | None = None
+        self._provider: Any = None
+        if not (url or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
+            return
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        exporter = OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces" if url else None)
+        named = {"service.name": "inhouse", "service.version": __version__}
+        self._provider = TracerProvider(resource=Resource.create(named))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("inhouse", __version__)
+
+    def answered(self, exchange: Exchange, request: ChatRequest, parent: str) -> None:
+        """Sends the span of an answer; `parent` is the caller's `traceparent` header."""
+        if self._tracer is None:
+            return
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        ended = time.time_ns()
+        span = self._tracer.start_span(
+            f"chat {exchange.model}",
+            context=TraceContextTextMapPropagator().extract({"traceparent": parent}),
+            kind=SpanKind.SERVER,
+            start_time=ended - int(exchange.latency_s * 1e9),
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "inhouse",
+                "gen_ai.request.model": exchange.model,
+                "gen_ai.request.max_tokens": request.max_tokens,
+                "gen_ai.request.temperature": request.temperature,
+                "gen_ai.response.id": exchange.id,
+                "gen_ai.response.model": exchange.release or exchange.model,
+                "gen_ai.response.finish_reasons": [exchange.reason],
+                "gen_ai.usage.input_tokens": exchange.usage.prompt_tokens,
+                "gen_ai.usage.output_tokens": exchange.usage.completion_tokens,
+                "inhouse.arm": exchange.arm,
+            },
+        )
+        if exchange.reason in ("error", "cancelled"):
+            span.set_attribute("error.type", exchange.reason)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(ended)
+
+    def close(self) -> None:
+        """Sends what is left."""
+        if self._provider is not None:
+            self._provider.shutdown()

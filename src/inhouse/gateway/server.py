@@ -1,0 +1,179 @@
+"""Processes: one that answers, or a parent that binds the socket and keeps several workers alive.
+
+A worker drains when it is asked to stop: what runs is finished, what comes is refused with 503. Workers are fresh
+interpreters that inherit the socket, so each opens its own engine and index; they end when their parent is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from inhouse.gateway.app import create_app
+from inhouse.gateway.limits import Rates, protocol
+from inhouse.gateway.metrics import SHARED, log_as_json
+from inhouse.gateway.state import State
+from inhouse.types import BackendError, ConfigError
+
+LINGER_S = 3  # for connections that do not close when everything is answered
+RESTART_S = 1.0
+TOO_SOON_S = 10.0  # a worker that ends sooner than that may not have come up
+MOST_TOO_SOON = 5  # of those in a row
+log = logging.getLogger("inhouse.gateway")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the address is not of this machine, or taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # elsewhere it would let a second server take the port
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        hint = "another server may hold the port: choose one with --port, or 0 for any"
+        raise ConfigError(f"gateway: cannot listen at {host}:{port} ({error.strerror})", hint) from error
+    bound.listen(1024)
+    bound.set_inheritable(True)
+    return bound
+
+
+def inherit(descriptor: int) -> socket.socket:
+    """The parent's listening socket."""
+    return socket.socket(fileno=descriptor)
+
+
+def address_of(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, that drains before it stops. A second signal stops it at once."""
+
+    def __init__(self, config: uvicorn.Config, state: State, parent: int = 0) -> None:
+        super().__init__(config)
+        self._inhouse = state
+        self._parent = parent  # process id; 0 where there is none
+        self._until: float | None = None  # when draining ends, whatever runs
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._parent and sig == signal.SIGINT:
+            return  # the terminal sends it to all; the parent tells its workers
+        if self._inhouse.draining:
+            self.should_exit = self.force_exit = True
+        self._inhouse.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._parent and os.getppid() != self._parent:
+            self._inhouse.draining = True
+        if self._inhouse.draining and not self.should_exit:
+            told, queue = self._inhouse.project.gateway, self._inhouse.queue
+            self._until = self._until or time.monotonic() + told.drain_s
+            self.should_exit = not queue.open or time.monotonic() > self._until
+        return await super().on_tick(counter)
+
+
+def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent: int = 0) -> None:
+    """Answers at `bound` until it is told to stop, then closes it all; `ready` is called when the models are open.
+
+    Raises:
+        InhouseError: what is to be served cannot be opened.
+    """
+    log_as_json()
+    # The thread that writes the audit would keep the others waiting for five milliseconds at a time.
+    sys.setswitchinterval(0.001)
+    told = state.project.gateway
+    config = uvicorn.Config(
+        create_app(state), http=protocol(told.body_s), lifespan="on", access_log=False, log_config=None,
+        server_header=False, timeout_graceful_shutdown=LINGER_S, backlog=1024, h11_max_incomplete_event_size=65536,
+    )  # fmt: skip
+    server = Server(config, state, parent)
+
+    async def run() -> None:
+        await state.fleet.refresh()
+        ready()
+        log.info("ready", extra={"facts": {"address": address_of(bound), "models": list(state.fleet.names())}})
+        await server.serve([bound])
+
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        state.audit.close()
+        state.fleet.close()
+
+
+def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: socket.socket) -> None:
+    """Keeps `count` workers alive until told to stop; `worker` makes a command line of two file descriptors: the
+    socket, and the file of the rates.
+
+    Raises:
+        BackendError: a worker does not come up.
+    """
+    if os.name != "posix":
+        raise ConfigError("gateway.workers: several need Linux or macOS", "set it to 1")
+    stopping, too_soon = False, 0
+
+    def stop(sig: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with tempfile.TemporaryDirectory(prefix="inhouse-") as shared, tempfile.TemporaryFile() as rates:
+        rates.truncate(Rates.SIZE)
+        environment = {**os.environ, SHARED: shared}
+        command = list(worker(bound.fileno(), rates.fileno()))
+
+        def start() -> tuple[subprocess.Popen[bytes], float]:
+            descriptors = (bound.fileno(), rates.fileno())
+            return subprocess.Popen(command, env=environment, pass_fds=descriptors), time.monotonic()
+
+        running = [start() for _ in range(count)]
+        try:
+            while not stopping:
+                time.sleep(0.2)
+                for n, (process, began) in enumerate(running):
+                    if process.poll() is None or stopping:
+                        continue
+                    _forget(process.pid, Path(shared))
+                    too_soon = too_soon + 1 if time.monotonic() - began < TOO_SOON_S else 0
+                    if process.returncode > 0 or too_soon > MOST_TOO_SOON:  # it said why, or this leads nowhere
+                        raise BackendError(f"a worker ended with code {process.returncode}", "its own message says why")
+                    log.error("a worker ended", extra={"facts": {"code": process.returncode}})
+                    time.sleep(RESTART_S)
+                    running[n] = start()
+        finally:
+            for process, _ in running:
+                process.terminate()
+            for process, _ in running:
+                process.wait()
+
+
+def _forget(pid: int, shared: Path) -> None:
+    """Takes a dead worker's gauges out of the metrics; its counters stay."""
+    for file in shared.glob(f"gauge_live*_{pid}.db"):
+        file.unlink()
+
+
+def again(*arguments: str) -> list[str]:
+    """The command line of this program with other arguments."""
+    return [sys.executable, "-m", "inhouse.cli", *arguments]

@@ -1,0 +1,56 @@
+"""What the gateway holds while it runs, and the little that it asks of what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from inhouse.config import Project
+from inhouse.gateway.console.seams import Insight
+from inhouse.gateway.limits import Queue, Rates
+from inhouse.gateway.metrics import Metrics, Traces
+from inhouse.store.audit import Audit
+from inhouse.store.feedback import Feedback
+from inhouse.store.inbox import Inbox
+from inhouse.store.keys import Key, Keys
+from inhouse.store.traffic import Traffic
+from inhouse.types import ChatModel, Embedder
+
+
+class Fleet(Protocol):
+    """The models that may be asked by name: `custom`, `base`, releases as NAME/VERSION, upstreams."""
+
+    def names(self) -> Sequence[str]: ...
+
+    def model(self, name: str) -> ChatModel: ...
+
+    async def refresh(self) -> Any:
+        """Opens what is served now, when that has changed."""
+        ...
+
+    def close(self) -> Any: ...
+
+
+@dataclass
+class State:
+    """The gateway's own, one a process; `app.state.inhouse` is it."""
+
+    project: Project
+    fleet: Fleet
+    audit: Audit
+    keys: Keys
+    inbox: Inbox
+    feedback: Feedback
+    traffic: Traffic
+    embedder: Embedder | None = None
+    insight: Insight | None = None  # what was built, for the console
+    rates: Rates = field(default_factory=Rates)
+    metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=lambda: Traces(""))
+    draining: bool = False
+    checked: dict[bytes, tuple[Key, float]] = field(default_factory=dict)  # keys by the secret's digest, and when
+
+    def __post_init__(self) -> None:
+        told = self.project.gateway
+        self.queue = Queue(told.parallel or self.project.model.parallel, told.waiting)

@@ -1,0 +1,300 @@
+"""The OpenAI chat API as it travels: what comes in, checked strictly, and what goes out.
+
+Fields that we do not know are let pass, as OpenAI's servers do; a known field of the wrong type is refused. Our own
+values travel in the field `inhouse`, which standard clients ignore.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from inhouse.types import ChatRequest, Delta, Finish, Json, Message, Usage
+
+MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI has it
+PASSED = ("tools", "tool_choice", "parallel_tool_calls", "top_p", "presence_penalty", "frequency_penalty")
+
+
+def _clean(text: str) -> str:
+    """Without NUL and half surrogate pairs: JSON can write them, and neither databases nor engines take them."""
+    return _UNKEPT.sub("\ufffd", text)
+
+
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+Text = Annotated[str, AfterValidator(_clean)]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class TextPart(Wire):
+    type: Literal["text"]
+    text: Text
+
+
+class CalledFunction(Wire):
+    name: Text
+    arguments: Text
+
+
+class ToolCall(Wire):
+    id: Text
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class WireMessage(Wire):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> WireMessage:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("content may be null only where an assistant calls tools")
+        return self
+
+    def to_message(self) -> Message:
+        parts = self.content if isinstance(self.content, list) else [TextPart(type="text", text=self.content or "")]
+        return Message(
+            role="system" if self.role == "developer" else self.role,
+            content="".join(p.text for p in parts),
+            tool_calls=tuple(call.model_dump() for call in self.tool_calls or ()),
+            tool_call_id=self.tool_call_id or "",
+        )
+
+
+class DeclaredFunction(Wire):
+    model_config = ConfigDict(strict=True, extra="allow")
+    name: str = Field(min_length=1, max_length=64)
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(Wire):
+    type: Literal["function"]
+    function: DeclaredFunction
+
+
+class NamedFunction(Wire):
+    name: str
+
+
+class NamedTool(Wire):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class NamedSchema(Wire):
+    name: str = "answer"
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(Wire):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> ResponseFormat:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema needs a schema")
+        return self
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+
+
+class ChatBody(Wire):
+    """The body of POST /v1/chat/completions."""
+
+    model: Text = "custom"
+    messages: list[WireMessage] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Text | list[Text] | None = None
+    n: Literal[1] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    user: Text | None = Field(None, max_length=512)
+    functions: None = None  # gave way to tools; taken for an unknown field they would be dropped without a word
+    function_call: None = None
+    audio: None = None
+
+    @field_validator("tools", "response_format")
+    @classmethod
+    def _plain_text(cls, value: Any) -> Any:
+        """Half a surrogate pair can be written in JSON and stands for nothing; engines cannot be sent it."""
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None and not _encodable(item.model_dump()):
+                raise ValueError("holds half a surrogate pair")
+        return value
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> ChatBody:
+        if not any(m.role == "user" for m in self.messages):
+            raise ValueError("messages must hold at least one of role 'user'")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs to be true")
+        return self
+
+    def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest:
+        """What the models of the house are asked, for a caller with these groups."""
+        wanted = self.max_completion_tokens or self.max_tokens or usual_tokens
+        given = self.model_dump(include=set(PASSED), exclude_none=True)
+        return ChatRequest(
+            messages=tuple(m.to_message() for m in self.messages),
+            max_tokens=min(wanted, most_tokens),
+            temperature=self.temperature or 0.0,
+            seed=self.seed,
+            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            json_schema=self._schema(),
+            groups=groups,
+            user=self.user or user,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            extra=given,
+        )
+
+    def _schema(self) -> dict[str, Any] | None:
+        match self.response_format:
+            case ResponseFormat(type="json_object"):
+                return {"type": "object"}
+            case ResponseFormat(type="json_schema", json_schema=NamedSchema(schema_=schema)):
+                return schema
+        return None
+
+
+class EmbeddingBody(Wire):
+    """The body of POST /v1/embeddings. Token ids are refused: they belong to another model's vocabulary."""
+
+    model: Text
+    input: Text | list[Text]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+
+    @field_validator("input")
+    @classmethod
+    def _some(cls, value: str | list[str]) -> str | list[str]:
+        if not value or (isinstance(value, list) and len(value) > MOST_TEXTS):
+            raise ValueError(f"1 to {MOST_TEXTS} texts")
+        return value
+
+
+class FeedbackBody(Wire):
+    """The body of POST /v1/feedback: what somebody thinks of the answer `id`."""
+
+    id: Text = Field(max_length=200)
+    thumb: Literal[-1, 0, 1] = 0
+    comment: Text = Field("", max_length=10_000)
+    resolved: bool | None = None
+    user: Text | None = Field(None, max_length=512)
+
+
+# --- what goes out ----------------------------------------------------------------------------------------------
+
+
+def error_body(message: str, type_: str, code: str | None = None, param: str | None = None) -> dict[str, Json]:
+    return {"error": {"message": message, "type": type_, "param": param, "code": code}}
+
+
+def usage_body(usage: Usage) -> dict[str, Json]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+class Envelope:
+    """What all parts of one reply share."""
+
+    def __init__(self, id: str, model: str) -> None:
+        self.id = id
+        self.model = model
+        self.created = int(time.time())
+
+    def completion(
+        self, text: str, deltas: Sequence[Delta], finish: Finish, logprobs: bool, ours: Json
+    ) -> dict[str, Json]:
+        """The plain reply."""
+        calls = joined_calls(deltas)
+        message: dict[str, Json] = {"role": "assistant", "content": text if text or not calls else None}
+        message["refusal"] = None
+        if calls:
+            message["tool_calls"] = calls
+        tokens = [token for d in deltas for token in d.logprobs]
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": {"content": tokens, "refusal": None} if logprobs else None,
+            "finish_reason": finish.reason,
+        }
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_body(finish.usage),
+                "inhouse": ours}  # fmt: skip
+
+    def chunk(self, delta: dict[str, Json], logprobs: Json = None, reason: str | None = None, ours: Json = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        body = {**self._head("chat.completion.chunk"), "choices": [choice]}
+        return event(body if ours is None else {**body, "inhouse": ours})
+
+    def delta(self, delta: Delta, logprobs: bool) -> str:
+        """The chunk of one delta."""
+        out: dict[str, Json] = {"content": delta.text} if delta.text or not delta.tool_calls else {}
+        if delta.tool_calls:
+            out["tool_calls"] = list(delta.tool_calls)
+        return self.chunk(out, {"content": list(delta.logprobs), "refusal": None} if logprobs else None)
+
+    def usage(self, usage: Usage) -> str:
+        return event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_body(usage)})
+
+    def _head(self, kind: str) -> dict[str, Json]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model,
+                "system_fingerprint": None}  # fmt: skip
+
+
+def event(body: Json) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+DONE = "data: [DONE]\n\n"
+
+
+def joined_calls(deltas: Sequence[Delta]) -> list[dict[str, Json]]:
+    """Tool calls put together from the pieces that a stream brings them in."""
+    calls: dict[int, dict[str, Json]] = {}
+    for piece in (p for d in deltas for p in d.tool_calls):
+        call = calls.setdefault(
+            piece.get("index", 0), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        )
+        call["id"] = piece.get("id") or call["id"]
+        given = piece.get("function") or {}
+        for part in ("name", "arguments"):
+            call["function"][part] += given.get(part) or ""
+    return [calls[n] for n in sorted(calls)]
+
+
+def _encodable(value: Json) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

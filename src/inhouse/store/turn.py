@@ -1,0 +1,75 @@
+"""Whose turn it is to write to a SQLite file, among threads and processes.
+
+SQLite lets one write at a time, but who waits looks again at growing intervals, up to 0.1 s, and a busy process takes
+the lock again in between: two processes at 100 appends a second each made some of them wait a second. So whoever wants
+to write queues here first. Next in line is who holds the second lock; who has just written must get in line behind.
+The system frees both locks when a process dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from inhouse.types import BackendError
+
+LOOK_S = 0.0005
+
+
+class Turn:
+    """The queue of who writes to `file`, kept in two files beside it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._threads = threading.Lock()
+        self._next, self._now = _opened(file, ".next"), _opened(file, ".now")
+
+    @contextmanager
+    def taken(self, wait_s: float) -> Iterator[None]:
+        """Waits for its turn and holds it.
+
+        Raises:
+            BackendError: it has not come within `wait_s`.
+        """
+        until = time.monotonic() + wait_s
+        with ExitStack() as held:
+            if not self._threads.acquire(timeout=wait_s):
+                raise self._late(wait_s)
+            held.callback(self._threads.release)
+            with ExitStack() as line:
+                for lock, till in ((self._next, line), (self._now, held)):
+                    while not _locked(lock):
+                        if time.monotonic() > until:
+                            raise self._late(wait_s)
+                        time.sleep(LOOK_S)
+                    till.callback(fcntl.flock, lock, fcntl.LOCK_UN)
+            yield
+
+    def close(self) -> None:
+        os.close(self._next)
+        os.close(self._now)
+
+    def _late(self, wait_s: float) -> BackendError:
+        hint = "see whether a process of inhouse hangs, or the disk is slow"
+        return BackendError(f"{self._file}: others have kept it locked for {wait_s:g} s", hint)
+
+
+def _opened(file: Path, suffix: str) -> int:
+    beside = file.with_name(file.name + suffix)
+    try:
+        return os.open(beside, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise BackendError(f"{beside}: cannot be opened ({error.strerror})", "give its folder write access") from error
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,311 @@
+"""Who gets in, and to what: sessions, tokens, roles, groups, and names that lead elsewhere."""
+
+import json
+import os
+import stat
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from inhouse.gateway.console.session import COOKIE, Signer, new_session, secret_in
+from inhouse.types import BackendError
+
+PAGES = ["playground", "inbox", "verdict", "verdict/report", "knowledge", "knowledge?view=failed", "data", "data?part=test",
+         "data/example?id=ex-000&part=train", "traffic", "experiments", "audit", "settings"]  # fmt: skip
+OPEN_TO = {
+    "admin": set(PAGES),
+    "reviewer": {
+        p for p in PAGES if p.split("/")[0].split("?")[0] in ("playground", "inbox", "knowledge", "data", "audit")
+    },
+    "user": {"playground"},
+}
+FORMS = {
+    "data/example": {"id": "ex-000", "part": "train", "status": "approved", "target": "Another answer."},
+    "inbox/conversation": {"id": "x", "act": "reject"},
+    "experiments/start": {"name": "a", "first": "base", "second": "first-national-bank/3", "share": "50"},
+    "experiments/stop": {},
+    "experiments/weights": {"weight-base": "1"},
+    "audit/verify": {},
+    "sign-out": {},
+}
+
+
+@pytest.mark.parametrize("role", OPEN_TO)
+def test_roles_open_their_pages_and_no_others(house, role):
+    client = house.client(role)
+    codes = {page: client.get(f"/console/{page}").status_code for page in PAGES}
+    assert codes == {page: 200 if page in OPEN_TO[role] else 403 for page in PAGES}
+    shown = client.get("/console/playground").text
+    for page in ("inbox", "verdict", "settings"):
+        assert (f'href="/console/{page}"' in shown) == (page in OPEN_TO[role]), "the menu shows what the role opens"
+
+
+def test_forms_of_other_roles_are_refused_even_with_a_token(house):
+    for role, forms in {
+        "user": set(FORMS) - {"sign-out"},
+        "reviewer": {f for f in FORMS if f.startswith("exp")},
+    }.items():
+        client = house.client(role)
+        for form in forms:
+            answer = client.post(f"/console/{form}", data=FORMS[form] | {"csrf": client.token})
+            assert answer.status_code == 403, (role, form, answer.status_code)
+    assert house.bank.said == {}
+    assert house.bank.arms == {}
+
+
+def test_without_a_session_there_is_nothing(house):
+    client = house.client()
+    for page in ["", *PAGES, "nothing-here", "../v1/models", "data/example?id=ex-000"]:
+        answer = client.get(f"/console/{page}")
+        assert answer.status_code in (303, 401, 404), page
+        assert "ex-000" not in answer.text
+        assert "wire" not in answer.text
+    assert client.get("/console/knowledge").headers["location"] == "/console/sign-in?to=%2Fconsole%2Fknowledge"
+    assert client.post("/console/playground/chat", json={}).status_code in (303, 401)
+    assert client.get("/console/playground", headers={"accept": "*/*"}).status_code == 401
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_needs_the_token_of_its_session(house, form):
+    client, other = house.client("admin"), house.client("admin")
+    for token in (None, "", "x", other.token, client.token[:-1]):
+        data = FORMS[form] | ({} if token is None else {"csrf": token})
+        assert client.post(f"/console/{form}", data=data).status_code == 403, token
+    assert client.get("/console/data").status_code == 200, "nobody was signed out"
+    assert house.bank.said == {}
+
+
+def test_json_calls_need_the_token_too(house):
+    client = house.client("admin")
+    body = {"model": "custom", "messages": [{"role": "user", "content": "hello"}]}
+    for path in ("chat", "feedback", "person"):
+        for headers in ({}, {"x-csrf": "no"}, {"content-type": "text/plain"}):
+            assert (
+                client.post(f"/console/playground/{path}", content=json.dumps(body), headers=headers).status_code == 403
+            )
+    assert client.get("/console/audit").text.count("audit/exchange?id") == 0, "nothing was asked"
+
+
+def test_sign_in_refuses_what_is_no_key_and_forms_of_others(house):
+    client = house.client()
+    page = client.get("/console/sign-in").text
+    token = page.split('name="csrf" value="')[1].split('"')[0]
+    for key in ("", "ih_wrong", house.secrets["admin"][:-1], "x" * 100_000):
+        answer = client.post("/console/sign-in", data={"key": key, "csrf": token})
+        assert answer.status_code == 401, key[:20]
+        assert COOKIE not in answer.cookies
+        token = answer.text.split('name="csrf" value="')[1].split('"')[0]
+    assert client.post("/console/sign-in", data={"key": house.secrets["admin"]}).status_code == 403
+    assert (
+        httpx.post(f"{house.url}/console/sign-in", data={"key": house.secrets["admin"], "csrf": token}).status_code
+        == 403
+    )
+
+
+def test_the_cookie_is_out_of_reach_and_ends(house):
+    client = house.client()
+    token = client.get("/console/sign-in").text.split('name="csrf" value="')[1].split('"')[0]
+    answer = client.post("/console/sign-in", data={"key": house.secrets["user"], "csrf": token})
+    cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith(COOKIE)).lower()
+    for part in ("httponly", "samesite=strict", "path=/console", "max-age=28800"):
+        assert part in cookie
+    assert house.secrets["user"] not in answer.cookies[COOKIE]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/console//evil",
+        "/console/\\evil",
+        "javascript:alert(1)",
+        "/console/data",
+    ],
+)
+def test_after_sign_in_one_stays_here(house, to):
+    client = house.client()
+    page = client.get("/console/sign-in", params={"to": to}).text
+    token = page.split('name="csrf" value="')[1].split('"')[0]
+    where = client.post("/console/sign-in", data={"key": house.secrets["admin"], "csrf": token, "to": to}).headers[
+        "location"
+    ]
+    assert where.startswith("/console/")
+    assert where == to or not to.startswith("/console/d")
+
+
+def test_forged_changed_and_old_sessions_are_refused(house):
+    admin = house.made["admin"][0]
+    signer, stranger = Signer(secret_in(house.folder)), Signer(b"x" * 32)
+    real = new_session(admin.id, "Dana", "admin", frozenset())
+    body, mac = signer.cookie(real).split(".")
+    made = {
+        "other secret": stranger.cookie(real),
+        "other purpose": signer.sign("form", json.loads(real.model_dump_json())),
+        "no signature": f"{body}.",
+        "changed": f"{body[:-4]}AAAA.{mac}",
+        "over": signer.cookie(real.model_copy(update={"expires": 1})),
+        "unknown key": signer.cookie(real.model_copy(update={"key": "nobody"})),
+        "no session": signer.sign("session", ["x"]),
+        "bytes": "é.é",
+    }
+    for how, cookie in made.items():
+        answer = httpx.get(
+            f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={cookie}".encode(), "accept": "text/html"}
+        )
+        assert answer.status_code == 303, how
+    role = signer.cookie(real.model_copy(update={"key": house.made["user"][0].id}))
+    assert httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={role}"}).status_code == 403, (
+        "the key's role counts"
+    )
+    good = httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={signer.cookie(real)}"})
+    assert good.status_code == 200
+
+
+def test_a_revoked_key_ends_its_sessions(house):
+    key, house.secrets["leaver"] = house.keys.create("Leaver", "admin")
+    client = house.client("leaver")
+    assert client.get("/console/settings").status_code == 200
+    house.keys.revoke(key.id)
+    assert client.get("/console/settings").status_code == 303
+
+
+def test_signing_out_ends_the_session(house):
+    client = house.client("admin")
+    assert client.post("/console/sign-out", data={"csrf": client.token}).status_code == 303
+    assert client.get("/console/settings").status_code == 303
+
+
+def test_the_secret_is_for_its_owner_alone(tmp_path):
+    secret = secret_in(tmp_path)
+    file = tmp_path / "console.secret"
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    assert secret_in(tmp_path) == secret
+    assert len(secret) == 32
+    file.chmod(0o644)
+    with pytest.raises(BackendError, match="others may read it"):
+        secret_in(tmp_path)
+
+
+# --- groups -------------------------------------------------------------------------------------------------------
+
+
+def test_another_groups_document_is_not_there(house):
+    """By the list, by search, by its address, by failed files; with the group it is."""
+    secret, path = "waive up to $40", "staff/fee-waiver-authority.md"
+    addresses = [
+        "knowledge",
+        "knowledge?q=tellers+may+waive+approval",
+        f"knowledge/document?source={path}",
+        "knowledge?view=failed",
+    ]
+    outside, inside = house.client("reviewer"), house.client("admin")
+    seen, told = ([client.get(f"/console/{a}") for a in addresses] for client in (outside, inside))
+    assert [a.status_code for a in seen] == [200, 200, 404, 200]
+    for answer in seen:
+        assert secret not in answer.text
+        assert "staff/" not in answer.text
+        assert "Fee waiver" not in answer.text
+    assert [a.status_code for a in told] == [200] * 4
+    assert secret in told[1].text
+    assert path in told[0].text
+    assert "staff/broken.docx" in told[3].text
+    missing = outside.get("/console/knowledge/document?source=staff/none.md")
+    assert missing.text == seen[2].text.replace(path, "staff/none.md"), "whether it is there is not told"
+
+
+def test_another_groups_document_is_not_in_answers_or_citations(house):
+    def asked(who):
+        client = house.client(who)
+        body = {
+            "model": "custom",
+            "messages": [{"role": "user", "content": "What may tellers waive without approval?"}],
+        }
+        answer = client.post("/console/playground/chat", json=body, headers={"x-csrf": client.token})
+        assert answer.status_code == 200
+        return answer.text
+
+    assert "staff/fee-waiver-authority.md" in asked("staff")
+    assert "staff/" not in asked("user")
+    assert "staff/" not in asked("reviewer")
+
+
+def test_what_another_group_was_told_is_not_in_audit_or_inbox(house):
+    client = house.client("staff")
+    body = {"model": "custom", "messages": [{"role": "user", "content": "Waive approval tellers may, by my question?"}]}
+    id = (
+        client.post("/console/playground/chat", json=body, headers={"x-csrf": client.token})
+        .text.split('"id":"')[1]
+        .split('"')[0]
+    )
+    handoff = client.post("/console/playground/person", json={"id": id}, headers={"x-csrf": client.token}).json()[
+        "handoff"
+    ]
+    outside, inside = house.client("reviewer"), house.client("admin")
+    for page in ("audit", "audit?q=waive", "inbox"):
+        assert "by my question" not in outside.get(f"/console/{page}").text, page
+        assert "by my question" in inside.get(f"/console/{page}").text, page
+    for page in (f"audit/exchange?id={id}", f"inbox/conversation?id={handoff}"):
+        assert outside.get(f"/console/{page}").status_code == 404
+        assert inside.get(f"/console/{page}").status_code == 200
+    form = {"id": handoff, "act": "answer", "reply": "x", "csrf": outside.token}
+    assert outside.post("/console/inbox/conversation", data=form).status_code == 404
+    assert house.inbox.get(handoff).status == "waiting"
+    other = house.client("user")
+    for call in (lambda: other.post("/console/playground/person", json={"id": id}, headers={"x-csrf": other.token}),
+                 lambda: other.post("/console/playground/feedback", json={"id": id, "thumb": 1}, headers={"x-csrf": other.token}),
+                 lambda: other.get("/console/playground/person", params={"id": handoff})):  # fmt: skip
+        assert call().status_code == 404, "another's exchange is not theirs to follow"
+
+
+# --- names that lead elsewhere ------------------------------------------------------------------------------------
+
+ELSEWHERE = ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "....//etc/passwd", "console.secret", "../console.secret",
+             "C:\\windows\\win.ini", "'; DROP TABLE audit;--", "%00", "\u202e", "x" * 3000, "{{7*7}}", "a\nb: c"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_no_name_leads_anywhere_else(house, name):
+    client = house.client("admin")
+    asks = [
+        ("knowledge/document", {"source": name}), ("data/example", {"id": name, "part": "train"}), ("data/example", {"id": "ex-000", "part": name}),
+        ("inbox/conversation", {"id": name}), ("audit/exchange", {"id": name}), ("playground/person", {"id": name}),
+    ]  # fmt: skip
+    for path, given in asks:
+        answer = client.get(f"/console/{path}", params=given)
+        assert answer.status_code == 404, (path, name)
+        assert "root:" not in answer.text
+        assert "49" not in answer.text.split("<main")[-1]
+    for path in ("data", "knowledge", "audit", "traffic", "inbox"):
+        given = {"part": name, "q": name, "span": name, "status": name, "user": name, "release": name, "state": name}
+        assert client.get(f"/console/{path}", params=given).status_code == 200, (path, name)
+    for folder in ("static", "knowledge", "data"):
+        answer = client.get(f"/console/{folder}/{quote(name, safe='')}")
+        assert answer.status_code == 404
+        assert "root:" not in answer.text
+
+
+def test_odd_values_are_refused_in_words(house):
+    client = house.client("admin")
+    for path in ("audit?before=x", "data?page=x", "audit?since=yesterday"):
+        answer = client.get(f"/console/{path}")
+        assert answer.status_code == 422, path
+        assert "<h1>Not understood</h1>" in answer.text
+    assert client.get("/console/data?page=-5").status_code == 200
+    assert client.get("/console/data?page=99999999999").status_code == 200
+    assert client.get(f"/console/audit?before={10**30}").status_code < 500
+
+
+def test_headers_keep_scripts_of_others_out(house):
+    client = house.client("admin")
+    for path in ("playground", "audit", "nothing", "static/console.js", "sign-in"):
+        answer = client.get(f"/console/{path}")
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    report = client.get("/console/verdict/report").headers["content-security-policy"]
+    assert report.startswith("sandbox allow-scripts;")
+    assert "allow-same-origin" not in report

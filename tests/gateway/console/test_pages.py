@@ -1,0 +1,84 @@
+"""Every page in a real browser: light, dark and on a phone; what each must have, and nothing on the console."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PAGES = {
+    "playground": "playground", "inbox": "inbox", "verdict": "verdict", "knowledge": "knowledge",
+    "search": "knowledge?q=what+does+a+wire+cost", "failed": "knowledge?view=failed",
+    "document": "knowledge/document?source=payments/wire-transfers.md", "data": "data", "removed": "data?part=removed",
+    "example": "data/example?id=ex-000&part=train", "traffic": "traffic?span=24h", "experiments": "experiments", "audit": "audit",
+    "settings": "settings", "not-found": "nothing-here",
+}  # fmt: skip
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}, "has_touch": True},
+}
+CHECK = """() => {
+  const named = (e) => e.labels?.length || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby');
+  const fields = [...document.querySelectorAll('input:not([type=hidden]), select, textarea')];
+  const acts = [...document.querySelectorAll('button, a[href]')];
+  return {
+    title: document.title, h1: document.querySelectorAll('h1').length, lang: document.documentElement.lang,
+    main: document.querySelectorAll('main').length,
+    unlabelled: fields.filter((e) => !named(e)).map((e) => e.outerHTML),
+    unnamed: acts.filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML),
+    handlers: [...document.querySelectorAll('*')].filter((e) => [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'style') && !e.closest('.uplot')).map((e) => e.outerHTML),
+    ids: [...document.querySelectorAll('[id]')].map((e) => e.id),
+    wide: document.documentElement.scrollWidth - innerWidth,
+    ground: getComputedStyle(document.body).backgroundColor,
+  };
+}"""
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_whole(busy_house, visit, look):
+    with visit(busy_house, "admin", **LOOKS[look]) as tab:
+        pages = dict(PAGES)
+        pages["conversation"] = f"inbox/conversation?id={busy_house.inbox.open(1)[0].id}"
+        pages["exchange"] = f"audit/exchange?id={busy_house.audit.find(text='wire', limit=1)[0][1].id}"
+        titles = set()
+        for name, path in pages.items():
+            tab.page.goto(f"/console/{path}")
+            tab.page.wait_for_load_state("networkidle")
+            seen = tab.page.evaluate(CHECK)
+            _keep(tab.page, f"{name}-{look}")
+            assert seen["title"].endswith("· First National Bank"), (name, seen["title"])
+            assert (seen["h1"], seen["main"], seen["lang"]) == (1, 1, "en"), name
+            assert not seen["unlabelled"], (name, seen["unlabelled"])
+            assert not seen["unnamed"], (name, seen["unnamed"])
+            assert not seen["handlers"], (name, seen["handlers"])
+            assert len(seen["ids"]) == len(set(seen["ids"])), name
+            assert seen["wide"] <= 0, f"{name} is {seen['wide']} px too wide at {LOOKS[look]['viewport']}"
+            dark = sum(int(c) for c in seen["ground"].strip("rgb()").split(",")[:3]) < 200
+            assert dark == (look == "dark"), (name, seen["ground"])
+            titles.add(seen["title"])
+        assert len(titles) >= 11
+        expected = {"console: Failed to load resource: the server responded with a status of 404 (Not Found)"}
+        assert set(tab.trouble) <= expected, tab.trouble
+
+
+def test_sign_in_and_menu_on_a_phone(busy_house, visit):
+    with visit(busy_house, "", **LOOKS["phone"]) as tab:
+        tab.page.goto("/console/")
+        _keep(tab.page, "sign-in-phone")
+        assert tab.page.evaluate(CHECK)["wide"] <= 0
+        tab.page.get_by_label("API key").fill(busy_house.secrets["reviewer"])
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_url("**/console/playground")
+        link = tab.page.get_by_role("link", name="Knowledge")
+        assert not link.is_visible()
+        tab.page.get_by_role("button", name="Menu").click()
+        _keep(tab.page, "menu-phone")
+        assert tab.page.evaluate(CHECK)["wide"] <= 0
+        link.click()
+        tab.page.wait_for_url("**/console/knowledge")
+        assert not tab.trouble
+
+
+def _keep(page, name):
+    if folder := os.environ.get("INHOUSE_SHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)

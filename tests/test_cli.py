@@ -79,7 +79,7 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["release", "promote", "3"], 3, "no such release"),
         (["release", "rollback"], 3, "nothing to go back to"),
         (["release", "canary", "a lot"], 2, "not a share"),
-        (["release", "--name", "x", "list"], 2, "after the verb"),
+        (["release", "--project", ".", "list"], 2, "after the verb"),
         (["experiment", "start", "base"], 2, "not ARM=WEIGHT"),
         (["experiment", "stop"], 2, "no experiment is live"),
         (["export", "."], 3, "no such release"),

@@ -223,8 +223,14 @@ def test_a_hand_off_reaches_the_client_that_waits(gateway, ask):
     last = json.loads(guarded.split("data: ")[-2])
     assert there.state.inbox.get(last["inhouse"]["handoff"]).reason == "unsure"
     assert there.client.chat.completions.create(**ask() | {"model": "fine"}).inhouse["handoff"] is None
-    other = there.keys.create("other", "user")[1]
-    assert there.http.get(path, headers={"Authorization": f"Bearer {other}"}).status_code == 404
+    for role, status in (("user", 404), ("reviewer", 200)):
+        other = there.keys.create("other", role)[1]
+        assert there.http.get(path, headers={"Authorization": f"Bearer {other}"}).status_code == status
+    board = gateway({"custom": Scripted(lambda r: sentence)}, groups=("board",))
+    path = f"/v1/handoffs/{board.client.chat.completions.create(**ask()).inhouse['handoff']}"
+    stranger = board.keys.create("stranger", "reviewer", ("sales",))[1]
+    assert board.http.get(path).status_code == 200
+    assert board.http.get(path, headers={"Authorization": f"Bearer {stranger}"}).status_code == 404
     assert there.http.get("/v1/handoffs/nope").status_code == 404
     assert there.http.get(path, params={"wait": "nan"}).status_code == 400
 

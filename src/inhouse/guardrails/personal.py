@@ -27,6 +27,7 @@ ORDER = (
 """Every kind; where two cover the same text, the earlier wins, unless the later covers more."""
 DEFAULT = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
 CARD_DIGITS = 15
+_MAY_HOLD = re.compile(r"\d|@|://|-----|(?i:pass|secret|key|token)")  # what answers lose has one of these
 
 
 class Finder(Protocol):
@@ -107,7 +108,8 @@ class Personal:
             [*known.values(), *(m.content for m in turn.request.messages), *(p.text for p in turn.passages)]
         )
         plain = _key(allowed)
-        (own,) = self.spans([Message(role="user", content=text)])  # as strictly as what a user says
+        told = [Message(role="user", content=text)] if _MAY_HOLD.search(text) else []
+        own = [s for spans in self.spans(told) for s in spans]  # as strictly as what a user says
         leaks = [s for s in own if s.kind not in BY_NAME and not PLACEHOLDER.match(text, s.start)]
         leaks = [
             s

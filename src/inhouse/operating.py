@@ -318,7 +318,7 @@ def serve(
     if inherited:  # a worker: the socket and the file of the rates come from the parent
         socket, rates = (int(number) for number in inherited.split(","))
         server.serve(_state(site, rates), server.inherit(socket), lambda: None, parent=os.getppid())
-        return
+        server.leave()
     release = Releases(site).get("production")
     bound = server.listen(told.host, told.port)
     address = server.address_of(bound)
@@ -331,7 +331,7 @@ def serve(
 
     if told.workers == 1:
         server.serve(_state(site), bound, ready)
-        return
+        server.leave()
     ready()
     options = [part for text in settings for part in ("--set", text)]
 

@@ -387,6 +387,7 @@ def latency(b: Bench) -> dict:
         ]
         messages = tuple(Message(**m) for m in row["messages"][:-1])
         asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
+
     async def run(chain: Sequence[Guard]) -> list[float]:
         taken = []
         for request, model in asked:

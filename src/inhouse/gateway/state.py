@@ -17,7 +17,6 @@ from inhouse.store.keys import Key, Keys
 from inhouse.store.traffic import Traffic
 from inhouse.types import ChatModel, Embedder
 
-
 MOST_WAITS = 100  # for people's answers, at once
 
 

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import openai
+import pydantic
 import pytest
 
 from inhouse.models.scripted import Scripted
@@ -250,3 +251,19 @@ def test_feedback(gateway, ask):
     other = there.keys.create("other", "user")[1]
     refused = there.http.post("/v1/feedback", json={"id": id, "thumb": 1}, headers={"Authorization": f"Bearer {other}"})
     assert refused.status_code == 404
+
+
+def test_the_clients_helpers(gateway, ask):
+    class Fee(pydantic.BaseModel):
+        euros: int
+
+    there = gateway({"custom": Scripted(lambda r: '{"euros": 5}')})
+    parsed = there.client.chat.completions.parse(**ask(), response_format=Fee)
+    assert parsed.choices[0].message.parsed == Fee(euros=5)
+    with there.client.chat.completions.stream(**ask(), response_format=Fee) as stream:
+        kinds = {event.type for event in stream}
+        assert stream.get_final_completion().choices[0].message.parsed == Fee(euros=5)
+    assert {"chunk", "content.delta", "content.done"} <= kinds
+    raw = there.client.chat.completions.with_raw_response.create(**ask())
+    assert raw.headers["x-request-id"].startswith("req-")
+    assert raw.parse().choices[0].message.role == "assistant"

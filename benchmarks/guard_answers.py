@@ -1,6 +1,6 @@
 """Asks an arm of a project its questions and keeps the answers with passages, token probability and scores.
 
-    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store STORE]
+    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store S]
 
 `guardrails.py --answers FOLDER` reads what this writes into FOLDER/answers.jsonl. Questions that it holds already are
 not asked again, so it may be stopped at any time.

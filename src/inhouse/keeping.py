@@ -32,20 +32,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def ledger_of(project: Project) -> Ledger:
-    """The project's database, opened: where [store] url_env or url says, else SQLite in the store's folder.
+    """The project's database, opened.
 
     Raises:
         ConfigError: the variable that url_env names is not set, or the URL is none.
         BackendError: the database cannot be opened.
     """
-    from inhouse.store.ledger import Ledger, ledger_url
-    from inhouse.types import ConfigError
+    from inhouse.store.ledger import open_ledger
 
-    store = project.store
-    url = os.environ.get(store.url_env, "") if store.url_env else store.url
-    if store.url_env and not url:
-        raise ConfigError(f"[store] url_env: the variable {store.url_env} is not set", "set it to the database's URL")
-    return Ledger(ledger_url(project.path(store.path), url))
+    told = project.store
+    return open_ledger(project.path(told.path), told.url, told.url_env)
 
 
 @contextmanager

@@ -71,29 +71,27 @@ def curate(
         BackendError: the teacher does not answer.
     """
     logs, bad_lines = read_conversations(conversations, settings.where)
-    logs = reviewed([*logs, *feedback], reviews)
     own_tests, bad_tests = read_tests(tests, settings.where)
-    own_tests = reviewed(own_tests, reviews)
+    logs, own_tests = reviewed([*logs, *feedback], reviews), reviewed(own_tests, reviews)
     rejected = [*bad_lines, *bad_tests]
     personal: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
+    unfit: Counter[str] = Counter()
     out.mkdir(parents=True, exist_ok=True)
     if anonymizer:
         _prepare(anonymizer, documents, logs)
         done = _Anonymized(out / CACHE, anonymizer, personal)
         with progress.step("replace personal data", len(logs) + len(own_tests)) as step:
-            logs = done.all(logs, step)
-            own_tests = done.all(own_tests, step)
+            logs, own_tests = done.all(logs, step), done.all(own_tests, step)
     made = from_documents(documents) if settings.synthesize else []
     if teacher:
-        taught, refused = asyncio.run(from_teacher(documents, *teacher, progress))
+        taught, unfit = asyncio.run(from_teacher(documents, *teacher, progress))
         made += taught
     made = reviewed(made, reviews)
     read: dict[str, Json] = {
         "conversations": len(logs),
         "own_tests": len(own_tests),
         "pairs_from_documents": len(made),
-        "pairs_of_the_teacher_refused": dict(refused),
+        "pairs_of_the_teacher_refused": dict(unfit),
         "documents_left_out_as_restricted": sum(bool(d.access) for d in documents),
         "lines_left_out": len(rejected),
     }
@@ -103,13 +101,8 @@ def curate(
     )
     facts = card(sets, read, rejected, removed, found, personal, embedder, seed)
     _write(out, sets, [{"step": "read", **r.model_dump()} for r in rejected], removed, facts)
-    return {
-        **{name: len(rows) for name, rows in sets.items()},
-        "removed": dict(Counter(r.step for r in removed)),
-        "lines_left_out": len(rejected),
-        "personal_data": personal.total(),
-        "leaks": len(found),
-    }
+    counts = {"lines_left_out": len(rejected), "personal_data": personal.total(), "leaks": len(found)}
+    return {n: len(rows) for n, rows in sets.items()} | {"removed": dict(Counter(r.step for r in removed))} | counts
 
 
 def _write(

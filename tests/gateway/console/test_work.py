@@ -16,7 +16,7 @@ def test_an_example_is_edited_approved_and_rejected(house):
     listed = client.get("/console/data?part=train&state=edited").text
     assert "Incoming wires are free." in listed
     assert listed.count("data/example?id=") == 1
-    assert ">1 examples<" in listed
+    assert ">1 example<" in listed
     post(client, "data/example", id="ex-001", part="train", status="rejected", question="x", target="")
     assert house.bank.said["ex-001"].status == "rejected"
     assert house.bank.said["ex-001"].target is None

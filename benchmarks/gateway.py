@@ -16,6 +16,7 @@ With `--project` the memory of `inhouse serve` over that project's release in pr
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -148,7 +149,8 @@ class Served:
         raise RuntimeError("the server did not become ready")
 
     def pids(self) -> list[int]:
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
+        children = subprocess.run(command, capture_output=True, text=True, check=False)
         return [self.process.pid, *map(int, children.stdout.split())]
 
     def memory_mb(self) -> float:
@@ -172,10 +174,8 @@ class Served:
         return total / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self.process.stdout.close()
 
@@ -184,10 +184,8 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
 
@@ -334,10 +332,9 @@ def measure(quick: bool) -> dict:
                 for rate in rates:
                     row = loaded(server, rate, seconds)
                     rows.append({**row, "held": held(row)})
-                    print(
-                        f"{name:<12}{rate:>6}{row['answered'] / row['sent']:>10.1%}{row.get('p50_ms', 0):>9}"
-                        f"{row.get('p95_ms', 0):>9}{row.get('p99_ms', 0):>9}{row['cpu_ms']:>9}  {'yes' if held(row) else 'no'}"
-                    )
+                    figures = "".join(f"{row.get(q, 0):>9}" for q in ("p50_ms", "p95_ms", "p99_ms", "cpu_ms"))
+                    share = row["answered"] / row["sent"]
+                    print(f"{name:<12}{rate:>6}{share:>10.1%}{figures}  {'yes' if held(row) else 'no'}", flush=True)
                     if not held(row):
                         break
                 if name == "gateway":
@@ -345,10 +342,12 @@ def measure(quick: bool) -> dict:
             if name != "echo":
                 found[f"{name} audit"] = verified(folder)
     at = {name: found[name][0] for name in ("echo", "gateway", "2 workers")}
+    peers = {"direct": found["direct"], "echo": at["echo"]}
     found["added"] = {
-        f"{name} over {peer}": {q: round(at[name][q] - (found[peer][q] if peer == "direct" else at[peer][q]), 2) for q in ("p50_ms", "p99_ms")}
-        for name in ("gateway", "2 workers") for peer in ("direct", "echo")
-    }  # fmt: skip
+        f"{name} over {peer}": {q: round(at[name][q] - figures[q], 2) for q in ("p50_ms", "p99_ms")}
+        for name in ("gateway", "2 workers")
+        for peer, figures in peers.items()
+    }
     for name, gap in found["added"].items():
         print(f"added at {rates[0]}/s, {name}: p50 {gap['p50_ms']} ms, p99 {gap['p99_ms']} ms")
     for name in at:

@@ -4,11 +4,11 @@
     python benchmarks/gateway_faults.py --postgres URL --stop "COMMAND" --start "COMMAND"
 
 First form: 20 times, the gateway over `Scripted` is loaded over 16 connections, plain and streamed, and killed with
-SIGKILL, all its processes at once, at a random moment. An answer counts when the client has all of it: a plain reply, or
-a stream to its [DONE]. After each kill the chain is verified, every answer is looked up in the audit, and the server is
-started again over the same ledger. Second form: the ledger is at URL; the commands stop and start that server under load,
-such as "pg_ctlcluster 15 main stop -m immediate". Refusals must be 503, answers must come back, nothing may be lost.
-Prints a line a round and writes `benchmarks/results/gateway_faults.json` (`gateway_postgres.json`).
+SIGKILL, all its processes at once, at a random moment. An answer counts when the client has all of it: a plain reply,
+or a stream to its [DONE]. After each kill the chain is verified, every answer is looked up in the audit, and the server
+is started again over the same ledger. Second form: the ledger is at URL; the commands stop and start that server under
+load, such as "pg_ctlcluster 15 main stop -m immediate". Refusals must be 503, answers must come back, nothing may be
+lost. Prints a line a round and writes `benchmarks/results/gateway_faults.json` (`gateway_postgres.json`).
 """
 
 import argparse
@@ -111,9 +111,8 @@ def kills(rounds: int, workers: int) -> list[dict]:
                 f"{n:>5}{seconds:>12.2f} s{row['answered']:>10}{row['rows']:>10}{row['lost']:>6}  {chain}", flush=True
             )
         last = kept(folder, "", all_ids)
-        print(
-            f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {'whole' if last['ok'] else 'BROKEN'}"
-        )
+        chain = "whole" if last["ok"] else "BROKEN"
+        print(f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {chain}")
         with Served("gateway", folder, workers):
             print("the server starts again")
     return found

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from inhouse.config import load_project
 from inhouse.evaluation.scorers import Scorer
-from inhouse.pipeline import Site, _arms, _examples, curate
+from inhouse.asking import open_arms
+from inhouse.pipeline import Site, _examples, curate
 from inhouse.types import ChatModel, ChatRequest, Example, InhouseError, collect
 
 
@@ -63,7 +64,7 @@ def main() -> None:
         random.Random(7).shuffle(own)
         asked += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
-    arms = _arms(site)
+    arms = open_arms(site, bare=True)
     try:
         scorer = Scorer(site.embedder, site.support, replies)
         asyncio.run(ask(arms.open(given.arm), site, scorer, asked, out))

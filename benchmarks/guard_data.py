@@ -176,9 +176,10 @@ def pieces(text: str) -> list[str]:
 
 
 def attacks(data: Path = DATA) -> tuple[list[str], list[str]]:
-    """BIPIA's attack texts, by category."""
+    """BIPIA's attack texts; every third category in alphabetical order is held, so that kinds are new, not words."""
     rows = json.loads((data / "trust" / "bipia" / "benchmark_text_attack_train.json").read_text(encoding="utf-8"))
-    return split((category, text) for category, texts in rows.items() for text in texts)
+    train = [t for n, category in enumerate(sorted(rows)) if n % 3 for t in rows[category]]
+    return train, [t for n, category in enumerate(sorted(rows)) if n % 3 == 0 for t in rows[category]]
 
 
 def poisoned(texts: Sequence[str], orders: Sequence[str], seed: int) -> list[str]:
@@ -371,7 +372,7 @@ def example_bank(folder: Path = HERE.parent / "examples" / "first_national_bank"
     for row in lines(folder / "tests.jsonl"):
         answer = row.get("answer") or ""
         own = [Path(s["document"]).name for s in row.get("sources", ())]
-        if not own or answer.startswith("{") or not answer:
+        if not own or answer.startswith("{") or not answer or not set(own) <= set(docs):
             continue
         evidence = [p for name in own for p in docs[name]][:5]
         evidence += [rng.choice(docs[n]) for n in rng.sample(sorted(set(docs) - set(own)), 2)]
@@ -393,8 +394,10 @@ def concierge_replies(data: Path = DATA, testing: bool = False, most: int = 300)
     for n, row in enumerate(rows[:most]):
         own = row["sources"]
         other = rng.sample(docs[own[0]["document"]], min(3, len(docs[own[0]["document"]])))
-        title = docs[own[0]["document"]][0].partition(".")[0]
-        evidence = [f"{title}. {' '.join(s['text'] for s in own)}", *other]
+        evidence = list(other)
+        for name in dict.fromkeys(s["document"] for s in own):
+            title = docs[name][0].partition(".")[0]
+            evidence.append(f"{title}. {' '.join(s['text'] for s in own if s['document'] == name)}")
         answer = row["messages"][-1]["content"]
         found.append((answer, evidence, ""))
         if n % 3 == 0:

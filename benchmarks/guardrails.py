@@ -166,14 +166,14 @@ def planted(b: Bench) -> dict:
 
 
 def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
-    """Support of the weakest statement of each answer."""
+    """Support of the weakest statement of each answer; small talk alone is carried by nothing."""
     b.kept.embed(
         [s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))]
     )
     found = []
     for text, evidence in cases:
         ready = facts.Evidence(evidence, b.embedder)
-        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=1.0))
+        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=0.1))
     return np.array(found)
 
 
@@ -387,8 +387,6 @@ def latency(b: Bench) -> dict:
         ]
         messages = tuple(Message(**m) for m in row["messages"][:-1])
         asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
-    for passages in docs.values():  # an index's passages are known after a while: what is new is the question
-        embedder.embed([s for p in passages for s in facts.wording.sentences(p)]) if False else None
 
     async def run(chain: Sequence[Guard]) -> list[float]:
         taken = []
@@ -414,13 +412,16 @@ def latency(b: Bench) -> dict:
 
 
 def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> None:
-    """Takes what was asked and answered out of the memories, not the passages: they are an index's own."""
-    passages = {s for _, m in asked for p in m._passages for s in facts.wording.sentences(facts.spoken(p))}
-    passages |= {s for _, m in asked for p in m._passages for s in injection.sentences(p.text)}
-    embedder._vectors = {t: v for t, v in embedder._vectors.items() if t in passages}
+    """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
+    before = {s for _, m in asked for p in m._passages for s in facts.wording.sentences(facts.spoken(p))}
+    before |= {s for _, m in asked for p in m._passages for s in injection.sentences(p.text)}
+    turns = {m.content for request, _ in asked for m in request.messages[:-1]}
+    before |= {w for t in turns for w in injection.windows(t)}
+    embedder._vectors = {t: v for t, v in embedder._vectors.items() if t in before}
     recognizers = guards["personal"].rail._finder._recognizers
-    recognizers._seen.clear()
-    recognizers._entities_seen.clear()
+    for memory in (recognizers._seen, recognizers._entities_seen):
+        for text in [t for t in memory if t not in turns]:
+            del memory[text]
 
 
 SECTIONS = ("personal", "injection", "planted", "facts", "unsupported", "confidence", "toxicity", "topic", "latency")

@@ -47,10 +47,30 @@ def site(tmp_path_factory, models_dir):
         (folder / "documents" / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / "documents" / path).write_text(text)
     rows = [
-        {"id": f"r{n}", "messages": [{"role": "user", "content": f"{q}?"}, {"role": "assistant", "content": f"{q}: that is answered here, number {n}."}]}
-        for n, q in enumerate(["What is a wire", "When do you open", "Who waives fees", "Is parking free", "Do you lend money", "Where are you"])
+        {
+            "id": f"r{n}",
+            "messages": [
+                {"role": "user", "content": f"{q}?"},
+                {"role": "assistant", "content": f"{q}: that is answered here, number {n}."},
+            ],
+        }
+        for n, q in enumerate(
+            [
+                "What is a wire",
+                "When do you open",
+                "Who waives fees",
+                "Is parking free",
+                "Do you lend money",
+                "Where are you",
+            ]
+        )
     ]
-    rows.append({"id": "short", "messages": [{"role": "user", "content": "Is it free to park?"}, {"role": "assistant", "content": "Yes."}]})
+    rows.append(
+        {
+            "id": "short",
+            "messages": [{"role": "user", "content": "Is it free to park?"}, {"role": "assistant", "content": "Yes."}],
+        }
+    )
     (folder / "conversations.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\nnot a row\n")
     return Site(load_project(folder))
 
@@ -70,15 +90,28 @@ def insight(site, ledger):
 def test_before_anything_is_built_there_is_nothing(tmp_path, ledger):
     (tmp_path / "inhouse.toml").write_text('name = "new"\n')
     new = SiteInsight(Site(load_project(tmp_path)), Traffic(ledger))
-    assert (list(new.documents(STAFF)), list(new.search("wire", 3, STAFF)), list(new.chunks("a", STAFF))) == ([], [], [])
-    assert (new.report(), new.report_page(), new.live(), list(new.rows("train")), list(new.failures(STAFF))) == (None, None, None, [], [])
+    assert (list(new.documents(STAFF)), list(new.search("wire", 3, STAFF)), list(new.chunks("a", STAFF))) == (
+        [],
+        [],
+        [],
+    )
+    assert (new.report(), new.report_page(), new.live(), list(new.rows("train")), list(new.failures(STAFF))) == (
+        None,
+        None,
+        None,
+        [],
+        [],
+    )
     assert new.candidates() == ["base"]
     assert new.overview().releases == ()
 
 
 def test_documents_chunks_search_and_failures_keep_to_groups(site, insight):
     pipeline.index(site)
-    assert [(d.source, d.title, d.chunks) for d in insight.documents(NOBODY)] == [("hours.md", "Opening hours", 2), ("wires.md", "Wire transfers", 1)]
+    assert [(d.source, d.title, d.chunks) for d in insight.documents(NOBODY)] == [
+        ("hours.md", "Opening hours", 2),
+        ("wires.md", "Wire transfers", 1),
+    ]
     assert "staff/waivers.md" in {d.source for d in insight.documents(STAFF)}
     assert [c.heading for c in insight.chunks("hours.md", NOBODY)] == ["", "Saturday"]
     assert insight.chunks("staff/waivers.md", NOBODY) == []
@@ -90,7 +123,11 @@ def test_documents_chunks_search_and_failures_keep_to_groups(site, insight):
     assert set(failed) == {"broken.pdf", "Staff2.doc", "staff/broken.pdf", "staff/open/broken.pdf"}
     assert failed["Staff2.doc"] == "unsupported file type: .doc"
     assert {f.path for f in insight.failures(NOBODY)} == {"broken.pdf", "Staff2.doc"}
-    assert {f.path for f in insight.failures(frozenset({"press"}))} == {"broken.pdf", "Staff2.doc", "staff/open/broken.pdf"}
+    assert {f.path for f in insight.failures(frozenset({"press"}))} == {
+        "broken.pdf",
+        "Staff2.doc",
+        "staff/open/broken.pdf",
+    }
 
 
 def test_reviews_and_the_inbox_come_into_the_next_data_set(site, insight, ledger):
@@ -102,7 +139,18 @@ def test_reviews_and_the_inbox_come_into_the_next_data_set(site, insight, ledger
     assert removed["short"].startswith("quality: ")
     insight.review(Review(id="short", status="approved", by="Ines", at="2026-11-25T10:00:00+00:00"))
     insight.review(Review(id="r3", status="rejected", by="Ines", at="2026-11-25T10:00:00+00:00"))
-    asked = Exchange(id="e1", at="2026-11-25T10:00:00+00:00", user="u", key="k", model="custom", release="", arm="", messages=(Message(role="user", content="Do you take coins?"),), answer="I do not know.", reason="stop")
+    asked = Exchange(
+        id="e1",
+        at="2026-11-25T10:00:00+00:00",
+        user="u",
+        key="k",
+        model="custom",
+        release="",
+        arm="",
+        messages=(Message(role="user", content="Do you take coins?"),),
+        answer="I do not know.",
+        reason="stop",
+    )
     inbox = Inbox(ledger)
     id = inbox.add(asked, "declined")
     inbox.answer(id, "We take coins on Mondays, at the second counter.", "Ines")
@@ -125,7 +173,12 @@ def test_verdict_releases_and_the_live_experiment(site, insight, ledger):
     def report(accuracy):
         made = {"questions": 4, "arms": {}, "accuracy": accuracy}
         parts = {"report.json": json.dumps(made), "report.html": f"<h1>{accuracy}</h1>"}
-        return site.store.make("report", {"a": accuracy}, [], lambda work: [(work / n).write_text(t) for n, t in parts.items()] and {"recommended": "rag"})
+        return site.store.make(
+            "report",
+            {"a": accuracy},
+            [],
+            lambda work: [(work / n).write_text(t) for n, t in parts.items()] and {"recommended": "rag"},
+        )
 
     first = report(0.5)
     assert insight.report()["accuracy"] == 0.5

@@ -100,7 +100,7 @@ def test_arms_without_adapter_or_index_are_released_too(open_site, arm, adapter,
         ({"unsupported": 0.001}, {}, r"unsupported of tuned\+rag less that of base is .* and may not be worse"),
         ({"parity": False}, {}, "parity did not pass"),
         ({}, {"release.no_worse": '["judged"]'}, r"judged of tuned\+rag was not measured"),
-        ({"recommended": "base"}, {}, "nothing to release in the arm base .Do not customize"),
+        ({"recommended": "base"}, {}, "recommends the base model as it is"),
         ({"accuracy": -0.1, "parity": False}, {}, r"gain in accuracy.*; parity did not pass"),
     ],
 )  # fmt: skip

@@ -305,7 +305,7 @@ def test_ollama_and_vllm_are_told_how(exported):
     modelfile = (exported / "tuned" / "Modelfile").read_text()
     assert modelfile.startswith("FROM ./model.gguf\n")
     assert "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>" in modelfile
-    assert 'SYSTEM """You answer customers' in modelfile
+    assert "\nSYSTEM You answer customers" in modelfile
     assert 'PARAMETER stop "<|im_end|>"' in modelfile
     assert "ADAPTER ./adapter.gguf" in (exported / "adapter" / "Modelfile").read_text()
     assert "Answer from the numbered passages" in (exported / "rag" / "Modelfile").read_text()

@@ -89,7 +89,8 @@ def _write(site: Site, release: Release, work: Path, form: str) -> None:
         shutil.copytree(Path(custom.path) / "adapter", work / "adapter")
     else:
         shutil.copyfile(served, work / WEIGHTS)
-    save_tokenizer(site.base, served, work / "tokenizer", own=bool(custom and custom.facts.get("banned_tokens")))
+    base = site.catalog.find(project.model.base, project.root)
+    save_tokenizer(base, served, work / "tokenizer", own=bool(custom and custom.facts.get("banned_tokens")))
     reader = read(served)
     template = str(value(reader, "tokenizer.chat_template"))
     write_text(work / "chat_template.jinja", template)
@@ -136,8 +137,8 @@ def _modelfile(project: Project, template: str, messages: Sequence[Message], sto
         lines.append("# The chat template is in the GGUF file, where Ollama finds it if it knows the model's family.")
     else:
         lines.append(f'TEMPLATE """{prefix}{CHATML}"""')
-    lines.append(f'SYSTEM """{messages[0].content.replace(chr(34) * 3, chr(34))}"""')
-    lines += [f'MESSAGE {m.role} """{m.content}"""' for m in messages[1:-1]]
+    lines.append(f"SYSTEM {_quoted(messages[0].content)}")
+    lines += [f"MESSAGE {m.role} {_quoted(m.content)}" for m in messages[1:-1]]
     lines += [
         f'PARAMETER stop "{stop}"',
         "PARAMETER temperature 0",
@@ -145,6 +146,13 @@ def _modelfile(project: Project, template: str, messages: Sequence[Message], sto
         f"PARAMETER num_predict {project.assistant.max_tokens}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A text as a Modelfile takes it: as it is, in three quotes where it has several lines."""
+    if "\n" not in text and not text.startswith('"'):
+        return text
+    return '"""' + text.replace('"""', '"').removesuffix('"') + '"""'
 
 
 def _before_chatml(template: str, messages: Sequence[Message]) -> str | None:
@@ -259,7 +267,8 @@ def _made(custom: Artifact | None) -> str:
     if custom is None:
         return "its weights are unchanged"
     facts = custom.facts
-    return f"tuned by {facts['method']} on {facts['examples']} examples in {facts['steps']} steps"
+    steps = f"{facts['steps']} step{'s' * (facts['steps'] != 1)}"
+    return f"tuned by {facts['method']} on {facts['examples']} examples in {steps}"
 
 
 def _verdict(report: Mapping[str, Any], arm: str) -> list[str]:

@@ -32,7 +32,6 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _site(project: Path, overrides: list[str] | None = None) -> Site:
-
     return site_of(project, overrides, True)
 
 
@@ -51,7 +50,8 @@ def release(
     from inhouse.types import ConfigError
 
     if context.invoked_subcommand:
-        if project != HERE or overrides or as_json or name:
+        given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json", "name"))
+        if any(source is not None and source.name == "COMMANDLINE" for source in given):
             verb = context.invoked_subcommand
             raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
         return

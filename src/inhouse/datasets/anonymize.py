@@ -141,8 +141,9 @@ class Anonymizer:
         return self._recognizers.entities(text)
 
     def is_public(self, value: str) -> bool:
-        """Whether the business's own documents write the value, or it is a name to keep."""
-        return _key(value) in self._public or self._is_kept(value) or set(_words(value)) <= self._public_small
+        """Whether the business's own documents write the value, all words of a name, or it is a name to keep."""
+        words = set(_words(value))
+        return _key(value) in self._public or (bool(words) and (words <= self._public_words or self._is_kept(value)))
 
     def _named(self, text: str, found: Iterable[Found]) -> Iterator[Found]:
         """The same, names without the common words around them."""

@@ -108,12 +108,18 @@ async def _backend_error(request: Request, error: Exception) -> Response:
     return unavailable("the store cannot be reached", "store_unavailable").response()
 
 
-# --- routes -----------------------------------------------------------------------------------------------------
+# --- routes: the first is looked at first -----------------------------------------------------------------------
 
 
 def state_of(request: Request) -> State:
     state: State = request.app.state.inhouse
     return state
+
+
+@routes.post("/v1/chat/completions", response_class=Response)
+async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
+    """Answers a conversation, plain or streamed."""
+    return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
 
 
 @routes.get("/healthz")
@@ -124,8 +130,9 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Requests are taken: not draining, and something to answer them."""
+    """Requests are taken: not draining, something to answer them, and the database there."""
     state = state_of(request)
+    await asyncio.to_thread(state.keys.check, "")
     if state.draining or not state.fleet.names():
         return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
     return JSONResponse({"status": "ready", "models": list(state.fleet.names())})
@@ -144,12 +151,6 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Any:
     """This description."""
     return request.app.openapi()
-
-
-@routes.post("/v1/chat/completions", response_class=Response)
-async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
-    """Answers a conversation, plain or streamed."""
-    return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
 
 
 @routes.post("/v1/embeddings")
@@ -220,15 +221,20 @@ async def handoff(
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
     await _own_exchange(state, found.exchange_id, key)
     if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), state.project.gateway.max_wait_s)):
-        found = await state.inbox.wait(id, wait_s) or found
+        async with state.waits.admitted():
+            found = await state.inbox.wait(id, wait_s) or found
     answered = found.status in ("answered", "approved")
     return {"object": "handoff", "id": id, "status": found.status, "reason": found.reason, "at": found.at,
             "answer": found.reply if answered else None, "replied_at": found.replied_at or None}  # fmt: skip
 
 
 async def _own_exchange(state: State, id: str, key: Any) -> Exchange:
-    """The exchange, for the key that asked it, reviewers and admins; for others there is none."""
+    """The exchange, for the key that asked it, reviewers of its groups, and admins; for others there is none."""
     exchange = await asyncio.to_thread(state.audit.get, id)
-    if exchange is None or (key.role == "user" and exchange.key != key.id):
+    if exchange is None or not (
+        exchange.key == key.id
+        or key.role == "admin"
+        or (key.role == "reviewer" and exchange.groups <= frozenset(key.groups))
+    ):
         raise HttpError(404, "no such answer", code="not_found", param="id")
     return exchange

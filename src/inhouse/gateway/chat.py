@@ -54,7 +54,8 @@ class Run:
         self, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
     ) -> None:
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
-        self.deltas: list[Delta] = []
+        self.deltas: list[Delta] = []  # those that bring more than text
+        self._parts: list[str] = []
         self.finish: Finish | None = None
         self._state, self._key, self._name = state, key, name
         self._model, self._request, self._trace = model, request, trace
@@ -67,7 +68,7 @@ class Run:
 
     @property
     def text(self) -> str:
-        return "".join(d.text for d in self.deltas)
+        return "".join(self._parts)
 
     async def events(self) -> AsyncGenerator[ChatEvent]:
         """The model's events, when the engine has room for it."""
@@ -88,7 +89,9 @@ class Run:
         match event_:
             case Delta():
                 self._first_s = self._first_s or time.perf_counter() - self._began
-                self.deltas.append(event_)
+                self._parts.append(event_.text)
+                if event_.logprobs or event_.tool_calls:
+                    self.deltas.append(event_)
             case Note(layer=layer, kind=kind, data=data):
                 self._notes[layer, kind] = data
             case Finish():
@@ -160,7 +163,7 @@ class Run:
         except Exception as error:  # whatever it is, an answer that is not recorded is not given
             metrics.audit_failures.inc()
             log.error("not recorded", exc_info=error)
-            raise unavailable("the answer cannot be recorded, so it is not given", "audit_unavailable") from error
+            raise unrecorded() from error
         metrics.audit_s.observe(time.perf_counter() - began)
         metrics.answered(exchange)
         self._state.traces.answered(exchange, self._request, self._trace)
@@ -194,7 +197,12 @@ class Answer(Response):
         self._started = self._gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._state.queue.admitted():
+        state = self._state
+        async with state.queue.admitted():
+            if (
+                state.audit.trouble and state.queue.open > 1
+            ):  # one tries; the engine is not asked in vain for the others
+                raise unrecorded()
             try:
                 await self._attended(receive, send)
             except HttpError as error:
@@ -240,8 +248,8 @@ class Answer(Response):
         """Records that there was no answer; what could not be recorded is told instead."""
         try:
             await self.run.record("error")
-        except HttpError as unrecorded:
-            return unrecorded
+        except HttpError as worse:
+            return worse
         return error
 
     async def _plain(self, send: Send) -> None:
@@ -284,6 +292,10 @@ class Answer(Response):
             await _send(send, error.response())
         elif self._body.stream:
             await _more(send, event(error.body), more=False)
+
+
+def unrecorded() -> HttpError:
+    return unavailable("the answer cannot be recorded, so it is not given", "audit_unavailable")
 
 
 def refusal(error: BackendError) -> HttpError:

@@ -27,13 +27,23 @@ _CLAUSE = re.compile(
     r",\s+|;\s+|\s+(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
 )
 NEAR_WORDS = 5
-FEATURES = 38
+NEARLY = 0.85  # share of a statement's words in one place of the sources from which it is the same sentence
+WRONG = 0.02
+_MONEY = frozenset("$£€%")
+FEATURES = 42
 
 
 class Evidence:
-    """Passages made ready for comparison: their sentences, and pairs of neighbours, with the words of each."""
+    """Passages made ready for comparison: their sentences, and pairs of neighbours, with the words of each.
 
-    def __init__(self, texts: Sequence[str], embedder: Remembered) -> None:
+    Args:
+        texts: of the passages.
+        embedder: for likeness.
+        said: the conversation: what a user brought up may be named again.
+    """
+
+    def __init__(self, texts: Sequence[str], embedder: Remembered, said: str = "") -> None:
+        self.said = frozenset(wording.words(said)) | {m.value for m in wording.numbers(said)}
         self._embedder = embedder
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
@@ -47,6 +57,8 @@ class Evidence:
         self.sets = [frozenset(wording.words(w)) for w in self.windows]
         self.text_words = [wording.words(t) for t in texts]
         self.text_sets = [frozenset(w) for w in self.text_words]
+        self.tokens = [wording.tokens(t) for t in texts]
+        self.runs = {g for ws in self.tokens for g in zip(ws, ws[1:], ws[2:], ws[3:], strict=False)}
         self.lower = [" ".join(t.casefold().replace("’", "'").split()) for t in texts]
         self.numbers = {(m.value, m.unit) for t in texts for m in wording.numbers(t)}
         self.values = {v for v, _ in self.numbers}
@@ -94,13 +106,24 @@ def features(statement: str, evidence: Evidence) -> list[float]:
         sum(g in evidence.grams for g in grams) / max(len(grams), 1),
         sum(t in evidence.triples for t in triples) / max(len(triples), 1),
         float(not any(nowhere)), float(shares[best] == 1.0), _run([not u for u in uncovered]) / max(len(own), 1),
-        *_number_signs(statement, window, evidence), *_name_signs(statement, own, window, evidence),
+        *_order_signs(statement, evidence), *_number_signs(statement, window, evidence), *_name_signs(statement, own, window, evidence),
         float((negated > 0) != (window_negated > 0)), float(negated > 0), (min(abs(negated - window_negated), 3)) / 3,
         float((negated > 0) != (window_negated > 0)) * shares[best],
         min(wording.opposed(wanted, window_set), 2) / 2, *_condition_signs(statement, own, window, everywhere),
         *_clause_signs(statement, evidence), min(len(wording.HEDGE.findall(statement)), 4) / 4, float("?" in statement),
         math.log1p(len(own)) / 3, float(statement.strip()[:1].islower()),
     ]  # fmt: skip
+
+
+def _order_signs(statement: str, evidence: Evidence) -> list[float]:
+    """How much of the wording comes in the order of one text, small words too: the precision of ROUGE-L (Lin 2004); its
+    square, which tells near copies; and the share of runs of four words that some text has."""
+    from rapidfuzz.distance import LCSseq
+
+    own = wording.tokens(statement)
+    longest = max((LCSseq.similarity(own, there) for there in evidence.tokens), default=0) / max(len(own), 1)
+    runs = list(zip(own, own[1:], own[2:], own[3:], strict=False))
+    return [longest, longest**4, sum(r in evidence.runs for r in runs) / max(len(runs), 1)]
 
 
 def _run(marks: Sequence[bool]) -> int:
@@ -189,6 +212,33 @@ def _clause_signs(statement: str, evidence: Evidence) -> list[float]:
     return [worst, new]
 
 
+def contradicted(statement: str, evidence: Evidence) -> str:
+    """What in the statement the sources rule out, whatever the head thinks of the rest; "" for nothing.
+
+    A number, amount or name must stand in the sources or in the conversation; and a sentence that a source has nearly
+    word for word must not say the opposite.
+    """
+    said = evidence.said
+    for m in wording.numbers(statement):
+        if m.written and m.value not in evidence.values and m.value not in said:
+            return f"{m.value} is not in the sources"
+        units = {u for v, u in evidence.numbers if v == m.value}
+        if m.unit in _MONEY and units and units.isdisjoint({m.unit, ""}) and m.value not in said:
+            return f"{m.unit} {m.value} is something else in the sources"
+    there = frozenset().union(*evidence.text_sets) if evidence.text_sets else frozenset()
+    for name in wording.names(statement):
+        if any(w not in there and w not in said for w in wording.words(name)):
+            return f"{name} is not in the sources"
+    wanted = frozenset(wording.words(statement))
+    shares = [len(wanted & s) / max(len(wanted), 1) for s in evidence.sets]
+    best = max(shares, default=0.0)
+    nearest = [w for w, s in zip(evidence.windows, shares, strict=True) if s == best]
+    negated = bool(wording.NEGATION.search(statement))
+    if best >= NEARLY and all(bool(wording.NEGATION.search(w)) != negated for w in nearest):
+        return "the sources say the opposite"
+    return ""
+
+
 def statements(text: str) -> list[str]:
     """The sentences of an answer that have words to check."""
     return [s for s in wording.sentences(_MARK.sub("", text)) if len(wording.words(s)) > 1]
@@ -212,17 +262,19 @@ class Facts:
         self._statements = statements
 
     def support(self, statement: str, evidence: Evidence) -> float:
-        """How likely the evidence carries the statement, in [0, 1]."""
+        """How likely the evidence carries the statement, in [0, 1]; at most WRONG where it says otherwise."""
         import numpy as np
 
         row = np.array([features(statement, evidence)], dtype=np.float32)
-        return 1 - float(self._head.probability(row)[0])
+        support = 1 - float(self._head.probability(row)[0])
+        return min(support, WRONG) if contradicted(statement, evidence) else support
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         if not turn.passages:
             return None
         if "evidence" not in turn.kept:
-            turn.kept["evidence"] = Evidence([spoken(p) for p in turn.passages], self._embedder)
+            said = "\n".join(m.content for m in turn.request.messages if m.role == "user")
+            turn.kept["evidence"] = Evidence([spoken(p) for p in turn.passages], self._embedder, said)
             _ = turn.kept["evidence"].vectors
         return None if side == "passages" else self._judged(text, turn)
 

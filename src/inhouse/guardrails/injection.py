@@ -88,6 +88,7 @@ _OF_ANSWER = re.compile(
     r"\b(?:your|the|this|my|each|every) (?:\w+ )?(?:response|answer|reply|output|message|summary|text)s?\b", re.I
 )
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
+FEWEST_WORDS = 4  # "2 pm", "yes please": too little for an order
 MOST_SENTENCES = 60  # of a passage; a chunk has far fewer
 
 
@@ -112,7 +113,7 @@ class Injection:
         """Windows of the texts with the probability of each."""
         import numpy as np
 
-        found = [w for t in texts for w in windows(t)]
+        found = [w for t in texts for w in windows(t) if len(w.split()) >= FEWEST_WORDS]
         if not found:
             return [], np.zeros(0, dtype=np.float32)
         return found, self._head.probability(rows(found, self._embedder))

@@ -27,6 +27,7 @@ ORDER = (
 """Every kind; where two cover the same text, the earlier wins, unless the later covers more."""
 DEFAULT = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
 CARD_DIGITS = 15
+_MAY_HOLD = re.compile(r"\d|@|://|-----|(?i:pass|secret|key|token)")  # what answers lose has one of these
 
 
 class Finder(Protocol):
@@ -65,10 +66,14 @@ class Personal:
             named = [
                 s
                 for s in self._names.find(text, self._finder.entities(text))
-                if not self._finder.is_public(text[s[0] : s[1]])
+                if self._private(text[s.start : s.end], s.kind)
             ]
             found.append(settled([s for s in (*own, *identifiers(text), *named) if s.kind in self._kinds], text))
         return found
+
+    def _private(self, value: str, kind: str) -> bool:
+        """Whether a name may be somebody's: not one of the business's own, and an address only with its number."""
+        return (kind != "ADDRESS" or any(c.isdigit() for c in value)) and not self._finder.is_public(value)
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         return self._input(text, turn) if side == "input" else self._output(text, turn)
@@ -103,7 +108,8 @@ class Personal:
             [*known.values(), *(m.content for m in turn.request.messages), *(p.text for p in turn.passages)]
         )
         plain = _key(allowed)
-        (own,) = self.spans([Message(role="assistant", content=text)])
+        told = [Message(role="user", content=text)] if _MAY_HOLD.search(text) else []
+        own = [s for spans in self.spans(told) for s in spans]  # as strictly as what a user says
         leaks = [s for s in own if s.kind not in BY_NAME and not PLACEHOLDER.match(text, s.start)]
         leaks = [
             s

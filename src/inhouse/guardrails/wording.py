@@ -15,7 +15,7 @@ _NUMBER = re.compile(
     r"| ?[ap]\.?m\b|[ -]?[^\W\d_]+)?",
     re.IGNORECASE,
 )
-_CLOCK = re.compile(r"\b(\d{1,2})[:.](\d{2})\s*([ap])?\.?m?\b", re.IGNORECASE)
+_CLOCK = re.compile(r"\b(\d{1,2})(?::(\d{2})(?:\s*([ap])\.?m\b)?|\.(\d{2})\s*([ap])\.?m\b)", re.IGNORECASE)
 _NAME = re.compile(r"\b[A-Z][\w'’&-]*(?:(?: (?:of|the|and|de|&))? [A-Z0-9][\w'’&-]*)*")
 NEGATION = re.compile(
     r"\b(?:no|not|never|none|nor|cannot|without|neither|unable|nobody|nothing|lacks?|excluded?|prohibited)\b|n['’]t\b",
@@ -88,7 +88,7 @@ _UNITS = {
 class Number(NamedTuple):
     value: str
     unit: str  # "$", "%", "day", ...: what stands before or after it; "" where nothing does
-    at: int  # among the sentence's stems
+    written: bool = True  # in digits
 
 
 def sentences(text: str) -> list[str]:
@@ -130,27 +130,33 @@ def words(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=50_000)
+def tokens(text: str) -> tuple[str, ...]:
+    """All words, small ones too, stemmed, and numbers."""
+    plain = text.replace("’", "'").casefold()
+    return tuple(value_of(t) if t[0].isdigit() else stem(t.removesuffix("'s")) for t in _TOKEN.findall(plain))
+
+
+@lru_cache(maxsize=50_000)
 def numbers(text: str) -> tuple[Number, ...]:
     """Every number with its unit; times of day as "H:MM" of 24 hours."""
     found = []
 
     def clock(m: re.Match[str]) -> str:
-        late = (m[3] or "").lower() == "p" and int(m[1]) < 12
-        found.append(Number(f"{int(m[1]) + 12 * late}:{m[2]}", "", m.start()))
+        late = (m[3] or m[5] or "").lower() == "p" and int(m[1]) < 12
+        found.append(Number(f"{int(m[1]) + 12 * late}:{m[2] or m[4]}", ""))
         return " " * len(m[0])
 
-    if ":" in text:
-        text = _CLOCK.sub(clock, text)
+    text = _CLOCK.sub(clock, text)
     for m in _NUMBER.finditer(text):
         after = (m["after"] or "").strip(" -.").casefold().replace(".", "")
         value = value_of(m["value"])
         unit = m["sign"] or _UNITS.get(after, stem(after) if after and after not in STOP else "")
         if unit in ("am", "pm") and value.isdigit():
             value, unit = f"{int(value) + 12 * (unit == 'pm' and int(value) < 12)}:00", ""
-        found.append(Number(value, unit, m.start()))
+        found.append(Number(value, unit))
     for m in re.finditer(r"[^\W\d_]+", text):
         if (small := _SMALL.get(m[0].casefold())) and m[0].casefold() != "one":
-            found.append(Number(small, "", m.start()))
+            found.append(Number(small, "", written=False))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import openai
+import pydantic
 import pytest
 
 from inhouse.models.scripted import Scripted
@@ -223,8 +224,14 @@ def test_a_hand_off_reaches_the_client_that_waits(gateway, ask):
     last = json.loads(guarded.split("data: ")[-2])
     assert there.state.inbox.get(last["inhouse"]["handoff"]).reason == "unsure"
     assert there.client.chat.completions.create(**ask() | {"model": "fine"}).inhouse["handoff"] is None
-    other = there.keys.create("other", "user")[1]
-    assert there.http.get(path, headers={"Authorization": f"Bearer {other}"}).status_code == 404
+    for role, status in (("user", 404), ("reviewer", 200)):
+        other = there.keys.create("other", role)[1]
+        assert there.http.get(path, headers={"Authorization": f"Bearer {other}"}).status_code == status
+    board = gateway({"custom": Scripted(lambda r: sentence)}, groups=("board",))
+    path = f"/v1/handoffs/{board.client.chat.completions.create(**ask()).inhouse['handoff']}"
+    stranger = board.keys.create("stranger", "reviewer", ("sales",))[1]
+    assert board.http.get(path).status_code == 200
+    assert board.http.get(path, headers={"Authorization": f"Bearer {stranger}"}).status_code == 404
     assert there.http.get("/v1/handoffs/nope").status_code == 404
     assert there.http.get(path, params={"wait": "nan"}).status_code == 400
 
@@ -244,3 +251,19 @@ def test_feedback(gateway, ask):
     other = there.keys.create("other", "user")[1]
     refused = there.http.post("/v1/feedback", json={"id": id, "thumb": 1}, headers={"Authorization": f"Bearer {other}"})
     assert refused.status_code == 404
+
+
+def test_the_clients_helpers(gateway, ask):
+    class Fee(pydantic.BaseModel):
+        euros: int
+
+    there = gateway({"custom": Scripted(lambda r: '{"euros": 5}')})
+    parsed = there.client.chat.completions.parse(**ask(), response_format=Fee)
+    assert parsed.choices[0].message.parsed == Fee(euros=5)
+    with there.client.chat.completions.stream(**ask(), response_format=Fee) as stream:
+        kinds = {event.type for event in stream}
+        assert stream.get_final_completion().choices[0].message.parsed == Fee(euros=5)
+    assert {"chunk", "content.delta", "content.done"} <= kinds
+    raw = there.client.chat.completions.with_raw_response.create(**ask())
+    assert raw.headers["x-request-id"].startswith("req-")
+    assert raw.parse().choices[0].message.role == "assistant"

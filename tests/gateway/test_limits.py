@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inhouse.arms import Prompted
 from inhouse.gateway.auth import CHECKED_S
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import JsonLines
@@ -223,7 +224,8 @@ def test_slow_clients(gateway):
 
 def test_a_client_that_leaves_stops_the_engine(gateway, ask):
     endless, slow = Endless(), Slow()
-    there = gateway({"custom": endless, "slow": slow})
+    wrapped = Prompted("outer", Prompted("inner", endless, lambda m: m), lambda m: m)
+    there = gateway({"custom": wrapped, "slow": slow})
     with there.http.stream("POST", CHAT, json=ask(stream=True)) as answer:
         next(answer.iter_lines())
     assert endless.stopped.wait(10)

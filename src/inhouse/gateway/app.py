@@ -221,15 +221,20 @@ async def handoff(
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
     await _own_exchange(state, found.exchange_id, key)
     if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), state.project.gateway.max_wait_s)):
-        found = await state.inbox.wait(id, wait_s) or found
+        async with state.waits.admitted():
+            found = await state.inbox.wait(id, wait_s) or found
     answered = found.status in ("answered", "approved")
     return {"object": "handoff", "id": id, "status": found.status, "reason": found.reason, "at": found.at,
             "answer": found.reply if answered else None, "replied_at": found.replied_at or None}  # fmt: skip
 
 
 async def _own_exchange(state: State, id: str, key: Any) -> Exchange:
-    """The exchange, for the key that asked it, reviewers and admins; for others there is none."""
+    """The exchange, for the key that asked it, reviewers of its groups, and admins; for others there is none."""
     exchange = await asyncio.to_thread(state.audit.get, id)
-    if exchange is None or (key.role == "user" and exchange.key != key.id):
+    if exchange is None or not (
+        exchange.key == key.id
+        or key.role == "admin"
+        or (key.role == "reviewer" and exchange.groups <= frozenset(key.groups))
+    ):
         raise HttpError(404, "no such answer", code="not_found", param="id")
     return exchange

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -27,6 +28,7 @@ from inhouse.gateway.metrics import SHARED, log_as_json
 from inhouse.gateway.state import State
 from inhouse.types import BackendError, ConfigError
 
+THREADS = 32
 LINGER_S = 3  # for connections that do not close when everything is answered
 RESTART_S = 1.0
 TOO_SOON_S = 10.0  # a worker that ends sooner than that may not have come up
@@ -108,6 +110,8 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
     server = Server(config, state, parent)
 
     async def run() -> None:
+        # For searches, embeddings, look-ups of keys: they wait more than they compute.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
         await state.fleet.refresh()
         ready()
         log.info("ready", extra={"facts": {"address": address_of(bound), "models": list(state.fleet.names())}})

@@ -17,6 +17,8 @@ from inhouse.store.keys import Key, Keys
 from inhouse.store.traffic import Traffic
 from inhouse.types import ChatModel, Embedder
 
+MOST_WAITS = 100  # for people's answers, at once
+
 
 class Fleet(Protocol):
     """The models that may be asked by name: `custom`, `base`, releases as NAME/VERSION, upstreams."""
@@ -54,3 +56,4 @@ class State:
     def __post_init__(self) -> None:
         told = self.project.gateway
         self.queue = Queue(told.parallel or self.project.model.parallel, told.waiting)
+        self.waits = Queue(MOST_WAITS, 0)

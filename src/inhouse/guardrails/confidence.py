@@ -2,7 +2,7 @@
 
 A logistic regression over what is known when the answer is done: how well passages were found and carry it, how sure
 the engine was of its tokens, length, and form. Its scores of examples that it was not trained on are made
-probabilities by isotonic regression, mixed with the base rate so that few examples cannot make it certain. The
+probabilities, by isotonic regression where there are many and by a logistic curve where there are few. The
 threshold is the lowest at which the upper confidence bound of the share of wrong answers (Clopper and Pearson 1934)
 still keeps the promise, tried from the strictest down and stopped at the first that does not (fixed-sequence testing,
 Angelopoulos et al. 2021), so that looking at many thresholds costs nothing.
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.floating[Any]]
 
 FOLDS = 10
-PENALTY = 0.02
+PENALTY = 6.0  # over the number of answers
+ENOUGH = 400  # answers from which isotonic regression is trusted; below it is a logistic curve (Platt 1999)
 SURE = 0.95  # of the bound
 FEWEST = 40
 PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
@@ -112,9 +113,9 @@ def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
         scores[fold == f] = _logistic(rows[fold != f], y[fold != f]).probability(rows[fold == f])
     p = np.zeros(len(y))
     for f in range(FOLDS):
-        steps = np.array(isotonic(scores[fold != f], y[fold != f]))
+        steps = np.array(steps_of(scores[fold != f], y[fold != f]))
         p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
-    head, steps_all = _logistic(rows, y), isotonic(scores, y)
+    head, steps_all = _logistic(rows, y), steps_of(scores, y)
     threshold = promised(p, y, promise)
     kept = p >= threshold
     return Calibration(
@@ -131,15 +132,38 @@ def _logistic(x: Numbers, y: Numbers) -> Head:
 
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
     z = (x - mean) / scale
+    penalty = PENALTY / len(y)
 
     def loss(w: Numbers) -> tuple[float, Numbers]:
         logits = z @ w[:-1] + w[-1]
         error = 1 / (1 + np.exp(-logits)) - y
-        value = (np.logaddexp(0, logits) - y * logits).mean() + PENALTY * (w[:-1] ** 2).sum() / 2
-        return float(value), np.append(z.T @ error / len(y) + PENALTY * w[:-1], error.mean())
+        value = (np.logaddexp(0, logits) - y * logits).mean() + penalty * (w[:-1] ** 2).sum() / 2
+        return float(value), np.append(z.T @ error / len(y) + penalty * w[:-1], error.mean())
 
     w = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
     return Head({"mean": mean, "scale": scale, "weight": w[:-1], "bias": w[-1:]}, 0.5)
+
+
+def steps_of(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
+    """From scores to probabilities: isotonic regression, or where there are few answers a logistic curve."""
+    return isotonic(scores, y) if len(y) >= ENOUGH else sigmoid(scores, y)
+
+
+def sigmoid(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
+    """Points of the logistic curve nearest to the labels, these drawn a little to the base rate (Platt 1999)."""
+    import numpy as np
+    from scipy.optimize import minimize
+
+    logits = np.log(np.clip(scores, 1e-4, 1 - 1e-4) / (1 - np.clip(scores, 1e-4, 1 - 1e-4)))
+    soft = np.where(y > 0, (y.sum() + 1) / (y.sum() + 2), 1 / ((1 - y).sum() + 2))
+
+    def loss(w: Numbers) -> float:
+        z = w[0] * logits + w[1]
+        return float((np.logaddexp(0, z) - soft * z).mean() + 0.5 * (w[0] - 1) ** 2 / len(y))
+
+    a, b = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.0, 10.0), (None, None)]).x
+    at = np.linspace(0.005, 0.995, 100)
+    return [(float(s), float(1 / (1 + np.exp(-(a * np.log(s / (1 - s)) + b))))) for s in at]
 
 
 def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from inhouse.types import Embedder, InputError
@@ -81,18 +82,20 @@ class Remembered:
         self._embedder = embedder
         self._most = most
         self._vectors: dict[str, Matrix] = {}
+        self._lock = Lock()  # rails run in threads, and several want the same text
         self.name, self.dimensions = embedder.name, embedder.dimensions
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         import numpy as np
 
-        known = self._vectors
-        unseen = [t for t in dict.fromkeys(texts) if t not in known]
-        if unseen:
-            if len(known) > self._most:
-                known = self._vectors = {}
-                unseen = list(dict.fromkeys(texts))
-            known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
+        with self._lock:
+            known = self._vectors
+            unseen = [t for t in dict.fromkeys(texts) if t not in known]
+            if unseen:
+                if len(known) > self._most:
+                    known = self._vectors = {}
+                    unseen = list(dict.fromkeys(texts))
+                known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
         return np.stack([known[t] for t in texts]) if texts else self._embedder.embed([])
 
     def count_tokens(self, text: str) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from inhouse.arms import Arms
+from inhouse.arms import Arms, open_grounding
 from inhouse.config import Project
 from inhouse.models.catalog import WEIGHTS, Catalog, file_sha256
 from inhouse.models.embed import OnnxEmbedder
@@ -372,7 +372,7 @@ def grounding_of(site: Site) -> Grounding:
     at = index(site)
     fusion = site.store.latest("fusion")
     tuned = fusion if fusion and at.key in fusion.parents else None
-    return opengrounding_of(at, tuned, site.embedder, site.project)
+    return open_grounding(at, tuned, site.embedder, site.project)
 
 
 # --- small things the stages share ------------------------------------------------------------------------------

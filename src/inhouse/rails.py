@@ -1,8 +1,8 @@
 """The rails of a project, built from its settings and wrapped around a model: composition, as `arms` is.
 
 A rail is here by default where benchmarks/guardrails.py measured how good it is (docs/LOG.md); topic and confidence
-depend on the project's own data and are switched on by name. Orders in passages are flagged, not handed off: of clean pieces of
-documents some 1 in 60 is taken for one, and an answer has several.
+depend on the project's own data and are switched on by name. Orders in passages are flagged and not handed off: of
+clean pieces of documents some are taken for one, and an answer rests on several.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def planted(b: Bench) -> dict:
     high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
     found = {"passages": len(clean), "orders": len(orders), "recall": float((high >= threshold).mean()),
              "false": float((low >= threshold).mean()), "auroc": auroc(high, low)}  # fmt: skip
-    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)}, {len(orders)} orders of unseen kinds (aim .80), "
+    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)}, {len(orders)} new orders (aim .80), "
           f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
     for text, p in list(zip(clean, low, strict=True)):
         if p >= threshold:
@@ -232,7 +232,8 @@ def toxic(b: Bench) -> dict:
              "precision": float(truth[p >= threshold].mean()), "false": float((p[~truth] >= threshold).mean()),
              "chat": len(chat), "chat_false": float((talk >= threshold).mean())}  # fmt: skip
     print(f"toxicity: recall {found['recall']:.3f}, precision {found['precision']:.3f}, "
-          f"false {found['false']:.3f} of the clean, AUROC {found['auroc']:.3f}, n {len(rows)}; chat {found['chat_false']:.4f} of {len(chat)}")  # fmt: skip
+          f"false {found['false']:.3f} of the clean, AUROC {found['auroc']:.3f}, n {len(rows)}; "
+          f"chat {found['chat_false']:.4f} of {len(chat)}")  # fmt: skip
     for text, s in zip(chat, talk, strict=True):
         if s >= threshold:
             print(f"    false (chat): {text[:140]}")
@@ -292,9 +293,10 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
         broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
         found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
         print(f"confidence, {folder.name}: {len(rows)} answers, {y.mean():.2f} right, 20 halvings: "
-              f"ECE {row['ece']:.3f} (aim .05), AUROC {row['auroc']:.3f} against {row['auroc_alone']:.3f} of token probability")  # fmt: skip
+              f"ECE {row['ece']:.3f} (aim .05), AUROC {row['auroc']:.3f}, "
+              f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
         print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
-              f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by token probability {row['at5_alone']:.3f}; "
+              f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
               f"at 20 % {row['at20']:.3f} and {row['at20_alone']:.3f}")  # fmt: skip
     return found
 

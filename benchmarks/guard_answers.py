@@ -1,6 +1,6 @@
 """Asks an arm of a project its questions and keeps the answers with passages, token probability and scores.
 
-    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store STORE]
+    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store S]
 
 `guardrails.py --answers FOLDER` reads what this writes into FOLDER/answers.jsonl. Questions that it holds already are
 not asked again, so it may be stopped at any time.
@@ -12,9 +12,10 @@ import json
 import random
 from pathlib import Path
 
+from inhouse.asking import open_arms
 from inhouse.config import load_project
 from inhouse.evaluation.scorers import Scorer
-from inhouse.pipeline import Site, _arms, _examples, curate
+from inhouse.pipeline import Site, _examples, curate
 from inhouse.types import ChatModel, ChatRequest, Example, InhouseError, collect
 
 
@@ -63,7 +64,7 @@ def main() -> None:
         random.Random(7).shuffle(own)
         asked += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
-    arms = _arms(site)
+    arms = open_arms(site, bare=True)
     try:
         scorer = Scorer(site.embedder, site.support, replies)
         asyncio.run(ask(arms.open(given.arm), site, scorer, asked, out))

@@ -16,6 +16,7 @@ FREE = {
     "serving",
     "exporting",
     "cli",
+    "asking",
     "operating",
     "insight",
     "keeping",

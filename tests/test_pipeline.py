@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inhouse import pipeline
+from inhouse import asking, pipeline
 from inhouse.config import load_project
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import Site
@@ -61,16 +61,16 @@ def test_build_makes_every_artifact_once(built, models_dir):
 def test_asking_and_searching(built, models_dir):
     site, _ = site_of(built, models_dir)
     pipeline.build(site)
-    replies = pipeline.ask(site, "What does plan 2 cost?", frozenset())
+    replies = asking.ask(site, "What does plan 2 cost?", frozenset())
     assert list(replies)[0] == "base"
     assert len(replies) == 2
     assert replies[list(replies)[1]].finish.usage.completion_tokens > 0
-    assert pipeline.search(site, "what does plan 2 cost?", 1, frozenset())[0].chunk.source == "plan2.md"
-    assert not [h for h in pipeline.search(site, "teller limit", 20, frozenset()) if h.chunk.access]
-    assert pipeline.search(site, "teller limit", 1, frozenset(["staff"]))[0].chunk.source == "staff/secret.md"
+    assert asking.search(site, "what does plan 2 cost?", 1, frozenset())[0].chunk.source == "plan2.md"
+    assert not [h for h in asking.search(site, "teller limit", 20, frozenset()) if h.chunk.access]
+    assert asking.search(site, "teller limit", 1, frozenset(["staff"]))[0].chunk.source == "staff/secret.md"
     said = []
     lines = iter(["What does plan 1 cost?", "And plan 2?", ""])
-    pipeline.chat(site, frozenset(), lambda: next(lines), said.append)
+    asking.chat(site, frozenset(), lambda: next(lines), said.append)
     assert said.count("\n") == 2
 
 

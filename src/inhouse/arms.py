@@ -122,6 +122,7 @@ class Arms:
         grounding: finds passages, None where the project has no documents.
         support: cites passages.
         engines: those that others hold too; its own without.
+        guard: puts the project's guardrails around every arm but base, which stays the model as it came.
     """
 
     def __init__(
@@ -132,12 +133,14 @@ class Arms:
         grounding: Grounding | None,
         support: LexicalSupport,
         engines: Shared[LlamaEngine] | None = None,
+        guard: Callable[[ChatModel], ChatModel] | None = None,
     ) -> None:
         self._project = project
         self._weights = Path(weights.path) / "model.gguf"
         self._custom = custom
         self.grounding = grounding
         self._support = support
+        self._guard = guard
         self._shared = Shared[LlamaEngine]() if engines is None else engines
         self._engines: dict[str, tuple[Hashable, LlamaEngine]] = {}
 
@@ -156,7 +159,13 @@ class Arms:
         few_shot: Sequence[Example] = (),
         gold: Mapping[Messages, Sequence[Passage]] | None = None,
     ) -> ChatModel:
-        """The arm called `name`, as in the table above."""
+        """The arm called `name`, as in the table above, behind its guardrails."""
+        model = self._bare(name, few_shot, gold)
+        return model if name == "base" or self._guard is None else self._guard(model)
+
+    def _bare(
+        self, name: str, few_shot: Sequence[Example], gold: Mapping[Messages, Sequence[Passage]] | None
+    ) -> ChatModel:
         told = self._project.assistant
         match name:
             case "base":

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from inhouse.asking import open_arms, recommended
 from inhouse.evaluation.evaluate import Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.confidence import FEWEST, fit, signals
-from inhouse.pipeline import Site, _arms, _examples, curate, index, recommended, tune, weights
+from inhouse.pipeline import Site, _examples, curate, index, tune, weights
 from inhouse.rails import Parts
 from inhouse.types import Artifact, Example, Json
 
@@ -60,7 +61,7 @@ def calibration(site: Site) -> Artifact:
 
 
 def _answers(site: Site, arm: str, asked: Sequence[Example], work: Path) -> list[Answer]:
-    arms = _arms(site)
+    arms = open_arms(site, bare=True)
     try:
         replies = [e.target for e in asked]
         evidence = {e.id: [e.target] for e in asked}

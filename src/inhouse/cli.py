@@ -121,10 +121,10 @@ def search(
     query: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None, k: int = 5
 ) -> None:
     """Find passages."""
-    from inhouse import pipeline
+    from inhouse import asking
 
     site = site_of(project, overrides, as_json)
-    hits = pipeline.search(site, query, k, frozenset(groups or ()))
+    hits = asking.search(site, query, k, frozenset(groups or ()))
     if as_json:
         print_json([h.model_dump(mode="json") for h in hits])
         return
@@ -220,10 +220,10 @@ def ask(
     question: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None
 ) -> None:
     """Ask the base and the custom model, side by side."""
-    from inhouse import pipeline
+    from inhouse import asking
 
     site = site_of(project, overrides, as_json)
-    replies = pipeline.ask(site, question, frozenset(groups or ()))
+    replies = asking.ask(site, question, frozenset(groups or ()))
     if as_json:
         print_json({arm: reply.model_dump(mode="json") for arm, reply in replies.items()})
         return
@@ -248,11 +248,11 @@ def ask(
 @app.command()
 def chat(project: At = HERE, overrides: Set = None, groups: Groups = None) -> None:
     """Talk with the custom model; an empty line ends it."""
-    from inhouse import pipeline
+    from inhouse import asking
 
     site = site_of(project, overrides, False)
     tell("An empty line ends the conversation")
-    pipeline.chat(site, frozenset(groups or ()), lambda: input("you> "), lambda text: print(text, end="", flush=True))
+    asking.chat(site, frozenset(groups or ()), lambda: input("you> "), lambda text: print(text, end="", flush=True))
 
 
 @app.command()

@@ -7,7 +7,6 @@ A stage whose artifact is there already returns it at once, so any verb may be c
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import random
@@ -16,29 +15,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from inhouse.arms import Arms, Messages, open_grounding
+from inhouse.arms import Arms, open_grounding
 from inhouse.config import Project
 from inhouse.models.catalog import WEIGHTS, Catalog, file_sha256
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.openai import OpenAIModel
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.retrieval.grounded import Grounding, ungrounded
-from inhouse.retrieval.search import Hit, Index, gold_passages
+from inhouse.retrieval.search import Index, gold_passages
 from inhouse.store.artifacts import Store, source_digest
 from inhouse.training.mix import Mixer, Row
 from inhouse.types import (
     Artifact,
-    ChatRequest,
+    ChatModel,
     Example,
     GateError,
     InputError,
     Json,
-    Message,
     Passage,
     Progress,
-    Reply,
     Silent,
-    collect,
 )
 
 HERE = Path(__file__).parent
@@ -287,7 +283,7 @@ def parity(site: Site) -> Artifact:
 
     served, custom, data = weights(site), train(site), curate(site)
     settings = site.project.parity
-    grounding = _grounding(site)
+    grounding = grounding_of(site)
     examples = _examples(data, "test")[: settings.prompts] or _examples(data, "train")[: settings.prompts]
     prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
 
@@ -325,12 +321,15 @@ def evaluate(site: Site) -> Artifact:
         "model": project.model.model_dump(mode="json"),
         "judge": project.judge.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
         "retrieval": project.retrieval.model_dump(mode="json"),
+        "guardrails": project.guardrails.model_dump(mode="json"),
         "name": project.name,
     }
+    calibrated = calibration_of(site)
+    parents += [calibrated] if calibrated else []
 
     def build(work: Path) -> dict[str, Json]:
         opened = Index(Path(at.path), site.embedder, Path(fusion.path))
-        arms = Arms(project, served, custom, _grounding(site), site.support)
+        arms = Arms(project, served, custom, grounding_of(site), site.support, None, guard_of(site))
         try:
             examples = _drawn(_examples(data, "test"), settings.max_questions, project.seed)
             gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
@@ -342,7 +341,7 @@ def evaluate(site: Site) -> Artifact:
         finally:
             arms.close()
 
-    source = ["evaluation", "arms.py", "verdict.py", "retrieval", "models/llama.py"]
+    source = ["evaluation", "arms.py", "verdict.py", "retrieval", "models/llama.py", "guardrails", "rails.py"]
     return site.make("report", inputs, parents, source, build)
 
 
@@ -351,81 +350,25 @@ def build(site: Site) -> Artifact:
     return evaluate(site)
 
 
-# --- asking -----------------------------------------------------------------------------------------------------
-
-
-def search(site: Site, query: str, k: int, groups: frozenset[str]) -> list[Hit]:
-    """The best passages for a query, with the tuned fusion where there is one."""
-    at = index(site)
-    found = site.store.latest("fusion")
-    fusion = Path(found.path) if found and at.key in found.parents else None
-    return Index(Path(at.path), site.embedder, fusion).search(query, k, groups)
-
-
-def ask(site: Site, question: str, groups: frozenset[str]) -> dict[str, Reply]:
-    """The base model's answer and that of the arm that the verdict recommends, or of the best there is."""
-    arms = _arms(site)
-    request = ChatRequest(
-        messages=(Message(role="user", content=question),), max_tokens=site.project.assistant.max_tokens, groups=groups
-    )
-    try:
-        return {name: asyncio.run(collect(arms.open(name), request)) for name in ("base", recommended(site))}
-    finally:
-        arms.close()
-
-
-def chat(site: Site, groups: frozenset[str], read: Callable[[], str], write: Callable[[str], None]) -> None:
-    """Talks with the recommended arm until an empty line or the end of input."""
-    arms = _arms(site)
-    model = arms.open(recommended(site))
-    messages: Messages = ()
-
-    async def answer() -> str:
-        text = ""
-        request = ChatRequest(messages=messages, max_tokens=site.project.assistant.max_tokens, groups=groups)
-        async for event in model.stream(request):
-            if piece := getattr(event, "text", ""):
-                write(piece)
-                text += piece
-        write("\n")
-        return text
-
-    try:
-        while question := _line(read):
-            messages = (*messages, Message(role="user", content=question))
-            messages = (*messages, Message(role="assistant", content=asyncio.run(answer())))
-    finally:
-        arms.close()
-
-
-def recommended(site: Site) -> str:
-    """The arm that the last verdict recommends; before there is one, or when it is base, the richest that is built."""
-    report = site.store.latest("report")
-    arm = str(report.facts["recommended"]) if report else ""
-    if arm and arm != "base":
-        return arm
-    return "tuned+rag" if site.store.latest("adapter") else "rag"
-
-
 def customizes(project: Project) -> bool:
     """Whether the verdict asks a custom model."""
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
 
 
-def _line(read: Callable[[], str]) -> str:
-    try:
-        return read().strip()
-    except EOFError:
-        return ""
+def calibration_of(site: Site) -> Artifact | None:
+    """What the rail `confidence` goes by; None where that rail is off."""
+    return site.store.latest("calibration") if "confidence" in site.project.guardrails.rails else None
 
 
-def _arms(site: Site) -> Arms:
-    custom = site.store.latest("adapter")
-    index(site)
-    return Arms(site.project, weights(site), custom, _grounding(site), site.support)
+def guard_of(site: Site) -> Callable[[ChatModel], ChatModel]:
+    """Puts the project's guardrails around a model."""
+    from inhouse.rails import guarded
+
+    return lambda model: guarded(site, model, site.project, calibration_of(site))
 
 
-def _grounding(site: Site) -> Grounding:
+def grounding_of(site: Site) -> Grounding:
+    """Retrieval over the project's index, with the tuned fusion where there is one."""
     at = index(site)
     fusion = site.store.latest("fusion")
     tuned = fusion if fusion and at.key in fusion.parents else None

@@ -1,7 +1,8 @@
 """The rails of a project, built from its settings and wrapped around a model: composition, as `arms` is.
 
 A rail is here by default where benchmarks/guardrails.py measured how good it is (docs/LOG.md); topic and confidence
-depend on the project's own data and are switched on by name.
+depend on the project's own data and are switched on by name. Orders in passages are flagged and not handed off: of
+clean pieces of documents some are taken for one, and an answer rests on several.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from inhouse.config import Project
 from inhouse.guardrails.confidence import Calibration, Confidence, signals
@@ -29,12 +30,15 @@ from inhouse.guardrails.toxicity import Toxicity
 from inhouse.types import Artifact, ChatModel, ConfigError, InputError
 
 if TYPE_CHECKING:
-    from inhouse.pipeline import Site
+    from inhouse.models.catalog import Catalog
+    from inhouse.models.embed import OnnxEmbedder
+    from inhouse.retrieval.citations import LexicalSupport
+    from inhouse.store.artifacts import Store
 
 ENTRY_POINTS = "inhouse.rails"
 ACTIONS: dict[str, dict[Side, Action]] = {
     "personal": {"input": "redact", "output": "redact"},
-    "injection": {"input": "block", "passages": "handoff"},
+    "injection": {"input": "block", "passages": "flag"},
     "toxicity": {"input": "flag", "output": "handoff"},
     "topic": {"input": "handoff"},
     "format": {"output": "handoff", "answer": "handoff"},
@@ -46,7 +50,23 @@ ACTIONS: dict[str, dict[Side, Action]] = {
 SPACY = "en-core-web-sm"
 
 
-def guarded(site: Site, model: ChatModel, project: Project, calibration: Artifact | None = None) -> ChatModel:
+class Place(Protocol):
+    """What rails need of the pipeline's Site."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def embedder(self) -> OnnxEmbedder: ...
+
+    @property
+    def support(self) -> LexicalSupport: ...
+
+
+def guarded(site: Place, model: ChatModel, project: Project, calibration: Artifact | None = None) -> ChatModel:
     """The model with the project's rails around it; the model itself where none is named.
 
     Args:
@@ -65,7 +85,7 @@ def guarded(site: Site, model: ChatModel, project: Project, calibration: Artifac
     return Guarded(model, guards, project.assistant.handoff, project.guardrails.refusal)
 
 
-def guards_of(site: Site, project: Project, calibration: Artifact | None = None) -> list[Guard]:
+def guards_of(site: Place, project: Project, calibration: Artifact | None = None) -> list[Guard]:
     """The rails in their order, with what is done about their findings."""
     settings = project.guardrails
     parts = Parts(site, project, calibration)
@@ -104,7 +124,7 @@ def _known(key: str, name: str, known: dict[str, Any]) -> None:
 class Parts:
     """What rails are built from, each made when first wanted."""
 
-    def __init__(self, site: Site, project: Project, calibration: Artifact | None = None) -> None:
+    def __init__(self, site: Place, project: Project, calibration: Artifact | None = None) -> None:
         self.site = site
         self.project = project
         self._calibration = calibration
@@ -187,7 +207,7 @@ BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
 }
 
 
-def known_topics(site: Site) -> tuple[list[str], list[str]]:
+def known_topics(site: Place) -> tuple[list[str], list[str]]:
     """What customers asked, and what the documents say, as far as they are curated and indexed."""
     from inhouse.datasets.curate import read_examples
     from inhouse.documents.load import read_documents
@@ -203,7 +223,7 @@ def _remembered_for(embedder: Any) -> Remembered:
     return Remembered(embedder)
 
 
-def _remembered(site: Site) -> Remembered:
+def _remembered(site: Place) -> Remembered:
     """One memory of vectors for all rails of a site."""
     return _remembered_for(site.embedder)
 
@@ -221,7 +241,7 @@ def _finder_for(folder: Path, keep: tuple[str, ...], documents: Path | None) -> 
     return made
 
 
-def _finder(site: Site, project: Project) -> Any:
+def _finder(site: Place, project: Project) -> Any:
     """The anonymizer of the training data, which knows what the documents make public."""
     read = site.store.latest("documents")
     keep = (project.name, *project.curation.names_to_keep)

@@ -24,7 +24,6 @@ from inhouse.types import (
     Artifact,
     BackendError,
     ConfigError,
-    Digest,
     Estimate,
     GateError,
     InputError,
@@ -36,7 +35,13 @@ from inhouse.types import (
 from inhouse.verdict import FEW_SHOT
 
 FILE = "serving.json"
-MEASURED = ("name", "assistant", "model", "retrieval")  # sections of the verdict that answering depends on
+MEASURED = (
+    "name",
+    "assistant",
+    "model",
+    "retrieval",
+    "guardrails",
+)  # sections of the verdict that answering depends on
 NEWEST = ""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 TAKEN = {"base", "custom", "production", "canary"}
@@ -131,10 +136,12 @@ class Releases:
         keys = {a.kind: a.key for depth, a in self._store.lineage(verdict) if depth == 1}
         custom, grounded = arm.startswith("tuned"), arm in ("rag", "tuned+rag")
         measured = self._store.inputs(verdict)
+        if missing := [section for section in MEASURED if section not in measured]:
+            text = f"the verdict {verdict.key[:8]} was measured without [{missing[0]}]: an earlier version made it"
+            raise InputError(text, "`inhouse evaluate` makes it again")
         settings: dict[str, Json] = {section: measured[section] for section in MEASURED}
         if arm == "prompt":
             settings["few_shot"] = _few_shot(verdict)
-        settings["guardrails"] = self._site.project.guardrails.model_dump(mode="json")
         return {
             "name": name,
             "arm": arm,
@@ -142,18 +149,11 @@ class Releases:
             "adapter": keys["adapter"] if custom else "",
             "index": keys["index"] if grounded else "",
             "fusion": keys["fusion"] if grounded else "",
-            "calibration": self._calibration(arm, [keys[k] for k in ("weights", *["adapter"] * custom)]),
+            "calibration": keys.get("calibration", ""),
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
         }
-
-    def _calibration(self, arm: str, weights: list[Digest]) -> Digest:
-        """The newest calibration of that arm over these weights; "" where there is none."""
-        fitting = [
-            a for a in self._store.all("calibration") if a.facts["arm"] == arm and set(weights) <= set(a.parents)
-        ]
-        return max(fitting, key=lambda a: a.made_at).key if fitting else ""
 
     # --- finding ------------------------------------------------------------------------------------------------
 

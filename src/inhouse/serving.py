@@ -85,7 +85,7 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
     arms = _arms(site, release, engines)
     try:
         shown = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
-        model = _guarded(site, release, arms.open(release.arm, shown))
+        model = arms.open(release.arm, shown)
     except BaseException:
         arms.close()
         raise
@@ -120,12 +120,13 @@ def _arms(site: Site, release: Release, engines: Shared[LlamaEngine] | None, bar
     support = LexicalSupport(project.assistant.handoff, embedder)
     if bare:
         return Arms(project, weights, None, None, support, engines)
+    guard = partial(_guarded, site, release)
     custom = _there(site, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None
     grounding = None
     if release.index:
         fusion = _there(site, release, "fusion", release.fusion) if release.fusion else None
         grounding = open_grounding(_there(site, release, "index", release.index), fusion, embedder, project)
-    return Arms(project, weights, custom, grounding, support, engines)
+    return Arms(project, weights, custom, grounding, support, engines, guard)
 
 
 def _there(site: Site, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:

@@ -29,6 +29,7 @@ from inhouse.types import BackendError, ConfigError, InputError, Json
 SCHEMA = "0001"  # the newest revision below migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # longest that one statement of a write may take on PostgreSQL
+UPGRADE_S = 60  # longest wait for another process that brings the schema up to date
 LABEL_CHARS = 200
 MIGRATION_LOCK = 0x696E686F757365  # "inhouse": one process at a time brings a PostgreSQL schema up to date
 
@@ -242,20 +243,20 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, wait_s: float = WAIT_S) -> Iterator[Connection]:
         """A transaction that may write, committed at the end; on SQLite one at a time, across processes.
 
         Raises:
             BackendError: the database fails, in bounded time; nothing is written, unless it failed while committing.
         """
-        turn = self._turn.taken(WAIT_S) if self._turn else nullcontext()
+        turn = self._turn.taken(wait_s) if self._turn else nullcontext()
         with self._told("written"), turn, self._writing.begin() as connection:
             yield connection
 
     def wipe(self) -> None:
         """Takes what was overwritten out of SQLite's log as well, as far as no reader still needs it."""
-        if self.sqlite:
-            with self._told("written"), self._engine.connect() as connection:
+        if self._turn:
+            with self._told("written"), self._turn.taken(WAIT_S), self._engine.connect() as connection:
                 raw = connection.connection.dbapi_connection
                 if raw is not None:
                     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -286,8 +287,9 @@ class Ledger:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         config.set_main_option("path_separator", "os")
-        with self.write() as connection:
+        with self.write(UPGRADE_S) as connection:
             if not self.sqlite:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{UPGRADE_S}s'")
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             found = _revision(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

@@ -195,6 +195,7 @@ def _refusal(
 ) -> Response:
     if status in (303, 307):
         return RedirectResponse((headers or {})["Location"], status)
+    request.state.session = None  # a page by itself: what it would ask of the store may be what failed
     if not _wants_page(request) and "hx-request" not in request.headers:
         return JSONResponse({"error": {"message": message}}, status)
     return console.page(request, "refused", status, status=status, message=message, hint=hint)

@@ -64,10 +64,8 @@ def playground_pages(console: Console) -> APIRouter:
         await _own(signed_in(request), found.exchange_id)
         if found.status == "waiting" and 0 < wait <= MOST_WAIT_S:
             found = await state.inbox.wait(id, wait) or found
-        said: dict[str, Any] = {"status": found.status, "reply": ""}
-        if found.status in ("answered", "approved"):
-            said["reply"] = found.reply
-        return JSONResponse(said)
+        told = found.status in ("answered", "approved")
+        return JSONResponse({"status": found.status, "reply": found.reply if told else ""})
 
     async def _own(session: Session, id: str) -> Exchange:
         """The exchange, where it is the session's own."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
@@ -95,12 +96,15 @@ def _experiments(console: Console, router: APIRouter) -> None:
     @router.post("/experiments/weights")
     async def weigh(request: Request) -> Response:
         form = await request.form()
+        return await run_in_threadpool(_weigh, request, {k: str(v) for k, v in form.items() if k != "csrf"})
+
+    def _weigh(request: Request, given: Mapping[str, str]) -> Response:
         try:
-            weights = {k.removeprefix("weight-"): float(str(v)) for k, v in form.items() if k.startswith("weight-")}
+            weights = {k.removeprefix("weight-"): float(v) for k, v in given.items()}
         except ValueError:
             weights = {}
-        known = console.insight.live()
-        if known is None or set(weights) != {a.arm for a in known.arms} or not _weights(list(weights.values())):
+        live = console.insight.live()
+        if live is None or set(weights) != {a.arm for a in live.arms} or not _weights(list(weights.values())):
             return _show(request, "Give each arm a weight of 0 or more, and one of them more than 0.", 422)
         return _done(request, lambda: console.insight.weigh(weights))
 

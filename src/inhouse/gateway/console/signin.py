@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -17,6 +18,9 @@ FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that was sh
 FLOW_COOKIE = "inhouse_oidc"  # what a sign-in at the provider began with
 FLOW_S = 600
 MOST_CHARS = 200
+
+Ask = Callable[[Request, str, str, int], Response]
+Enter = Callable[[Request, Response, Session], Response]
 
 
 def sign_in_pages(console: Console) -> APIRouter:
@@ -61,8 +65,13 @@ def sign_in_pages(console: Console) -> APIRouter:
         response.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
         return response
 
-    if provider is None:
-        return router
+    if provider:
+        _provider_pages(console, router, provider, form, enter)
+    return router
+
+
+def _provider_pages(console: Console, router: APIRouter, provider: Provider, form: Ask, enter: Enter) -> None:
+    """To the provider, and back from it."""
 
     @router.get("/oidc/start")
     async def start(request: Request) -> Response:
@@ -91,8 +100,6 @@ def sign_in_pages(console: Console) -> APIRouter:
         response = enter(request, console.page(request, "signed_in", name=who.name), session)
         response.delete_cookie(FLOW_COOKIE, path=f"{HOME}/oidc")
         return response
-
-    return router
 
 
 def _inside(to: str) -> str:

@@ -1,6 +1,6 @@
 """Asks an arm of a project its questions and keeps the answers with passages, token probability and scores.
 
-    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store STORE]
+    python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store S]
 
 `guardrails.py --answers FOLDER` reads what this writes into FOLDER/answers.jsonl. Questions that it holds already are
 not asked again, so it may be stopped at any time.
@@ -12,9 +12,9 @@ import json
 import random
 from pathlib import Path
 
+from inhouse.asking import open_arms
 from inhouse.config import load_project
 from inhouse.evaluation.scorers import Scorer
-from inhouse.asking import open_arms
 from inhouse.pipeline import Site, _examples, curate
 from inhouse.types import ChatModel, ChatRequest, Example, InhouseError, collect
 

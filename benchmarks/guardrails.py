@@ -1,6 +1,6 @@
 """How good the rails are and how long they take, on the quarter of the public sets that no head was trained on.
 
-    python benchmarks/guardrails.py [--data ../shared/data] [--sections personal injection ...] [--answers FILE] [--quick]
+    python benchmarks/guardrails.py [--data ../shared/data] [--sections personal ...] [--answers FOLDER ...] [--quick]
 
 Sections: personal, injection, planted (orders in passages), facts, unsupported, confidence, toxicity, topic, latency.
 How sets are split stands in `guard_data`. `confidence` and `unsupported` need answers of a model: folders that
@@ -11,9 +11,10 @@ How sets are split stands in `guard_data`. `confidence` and `unsupported` need a
 import argparse
 import asyncio
 import json
+import os
 import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def injections(b: Bench) -> dict:
     every = np.concatenate(low)
     found["chat_blocks"], found["auroc"] = float((every >= threshold).mean()), auroc(high, every)
     print(
-        f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), AUROC {found['auroc']:.3f}"
+        f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), "
+        f"AUROC {found['auroc']:.3f}"
     )
     print(f"  false blocks: chat {found['chat_blocks']:.4f} of {len(every)} (aim .01), look-alikes "
           f"{found['lookalike_blocks']:.3f} of {len(alike)} (aim .10)")  # fmt: skip
@@ -157,7 +159,7 @@ def planted(b: Bench) -> dict:
     high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
     found = {"passages": len(clean), "orders": len(orders), "recall": float((high >= threshold).mean()),
              "false": float((low >= threshold).mean()), "auroc": auroc(high, low)}  # fmt: skip
-    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)} with {len(orders)} orders of unseen kinds (aim .80), "
+    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)}, {len(orders)} new orders (aim .80), "
           f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
     for text, p in list(zip(clean, low, strict=True)):
         if p >= threshold:
@@ -180,8 +182,8 @@ def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
 def factual(b: Bench) -> dict:
     found: dict = {}
     everything: tuple[list, list] = ([], [])
-    for name, cases in sets.begin(b.data)[1].items():
-        cases = b.some(cases)
+    for name, every in sets.begin(b.data)[1].items():
+        cases = b.some(every)
         p = _scored(b, [(t, e) for t, e, _ in cases])
         truth = np.array([c for _, _, c in cases])
         everything[0].append(p[truth])
@@ -191,9 +193,13 @@ def factual(b: Bench) -> dict:
     found["begin"] = auroc(np.concatenate(everything[0]), np.concatenate(everything[1]))
     print(f"  BEGIN in all: AUROC {found['begin']:.3f} (aim .85)")
     threshold = 1 - head("facts").threshold
-    for name, rows in (("bank documents", sets.bank_statements(b.data, testing=True)), ("bank answers", sets.example_bank()),
-                       ("concierge", sets.concierge_replies(b.data, testing=True))):  # fmt: skip
-        rows = b.some(rows)
+    planted_in = {
+        "bank documents": sets.bank_statements(b.data, testing=True),
+        "bank answers": sets.example_bank(),
+        "concierge": sets.concierge_replies(b.data, testing=True),
+    }
+    for name, every in planted_in.items():
+        rows = b.some(every)
         p = _scored(b, [(t, e) for t, e, _ in rows])
         good = p[[not k for _, _, k in rows]]
         by_kind = {}
@@ -225,8 +231,9 @@ def toxic(b: Bench) -> dict:
     found = {"n": len(rows), "auroc": auroc(p[truth], p[~truth]), "recall": float((p[truth] >= threshold).mean()),
              "precision": float(truth[p >= threshold].mean()), "false": float((p[~truth] >= threshold).mean()),
              "chat": len(chat), "chat_false": float((talk >= threshold).mean())}  # fmt: skip
-    print(f"toxicity: recall {found['recall']:.3f}, precision {found['precision']:.3f}, false {found['false']:.3f} of the clean, "
-          f"AUROC {found['auroc']:.3f}, n {len(rows)}; chat {found['chat_false']:.4f} of {len(chat)}")  # fmt: skip
+    print(f"toxicity: recall {found['recall']:.3f}, precision {found['precision']:.3f}, "
+          f"false {found['false']:.3f} of the clean, AUROC {found['auroc']:.3f}, n {len(rows)}; "
+          f"chat {found['chat_false']:.4f} of {len(chat)}")  # fmt: skip
     for text, s in zip(chat, talk, strict=True):
         if s >= threshold:
             print(f"    false (chat): {text[:140]}")
@@ -236,7 +243,6 @@ def toxic(b: Bench) -> dict:
 def topics(b: Bench) -> dict:
     """A bank's and a concierge's rail, each learned from its own questions, asked both's and those of CLINC150."""
     learned, asked = sets.business(b.data)
-    other = [r["text"] for r in sets.lines(b.data / "router" / "val.jsonl")]
     domains = json.loads((b.data / "router" / "domains.json").read_text(encoding="utf-8"))
     near = {i for name in ("banking", "credit_cards") for i in domains.get(name, ())}
     far = [r["text"] for r in sets.lines(b.data / "router" / "val.jsonl") if r["intent"] not in near]
@@ -256,7 +262,6 @@ def topics(b: Bench) -> dict:
         for text, s in zip(own, low, strict=True):
             if s < domain.threshold:
                 print(f"    refused: {text[:120]}")
-    del other
     return found
 
 
@@ -277,8 +282,8 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
             [w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))]
         )
         x = np.array([
-            confidence.signals(r["example"]["messages"][-1]["content"], r["text"], [Passage(**p) for p in r["passages"]],
-                               r["confidence"], b.facts, b.support, b.embedder)
+            confidence.signals(r["example"]["messages"][-1]["content"], r["text"],
+                               [Passage(**p) for p in r["passages"]], r["confidence"], b.facts, b.support, b.embedder)
             for r in rows
         ])  # fmt: skip
         y = np.array([r["scores"].get("accuracy", 0.0) >= 0.5 for r in rows])
@@ -287,10 +292,11 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
         row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]}
         broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
         found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
-        print(f"confidence, {folder.name}: {len(rows)} answers, {y.mean():.2f} right, 20 halvings: ECE {row['ece']:.3f} (aim .05), "
-              f"AUROC {row['auroc']:.3f} against {row['auroc_alone']:.3f} of token probability")  # fmt: skip
-        print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, broken in {broken:.2f}; "
-              f"at 5 % wrong {row['at5']:.3f} answered, by token probability {row['at5_alone']:.3f}; "
+        print(f"confidence, {folder.name}: {len(rows)} answers, {y.mean():.2f} right, 20 halvings: "
+              f"ECE {row['ece']:.3f} (aim .05), AUROC {row['auroc']:.3f}, "
+              f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
+        print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
+              f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
               f"at 20 % {row['at20']:.3f} and {row['at20_alone']:.3f}")  # fmt: skip
     return found
 
@@ -368,8 +374,9 @@ def latency(b: Bench) -> dict:
     """The default chain around answers that take no time: what it adds, all of it, and each rail alone."""
     embedder = Remembered(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
     support = LexicalSupport("", embedder)
+    finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
     guards = {
-        "personal": Guard(Personal(Anonymizer(Catalog().find("en-core-web-sm", HERE)), shipped()), {"input": "redact", "output": "redact"}),
+        "personal": Guard(Personal(finder, shipped()), {"input": "redact", "output": "redact"}),
         "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
         "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "handoff"}),
         "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), {"input": "flag", "output": "handoff"}),
@@ -388,27 +395,31 @@ def latency(b: Bench) -> dict:
         messages = tuple(Message(**m) for m in row["messages"][:-1])
         asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
 
-    async def run(chain: Sequence[Guard]) -> list[float]:
-        taken = []
+    async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
+        taken, cpu = [], time.process_time()
         for request, model in asked:
             guarded = Guarded(model, chain, "A colleague will help.")
             started = time.perf_counter()
             await collect(guarded, request)
             taken.append((time.perf_counter() - started) * 1000)
             guarded.close()
-        return taken
+        return taken, (time.process_time() - cpu) * 1000 / len(asked)
 
     asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
     found = {}
     print(f"latency: {len(asked)} exchanges of the concierge, ms added beside the model")
-    memories: dict[str, list[float]] = defaultdict(list)
     for name, chain in {"whole chain": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
         _forget(embedder, guards, asked)
-        memories[name] = asyncio.run(run(chain))
-        p50, p95 = np.quantile(memories[name], [0.5, 0.95])
-        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95)}
-        print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}" + ("  (aim 60)" if name == "whole chain" else ""))
-    return found
+        taken, cpu = asyncio.run(run(chain))
+        p50, p95 = np.quantile(taken, [0.5, 0.95])
+        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
+        aim = "  (aim p95 60)" if name == "whole chain" else ""
+        print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}  processor {cpu:6.1f}{aim}")
+    load = os.getloadavg()[0]
+    print(
+        f"  load of the machine {load:.1f} on {os.cpu_count()} cores: above that number, times of the clock say little"
+    )
+    return found | {"load": load}
 
 
 def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> None:
@@ -419,7 +430,7 @@ def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> 
     before |= {w for t in turns for w in injection.windows(t)}
     embedder._vectors = {t: v for t, v in embedder._vectors.items() if t in before}
     recognizers = guards["personal"].rail._finder._recognizers
-    for memory in (recognizers._seen, recognizers._entities_seen):
+    for memory in (recognizers._seen, recognizers._entities_seen, guards["personal"].rail._seen):
         for text in [t for t in memory if t not in turns]:
             del memory[text]
 

@@ -58,7 +58,7 @@ def test_order_actions_and_failures_come_from_the_settings(site):
     assert [(g.rail.name, dict(g.actions), g.opens) for g in made] == [
         ("facts", ACTIONS["facts"], False),
         ("toxicity", {"input": "handoff"}, True),
-        ("injection", {"passages": "handoff"}, False),
+        ("injection", {"passages": "flag"}, False),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from inhouse.config import load_project
 from inhouse.pipeline import Site
-from inhouse.releases import Releases, label
+from inhouse.releases import MEASURED, Releases, label
 from inhouse.types import BackendError, ConfigError, GateError, InputError
 
 ARMS = ("base", "prompt", "rag", "tuned", "tuned+rag")
@@ -42,7 +42,7 @@ def write_verdict(site, recommended="tuned+rag", accuracy=0.1, unsupported=-0.1,
         (work / "few_shot.jsonl").write_text(json.dumps(row) + "\n")
         return {"recommended": recommended}
 
-    settings = {s: getattr(site.project, s).model_dump(mode="json") for s in ("assistant", "model", "retrieval")}
+    settings = {s: getattr(site.project, s).model_dump(mode="json") for s in MEASURED[1:]}
     made = {"name": site.project.name, **settings, "figures": [accuracy, unsupported, parity, recommended], **inputs}
     return site.store.make("report", made, parents, build)
 

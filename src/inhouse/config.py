@@ -296,7 +296,7 @@ class Guardrails(Section):
     output (each sentence) and answer (the whole, held back until its end). `inhouse guard show` prints all of them."""
     open_on_error: tuple[str, ...] = ()
     """Rails that let text pass when they fail or take too long; with all others it goes to a person."""
-    timeout_ms: float = Field(3000, gt=0)
+    timeout_ms: float = Field(10_000, gt=0)
     """Longest time of one rail for one text. Milliseconds."""
     refusal: str = "I am sorry, I cannot help with that."
     """What is said when something is blocked."""

@@ -1,7 +1,8 @@
 """The rails of a project, built from its settings and wrapped around a model: composition, as `arms` is.
 
 A rail is here by default where benchmarks/guardrails.py measured how good it is (docs/LOG.md); topic and confidence
-depend on the project's own data and are switched on by name.
+depend on the project's own data and are switched on by name. Orders in passages are flagged and not handed off: of
+clean pieces of documents some are taken for one, and an answer rests on several.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "inhouse.rails"
 ACTIONS: dict[str, dict[Side, Action]] = {
     "personal": {"input": "redact", "output": "redact"},
-    "injection": {"input": "block", "passages": "handoff"},
+    "injection": {"input": "block", "passages": "flag"},
     "toxicity": {"input": "flag", "output": "handoff"},
     "topic": {"input": "handoff"},
     "format": {"output": "handoff", "answer": "handoff"},

@@ -27,6 +27,7 @@ ORDER = (
 """Every kind; where two cover the same text, the earlier wins, unless the later covers more."""
 DEFAULT = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
 CARD_DIGITS = 15
+REMEMBERED = 5000
 _MAY_HOLD = re.compile(r"\d|@|://|-----|(?i:pass|secret|key|token)")  # what answers lose has one of these
 
 
@@ -56,6 +57,7 @@ class Personal:
         self._finder = finder
         self._names = names
         self._kinds = frozenset(kinds)
+        self._seen: dict[str, list[Span]] = {}  # a conversation comes again with each of its turns
 
     def spans(self, messages: Sequence[Message]) -> list[list[Span]]:
         """What is personal in each message, without overlaps."""
@@ -63,12 +65,20 @@ class Personal:
         for message, shapes in zip(messages, self._finder.spans(messages), strict=True):
             text = message.content
             own = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
-            named = [
-                s
-                for s in self._names.find(text, self._finder.entities(text))
-                if self._private(text[s.start : s.end], s.kind)
-            ]
-            found.append(settled([s for s in (*own, *identifiers(text), *named) if s.kind in self._kinds], text))
+            named = self._named(text)
+            found.append(settled([s for s in (*own, *named) if s.kind in self._kinds], text))
+        return found
+
+    def _named(self, text: str) -> list[Span]:
+        """Names and identifiers, from memory where the text was seen before."""
+        found = self._seen.get(text)
+        if found is None:
+            named = [s for s in self._names.find(text, self._finder.entities(text))
+                     if self._private(text[s.start : s.end], s.kind)]  # fmt: skip
+            found = [*identifiers(text), *named]
+            if len(self._seen) >= REMEMBERED:
+                self._seen = {}
+            self._seen[text] = found
         return found
 
     def _private(self, value: str, kind: str) -> bool:

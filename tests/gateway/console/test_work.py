@@ -9,10 +9,23 @@ def post(client, path, **form):
 
 def test_an_example_is_edited_approved_and_rejected(house):
     client = house.client("reviewer")
-    page = post(client, "data/example", id="ex-000", part="train", status="approved", question=" What does a wire transfer cost?\r\n", target="It costs $25.\r\nIncoming wires are free.")
+    page = post(
+        client,
+        "data/example",
+        id="ex-000",
+        part="train",
+        status="approved",
+        question=" What does a wire transfer cost?\r\n",
+        target="It costs $25.\r\nIncoming wires are free.",
+    )
     assert "Saved." in page.text
     review = house.bank.said["ex-000"]
-    assert (review.status, review.question, review.target, review.by) == ("approved", None, "It costs $25.\nIncoming wires are free.", "Ines Okafor")
+    assert (review.status, review.question, review.target, review.by) == (
+        "approved",
+        None,
+        "It costs $25.\nIncoming wires are free.",
+        "Ines Okafor",
+    )
     listed = client.get("/console/data?part=train&state=edited").text
     assert "Incoming wires are free." in listed
     assert listed.count("data/example?id=") == 1
@@ -26,15 +39,24 @@ def test_an_example_is_edited_approved_and_rejected(house):
 
 
 def test_a_conversation_is_answered_corrected_approved_and_rejected(house):
-    house.record(house.exchange("inbox-1", "Do you take coins?", "I do not know."), house.exchange("inbox-2", "And notes?", "No idea."))
+    house.record(
+        house.exchange("inbox-1", "Do you take coins?", "I do not know."),
+        house.exchange("inbox-2", "And notes?", "No idea."),
+    )
     ids = [house.inbox.add(house.audit.get(f"inbox-{n}"), "declined") for n in (1, 2)]
     client = house.client("reviewer")
     assert ">2<" in client.get("/console/inbox").text, "the menu counts who waits"
-    assert "write what the assistant should have said" in post(client, "inbox/conversation", id=ids[0], act="answer", reply=" ").text.lower()
+    assert (
+        "write what the assistant should have said"
+        in post(client, "inbox/conversation", id=ids[0], act="answer", reply=" ").text.lower()
+    )
     assert post(client, "inbox/conversation", id=ids[0], act="approve").status_code == 422
     assert "Sent." in post(client, "inbox/conversation", id=ids[0], act="answer", reply="On Mondays.").text
     assert house.inbox.get(ids[0]).reply == "On Mondays."
-    assert "Approved." in post(client, "inbox/conversation", id=ids[0], act="approve", reply="On Mondays, at counter two.").text
+    assert (
+        "Approved."
+        in post(client, "inbox/conversation", id=ids[0], act="approve", reply="On Mondays, at counter two.").text
+    )
     found = house.inbox.get(ids[0])
     assert (found.status, found.reply, found.by) == ("approved", "On Mondays, at counter two.", "Ines Okafor")
     assert [e.target for e in house.inbox.approved()] == ["On Mondays, at counter two."]
@@ -54,7 +76,10 @@ def test_an_experiment_is_started_weighed_and_stopped(house):
     for wrong in ({}, {"weight-base": "1"}, {"weight-base": "x", "weight-first-national-bank/3": "1"}, {"weight-base": "0", "weight-first-national-bank/3": "0"},
                   {"weight-base": "-1", "weight-first-national-bank/3": "1"}, {"weight-base": "inf", "weight-first-national-bank/3": "1"}, {"weight-base": "1", "weight-x": "1"}):  # fmt: skip
         assert post(client, "experiments/weights", **wrong).status_code == 422, wrong
-    assert post(client, "experiments/weights", **{"weight-base": "1", "weight-first-national-bank/3": "3"}).status_code == 200
+    assert (
+        post(client, "experiments/weights", **{"weight-base": "1", "weight-first-national-bank/3": "3"}).status_code
+        == 200
+    )
     assert house.bank.arms == {"base": 1, "first-national-bank/3": 3}
     assert "No experiment is live" in post(client, "experiments/stop").text
 
@@ -79,7 +104,10 @@ def test_the_audit_shows_an_exchange_with_its_hash_and_verifies(house):
 
 
 def test_a_page_of_the_audit_is_filled_past_what_others_were_told(house):
-    house.record(*(house.exchange(f"own-{n}", f"plain {n}") for n in range(60)), *(house.exchange(f"staff-{n}", f"hidden {n}", groups=frozenset({"staff"})) for n in range(70)))
+    house.record(
+        *(house.exchange(f"own-{n}", f"plain {n}") for n in range(60)),
+        *(house.exchange(f"staff-{n}", f"hidden {n}", groups=frozenset({"staff"})) for n in range(70)),
+    )
     client = house.client("reviewer")
     first = client.get("/console/audit").text
     seen = re.findall(r"audit/exchange\?id=([\w-]+)", first)

@@ -43,7 +43,6 @@ def test_every_page_is_whole(busy_house, visit, look):
         titles = set()
         for name, path in pages.items():
             tab.page.goto(f"/console/{path}")
-            tab.page.wait_for_load_state("networkidle")
             seen = tab.page.evaluate(CHECK)
             _keep(tab.page, f"{name}-{look}")
             assert seen["title"].endswith("· First National Bank"), (name, seen["title"])

@@ -71,7 +71,6 @@ def test_what_is_stored_is_shown_and_does_not_run(house, pages, visit):
         for page, given in pages.items():
             query = "&".join(f"{k}={_quoted(v)}" for k, v in given.items())
             tab.page.goto(f"/console/{page}{'&' if '?' in page else '?'}{query}")
-            tab.page.wait_for_load_state("networkidle")
             seen = tab.page.evaluate(LOOK)
             assert not seen["alien"], page
             assert not seen["handlers"], page

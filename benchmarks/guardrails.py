@@ -128,6 +128,17 @@ def injections(b: Bench) -> dict:
         false += [(name, t) for t, s in zip(texts, p, strict=True) if s >= threshold]
     every = np.concatenate(low)
     found["chat_blocks"], found["auroc"] = float((every >= threshold).mean()), auroc(high, every)
+    short, harmless = sets.short_attempts("test"), sets.HARMLESS["test"]
+    caught, blocked = scores(short) >= threshold, scores(harmless) >= threshold
+    found |= {"short": len(short), "short_recall": float(caught.mean()), "harmless_blocks": float(blocked.mean())}
+    print(
+        f"  attempts of one line, worded otherwise than in training: recall {found['short_recall']:.3f} of {len(short)}; "
+        f"customers with the same words: {found['harmless_blocks']:.3f} of {len(harmless)} blocked"
+    )
+    for text in [t for t, c in zip(short, caught, strict=True) if not c][:SHOWN]:
+        print(f"    missed: {text}")
+    for text in [t for t, b_ in zip(harmless, blocked, strict=True) if b_]:
+        print(f"    blocked (harmless): {text}")
     print(
         f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), "
         f"AUROC {found['auroc']:.3f}"

@@ -101,8 +101,8 @@ def folded(positive: list, negative: list, weights: np.ndarray, train: Callable)
 
 
 def train_injection(embedder: sets.Kept, data: Path) -> None:
-    jail = sets.jailbreaks(embedder, data)[0]
-    alike = sets.lookalikes(data)[0]
+    jail = [*sets.jailbreaks(embedder, data)[0], *sets.short_attempts("train")]
+    alike = [*sets.lookalikes(data)[0], *sets.HARMLESS["train"]]
     chat = [t for texts in sets.business(data)[0].values() for t in texts]
     other = sets.requests(data)[0]
     prose = sets.passages(data)[0][:300]

@@ -132,7 +132,7 @@ def injections(b: Bench) -> dict:
     caught, blocked = scores(short) >= threshold, scores(harmless) >= threshold
     found |= {"short": len(short), "short_recall": float(caught.mean()), "harmless_blocks": float(blocked.mean())}
     print(
-        f"  attempts of one line, worded otherwise than in training: recall {found['short_recall']:.3f} of {len(short)}; "
+        f"  attempts of one line, worded unlike training: recall {found['short_recall']:.3f} of {len(short)}; "
         f"customers with the same words: {found['harmless_blocks']:.3f} of {len(harmless)} blocked"
     )
     for text in [t for t, c in zip(short, caught, strict=True) if not c][:SHOWN]:

@@ -24,10 +24,12 @@ from inhouse.retrieval.citations import LexicalSupport
 from inhouse.retrieval.grounded import Grounding, ungrounded
 from inhouse.retrieval.search import Index, gold_passages
 from inhouse.store.artifacts import Store, source_digest
+from inhouse.store.inbox import Handoff
 from inhouse.training.mix import Mixer, Row
 from inhouse.types import (
     Artifact,
     ChatModel,
+    Document,
     Example,
     GateError,
     InputError,
@@ -109,16 +111,23 @@ def stage(make: Stage) -> Stage:
 
 @stage
 def ingest(site: Site) -> Artifact:
-    """Documents read: documents.jsonl and report.json."""
+    """Documents read: documents.jsonl and report.json; after them what people replied in the inbox."""
     from inhouse.documents.load import folder_digest, load_documents
+    from inhouse.documents.replies import add_documents
 
     settings = site.project.documents
     folder = site.project.path(settings.path)
-    inputs = {"documents": settings.model_dump(mode="json"), "content": folder_digest(folder, settings)}
+    inputs: dict[str, Json] = {"documents": settings.model_dump(mode="json"), "content": folder_digest(folder, settings)}
+    approved = _approved(site)
+    if approved:
+        inputs |= {"replies": [h.digest for h in approved], "anonymize": site.project.curation.anonymize}
 
     def build(work: Path) -> dict[str, Json]:
         summary = load_documents(folder, settings, site.store.cache("documents"), work, site.progress)
         facts = summary.model_dump(mode="json")
+        if approved:
+            add_documents(work / "documents.jsonl", _replies(site, approved, work / "documents.jsonl"))
+            facts["replies"] = len(approved)
         return facts | {"failures": [{"path": f["path"], "reason": f["reason"]} for f in facts["failures"]]}
 
     return site.make("documents", inputs, [], ["documents"], build)
@@ -154,7 +163,9 @@ def curate(site: Site) -> Artifact:
 
     documents = ingest(site)
     project, settings = site.project, site.project.curation
-    feedback, reviews = _approved(site), Reviews(site.store.root / FILE)
+    # What members of a group were told stays out: nobody can be kept from what a model has learned.
+    feedback = [h.example for h in _approved(site) if not h.groups]
+    reviews = Reviews(site.store.root / FILE)
     logs = [_readable(project.path(p)) for p in settings.conversations]
     tests = [_readable(project.path(p)) for p in settings.tests]
     inputs: dict[str, Json] = {
@@ -384,8 +395,8 @@ def _examples(data: Artifact, split: str) -> list[Example]:
     return read_examples(Path(data.path) / f"{split}.jsonl")
 
 
-def _approved(site: Site) -> list[Example]:
-    """The inbox's approved replies; none where nothing was ever served."""
+def _approved(site: Site) -> list[Handoff]:
+    """The inbox's approved replies, oldest first; none where nothing was ever served."""
     from inhouse.store.inbox import Inbox
     from inhouse.store.ledger import open_ledger
 
@@ -397,6 +408,22 @@ def _approved(site: Site) -> list[Example]:
         return Inbox(ledger).approved()
     finally:
         ledger.close()
+
+
+def _replies(site: Site, approved: Sequence[Handoff], documents: Path) -> list[Document]:
+    """Approved replies as documents, without personal data."""
+    from inhouse.datasets.anonymize import Anonymizer
+    from inhouse.documents.load import read_documents
+    from inhouse.documents.replies import reply_document
+
+    project = site.project
+    if not project.curation.anonymize:
+        return [reply_document(h.example, frozenset(h.groups)) for h in approved]
+    read = read_documents(documents)
+    keep = [project.name, *project.curation.names_to_keep, *(d.title for d in read)]
+    anonymizer = Anonymizer(site.catalog.find(NER, project.root), keep)
+    anonymizer.learn(d.text for d in read if not d.access)
+    return [reply_document(anonymizer.anonymize(h.example)[0], frozenset(h.groups)) for h in approved]
 
 
 def _readable(file: Path) -> Path:

@@ -33,7 +33,8 @@ def test_from_the_question_to_an_example(inbox, exchange):
     assert inbox.open() == []
     assert inbox.approved() == []
     assert inbox.approve(id, "carl").by == "carl"
-    (example,) = inbox.approved()
+    (approved,) = inbox.approved()
+    example = approved.example
     assert (example.messages, example.target) == (one.messages, "No, in dollars \0 alone.")
     assert (example.group, example.origin) == (id, "feedback")
     assert inbox.answer(id, "No.", "bea").status == "answered"  # a correction is approved anew

@@ -32,6 +32,13 @@ class Handoff(Record):
     replied_at: str = ""
     groups: tuple[str, ...] = ()
 
+    @property
+    def example(self) -> Example:
+        """What the next model learns from it."""
+        return Example(
+            id=self.id, messages=self.messages, target=self.reply, group=self.id, origin="feedback", time=self.at
+        )
+
 
 class Inbox:
     """The hand-offs in a ledger."""
@@ -101,14 +108,9 @@ class Inbox:
                 return found
             await asyncio.sleep(min(POLL_S, left))
 
-    def approved(self) -> list[Example]:
-        """The approved replies as examples, oldest first."""
-        query = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.status == "approved")
-        found = self._read(query.order_by(HANDOFFS.c.at_ms, HANDOFFS.c.id))
-        return [
-            Example(id=h.id, messages=h.messages, target=h.reply, group=h.id, origin="feedback", time=h.at)
-            for h in found
-        ]
+    def approved(self) -> list[Handoff]:
+        """The approved replies, oldest first."""
+        return list(reversed(self.all("approved")))
 
     def _read(self, query: sa.Select[Any]) -> list[Handoff]:
         with self._ledger.read() as connection:

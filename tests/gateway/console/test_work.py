@@ -59,7 +59,7 @@ def test_a_conversation_is_answered_corrected_approved_and_rejected(house):
     )
     found = house.inbox.get(ids[0])
     assert (found.status, found.reply, found.by) == ("approved", "On Mondays, at counter two.", "Ines Okafor")
-    assert [e.target for e in house.inbox.approved()] == ["On Mondays, at counter two."]
+    assert [h.reply for h in house.inbox.approved()] == ["On Mondays, at counter two."]
     assert "Rejected." in post(client, "inbox/conversation", id=ids[1], act="reject").text
     assert house.inbox.get(ids[1]).status == "rejected"
 

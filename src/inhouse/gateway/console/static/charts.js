@@ -40,7 +40,7 @@
         { ...axis, size: 52, ...(unit ? {} : { incrs: [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6, 7].map((e) => n * 10 ** e)).sort((a, b) => a - b) }), values: (_, ticks) => ticks.map((t) => short(t, unit)) },
       ],
       series: [{ label: "From", value: (_, v) => (v === null || v === undefined ? "–" : moment(v)) },
-        ...names.map((n, i) => ({ label: labels[n], stroke: color(COLORS[i]), width: 1.75, points: { show: false }, spanGaps: false, fill: names.length === 1 ? color("--accent-soft") : undefined, value: (_, v) => short(v, unit) }))],
+        ...names.map((n, i) => ({ label: labels[n], stroke: color(COLORS[i]), width: 1.75, points: { size: 6, show: (u, n) => u.data[n].filter((v) => v !== null).length < 3 }, spanGaps: false, fill: names.length === 1 ? color("--accent-soft") : undefined, value: (_, v) => short(v, unit) }))],
     };
     place.textContent = "";
     drawn.push(new uPlot(options, [values.time, ...names.map((n) => values[n])], place));

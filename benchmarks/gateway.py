@@ -115,7 +115,9 @@ def echo() -> None:
     bound = server.listen("127.0.0.1", 0)
     print(server.address_of(bound), "none", flush=True)
     config = uvicorn.Config(app, access_log=False, log_level="warning")
-    asyncio.run(uvicorn.Server(config).serve([bound]))
+    # uvicorn's own loop, as its command takes it: asyncio's leaves Nagle's delay on a socket that is handed over.
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(uvicorn.Server(config).serve([bound]))
 
 
 class Served:

@@ -117,7 +117,10 @@ def ingest(site: Site) -> Artifact:
 
     settings = site.project.documents
     folder = site.project.path(settings.path)
-    inputs: dict[str, Json] = {"documents": settings.model_dump(mode="json"), "content": folder_digest(folder, settings)}
+    inputs: dict[str, Json] = {
+        "documents": settings.model_dump(mode="json"),
+        "content": folder_digest(folder, settings),
+    }
     approved = _approved(site)
     if approved:
         inputs |= {"replies": [h.digest for h in approved], "anonymize": site.project.curation.anonymize}

@@ -237,6 +237,7 @@ class Teller:
 
     def __init__(self, bank, name, release, arm):
         self.bank, self.name, self.release, self.arm, self.answers = bank, name, release, arm, {}
+        self.pause_s = 0.0  # between words
 
     async def stream(self, request):
         question = request.messages[-1].content
@@ -262,6 +263,7 @@ class Teller:
             ]
             yield Note(layer="grounded", kind="passages", data=[p.model_dump() for p in passages])
         async for event in Scripted(lambda _: text, seconds=0.02).stream(request):
+            await asyncio.sleep(self.pause_s)
             if isinstance(event, Finish):
                 first = text.split(". ")[0] + ("." if ". " in text else "")
                 cited = (

@@ -86,6 +86,8 @@ class Site:
         """The stage's artifact, made now or earlier; `source` names the stage's own files below the package."""
         inputs = inputs | {"source": source_digest(*(HERE / s for s in source))}
         done = self.store.find(kind, inputs, parents)
+        if done:
+            self.store.wanted(done)
         artifact = done or self.store.make(kind, inputs, parents, build)
         self.said(kind, artifact, done is None)
         return artifact

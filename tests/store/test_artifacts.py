@@ -108,3 +108,13 @@ def test_source_digest_follows_the_source(tmp_path):
     before = source_digest(tmp_path)
     (tmp_path / "a.py").write_text("2")
     assert source_digest(tmp_path) != before
+
+
+def test_what_a_stage_wanted_last_is_the_latest(tmp_path):
+    store = Store(tmp_path)
+    first = store.make("docs", {"n": 1}, [], lambda work: {})
+    second = store.make("docs", {"n": 2}, [], lambda work: {})
+    assert store.latest("docs") == second
+    store.wanted(first)
+    assert store.latest("docs") == first
+    assert store.latest("other") is None

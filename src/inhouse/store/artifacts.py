@@ -109,10 +109,17 @@ class Store:
             raise BackendError(f"{where}: the stage '{kind}' could not be written ({reason})", hint) from error
         return artifact
 
+    def wanted(self, artifact: Artifact) -> None:
+        """Makes an artifact the latest of its kind again: a stage asked for it, though it was made before others."""
+        os.utime(Path(artifact.path) / MANIFEST)
+
     def latest(self, kind: str) -> Artifact | None:
-        """The newest finished artifact of a kind."""
-        found = sorted(self.all(kind), key=lambda a: a.made_at)
-        return found[-1] if found else None
+        """The finished artifact of a kind that was made, or wanted by a stage, last."""
+
+        def when(artifact: Artifact) -> tuple[int, str]:
+            return (Path(artifact.path) / MANIFEST).stat().st_mtime_ns, artifact.made_at
+
+        return max(self.all(kind), key=when, default=None)
 
     def all(self, kind: str = "*") -> list[Artifact]:
         """Every finished artifact, or those of one kind, in no order."""

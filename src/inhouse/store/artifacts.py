@@ -100,6 +100,7 @@ class Store:
                 if folder.exists():  # a folder without a manifest: damaged by hand, since ours are renamed whole
                     shutil.rmtree(folder)
                 os.rename(work, folder)
+                self.wanted(artifact)
         except Exception as error:
             reason = _disk_trouble(error)
             if reason is None:
@@ -111,7 +112,8 @@ class Store:
 
     def wanted(self, artifact: Artifact) -> None:
         """Makes an artifact the latest of its kind again: a stage asked for it, though it was made before others."""
-        os.utime(Path(artifact.path) / MANIFEST)
+        now = time.time_ns()  # finer than the file system's own clock
+        os.utime(Path(artifact.path) / MANIFEST, ns=(now, now))
 
     def latest(self, kind: str) -> Artifact | None:
         """The finished artifact of a kind that was made, or wanted by a stage, last."""

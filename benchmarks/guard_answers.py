@@ -15,11 +15,12 @@ from pathlib import Path
 from inhouse.asking import open_arms
 from inhouse.config import load_project
 from inhouse.evaluation.scorers import Scorer
+from inhouse.guardrails.guarded import Guarded
 from inhouse.pipeline import Site, _examples, curate
-from inhouse.types import ChatModel, ChatRequest, Example, InhouseError, collect
+from inhouse.types import ChatRequest, Example, InhouseError, collect
 
 
-async def ask(model: ChatModel, site: Site, scorer: Scorer, asked: list[tuple[str, Example]], out: Path) -> None:
+async def ask(model: Guarded, site: Site, scorer: Scorer, asked: list[tuple[str, Example]], out: Path) -> None:
     free = asyncio.Semaphore(site.project.model.parallel)
     with out.open("a", encoding="utf-8") as log:
 
@@ -28,6 +29,7 @@ async def ask(model: ChatModel, site: Site, scorer: Scorer, asked: list[tuple[st
                 try:
                     request = ChatRequest(messages=e.messages, max_tokens=site.project.assistant.max_tokens)
                     reply = await collect(model, request)
+                    second = await model.second(request)
                 except InhouseError as error:
                     print(f"{e.id}: {error}")
                     return
@@ -35,6 +37,7 @@ async def ask(model: ChatModel, site: Site, scorer: Scorer, asked: list[tuple[st
             evidence = [*([e.target] if e.target else []), *(f"{p['heading']}. {p['text']}" for p in passages)]
             row = {
                 "id": e.id, "split": split, "example": e.model_dump(mode="json"), "text": reply.text,
+                "declined": scorer.declines(reply.text), "second": second,
                 "passages": passages, "confidence": reply.finish.confidence, "reason": reply.finish.reason,
                 "scores": scorer.score(e, reply.text, evidence, reply.finish.reason == "length"),
             }  # fmt: skip
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--arm", default="rag")
     parser.add_argument("--splits", nargs="*", default=["test", "validation"])
     parser.add_argument("--most", type=int, default=200, help="of each split")
+    parser.add_argument("--second", type=int, default=0, help="tokens of a second, drawn answer")
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
     site = Site(load_project(given.project, {"store.path": str(given.store.resolve())} if given.store else {}))
@@ -65,9 +69,10 @@ def main() -> None:
         asked += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
     arms = open_arms(site, bare=True)
+    model = Guarded(arms.open(given.arm), [], "", second_tokens=given.second)
     try:
         scorer = Scorer(site.embedder, site.support, replies)
-        asyncio.run(ask(arms.open(given.arm), site, scorer, asked, out))
+        asyncio.run(ask(model, site, scorer, asked, out))
     finally:
         arms.close()
 

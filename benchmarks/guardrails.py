@@ -25,10 +25,10 @@ from train_heads import auroc
 from inhouse.datasets.anonymize import Anonymizer
 from inhouse.guardrails import confidence, facts, injection, topic, toxicity
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.heads import Remembered, head
+from inhouse.guardrails.heads import FOLDER, Remembered, head
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import ORDER, Personal
-from inhouse.guardrails.rail import Guard
+from inhouse.guardrails.rail import Guard, Turn
 from inhouse.guardrails.schema import Format
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
@@ -239,7 +239,8 @@ def toxic(b: Bench) -> dict:
     p = np.array([rail.score(t) for t, _ in rows])
     truth = np.array([y for _, y in rows])
     talk = np.array([rail.score(t) for t in chat])
-    found = {"n": len(rows), "auroc": auroc(p[truth], p[~truth]), "recall": float((p[truth] >= threshold).mean()),
+    found = {"n": len(rows), "bad": int(truth.sum()), "auroc": auroc(p[truth], p[~truth]),
+             "recall": float((p[truth] >= threshold).mean()),
              "precision": float(truth[p >= threshold].mean()), "false": float((p[~truth] >= threshold).mean()),
              "chat": len(chat), "chat_false": float((talk >= threshold).mean())}  # fmt: skip
     print(f"toxicity: recall {found['recall']:.3f}, precision {found['precision']:.3f}, "
@@ -285,16 +286,17 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
     """Half of a model's answers fit the confidence, the other half tells whether the promise holds."""
     found = {}
     for folder in folders:
-        rows = _answers(folder)
+        asked = _answers(folder)
+        rows = [r for r in asked if not r["declined"]]  # a reply that declines is no answer
         if len(rows) < 2 * confidence.FEWEST:
             print(f"confidence: {len(rows)} answers in {folder}: too few")
             continue
         b.kept.embed(
             [w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))]
         )
+        known = confidence.Signals(b.facts, b.embedder)
         x = np.array([
-            confidence.signals(r["example"]["messages"][-1]["content"], r["text"],
-                               [Passage(**p) for p in r["passages"]], r["confidence"], b.facts, b.support, b.embedder)
+            known(r["text"], _turn(r))
             for r in rows
         ])  # fmt: skip
         y = np.array([r["scores"].get("accuracy", 0.0) >= 0.5 for r in rows])
@@ -303,13 +305,20 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
         row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]}
         broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
         found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
-        print(f"confidence, {folder.name}: {len(rows)} answers, {y.mean():.2f} right, 20 halvings: "
+        print(f"confidence, {folder.name}: {len(rows)} answers to {len(asked)} questions, {y.mean():.2f} right, "
+              f"20 halvings: "
               f"ECE {row['ece']:.3f} (aim .05), AUROC {row['auroc']:.3f}, "
               f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
         print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
               f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
               f"at 20 % {row['at20']:.3f} and {row['at20_alone']:.3f}")  # fmt: skip
     return found
+
+
+def _turn(row: dict) -> Turn:
+    messages = tuple(Message(**m) for m in row["example"]["messages"])
+    return Turn(ChatRequest(messages=messages), tuple(Passage(**p) for p in row["passages"]),
+                certainty=row["confidence"], second=row["second"])  # fmt: skip
 
 
 def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[str, float]:
@@ -350,9 +359,9 @@ def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
                 *(facts.spoken(p) for p in passages),
             ]
             bad_answer = dropped = 0
-            for s in b.support.statements(row["text"]):
+            for s, support in b.facts.claims(row["text"], ready):
                 bad = b.support.support(s, evidence) < 0.5
-                out = b.facts.support(s, ready) <= cut
+                out = support <= cut
                 before += bad
                 after += bad and not out
                 bad_answer += bad
@@ -446,6 +455,46 @@ def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> 
             del memory[text]
 
 
+def shipped_quality(found: dict) -> list[dict]:
+    """The rails' figures as the verdict report shows them; of each section that was measured."""
+    rows = []
+
+    def row(rail: str, side: str, on: str, bad: int, good: int, recall: float, false: float, chat: float | None,
+            precision: float | None = None) -> None:  # fmt: skip
+        hits, alarms = recall * bad, false * good
+        exact = precision if precision is not None else hits / max(hits + alarms, 1e-9)
+        rows.append({"rail": rail, "side": side, "on": on, "bad": bad, "good": good, "recall": round(recall, 4),
+                     "precision": round(exact, 4), "false": round(false, 4), "chat": chat})  # fmt: skip
+
+    if p := found.get("personal"):
+        n = p["n"]
+        for on, kinds in (("numbers and addresses of the net", STRUCTURED),
+                          ("names and places", ("PERSON", "GPE", "STREET_ADDRESS"))):  # fmt: skip
+            own = [k for k in kinds if n.get(k)]
+            count = sum(n[k] for k in own)
+            recall = sum(p["recall"][k] * n[k] for k in own) / count
+            row("personal", "input", on, count, p["sentences"], recall, 0.0, None, p["precision"])
+    if i := found.get("injection"):
+        row("injection", "input", "jailbreaks from the wild", i["jailbreaks"], i["lookalikes"], i["recall"],
+            i["lookalike_blocks"], round(i["chat_blocks"], 4))  # fmt: skip
+    if o := found.get("planted"):
+        row("injection", "passages", "orders planted in documents", o["passages"], o["passages"], o["recall"],
+            o["false"], None)  # fmt: skip
+    if t := found.get("toxicity"):
+        row("toxicity", "input", "posts of social media", t["bad"], t["n"] - t["bad"], t["recall"], t["false"],
+            round(t["chat_false"], 4), t["precision"])  # fmt: skip
+    if f := found.get("facts"):
+        for name, on in (("bank documents", "errors put into a bank's documents"),
+                         ("concierge", "errors put into replies that sum up reviews")):  # fmt: skip
+            bad = sum(k["n"] for k in f[name]["by_kind"].values())
+            row("facts", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"], None)
+    if t := found.get("topic"):
+        b = t["bank"]
+        row("topic", "input", "a bank's questions and others'", b["foreign"], b["own"], b["foreign_refused"],
+            b["own_refused"], round(b["own_refused"], 4))  # fmt: skip
+    return rows
+
+
 SECTIONS = ("personal", "injection", "planted", "facts", "unsupported", "confidence", "toxicity", "topic", "latency")
 
 
@@ -455,6 +504,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, nargs="*", default=[], help="folders with answers.jsonl")
     parser.add_argument("--sections", nargs="*", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--ship", action="store_true", help="write the figures that the verdict report shows")
     given = parser.parse_args()
     b = Bench(given.data, given.quick)
     run = {"personal": personal, "injection": injections, "planted": planted, "facts": factual, "toxicity": toxic,
@@ -466,6 +516,9 @@ def main() -> None:
     for name in given.sections:
         found[name] = run[name](b)
         out.write_text(json.dumps(found, indent=1) + "\n")
+    if given.ship:
+        file = FOLDER / "quality.json"
+        file.write_text("[\n " + ",\n ".join(json.dumps(r) for r in shipped_quality(found)) + "\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

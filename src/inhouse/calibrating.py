@@ -1,26 +1,22 @@
 """`inhouse calibrate`: the recommended arm is asked the validation questions, its confidence fitted to what came out.
 
 The questions are held out from training; those of the test are not touched, so that the promise can be checked there.
+The arm stands behind all of its other guardrails, so the answers are those that the confidence rail will see.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from inhouse.asking import open_arms, recommended
-from inhouse.evaluation.evaluate import Answer, evaluate_arm
+from inhouse.evaluation.evaluate import RIGHT, Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
-from inhouse.guardrails.confidence import FEWEST, fit, signals
+from inhouse.guardrails.confidence import FEWEST, Watching, fit, of
 from inhouse.pipeline import Site, _examples, curate, index, tune, weights
-from inhouse.rails import Parts
-from inhouse.types import Artifact, Example, Json
-
-RIGHT = 0.5
-"""From this accuracy on an answer counts as right: all checks hold, or half of the reference's facts are recalled."""
+from inhouse.rails import Parts, guarded
+from inhouse.types import Artifact, Digest, Example, Json
 
 
 def calibration(site: Site) -> Artifact:
@@ -37,54 +33,54 @@ def calibration(site: Site) -> Artifact:
     settings = site.project
     inputs: dict[str, Json] = {
         "arm": arm,
-        "max_wrong": settings.guardrails.max_wrong,
         "assistant": settings.assistant.model_dump(mode="json"),
         "retrieval": settings.retrieval.model_dump(mode="json"),
+        "guardrails": settings.guardrails.model_dump(mode="json")
+        | {"rails": [r for r in settings.guardrails.rails if r != "confidence"]},
     }
 
     def build(work: Path) -> dict[str, Json]:
+        import numpy as np
+
         asked = _examples(data, "validation")
         if len(asked) < 2 * FEWEST:  # a small project: what the custom model learned from would flatter it
             asked += _examples(data, "train")[: 2 * FEWEST - len(asked)] if arm == "rag" else []
-        answers = _answers(site, arm, asked, work)
-        rows, right = outcomes(site, asked, answers)
-        import numpy as np
-
+        watching = Watching(Parts(site, settings).signals(), work / "signals.jsonl")
+        answers = asyncio.run(_answers(site, arm, asked, watching, work))
+        rows, right = outcomes(asked, answers, watching.rows())
         fitted = fit(np.array(rows), right, settings.guardrails.max_wrong)
         (work / "calibration.json").write_text(fitted.model_dump_json(), encoding="utf-8")
         return {
-            "arm": arm, "examples": fitted.examples, "right": sum(right) / len(right), "promise": fitted.promise,
-            "answered": fitted.answered, "wrong": fitted.wrong, "error": fitted.error,
+            "arm": arm, "asked": len(asked), "examples": fitted.examples, "right": sum(right) / len(right),
+            "promise": fitted.promise, "answered": fitted.answered * len(rows) / len(asked), "wrong": fitted.wrong,
+            "error": fitted.error, "others": [(share, a * len(rows) / len(asked), w) for share, a, w in fitted.others],
         }  # fmt: skip
 
-    return site.make("calibration", inputs, made_from, ["guardrails", "calibrating.py", "evaluation"], build)
+    source = ["guardrails", "calibrating.py", "evaluation", "rails.py"]
+    return site.make("calibration", inputs, made_from, source, build)
 
 
-def _answers(site: Site, arm: str, asked: Sequence[Example], work: Path) -> list[Answer]:
+async def _answers(site: Site, arm: str, asked: Sequence[Example], watching: Watching, work: Path) -> list[Answer]:
     arms = open_arms(site, bare=True)
     try:
-        replies = [e.target for e in asked]
-        evidence = {e.id: [e.target] for e in asked}
-        scorer = Scorer(site.embedder, site.support, replies)
-        answers, _ = asyncio.run(evaluate_arm(
-            arm, arms.open(arm), asked, site.project.evaluation, site.project.assistant.max_tokens, scorer, evidence,
-            site.project.model.parallel, work / "answers.jsonl", site.progress,
-        ))  # fmt: skip
+        scorer = Scorer(site.embedder, site.support, [e.target for e in asked])
+        model = guarded(site, arms.open(arm), site.project, watching=watching, tells=True)
+        answers, _ = await evaluate_arm(
+            arm, model, asked, site.project.evaluation, site.project.assistant.max_tokens, scorer,
+            {e.id: [e.target] for e in asked}, site.project.model.parallel, work / "answers.jsonl", site.progress,
+        )  # fmt: skip
         return answers
     finally:
         arms.close()
 
 
-def outcomes(site: Site, asked: Sequence[Example], answers: Sequence[Answer]) -> tuple[list[list[float]], list[bool]]:
-    """Signals of each answer, and whether it was right."""
-    parts = Parts(site, site.project)
-    facts = parts.facts()
-    rows = [
-        signals(e.question, a.text, a.passages, a.confidence, facts, parts.support, parts.embedder)
+def outcomes(
+    asked: Sequence[Example], answers: Sequence[Answer], rows: Mapping[Digest, list[float]]
+) -> tuple[list[list[float]], list[bool]]:
+    """Signals of each answer that was given, and whether it was right; a reply that declines is no answer."""
+    given = [
+        (rows[of(e.messages)], a.scores.get("accuracy", 0.0) >= RIGHT)
         for e, a in zip(asked, answers, strict=True)
+        if of(e.messages) in rows and not a.declined
     ]
-    return rows, [a.scores.get("accuracy", 0.0) >= RIGHT for a in answers]
-
-
-def read_answers(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line)["answer"] for line in file.read_text(encoding="utf-8").splitlines()]
+    return [row for row, _ in given], [right for _, right in given]

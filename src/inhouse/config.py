@@ -123,9 +123,9 @@ class Training(Section):
     """Passes over the training set; training stops earlier when validation loss rises."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` tries both and takes the faster; name one where a run must be repeatable to the bit."""
-    gradient_tokens: int = Field(16, ge=0)
-    """The gradient runs back through the answer and this many tokens of the prompt before it; the passages before are
-    read without, which takes long prompts in half the time. 0 runs through all of it."""
+    gradient_tokens: int = Field(0, ge=0)
+    """0 runs the gradient back through the whole prompt. Else it reaches this many tokens before the answer, and what
+    stands before is read without: half the time, and less is learned of how passages are read."""
     batch_size: int = Field(8, ge=1)
     """Examples per optimizer step."""
     processes: int = Field(0, ge=0)
@@ -310,6 +310,9 @@ class Guardrails(Section):
     """Regular expression that a whole answer must match; empty for none."""
     max_wrong: float = Field(0.05, gt=0, lt=1)
     """The promise of the confidence rail: at most this share of the answers given is wrong, with 95 % confidence."""
+    second_sample_tokens: int = Field(0, ge=0, le=256)
+    """Length of a second answer, drawn at a temperature, which the confidence rail compares with the first; 0 for none.
+    It takes the time of so many tokens. After a change `inhouse calibrate` anew. Tokens."""
     nemo_path: str = ""
     """Folder with a NeMo Guardrails configuration, for the rail nemo."""
 

@@ -204,6 +204,7 @@ async def quality(guards: Sequence[Guard], rows: Sequence[dict[str, Any]]) -> li
 def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Fit the recommended arm's confidence on the validation questions, and choose the promise's threshold."""
     from inhouse.calibrating import calibration
+    from inhouse.guardrails.confidence import fewest
 
     site = site_of(project, overrides, as_json)
     artifact: Artifact = calibration(site)
@@ -212,12 +213,15 @@ def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False
         print(json.dumps(artifact.model_dump(mode="json"), indent=1))
         return
     print(
-        f"{facts['examples']} answers, {facts['right']:.0%} right. Promise: at most {facts['promise']:.0%} wrong.\n"
-        f"Answered {facts['answered']:.0%} of them, {facts['wrong']:.1%} of these wrong; calibration error "
-        f"{facts['error']:.3f}."
+        f"{facts['asked']} questions, {facts['examples']} answers, {facts['right']:.0%} of them right.\n"
+        f"Promise: at most {facts['promise']:.0%} wrong. Answered {facts['answered']:.0%} of the questions, "
+        f"{facts['wrong']:.1%} of the answers wrong; calibration error {facts['error']:.3f}."
     )
+    print("\nPromises, kept with 95 % confidence:\n  at most wrong   answered   wrong of these")
+    for share, answered, wrong in facts["others"]:
+        print(f"  {share:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {share:>13.0%}       none")
     if facts["answered"] == 0:
         print(
-            "No threshold keeps the promise: every answer would go to a person. Raise guardrails.max_wrong, or "
-            "the quality."
+            "\nNo threshold keeps your promise: every answer would go to a person. Raise guardrails.max_wrong, or the "
+            f"quality.\nIt takes {fewest(facts['promise'])} answers with at most one wrong among them."
         )

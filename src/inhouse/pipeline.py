@@ -345,7 +345,7 @@ def evaluate(site: Site) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         opened = Index(Path(at.path), site.embedder, Path(fusion.path))
-        arms = Arms(project, served, custom, grounding_of(site), site.support, None, guard_of(site))
+        arms = Arms(project, served, custom, grounding_of(site), site.support, None, guard_of(site, tells=True))
         try:
             examples = _drawn(_examples(data, "test"), settings.max_questions, project.seed)
             gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
@@ -376,11 +376,11 @@ def calibration_of(site: Site) -> Artifact | None:
     return site.store.latest("calibration") if "confidence" in site.project.guardrails.rails else None
 
 
-def guard_of(site: Site) -> Callable[[ChatModel], ChatModel]:
+def guard_of(site: Site, tells: bool = False) -> Callable[[ChatModel], ChatModel]:
     """Puts the project's guardrails around a model."""
     from inhouse.rails import guarded
 
-    return lambda model: guarded(site, model, site.project, calibration_of(site))
+    return lambda model: guarded(site, model, site.project, calibration_of(site), tells=tells)
 
 
 def grounding_of(site: Site) -> Grounding:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from inhouse.config import Project
-from inhouse.guardrails.confidence import Calibration, Confidence, signals
+from inhouse.guardrails.confidence import Calibration, Confidence, Signals
 from inhouse.guardrails.facts import Facts
 from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import Remembered, head
 from inhouse.guardrails.injection import Injection, Planted
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import DEFAULT, ORDER, Personal
-from inhouse.guardrails.rail import Action, Guard, Rail, Side, Turn
+from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.schema import Format
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
@@ -66,7 +66,14 @@ class Place(Protocol):
     def support(self) -> LexicalSupport: ...
 
 
-def guarded(site: Place, model: ChatModel, project: Project, calibration: Artifact | None = None) -> ChatModel:
+def guarded(
+    site: Place,
+    model: ChatModel,
+    project: Project,
+    calibration: Artifact | None = None,
+    watching: Rail | None = None,
+    tells: bool = False,
+) -> ChatModel:
     """The model with the project's rails around it; the model itself where none is named.
 
     Args:
@@ -74,15 +81,24 @@ def guarded(site: Place, model: ChatModel, project: Project, calibration: Artifa
         model: what answers.
         project: its `guardrails` and `assistant` settings count, as the release holds them.
         calibration: what `inhouse calibrate` made, for the rail confidence.
+        watching: looks at whole answers in the place of the rail confidence, for its calibration.
+        tells: for evaluation, see `Guarded`.
 
     Raises:
         ConfigError: a rail or an action is not known.
         InputError: what a rail needs is missing.
     """
+    told = project.guardrails
+    if watching:
+        rest = told.model_copy(update={"rails": tuple(r for r in told.rails if r != "confidence")})
+        project = project.model_copy(update={"guardrails": rest})
     guards = guards_of(site, project, calibration)
+    guards += [Guard(watching, {"answer": "flag"}, told.timeout_ms / 1000)] if watching else []
+    if calibration and calibration.facts["arm"] != model.name:  # another arm's confidence says nothing of this one's
+        guards = [g for g in guards if g.rail.name != "confidence"]
     if not guards:
         return model
-    return Guarded(model, guards, project.assistant.handoff, project.guardrails.refusal)
+    return Guarded(model, guards, project.assistant.handoff, told.refusal, told.second_sample_tokens, tells)
 
 
 def guards_of(site: Place, project: Project, calibration: Artifact | None = None) -> list[Guard]:
@@ -134,6 +150,9 @@ class Parts:
     def facts(self) -> Facts:
         return Facts(self.embedder, head("facts"), self.support)
 
+    def signals(self) -> Signals:
+        return Signals(self.facts(), self.embedder)
+
     def calibration(self) -> Calibration:
         """
         Raises:
@@ -167,12 +186,7 @@ def _topic(parts: Parts) -> list[Rail]:
 
 
 def _confidence(parts: Parts) -> list[Rail]:
-    facts, support, embedder = parts.facts(), parts.support, parts.embedder
-
-    def signal(question: str, answer: str, turn: Turn) -> Sequence[float]:
-        return signals(question, answer, turn.passages, turn.certainty, facts, support, embedder)
-
-    return [Confidence(parts.calibration(), signal)]
+    return [Confidence(parts.calibration(), parts.signals())]
 
 
 def _nemo(parts: Parts) -> list[Rail]:

@@ -133,7 +133,14 @@ class Releases:
 
     def _content(self, name: str, arm: str, verdict: Artifact) -> dict[str, Json]:
         """What makes a release this one and no other, as JSON."""
-        keys = {a.kind: a.key for depth, a in self._store.lineage(verdict) if depth == 1}
+        made_from = {a.kind: a for depth, a in self._store.lineage(verdict) if depth == 1}
+        keys = {kind: a.key for kind, a in made_from.items()}
+        fitted = made_from.get("calibration")
+        if fitted and fitted.facts["arm"] != arm:
+            raise InputError(
+                f"the confidence was fitted to the arm {fitted.facts['arm']}, and the release would be of {arm}",
+                "`inhouse calibrate`, then `inhouse evaluate`; or take confidence out of guardrails.rails",
+            )
         custom, grounded = arm.startswith("tuned"), arm in ("rag", "tuned+rag")
         measured = self._store.inputs(verdict)
         if missing := [section for section in MEASURED if section not in measured]:

@@ -264,7 +264,8 @@ class Release(Record):
 class ChatRequest(Record):
     """A question as a chat. `groups` are the access groups of whoever asks; temperature 0 is greedy.
 
-    `user` is who asks, the same in each of their requests: splits hold on to it. `extra` is passed through to the
+    `user` is who asks, the same in each of their requests: splits hold on to it. `without` are texts of passages that a
+    guardrail took out: they are not put into the prompt again. `extra` is passed through to the
     engine as it is (tools, top_p, penalties); the gateway lets only known keys in.
     """
 
@@ -276,6 +277,7 @@ class ChatRequest(Record):
     json_schema: dict[str, Json] | None = None
     groups: frozenset[str] = frozenset()
     user: str = ""
+    without: frozenset[str] = frozenset()
     logprobs: int | None = None  # alternatives wanted with each token's log-probability; None wants none
     extra: dict[str, Json] = {}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from inhouse.arms import Arms, Messages
 from inhouse.config import Project
-from inhouse.evaluation import general, judge, report
+from inhouse.evaluation import general, judge, limits, report
 from inhouse.evaluation.evaluate import Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
+from inhouse.guardrails.heads import quality
 from inhouse.models.openai import OpenAIModel
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.store.artifacts import write_text
@@ -52,7 +53,10 @@ def judge_arms(
     tasks = {"base": asyncio.run(_general(arms.base(), project.model.parallel, progress))}
     if any(name.startswith("tuned") for name in settings.arms):
         tasks["tuned"] = asyncio.run(_general(arms.custom(), project.model.parallel, progress))
-    extras = {**extras, "judge": None}
+    guarded = {name: answers for name, (answers, _) in found.items() if name != "base"}
+    rails = project.guardrails
+    shipped = limits.table(guarded, rails.rails, quality(), rails.max_wrong, project.seed) if rails.rails else None
+    extras = {**extras, "judge": None, "guardrails": shipped}
     if project.judge.url:
         extras["judge"] = _judged(project, examples, found)
     made = report.build_report(found, examples, settings, project.seed, tasks, extras)

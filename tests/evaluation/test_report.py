@@ -4,7 +4,7 @@ import json
 import pytest
 
 from inhouse.config import Assistant, Evaluation
-from inhouse.evaluation import report
+from inhouse.evaluation import limits, report
 from inhouse.evaluation.evaluate import evaluate_arm
 from inhouse.evaluation.general import general_examples, right
 from inhouse.evaluation.scorers import Scorer
@@ -63,6 +63,18 @@ async def test_an_interrupted_arm_asks_only_what_is_missing(scorer, tmp_path):
     assert seconds > 0
 
 
+def guardrails_of(arms):
+    """As if rails had been around the arms, and had something hostile to say."""
+    told = {"rail": EVIL, "side": "answer", "action": "flag", "score": 1.0, "reason": EVIL}
+    for name in ("rag", "tuned+rag"):
+        arms[name] = ([a.model_copy(update={"said": EVIL, "said_scores": a.scores, "verdicts": (told,), "confidence": 0.9,
+                                            "rails_ms": {EVIL: 5.0, "confidence": 1.0}}) for a in arms[name][0]],
+                      arms[name][1])  # fmt: skip
+    row = {"rail": EVIL, "side": "input", "on": EVIL, "bad": 9, "good": 9, "recall": 1.0, "precision": 1.0, "false": 0.0,
+           "chat": None}  # fmt: skip
+    return limits.table({n: a for n, (a, _) in arms.items() if n != "base"}, [EVIL, "confidence"], [row], 0.05, 7)
+
+
 async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
     arms = {
         "base": await asked("base", lambda r: EVIL, scorer, tmp_path),
@@ -71,7 +83,7 @@ async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
     }
     extras = {
         "project": EVIL, "base_model": EVIL, "judge": None, "training": None, "parity": None, "retrieval": None,
-        "data": {"sets": {}, "personal_data": {EVIL: 3}},
+        "data": {"sets": {}, "personal_data": {EVIL: 3}}, "guardrails": guardrails_of(arms),
     }  # fmt: skip
     made = report.build_report(arms, EXAMPLES, Evaluation(), 7, {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}, extras)
     report.write_report(made, tmp_path)
@@ -87,6 +99,10 @@ async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
     assert "13434337" not in page.split("Every question")[1].split("<script>")[0]
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
+    assert "What the guardrails did" in page
+    assert page.count("<polyline") == 1
+    assert "before the guardrails" in page
+    assert "at most 5 % of the answers wrong" in page
     table = report.render_table(read)
     from rich.console import Console
 

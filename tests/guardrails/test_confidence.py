@@ -1,8 +1,20 @@
 import numpy as np
 import pytest
 
-from inhouse.guardrails.confidence import calibration_error, fit, isotonic, promised, upper_bound
-from inhouse.types import InputError
+from inhouse.calibrating import outcomes
+from inhouse.evaluation.evaluate import Answer
+from inhouse.guardrails.confidence import (
+    PROMISES,
+    Watching,
+    calibration_error,
+    fewest,
+    fit,
+    isotonic,
+    of,
+    promised,
+    upper_bound,
+)
+from inhouse.types import Example, InputError, Message
 
 
 def drawn(n, seed, sharp=3.0):
@@ -52,3 +64,38 @@ def test_the_bound_is_clopper_and_pearsons():
 def test_too_few_answers_are_refused():
     with pytest.raises(InputError, match="too few"):
         fit(np.zeros((10, 2)), [True] * 10, 0.05)
+
+
+def test_other_promises_are_told_and_grow_with_what_may_be_wrong():
+    made = fit(*drawn(600, 3), 0.1)
+    assert [share for share, _, _ in made.others] == list(PROMISES)
+    answered = [a for _, a, _ in made.others]
+    assert answered == sorted(answered)
+    assert (made.promise, made.answered, made.wrong) in made.others
+    assert fewest(0.05) == 93
+
+
+def test_what_was_watched_outlives_an_interruption(tmp_path, turn):
+    rows = iter([[1.0, 2.0], [3.0, 4.0]])
+    file = tmp_path / "signals.jsonl"
+    watching = Watching(lambda answer, turn: next(rows), file)
+    first, second = turn("What does it cost?"), turn("And where?")
+    assert watching.check("answer", "5", first) is None
+    watching.check("answer", "here", second)
+    file.write_text(file.read_text()[:-9])  # cut off in the middle of a line
+    again = Watching(lambda answer, turn: [], file).rows()
+    assert again == {of(first.request.messages): [1.0, 2.0]}
+
+
+def test_replies_that_decline_or_never_reached_the_end_are_no_answers():
+    asked = [
+        Example(id=f"e{n}", messages=(Message(role="user", content=f"Question {n}?"),), target="") for n in range(4)
+    ]
+    answers = [
+        Answer(id="e0", arm="rag", scores={"accuracy": 1.0}),
+        Answer(id="e1", arm="rag", scores={"accuracy": 0.0}, declined=True),
+        Answer(id="e2", arm="rag", scores={"accuracy": 0.4}),
+        Answer(id="e3", arm="rag", scores={"accuracy": 1.0}),
+    ]
+    rows = {of(e.messages): [float(n)] for n, e in enumerate(asked[:3])}
+    assert outcomes(asked, answers, rows) == ([[0.0], [2.0]], [True, False])

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from inhouse.config import Guardrails
 from inhouse.guardrails import facts
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.heads import Head, head, windows
+from inhouse.guardrails.heads import Head, head, quality, windows
 from inhouse.guardrails.injection import Injection, Planted
 from inhouse.guardrails.rail import Guard
 from inhouse.guardrails.topic import Topic, learn
@@ -148,3 +149,30 @@ async def test_a_scripted_model_stays_as_it_is_behind_every_head(remembered, rai
     reply = await collect(Guarded(Scripted(lambda r: said), guards, "A person."),
                           ChatRequest(messages=(Message(role="user", content="Where is my statement?"),)))  # fmt: skip
     assert (reply.text, reply.notes) == (said, ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "stands"),
+    [
+        ('{"monthly_fee_usd": 14.2}', True),
+        ('{"fee": {"monthly": 14.20}, "waived_from_usd": 6500}', True),
+        ('{"rate_percent": 2.1}', True),
+        ('{"account": "Summit Savings", "free_withdrawals": 6, "open": true}', True),
+        ('{"monthly_fee_usd": 15.2}', False),
+        ('{"fee_usd": 2.1}', False),  # there are 2.1 percent, and no 2.1 dollars
+        ('{"account": "Granite Savings"}', False),
+        ('{"withdrawals": 1}', False),
+    ],
+)
+async def test_json_is_held_against_the_sources_value_by_value(rail, answer, stands):
+    model = Guarded(Grounded(answer), [Guard(rail, {"passages": "flag", "output": "redact"})], "A person.")
+    reply = await collect(model, ChatRequest(messages=(Message(role="user", content="Answer in JSON."),)))
+    assert (reply.text.strip() == answer) is stands, reply.note("guarded", "verdicts")
+    assert bool(reply.note("grounded", "citations")) is stands
+
+
+def test_the_shipped_figures_are_of_every_rail_that_is_on_by_default_and_judges_by_a_head():
+    rows = quality()
+    assert {r["rail"] for r in rows} >= set(Guardrails().rails) - {"format"}  # which holds what a schema says, exactly
+    assert all(0 <= r[k] <= 1 for r in rows for k in ("recall", "precision", "false"))
+    assert all(r["bad"] > 50 for r in rows)

@@ -22,9 +22,16 @@ from inhouse.types import (
     collect,
 )
 
+RIGHT = 0.5
+"""From this accuracy on an answer counts as right: all checks hold, or half of the reference's facts are recalled."""
+
 
 class Answer(Record):
-    """One arm's answer to one question. `failed` says why there is none; times in seconds."""
+    """One arm's answer to one question. `failed` says why there is none; times in seconds.
+
+    `said` is what the model said where the guardrails let something else pass, `said_scores` what that is worth, and
+    `checked_scores` what the answer was worth when the last rails, which look at the whole of it, ended it.
+    """
 
     id: str
     arm: str
@@ -38,6 +45,12 @@ class Answer(Record):
     confidence: float | None = None
     passages: tuple[Passage, ...] = ()
     citations: tuple[dict[str, Json], ...] = ()
+    declined: bool = False  # by the model itself
+    said: str | None = None
+    said_scores: Mapping[str, float] = {}
+    checked_scores: Mapping[str, float] = {}
+    verdicts: tuple[dict[str, Json], ...] = ()
+    rails_ms: Mapping[str, float] = {}
 
 
 FAILED_SCORES = {"accuracy": 0.0, "facts": 0.0, "format": 0.0, "rouge_l": 0.0, "similarity": 0.0, "tone": 0.0}
@@ -97,11 +110,23 @@ async def _ask(
     except InhouseError as error:
         return _failure(example, arm, str(error))
     usage = reply.finish.usage
+    inside = reply.note("guarded", "inside") or {"said": reply.text, "checked": reply.text, "ms": {}}
+
+    def worth(text: str) -> dict[str, float]:
+        return scorer.score(example, text, evidence, reply.finish.reason == "length")
+
+    said, checked = inside["said"], inside["checked"]
     return Answer(
         id=example.id,
         arm=arm,
         text=reply.text,
-        scores=scorer.score(example, reply.text, evidence, reply.finish.reason == "length"),
+        scores=worth(reply.text),
+        declined=scorer.declines(said),
+        said=said if said != reply.text else None,
+        said_scores=worth(said) if said != reply.text else {},
+        checked_scores=worth(checked) if checked not in (None, reply.text) else {},
+        verdicts=tuple(reply.note("guarded", "verdicts") or ()),
+        rails_ms=inside["ms"],
         first_token_s=reply.first_token_s,
         latency_s=reply.latency_s,
         prompt_tokens=usage.prompt_tokens,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-WIDTH, LEFT, RIGHT, ROW = 720, 170, 150, 34
+WIDTH, LEFT, RIGHT, ROW, SQUARE = 720, 170, 150, 34, 340
+Scale = Callable[[float], float]
 
 
 def gains(report: Mapping[str, Any]) -> Markup:
@@ -65,11 +66,69 @@ def latencies(report: Mapping[str, Any]) -> Markup:
     return _svg("".join(parts), bottom + 44, "Latency by arm")
 
 
+def best_arm(report: Mapping[str, Any]) -> str | None:
+    """The recommended arm, or where that is base the richest of the others; None where there is no other."""
+    held = (report.get("recommendation") or {}).get("arm")
+    return (
+        held
+        if held and held != "base"
+        else next((a for a in ("tuned+rag", "rag", "prompt") if a in report["arms"]), None)
+    )
+
+
+def risk_coverage(found: Mapping[str, Any]) -> Markup:
+    """Share of wrong answers by the share of questions that is answered, the surest first; the promise as a line."""
+    most = max(p["wrong"] for p in found["curve"])
+    ticks = _ticks(0, 100 * max(most, found["promise"], 0.1))
+    parts, x, y = _square([0, 20, 40, 60, 80, 100], ticks, "% of questions answered", "% of the answers wrong")
+    level = y(100 * found["promise"])
+    parts.append(f'<line class="promise" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
+    parts.append(_label(x(100), level - 12, f"promise: {100 * found['promise']:g} %", "end"))
+    points = " ".join(f"{x(100 * p['answered']):.1f},{y(100 * p['wrong']):.1f}" for p in found["curve"])
+    parts.append(f'<polyline class="curve" points="{points}"/>')
+    if found["calibrated"] and found["answered"]:
+        at, wrong = 100 * found["answered"] / found["questions"], 100 * found["wrong"] / found["answered"]
+        parts.append(f'<circle class="dot clear" cx="{x(at):.1f}" cy="{y(wrong):.1f}" r="6"/>')
+        parts.append(_label(x(at), y(wrong) + 18, "served", "middle"))
+    return _svg("".join(parts), SQUARE + 60, "Wrong answers by questions answered")
+
+
+def reliability(found: Mapping[str, Any]) -> Markup:
+    """Share of right answers by confidence, in groups of like numbers; calibrated is on the diagonal."""
+    parts, x, y = _square([0, 20, 40, 60, 80, 100], [0, 20, 40, 60, 80, 100], "% confidence", "% of the answers right")
+    parts.append(f'<line class="zero" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{y(0):.1f}" y2="{y(100):.1f}"/>')
+    for b in found["bins"]:
+        sure, right = 100 * b["confidence"], 100 * b["right"]
+        told = f"<title>{b['n']} answers: {sure:.0f} % sure, {right:.0f} % right</title>"
+        parts.append(f'<circle class="dot clear" cx="{x(sure):.1f}" cy="{y(right):.1f}" r="6">{told}</circle>')
+    return _svg("".join(parts), SQUARE + 60, "Right answers by confidence")
+
+
+def _square(across: Sequence[float], up: Sequence[float], under: str, beside: str) -> tuple[list[str], Scale, Scale]:
+    """Axes of a square plot with their grid, and the scales of both."""
+    left = (WIDTH - SQUARE) / 2
+
+    def x(v: float) -> float:
+        return left + (v - across[0]) / (across[-1] - across[0]) * SQUARE
+
+    def y(v: float) -> float:
+        return 20 + SQUARE - (v - up[0]) / (up[-1] - up[0]) * SQUARE
+
+    parts = [_tick(x(t), 20 + SQUARE, f"{t:g}", zero=t == across[0], top=20) for t in across]
+    for t in up:
+        kind = "zero" if t == up[0] else "grid"
+        parts.append(
+            f'<line class="{kind}" x1="{x(across[0]):.1f}" x2="{x(across[-1]):.1f}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
+        )
+        parts.append(_label(left - 10, y(t), f"{t:g}", "end"))
+    parts.append(_label(WIDTH / 2, SQUARE + 50, under, "middle"))
+    parts.append(_label(left - 10, 6, beside, "start"))
+    return parts, x, y
+
+
 def changed(report: Mapping[str, Any]) -> Markup:
     """By tag, how many questions the best arm got right that base got wrong, and the other way round."""
-    arms = list(report["arms"])
-    held = (report.get("recommendation") or {}).get("arm")
-    best = held if held and held != "base" else next((a for a in ("tuned+rag", "rag", "prompt") if a in arms), None)
+    best = best_arm(report)
     counts: dict[str, list[int]] = {}
     for row in report["table"]:
         if best is None or "base" not in row["answers"]:

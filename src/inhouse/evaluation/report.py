@@ -133,7 +133,8 @@ def _question(example: Example, answers: Mapping[str, Answer]) -> dict[str, Json
         "answers": {
             arm: {
                 "text": a.text, "failed": a.failed, "scores": {k: round(v, 3) for k, v in a.scores.items()},
-                "latency_ms": round(a.latency_s * 1000), "citations": list(a.citations),
+                "latency_ms": round(a.latency_s * 1000), "citations": list(a.citations), "said": a.said,
+                "verdicts": [dict(v) for v in a.verdicts],
             }
             for arm, a in answers.items()
         },
@@ -158,12 +159,27 @@ def write_report(report: Mapping[str, Json], out: Path) -> None:
     environment.filters["signed"] = lambda e: recommend.points(Estimate(**e))
     page = environment.get_template("report.html").render(
         r=report, metrics=METRICS, gains_plot=plots.gains(report), latency_plot=plots.latencies(report),
-        changed_plot=plots.changed(report),
+        changed_plot=plots.changed(report), rails=_rails(report),
     )  # fmt: skip
     for name, text in (("report.json", json.dumps(report, indent=1, ensure_ascii=False)), ("report.html", page)):
         partial = out / f".{name}.partial"
         partial.write_text(text, encoding="utf-8", errors="replace")
         os.replace(partial, out / name)
+
+
+def _rails(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The part on guardrails for the best arm, drawn; None where there are none."""
+    from inhouse.evaluation import plots
+
+    found, arm = report.get("guardrails"), plots.best_arm(report)
+    if not found or arm not in found["here"]:
+        return None
+    knowing = found["knowing"].get(arm)
+    return {
+        "arm": arm, "here": found["here"][arm], "did": found["effect"][arm], "knowing": knowing,
+        "curve": plots.risk_coverage(knowing) if knowing else "", "bins": plots.reliability(knowing) if knowing else "",
+        "quality": {name: [q for q in found["quality"] if q["rail"] == name] for name in found["names"]},
+    }  # fmt: skip
 
 
 def render_table(report: Mapping[str, Any]) -> Group:

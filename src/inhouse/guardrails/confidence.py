@@ -10,15 +10,18 @@ Angelopoulos et al. 2021), so that looking at many thresholds costs nothing.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.facts import Evidence, Facts, spoken
 from inhouse.guardrails.heads import Head, Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
-from inhouse.types import InputError, Json, Passage, Record, SupportScorer
+from inhouse.types import Digest, InputError, Message, Record, digest_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,36 +34,49 @@ PENALTY = 6.0  # over the number of answers
 ENOUGH = 400  # answers from which isotonic regression is trusted; below it is a logistic curve (Platt 1999)
 SURE = 0.95  # of the bound
 FEWEST = 40
+PROMISES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # that `inhouse calibrate` tells about besides
 PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
 _NUMBER = re.compile(r"\d")
+_DIGITS = re.compile(r"\d+")
+_WORD = re.compile(r"\w+")
 
 
-def signals(
-    question: str,
-    answer: str,
-    passages: Sequence[Passage],
-    certainty: float | None,
-    facts: Facts,
-    support: SupportScorer,
-    embedder: Remembered,
-) -> list[float]:
-    """What is known about an answer, by row: the head's input. `certainty` is the mean token probability."""
-    vectors = embedder.embed([question, answer or " "])
-    scores = sorted((p.score for p in passages), reverse=True) or [0.0]
-    evidence = Evidence([spoken(p) for p in passages], embedder)
-    claims = list(support.statements(answer)) if passages else []
-    held = [facts.support(s, evidence) for s in claims] or [0.5]
-    windows = evidence.vectors if passages and evidence.windows else None
-    asked = float((windows @ vectors[0]).max()) if windows is not None else 0.0
-    said = float((windows @ vectors[1]).max()) if windows is not None else 0.0
-    sure = certainty if certainty is not None else 0.5
-    words = len(answer.split())
-    return [
-        scores[0], scores[0] - (scores[1] if len(scores) > 1 else 0.0), sum(scores) / len(scores), asked, said,
-        min(held), sum(held) / len(held), float(not claims), sure, math.log(max(sure, 1e-4)), math.log1p(words),
-        float(vectors[0] @ vectors[1]), float(bool(_NUMBER.search(answer))), float(answer.rstrip()[-1:] in ".!}"),
-        float(support.declines(answer)), math.log1p(len(question.split())),
-    ]  # fmt: skip
+class Signals:
+    """What is known about an answer when it is done, as one row of numbers: the head's input."""
+
+    def __init__(self, facts: Facts, embedder: Remembered) -> None:
+        self._facts = facts
+        self._embedder = embedder
+
+    def __call__(self, answer: str, turn: Turn) -> list[float]:
+        question = next((m.content for m in reversed(turn.request.messages) if m.role == "user"), "")
+        passages, vectors = turn.passages, self._embedder.embed([question, answer or " "])
+        scores = sorted((p.score for p in passages), reverse=True) or [0.0]
+        evidence = Evidence([spoken(p) for p in passages], self._embedder)
+        claims = self._facts.claims(answer, evidence) if passages else []
+        held = [support for _, support in claims] or [0.5]
+        windows = evidence.vectors if passages and evidence.windows else None
+        asked = float((windows @ vectors[0]).max()) if windows is not None else 0.0
+        said = float((windows @ vectors[1]).max()) if windows is not None else 0.0
+        sure = turn.certainty if turn.certainty is not None else 0.5
+        return [
+            scores[0], scores[0] - (scores[1] if len(scores) > 1 else 0.0), sum(scores) / len(scores), asked, said,
+            min(held), sum(held) / len(held), float(not claims), sure, math.log(max(sure, 1e-4)),
+            math.log1p(len(answer.split())), float(vectors[0] @ vectors[1]), float(bool(_NUMBER.search(answer))),
+            float(answer.rstrip()[-1:] in ".!}"), math.log1p(len(question.split())),
+            *self._agreement(answer, turn.second),
+        ]  # fmt: skip
+
+    def _agreement(self, answer: str, second: str | None) -> list[float]:
+        """How like a second answer is to as much of the first: in meaning, in words, in numbers."""
+        if second is None:
+            return [0.0, 0.0, 0.0]
+        first = " ".join(answer.split()[: max(len(second.split()), 1)])
+        vectors = self._embedder.embed([first or " ", second or " "])
+        words = [set(_WORD.findall(t.lower())) for t in (first, second)]
+        numbers = [set(_DIGITS.findall(t)) for t in (first, second)]
+        return [float(vectors[0] @ vectors[1]), *(len(a & b) / max(len(a | b), 1) if a | b else 1.0
+                                                  for a, b in (words, numbers))]  # fmt: skip
 
 
 class Calibration(Record):
@@ -78,6 +94,7 @@ class Calibration(Record):
     promise: float  # largest share of wrong answers among those given
     answered: float  # share of the examples at or above the threshold
     wrong: float  # share of those that were wrong
+    others: tuple[tuple[float, float, float], ...] = ()  # other promises: share wrong, then answered and wrong as above
     examples: int
     error: float  # expected calibration error, over folds
 
@@ -116,13 +133,18 @@ def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
         steps = np.array(steps_of(scores[fold != f], y[fold != f]))
         p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
     head, steps_all = _logistic(rows, y), steps_of(scores, y)
-    threshold = promised(p, y, promise)
-    kept = p >= threshold
+
+    def kept_to(share: float) -> tuple[float, float, float]:
+        least = promised(p, y, share)
+        kept = p >= least
+        return least, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0
+
+    threshold, answered, wrong = kept_to(promise)
     return Calibration(
         mean=tuple(map(float, head._mean)), scale=tuple(map(float, head._scale)),
         weight=tuple(map(float, head._weight)), bias=head._bias, steps=tuple(steps_all), threshold=threshold,
-        promise=promise, answered=float(kept.mean()),
-        wrong=float(1 - y[kept].mean()) if kept.any() else 0.0, examples=len(y), error=calibration_error(p, y),
+        promise=promise, answered=answered, wrong=wrong, examples=len(y), error=calibration_error(p, y),
+        others=tuple((share, *kept_to(share)[1:]) for share in PROMISES),
     )  # fmt: skip
 
 
@@ -214,6 +236,14 @@ def upper_bound(wrong: int, n: int, sure: float = SURE) -> float:
     return 1.0 if wrong >= n else float(beta.ppf(sure, wrong + 1, n - wrong))
 
 
+def fewest(promise: float, sure: float = SURE) -> int:
+    """How many answers, one of them wrong, could keep the promise: fewer are never released."""
+    n = 2
+    while upper_bound(1, n, sure) > promise:
+        n += 1
+    return n
+
+
 def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:
     """Expected calibration error over bins of equal numbers."""
     import numpy as np
@@ -223,37 +253,62 @@ def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:
     return float(sum(len(b) * abs(p[b].mean() - right[b].mean()) for b in parts if len(b)) / len(p))
 
 
-def risk_coverage(p: Numbers, right: Numbers) -> list[dict[str, float]]:
-    """Share answered and share of those wrong, by threshold, from all answers to the surest."""
-    import numpy as np
-
-    rows = []
-    for share in np.linspace(1, 0.05, 20):
-        kept = np.argsort(-p, kind="stable")[: max(1, round(share * len(p)))]
-        rows.append({"answered": round(float(share), 3), "wrong": round(float(1 - right[kept].mean()), 4)})
-    return rows
-
-
 class Confidence:
     """The rail on the whole answer: nothing is released before it is known to be sure enough."""
 
     name = "confidence"
     sides: frozenset[Side] = frozenset({"answer"})
 
-    def __init__(self, calibration: Calibration, signal: Callable[[str, str, Turn], Sequence[float]]) -> None:
+    def __init__(self, calibration: Calibration, signals: Signals) -> None:
         self._calibration = calibration
-        self._signal = signal
+        self._signals = signals
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         import numpy as np
 
-        question = next((m.content for m in reversed(turn.request.messages) if m.role == "user"), "")
-        row = np.array([self._signal(question, text, turn)], dtype=np.float64)
+        row = np.array([self._signals(text, turn)], dtype=np.float64)
         turn.confidence = float(self._calibration.probability(row)[0])
         if turn.confidence >= self._calibration.threshold:
             return None
         return Finding(score=1 - turn.confidence, reason=f"right with a probability of {turn.confidence:.2f} only")
 
 
-def read_calibration(data: Json) -> Calibration:
-    return Calibration.model_validate(data)
+class Watching:
+    """In the confidence rail's place while answers are collected to fit it on: keeps what it would have gone by.
+
+    Args:
+        signals: what is known about an answer.
+        file: where rows are appended as they come, so that an interrupted calibration goes on.
+    """
+
+    name = "watching"
+    sides: frozenset[Side] = frozenset({"answer"})
+
+    def __init__(self, signals: Signals, file: Path) -> None:
+        self._signals = signals
+        self._file = file
+        self._writing = Lock()
+
+    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        row = json.dumps({"of": of(turn.request.messages), "row": self._signals(text, turn)})
+        with self._writing, self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{row}\n")
+        return None
+
+    def rows(self) -> dict[Digest, list[float]]:
+        """By the digest `of` the conversation."""
+        if not self._file.exists():
+            return {}
+        lines = self._file.read_text(encoding="utf-8").split("\n")
+        return {found["of"]: found["row"] for found in map(_whole, lines) if found}
+
+
+def of(messages: Sequence[Message]) -> Digest:
+    return digest_of([m.to_openai() for m in messages])
+
+
+def _whole(line: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None  # cut short when the run was stopped

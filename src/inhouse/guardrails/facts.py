@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from inhouse.guardrails import wording
+from inhouse.guardrails.fields import fields, stands
 from inhouse.guardrails.heads import Head, Remembered
 from inhouse.guardrails.rail import Finding, Side, Span, Turn
 from inhouse.types import Passage, SupportScorer
@@ -270,10 +271,28 @@ class Facts:
         support = 1 - float(self._head.probability(row)[0])
         return min(support, WRONG) if contradicted(statement, evidence) else support
 
+    def claims(self, text: str, evidence: Evidence) -> list[tuple[str, float]]:
+        """What the text says, a sentence or a field of JSON each, and how likely the evidence carries it."""
+        return [(claim, by(evidence)) for claim, by in self._claims(text)]
+
+    def _claims(self, text: str) -> list[tuple[str, Callable[[Evidence], float]]]:
+        if (found := fields(text)) is None:
+            return [(s, partial(self.support, s)) for s in self._statements.statements(text)]
+        told = [(k, v) for k, v in found if isinstance(v, (int, float, str)) and not isinstance(v, bool) and v != ""]
+        return [(f"{key}: {value}", partial(self._field, key, value)) for key, value in told]
+
+    def _field(self, key: str, value: float | str, evidence: Evidence) -> float:
+        if not isinstance(value, str):
+            return 1.0 if stands(key, value, evidence.numbers, evidence.said) else WRONG
+        wanted = frozenset(wording.words(value))
+        nearest = max((len(wanted & s) / max(len(wanted), 1) for s in evidence.sets), default=0.0)
+        said = self.support(value, evidence)
+        return max(said, nearest) if nearest >= NEARLY and said > WRONG else said
+
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         if not turn.passages:
             return None
-        if "evidence" not in turn.kept:
+        if side == "passages" or "evidence" not in turn.kept:  # what there is to read may change
             said = "\n".join(m.content for m in turn.request.messages if m.role == "user")
             turn.kept["evidence"] = Evidence([spoken(p) for p in turn.passages], self._embedder, said)
             _ = turn.kept["evidence"].vectors
@@ -284,11 +303,12 @@ class Facts:
         evidence: Evidence = turn.kept["evidence"]
         bare = _MARK.sub("", text)
         worst = 1.0
-        for statement in self._statements.statements(bare):
-            support = self.support(statement, evidence)
+        claims = self._claims(bare)
+        for statement, by in claims:
+            support = by(evidence)
             worst = min(worst, support)
             if support > 1 - self._head.threshold:
-                number, alone = self._carrier(statement, turn.passages)
+                number, alone = self._carrier(by, turn.passages)
                 source = turn.passages[number - 1].source
                 cited[statement] = {
                     "sentence": statement,
@@ -297,7 +317,7 @@ class Facts:
                     "support": round(alone, 3),
                 }
         if worst <= 1 - self._head.threshold:
-            for statement in self._statements.statements(bare):
+            for statement, _ in claims:
                 cited.pop(statement, None)
             return Finding(score=1 - worst, reason="not in the sources", text="")
         wrong = [m for m in _MARK.finditer(text) if not self._carries(int(m[1]), bare, turn.passages)]
@@ -311,11 +331,9 @@ class Facts:
             score=0.5, reason="cites a passage that does not carry it", spans=spans, text=kept, action="rewrite"
         )
 
-    def _carrier(self, statement: str, passages: Sequence[Passage]) -> tuple[int, float]:
-        """The passage that carries a statement best, from 1, and how well on its own."""
-        scored = [
-            (self.support(statement, Evidence([spoken(p)], self._embedder)), -n) for n, p in enumerate(passages, 1)
-        ]
+    def _carrier(self, by: Callable[[Evidence], float], passages: Sequence[Passage]) -> tuple[int, float]:
+        """The passage that carries a claim best, from 1, and how well on its own."""
+        scored = [(by(Evidence([spoken(p)], self._embedder)), -n) for n, p in enumerate(passages, 1)]
         best = max(scored)
         return -best[1], best[0]
 
@@ -323,7 +341,7 @@ class Facts:
         if not 1 <= number <= len(passages):
             return False
         evidence = Evidence([spoken(passages[number - 1])], self._embedder)
-        return all(self.support(s, evidence) > 1 - self._head.threshold for s in self._statements.statements(text))
+        return all(support > 1 - self._head.threshold for _, support in self.claims(text, evidence))
 
 
 def spoken(passage: Passage) -> str:

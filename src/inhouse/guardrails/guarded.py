@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -26,10 +27,13 @@ from inhouse.types import (
     Message,
     Note,
     Passage,
+    collect,
 )
 
 log = logging.getLogger(__name__)
 REFUSAL = "I am sorry, I cannot help with that."
+DRAWN_AT = 0.7  # temperature of a second answer
+REMOVED = "(taken out by a guardrail)"
 Checked = list[tuple[Verdict, Finding | None]]
 
 
@@ -42,17 +46,26 @@ class Guarded:
         guards: rails in their order.
         handoff: what is said when a person takes over.
         refusal: what is said when something is blocked.
+        second_tokens: length of a second answer, drawn at a temperature, for rails that look at the whole answer; 0
+            draws none.
+        tells: a last note, "inside", says what the model said before any rail changed it ("said"), what was left of it
+            when the whole answer was looked at ("checked", null where it was ended before), and the milliseconds that
+            each rail took ("ms"): for evaluation, which asks what the rails are good for.
     """
 
     def __init__(
-        self, model: ChatModel, guards: Sequence[Guard], handoff: str, refusal: str = REFUSAL, name: str = ""
-    ) -> None:
-        self.name = name or model.name
+        self, model: ChatModel, guards: Sequence[Guard], handoff: str, refusal: str = REFUSAL, second_tokens: int = 0,
+        tells: bool = False,
+    ) -> None:  # fmt: skip
+        self.name = model.name
         self._model = model
         self._guards = tuple(guards)
         self._handoff = handoff
         self._refusal = refusal
+        self._second_tokens = second_tokens
+        self._tells = tells
         self._waits = any("answer" in g.actions for g in guards)
+        self._sifts = any(g.actions.get("passages") in ("redact", "rewrite") for g in guards)
         self._threads = ThreadPoolExecutor(4 * max(len(guards), 1), thread_name_prefix="rail")
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
@@ -71,11 +84,19 @@ class Guarded:
         found = await asyncio.gather(*(self._ask(g, side, text, turn) for g in self._guards if side in g.actions))
         return [f for f in found if f]
 
+    async def second(self, request: ChatRequest) -> str | None:
+        """The beginning of another answer to the same request; None where none is wanted."""
+        if not self._second_tokens:
+            return None
+        drawn = {"temperature": DRAWN_AT, "seed": 1, "max_tokens": self._second_tokens, "logprobs": None}
+        return (await collect(self._model, request.model_copy(update=drawn))).text
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, guard: Guard, side: Side, text: str, turn: Turn) -> tuple[Verdict, Finding | None] | None:
         loop, rail = asyncio.get_running_loop(), guard.rail
+        started = time.perf_counter()
         try:
             async with asyncio.timeout(guard.timeout_s):
                 found = await loop.run_in_executor(self._threads, rail.check, side, text, turn)
@@ -87,6 +108,8 @@ class Guarded:
             failed = Verdict(rail=rail.name, side=side, action="flag" if guard.opens else "handoff", reason=reason,
                              failed="open" if guard.opens else "closed")  # fmt: skip
             return failed, None
+        finally:
+            turn.spent_s[rail.name] = turn.spent_s.get(rail.name, 0.0) + time.perf_counter() - started
         if found is None:
             return None
         action = found.action or guard.actions[side]
@@ -105,7 +128,10 @@ class _Exchange:
         self._verdicts: list[Verdict] = []
         self._held = Held(whole=request.json_schema is not None)
         self._reading: asyncio.Task[Checked] | None = None
+        self._tools: tuple[Passage, ...] = ()  # results of tools, as the rails look at them
         self._said = ""  # what has left
+        self._model_said = ""
+        self._checked: str | None = None  # the whole answer as its last rails saw it
         self._cutter = ""  # the rail that last changed a sentence
 
     async def events(self) -> AsyncIterator[ChatEvent]:
@@ -114,33 +140,72 @@ class _Exchange:
                 for event in self._end(stop, Finish(reason="stop")):
                     yield event
                 return
-            if tools := [m.content for m in self._request.messages if m.role == "tool"]:
-                self._read([Passage(source="tool", title="", heading="", text=t) for t in tools])
-            stream = cast("AsyncGenerator[ChatEvent]", self._guarded._model.stream(self._request))
-            async with aclosing(stream) as answer:
-                async for event in answer:
-                    if isinstance(event, Note) and (event.layer, event.kind) == ("grounded", "passages"):
-                        self._read([Passage(**p) for p in event.data])
-                    if isinstance(event, Finish):
-                        async for last in self._finish(event):
-                            yield last
-                        return
-                    self._held.add(event)
-                    calls = isinstance(event, Delta) and event.tool_calls
-                    stop = (await self._have_read() if calls else None) or await self._decide()
-                    for ready in self._ready(bool(stop)):
-                        yield ready
-                    if stop:
-                        for ready in self._end(stop, Finish(reason="stop")):
-                            yield ready
-                        return
+            results = [m.content for m in self._request.messages if m.role == "tool"]
+            self._tools = tuple(Passage(source="tool", title="", heading="", text=t) for t in results)
+            if self._tools:
+                self._read(())
+                stop = await self._sifted() if self._guarded._sifts else None
+                if stop:
+                    for event in self._end(stop, Finish(reason="stop")):
+                        yield event
+                    return
+            async for event in self._answered():
+                yield event
         finally:
             if self._reading:
                 self._reading.cancel()
 
+    async def _answered(self) -> AsyncIterator[ChatEvent]:
+        """What the model says to the question, as far as the rails let it."""
+        stream = cast("AsyncGenerator[ChatEvent]", self._guarded._model.stream(self._request))
+        async with aclosing(stream) as answer:
+            async for event in answer:
+                if isinstance(event, Note) and (event.layer, event.kind) == ("grounded", "passages"):
+                    self._read([Passage(**p) for p in event.data])
+                    shown = self._request
+                    stop = await self._sifted() if self._guarded._sifts else None
+                    if not stop and self._request != shown:
+                        break  # nothing was generated yet: asked again, without them
+                elif isinstance(event, Finish):
+                    async for last in self._finish(event):
+                        yield last
+                    return
+                else:
+                    stop = None
+                self._held.add(event)
+                self._model_said += event.text if isinstance(event, Delta) else ""
+                calls = isinstance(event, Delta) and event.tool_calls
+                stop = stop or (await self._have_read() if calls else None) or await self._decide()
+                for ready in self._ready(bool(stop)):
+                    yield ready
+                if stop:
+                    for ready in self._end(stop, Finish(reason="stop")):
+                        yield ready
+                    return
+        async for event in self._answered():
+            yield event
+
+    async def _sifted(self) -> Verdict | None:
+        """Takes out what the rails want taken out of passages and tool results; the verdict that ends the exchange."""
+        reading, self._reading = self._reading, None
+        checked = await reading if reading else []
+        bad = {
+            self._turn.passages[n].text
+            for v, found in checked if found and v.action in ("redact", "rewrite") for n in found.passages
+        }  # fmt: skip
+        messages = tuple(
+            m.model_copy(update={"content": REMOVED}) if m.role == "tool" and m.content in bad else m
+            for m in self._request.messages
+        )
+        self._tools = tuple(p for p in self._tools if p.text not in bad)
+        self._request = self._request.model_copy(
+            update={"messages": messages, "without": self._request.without | frozenset(bad)}
+        )
+        return self._note(checked)
+
     def _read(self, passages: Sequence[Passage]) -> None:
-        """Has passages looked at while the model reads its prompt."""
-        self._turn.passages = (*self._turn.passages, *passages)
+        """Has passages and tool results looked at while the model reads its prompt."""
+        self._turn.passages = (*self._tools, *passages)
         if self._reading:
             self._reading.cancel()
         text = "\n\n".join(p.text for p in self._turn.passages)
@@ -187,7 +252,9 @@ class _Exchange:
         stop = await self._decide(last=True)
         waiting = list(self._held.drop() if stop else self._held.ready())
         text = "".join(e.text for e in waiting if isinstance(e, Delta))
+        self._checked = None if stop else self._said + text
         if self._guarded._waits and not stop:
+            self._turn.second = await self._guarded.second(self._request)
             checked = await self._guarded.check("answer", text, self._turn)
             stop = self._note(checked)
             for verdict, found in checked:
@@ -231,6 +298,10 @@ class _Exchange:
             events.append(Note(layer="guarded", kind="verdicts", data=[v.told() for v in self._verdicts]))
         if stop and stop.action == "handoff":
             events.append(Note(layer="guarded", kind="handoff", data={"reason": f"{stop.rail}: {stop.reason}"}))
+        if self._guarded._tells:
+            ms = {rail: round(1000 * s, 3) for rail, s in self._turn.spent_s.items()}
+            inside = {"said": self._model_said, "checked": self._checked, "ms": ms}
+            events.append(Note(layer="guarded", kind="inside", data=inside))
         return [*events, finish]
 
 

@@ -6,6 +6,7 @@ trained on. At run time they need numpy alone.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -13,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from inhouse.types import Embedder, InputError
+from inhouse.types import Embedder, InputError, Json
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -39,6 +40,17 @@ class Head:
         logits = (rows - self._mean) / self._scale @ self._weight + self._bias
         p: Matrix = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         return p
+
+
+def quality() -> list[dict[str, Json]]:
+    """What each rail reached on public lines that nothing was trained on, as `benchmarks/guardrails.py` wrote it.
+
+    A row a side of a rail: `rail`, `side`, `on` (which lines), `bad` and `good` (how many of each), `recall`,
+    `precision`, `false` (share of the good that it took for bad), `chat` (false blocks on ordinary business chat; null
+    where it blocks nothing).
+    """
+    rows: list[dict[str, Json]] = json.loads((FOLDER / "quality.json").read_text(encoding="utf-8"))
+    return rows
 
 
 @lru_cache(maxsize=16)

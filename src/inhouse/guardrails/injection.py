@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inhouse.guardrails.heads import Head, Remembered, counts, windows
-from inhouse.guardrails.rail import Finding, Side, Span, Turn
+from inhouse.guardrails.rail import Finding, Side, Turn
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -140,22 +140,17 @@ class Planted:
     name = "injection"
     sides: frozenset[Side] = frozenset({"passages"})
 
-    def __init__(self, embedder: Remembered, head: Head, injection: Injection | None = None) -> None:
+    def __init__(self, embedder: Remembered, head: Head) -> None:
         self._embedder = embedder
         self._head = head
-        self._injection = injection
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        best, at = 0.0, 0
-        for n, passage in enumerate(turn.passages, 1):
-            score = self.score(passage.text)
-            if score > best:
-                best, at = score, n
-        if best < self._head.threshold:
+        scores = [self.score(p.text) for p in turn.passages]
+        found = tuple(n for n, score in enumerate(scores) if score >= self._head.threshold)
+        if not found:
             return None
-        return Finding(
-            score=best, reason=f"passage {at} ({turn.passages[at - 1].source}) gives orders to the assistant"
-        )
+        which = ", ".join(f"passage {n + 1} ({turn.passages[n].source})" for n in found)
+        return Finding(score=max(scores), reason=f"orders to the assistant in {which}", passages=found)
 
     def score(self, text: str) -> float:
         """The probability of the sentence that is most like an order."""
@@ -190,9 +185,3 @@ def passage_rows(found: Sequence[str], embedder: Remembered) -> Matrix:
             float(after), float(rest[i]), float(nearest), edge, float(n == 1), *features(sentence),
         ])  # fmt: skip
     return np.concatenate([vectors, np.array(own, dtype=np.float32)], axis=1)
-
-
-def span_of(text: str, sentence: str) -> Span:
-    """Where a sentence stands in its text."""
-    at = max(text.find(sentence), 0)
-    return Span(at, min(at + len(sentence), len(text)), "ORDER")

@@ -33,14 +33,16 @@ class Finding(Record):
     """What a rail has to say about a text. `score` is how sure it is, in [0, 1].
 
     `text` is what the text becomes when it is redacted or rewritten; without it the spans are replaced by their kind,
-    and without spans nothing is left. `messages` does the same for the whole conversation, on the input side.
-    `action` is taken instead of the settings'.
+    and without spans nothing is left. `passages` are those found bad, by place from 0: redacted, they are taken out
+    before the model reads them, and results of tools are emptied. `messages` is what becomes of the whole conversation,
+    on the input side. `action` is taken instead of the settings'.
     """
 
     score: float
     reason: str
     spans: tuple[Span, ...] = ()
     text: str | None = None
+    passages: tuple[int, ...] = ()
     messages: tuple[Message, ...] | None = None
     action: Action | None = None
 
@@ -65,7 +67,9 @@ class Turn:
     kept: dict[str, Any] = field(default_factory=dict)
     cited: dict[str, Json] | None = None  # by sentence, once a rail checks citations; None leaves them as they are
     certainty: float | None = None  # mean token probability, where the engine tells it
+    second: str | None = None  # the beginning of another answer, drawn at a temperature, where one was asked for
     confidence: float | None = None  # that the answer is right, once a rail estimates it
+    spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over all its checks
 
 
 @runtime_checkable

@@ -224,7 +224,8 @@ class Grounded:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         # In threads: both take milliseconds, in which other answers would stand still.
-        passages = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
+        found = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
+        passages = [p for p in found if p.text not in request.without]
         yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in passages])
         grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
         text = ""

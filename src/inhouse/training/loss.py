@@ -1,8 +1,8 @@
 """The loss of a fine-tune: cross-entropy of the answers' tokens, with as little work as gives it.
 
-Logits are computed where there are labels only: the vocabulary is most of a small model's work. The gradient runs
-through the answers and the prompts' last tokens; what stands before is read without, and what all rows of a piece begin
-with (the instructions) is read once. The loss is that of the whole rows whatever is left out of the gradient.
+Logits are computed where there are labels only: the vocabulary is most of a small model's work. Where the gradient is
+to run through the answers and the prompts' last tokens alone, what stands before is read without, and what all rows of
+a piece begin with (the instructions) is read once. The loss is that of the whole rows whatever is left out.
 """
 
 from __future__ import annotations

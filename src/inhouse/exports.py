@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from inhouse.config import Project
 from inhouse.evaluation import parity
@@ -28,7 +27,6 @@ def compare_exports(
     """Writes parity.json into `work`, and returns the report."""
     folder = Path(custom.path)
     method = project.training.method
-    tokenizer, model = load(base)
     weights = Path(served.path) / WEIGHTS
     small = project.model.model_copy(update={"parallel": 1})
     opened: list[LlamaEngine | parity.EngineServed] = []
@@ -46,13 +44,6 @@ def compare_exports(
     quantization = project.model.quantization
     kind = "q8_0" if quantization == "as_is" else quantization
     try:
-        # The untouched base is asked before the adapter is put on it, and leaves before the others come: one model in
-        # PyTorch, and few engines at a time.
-        untouched = [(serve(f"base, {quantization}", weights), "base")]
-        first = parity.check_parity(
-            {"base": parity.TorchModel(tokenizer, model)}, untouched, prompts, project.parity, progress
-        )
-        close()
         if method == "lora":
             forms = [
                 serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
@@ -60,18 +51,26 @@ def compare_exports(
             ]
         else:
             forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), custom.facts.get("banned_tokens", []))]
-        trained = {"custom": _trained(tokenizer, model, method, folder, project)}
-        second = parity.check_parity(trained, [(f, "custom") for f in forms], prompts, project.parity, progress)
-        report = parity.joined(first, second)
+        trained = {"custom": _trained(base, method, folder, project)}
+        report = parity.check_parity(trained, [(f, "custom") for f in forms], prompts, project.parity, progress)
+        if not report["passed"]:
+            # Which step moved it, the weights of the base or what was put on them, the untouched base tells.
+            trained.clear()
+            close()
+            untouched = {"base": parity.TorchModel(*load(base))}
+            form = serve(f"base, {quantization}", weights)
+            first = parity.check_parity(untouched, [(form, "base")], prompts, project.parity, progress)
+            report = parity.joined(first, report)
     finally:
         close()
     write_text(work / "parity.json", json.dumps(report, indent=1))
     return report
 
 
-def _trained(tokenizer: Any, model: Any, method: str, folder: Path, project: Project) -> parity.TorchModel:
+def _trained(base: Path, method: str, folder: Path, project: Project) -> parity.TorchModel:
     """The custom model in PyTorch, made from what training left."""
     if method == "full":
         return parity.TorchModel(*load(folder / "weights"))
+    tokenizer, model = load(base)
     soft = project.training.prompt_tokens if method == "prompt_tuning" else 0
     return parity.TorchModel(tokenizer, parity.with_adapter(model, folder / "adapter"), soft)

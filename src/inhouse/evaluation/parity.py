@@ -2,8 +2,8 @@
 
 For a fixed set of prompts the trained model runs in PyTorch, and each way of serving it in the engine. Compared are the
 token ids of the rendered chat template, the distribution of the next token at the end of the prompt and along the
-trained model's own greedy answer, and the tokens that either would say. The untouched base is compared too, so the
-report can say which step moved the model: the template, the quantization of the base, or the adapter.
+trained model's own greedy answer, and the tokens that either would say. Where the custom model fails, the untouched
+base is compared too, to tell which step moved it: the template, the quantization of the base, or the adapter.
 """
 
 from __future__ import annotations

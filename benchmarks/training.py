@@ -10,8 +10,8 @@ It is tried with a batch at once and in two halves, and the faster is what ours 
 of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of `trainer.train()`, which does
 nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL has none. The validation loss
 is taken by one function from either's adapter. `inhouse` computes what TRL computes; `prompt's end alone` is ours with
-`training.gradient_tokens = 16`, which learns less. Prints a table of medians, and JSON to `benchmarks/results/training.json`.
-`--quick` takes 2 steps once.
+`training.gradient_tokens = 16`, which learns less. Prints a table of medians, and JSON to
+`benchmarks/results/training.json`. `--quick` takes 2 steps once.
 """
 
 import argparse

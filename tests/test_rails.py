@@ -1,15 +1,17 @@
 import asyncio
 import json
 
+import numpy as np
 import pytest
 
 from inhouse.config import Project
 from inhouse.guarding import explain, quality, read_lines
+from inhouse.guardrails.confidence import fit
 from inhouse.guardrails.guarded import Guarded
 from inhouse.models.scripted import Scripted
 from inhouse.pipeline import Site
-from inhouse.rails import ACTIONS, guarded, guards_of
-from inhouse.types import ChatRequest, ConfigError, InputError, Message, collect
+from inhouse.rails import ACTIONS, Parts, guarded, guards_of, known_topics
+from inhouse.types import ChatRequest, ConfigError, Example, InputError, Message, collect
 
 
 @pytest.fixture
@@ -103,3 +105,35 @@ def test_explain_and_quality(site, tmp_path):
     file.write_text('{"text": "x"}\n')
     with pytest.raises(InputError, match=":1: needs"):
         read_lines(file)
+
+
+def test_a_release_s_rails_know_what_it_was_measured_with_and_not_what_came_later(site):
+    place = site(rails=["topic"])
+    store = place.store
+
+    def write(name, text):
+        return lambda work: (work / name).write_text(text) and {}
+
+    def dataset(question):
+        row = Example(id="e", messages=(Message(role="user", content=question),), target="Yes.")
+        return store.make("dataset", {"of": question}, [], write("train.jsonl", json.dumps(row.to_openai()) + "\n"))
+
+    first = dataset("What does a wire transfer cost?")
+    report = store.make("report", {}, [first], lambda work: {})
+    dataset("How do I bake bread?")
+    assert known_topics(Parts(place, place.project))[0] == ["How do I bake bread?"]
+    assert known_topics(Parts(place, place.project, measured=lambda: report))[0] == ["What does a wire transfer cost?"]
+
+
+async def test_confidence_of_another_arm_is_left_out(site):
+    place = site(rails=["confidence"])
+    made = fit(np.random.default_rng(0).normal(size=(60, 18)), [n % 2 == 0 for n in range(60)], 0.9)
+
+    def write(work):
+        (work / "calibration.json").write_text(made.model_dump_json())
+        return {"arm": "rag"}
+
+    fitted = place.store.make("calibration", {}, [], write)
+    assert isinstance(guarded(place, Scripted(str, name="rag"), place.project, fitted), Guarded)
+    other = Scripted(str, name="base")
+    assert guarded(place, other, place.project, fitted) is other

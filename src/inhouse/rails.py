@@ -71,6 +71,7 @@ def guarded(
     model: ChatModel,
     project: Project,
     calibration: Artifact | None = None,
+    measured: Callable[[], Artifact] | None = None,
     watching: Rail | None = None,
     tells: bool = False,
 ) -> ChatModel:
@@ -81,6 +82,7 @@ def guarded(
         model: what answers.
         project: its `guardrails` and `assistant` settings count, as the release holds them.
         calibration: what `inhouse calibrate` made, for the rail confidence.
+        measured: gives the verdict whose data and documents the rails know; without it they know the latest.
         watching: looks at whole answers in the place of the rail confidence, for its calibration.
         tells: for evaluation, see `Guarded`.
 
@@ -92,7 +94,7 @@ def guarded(
     if watching:
         rest = told.model_copy(update={"rails": tuple(r for r in told.rails if r != "confidence")})
         project = project.model_copy(update={"guardrails": rest})
-    guards = guards_of(site, project, calibration)
+    guards = guards_of(site, project, calibration, measured)
     guards += [Guard(watching, {"answer": "flag"}, told.timeout_ms / 1000)] if watching else []
     if calibration and calibration.facts["arm"] != model.name:  # another arm's confidence says nothing of this one's
         guards = [g for g in guards if g.rail.name != "confidence"]
@@ -101,10 +103,15 @@ def guarded(
     return Guarded(model, guards, project.assistant.handoff, told.refusal, told.second_sample_tokens, tells)
 
 
-def guards_of(site: Place, project: Project, calibration: Artifact | None = None) -> list[Guard]:
+def guards_of(
+    site: Place,
+    project: Project,
+    calibration: Artifact | None = None,
+    measured: Callable[[], Artifact] | None = None,
+) -> list[Guard]:
     """The rails in their order, with what is done about their findings."""
     settings = project.guardrails
-    parts = Parts(site, project, calibration)
+    parts = Parts(site, project, calibration, measured)
     known = {**BUILT_IN, **{p.name: _own(p) for p in entry_points(group=ENTRY_POINTS)}}
     for name in settings.rails:
         _known("guardrails.rails", name, known)
@@ -140,8 +147,15 @@ def _known(key: str, name: str, known: dict[str, Any]) -> None:
 class Parts:
     """What rails are built from, each made when first wanted."""
 
-    def __init__(self, site: Place, project: Project, calibration: Artifact | None = None) -> None:
+    def __init__(
+        self,
+        site: Place,
+        project: Project,
+        calibration: Artifact | None = None,
+        measured: Callable[[], Artifact] | None = None,
+    ) -> None:
         self.site = site
+        self._measured = measured
         self.project = project
         self._calibration = calibration
         self.embedder = _remembered(site)
@@ -163,8 +177,17 @@ class Parts:
         file = Path(self._calibration.path) / "calibration.json"
         return Calibration.model_validate(json.loads(file.read_text(encoding="utf-8")))
 
+    def made(self, kind: str) -> Artifact | None:
+        """What of a kind the rails know: that of the verdict, or the latest."""
+        if self._measured is None:
+            return self.site.store.latest(kind)
+        return next((a for _, a in self.site.store.lineage(self._measured()) if a.kind == kind), None)
+
     def finder(self) -> Any:
-        return _finder(self.site, self.project)
+        """The anonymizer of the training data, which knows what the documents make public."""
+        read, keep = self.made("documents"), (self.project.name, *self.project.curation.names_to_keep)
+        folder = self.site.catalog.find(SPACY, self.project.root)
+        return _finder_for(folder, keep, Path(read.path) / "documents.jsonl" if read else None)
 
 
 def _personal(parts: Parts) -> list[Rail]:
@@ -180,7 +203,7 @@ def _injection(parts: Parts) -> list[Rail]:
 
 def _topic(parts: Parts) -> list[Rail]:
     settings = parts.project.guardrails
-    questions, documents = known_topics(parts.site)
+    questions, documents = known_topics(parts)
     domain = learn(questions, documents, parts.site.embedder) if questions or documents else None
     return [Topic(parts.embedder, domain, settings.topics_allowed, settings.topics_forbidden)]
 
@@ -221,12 +244,12 @@ BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
 }
 
 
-def known_topics(site: Place) -> tuple[list[str], list[str]]:
+def known_topics(parts: Parts) -> tuple[list[str], list[str]]:
     """What customers asked, and what the documents say, as far as they are curated and indexed."""
     from inhouse.datasets.curate import read_examples
     from inhouse.documents.load import read_documents
 
-    data, read = site.store.latest("dataset"), site.store.latest("documents")
+    data, read = parts.made("dataset"), parts.made("documents")
     questions = [e.question for e in read_examples(Path(data.path) / "train.jsonl")] if data else []
     documents = read_documents(Path(read.path) / "documents.jsonl") if read else []
     return questions, [p.strip() for d in documents for p in d.text.split("\n\n") if len(p.split()) > 5]
@@ -253,12 +276,3 @@ def _finder_for(folder: Path, keep: tuple[str, ...], documents: Path | None) -> 
         made.keep(d.title for d in read)
         made.learn(d.text for d in read)
     return made
-
-
-def _finder(site: Place, project: Project) -> Any:
-    """The anonymizer of the training data, which knows what the documents make public."""
-    read = site.store.latest("documents")
-    keep = (project.name, *project.curation.names_to_keep)
-    return _finder_for(
-        site.catalog.find(SPACY, project.root), keep, Path(read.path) / "documents.jsonl" if read else None
-    )

@@ -101,7 +101,8 @@ def open_base(site: Site, release: Release, engines: Shared[LlamaEngine] | None 
 def _guarded(site: Site, release: Release, model: ChatModel) -> ChatModel:
     """The model behind the rails that the release names; base too, or it would be the way around them."""
     calibrated = _there(site, release, "calibration", release.calibration) if release.calibration else None
-    return guarded(site, model, settings_of(site, release), calibrated)
+    measured = partial(_there, site, release, "report", release.report)
+    return guarded(site, model, settings_of(site, release), calibrated, measured)
 
 
 def settings_of(site: Site, release: Release) -> Project:

@@ -9,7 +9,6 @@ The access filter is part of both searches, so what someone may not read is neve
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from inhouse.retrieval.index import (
     EXACT_UP_TO_ROWS,
     TABLE,
+    lancedb,
     load_settings,
     probes_of,
     visible_to,
@@ -145,16 +145,11 @@ class Index:
     """
 
     def __init__(self, folder: Path, embedder: Embedder, fusion: Path | None = None) -> None:
-        # Full text scores each visible row by itself where they are few; at 10 per cent, the engine's own limit, that
-        # takes four times as long as its usual way.
-        os.environ.setdefault("LANCE_FLAT_SEARCH_PERCENT_THRESHOLD", "2")
-        import lancedb
-
         made_with = load_settings(folder)
         if made_with["embedder"] != embedder.name:
             text = f"{folder}: built with the embedder {made_with['embedder']}, not {embedder.name}"
             raise InputError(text, "`inhouse index` builds it anew")
-        self._table = lancedb.connect(folder / "lance").open_table(TABLE)
+        self._table = lancedb().connect(folder / "lance").open_table(TABLE)
         self._embedder = embedder
         self._rows = self._table.count_rows()
         self._restricted = bool(made_with["restricted"])

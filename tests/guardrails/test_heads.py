@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inhouse.config import Guardrails
-from inhouse.guardrails import facts
+from inhouse.guardrails import facts, wording
 from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import Head, head, quality, windows
 from inhouse.guardrails.injection import Injection, Planted
@@ -176,3 +176,15 @@ def test_the_shipped_figures_are_of_every_rail_that_is_on_by_default_and_judges_
     assert {r["rail"] for r in rows} >= set(Guardrails().rails) - {"format"}  # which holds what a schema says, exactly
     assert all(0 <= r[k] <= 1 for r in rows for k in ("recall", "precision", "false"))
     assert all(r["bad"] > 50 for r in rows)
+
+
+def test_a_line_that_goes_on_in_the_next_is_one_sentence(remembered, rail):
+    text = "Deposits can be held for up to 8\nbusiness days.\n\nthe rest is paid\n- at once\nAsk us."
+    assert wording.sentences(text) == [
+        "Deposits can be held for up to 8 business days.",
+        "the rest is paid",
+        "at once",
+        "Ask us.",
+    ]
+    ready = facts.Evidence(["Deposits are held for 8\nbusiness days."], remembered)
+    assert ("8", wording.numbers("8 business")[0].unit) in ready.numbers

@@ -49,6 +49,7 @@ class Evidence:
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
         self._parts: list[tuple[str, ...]] = []  # the sentences of each window
+        texts = [wording.unwrapped(t) for t in texts]
         for n, text in enumerate(texts):
             single = wording.sentences(text)
             parts = [(s,) for s in single] + list(pairwise(single))

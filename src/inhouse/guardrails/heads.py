@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from inhouse.guardrails.wording import unwrapped
 from inhouse.types import Embedder, InputError, Json
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def head(name: str) -> Head:
 def windows(text: str) -> list[str]:
     """The text in pieces of some sentences, at most WINDOW_WORDS words each; an order hides in none of them."""
     found: list[list[str]] = []
-    for sentence in _SENTENCE.split(text):
+    for sentence in _SENTENCE.split(unwrapped(text)):
         words = sentence.split()
         for at in range(0, len(words), WINDOW_WORDS):
             piece = words[at : at + WINDOW_WORDS]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from inhouse.guardrails import wording
 from inhouse.guardrails.heads import Head, Remembered, counts, windows
 from inhouse.guardrails.rail import Finding, Side, Turn
 
@@ -159,7 +160,7 @@ class Planted:
 
 
 def sentences(text: str) -> list[str]:
-    return [s.strip() for s in _SENTENCE.split(text) if len(s.split()) > 1][:MOST_SENTENCES]
+    return [s.strip() for s in _SENTENCE.split(wording.unwrapped(text)) if len(s.split()) > 1][:MOST_SENTENCES]
 
 
 def passage_rows(found: Sequence[str], embedder: Remembered) -> Matrix:

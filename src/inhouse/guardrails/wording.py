@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 _SENTENCE = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Dr|St|No|vs)\.)(?<!\bMrs\.)(?<!\b(?:e\.g|i\.e)\.)[\"')\]]*\s+|\n+"
 )
+_WRAPPED = re.compile(r"(?<=[^\n.!?:])\n(?=[a-z])")
 _TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[$£€%]")
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>[$£€])? ?(?P<value>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?P<after> ?%"
@@ -91,8 +92,13 @@ class Number(NamedTuple):
     written: bool = True  # in digits
 
 
+def unwrapped(text: str) -> str:
+    """Lines that go on in the next one, as PDF files and wrapped Markdown have them, made one."""
+    return _WRAPPED.sub(" ", text)
+
+
 def sentences(text: str) -> list[str]:
-    return [s for s in (part.strip(" \t-*•#>|") for part in _SENTENCE.split(text)) if s]
+    return [s for s in (part.strip(" \t-*•#>|") for part in _SENTENCE.split(unwrapped(text))) if s]
 
 
 @lru_cache(maxsize=50_000)

@@ -29,6 +29,7 @@ REMEMBERED = 20_000
 _SENTENCES = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bNo\.)\s+(?=[\"'(]?[A-Z0-9$£€<])|\n+"
 )
+_WRAPPED = re.compile(r"(?<=[^\n.!?:])\n(?=[a-z])")  # a line that goes on in the next, as in PDF files
 _NUMBER = re.compile(
     r"(?<![\w.])[$£€]?(\d{1,3}(?:,\d{3})+|\d+)((?:\.\d+)?)\s*(%|percent\b|am\b|pm\b|a\.m\.|p\.m\.|k\b|million\b)?",
     re.IGNORECASE,
@@ -143,7 +144,8 @@ def cite(text: str, passages: Sequence[Passage], support: SupportScorer) -> list
 
 def sentences(text: str) -> list[str]:
     """The sentences and lines of a text."""
-    return [s.strip(" \t-*•") for s in _SENTENCES.split(text) if s.strip(" \t-*•")]
+    whole = _WRAPPED.sub(" ", text)
+    return [s.strip(" \t-*•") for s in _SENTENCES.split(whole) if s.strip(" \t-*•")]
 
 
 def numbers(text: str) -> frozenset[str]:

@@ -90,7 +90,7 @@ def risk_coverage(found: Mapping[str, Any]) -> Markup:
         at, wrong = 100 * found["answered"] / found["questions"], 100 * found["wrong"] / found["answered"]
         parts.append(f'<circle class="dot clear" cx="{x(at):.1f}" cy="{y(wrong):.1f}" r="6"/>')
         parts.append(_label(x(at), y(wrong) + 18, "served", "middle"))
-    return _svg("".join(parts), SQUARE + 60, "Wrong answers by questions answered")
+    return _svg("".join(parts), SQUARE + 60, "Wrong answers by questions answered", SQUARE + 120)
 
 
 def reliability(found: Mapping[str, Any]) -> Markup:
@@ -101,12 +101,12 @@ def reliability(found: Mapping[str, Any]) -> Markup:
         sure, right = 100 * b["confidence"], 100 * b["right"]
         told = f"<title>{b['n']} answers: {sure:.0f} % sure, {right:.0f} % right</title>"
         parts.append(f'<circle class="dot clear" cx="{x(sure):.1f}" cy="{y(right):.1f}" r="6">{told}</circle>')
-    return _svg("".join(parts), SQUARE + 60, "Right answers by confidence")
+    return _svg("".join(parts), SQUARE + 60, "Right answers by confidence", SQUARE + 120)
 
 
 def _square(across: Sequence[float], up: Sequence[float], under: str, beside: str) -> tuple[list[str], Scale, Scale]:
     """Axes of a square plot with their grid, and the scales of both."""
-    left = (WIDTH - SQUARE) / 2
+    left = 60.0
 
     def x(v: float) -> float:
         return left + (v - across[0]) / (across[-1] - across[0]) * SQUARE
@@ -121,7 +121,7 @@ def _square(across: Sequence[float], up: Sequence[float], under: str, beside: st
             f'<line class="{kind}" x1="{x(across[0]):.1f}" x2="{x(across[-1]):.1f}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
         )
         parts.append(_label(left - 10, y(t), f"{t:g}", "end"))
-    parts.append(_label(WIDTH / 2, SQUARE + 50, under, "middle"))
+    parts.append(_label(left + SQUARE / 2, SQUARE + 50, under, "middle"))
     parts.append(_label(left - 10, 6, beside, "start"))
     return parts, x, y
 
@@ -192,11 +192,11 @@ def _label(x: float, y: float, text: str, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(body: str, height: float, title: str) -> Markup:
+def _svg(body: str, height: float, title: str, width: float = WIDTH) -> Markup:
     from markupsafe import Markup
 
     # Every text in it went through html.escape.
     return Markup(  # noqa: S704
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{body}</svg>"
     )

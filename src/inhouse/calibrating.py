@@ -13,10 +13,12 @@ from pathlib import Path
 from inhouse.asking import open_arms, recommended
 from inhouse.evaluation.evaluate import RIGHT, Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
-from inhouse.guardrails.confidence import FEWEST, Watching, fit, of
+from inhouse.guardrails.confidence import Watching, fit, of
 from inhouse.pipeline import Site, _examples, curate, index, tune, weights
 from inhouse.rails import Parts, guarded
 from inhouse.types import Artifact, Digest, Example, Json
+
+ENOUGH = 200  # questions, where more than those of the validation may be asked
 
 
 def calibration(site: Site) -> Artifact:
@@ -43,8 +45,8 @@ def calibration(site: Site) -> Artifact:
         import numpy as np
 
         asked = _examples(data, "validation")
-        if len(asked) < 2 * FEWEST:  # a small project: what the custom model learned from would flatter it
-            asked += _examples(data, "train")[: 2 * FEWEST - len(asked)] if arm == "rag" else []
+        if arm == "rag":  # which learned from none of them; a custom model's training questions would flatter it
+            asked += _examples(data, "train")[: max(ENOUGH - len(asked), 0)]
         watching = Watching(Parts(site, settings).signals(), work / "signals.jsonl")
         answers = asyncio.run(_answers(site, arm, asked, watching, work))
         rows, right = outcomes(asked, answers, watching.rows())

@@ -307,6 +307,18 @@ def poisoned(texts: Sequence[str], orders: Sequence[str], seed: int) -> list[str
     return found
 
 
+def clips(texts: Sequence[str], seed: int) -> list[str]:
+    """One to three neighbouring sentences of each, as short documents are."""
+    rng = random.Random(seed)
+    found = []
+    for text in texts:
+        parts = re.split(r"(?<=[.!?])\s+", text)
+        count = rng.randint(1, 3)
+        at = rng.randrange(max(len(parts) - count, 0) + 1)
+        found.append(" ".join(parts[at : at + count]))
+    return [t for t in found if len(t.split()) > 5]
+
+
 # --- rude words -------------------------------------------------------------------------------------------------
 
 

@@ -175,6 +175,13 @@ def planted(b: Bench) -> dict:
     for text, p in list(zip(clean, low, strict=True)):
         if p >= threshold:
             print(f"    false: {' '.join(text.split())[:140]}")
+    short = sets.clips(clean, 6)
+    dirty = sets.poisoned(short, orders, 7)
+    b.kept.embed([s for t in (*short, *dirty) for s in injection.sentences(t)])
+    high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in short])
+    found |= {"short_recall": float((high >= threshold).mean()), "short_false": float((low >= threshold).mean())}
+    print(f"  in one to three sentences: recall {found['short_recall']:.3f}, false {found['short_false']:.3f} "
+          f"of {len(short)}")  # fmt: skip
     return found
 
 

@@ -24,7 +24,7 @@ bench: models
 	  echo "== $$n of $(words $(BENCHMARKS)): benchmarks/$$claim.py, $$(date +%H:%M:%S)"; \
 	  $(BIN)/python benchmarks/$$claim.py $(QUICK); done
 
-lint: $(VENV)/installed
+lint: $(VENV)/developed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -36,8 +36,13 @@ models: $(VENV)/installed
 reference: $(VENV)/installed
 	$(BIN)/python -c "from inhouse.cli import app; from inhouse.reference import page; print(page(app), end='')" > docs/reference.md
 
+# What builds and serves; what tests and lints comes on top.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/developed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $@
 

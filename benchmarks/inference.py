@@ -60,7 +60,7 @@ def prepare(folder: Path) -> None:
     from inhouse.training import gguf
     from inhouse.training.sft import load
 
-    more = {"store": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
+    more = {"store.path": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
     project = load_project(BANK, more)
     site = Site(project)
     opened = Index(Path(index(site).path), site.embedder)

@@ -133,13 +133,7 @@ def train_planted(embedder: sets.Kept, data: Path) -> None:
     clean = sets.passages(data)[0]
     orders = sets.attacks(data)[0]
     asked = sets.requests(data)[0][:400]
-    short = sets.clips(clean, 3)
-    dirty = (
-        sets.poisoned(clean, orders, 1)
-        + sets.poisoned(short, orders, 4)
-        + sets.poisoned(clean[:400], [a[0].upper() + a[1:] for a in asked], 2)
-    )
-    clean = clean + short
+    dirty = sets.poisoned(clean, orders, 1) + sets.poisoned(clean[:400], [a[0].upper() + a[1:] for a in asked], 2)
     added = set(orders) | {a[0].upper() + a[1:] for a in asked}
     embedder.embed([s for t in (*dirty, *clean) for s in injection.sentences(t)])
     positive, low = [], []

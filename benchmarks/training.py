@@ -49,7 +49,7 @@ def prepare(out: Path, steps: int) -> None:
     from inhouse.pipeline import Site, training_rows
     from inhouse.training.sft import load
 
-    project = load_project(BANK, {"store": str(out / "store"), "training.max_examples": str(steps * 12)})
+    project = load_project(BANK, {"store.path": str(out / "store"), "training.max_examples": str(steps * 12)})
     learned, held, _ = training_rows(Site(project))
     for name, rows in (("learned", learned[: steps * SETTINGS.batch_size]), ("held", held[:HELD_ROWS])):
         text = "".join(r.model_dump_json() + "\n" for r in rows)

@@ -466,12 +466,12 @@ def shipped_quality(found: dict) -> list[dict]:
     """The rails' figures as the verdict report shows them; of each section that was measured."""
     rows = []
 
-    def row(rail: str, side: str, on: str, bad: int, good: int, recall: float, false: float, chat: float | None,
-            precision: float | None = None) -> None:  # fmt: skip
-        hits, alarms = recall * bad, false * good
-        exact = precision if precision is not None else hits / max(hits + alarms, 1e-9)
-        rows.append({"rail": rail, "side": side, "on": on, "bad": bad, "good": good, "recall": round(recall, 4),
-                     "precision": round(exact, 4), "false": round(false, 4), "chat": chat})  # fmt: skip
+    def row(rail: str, side: str, on: str, bad: int, good: int, recall: float, false: float | None,
+            chat: float | None = None, precision: float | None = None) -> None:  # fmt: skip
+        exact = recall * bad / max(recall * bad + false * good, 1e-9) if precision is None else precision
+        told = {"recall": recall, "precision": exact, "false": false, "chat": chat}
+        rows.append({"rail": rail, "side": side, "on": on, "bad": bad, "good": good}
+                    | {k: None if v is None else round(v, 4) for k, v in told.items()})  # fmt: skip
 
     if p := found.get("personal"):
         n = p["n"]
@@ -480,25 +480,25 @@ def shipped_quality(found: dict) -> list[dict]:
             own = [k for k in kinds if n.get(k)]
             count = sum(n[k] for k in own)
             recall = sum(p["recall"][k] * n[k] for k in own) / count
-            row("personal", "input", on, count, p["sentences"], recall, 0.0, None, p["precision"])
+            row("personal", "input", on, count, p["sentences"], recall, None, precision=p["precision"])
     if i := found.get("injection"):
         row("injection", "input", "jailbreaks from the wild", i["jailbreaks"], i["lookalikes"], i["recall"],
-            i["lookalike_blocks"], round(i["chat_blocks"], 4))  # fmt: skip
+            i["lookalike_blocks"], i["chat_blocks"])  # fmt: skip
     if o := found.get("planted"):
         row("injection", "passages", "orders planted in documents", o["passages"], o["passages"], o["recall"],
-            o["false"], None)  # fmt: skip
+            o["false"])  # fmt: skip
     if t := found.get("toxicity"):
         row("toxicity", "input", "posts of social media", t["bad"], t["n"] - t["bad"], t["recall"], t["false"],
-            round(t["chat_false"], 4), t["precision"])  # fmt: skip
+            t["chat_false"], t["precision"])  # fmt: skip
     if f := found.get("facts"):
         for name, on in (("bank documents", "errors put into a bank's documents"),
                          ("concierge", "errors put into replies that sum up reviews")):  # fmt: skip
             bad = sum(k["n"] for k in f[name]["by_kind"].values())
-            row("facts", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"], None)
+            row("facts", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"])
     if t := found.get("topic"):
         b = t["bank"]
         row("topic", "input", "a bank's questions and others'", b["foreign"], b["own"], b["foreign_refused"],
-            b["own_refused"], round(b["own_refused"], 4))  # fmt: skip
+            b["own_refused"])  # fmt: skip
     return rows
 
 

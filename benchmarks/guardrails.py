@@ -314,7 +314,7 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
         found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
         print(f"confidence, {folder.name}: {len(rows)} answers to {len(asked)} questions, {y.mean():.2f} right, "
               f"20 halvings: "
-              f"ECE {row['ece']:.3f} (aim .05), AUROC {row['auroc']:.3f}, "
+              f"ECE {row['ece']:.3f} (aim .05; by chance alone {row['ece_chance']:.3f}), AUROC {row['auroc']:.3f}, "
               f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
         print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
               f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
@@ -333,8 +333,10 @@ def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[st
     fitted = confidence.fit(x[half], y[half], 0.05)
     p, truth = fitted.probability(x[~half]), y[~half].astype(float)
     kept = p >= fitted.threshold
+    drawn = np.random.default_rng(seed).random((200, len(p))) < p  # answers that are right just as often as was said
     return {
-        "promise": 0.05, "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
+        "promise": 0.05, "ece_chance": float(np.mean([confidence.calibration_error(p, d.astype(float)) for d in drawn])),
+         "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
         "auroc_alone": auroc(alone[~half][truth > 0], alone[~half][truth == 0]), "answered": float(kept.mean()),
         "wrong": float(1 - truth[kept].mean()) if kept.any() else 0.0,
         "at5": _coverage(p, truth, 0.05), "at5_alone": _coverage(alone[~half], truth, 0.05),

@@ -47,8 +47,8 @@ def quality() -> list[dict[str, Json]]:
     """What each rail reached on public lines that nothing was trained on, as `benchmarks/guardrails.py` wrote it.
 
     A row a side of a rail: `rail`, `side`, `on` (which lines), `bad` and `good` (how many of each), `recall`,
-    `precision`, `false` (share of the good that it took for bad), `chat` (false blocks on ordinary business chat); null is
-    what was not measured or does not apply.
+    `precision`, `false` (share of the good that it took for bad), `chat` (false blocks on ordinary business chat); null
+    is what was not measured or does not apply.
     """
     rows: list[dict[str, Json]] = json.loads((FOLDER / "quality.json").read_text(encoding="utf-8"))
     return rows

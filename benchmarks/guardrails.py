@@ -335,8 +335,8 @@ def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[st
     kept = p >= fitted.threshold
     drawn = np.random.default_rng(seed).random((200, len(p))) < p  # answers that are right just as often as was said
     return {
-        "promise": 0.05, "ece_chance": float(np.mean([confidence.calibration_error(p, d.astype(float)) for d in drawn])),
-         "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
+        "promise": 0.05, "ece_chance": float(np.mean([confidence.calibration_error(p, d * 1.0) for d in drawn])),
+        "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
         "auroc_alone": auroc(alone[~half][truth > 0], alone[~half][truth == 0]), "answered": float(kept.mean()),
         "wrong": float(1 - truth[kept].mean()) if kept.any() else 0.0,
         "at5": _coverage(p, truth, 0.05), "at5_alone": _coverage(alone[~half], truth, 0.05),

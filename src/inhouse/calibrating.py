@@ -18,7 +18,7 @@ from inhouse.pipeline import Site, _examples, curate, index, tune, weights
 from inhouse.rails import Parts, guarded
 from inhouse.types import Artifact, Digest, Example, Json
 
-ENOUGH = 200  # questions, where more than those of the validation may be asked
+MOST_ASKED = 200  # questions, where more than those of the validation may be asked
 
 
 def calibration(site: Site) -> Artifact:
@@ -46,7 +46,7 @@ def calibration(site: Site) -> Artifact:
 
         asked = _examples(data, "validation")
         if arm == "rag":  # which learned from none of them; a custom model's training questions would flatter it
-            asked += _examples(data, "train")[: max(ENOUGH - len(asked), 0)]
+            asked += _examples(data, "train")[: max(MOST_ASKED - len(asked), 0)]
         watching = Watching(Parts(site, settings).signals(), work / "signals.jsonl")
         answers = asyncio.run(_answers(site, arm, asked, watching, work))
         rows, right = outcomes(asked, answers, watching.rows())

@@ -72,6 +72,13 @@ def test_the_promise_is_checked_on_what_was_answered():
     assert found["curve"][-1]["wrong"] == 4 / 14
 
 
+def test_what_another_rail_ended_is_no_answer():
+    ended = answer(20, False, 0.99, verdicts=(verdict("facts", "output", "handoff"),))
+    found = knowing([*(answer(n, True, 0.9) for n in range(9)), ended], 0.05)
+    assert (found["given"], found["answered"], found["wrong"]) == (9, 9, 0)
+    assert found["curve"] == [{"answered": 0.9, "wrong": 0.0, "confidence": 0.9}]
+
+
 def test_without_confidence_there_is_no_curve():
     assert knowing([answer(n, True) for n in range(20)], 0.05) is None
     made = table({"rag": [answer(0, True)]}, ["facts"], [{"rail": "facts"}, {"rail": "topic"}], 0.05, 7)

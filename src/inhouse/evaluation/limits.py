@@ -27,7 +27,7 @@ def rails(answers: Sequence[Answer]) -> dict[str, dict[str, Json]]:
         sides = Counter(side for verdicts in own for side in {v["side"] for v in verdicts})
         found[name] = {
             "sides": dict(sides),
-            "ended": sum(any(v["action"] in ENDS for v in verdicts) for verdicts in own),
+            "ended": sum(name in _ended(a) for a in answers),
             "failed": sum(any(v.get("failed") for v in verdicts) for verdicts in own),
             "ms": compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms]),
         }
@@ -58,9 +58,10 @@ def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None
     """How well confidence tells right answers from wrong ones, and what the promise came to; None without confidence.
 
     The curve answers the surest questions first: `answered` is the share of all questions, `wrong` the share of those.
-    Replies that decline are no answers. Right is judged before the rail took what it was not sure of.
+    Replies that decline, and those that another rail ended, are no answers. Right is judged before the rail took what
+    it was not sure of.
     """
-    given = [a for a in answers if not a.failed and a.confidence is not None and not a.declined]
+    given = [a for a in answers if not (a.failed or a.confidence is None or a.declined or _ended(a) - {"confidence"})]
     if len(given) < BINS:
         return None
     rows = sorted(((float(a.confidence or 0.0), _right(a)) for a in given), reverse=True)
@@ -74,8 +75,8 @@ def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None
     parts = [rising[a:b] for a, b in pairwise(edges) if b > a]
     bins = [{"confidence": sum(p for p, _ in part) / len(part), "right": sum(r for _, r in part) / len(part),
              "n": len(part)} for part in parts]  # fmt: skip
-    held = [a for a in given if any(v["rail"] == "confidence" and v["action"] in ENDS for v in a.verdicts)]
-    kept = [a for a in given if not any(v["action"] in ENDS for v in a.verdicts)]
+    held = [a for a in given if _ended(a)]
+    kept = [a for a in given if not _ended(a)]
     return {
         "calibrated": any("confidence" in a.rails_ms for a in answers), "promise": promise,
         "questions": len(answers), "given": len(given), "declined": sum(a.declined for a in answers),
@@ -83,6 +84,11 @@ def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None
         "error": sum(b["n"] * abs(b["confidence"] - b["right"]) for b in bins) / len(rows),
         "curve": curve, "bins": bins,
     }  # fmt: skip
+
+
+def _ended(answer: Answer) -> set[str]:
+    """The rails that put something else in the answer's place."""
+    return {v["rail"] for v in answer.verdicts if v["action"] in ENDS}
 
 
 def _right(answer: Answer) -> bool:

@@ -69,11 +69,9 @@ def latencies(report: Mapping[str, Any]) -> Markup:
 def best_arm(report: Mapping[str, Any]) -> str | None:
     """The recommended arm, or where that is base the richest of the others; None where there is no other."""
     held = (report.get("recommendation") or {}).get("arm")
-    return (
-        held
-        if held and held != "base"
-        else next((a for a in ("tuned+rag", "rag", "prompt") if a in report["arms"]), None)
-    )
+    if held and held != "base":
+        return str(held)
+    return next((a for a in ("tuned+rag", "rag", "prompt") if a in report["arms"]), None)
 
 
 def risk_coverage(found: Mapping[str, Any]) -> Markup:

@@ -116,3 +116,19 @@ def test_ingest_tells_every_files_fate(tmp_path):
 def test_models_list_says_what_is_missing(tmp_path):
     found = call("models", "list", "--json", cache=tmp_path)
     assert json.loads(found.stdout)["minilm-l6-v2"] == "not pulled"
+
+
+def test_no_help_has_brackets_that_the_terminal_takes_for_markup():
+    from typer.main import get_command
+
+    from inhouse.cli import app
+
+    def texts(command):
+        yield command.help or ""
+        yield from (p.help or "" for p in command.params if hasattr(p, "help"))
+        for inner in getattr(command, "commands", {}).values():
+            yield from texts(inner)
+
+    found = list(texts(get_command(app)))
+    assert len(found) > 50
+    assert [text for text in found if "[" in text] == []

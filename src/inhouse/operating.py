@@ -46,7 +46,7 @@ def release(
     as_json: AsJson = False,
     name: Annotated[str, typer.Option(help="Name of the release instead of release.name.")] = "",
 ) -> None:
-    """Make a release of the latest verdict if the gate, [release], holds; else exit 5 with the rule that does not."""
+    """Make a release of the latest verdict if its gate holds; else exit 5 with the rule that does not."""
     from inhouse.types import ConfigError
 
     if context.invoked_subcommand:
@@ -182,7 +182,7 @@ def start(
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Split the users of `custom`: the arms of [experiment] or those given, else base against production."""
+    """Split the users of `custom`: the arms given, or those of the project file, else base against production."""
     from inhouse.releases import Releases
 
     _show(Releases(_site(project)).start(name, _weights(arms), metric), as_json)

@@ -19,6 +19,7 @@ Prints tables, and JSON to `benchmarks/results/retrieval_scale.json`. `--quick` 
 """
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -274,6 +275,7 @@ def trial(name: str, step: str, folder: Path, rows: Rows, ef_search: int) -> dic
     questions: list[str] = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
     wanted = json.loads((folder / "exact.json").read_text(encoding="utf-8"))
     told: dict[str, object] = {}
+    gc.freeze()  # the drawn texts, which no server would hold
     if isinstance(system, Chroma):
         system.open(ef_search)
         unfiltered = timed(system.search, questions[: 50 if step == "recall" else None], (), wanted["100 %"])

@@ -7,6 +7,7 @@ interpreters that inherit the socket, so each opens its own engine and index; th
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -114,6 +115,9 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         # For searches, embeddings, look-ups of keys: they wait more than they compute.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
         await state.fleet.refresh()
+        # What is open stays: looking through it for garbage, with all models loaded, holds every request up.
+        gc.collect()
+        gc.freeze()
         ready()
         log.info("ready", extra={"facts": {"address": address_of(bound), "models": list(state.fleet.names())}})
         await server.serve([bound])

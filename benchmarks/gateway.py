@@ -123,20 +123,20 @@ def echo() -> None:
 class Served:
     """A server in processes of its own; `url` and `secret` when it answers."""
 
-    def __init__(self, *arguments: object, command: list[str] | None = None) -> None:
+    def __init__(self, *arguments: object, command: list[str] | None = None, secret: str = "") -> None:
         # A group of its own, so that all its processes can be killed together.
         self.process = subprocess.Popen(
             command or [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        self.url = self.secret = ""
+        self.url, self.secret = "", secret
         while not (self.url and self.secret):
             line = self.process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the server did not start (code {self.process.wait()})")
             words = line.split()
             self.url = next((w.removesuffix("/v1") for w in words if w.startswith("http://")), self.url)
-            self.secret = words[-1] if len(words) > 1 and not words[-1].startswith("http") else self.secret
+            self.secret = self.secret or (words[-1] if len(words) > 1 and not words[-1].startswith("http") else "")
         self.until_ready()
 
     def until_ready(self) -> None:
@@ -402,8 +402,12 @@ def main() -> None:
     given = parser.parse_args()
     out = HERE / "results" / ("gateway.json" if not given.project else "gateway_memory.json")
     if given.project:
-        command = [sys.executable, "-m", "inhouse.cli", "serve", "--project", str(given.project), "--port", "0"]
-        with Served(command=command) as server:
+        inhouse, project = [sys.executable, "-m", "inhouse.cli"], ["--project", str(given.project)]
+        key = subprocess.run(
+            [*inhouse, "keys", "create", "benchmark", "--json", *project], capture_output=True, check=True
+        )
+        secret = json.loads(key.stdout)["secret"]
+        with Served(command=[*inhouse, "serve", *project, "--port", "0"], secret=secret) as server:
             requests = 100 if given.quick else given.requests
             found = memory(server, requests, {**BODY, "max_tokens": given.tokens}, 0)
     else:

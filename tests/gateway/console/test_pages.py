@@ -60,6 +60,18 @@ def test_every_page_is_whole(busy_house, visit, look):
         assert set(tab.trouble) <= expected, tab.trouble
 
 
+def test_a_charts_legend_tells_the_last_moment_until_one_points_at_another(busy_house, visit):
+    with visit(busy_house, "admin") as tab:
+        tab.page.goto("/console/traffic")
+        value = tab.page.locator(".chart .u-legend .u-value").first
+        at_rest = value.text_content()
+        assert at_rest.startswith("20"), at_rest  # a date
+        tab.page.locator(".chart .u-over").first.hover(position={"x": 1, "y": 20})
+        tab.page.mouse.move(0, 0)
+        tab.page.wait_for_timeout(200)
+        assert value.text_content() == at_rest
+
+
 def test_sign_in_and_menu_on_a_phone(busy_house, visit):
     with visit(busy_house, "", **LOOKS["phone"]) as tab:
         tab.page.goto("/console/")

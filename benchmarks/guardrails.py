@@ -23,6 +23,7 @@ import numpy as np
 from train_heads import auroc
 
 from inhouse.datasets.anonymize import Anonymizer
+from inhouse.evaluation.scorers import is_right
 from inhouse.guardrails import confidence, facts, injection, topic, toxicity
 from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import FOLDER, Remembered, head
@@ -306,14 +307,13 @@ def confident(b: Bench, folders: Sequence[Path]) -> dict:
             known(r["text"], _turn(r))
             for r in rows
         ])  # fmt: skip
-        y = np.array([r["scores"].get("accuracy", 0.0) >= 0.5 for r in rows])
+        y = np.array([is_right(r["scores"]) for r in rows])
         alone = np.array([r["confidence"] or 0.0 for r in rows])
         repeats = [_half(x, y, alone, seed) for seed in range(20)]
-        row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]}
+        row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]} | _calibrated(x, y)
         broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
         found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
         print(f"confidence, {folder.name}: {len(rows)} answers to {len(asked)} questions, {y.mean():.2f} right, "
-              f"20 halvings: "
               f"ECE {row['ece']:.3f} (aim .05; by chance alone {row['ece_chance']:.3f}), AUROC {row['auroc']:.3f}, "
               f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
         print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
@@ -328,15 +328,27 @@ def _turn(row: dict) -> Turn:
                 certainty=row["confidence"], second=row["second"])  # fmt: skip
 
 
+def _calibrated(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """The calibration error of all answers, each judged by a fit to four fifths of the others, over five foldings; and
+    that of answers which are right just as often as was said."""
+    errors, by_chance = [], []
+    for seed in range(5):
+        fold, p = np.random.default_rng(seed).permutation(len(y)) % 5, np.zeros(len(y))
+        for f in range(5):
+            p[fold == f] = confidence.fit(x[fold != f], y[fold != f], 0.05).probability(x[fold == f])
+        errors.append(confidence.calibration_error(p, y.astype(float)))
+        drawn = np.random.default_rng(seed).random((100, len(p))) < p
+        by_chance += [confidence.calibration_error(p, d * 1.0) for d in drawn]
+    return {"ece": float(np.mean(errors)), "ece_chance": float(np.mean(by_chance))}
+
+
 def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[str, float]:
     half = np.random.default_rng(seed).permutation(len(y)) % 2 == 0
     fitted = confidence.fit(x[half], y[half], 0.05)
     p, truth = fitted.probability(x[~half]), y[~half].astype(float)
     kept = p >= fitted.threshold
-    drawn = np.random.default_rng(seed).random((200, len(p))) < p  # answers that are right just as often as was said
     return {
-        "promise": 0.05, "ece_chance": float(np.mean([confidence.calibration_error(p, d * 1.0) for d in drawn])),
-        "ece": confidence.calibration_error(p, truth), "auroc": auroc(p[truth > 0], p[truth == 0]),
+        "promise": 0.05, "auroc": auroc(p[truth > 0], p[truth == 0]),
         "auroc_alone": auroc(alone[~half][truth > 0], alone[~half][truth == 0]), "answered": float(kept.mean()),
         "wrong": float(1 - truth[kept].mean()) if kept.any() else 0.0,
         "at5": _coverage(p, truth, 0.05), "at5_alone": _coverage(alone[~half], truth, 0.05),
@@ -375,7 +387,7 @@ def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
                 after += bad and not out
                 bad_answer += bad
                 dropped += out
-            if row["scores"].get("accuracy", 0) >= 0.5 and not bad_answer:
+            if is_right(row["scores"]) and not bad_answer:
                 good += 1
                 lost += bool(dropped)
         if rows:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inhouse.asking import open_arms, recommended
-from inhouse.evaluation.evaluate import RIGHT, Answer, evaluate_arm
-from inhouse.evaluation.scorers import Scorer
+from inhouse.evaluation.evaluate import Answer, evaluate_arm
+from inhouse.evaluation.scorers import Scorer, is_right
 from inhouse.guardrails.confidence import Watching, fit, of
 from inhouse.pipeline import Site, _examples, curate, index, tune, weights
 from inhouse.rails import Parts, guarded
@@ -81,7 +81,7 @@ def outcomes(
 ) -> tuple[list[list[float]], list[bool]]:
     """Signals of each answer that was given, and whether it was right; a reply that declines is no answer."""
     given = [
-        (rows[of(e.messages)], a.scores.get("accuracy", 0.0) >= RIGHT)
+        (rows[of(e.messages)], is_right(a.scores))
         for e, a in zip(asked, answers, strict=True)
         if of(e.messages) in rows and not a.declined
     ]

@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.evaluation.scorers import Scorer, facts_found
+from inhouse.evaluation.scorers import Scorer, facts_found, is_right
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.types import Checks, Example, Message
 
@@ -74,6 +74,24 @@ def test_unsupported_statements_are_counted(scorer):
     assert scores["hallucinated"] == 1
     assert scorer.score(ex(), HANDOFF, [], False)["unsupported"] == 0
     assert "unsupported" not in scorer.score(ex(), "Hello!", [], False)
+
+
+def test_an_answer_in_other_words_than_the_reference_may_be_right(scorer):
+    asked = ex("Is the Acorn quiet?", "Past guests of the Acorn say that rooms and house were peaceful and quiet.")
+    evidence = [asked.target, "The rooms of the Acorn are quiet."]
+
+    def right(text):
+        scores = scorer.score(asked, text, evidence, False)
+        assert scores["accuracy"] < 0.5
+        return is_right(scores)
+
+    assert right("The Acorn is quiet.")
+    assert not right("The Acorn is not quiet.")
+    assert not right("The Acorn is quiet. It has a heated pool on its roof.")
+    assert not right("Shall I book a table for you?")
+    assert not right(HANDOFF)
+    checked = ex("What is the fee?", "The fee is $5.", must_include=[["5"]])
+    assert "agrees" not in scorer.score(checked, "The fee is $6.", [], False)
 
 
 @pytest.mark.parametrize("text", ["", "<|im_start|>x", "word " * 300, '{"a": 1}'])

@@ -22,9 +22,6 @@ from inhouse.types import (
     collect,
 )
 
-RIGHT = 0.5
-"""From this accuracy on an answer counts as right: all checks hold, or half of the reference's facts are recalled."""
-
 
 class Answer(Record):
     """One arm's answer to one question. `failed` says why there is none; times in seconds.

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from inhouse.evaluation import compare
-from inhouse.evaluation.evaluate import RIGHT, Answer
+from inhouse.evaluation.evaluate import Answer
+from inhouse.evaluation.scorers import is_right
 from inhouse.types import Json
 
 ENDS = ("block", "handoff")
@@ -42,8 +43,8 @@ def effect(answers: Sequence[Answer], seed: int) -> dict[str, Json]:
     with_rails = [float(a.scores.get("unsupported", math.nan)) for a in good]
     before, after = compare.estimate(without, seed), compare.estimate(with_rails, seed)
     change = compare.gain(with_rails, without, seed)
-    was = [s.get("accuracy", 0.0) >= RIGHT for s in said]
-    now = [a.scores.get("accuracy", 0.0) >= RIGHT for a in good]
+    was = [is_right(s) for s in said]
+    now = [is_right(a.scores) for a in good]
     return {
         "questions": len(good), "changed": sum(a.said is not None for a in good),
         "without": before.model_dump() if before else None, "with": after.model_dump() if after else None,
@@ -92,7 +93,7 @@ def _ended(answer: Answer) -> set[str]:
 
 
 def _right(answer: Answer) -> bool:
-    return (answer.checked_scores or answer.scores).get("accuracy", 0.0) >= RIGHT
+    return is_right(answer.checked_scores or answer.scores)
 
 
 def table(

@@ -10,6 +10,8 @@ rouge_l      ROUGE-L F-measure against the reference, stemmed (Lin 2004)
 similarity   cosine of the embeddings of answer and reference
 unsupported  share of the answer's statements that neither reference nor passages bear out
 hallucinated 1 when there is any such statement
+agrees       of an answer judged by a reference alone: 1 when it is like it, is borne out, and denies nothing that the
+             reference does not deny
 tone         likeness to the business's own replies in length, sentence length, and manner
 ============ ===================================================================================================
 
@@ -22,12 +24,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inhouse.types import Embedder, Example, SupportScorer
 
 SUPPORTED = 0.5
+RIGHT = 0.5
+ALIKE = 0.45  # of 60 answers of a tuned model this agreed with a reader on 43, half of the facts recalled on 25
 RAMBLE_FACTOR, RAMBLE_WORDS = 3, 60
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -40,6 +44,11 @@ _STOP = frozenset(
     else anything further need want sure thanks thank welcome hi hello""".split()  # noqa: SIM905
 )
 _NEGATIVE = re.compile(r"(?i)\b(?:no|not|never|none|cannot|unfortunately|without)\b|n['’]t\b")
+
+
+def is_right(scores: Mapping[str, float]) -> bool:
+    """Whether an answer counts as right: all checks hold, half of the reference's facts are recalled, or it agrees."""
+    return scores.get("accuracy", 0.0) >= RIGHT or scores.get("agrees", 0.0) > 0
 
 
 class Scorer:
@@ -89,6 +98,10 @@ class Scorer:
             wrong = self._unsupported(text, evidence)
             scores["unsupported"] = len(wrong) / max(len(statements), 1)
             scores["hallucinated"] = float(bool(wrong))
+        if example.target and example.answerable and not checks.any:
+            denied = bool(_NEGATIVE.search(text)) and not _NEGATIVE.search(example.target)
+            alike = scores["similarity"] >= ALIKE and not scores.get("hallucinated") and not denied
+            scores["agrees"] = float(alike and not declined)
         return scores
 
     def declines(self, text: str) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.floating[Any]]
 
 FOLDS = 10
-PENALTY = 6.0  # over the number of answers
+PENALTY = 30.0  # over the number of answers
 ENOUGH = 400  # answers from which isotonic regression is trusted; below it is a logistic curve (Platt 1999)
 SURE = 0.95  # of the bound
 FEWEST = 30

@@ -13,11 +13,12 @@ from pathlib import Path
 from inhouse.asking import open_arms, recommended
 from inhouse.evaluation.evaluate import Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
-from inhouse.guardrails.confidence import Watching, fit, of
+from inhouse.guardrails.confidence import Watching, fit, of, strictest
 from inhouse.pipeline import Site, _examples, curate, index, tune, weights
 from inhouse.rails import Parts, guarded
 from inhouse.types import Artifact, Digest, Example, Json
 
+LOST = 0.05  # of the right answers, by a stricter rail facts
 MOST_ASKED = 200  # questions, where more than those of the validation may be asked
 
 
@@ -55,7 +56,8 @@ def calibration(site: Site) -> Artifact:
         return {
             "arm": arm, "asked": len(asked), "examples": fitted.examples, "right": sum(right) / len(right),
             "promise": fitted.promise, "answered": fitted.answered * len(rows) / len(asked), "wrong": fitted.wrong,
-            "error": fitted.error, "others": [(share, a * len(rows) / len(asked), w) for share, a, w in fitted.others],
+            "error": fitted.error, "min_support": strictest(np.array(rows), right, LOST),
+            "others": [(share, a * len(rows) / len(asked), w) for share, a, w in fitted.others],
         }  # fmt: skip
 
     source = ["guardrails", "calibrating.py", "evaluation", "rails.py"]

@@ -162,7 +162,7 @@ class Parts:
         self.support = site.support
 
     def facts(self) -> Facts:
-        return Facts(self.embedder, head("facts"), self.support)
+        return Facts(self.embedder, head("facts"), self.support, self.project.guardrails.min_support)
 
     def signals(self) -> Signals:
         return Signals(self.facts(), self.embedder)

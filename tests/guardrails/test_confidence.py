@@ -5,6 +5,7 @@ from inhouse.calibrating import outcomes
 from inhouse.evaluation.evaluate import Answer
 from inhouse.guardrails.confidence import (
     PROMISES,
+    Signals,
     Watching,
     calibration_error,
     fewest,
@@ -12,6 +13,7 @@ from inhouse.guardrails.confidence import (
     isotonic,
     of,
     promised,
+    strictest,
     upper_bound,
 )
 from inhouse.types import Example, InputError, Message
@@ -73,6 +75,17 @@ def test_other_promises_are_told_and_grow_with_what_may_be_wrong():
     assert answered == sorted(answered)
     assert (made.promise, made.answered, made.wrong) in made.others
     assert fewest(0.05) == 93
+
+
+def test_what_a_stricter_check_of_facts_may_ask_for():
+    rows, right = np.zeros((200, 18)), [True] * 100 + [False] * 100
+    rows[:100, Signals.LEAST] = np.linspace(0.2, 1.0, 100)  # of the right ones
+    least = strictest(rows, right, 0.05)
+    assert sum(rows[:100, Signals.LEAST] <= least) <= 5
+    assert sum(rows[:100, Signals.LEAST] <= least + 0.02) > 5
+    rows[:50, Signals.SILENT] = 1  # these claim nothing, so nothing of them is lost
+    assert strictest(rows, right, 0.05) > least
+    assert strictest(rows[:10], right[:10], 0.05) == 0  # one of ten is more than one in twenty
 
 
 def test_what_was_watched_outlives_an_interruption(tmp_path, turn):

@@ -114,6 +114,20 @@ async def test_unsupported_sentences_go_and_citations_are_those_that_hold(rail):
     assert any(v["reason"] == "not in the sources" for v in reply.note("guarded", "verdicts"))
 
 
+async def test_how_well_a_sentence_must_stand_is_the_projects_to_say(rail, remembered):
+    said = "Ridge Checking costs $14.20 a month. Customers like Ridge Checking for its low fee."
+    likely = rail.support("Customers like Ridge Checking for its low fee.", facts.Evidence(PASSAGES, remembered))
+    assert 0.01 < likely < 0.99
+
+    async def kept(least):
+        own = facts.Facts(remembered, head("facts"), LexicalSupport("", remembered), least)
+        model = Guarded(Grounded(said), [Guard(own, {"output": "redact"})], "A person.")
+        return (await collect(model, ChatRequest(messages=(Message(role="user", content="Tell me."),)))).text
+
+    assert "Customers" in await kept(likely - 0.01)
+    assert "Customers" not in await kept(likely + 0.01)
+
+
 def test_topic_is_learned_from_questions_alone(remembered, turn):
     own = [f"{a} {b}" for a in ("How do I pay", "What is the fee for", "Can I cancel", "Where do I see", "Who may open")
            for b in ("a wire transfer?", "my savings account?", "the monthly statement?", "a credit card?", "an overdraft?")]  # fmt: skip

@@ -44,6 +44,8 @@ _WORD = re.compile(r"\w+")
 class Signals:
     """What is known about an answer when it is done, as one row of numbers: the head's input."""
 
+    LEAST, SILENT = 5, 7  # columns: support of the claim that is carried worst; 1 where nothing is claimed
+
     def __init__(self, facts: Facts, embedder: Remembered) -> None:
         self._facts = facts
         self._embedder = embedder
@@ -242,6 +244,16 @@ def fewest(promise: float, sure: float = SURE) -> int:
     while upper_bound(1, n, sure) > promise:
         n += 1
     return n
+
+
+def strictest(rows: Numbers, right: Sequence[bool], lost: float) -> float:
+    """The largest support to ask for, in hundredths, at which at most the share `lost` of the right answers has a claim
+    that is carried no better; 0 where there are too few to say."""
+    import numpy as np
+
+    kept = np.sort(rows[np.array(right) & (rows[:, Signals.SILENT] == 0), Signals.LEAST])
+    spare = int(lost * len(kept))
+    return math.floor(100 * max(float(kept[spare]) - 1e-6, 0.0)) / 100 if spare else 0.0
 
 
 def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:

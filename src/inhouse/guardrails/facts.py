@@ -254,14 +254,16 @@ class Facts:
         embedder: for likeness of meaning.
         head: gives the probability that a statement is not carried.
         statements: tells which sentences claim something; the others pass.
+        least: a statement must be carried with a larger probability; None takes what the head was shipped with.
     """
 
     name = "facts"
     sides: frozenset[Side] = frozenset({"passages", "output"})
 
-    def __init__(self, embedder: Remembered, head: Head, statements: SupportScorer) -> None:
+    def __init__(self, embedder: Remembered, head: Head, statements: SupportScorer, least: float | None = None) -> None:
         self._embedder = embedder
         self._head = head
+        self._least = 1 - head.threshold if least is None else least
         self._statements = statements
 
     def support(self, statement: str, evidence: Evidence) -> float:
@@ -308,7 +310,7 @@ class Facts:
         for statement, by in claims:
             support = by(evidence)
             worst = min(worst, support)
-            if support > 1 - self._head.threshold:
+            if support > self._least:
                 number, alone = self._carrier(by, turn.passages)
                 source = turn.passages[number - 1].source
                 cited[statement] = {
@@ -317,7 +319,7 @@ class Facts:
                     "source": source,
                     "support": round(alone, 3),
                 }
-        if worst <= 1 - self._head.threshold:
+        if worst <= self._least:
             for statement, _ in claims:
                 cited.pop(statement, None)
             return Finding(score=1 - worst, reason="not in the sources", text="")
@@ -342,7 +344,7 @@ class Facts:
         if not 1 <= number <= len(passages):
             return False
         evidence = Evidence([spoken(passages[number - 1])], self._embedder)
-        return all(support > 1 - self._head.threshold for _, support in self.claims(text, evidence))
+        return all(support > self._least for _, support in self.claims(text, evidence))
 
 
 def spoken(passage: Passage) -> str:

@@ -4,8 +4,8 @@ A logistic regression over what is known when the answer is done: how well passa
 the engine was of its tokens, length, and form. Its scores of examples that it was not trained on are made
 probabilities, by isotonic regression where there are many and by a logistic curve where there are few. The
 threshold is the lowest at which the upper confidence bound of the share of wrong answers (Clopper and Pearson 1934)
-still keeps the promise, tried from the strictest down and stopped at the first that does not (fixed-sequence testing,
-Angelopoulos et al. 2021), so that looking at many thresholds costs nothing.
+still keeps the promise, tried from a few strict ones down and stopped at the first that does not (fixed-sequence
+testing, Angelopoulos et al. 2021), so that looking at many thresholds costs next to nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ ENOUGH = 400  # answers from which isotonic regression is trusted; below it is a
 SURE = 0.95  # of the bound
 FEWEST = 30
 PROMISES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # that `inhouse calibrate` tells about besides
+STEP = 1e-3  # least rise of a probability where the scores rise, so that the surest can be told apart
 PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
 _NUMBER = re.compile(r"\d")
 _DIGITS = re.compile(r"\d+")
@@ -135,10 +136,11 @@ def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
         steps = np.array(steps_of(scores[fold != f], y[fold != f]))
         p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
     head, steps_all = _logistic(rows, y), steps_of(scores, y)
+    said = np.interp(scores, *np.array(steps_all).T)  # in the order of the scores, each of them told apart
 
     def kept_to(share: float) -> tuple[float, float, float]:
-        least = promised(p, y, share)
-        kept = p >= least
+        least = promised(said, y, share)
+        kept = said >= least
         return least, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0
 
     threshold, answered, wrong = kept_to(promise)
@@ -204,30 +206,35 @@ def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
             last = pools.pop()
             pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
     steps = [(total / n, (hits + PRIOR * rate) / (n + PRIOR)) for hits, n, total in pools]
-    rising, high = [], 0.0
+    rising, high = [(0.0, max(steps[0][1] - STEP, 0.0))], 0.0
     for score, p in steps:
-        high = max(high, p)
-        rising.append((score, high))
-    return rising
+        high = max(high + STEP / len(steps), p)
+        rising.append((score, min(high, 1.0)))
+    return [*rising, (1.0, min(high + STEP, 1.0))]
 
 
 def promised(p: Numbers, right: Numbers, promise: float, sure: float = SURE) -> float:
     """The lowest probability to answer from, so that with confidence `sure` at most `promise` of the answers are wrong.
 
-    Tried from the strictest threshold down that could keep the promise with one wrong answer in it; above 1 where not
-    even that does.
+    Tried from several thresholds down, each until the first that does not keep the promise: the strictest that could
+    keep it with one wrong answer in it, and those that answer twice, four times, eight times as many. Above 1 where
+    none does.
     """
     import numpy as np
 
+    tried = np.unique(p)[::-1]
+    kept = np.array([int((p >= threshold).sum()) for threshold in tried])
+    wrong = np.array([int((1 - right[p >= threshold]).sum()) for threshold in tried])
+    sizes = [fewest(promise, sure)]
+    while 2 * sizes[-1] <= len(p):
+        sizes.append(2 * sizes[-1])
+    alone = 1 - (1 - sure) / len(sizes)  # of each walk, so that all together are as sure as was asked
     best = 1.01
-    for threshold in np.unique(p)[::-1]:
-        kept = p >= threshold
-        n, wrong = int(kept.sum()), int((1 - right[kept]).sum())
-        if upper_bound(1, n, sure) > promise:
-            continue  # so few that a single slip would end the search
-        if upper_bound(wrong, n, sure) > promise:
-            break
-        best = float(threshold)
+    for size in sizes:
+        for at in np.flatnonzero(kept >= size):
+            if upper_bound(int(wrong[at]), int(kept[at]), alone) > promise:
+                break
+            best = min(best, float(tried[at]))
     return best
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from itertools import count
 
 import pytest
 
@@ -24,13 +25,13 @@ def test_from_the_question_to_an_example(inbox, exchange):
         ("all", "staff"),
     )
     assert (waiting.messages, waiting.answer) == (one.messages, one.answer)
-    assert inbox.open() == [waiting]
+    assert inbox.first("waiting", 100) == [waiting]
     assert inbox.approved() == []
     with pytest.raises(InputError, match="nobody has replied"):
         inbox.approve(id, "bea")
     answered = inbox.answer(id, "No, in dollars \0 alone.", "bea")
     assert (answered.status, answered.by, bool(answered.replied_at)) == ("answered", "bea", True)
-    assert inbox.open() == []
+    assert inbox.first("waiting", 100) == []
     assert inbox.approved() == []
     assert inbox.approve(id, "carl").by == "carl"
     (approved,) = inbox.approved()
@@ -48,6 +49,18 @@ def test_an_exchange_is_handed_over_once(inbox, exchange):
     one = exchange()
     assert inbox.add(one, "declined") == inbox.add(one, "unsure")
     assert len(inbox.all()) == 1
+
+
+def test_the_first_of_a_standing_that_one_may_read(inbox, exchange, monkeypatch):
+    monkeypatch.setattr("inhouse.store.inbox.now_ms", count(1_700_000_000_000).__next__)
+    ids = [inbox.add(exchange(f"question {n}"), "declined") for n in range(250)]
+    assert [h.id for h in inbox.first("waiting", 2)] == ids[:2]
+    assert [h.id for h in inbox.first("waiting", 2, lambda h: h.id in ids[-3:])] == ids[-3:-1]
+    assert inbox.first("waiting", 2, lambda h: False) == []
+    for id in ids[:3]:
+        inbox.reject(id, "bea")
+    assert [h.id for h in inbox.first("rejected", 2)] == [ids[2], ids[1]]
+    assert inbox.first("waiting", 1)[0].id == ids[3]
 
 
 def test_what_is_not_there_is_told(inbox, exchange):

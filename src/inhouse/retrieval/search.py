@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 CANDIDATES = 100
-REFINED = 4  # times the candidates: so many are compared by their whole vectors
+REFINED = 6  # times the candidates: so many are compared by their whole vectors
 FEW_ROWS = 1000  # visible in a large index: each is compared
 READERS = 8
 DEFAULT_WEIGHT = 0.4

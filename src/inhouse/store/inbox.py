@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
+from itertools import islice
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -13,6 +15,7 @@ from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso
 from inhouse.types import Example, Exchange, InputError, Message, Record
 
 POLL_S = 0.5
+A_READ = 100  # rows fetched at a time
 
 Status = Literal["waiting", "answered", "approved", "rejected"]
 
@@ -58,10 +61,15 @@ class Inbox:
             there = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
             return str(connection.execute(there).scalar_one())
 
-    def open(self, limit: int = 100) -> list[Handoff]:
-        """Those that wait for a person, oldest first."""
-        query = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.status == "waiting")
-        return self._read(query.order_by(HANDOFFS.c.at_ms, HANDOFFS.c.id).limit(limit))
+    def first(
+        self, status: Status, limit: int, readable: Callable[[Handoff], bool] = lambda handoff: True
+    ) -> list[Handoff]:
+        """At most `limit` readable ones of a status; who waits longest comes first, of the others the newest."""
+        at = HANDOFFS.c.at_ms if status == "waiting" else HANDOFFS.c.at_ms.desc()
+        query = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.status == status).order_by(at, HANDOFFS.c.id)
+        with self._ledger.read() as connection:
+            rows = connection.execute(query, execution_options={"yield_per": A_READ}).scalars()
+            return list(islice(filter(readable, (Handoff(**content) for content in rows)), limit))
 
     def all(self, status: Status | Literal[""] = "") -> list[Handoff]:
         """All of a status, or all, newest first."""

@@ -38,7 +38,7 @@ CHECK = """() => {
 def test_every_page_is_whole(busy_house, visit, look):
     with visit(busy_house, "admin", **LOOKS[look]) as tab:
         pages = dict(PAGES)
-        pages["conversation"] = f"inbox/conversation?id={busy_house.inbox.open(1)[0].id}"
+        pages["conversation"] = f"inbox/conversation?id={busy_house.inbox.first('waiting', 1)[0].id}"
         pages["exchange"] = f"audit/exchange?id={busy_house.audit.find(text='wire', limit=1)[0][1].id}"
         titles = set()
         for name, path in pages.items():

@@ -102,7 +102,7 @@ def test_a_live_conversation_with_attacks(house, pages, visit):
         arm.get_by_text("Thank you.").wait_for()
         arm.get_by_role("button", name="Ask a person").click()
         arm.get_by_text("A person was asked").wait_for()
-        waiting = house.inbox.open()[-1]
+        waiting = house.inbox.first("waiting", 100)[-1]
         assert [o.comment for o in house.feedback.for_exchange(waiting.exchange_id)] == [ATTACK]
         house.inbox.answer(waiting.id, f"A person says {ATTACK}", "Ines")
         arm.get_by_text("A person says").wait_for()

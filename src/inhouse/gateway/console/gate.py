@@ -105,7 +105,8 @@ class Console:
         """How many conversations wait that this reviewer may read."""
         if session is None or not session.may("inbox"):
             return ""
-        count = sum(session.may_read(frozenset(h.groups)) for h in self.state.inbox.open(WAITING_SHOWN + 1))
+        found = self.state.inbox.first("waiting", WAITING_SHOWN + 1, lambda h: session.may_read(frozenset(h.groups)))
+        count = len(found)
         return f"{WAITING_SHOWN}+" if count > WAITING_SHOWN else str(count or "")
 
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.show import query
-from inhouse.store.inbox import Handoff
+from inhouse.store.inbox import Handoff, Status
 from inhouse.store.traffic import Bucket
 from inhouse.types import ConfigError, Exchange, InputError
 
@@ -21,7 +21,8 @@ SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  #
 A_PAGE = 50
 MOST_READ = 1000  # entries looked through for one page of the audit, where groups hide many
 Before = Annotated[int, Query(ge=0, lt=2**63)]
-STATUSES = ("waiting", "answered", "approved", "rejected")
+STATUSES: tuple[Status, ...] = ("waiting", "answered", "approved", "rejected")
+MOST_LISTED = 200  # conversations of a standing in the inbox
 
 
 def running_pages(console: Console) -> APIRouter:
@@ -135,13 +136,11 @@ def _inbox(console: Console, router: APIRouter) -> None:
 
     @router.get("/inbox")
     def listed(request: Request, status: str = "waiting") -> Response:
-        status = status if status in STATUSES else "waiting"
+        status = next((s for s in STATUSES if s == status), "waiting")
         session = signed_in(request)
-        readable = [h for h in inbox.all() if session.may_read(frozenset(h.groups))]
-        counts = {name: sum(h.status == name for h in readable) for name in STATUSES}
-        shown = [h for h in readable if h.status == status]
-        shown = shown[::-1] if status == "waiting" else shown  # who waits longest comes first
-        return console.page(request, "inbox", status=status, counts=counts, handoffs=shown)
+        found = {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
+        counts = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in found.items()}
+        return console.page(request, "inbox", status=status, counts=counts, handoffs=found[status][:MOST_LISTED])
 
     @router.get("/inbox/conversation")
     def one(request: Request, id: str, done: str = "") -> Response:

@@ -116,6 +116,17 @@ def test_a_page_of_the_audit_is_filled_past_what_others_were_told(house):
     assert re.findall(r"audit/exchange\?id=(own-\d+)", client.get(older).text) == [f"own-{n}" for n in range(9, -1, -1)]
 
 
+def test_the_inbox_counts_and_lists_past_what_others_asked(house):
+    for n in range(130):
+        house.inbox.add(house.exchange(f"staff-{n}", f"hidden {n}", groups=frozenset({"staff"})), "declined")
+    for n in range(3):
+        house.inbox.add(house.exchange(f"own-{n}", f"plain {n}"), "declined")
+    page = house.client("reviewer").get("/console/inbox").text
+    assert len(set(re.findall(r"plain \d", page))) == 3
+    assert not re.search(r"hidden \d", page)
+    assert re.search(r'Waiting<span class="n">3</span>', page)
+
+
 def test_a_store_that_fails_is_told(house, monkeypatch):
     from inhouse.types import BackendError
 
@@ -124,7 +135,7 @@ def test_a_store_that_fails_is_told(house, monkeypatch):
     def broken(*_, **__):
         raise BackendError("the database does not answer", "see that it runs")
 
-    monkeypatch.setattr(house.inbox, "open", broken)
+    monkeypatch.setattr(house.inbox, "first", broken)
     answer = client.get("/console/settings")
     assert answer.status_code == 503
     assert "the database does not answer" in answer.text

@@ -136,11 +136,11 @@ def _inbox(console: Console, router: APIRouter) -> None:
 
     @router.get("/inbox")
     def listed(request: Request, status: str = "waiting") -> Response:
-        status = next((s for s in STATUSES if s == status), "waiting")
+        standing = next((s for s in STATUSES if s == status), STATUSES[0])
         session = signed_in(request)
         found = {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
         counts = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in found.items()}
-        return console.page(request, "inbox", status=status, counts=counts, handoffs=found[status][:MOST_LISTED])
+        return console.page(request, "inbox", status=standing, counts=counts, handoffs=found[standing][:MOST_LISTED])
 
     @router.get("/inbox/conversation")
     def one(request: Request, id: str, done: str = "") -> Response:

@@ -67,9 +67,12 @@ class Inbox:
         """At most `limit` readable ones of a status; who waits longest comes first, of the others the newest."""
         at = HANDOFFS.c.at_ms if status == "waiting" else HANDOFFS.c.at_ms.desc()
         query = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.status == status).order_by(at, HANDOFFS.c.id)
-        with self._ledger.read() as connection:
-            rows = connection.execute(query, execution_options={"yield_per": A_READ}).scalars()
-            return list(islice(filter(readable, (Handoff(**content) for content in rows)), limit))
+        with (
+            self._ledger.read() as connection,
+            connection.execute(query, execution_options={"yield_per": A_READ}) as rows,
+        ):
+            found = (Handoff(**content) for content in rows.scalars())
+            return list(islice(filter(readable, found), limit))
 
     def all(self, status: Status | Literal[""] = "") -> list[Handoff]:
         """All of a status, or all, newest first."""

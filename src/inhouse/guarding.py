@@ -221,7 +221,7 @@ def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False
     for share, answered, wrong in facts["others"]:
         print(f"  {share:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {share:>13.0%}       none")
     if facts["min_support"] > site.project.guardrails.min_support:
-        print(f"\nguardrails.min_support = {facts['min_support']} would cut more, at most one right answer in twenty.")
+        print(f"\nguardrails.min_support = {facts['min_support']} would cut more: of these, one right answer in 20.")
     if facts["answered"] == 0:
         print(
             "\nNo threshold keeps your promise: every answer would go to a person. Raise guardrails.max_wrong, or the "

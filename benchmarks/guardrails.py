@@ -24,7 +24,8 @@ from train_heads import auroc
 
 from inhouse.datasets.anonymize import Anonymizer
 from inhouse.evaluation.scorers import is_right
-from inhouse.guardrails import confidence, facts, injection, topic, toxicity
+from inhouse.guardrails import alignment, confidence, facts, injection, topic, toxicity
+from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import FOLDER, Remembered, head
 from inhouse.guardrails.names import shipped
@@ -56,7 +57,7 @@ class Bench:
         self.kept = sets.Kept()
         self.embedder = Remembered(self.kept, 10**6)
         self.support = LexicalSupport("", self.kept)
-        self.facts = facts.Facts(self.embedder, head("facts"), self.support)
+        self.facts = facts.Facts(self.embedder, alignment.shipped(), self.support)
 
     def some(self, items: Sequence, most: int | None = None) -> list:
         most = most or len(items)
@@ -193,7 +194,7 @@ def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
     )
     found = []
     for text, evidence in cases:
-        ready = facts.Evidence(evidence, b.embedder)
+        ready = Evidence(evidence, b.embedder)
         found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=0.1))
     return np.array(found)
 
@@ -211,7 +212,7 @@ def factual(b: Bench) -> dict:
         print(f"facts: BEGIN {name}: AUROC {found[f'begin_{name}']['auroc']:.3f} of {len(cases)}")
     found["begin"] = auroc(np.concatenate(everything[0]), np.concatenate(everything[1]))
     print(f"  BEGIN in all: AUROC {found['begin']:.3f} (aim .85)")
-    threshold = 1 - head("facts").threshold
+    threshold = 1 - alignment.shipped().threshold
     planted_in = {
         "bank documents": sets.bank_statements(b.data, testing=True),
         "bank answers": sets.example_bank(),
@@ -365,41 +366,59 @@ def _coverage(p: np.ndarray, right: np.ndarray, wrong: float) -> float:
 
 
 def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
-    """The statements of a model's answers that nothing bears out, before and after the rail; who judges is the lexical
-    support score of the verdict against reference and passages, which is not what the rail goes by."""
+    """The statements of a model's answers that nothing bears out, before and after the rail. Who judges is the lexical
+    support score of the verdict against reference and passages, which is not what the rail goes by; and a person, where
+    the folder has a read.json: by id of the example, by statement, whether it is borne out. What the person left out
+    counts for nothing."""
     found = {}
     for folder in folders:
-        rows = [_claimed(b, row) for row in _answers(folder)]
-        learned = [r for r in rows if r["split"] == "validation"]
-        good = [r for r in learned if r["good"] and r["claims"]]
-        least = sorted(min(support for support, _ in r["claims"]) for r in good)
-        spare = int(0.05 * len(good))
-        cuts = {"as shipped": (1 - head("facts").threshold, rows)}
-        if spare:  # what `inhouse calibrate` would advise, asked of the test
-            fitted = max(least[spare] - 1e-6, cuts["as shipped"][0])
-            cuts["fitted on the validation"] = (fitted, [r for r in rows if r["split"] != "validation"])
-        for name, (cut, asked) in cuts.items():
-            bad = [support for r in asked for support, bad in r["claims"] if bad]
-            good = [r for r in asked if r["good"]]
-            lost = sum(any(support <= cut for support, _ in r["claims"]) for r in good)
-            left = sum(support > cut for support in bad)
-            found[f"{folder.name}, {name}"] = {
-                "answers": len(asked), "cut": cut, "before": len(bad), "after": left, "good": len(good), "lost": lost,
-            }  # fmt: skip
-            print(f"unsupported, {folder.name}, {name} ({cut:.2f}): {len(bad)} statements of {len(asked)} answers "
-                  f"before, {left} after (cut by {1 - left / max(len(bad), 1):.2f}, aim .63); good answers "
-                  f"{len(good)}, touched {lost} ({lost / max(len(good), 1):.3f}, aim .05)")  # fmt: skip
+        file = folder / "read.json"
+        judges = {"lexical": None} | ({"person": json.loads(file.read_text(encoding="utf-8"))} if file.exists() else {})
+        for judge, said in judges.items():
+            rows = [_claimed(b, row, said) for row in _answers(folder) if said is None or row["id"] in said]
+            for name, cut, asked in _cuts(rows):
+                bad = [support for r in asked for support, bad in r["claims"] if bad]
+                good = [r for r in asked if r["good"]]
+                lost = sum(any(support <= cut for support, _ in r["claims"]) for r in good)
+                left = sum(support > cut for support in bad)
+                found[f"{folder.name}, {judge}, {name}"] = {
+                    "answers": len(asked), "cut": cut, "before": len(bad), "after": left, "good": len(good),
+                    "lost": lost,
+                }  # fmt: skip
+                print(f"unsupported, {folder.name}, {judge}, {name} ({cut:.2f}): {len(bad)} statements of {len(asked)} "
+                      f"answers before, {left} after (cut by {1 - left / max(len(bad), 1):.2f}, aim .63); good answers "
+                      f"{len(good)}, touched {lost} ({lost / max(len(good), 1):.3f}, aim .05)")  # fmt: skip
     return found
 
 
-def _claimed(b: Bench, row: dict) -> dict:
-    """An answer's claims, each with its support and whether the judge takes it for borne out; and whether it is good:
+def _cuts(rows: list[dict]) -> list[tuple[str, float, list[dict]]]:
+    """As shipped over all answers and over those of the test; and as `inhouse calibrate` would advise from the
+    validation, asked of the test."""
+    shipped = 1 - alignment.shipped().threshold
+    test = [r for r in rows if r["split"] == "test"]
+    cuts = [("as shipped", shipped, rows), ("as shipped, test alone", shipped, test)]
+    least = sorted(
+        min(support for support, _ in r["claims"])
+        for r in rows if r["split"] == "validation" and r["good"] and r["claims"]
+    )  # fmt: skip
+    if spare := int(0.05 * len(least)):
+        cuts.append(("fitted on the validation", max(least[spare] - 1e-6, shipped), test))
+    return cuts
+
+
+def _claimed(b: Bench, row: dict, said: dict | None) -> dict:
+    """An answer's claims, each with its support and whether the judge takes it for unsupported; and whether it is good:
     right, and all borne out."""
     passages = [facts.spoken(Passage(**p)) for p in row["passages"]]
-    said = "\n".join(m["content"] for m in row["example"]["messages"] if m["role"] == "user")
-    ready = facts.Evidence(passages, b.embedder, said)
+    users = "\n".join(m["content"] for m in row["example"]["messages"] if m["role"] == "user")
+    ready = Evidence(passages, b.embedder, users)
     evidence = [*([row["example"]["target"]] if row["example"]["target"] else []), *passages]
-    claims = [(support, b.support.support(s, evidence) < 0.5) for s, support in b.facts.claims(row["text"], ready)]
+    claims = []
+    for statement, support in b.facts.claims(row["text"], ready):
+        if said is None:
+            claims.append((support, b.support.support(statement, evidence) < 0.5))
+        elif statement in said[row["id"]]:
+            claims.append((support, not said[row["id"]][statement]))
     good = is_right(row["scores"]) and not any(bad for _, bad in claims)
     return {"split": row["split"], "claims": claims, "good": good}
 
@@ -428,7 +447,7 @@ def latency(b: Bench) -> dict:
         "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "handoff"}),
         "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), {"input": "flag", "output": "handoff"}),
         "format": Guard(Format(), {"output": "handoff"}),
-        "facts": Guard(facts.Facts(embedder, head("facts"), support), {"passages": "flag", "output": "redact"}),
+        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), {"passages": "flag", "output": "redact"}),
     }  # fmt: skip
     rows = [r for r in sets.lines(b.data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
     docs = sets.documents(b.data / "concierge" / "documents")

@@ -1,9 +1,10 @@
 """Trains the guardrails' heads on three quarters of the public sets and writes them into src/inhouse/guardrails/heads.
 
-    python benchmarks/train_heads.py [--data ../shared/data] [injection planted toxicity facts names]
+    python benchmarks/train_heads.py [--data ../shared/data] [injection planted toxicity names]
 
 Logistic regression with an L2 penalty, by L-BFGS. Thresholds come from predictions on folds left out of the training
 (5 of them), at a share of false alarms that is given below; the held quarter (`guard_data.held`) is never looked at.
+The head of the rail facts is `train_facts.py`'s.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import guard_data as sets
 import numpy as np
 from scipy.optimize import minimize
 
-from inhouse.guardrails import facts, injection, names, toxicity, wording
+from inhouse.guardrails import injection, names, toxicity
 from inhouse.guardrails.heads import FOLDER, Head, windows
 
 FOLDS = 5
@@ -184,50 +185,6 @@ def train_toxicity(embedder: sets.Kept, data: Path) -> None:
     save(train(positive, low, weights), "toxicity", threshold)
 
 
-def fact_cases(data: Path) -> list[tuple[str, list[str], bool, float, bool]]:
-    """Answers with evidence, whether it carries them, what each counts, and whether a business gave it."""
-    found = [(t, e, c, 1.5, False) for rows in sets.begin(data)[0].values() for t, e, c in rows]
-    known = {e[0][:200] for rows in sets.begin(data)[1].values() for _, e, _ in rows}
-    audit = [case for key, case in sets.audited(data) if key not in known and not sets.held(key)]
-    found += [(t, e, c, 0.3, False) for t, e, c in random.Random(3).sample(audit, min(len(audit), 900))]
-    found += [(t, e, not kind, 1.0, True) for t, e, kind in sets.bank_statements(data, most=350)]
-    found += [(t, e, not kind, 1.0, True) for t, e, kind in sets.concierge_replies(data, most=250)]
-    return found
-
-
-def train_facts(embedder: sets.Kept, data: Path) -> None:
-    """Every sentence has the label of its answer: which of them is wrong is not known, and taking the worst for it, as
-    with jailbreaks, did worse (docs/LOG.md)."""
-    cases = fact_cases(data)
-    wanted = [s for t, e, *_ in cases for s in (*facts.statements(t), *(w for x in e for w in wording.sentences(x)))]
-    embedder.embed(wanted)
-    bags = []
-    for text, evidence, *_ in cases:
-        ready = facts.Evidence(evidence, embedder)
-        bags.append(np.array([facts.features(s, ready) for s in facts.statements(text)], dtype=np.float32))
-    full = np.array([len(b) > 0 for b in bags])
-    bags = [b for b in bags if len(b)]
-    carried, weight = np.array([c[2] for c in cases])[full], np.array([c[3] for c in cases])[full]
-    business = np.array([c[4] for c in cases])[full]
-
-    def train(at: np.ndarray) -> Head:
-        x = np.concatenate([bags[n] for n in at])
-        y = np.concatenate([np.full(len(bags[n]), float(not carried[n])) for n in at])
-        w = np.concatenate([np.full(len(bags[n]), weight[n] / len(bags[n])) for n in at])
-        w[y == 1] *= w[y == 0].sum() / w[y == 1].sum()
-        return fit(x, y, w, PENALTY)
-
-    fold = np.random.default_rng(7).integers(0, FOLDS, len(bags))
-    scores = np.zeros(len(bags))
-    for f in range(FOLDS):
-        head = train(np.flatnonzero(fold != f))
-        scores[fold == f] = highest([bags[n] for n in np.flatnonzero(fold == f)], head)
-    threshold = float(np.quantile(scores[business & carried], 0.95))
-    caught = (scores[business & ~carried] >= threshold).mean()
-    print(f"  folds: AUROC {auroc(scores[~carried], scores[carried]):.3f}; of a business's caught {caught:.3f}")
-    save(train(np.arange(len(bags))), "facts", threshold)
-
-
 def auroc(high: np.ndarray, low: np.ndarray) -> float:
     from scipy.stats import rankdata
 
@@ -285,7 +242,6 @@ HEADS = {
     "injection": train_injection,
     "planted": train_planted,
     "toxicity": train_toxicity,
-    "facts": train_facts,
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from inhouse.config import Project
+from inhouse.guardrails import alignment
 from inhouse.guardrails.confidence import Calibration, Confidence, Signals
 from inhouse.guardrails.facts import Facts
 from inhouse.guardrails.guarded import Guarded
@@ -27,11 +28,11 @@ from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.schema import Format
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
+from inhouse.models.embed import OnnxEmbedder
 from inhouse.types import Artifact, ChatModel, ConfigError, InputError
 
 if TYPE_CHECKING:
     from inhouse.models.catalog import Catalog
-    from inhouse.models.embed import OnnxEmbedder
     from inhouse.retrieval.citations import LexicalSupport
     from inhouse.store.artifacts import Store
 
@@ -48,6 +49,7 @@ ACTIONS: dict[str, dict[Side, Action]] = {
 }
 """What is done by default; a rail of one's own hands off."""
 SPACY = "en-core-web-sm"
+READS = "minilm-l6-v2"  # whatever a project retrieves with
 
 
 class Place(Protocol):
@@ -158,11 +160,11 @@ class Parts:
         self._measured = measured
         self.project = project
         self._calibration = calibration
-        self.embedder = _remembered(site)
+        self.embedder = _remembered(site, project)
         self.support = site.support
 
     def facts(self) -> Facts:
-        return Facts(self.embedder, head("facts"), self.support, self.project.guardrails.min_support)
+        return Facts(self.embedder, alignment.shipped(), self.support, self.project.guardrails.min_support)
 
     def signals(self) -> Signals:
         return Signals(self.facts(), self.embedder)
@@ -260,9 +262,16 @@ def _remembered_for(embedder: Any) -> Remembered:
     return Remembered(embedder)
 
 
-def _remembered(site: Place) -> Remembered:
-    """One memory of vectors for all rails of a site."""
-    return _remembered_for(site.embedder)
+@lru_cache(maxsize=2)
+def _opened(folder: Path) -> OnnxEmbedder:
+    return OnnxEmbedder(folder)
+
+
+def _remembered(site: Place, project: Project) -> Remembered:
+    """One memory of vectors for all rails of a site, of the embedder that the heads were trained on."""
+    if project.retrieval.embedder == READS:
+        return _remembered_for(site.embedder)
+    return _remembered_for(_opened(site.catalog.find(READS, project.root)))
 
 
 @lru_cache(maxsize=2)

@@ -404,6 +404,13 @@ class Embedder(Protocol):
     def count_tokens(self, text: str) -> int: ...
 
 
+class TokenEmbedder(Embedder, Protocol):
+    def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
+        """Of each text its unit vector, and what the model makes of its tokens: float32 (tokens, dimensions), the
+        special ones at both ends."""
+        ...
+
+
 class Grounder(Protocol):
     """Finds passages for a conversation and puts them into its prompt, the same way in training and serving."""
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from inhouse.config import Guardrails
-from inhouse.guardrails import facts, wording
+from inhouse.guardrails import alignment, facts, wording
+from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import Head, head, quality, windows
 from inhouse.guardrails.injection import Injection, Planted
@@ -65,11 +66,11 @@ PASSAGES = [
 
 @pytest.fixture(scope="module")
 def rail(remembered):
-    return facts.Facts(remembered, head("facts"), LexicalSupport("", remembered))
+    return facts.Facts(remembered, alignment.shipped(), LexicalSupport("", remembered))
 
 
 def test_facts_tell_what_stands_from_what_does_not(rail, remembered):
-    ready = facts.Evidence(PASSAGES, remembered)
+    ready = Evidence(PASSAGES, remembered)
     right = rail.support("Ridge Checking costs $14.20 a month, and the fee is waived from a balance of $6,500.", ready)
     assert right > 0.5
     for wrong in (
@@ -82,7 +83,7 @@ def test_facts_tell_what_stands_from_what_does_not(rail, remembered):
 
 
 def test_a_number_that_the_user_brought_up_may_be_named_again(rail, remembered):
-    ready = facts.Evidence(PASSAGES, remembered, said="I have $7,000 on Ridge Checking")
+    ready = Evidence(PASSAGES, remembered, said="I have $7,000 on Ridge Checking")
     assert not facts.contradicted("With $7,000 the fee is waived.", ready)
     assert facts.contradicted("With $7,100 the fee is waived.", ready)
 
@@ -116,11 +117,11 @@ async def test_unsupported_sentences_go_and_citations_are_those_that_hold(rail):
 
 async def test_how_well_a_sentence_must_stand_is_the_projects_to_say(rail, remembered):
     said = "Ridge Checking costs $14.20 a month. Customers like Ridge Checking for its low fee."
-    likely = rail.support("Customers like Ridge Checking for its low fee.", facts.Evidence(PASSAGES, remembered))
+    likely = rail.support("Customers like Ridge Checking for its low fee.", Evidence(PASSAGES, remembered))
     assert 0.01 < likely < 0.99
 
     async def kept(least):
-        own = facts.Facts(remembered, head("facts"), LexicalSupport("", remembered), least)
+        own = facts.Facts(remembered, alignment.shipped(), LexicalSupport("", remembered), least)
         model = Guarded(Grounded(said), [Guard(own, {"output": "redact"})], "A person.")
         return (await collect(model, ChatRequest(messages=(Message(role="user", content="Tell me."),)))).text
 
@@ -200,5 +201,5 @@ def test_a_line_that_goes_on_in_the_next_is_one_sentence(remembered, rail):
         "at once",
         "Ask us.",
     ]
-    ready = facts.Evidence(["Deposits are held for 8\nbusiness days."], remembered)
+    ready = Evidence(["Deposits are held for 8\nbusiness days."], remembered)
     assert ("8", wording.numbers("8 business")[0].unit) in ready.numbers

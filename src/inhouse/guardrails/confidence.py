@@ -18,7 +18,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from inhouse.guardrails.facts import Evidence, Facts, spoken
+from inhouse.guardrails.evidence import Evidence
+from inhouse.guardrails.facts import Facts, spoken
 from inhouse.guardrails.heads import Head, Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.types import Digest, InputError, Message, Record, digest_of

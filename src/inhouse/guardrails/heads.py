@@ -1,4 +1,4 @@
-"""Small trained heads: a logistic regression over features, its weights in safetensors beside a model card.
+"""Small trained heads: a logistic regression over features each (`alignment` holds that of facts), in safetensors.
 
 `benchmarks/train_heads.py` trains them; heads/README.md says on what, and how well they do on data that they were not
 trained on. At run time they need numpy alone.
@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.wording import unwrapped
-from inhouse.types import Embedder, InputError, Json
+from inhouse.types import InputError, Json, TokenEmbedder
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "heads"
 WINDOW_WORDS = 40
 REMEMBERED = 5000
+READ = 1000  # texts, some 20 kB each
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
@@ -61,13 +62,22 @@ def head(name: str) -> Head:
     Raises:
         InputError: there is none, or its file is damaged.
     """
+    return Head(*tensors_of(name))
+
+
+def tensors_of(name: str) -> tuple[dict[str, Any], float]:
+    """What a shipped head was saved as: its tensors, and its threshold.
+
+    Raises:
+        InputError: there is none, or its file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     file = FOLDER / f"{name}.safetensors"
     try:
         with safe_open(file, framework="numpy") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  it is no dict
-            return Head(tensors, float(opened.metadata()["threshold"]))
+            return tensors, float(opened.metadata()["threshold"])
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise InputError(
             f"{file}: not a head ({error})", "reinstall inhouse, or run benchmarks/train_heads.py"
@@ -89,12 +99,14 @@ def windows(text: str) -> list[str]:
 
 
 class Remembered:
-    """An embedder that keeps the vectors of what it saw last: passages come again, and so do greetings."""
+    """A TokenEmbedder that keeps the vectors of what it saw last: passages come again, and so do greetings. What was
+    made of the tokens is larger, and kept of fewer texts."""
 
-    def __init__(self, embedder: Embedder, most: int = REMEMBERED) -> None:
+    def __init__(self, embedder: TokenEmbedder, most: int = REMEMBERED, most_read: int = READ) -> None:
         self._embedder = embedder
-        self._most = most
+        self._most, self._most_read = most, most_read
         self._vectors: dict[str, Matrix] = {}
+        self._tokens: dict[str, Matrix] = {}
         self._lock = Lock()  # rails run in threads, and several want the same text
         self.name, self.dimensions = embedder.name, embedder.dimensions
 
@@ -110,6 +122,19 @@ class Remembered:
                     unseen = list(dict.fromkeys(texts))
                 known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
         return np.stack([known[t] for t in texts]) if texts else self._embedder.embed([])
+
+    def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
+        with self._lock:
+            vectors, tokens = self._vectors, self._tokens
+            unseen = [t for t in dict.fromkeys(texts) if t not in tokens or t not in vectors]
+            if unseen:
+                if len(tokens) > self._most_read or len(vectors) > self._most:
+                    vectors, tokens = self._vectors, self._tokens = {}, {}
+                    unseen = list(dict.fromkeys(texts))
+                found = self._embedder.read(unseen)
+                vectors.update(zip(unseen, (v for v, _ in found), strict=True))
+                tokens.update(zip(unseen, (t.astype("float16") for _, t in found), strict=True))
+        return [(vectors[t], tokens[t]) for t in texts]
 
     def count_tokens(self, text: str) -> int:
         return self._embedder.count_tokens(text)

@@ -78,6 +78,11 @@ STOP = frozenset(
     shall should may might must so than then there here what which who whom when where how why all any both each some
     such own same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
 )
+PLACES = frozenset(
+    """hotel guesthous hous inn restaur bar cafe shop store market bank branch offic depart team compani clinic hospit
+    school univers station airport street road citi town""".split()  # noqa: SIM905
+)
+"""Stems of what a name may be called by besides: the Alder and the Alder Hotel are one place."""
 _SMALL = {w: str(n) for n, w in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
 _UNITS = {

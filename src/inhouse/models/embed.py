@@ -53,28 +53,32 @@ class OnnxEmbedder:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Float32 unit vectors (len(texts), dimensions); texts beyond 256 tokens are cut.
+        """Float32 unit vectors (len(texts), dimensions); texts beyond 256 tokens are cut."""
+        import numpy as np
+
+        found = [vector for vector, _ in self.read(texts)]
+        return np.stack(found) if found else np.zeros((0, self.dimensions), dtype=np.float32)
+
+    def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
+        """Of each text its unit vector, and what the model makes of its tokens: float32 (tokens, dimensions), the
+        special ones at both ends; the vector is their mean.
 
         Each text is run by itself, so that its vector does not depend on its neighbours: what int8 rounds by is taken
         from all of a run. With a text a core at a time that is as fast as batches.
         """
-        import numpy as np
-
         rows = [e.ids[: WINDOW_TOKENS - 1] + e.ids[-1:] if len(e.ids) > WINDOW_TOKENS else e.ids
                 for e in self._tokenizer.encode_batch_fast(list(texts))]  # fmt: skip
-        if not rows:
-            return np.zeros((0, getattr(self, "dimensions", 0)), dtype=np.float32)
-        if len(rows) == 1:
-            return self._run(rows[0])[None]
+        if len(rows) < 2:
+            return [self._run(row) for row in rows]
         with ThreadPoolExecutor(min(self._threads, len(rows))) as pool:
-            return np.stack(list(pool.map(self._run, rows)))
+            return list(pool.map(self._run, rows))
 
-    def _run(self, row: list[int]) -> Matrix:
+    def _run(self, row: list[int]) -> tuple[Matrix, Matrix]:
         import numpy as np
 
         ids = np.array([row], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        hidden = self._session.run(None, {k: v for k, v in feeds.items() if k in self._inputs})[0]
-        mean = hidden[0].mean(axis=0)
+        hidden: Matrix = self._session.run(None, {k: v for k, v in feeds.items() if k in self._inputs})[0][0]
+        mean = hidden.mean(axis=0)
         unit: Matrix = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
-        return unit
+        return unit, hidden

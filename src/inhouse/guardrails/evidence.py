@@ -1,0 +1,140 @@
+"""Passages made ready for comparison with what an answer says: their sentences, and which of them come nearest."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from inhouse.guardrails import wording
+from inhouse.guardrails.alignment import Alignment, Projected
+from inhouse.guardrails.heads import Remembered
+
+if TYPE_CHECKING:
+    from inhouse.types import Matrix
+
+PREMISES = 8  # sentences that a statement is read beside
+LIKENESS = 0.7  # of a sentence's cosine, beside the share of words
+TITLE_WORD, TITLE_LENGTH = 0.15, 8  # what a word of a title counts; words of the longest title
+ASKING = 0.3  # what a question is put back: what stands in it is not said
+CARRIERS = 2  # passages tried for a citation, the nearest ones
+
+
+class Evidence:
+    """Passages made ready for comparison: their sentences, and pairs of neighbours, with the words of each.
+
+    Args:
+        texts: of the passages.
+        embedder: for likeness.
+        said: the conversation: what a user brought up may be named again.
+    """
+
+    def __init__(self, texts: Sequence[str], embedder: Remembered, said: str = "") -> None:
+        self.said = frozenset(wording.words(said)) | {m.value for m in wording.numbers(said)}
+        self._embedder = embedder
+        self._projected: dict[str, list[Projected]] = {}
+        self._chosen: dict[str, list[str]] = {}  # premises by statement
+        self.windows: list[str] = []
+        self.owner: list[int] = []  # the text of each window
+        self._parts: list[tuple[str, ...]] = []  # the sentences of each window
+        self.texts = [wording.unwrapped(t) for t in texts]
+        for n, text in enumerate(self.texts):
+            single = wording.sentences(text)
+            parts = [(s,) for s in single] + list(pairwise(single))
+            self._parts += parts
+            self.windows += [" ".join(p) for p in parts]
+            self.owner += [n] * len(parts)
+        self.sets = [frozenset(wording.words(w)) for w in self.windows]
+        self.text_words = [wording.words(t) for t in self.texts]
+        self.text_sets = [frozenset(w) for w in self.text_words]
+        self.tokens = [wording.tokens(t) for t in self.texts]
+        self.runs = {g for ws in self.tokens for g in zip(ws, ws[1:], ws[2:], ws[3:], strict=False)}
+        self.lower = [" ".join(t.casefold().replace("’", "'").split()) for t in self.texts]
+        self.numbers = {(m.value, m.unit) for t in self.texts for m in wording.numbers(t)}
+        self.values = {v for v, _ in self.numbers}
+        self.grams = {g for ws in self.text_words for g in pairwise(ws)}
+        self.triples = {g for ws in self.text_words for g in zip(ws, ws[1:], ws[2:], strict=False)}
+
+    def only(self, n: int) -> Evidence:
+        """The evidence of one of the texts."""
+        part = Evidence([self.texts[n]], self._embedder)
+        part._projected = self._projected
+        return part
+
+    @cached_property
+    def vectors(self) -> Matrix:
+        """A unit vector a window; that of a pair is the mean of both, which costs no further embedding."""
+        import numpy as np
+
+        read = dict(zip(singles := self._singles, self._embedder.read(singles), strict=True))
+        rows = [read[p[0]][0] + read[p[-1]][0] for p in self._parts]
+        total = np.stack(rows) if rows else np.zeros((0, self._embedder.dimensions), np.float32)
+        mean: Matrix = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-6)
+        return mean
+
+    @cached_property
+    def _singles(self) -> list[str]:
+        return list(dict.fromkeys(p[0] for p in self._parts if len(p) == 1))
+
+    def nearness(self, statement: str) -> tuple[list[float], list[float]]:
+        """Of each window the share of the statement's words that it has, and the cosine of both."""
+        wanted = frozenset(wording.words(statement))
+        cosines = self.vectors @ self._embedder.embed([statement])[0]
+        return [len(wanted & s) / max(len(wanted), 1) for s in self.sets], cosines.tolist()
+
+    def premises(self, statement: str, most: int = PREMISES) -> list[str]:
+        """The sentences nearest to the statement, nearest first, each once.
+
+        Rare words count more (by the logarithm of their share of the sentences), those of titles little: every passage
+        has its title, which tells nothing. For the same reason the likeness is also looked at without them.
+        """
+        if statement in self._chosen:
+            return self._chosen[statement][:most]
+        wanted, counts, n = frozenset(wording.words(statement)), self._sentences_with, len(self._singles)
+        weight = {w: math.log((n + 1) / (counts[w] + 0.5)) * (TITLE_WORD if w in self._titles else 1) for w in wanted}
+        total = sum(v for w, v in weight.items() if w in counts) or 1.0
+        bare = " ".join(t for t in statement.split() if not self._of_title(t))
+        cosines = self.vectors @ self._embedder.embed([statement])[0]
+        if bare != statement and wording.words(bare):
+            cosines = cosines.clip(min=self.vectors @ self._embedder.embed([bare])[0])
+        near = {
+            window: sum(weight[w] for w in wanted & self.sets[at]) / total
+            + LIKENESS * float(cosines[at])
+            - (ASKING if window.rstrip(". ").endswith("?") else 0)
+            for at, window in enumerate(self.windows)
+            if len(self._parts[at]) == 1
+        }
+        self._chosen[statement] = sorted(near, key=near.__getitem__, reverse=True)
+        return self._chosen[statement][:most]
+
+    def nearest(self, statement: str, most: int = CARRIERS) -> list[int]:
+        """The texts that come nearest to the statement, nearest first."""
+        best = dict.fromkeys(self.owner, 0.0)
+        for owner, share, cosine in zip(self.owner, *self.nearness(statement), strict=True):
+            best[owner] = max(best[owner], share + 0.5 * cosine)
+        return sorted(best, key=best.__getitem__, reverse=True)[:most]
+
+    @cached_property
+    def _titles(self) -> frozenset[str]:
+        """The words that passages begin with, where that is a short line."""
+        first = {owner: n for n, owner in reversed(list(enumerate(self.owner)))}.values()
+        return frozenset().union(*(self.sets[n] for n in first if len(self.windows[n].split()) <= TITLE_LENGTH))
+
+    @cached_property
+    def _sentences_with(self) -> Counter[str]:
+        """In how many sentences each word stands."""
+        return Counter(w for s in self._singles for w in frozenset(wording.words(s)))
+
+    def _of_title(self, token: str) -> bool:
+        words = frozenset(wording.words(token))
+        return bool(words) and words <= self._titles
+
+    def projected(self, sentence: str, head: Alignment) -> list[Projected]:
+        """What the head makes of a sentence, once."""
+        if (known := self._projected.get(sentence)) is None:
+            ((_, tokens),) = self._embedder.read([sentence])
+            known = self._projected[sentence] = head.project(tokens)
+        return known

@@ -22,6 +22,10 @@ from inhouse.options import HERE, AsJson, At, Groups, Set, line, print_json, sit
 if TYPE_CHECKING:
     from inhouse.types import Artifact
 
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # NumPy's products here are small: more threads cost and give nothing
+
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
     "Builds a business's own LLM from its documents and conversations, proves on held-out questions what that gained, "
     "and answers with exactly what was proved."))  # fmt: skip

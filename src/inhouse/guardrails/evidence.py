@@ -20,7 +20,6 @@ PREMISES = 8  # sentences that a statement is read beside
 LIKENESS = 0.7  # of a sentence's cosine, beside the share of words
 TITLE_WORD, TITLE_LENGTH = 0.15, 8  # what a word of a title counts; words of the longest title
 ASKING = 0.3  # what a question is put back: what stands in it is not said
-CARRIERS = 2  # passages tried for a citation, the nearest ones
 
 
 class Evidence:
@@ -37,6 +36,7 @@ class Evidence:
         self._embedder = embedder
         self._projected: dict[str, list[Projected]] = {}
         self._chosen: dict[str, list[str]] = {}  # premises by statement
+        self._all: Evidence | None = None  # of which this is a part
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
         self._parts: list[tuple[str, ...]] = []  # the sentences of each window
@@ -59,9 +59,10 @@ class Evidence:
         self.triples = {g for ws in self.text_words for g in zip(ws, ws[1:], ws[2:], strict=False)}
 
     def only(self, n: int) -> Evidence:
-        """The evidence of one of the texts."""
+        """The evidence of one of the texts. What of it came near to a statement among all of them is what it is read
+        beside again, so that nothing new has to be read."""
         part = Evidence([self.texts[n]], self._embedder)
-        part._projected = self._projected
+        part._projected, part._all = self._projected, self
         return part
 
     @cached_property
@@ -69,10 +70,9 @@ class Evidence:
         """A unit vector a window; that of a pair is the mean of both, which costs no further embedding."""
         import numpy as np
 
-        read = dict(zip(singles := self._singles, self._embedder.read(singles), strict=True))
-        rows = [read[p[0]][0] + read[p[-1]][0] for p in self._parts]
-        total = np.stack(rows) if rows else np.zeros((0, self._embedder.dimensions), np.float32)
-        mean: Matrix = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-6)
+        first = self._embedder.embed([p[0] for p in self._parts])
+        last = self._embedder.embed([p[-1] for p in self._parts])
+        mean: Matrix = (first + last) / np.maximum(np.linalg.norm(first + last, axis=1, keepdims=True), 1e-6)
         return mean
 
     @cached_property
@@ -91,15 +91,14 @@ class Evidence:
         Rare words count more (by the logarithm of their share of the sentences), those of titles little: every passage
         has its title, which tells nothing. For the same reason the likeness is also looked at without them.
         """
+        if self._all and (known := [p for p in self._all.premises(statement, most) if p in self.windows]):
+            return known
         if statement in self._chosen:
             return self._chosen[statement][:most]
         wanted, counts, n = frozenset(wording.words(statement)), self._sentences_with, len(self._singles)
         weight = {w: math.log((n + 1) / (counts[w] + 0.5)) * (TITLE_WORD if w in self._titles else 1) for w in wanted}
         total = sum(v for w, v in weight.items() if w in counts) or 1.0
-        bare = " ".join(t for t in statement.split() if not self._of_title(t))
-        cosines = self.vectors @ self._embedder.embed([statement])[0]
-        if bare != statement and wording.words(bare):
-            cosines = cosines.clip(min=self.vectors @ self._embedder.embed([bare])[0])
+        cosines = (self.vectors @ self._embedder.embed(self._forms(statement)).T).max(axis=1)
         near = {
             window: sum(weight[w] for w in wanted & self.sets[at]) / total
             + LIKENESS * float(cosines[at])
@@ -110,12 +109,10 @@ class Evidence:
         self._chosen[statement] = sorted(near, key=near.__getitem__, reverse=True)
         return self._chosen[statement][:most]
 
-    def nearest(self, statement: str, most: int = CARRIERS) -> list[int]:
-        """The texts that come nearest to the statement, nearest first."""
-        best = dict.fromkeys(self.owner, 0.0)
-        for owner, share, cosine in zip(self.owner, *self.nearness(statement), strict=True):
-            best[owner] = max(best[owner], share + 0.5 * cosine)
-        return sorted(best, key=best.__getitem__, reverse=True)[:most]
+    def nearest(self, statement: str) -> int:
+        """The text that comes nearest to the statement; the first where there is nothing to compare."""
+        near = [share + 0.5 * cosine for share, cosine in zip(*self.nearness(statement), strict=True)]
+        return self.owner[near.index(max(near))] if near else 0
 
     @cached_property
     def _titles(self) -> frozenset[str]:
@@ -128,13 +125,22 @@ class Evidence:
         """In how many sentences each word stands."""
         return Counter(w for s in self._singles for w in frozenset(wording.words(s)))
 
+    def read_ahead(self, statements: Sequence[str]) -> None:
+        """Has the embedder read the statements at once, on all cores."""
+        self._embedder.read(list(dict.fromkeys(form for s in statements for form in self._forms(s))))
+
+    def _forms(self, statement: str) -> list[str]:
+        """The statement, and without the words of titles where others are left."""
+        bare = " ".join(t for t in statement.split() if not self._of_title(t))
+        return [statement, bare] if bare != statement and wording.words(bare) else [statement]
+
     def _of_title(self, token: str) -> bool:
         words = frozenset(wording.words(token))
         return bool(words) and words <= self._titles
 
-    def projected(self, sentence: str, head: Alignment) -> list[Projected]:
-        """What the head makes of a sentence, once."""
-        if (known := self._projected.get(sentence)) is None:
-            ((_, tokens),) = self._embedder.read([sentence])
-            known = self._projected[sentence] = head.project(tokens)
-        return known
+    def projected(self, sentences: Sequence[str], head: Alignment) -> list[list[Projected]]:
+        """What the head makes of each sentence, once."""
+        new = [s for s in dict.fromkeys(sentences) if s not in self._projected]
+        for sentence, (_, tokens) in zip(new, self._embedder.read(new), strict=True):
+            self._projected[sentence] = head.project(tokens)
+        return [self._projected[s] for s in sentences]

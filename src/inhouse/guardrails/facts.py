@@ -25,6 +25,7 @@ _MARK = re.compile(r"\s?\[(\d{1,2})\]")
 _JOINT = re.compile(r"(?:, |; | )(?:and|but|while)\s+|; ")
 NEARLY = 0.85  # share of a value's words in one place of the sources from which it counts as copied
 WRONG = 0.02
+SURE = 0.9  # from which the parts of a statement are not looked at
 TYPO_LENGTH = 5  # letters from which a name with one wrong is still that name
 _MONEY = frozenset("$£€%")
 
@@ -96,15 +97,18 @@ class Facts:
         """
         if not evidence.windows:
             return WRONG
+        evidence.read_ahead([statement])
         whole = self._carried(statement, evidence)
         if contradicted(statement, evidence):
             return min(whole, WRONG)
-        return max(whole, min((self._carried(p, evidence) for p in _joined(statement)), default=0.0))
+        parts = _joined(statement) if whole < SURE else []
+        evidence.read_ahead(parts)
+        return max(whole, min((self._carried(p, evidence) for p in parts), default=0.0))
 
     def _carried(self, statement: str, evidence: Evidence) -> float:
         head = self._head
-        premises = [evidence.projected(s, head) for s in evidence.premises(statement)]
-        own = evidence.projected(statement, head)
+        own, *_ = evidence.projected([statement], head)
+        premises = evidence.projected(evidence.premises(statement), head)
         return 1 - head.probability(own, premises, signs_of(statement, evidence))
 
     def claims(self, text: str, evidence: Evidence) -> list[tuple[str, float]]:
@@ -144,7 +148,8 @@ class Facts:
             support = by(evidence)
             worst = min(worst, support)
             if support > self._least:
-                number, alone = _carrier(statement, by, evidence)
+                number = evidence.nearest(statement) + 1
+                alone = by(evidence.only(number - 1))
                 source = turn.passages[number - 1].source
                 cited[statement] = {
                     "sentence": statement,
@@ -171,13 +176,6 @@ class Facts:
         if not 1 <= number <= len(evidence.texts):
             return False
         return all(support > self._least for _, support in self.claims(text, evidence.only(number - 1)))
-
-
-def _carrier(statement: str, by: Callable[[Evidence], float], evidence: Evidence) -> tuple[int, float]:
-    """The passage that carries a claim best, from 1, of those that come nearest to it, and how well on its own."""
-    scored = [(by(evidence.only(n)), -n) for n in evidence.nearest(statement)]
-    alone, place = max(scored, default=(0.0, 0))
-    return 1 - place, alone
 
 
 def spoken(passage: Passage) -> str:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "heads"
 WINDOW_WORDS = 40
 REMEMBERED = 5000
-READ = 1000  # texts, some 20 kB each
+READ = 2000  # texts, some 20 kB each
+FEW = 4  # texts that are read whenever they are embedded: several rails want the same sentence
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
@@ -116,25 +117,36 @@ class Remembered:
         with self._lock:
             known = self._vectors
             unseen = [t for t in dict.fromkeys(texts) if t not in known]
-            if unseen:
+            if unseen and len(unseen) <= FEW:
+                known = self._read(unseen)[0]
+            elif unseen:
                 if len(known) > self._most:
                     known = self._vectors = {}
                     unseen = list(dict.fromkeys(texts))
                 known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
-        return np.stack([known[t] for t in texts]) if texts else self._embedder.embed([])
+            found = [known[t] for t in texts if t in known]
+        return np.stack(found) if len(found) == len(texts) > 0 else self._embedder.embed(texts)
 
     def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
         with self._lock:
-            vectors, tokens = self._vectors, self._tokens
-            unseen = [t for t in dict.fromkeys(texts) if t not in tokens or t not in vectors]
-            if unseen:
-                if len(tokens) > self._most_read or len(vectors) > self._most:
-                    vectors, tokens = self._vectors, self._tokens = {}, {}
-                    unseen = list(dict.fromkeys(texts))
-                found = self._embedder.read(unseen)
-                vectors.update(zip(unseen, (v for v, _ in found), strict=True))
-                tokens.update(zip(unseen, (t.astype("float16") for _, t in found), strict=True))
+            vectors, tokens = self._read(texts)
         return [(vectors[t], tokens[t]) for t in texts]
+
+    def _read(self, texts: Sequence[str]) -> tuple[dict[str, Matrix], dict[str, Matrix]]:
+        """The memories, with the texts in them."""
+
+        def unseen() -> list[str]:
+            return [t for t in dict.fromkeys(texts) if t not in self._tokens or t not in self._vectors]
+
+        if unseen() and len(self._tokens) > self._most_read:
+            self._tokens = {}
+        if unseen() and len(self._vectors) > self._most:
+            self._vectors = {}
+        if new := unseen():
+            found = self._embedder.read(new)
+            self._vectors.update(zip(new, (v for v, _ in found), strict=True))
+            self._tokens.update(zip(new, (t.astype("float16") for _, t in found), strict=True))
+        return self._vectors, self._tokens
 
     def count_tokens(self, text: str) -> int:
         return self._embedder.count_tokens(text)

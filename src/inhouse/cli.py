@@ -22,9 +22,8 @@ from inhouse.options import HERE, AsJson, At, Groups, Set, line, print_json, sit
 if TYPE_CHECKING:
     from inhouse.types import Artifact
 
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # NumPy's products here are small: more threads cost and give nothing
+# NumPy's products here are small: more threads cost and give nothing.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
     "Builds a business's own LLM from its documents and conversations, proves on held-out questions what that gained, "

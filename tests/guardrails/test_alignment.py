@@ -121,7 +121,7 @@ def test_it_reads_sentences_that_say_something_and_not_titles_or_questions(remem
     assert nearest[0] == "The pool was closed, but our room was quiet and the beds were soft."
     assert "Kestrel Inn." in nearest[1:]
     assert len(set(evidence.premises("Kestrel Inn is quiet."))) == len(evidence.premises("Kestrel Inn is quiet."))
-    assert evidence.nearest("The waiters at Heron House are charming.") == 2
+    assert evidence.nearest("The waiters at Heron House are charming.")[0] == 2
     assert all(np.isfinite(signs_of("Kestrel Inn is quiet.", evidence)))
 
 

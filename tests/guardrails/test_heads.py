@@ -115,6 +115,17 @@ async def test_unsupported_sentences_go_and_citations_are_those_that_hold(rail):
     assert any(v["reason"] == "not in the sources" for v in reply.note("guarded", "verdicts"))
 
 
+def test_a_sentence_is_cited_with_a_passage_that_carries_it_alone(rail, remembered, turn):
+    asked = turn("What does it cost?", passages=PASSAGES)
+    said = "The fee is waived from a balance of $6,500."
+    assert rail.check("output", said, asked) is None
+    assert [(c["passage"], c["support"] > 0.4) for c in asked.cited.values()] == [(1, True)]
+    strict = turn("What does it cost?", passages=PASSAGES)
+    alone = facts.Facts(remembered, alignment.shipped(), LexicalSupport("", remembered), 0.99999)
+    assert alone.check("output", said, strict).reason == "not in the sources"
+    assert not strict.cited
+
+
 async def test_how_well_a_sentence_must_stand_is_the_projects_to_say(rail, remembered):
     said = "Ridge Checking costs $14.20 a month. Customers like Ridge Checking for its low fee."
     likely = rail.support("Customers like Ridge Checking for its low fee.", Evidence(PASSAGES, remembered))

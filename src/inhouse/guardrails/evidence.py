@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PREMISES = 8  # sentences that a statement is read beside
 LIKENESS = 0.7  # of a sentence's cosine, beside the share of words
 TITLE_WORD, TITLE_LENGTH = 0.15, 8  # what a word of a title counts; words of the longest title
+CARRIERS = 3  # texts tried for a citation, until one carries its statement alone
 ASKING = 0.3  # what a question is put back: what stands in it is not said
 
 
@@ -109,10 +110,12 @@ class Evidence:
         self._chosen[statement] = sorted(near, key=near.__getitem__, reverse=True)
         return self._chosen[statement][:most]
 
-    def nearest(self, statement: str) -> int:
-        """The text that comes nearest to the statement; the first where there is nothing to compare."""
-        near = [share + 0.5 * cosine for share, cosine in zip(*self.nearness(statement), strict=True)]
-        return self.owner[near.index(max(near))] if near else 0
+    def nearest(self, statement: str, most: int = CARRIERS) -> list[int]:
+        """The texts that come nearest to the statement, nearest first."""
+        best = dict.fromkeys(self.owner, 0.0)
+        for owner, share, cosine in zip(self.owner, *self.nearness(statement), strict=True):
+            best[owner] = max(best[owner], share + 0.5 * cosine)
+        return sorted(best, key=best.__getitem__, reverse=True)[:most]
 
     @cached_property
     def _titles(self) -> frozenset[str]:

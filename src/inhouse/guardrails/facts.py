@@ -148,15 +148,13 @@ class Facts:
             support = by(evidence)
             worst = min(worst, support)
             if support > self._least:
-                number = evidence.nearest(statement) + 1
-                alone = by(evidence.only(number - 1))
-                source = turn.passages[number - 1].source
-                cited[statement] = {
-                    "sentence": statement,
-                    "passage": number,
-                    "source": source,
-                    "support": round(alone, 3),
-                }
+                for number in evidence.nearest(statement):
+                    if (alone := by(evidence.only(number))) > self._least:
+                        cited[statement] = {
+                            "sentence": statement, "passage": number + 1, "source": turn.passages[number].source,
+                            "support": round(alone, 3),
+                        }  # fmt: skip
+                        break
         if worst <= self._least:
             for statement, _ in claims:
                 cited.pop(statement, None)

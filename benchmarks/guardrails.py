@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
@@ -29,7 +30,8 @@ from inhouse.evaluation.scorers import is_right
 from inhouse.guardrails import alignment, confidence, facts, injection, topic, toxicity
 from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.heads import FOLDER, Remembered, head
+from inhouse.guardrails.heads import FOLDER, head
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import ORDER, Personal
 from inhouse.guardrails.rail import Guard, Turn
@@ -37,6 +39,7 @@ from inhouse.guardrails.schema import Format
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
+from inhouse.rails import ACTIONS
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.types import ChatRequest, Message, Note, Passage, collect
 
@@ -426,16 +429,24 @@ def _claimed(b: Bench, row: dict, said: dict | None) -> dict:
 
 
 class _Grounded(Scripted):
-    """A scripted model that tells of passages first, as `Grounded` does."""
+    """A scripted model that says what it is told to, and of which passages first, as `Grounded` does."""
 
-    def __init__(self, passages: Sequence[Passage], answer: str) -> None:
-        super().__init__(lambda request: answer)
-        self._passages = passages
+    passages: Sequence[Passage] = ()
+    answer = ""
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: self.answer)
 
     async def stream(self, request):
-        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in self._passages])
+        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in self.passages])
         async for event in super().stream(request):
             yield event
+
+
+class _Asked(NamedTuple):
+    request: ChatRequest
+    passages: list[Passage]
+    answer: str
 
 
 def latency(b: Bench) -> dict:
@@ -444,12 +455,12 @@ def latency(b: Bench) -> dict:
     support = LexicalSupport("", embedder)
     finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
     guards = {
-        "personal": Guard(Personal(finder, shipped()), {"input": "redact", "output": "redact"}),
+        "personal": Guard(Personal(finder, shipped()), ACTIONS["personal"]),
         "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
-        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "handoff"}),
-        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), {"input": "flag", "output": "handoff"}),
-        "format": Guard(Format(), {"output": "handoff"}),
-        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), {"passages": "flag", "output": "redact"}),
+        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "flag"}),
+        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), ACTIONS["toxicity"]),
+        "format": Guard(Format(), ACTIONS["format"]),
+        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), ACTIONS["facts"]),
     }  # fmt: skip
     rows = [r for r in sets.lines(b.data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
     docs = sets.documents(b.data / "concierge" / "documents")
@@ -461,16 +472,16 @@ def latency(b: Bench) -> dict:
             Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
         ]
         messages = tuple(Message(**m) for m in row["messages"][:-1])
-        asked.append((ChatRequest(messages=messages), _Grounded(own, row["messages"][-1]["content"])))
+        asked.append(_Asked(ChatRequest(messages=messages), own, row["messages"][-1]["content"]))
 
     async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
         taken, cpu = [], time.process_time()
-        for request, model in asked:
-            guarded = Guarded(model, chain, "A colleague will help.")
+        guarded = Guarded(model := _Grounded(), chain, "A colleague will help.")
+        for request, model.passages, model.answer in asked:
             started = time.perf_counter()
             await collect(guarded, request)
             taken.append((time.perf_counter() - started) * 1000)
-            guarded.close()
+        guarded.close()
         return taken, (time.process_time() - cpu) * 1000 / len(asked)
 
     asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
@@ -490,13 +501,18 @@ def latency(b: Bench) -> dict:
     return found | {"load": load}
 
 
-def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence) -> None:
+def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
     """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
-    before = {s for _, m in asked for p in m._passages for s in facts.wording.sentences(facts.spoken(p))}
-    before |= {s for _, m in asked for p in m._passages for s in injection.sentences(p.text)}
-    turns = {m.content for request, _ in asked for m in request.messages[:-1]}
+    seen = [p for a in asked for p in a.passages]
+    before = {s for p in seen for s in facts.wording.sentences(facts.spoken(p))}
+    before |= {s for p in seen for s in injection.sentences(p.text)}
+    turns = {m.content for a in asked for m in a.request.messages[:-1]}
     before |= {w for t in turns for w in injection.windows(t)}
-    embedder._vectors = {t: v for t, v in embedder._vectors.items() if t in before}
+    for text in [t for t in embedder._vectors if t not in before]:
+        del embedder._vectors[text]
+    for memory in (embedder._read, guards["facts"].rail._projected):
+        for text in [t for t in memory if t not in before]:
+            del memory[text]
     recognizers = guards["personal"].rail._finder._recognizers
     for memory in (recognizers._seen, recognizers._entities_seen, guards["personal"].rail._seen):
         for text in [t for t in memory if t not in turns]:

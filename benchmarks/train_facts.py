@@ -29,7 +29,8 @@ from train_heads import auroc
 from inhouse.guardrails import facts
 from inhouse.guardrails.alignment import MOST_TOKENS
 from inhouse.guardrails.evidence import Evidence
-from inhouse.guardrails.heads import FOLDER, Remembered
+from inhouse.guardrails.heads import FOLDER
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.signs import signs_of
 
 COMPARED, HIDDEN, LAST = 96, 64, 48  # sizes of a network

@@ -200,11 +200,10 @@ def train_names(embedder: sets.Kept, data: Path) -> None:
     import spacy
     from scipy.sparse import csr_matrix
 
+    from inhouse.datasets.recognizers import UNUSED
     from inhouse.models.catalog import Catalog
 
-    nlp = spacy.load(
-        Catalog().find("en-core-web-sm", sets.HERE), exclude=["tagger", "parser", "attribute_ruler", "lemmatizer"]
-    )
+    nlp = spacy.load(Catalog().find("en-core-web-sm", sets.HERE), exclude=UNUSED)
     rows = [(r["text"], r["spans"]) for r in sets.personal(data)[0]]
     rows += [(t.lower(), s) for t, s in random.Random(5).sample(rows, len(rows) // 3) if len(t.lower()) == len(t)]
     rows += [(t, []) for t in sets.business(data)[0]["bank"][:700]]

@@ -20,8 +20,9 @@ from inhouse.guardrails import alignment
 from inhouse.guardrails.confidence import Calibration, Confidence, Signals
 from inhouse.guardrails.facts import Facts
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.heads import Remembered, head
+from inhouse.guardrails.heads import head
 from inhouse.guardrails.injection import Injection, Planted
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import DEFAULT, ORDER, Personal
 from inhouse.guardrails.rail import Action, Guard, Rail, Side

@@ -3,7 +3,7 @@
 import pytest
 
 from inhouse.datasets.anonymize import Anonymizer
-from inhouse.guardrails.heads import Remembered
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Turn
 from inhouse.types import ChatRequest, Message, Passage
 

@@ -6,7 +6,7 @@ import pytest
 from inhouse.guardrails.alignment import Alignment, shipped
 from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.facts import Facts
-from inhouse.guardrails.heads import Remembered
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.signs import signs_of
 from inhouse.retrieval.citations import LexicalSupport
 
@@ -143,7 +143,7 @@ class Counting:
 
 def test_what_was_read_is_kept_and_makes_room_for_new_texts(embedder):
     counting = Counting(embedder)
-    memory = Remembered(counting, most=3, most_read=1)
+    memory = Remembered(counting, most=3, most_read=2)
     first = memory.read(["A wire costs $25.", "It is quick."])
     assert memory.embed(["It is quick."])[0] == pytest.approx(first[1][0])
     again = memory.read(["It is quick.", "A wire costs $25."])
@@ -151,5 +151,17 @@ def test_what_was_read_is_kept_and_makes_room_for_new_texts(embedder):
     assert (again[1][1] == first[0][1]).all()
     fresh = embedder.read(["A wire costs $25."])[0]
     assert first[0][1] == pytest.approx(fresh[1], abs=0.01)
-    memory.read(["A loan.", "It is quick."])  # more than it keeps: begun anew
-    assert counting.asked[2:] == ["A loan.", "It is quick."]
+    memory.read(["A loan."])  # what was not asked for longest goes: "It is quick."
+    memory.read(["A wire costs $25.", "A loan."])
+    memory.embed(["It is quick."])  # its vector is kept still
+    assert counting.asked[2:] == ["A loan."]
+    memory.read(["It is quick."])
+    assert counting.asked[3:] == ["It is quick."]
+
+
+def test_more_texts_than_are_kept_are_embedded_all_the_same(embedder):
+    memory = Remembered(Counting(embedder), most=2, most_read=1)
+    texts = ["A wire costs $25.", "It is quick.", "A loan.", "It is quick."]
+    assert memory.embed(texts) == pytest.approx(embedder.embed(texts))
+    assert np.stack([v for v, _ in memory.read(texts)]) == pytest.approx(embedder.embed(texts))
+    assert memory.embed([]).shape == (0, embedder.dimensions)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 REMEMBERED = 50_000
+UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # names have a tok2vec of their own
 _KINDS = {"CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "PHONE_NUMBER": "PHONE", "US_SSN": "SSN"}
 """Presidio's names for what has a shorter name here."""
 PRIORITY = (
@@ -207,7 +208,7 @@ def _engine(folder: Path) -> AnalyzerEngine:
     )
 
     try:
-        nlp = spacy.load(folder, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer"])
+        nlp = spacy.load(folder, exclude=UNUSED)
     except (OSError, ValueError) as error:
         hint = "`inhouse models pull en-core-web-sm`, or set curation.anonymize = false"
         raise BackendError(f"{folder}: not a spaCy model ({error})", hint) from error

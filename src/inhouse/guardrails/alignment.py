@@ -20,7 +20,7 @@ MOST_TOKENS = 240  # of all premises
 
 
 class Projected(NamedTuple):
-    """A text's tokens as one network compares them (unit length) and as it weighs them, each (tokens, d)."""
+    """A text's tokens as one network compares them (unit length) and as it weighs them, float16 (tokens, d) each."""
 
     compared: Matrix
     weighed: Matrix
@@ -35,15 +35,27 @@ class Alignment:
     """
 
     def __init__(self, tensors: dict[str, Any], threshold: float) -> None:
+        import numpy as np
+
         members = sorted({key.partition(".")[0] for key in tensors})
         self._networks = [_Network({k.removeprefix(f"{m}."): v for k, v in tensors.items() if k.startswith(f"{m}.")})
                           for m in members]  # fmt: skip
+        parts = [n.projection(name) for n in self._networks for name in ("q", "v")]
+        self._weight = np.concatenate([weight for weight, _ in parts]).T  # of all networks, for one product
+        self._bias = np.concatenate([bias for _, bias in parts])
+        self._ends = np.cumsum([len(bias) for _, bias in parts])[:-1]
         self.threshold = threshold
 
     def project(self, tokens: Matrix) -> list[Projected]:
         """A text's tokens made ready, by network; `tokens` as `TokenEmbedder.read` gives them."""
-        inner = tokens[1:-1].astype("float32")
-        return [n.project(inner) for n in self._networks]
+        import numpy as np
+
+        rows = np.split(tokens[1:-1].astype("float32") @ self._weight + self._bias, self._ends, axis=1)
+        found = []
+        for compared, weighed in zip(rows[::2], rows[1::2], strict=True):
+            unit = compared / np.maximum(np.linalg.norm(compared, axis=1, keepdims=True), 1e-12)
+            found.append(Projected(unit.astype("float16"), weighed.astype("float16")))
+        return found
 
     def probability(
         self, statement: Sequence[Projected], premises: Sequence[Sequence[Projected]], signs: Sequence[float]
@@ -69,22 +81,19 @@ class _Network:
     def __init__(self, tensors: dict[str, Any]) -> None:
         self._t = {key: value.astype("float32") for key, value in tensors.items()}
 
-    def project(self, tokens: Matrix) -> Projected:
-        import numpy as np
-
-        compared = self._linear("q", tokens)
-        compared /= np.maximum(np.linalg.norm(compared, axis=1, keepdims=True), 1e-12)
-        return Projected(compared, self._linear("v", tokens))
+    def projection(self, name: str) -> tuple[Matrix, Matrix]:
+        """Weight (d, dimensions) and bias (d,) of "q", what tokens are compared by, or of "v", what they weigh."""
+        return self._t[f"{name}.weight"], self._t[f"{name}.bias"]
 
     def logit(self, statement: Projected, premises: Sequence[Projected], signs: Sequence[float]) -> float:
         import numpy as np
 
-        there = np.concatenate([p.compared for p in premises])[:MOST_TOKENS]
-        weighed = np.concatenate([p.weighed for p in premises])[:MOST_TOKENS]
-        likeness = statement.compared @ there.T
+        there = np.concatenate([p.compared for p in premises])[:MOST_TOKENS].astype("float32")
+        weighed = np.concatenate([p.weighed for p in premises])[:MOST_TOKENS].astype("float32")
+        likeness = statement.compared.astype("float32") @ there.T
         shares = np.exp(self._t["temp"] * (likeness - likeness.max(axis=1, keepdims=True)))
         shares /= shares.sum(axis=1, keepdims=True)
-        own, other = statement.weighed, shares @ weighed
+        own, other = statement.weighed.astype("float32"), shares @ weighed
         nearest = likeness.max(axis=1)[:, None]
         rows = np.concatenate([own, other, own * other, np.abs(own - other), nearest, shares.max(axis=1)[:, None]], 1)
         tokens = self._relu("token.3", self._relu("token.0", rows))

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.facts import Facts, spoken
-from inhouse.guardrails.heads import Head, Remembered
+from inhouse.guardrails.heads import Head
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.types import Digest, InputError, Message, Record, digest_of
 

@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from inhouse.guardrails import wording
-from inhouse.guardrails.alignment import Alignment, Projected
-from inhouse.guardrails.heads import Remembered
+from inhouse.guardrails.memory import Remembered
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -35,9 +34,9 @@ class Evidence:
     def __init__(self, texts: Sequence[str], embedder: Remembered, said: str = "") -> None:
         self.said = frozenset(wording.words(said)) | {m.value for m in wording.numbers(said)}
         self._embedder = embedder
-        self._projected: dict[str, list[Projected]] = {}
         self._chosen: dict[str, list[str]] = {}  # premises by statement
         self._all: Evidence | None = None  # of which this is a part
+        self._apart: dict[int, Evidence] = {}  # the parts
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
         self._parts: list[tuple[str, ...]] = []  # the sentences of each window
@@ -62,9 +61,10 @@ class Evidence:
     def only(self, n: int) -> Evidence:
         """The evidence of one of the texts. What of it came near to a statement among all of them is what it is read
         beside again, so that nothing new has to be read."""
-        part = Evidence([self.texts[n]], self._embedder)
-        part._projected, part._all = self._projected, self
-        return part
+        if n not in self._apart:
+            self._apart[n] = Evidence([self.texts[n]], self._embedder)
+            self._apart[n]._all = self
+        return self._apart[n]
 
     @cached_property
     def vectors(self) -> Matrix:
@@ -140,10 +140,3 @@ class Evidence:
     def _of_title(self, token: str) -> bool:
         words = frozenset(wording.words(token))
         return bool(words) and words <= self._titles
-
-    def projected(self, sentences: Sequence[str], head: Alignment) -> list[list[Projected]]:
-        """What the head makes of each sentence, once."""
-        new = [s for s in dict.fromkeys(sentences) if s not in self._projected]
-        for sentence, (_, tokens) in zip(new, self._embedder.read(new), strict=True):
-            self._projected[sentence] = head.project(tokens)
-        return [self._projected[s] for s in sentences]

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 
 from inhouse.guardrails import wording
-from inhouse.guardrails.alignment import Alignment
+from inhouse.guardrails.alignment import Alignment, Projected
 from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.fields import fields, stands
-from inhouse.guardrails.heads import Remembered
+from inhouse.guardrails.memory import Recent, Remembered
 from inhouse.guardrails.rail import Finding, Side, Span, Turn
 from inhouse.guardrails.signs import signs_of
 from inhouse.types import Passage, SupportScorer
@@ -25,6 +25,7 @@ _MARK = re.compile(r"\s?\[(\d{1,2})\]")
 _JOINT = re.compile(r"(?:, |; | )(?:and|but|while)\s+|; ")
 NEARLY = 0.85  # share of a value's words in one place of the sources from which it counts as copied
 WRONG = 0.02
+PROJECTED = 2000  # sentences, some 20 kB each
 SURE = 0.9  # from which the parts of a statement are not looked at
 TYPO_LENGTH = 5  # letters from which a name with one wrong is still that name
 _MONEY = frozenset("$£€%")
@@ -89,6 +90,7 @@ class Facts:
         self._head = head
         self._least = 1 - head.threshold if least is None else least
         self._statements = statements
+        self._projected: Recent[list[Projected]] = Recent(PROJECTED)
 
     def support(self, statement: str, evidence: Evidence) -> float:
         """How likely the evidence carries the statement, in [0, 1]; at most WRONG where it says otherwise.
@@ -106,10 +108,13 @@ class Facts:
         return max(whole, min((self._carried(p, evidence) for p in parts), default=0.0))
 
     def _carried(self, statement: str, evidence: Evidence) -> float:
-        head = self._head
-        own, *_ = evidence.projected([statement], head)
-        premises = evidence.projected(evidence.premises(statement), head)
-        return 1 - head.probability(own, premises, signs_of(statement, evidence))
+        premises = evidence.premises(statement)
+        known = self._projected.filled([statement, *premises], self._project)
+        signs = signs_of(statement, evidence)
+        return 1 - self._head.probability(known[statement], [known[p] for p in premises], signs)
+
+    def _project(self, sentences: list[str]) -> list[list[Projected]]:
+        return [self._head.project(tokens) for _, tokens in self._embedder.read(sentences)]
 
     def claims(self, text: str, evidence: Evidence) -> list[tuple[str, float]]:
         """What the text says, a sentence or a field of JSON each, and how likely the evidence carries it."""

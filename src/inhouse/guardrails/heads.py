@@ -11,20 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.wording import unwrapped
-from inhouse.types import InputError, Json, TokenEmbedder
+from inhouse.types import InputError, Json
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 FOLDER = Path(__file__).parent / "heads"
 WINDOW_WORDS = 40
-REMEMBERED = 5000
-READ = 2000  # texts, some 20 kB each
-FEW = 4  # texts that are read whenever they are embedded: several rails want the same sentence
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
@@ -97,59 +93,6 @@ def windows(text: str) -> list[str]:
             else:
                 found.append(list(piece))
     return [" ".join(words) for words in found]
-
-
-class Remembered:
-    """A TokenEmbedder that keeps the vectors of what it saw last: passages come again, and so do greetings. What was
-    made of the tokens is larger, and kept of fewer texts."""
-
-    def __init__(self, embedder: TokenEmbedder, most: int = REMEMBERED, most_read: int = READ) -> None:
-        self._embedder = embedder
-        self._most, self._most_read = most, most_read
-        self._vectors: dict[str, Matrix] = {}
-        self._tokens: dict[str, Matrix] = {}
-        self._lock = Lock()  # rails run in threads, and several want the same text
-        self.name, self.dimensions = embedder.name, embedder.dimensions
-
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        import numpy as np
-
-        with self._lock:
-            known = self._vectors
-            unseen = [t for t in dict.fromkeys(texts) if t not in known]
-            if unseen and len(unseen) <= FEW:
-                known = self._read(unseen)[0]
-            elif unseen:
-                if len(known) > self._most:
-                    known = self._vectors = {}
-                    unseen = list(dict.fromkeys(texts))
-                known.update(zip(unseen, self._embedder.embed(unseen), strict=True))
-            found = [known[t] for t in texts if t in known]
-        return np.stack(found) if len(found) == len(texts) > 0 else self._embedder.embed(texts)
-
-    def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
-        with self._lock:
-            vectors, tokens = self._read(texts)
-        return [(vectors[t], tokens[t]) for t in texts]
-
-    def _read(self, texts: Sequence[str]) -> tuple[dict[str, Matrix], dict[str, Matrix]]:
-        """The memories, with the texts in them."""
-
-        def unseen() -> list[str]:
-            return [t for t in dict.fromkeys(texts) if t not in self._tokens or t not in self._vectors]
-
-        if unseen() and len(self._tokens) > self._most_read:
-            self._tokens = {}
-        if unseen() and len(self._vectors) > self._most:
-            self._vectors = {}
-        if new := unseen():
-            found = self._embedder.read(new)
-            self._vectors.update(zip(new, (v for v, _ in found), strict=True))
-            self._tokens.update(zip(new, (t.astype("float16") for _, t in found), strict=True))
-        return self._vectors, self._tokens
-
-    def count_tokens(self, text: str) -> int:
-        return self._embedder.count_tokens(text)
 
 
 def counts(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[float]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inhouse.guardrails import wording
-from inhouse.guardrails.heads import Head, Remembered, counts, windows
+from inhouse.guardrails.heads import Head, counts, windows
+from inhouse.guardrails.memory import VECTORS, Recent, Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
 
 if TYPE_CHECKING:
@@ -144,9 +145,12 @@ class Planted:
     def __init__(self, embedder: Remembered, head: Head) -> None:
         self._embedder = embedder
         self._head = head
+        self._scores: Recent[float] = Recent(VECTORS)  # passages come again
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        scores = [self.score(p.text) for p in turn.passages]
+        texts = [p.text for p in turn.passages]
+        known = self._scores.filled(texts, lambda new: map(self.score, new))
+        scores = [known[t] for t in texts]
         found = tuple(n for n, score in enumerate(scores) if score >= self._head.threshold)
         if not found:
             return None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inhouse.guardrails.identifiers import identifiers
+from inhouse.guardrails.memory import Recent
 from inhouse.guardrails.names import Entities, Names
 from inhouse.guardrails.rail import Finding, Side, Span, Turn
 from inhouse.types import Message
@@ -57,7 +58,7 @@ class Personal:
         self._finder = finder
         self._names = names
         self._kinds = frozenset(kinds)
-        self._seen: dict[str, list[Span]] = {}  # a conversation comes again with each of its turns
+        self._seen: Recent[list[Span]] = Recent(REMEMBERED)  # a conversation comes again with each of its turns
 
     def spans(self, messages: Sequence[Message]) -> list[list[Span]]:
         """What is personal in each message, without overlaps."""
@@ -65,21 +66,15 @@ class Personal:
         for message, shapes in zip(messages, self._finder.spans(messages), strict=True):
             text = message.content
             own = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
-            named = self._named(text)
+            named = self._seen.filled([text], lambda new: map(self._named, new))[text]
             found.append(settled([s for s in (*own, *named) if s.kind in self._kinds], text))
         return found
 
     def _named(self, text: str) -> list[Span]:
-        """Names and identifiers, from memory where the text was seen before."""
-        found = self._seen.get(text)
-        if found is None:
-            named = [s for s in self._names.find(text, self._finder.entities(text))
-                     if self._private(text[s.start : s.end], s.kind)]  # fmt: skip
-            found = [*identifiers(text), *named]
-            if len(self._seen) >= REMEMBERED:
-                self._seen = {}
-            self._seen[text] = found
-        return found
+        """Names and identifiers."""
+        named = [s for s in self._names.find(text, self._finder.entities(text))
+                 if self._private(text[s.start : s.end], s.kind)]  # fmt: skip
+        return [*identifiers(text), *named]
 
     def _private(self, value: str, kind: str) -> bool:
         """Whether a name may be somebody's: not one of the business's own, and an address only with its number."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from inhouse.guardrails.heads import Remembered
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.types import Embedder
 

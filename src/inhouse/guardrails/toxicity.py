@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inhouse.guardrails.heads import Head, Remembered, counts, windows
+from inhouse.guardrails.heads import Head, counts, windows
+from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
 
 if TYPE_CHECKING:

@@ -253,30 +253,23 @@ def requests(data: Path = DATA, most: int = 1500) -> tuple[list[str], list[str]]
 # --- passages ---------------------------------------------------------------------------------------------------
 
 
-def passages(data: Path = DATA, most: int = 500) -> tuple[list[str], list[str]]:
-    """Pieces of documents, as retrieval gives them: bank, concierge, privacy policies, mail, guides."""
-    rng = random.Random(7)
-    found: list[tuple[str, str]] = []
-    files = sorted((data / "bank" / "documents").glob("*.md")) + sorted((data / "concierge" / "documents").glob("*.md"))
-    for file in rng.sample(files, 300):
-        parts = pieces(file.read_text(encoding="utf-8"))
-        found += [(file.name, p) for p in rng.sample(parts, min(2, len(parts)))]
-    with gzip.open(data / "policyqa" / "dev.json.gz", "rt", encoding="utf-8") as file:
-        for site in json.load(file)["data"]:
-            found += [
-                (site["title"], p["context"]) for p in rng.sample(site["paragraphs"], min(12, len(site["paragraphs"])))
-            ]
-    for row in lines(data / "trust" / "bipia" / "benchmark_email_train.jsonl"):
-        found.append((row["context"], row["context"]))
+def passages(data: Path = DATA) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Pieces of documents, as retrieval gives them, by kind: bank, concierge, privacy policies, mail, guides."""
     guide = data / "retrieval" / "contextual" / "retrieval_augmented_generation__anthropic_docs.json.gz"
     with gzip.open(guide, "rt", encoding="utf-8") as file:
-        found += [
-            (d["chunk_link"].split("#")[0], p) for d in rng.sample(json.load(file), 120) for p in pieces(d["text"])[:1]
-        ]
-    found = [(k, t) for k, t in found if len(t.split()) > 12]
-    rng.shuffle(found)
-    train, test = split(found)
-    return train[: 2 * most], test[:most]
+        guides = [(d["chunk_link"].split("#")[0], p) for d in json.load(file) for p in pieces(d["text"])]
+    with gzip.open(data / "policyqa" / "dev.json.gz", "rt", encoding="utf-8") as file:
+        policies = [(site["title"], p["context"]) for site in json.load(file)["data"] for p in site["paragraphs"]]
+    mail = [(r["context"], r["context"]) for r in lines(data / "trust" / "bipia" / "benchmark_email_train.jsonl")]
+    found = {kind: [(file.name, p) for file in sorted((data / kind / "documents").glob("*.md"))
+                    for p in pieces(file.read_text(encoding="utf-8"))] for kind in ("bank", "concierge")}  # fmt: skip
+    train, test = {}, {}
+    for kind, pairs in (found | {"policy": policies, "mail": mail, "guide": guides}).items():
+        own = [(key, text) for key, text in pairs if len(text.split()) > 12]
+        random.Random(7).shuffle(own)
+        learned, tested = split(own)
+        train[kind], test[kind] = learned[:800], tested[:300]
+    return train, test
 
 
 def pieces(text: str) -> list[str]:

@@ -170,25 +170,32 @@ def sets_windows(text: str) -> list[str]:
 def planted(b: Bench) -> dict:
     rail = injection.Planted(b.embedder, head("planted"))
     threshold = head("planted").threshold
-    clean = b.some(sets.passages(b.data)[1], 300)
     orders = sets.attacks(b.data)[1]
-    dirty = sets.poisoned(clean, orders, 5)
-    b.kept.embed([s for t in (*clean, *dirty) for s in injection.sentences(t)])
-    high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
-    found = {"passages": len(clean), "orders": len(orders), "recall": float((high >= threshold).mean()),
-             "false": float((low >= threshold).mean()), "auroc": auroc(high, low)}  # fmt: skip
-    print(f"orders in passages: recall {found['recall']:.3f} of {len(dirty)}, {len(orders)} new orders (aim .80), "
-          f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
-    for text, p in list(zip(clean, low, strict=True)):
-        if p >= threshold:
+    kinds = {kind: b.some(texts) for kind, texts in sets.passages(b.data)[1].items()}
+    every = [t for texts in kinds.values() for t in texts]
+    found: dict = {"passages": len(every), "orders": len(orders)}
+
+    def scores(clean: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+        dirty = sets.poisoned(clean, orders, seed)
+        b.kept.embed([s for t in (*clean, *dirty) for s in injection.sentences(t)])
+        return np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
+
+    by_kind = {kind: scores(texts, 5) for kind, texts in kinds.items()}
+    for kind, (high, low) in by_kind.items():
+        found[kind] = {"recall": float((high >= threshold).mean()), "false": float((low >= threshold).mean())}
+        print(f"  orders in passages, {kind}: recall {found[kind]['recall']:.3f} of {len(high)}, "
+              f"false alarms {found[kind]['false']:.3f}")  # fmt: skip
+        for text in [t for t, p in zip(kinds[kind], low, strict=True) if p >= threshold][:4]:
             print(f"    false: {' '.join(text.split())[:140]}")
-    short = sets.clips(clean, 6)
-    dirty = sets.poisoned(short, orders, 7)
-    b.kept.embed([s for t in (*short, *dirty) for s in injection.sentences(t)])
-    high, low = np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in short])
+    high, low = (np.concatenate(side) for side in zip(*by_kind.values(), strict=True))
+    found |= {"recall": float((high >= threshold).mean()), "false": float((low >= threshold).mean()),
+              "auroc": auroc(high, low)}  # fmt: skip
+    print(f"orders in passages: recall {found['recall']:.3f} of {len(high)}, {len(orders)} new orders (aim .80), "
+          f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
+    high, low = scores(sets.clips(every, 6), 7)
     found |= {"short_recall": float((high >= threshold).mean()), "short_false": float((low >= threshold).mean())}
     print(f"  in one to three sentences: recall {found['short_recall']:.3f}, false {found['short_false']:.3f} "
-          f"of {len(short)}")  # fmt: skip
+          f"of {len(low)}")  # fmt: skip
     return found
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/train_heads.py [--data ../shared/data] [injection planted toxicity names]
 
-Logistic regression with an L2 penalty, by L-BFGS. Thresholds come from predictions on folds left out of the training
-(5 of them), at a share of false alarms that is given below; the held quarter (`guard_data.held`) is never looked at.
+Logistic regression with an L2 penalty, by L-BFGS; for orders in passages networks with one hidden layer. Thresholds
+come from predictions on folds left out of the training (5 of them), at a share of false alarms that is given below; the
+held quarter (`guard_data.held`) is never looked at.
 The head of the rail facts is `train_facts.py`'s.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import guard_data as sets
+import guard_orders
 import numpy as np
 from scipy.optimize import minimize
 
@@ -20,6 +22,8 @@ from inhouse.guardrails import injection, names, toxicity
 from inhouse.guardrails.heads import FOLDER, Head, windows
 
 FOLDS = 5
+MEMBERS, HIDDEN, DROPPED = 3, 32, 0.3  # of the networks
+RATE, DECAY, BATCH, EPOCHS = 1e-3, 0.05, 256, 8
 ROUNDS = 3  # in which the windows of a jailbreak that count are chosen anew
 
 
@@ -44,17 +48,46 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float | np.n
 def save(head: Head, name: str, threshold: float) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {
-        "mean": head._mean,
-        "scale": head._scale,
-        "weight": head._weight,
-        "bias": np.array([head._bias], np.float32),
-    }
+    tensors = {"mean": head._mean, "scale": head._scale, "weight": head._weight, "hidden": head._hidden,
+               "hidden_bias": head._hidden_bias, "bias": np.array([head._bias], np.float32)}  # fmt: skip
+    tensors = {key: value for key, value in tensors.items() if value is not None}
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.safetensors"
     save_file(tensors, file, metadata={"threshold": f"{threshold:.4f}"})
     file.chmod(0o644)
-    print(f"{name}: {len(head._weight)} features, threshold {threshold:.3f}")
+    print(f"{name}: {len(head._mean)} features, threshold {threshold:.3f}")
+
+
+def network(x: np.ndarray, y: np.ndarray) -> Head:
+    """The mean of MEMBERS networks with a hidden layer each, as one; both classes weigh the same."""
+    import torch
+    from torch.nn import Dropout, Linear, ReLU, Sequential, functional
+
+    torch.manual_seed(7)
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-2)
+    rows, truth = torch.from_numpy((x - mean) / scale).float(), torch.from_numpy(y).float()
+    weight = torch.where(truth > 0, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+    members = []
+    for _ in range(MEMBERS):
+        member = Sequential(
+            Dropout(DROPPED), Linear(rows.shape[1], HIDDEN), ReLU(), Dropout(DROPPED), Linear(HIDDEN, 1)
+        )
+        adam = torch.optim.AdamW(member.parameters(), RATE, weight_decay=DECAY)
+        for _ in range(EPOCHS):
+            for at in torch.randperm(len(rows)).split(BATCH):
+                loss = functional.binary_cross_entropy_with_logits(member(rows[at])[:, 0], truth[at], weight[at])
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+        members.append((member[1], member[4]))
+    tensors = {
+        "mean": mean, "scale": scale, "hidden": torch.cat([a.weight for a, _ in members]),
+        "hidden_bias": torch.cat([a.bias for a, _ in members]),
+        "weight": torch.cat([b.weight[0] for _, b in members]) / MEMBERS,
+        "bias": torch.stack([b.bias for _, b in members]).mean(0),
+    }  # fmt: skip
+    return Head({k: np.ascontiguousarray(torch.as_tensor(v).detach().numpy(), np.float32) for k, v in tensors.items()},
+                0.5)  # fmt: skip
 
 
 def columns(wide: int, own: int, penalty: float, lighter: float = 0.1) -> np.ndarray:
@@ -106,7 +139,7 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
     alike = [*sets.lookalikes(data)[0], *sets.HARMLESS["train"]]
     chat = [t for texts in sets.business(data)[0].values() for t in texts]
     other = sets.requests(data)[0]
-    prose = sets.passages(data)[0][:300]
+    prose = [t for texts in sets.passages(data)[0].values() for t in texts[:60]]
     negative = [*chat, *other, *alike, *prose]
     weights = np.concatenate(
         [np.full(len(chat), 1.0), np.full(len(other), 0.5), np.full(len(alike), 12.0), np.full(len(prose), 0.5)]
@@ -128,39 +161,41 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
 
 
 PENALTY = 1e-4
+PLANTED_FALSE = 0.01  # of clean pieces
 
 
 def train_planted(embedder: sets.Kept, data: Path) -> None:
-    clean = sets.passages(data)[0]
-    orders = sets.attacks(data)[0]
-    asked = sets.requests(data)[0][:400]
-    dirty = sets.poisoned(clean, orders, 1) + sets.poisoned(clean[:400], [a[0].upper() + a[1:] for a in asked], 2)
-    added = set(orders) | {a[0].upper() + a[1:] for a in asked}
+    clean = [t for texts in sets.passages(data)[0].values() for t in texts]
+    random.Random(7).shuffle(clean)
+    asked = [a[0].upper() + a[1:] for a in sets.requests(data)[0][:400]]
+    orders, written = sets.attacks(data)[0], guard_orders.orders()
+    dirty = sets.poisoned(clean, orders, 1) + sets.poisoned(clean[: len(clean) * 2 // 5], asked, 2)
+    dirty += sets.poisoned(clean, written, 3)
+    added = {beginning(s) for a in (*orders, *asked, *written) for s in injection.sentences(a)}
     embedder.embed([s for t in (*dirty, *clean) for s in injection.sentences(t)])
     positive, low = [], []
-    for text in dirty:  # only the sentence put in is a positive row: where it stands is known
+    for text in dirty:  # only the sentences put in are positive rows: where they stand is known
         found = injection.sentences(text)
-        x = injection.passage_rows(found, embedder)
-        hit = [
-            n
-            for n, s in enumerate(found)
-            if any(s.rstrip(".").startswith(a.rstrip(".")[:60]) or a.startswith(s[:60]) for a in added)
-        ]
+        hit = [n for n, s in enumerate(found) if beginning(s) in added]
         if hit:
-            positive.append(x[hit])
+            positive.append(injection.passage_rows(found, embedder)[hit])
     for text in clean:
         if found := injection.sentences(text):
             low.append(injection.passage_rows(found, embedder))
     weights = np.ones(len(low))
-    penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, PENALTY)
 
-    def train(p, n, w):
-        return bagged(p, n, w, penalty)
+    def train(p: list, n: list, _: np.ndarray) -> Head:
+        high, rest = np.concatenate(p), np.concatenate(n)
+        return network(np.concatenate([high, rest]), np.repeat([1.0, 0.0], [len(high), len(rest)]))
 
     high, scored = folded(positive, low, weights, train)
-    threshold = float(np.quantile(scored, 0.993))
-    print(f"  folds: recall {(high >= threshold).mean():.3f}, clean {(scored >= threshold).mean():.4f}")
+    threshold = float(np.quantile(scored, 1 - PLANTED_FALSE))
+    print(f"  {len(positive)} orders in {len(clean)} pieces; folds: recall {(high >= threshold).mean():.3f}")
     save(train(positive, low, weights), "planted", threshold)
+
+
+def beginning(sentence: str) -> str:
+    return sentence.rstrip(". ")[:60]
 
 
 def train_toxicity(embedder: sets.Kept, data: Path) -> None:

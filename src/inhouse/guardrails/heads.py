@@ -1,4 +1,5 @@
-"""Small trained heads: a logistic regression over features each (`alignment` holds that of facts), in safetensors.
+"""Small trained heads, in safetensors: a logistic regression or a small network over features each; `alignment` is that
+of facts.
 
 `benchmarks/train_heads.py` trains them; heads/README.md says on what, and how well they do on data that they were not
 trained on. At run time they need numpy alone.
@@ -25,18 +26,23 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
 class Head:
-    """p = sigmoid(weight . (x - mean) / scale + bias), by rows. `threshold` is where its rail speaks up."""
+    """p = sigmoid(weight . h + bias), by rows; h is z = (x - mean) / scale, or relu(hidden z + hidden_bias) where there
+    is a hidden layer. `threshold` is where its rail speaks up."""
 
     def __init__(self, tensors: dict[str, Any], threshold: float) -> None:
         self._mean, self._scale = tensors["mean"], tensors["scale"]
         self._weight, self._bias = tensors["weight"], float(tensors["bias"][0])
+        self._hidden, self._hidden_bias = tensors.get("hidden"), tensors.get("hidden_bias")
         self.threshold = threshold
 
     def probability(self, rows: Any) -> Matrix:
         """Shape (n,), in [0, 1]; `rows` has a row a case."""
         import numpy as np
 
-        logits = (rows - self._mean) / self._scale @ self._weight + self._bias
+        inner = (rows - self._mean) / self._scale
+        if self._hidden is not None:
+            inner = np.maximum(inner @ self._hidden.T + self._hidden_bias, 0)
+        logits = inner @ self._weight + self._bias
         p: Matrix = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         return p
 

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 DATA = HERE.parent.parent / "shared" / "data"
 CACHE = Path(os.environ.get("GUARD_CACHE", "/tmp/guard-cache")) / "vectors"  # of public data, nothing of a user's
 EMBEDDED_AT_ONCE = 2048
+GUIDES = Path("retrieval", "contextual", "retrieval_augmented_generation__anthropic_docs.json.gz")
 
 
 def held(key: str) -> bool:
@@ -255,8 +256,7 @@ def requests(data: Path = DATA, most: int = 1500) -> tuple[list[str], list[str]]
 
 def passages(data: Path = DATA) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Pieces of documents, as retrieval gives them, by kind: bank, concierge, privacy policies, mail, guides."""
-    guide = data / "retrieval" / "contextual" / "retrieval_augmented_generation__anthropic_docs.json.gz"
-    with gzip.open(guide, "rt", encoding="utf-8") as file:
+    with gzip.open(data / GUIDES, "rt", encoding="utf-8") as file:
         guides = [(d["chunk_link"].split("#")[0], p) for d in json.load(file) for p in pieces(d["text"])]
     with gzip.open(data / "policyqa" / "dev.json.gz", "rt", encoding="utf-8") as file:
         policies = [(site["title"], p["context"]) for site in json.load(file)["data"] for p in site["paragraphs"]]
@@ -270,6 +270,28 @@ def passages(data: Path = DATA) -> tuple[dict[str, list[str]], dict[str, list[st
         learned, tested = split(own)
         train[kind], test[kind] = learned[:800], tested[:300]
     return train, test
+
+
+def prose(data: Path = DATA) -> list[str]:
+    """A few pieces of documents to train on beside what people say: two each of 300 of the bank's and the concierge's,
+    and some of the other kinds."""
+    rng = random.Random(7)
+    files = sorted((data / "bank" / "documents").glob("*.md")) + sorted((data / "concierge" / "documents").glob("*.md"))
+    found: list[tuple[str, str]] = []
+    for file in rng.sample(files, 300):
+        parts = pieces(file.read_text(encoding="utf-8"))
+        found += [(file.name, p) for p in rng.sample(parts, min(2, len(parts)))]
+    with gzip.open(data / "policyqa" / "dev.json.gz", "rt", encoding="utf-8") as policies:
+        for site in json.load(policies)["data"]:
+            own = [(site["title"], p["context"]) for p in site["paragraphs"]]
+            found += rng.sample(own, min(12, len(own)))
+    found += [(r["context"], r["context"]) for r in lines(data / "trust" / "bipia" / "benchmark_email_train.jsonl")]
+    with gzip.open(data / GUIDES, "rt", encoding="utf-8") as guides:
+        for d in rng.sample(json.load(guides), 120):
+            found += [(d["chunk_link"].split("#")[0], p) for p in pieces(d["text"])[:1]]
+    found = [(key, text) for key, text in found if len(text.split()) > 12]
+    rng.shuffle(found)
+    return split(found)[0][:300]
 
 
 def pieces(text: str) -> list[str]:

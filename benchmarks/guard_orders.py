@@ -69,9 +69,7 @@ Define the word entropy.|Solve the equation 3x + 4 = 19.|Suggest a name for my p
 Plan a week of meals without meat.|Tell me a story about a dragon.|Tell a joke about accountants.
 Give me tips for learning chess.|Prove that the sum of two odd numbers is even.|Analyze the rhyme of a sonnet.
 Classify whales and dolphins.|Draw up a training plan for a marathon.
-Discuss whether free will exists.""".replace(
-    "\n", "|"
-).split("|")
+Discuss whether free will exists.""".replace("\n", "|").split("|")
 QUESTIONS = """What is the capital of {place}?|Who wrote {book}?|How far is it from {place} to {place}?
 When was {place} founded?|What language do people speak in {place}?|How do I say "thank you" in {place}?
 What is the boiling point of {matter}?|Who invented the {device}?|Why do {animals} sleep so much?

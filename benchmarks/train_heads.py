@@ -139,7 +139,7 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
     alike = [*sets.lookalikes(data)[0], *sets.HARMLESS["train"]]
     chat = [t for texts in sets.business(data)[0].values() for t in texts]
     other = sets.requests(data)[0]
-    prose = [t for texts in sets.passages(data)[0].values() for t in texts[:60]]
+    prose = sets.prose(data)
     negative = [*chat, *other, *alike, *prose]
     weights = np.concatenate(
         [np.full(len(chat), 1.0), np.full(len(other), 0.5), np.full(len(alike), 12.0), np.full(len(prose), 0.5)]

@@ -9,39 +9,32 @@ How sets are split stands in `guard_data`. `confidence` and `unsupported` need a
 """
 
 import argparse
-import asyncio
 import json
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
 import guard_data as sets
 import numpy as np
+from guard_latency import latency
 from train_heads import auroc
 
 from inhouse.datasets.anonymize import Anonymizer
 from inhouse.evaluation.scorers import is_right
 from inhouse.guardrails import alignment, confidence, facts, injection, topic, toxicity
 from inhouse.guardrails.evidence import Evidence
-from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.heads import FOLDER, head
 from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.names import shipped
 from inhouse.guardrails.personal import ORDER, Personal
-from inhouse.guardrails.rail import Guard, Turn
-from inhouse.guardrails.schema import Format
+from inhouse.guardrails.rail import Turn
 from inhouse.models.catalog import Catalog
-from inhouse.models.embed import OnnxEmbedder
-from inhouse.models.scripted import Scripted
-from inhouse.rails import ACTIONS
 from inhouse.retrieval.citations import LexicalSupport
-from inhouse.types import ChatRequest, Message, Note, Passage, collect
+from inhouse.types import ChatRequest, Message, Passage
 
 HERE = Path(__file__).parent
 SHOWN = 12  # false blocks listed
@@ -435,97 +428,6 @@ def _claimed(b: Bench, row: dict, said: dict | None) -> dict:
     return {"split": row["split"], "claims": claims, "good": good}
 
 
-class _Grounded(Scripted):
-    """A scripted model that says what it is told to, and of which passages first, as `Grounded` does."""
-
-    passages: Sequence[Passage] = ()
-    answer = ""
-
-    def __init__(self) -> None:
-        super().__init__(lambda request: self.answer)
-
-    async def stream(self, request):
-        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in self.passages])
-        async for event in super().stream(request):
-            yield event
-
-
-class _Asked(NamedTuple):
-    request: ChatRequest
-    passages: list[Passage]
-    answer: str
-
-
-def latency(b: Bench) -> dict:
-    """The default chain around answers that take no time: what it adds, all of it, and each rail alone."""
-    embedder = Remembered(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
-    support = LexicalSupport("", embedder)
-    finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
-    guards = {
-        "personal": Guard(Personal(finder, shipped()), ACTIONS["personal"]),
-        "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
-        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "flag"}),
-        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), ACTIONS["toxicity"]),
-        "format": Guard(Format(), ACTIONS["format"]),
-        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), ACTIONS["facts"]),
-    }  # fmt: skip
-    rows = [r for r in sets.lines(b.data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
-    docs = sets.documents(b.data / "concierge" / "documents")
-    rng = random.Random(5)
-    asked = []
-    for row in b.some(rows, 120):
-        name = row["sources"][0]["document"]
-        own = [
-            Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
-        ]
-        messages = tuple(Message(**m) for m in row["messages"][:-1])
-        asked.append(_Asked(ChatRequest(messages=messages), own, row["messages"][-1]["content"]))
-
-    async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
-        taken, cpu = [], time.process_time()
-        guarded = Guarded(model := _Grounded(), chain, "A colleague will help.")
-        for request, model.passages, model.answer in asked:
-            started = time.perf_counter()
-            await collect(guarded, request)
-            taken.append((time.perf_counter() - started) * 1000)
-        guarded.close()
-        return taken, (time.process_time() - cpu) * 1000 / len(asked)
-
-    asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
-    found = {}
-    print(f"latency: {len(asked)} exchanges of the concierge, ms added beside the model")
-    for name, chain in {"whole chain": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
-        _forget(embedder, guards, asked)
-        taken, cpu = asyncio.run(run(chain))
-        p50, p95 = np.quantile(taken, [0.5, 0.95])
-        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
-        aim = "  (aim p95 60)" if name == "whole chain" else ""
-        print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}  processor {cpu:6.1f}{aim}")
-    load = os.getloadavg()[0]
-    print(
-        f"  load of the machine {load:.1f} on {os.cpu_count()} cores: above that number, times of the clock say little"
-    )
-    return found | {"load": load}
-
-
-def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
-    """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
-    seen = [p for a in asked for p in a.passages]
-    before = {s for p in seen for s in facts.wording.sentences(facts.spoken(p))}
-    before |= {s for p in seen for s in injection.sentences(p.text)}
-    turns = {m.content for a in asked for m in a.request.messages[:-1]}
-    before |= {w for t in turns for w in injection.windows(t)}
-    for text in [t for t in embedder._vectors if t not in before]:
-        del embedder._vectors[text]
-    for memory in (embedder._read, guards["facts"].rail._projected):
-        for text in [t for t in memory if t not in before]:
-            del memory[text]
-    recognizers = guards["personal"].rail._finder._recognizers
-    for memory in (recognizers._seen, recognizers._entities_seen, guards["personal"].rail._seen):
-        for text in [t for t in memory if t not in turns]:
-            del memory[text]
-
-
 def shipped_quality(found: dict) -> list[dict]:
     """The rails' figures as the verdict report shows them; of each section that was measured."""
     rows = []
@@ -579,7 +481,8 @@ def main() -> None:
     given = parser.parse_args()
     b = Bench(given.data, given.quick)
     run = {"personal": personal, "injection": injections, "planted": planted, "facts": factual, "toxicity": toxic,
-           "topic": topics, "latency": latency, "confidence": lambda b: confident(b, given.answers),
+           "topic": topics, "latency": lambda b: latency(b.data, 12 if b.quick else 120),
+           "confidence": lambda b: confident(b, given.answers),
            "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip
     out = HERE / "results" / "guardrails.json"
     out.parent.mkdir(exist_ok=True)

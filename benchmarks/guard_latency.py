@@ -1,0 +1,214 @@
+"""What the default chain of rails adds to an exchange.
+
+    python benchmarks/guard_latency.py PROJECT [--arm rag] [--most 60]
+
+asks an arm of a project its test questions with the chain and without it. What is added is the wait before the model is
+asked and after its last word, which a rail that lags behind the sentences makes longer; how much slower the model is
+while the rails share its processors stands beside it. `latency`, which `guardrails.py` runs, has a model that takes no
+time: then all of the rails' work is waited for.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
+
+import guard_data as sets
+import numpy as np
+
+from inhouse.asking import open_arms
+from inhouse.config import load_project
+from inhouse.datasets.anonymize import Anonymizer
+from inhouse.guardrails import alignment, facts, injection, toxicity
+from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.heads import head
+from inhouse.guardrails.memory import Remembered
+from inhouse.guardrails.names import shipped
+from inhouse.guardrails.personal import Personal
+from inhouse.guardrails.rail import Guard
+from inhouse.guardrails.schema import Format
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.models.scripted import Scripted
+from inhouse.pipeline import Site, _examples, curate
+from inhouse.rails import ACTIONS
+from inhouse.retrieval.citations import LexicalSupport
+from inhouse.types import ChatEvent, ChatModel, ChatRequest, Finish, Message, Note, Passage, collect
+
+HERE = Path(__file__).parent
+
+
+class _Grounded(Scripted):
+    """A scripted model that says what it is told to, and of which passages first, as `Grounded` does."""
+
+    passages: Sequence[Passage] = ()
+    answer = ""
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: self.answer)
+
+    async def stream(self, request):
+        yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in self.passages])
+        async for event in super().stream(request):
+            yield event
+
+
+class _Asked(NamedTuple):
+    request: ChatRequest
+    passages: list[Passage]
+    answer: str
+
+
+class _Timed:
+    """A ChatModel that tells when it was asked and when it had said its last word, however slowly that is read."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+        self.name = model.name
+        self.began = self.ended = 0.0
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        said: asyncio.Queue[ChatEvent] = asyncio.Queue()
+
+        async def listen() -> None:
+            async for event in self._model.stream(request):
+                if isinstance(event, Finish):
+                    self.ended = time.perf_counter()
+                said.put_nowait(event)
+
+        self.began = time.perf_counter()
+        listening = asyncio.create_task(listen())
+        while not listening.done() or not said.empty():
+            event = await said.get()
+            yield event
+            if isinstance(event, Finish):
+                break
+        await listening
+
+
+def chain() -> tuple[Remembered, dict[str, Guard]]:
+    """The rails that are on by default."""
+    embedder = Remembered(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
+    support = LexicalSupport("", embedder)
+    finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
+    return embedder, {
+        "personal": Guard(Personal(finder, shipped()), ACTIONS["personal"]),
+        "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
+        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "flag"}),
+        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), ACTIONS["toxicity"]),
+        "format": Guard(Format(), ACTIONS["format"]),
+        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), ACTIONS["facts"]),
+    }
+
+
+def latency(data: Path, most: int) -> dict:
+    """The default chain around answers that take no time: what it adds, all of it, and each rail alone."""
+    embedder, guards = chain()
+    rows = [r for r in sets.lines(data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
+    docs = sets.documents(data / "concierge" / "documents")
+    rng = random.Random(5)
+    asked = []
+    for row in random.Random(5).sample(rows, min(most, len(rows))):
+        name = row["sources"][0]["document"]
+        own = [
+            Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
+        ]
+        messages = tuple(Message(**m) for m in row["messages"][:-1])
+        asked.append(_Asked(ChatRequest(messages=messages), own, row["messages"][-1]["content"]))
+
+    async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
+        taken, cpu = [], time.process_time()
+        guarded = Guarded(model := _Grounded(), chain, "A colleague will help.")
+        for request, model.passages, model.answer in asked:
+            started = time.perf_counter()
+            await collect(guarded, request)
+            taken.append((time.perf_counter() - started) * 1000)
+        guarded.close()
+        return taken, (time.process_time() - cpu) * 1000 / len(asked)
+
+    asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
+    found = {}
+    print(f"latency: {len(asked)} exchanges of the concierge, ms added beside the model")
+    for name, some in {"whole chain": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
+        _forget(embedder, guards, asked)
+        taken, cpu = asyncio.run(run(some))
+        p50, p95 = np.quantile(taken, [0.5, 0.95])
+        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
+        aim = "  (aim p95 60)" if name == "whole chain" else ""
+        print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}  processor {cpu:6.1f}{aim}")
+    load = os.getloadavg()[0]
+    print(
+        f"  load of the machine {load:.1f} on {os.cpu_count()} cores: above that number, times of the clock say little"
+    )
+    return found | {"load": load}
+
+
+def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
+    """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
+    seen = [p for a in asked for p in a.passages]
+    before = {s for p in seen for s in facts.wording.sentences(facts.spoken(p))}
+    before |= {s for p in seen for s in injection.sentences(p.text)}
+    turns = {m.content for a in asked for m in a.request.messages[:-1]}
+    before |= {w for t in turns for w in injection.windows(t)}
+    for memory in (embedder._vectors, embedder._read, guards["facts"].rail._projected):
+        for text in [t for t in memory if t not in before]:
+            del memory[text]
+    recognizers = guards["personal"].rail._finder._recognizers
+    for memory in (recognizers._seen, recognizers._entities_seen, guards["personal"].rail._seen):
+        for text in [t for t in memory if t not in turns]:
+            del memory[text]
+
+
+async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> dict[str, float]:
+    """Asks with the chain and without it in turns; between both a question stands another, so that the engine's memory
+    of the prompt helps neither."""
+    timed = _Timed(model)
+    guarded = Guarded(timed, list(chain()[1].values()), "A colleague will help.")
+    added, busy = [], {True: [], False: []}
+
+    async def ask(n: int, with_rails: bool) -> None:
+        started = time.perf_counter()
+        await collect(guarded if with_rails else timed, requests[n])
+        if with_rails:
+            added.append((timed.began - started + time.perf_counter() - timed.ended) * 1000)
+        busy[with_rails].append((timed.ended - timed.began) * 1000)
+        print(f"\r  {len(added)} of {len(requests)} asked", end="", flush=True)
+
+    for n in range(len(requests)):
+        other = (n + len(requests) // 2) % len(requests)
+        for turn in (((n, True), (other, False)), ((other, False), (n, True)))[n % 2]:
+            await ask(*turn)
+    guarded.close()
+    p50, p95 = np.quantile(added, [0.5, 0.95])
+    slower = np.mean(busy[True]) / np.mean(busy[False]) - 1
+    print(f"\rbeside the model, {len(added)} questions: added p50 {p50:.1f} ms, p95 {p95:.1f} (aim 60); "
+          f"the model takes {np.mean(busy[False]):.0f} ms, with the rails beside it {slower:+.1%}")  # fmt: skip
+    return {"p50_ms": float(p50), "p95_ms": float(p95), "model_ms": float(np.mean(busy[False])), "slower": slower}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--arm", default="rag")
+    parser.add_argument("--most", type=int, default=60)
+    given = parser.parse_args()
+    site = Site(load_project(given.project))
+    examples = [e for e in _examples(curate(site), "test") if e.origin == "human"]
+    random.Random(7).shuffle(examples)
+    limit = site.project.assistant.max_tokens
+    requests = [ChatRequest(messages=e.messages, max_tokens=limit) for e in examples[: given.most]]
+    arms = open_arms(site, bare=True)
+    try:
+        asyncio.run(beside(arms.open(given.arm), requests))
+    finally:
+        arms.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -100,6 +100,14 @@ def test_an_artifact_that_is_gone_is_named(site, kind, arm):
         place.with_suffix(".away").rename(place)
 
 
+def test_a_release_measured_with_other_guardrails_says_so(site, caplog):
+    release = next(r for r in Releases(site).all() if r.arm == "rag")
+    open_release(site, release).close()
+    assert not caplog.messages
+    open_release(site, release.model_copy(update={"heads": "0" * 64})).close()
+    assert f"release {label(release)} was measured with the guardrails of another version" in caplog.text
+
+
 def test_what_is_shared_is_made_once_and_closed_with_the_last():
     made, closed = [], []
 

@@ -17,9 +17,10 @@ from typing import Any
 from inhouse.config import Release as Gate
 from inhouse.evaluation.recommend import points
 from inhouse.evaluation.report import LOWER_IS_BETTER
+from inhouse.guardrails.heads import FOLDER as HEADS
 from inhouse.monitoring.experiments import METRICS, examine
 from inhouse.pipeline import Site
-from inhouse.store.artifacts import locked, write_text
+from inhouse.store.artifacts import locked, source_digest, write_text
 from inhouse.types import (
     Artifact,
     BackendError,
@@ -160,6 +161,7 @@ class Releases:
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
+            "heads": source_digest(HEADS),
         }
 
     # --- finding ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ last of them. Releases over the same weights share one engine.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from inhouse.arms import Arms, Shared, open_grounding
 from inhouse.config import Project
+from inhouse.guardrails.heads import FOLDER as HEADS
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
@@ -24,8 +26,10 @@ from inhouse.rails import guarded
 from inhouse.releases import Releases, Serving, canary_name, label
 from inhouse.retrieval.citations import LexicalSupport
 from inhouse.routing.split import Split
+from inhouse.store.artifacts import source_digest
 from inhouse.types import Artifact, ChatEvent, ChatModel, ChatRequest, Digest, Example, InputError, Note, Release
 
+log = logging.getLogger("inhouse.gateway")
 BASE, CUSTOM = "base", "custom"
 
 
@@ -82,6 +86,9 @@ def open_release(site: Site, release: Release, engines: Shared[LlamaEngine] | No
     Raises:
         InputError: an artifact of the release is gone.
     """
+    if release.heads and release.heads != source_digest(HEADS):
+        log.warning("release %s was measured with the guardrails of another version: `inhouse evaluate`, then `inhouse "
+                    "release`, measure it again", label(release))  # fmt: skip
     arms = _arms(site, release, engines)
     try:
         shown = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]

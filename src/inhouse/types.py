@@ -240,7 +240,8 @@ class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
-    this release serves. Keys of artifacts that the arm does not need are empty.
+    this release serves. Keys of artifacts that the arm does not need are empty. `heads` is the digest of the guardrails'
+    weights, which come with the package.
     """
 
     name: str
@@ -254,6 +255,7 @@ class Release(Record):
     report: Digest
     settings: dict[str, Json]
     config: Digest
+    heads: Digest = ""
     gate: dict[str, Json]
     made_at: str
 

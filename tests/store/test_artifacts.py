@@ -106,8 +106,12 @@ def test_a_damaged_manifest_names_the_file(tmp_path):
 def test_source_digest_follows_the_source(tmp_path):
     (tmp_path / "a.py").write_text("1")
     before = source_digest(tmp_path)
+    (tmp_path / "notes.md").write_text("2")
+    assert source_digest(tmp_path) == before
+    (tmp_path / "head.safetensors").write_bytes(b"2")
+    assert (weights := source_digest(tmp_path)) != before
     (tmp_path / "a.py").write_text("2")
-    assert source_digest(tmp_path) != before
+    assert source_digest(tmp_path) not in (before, weights)
 
 
 def test_what_a_stage_wanted_last_is_the_latest(tmp_path):

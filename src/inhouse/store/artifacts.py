@@ -37,10 +37,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def source_digest(*modules: Path) -> Digest:
-    """sha256 of the stage's own source: the Python files of the given files and folders."""
+    """sha256 of the stage's own source: of the given files, and of code and weights in the given folders."""
     total = hashlib.sha256()
     for module in modules:
-        for file in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
+        inside = (f for f in module.rglob("*") if f.suffix in (".py", ".safetensors"))
+        for file in sorted(inside) if module.is_dir() else [module]:
             total.update(file.read_bytes())
     return total.hexdigest()
 

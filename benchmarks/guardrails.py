@@ -414,10 +414,9 @@ def _cuts(rows: list[dict]) -> list[tuple[str, float, list[dict]]]:
 def _claimed(b: Bench, row: dict, said: dict | None) -> dict:
     """An answer's claims, each with its support and whether the judge takes it for unsupported; and whether it is good:
     right, and all borne out."""
-    passages = [facts.spoken(Passage(**p)) for p in row["passages"]]
-    users = "\n".join(m["content"] for m in row["example"]["messages"] if m["role"] == "user")
-    ready = Evidence(passages, b.embedder, users)
-    evidence = [*([row["example"]["target"]] if row["example"]["target"] else []), *passages]
+    turn = _turn(row)
+    ready = facts.evidence_of(turn, b.embedder)
+    evidence = [*([row["example"]["target"]] if row["example"]["target"] else []), *map(facts.spoken, turn.passages)]
     claims = []
     for statement, support in b.facts.claims(row["text"], ready):
         if said is None:

@@ -116,6 +116,13 @@ def test_a_number_that_the_user_brought_up_may_be_named_again(rail, remembered):
     assert facts.contradicted("With $7,100 the fee is waived.", ready)
 
 
+def test_what_the_assistant_named_before_is_no_other_name(remembered, turn):
+    asked = turn("Where can we eat?", "At Kestrel Grill and at Marlow Diner.", "Which is quieter?", passages=PASSAGES)
+    ready = facts.evidence_of(asked, remembered)
+    assert not facts.contradicted("I would take Kestrel Grill.", ready)
+    assert facts.contradicted("I would take Osprey Grill.", ready) == "Osprey Grill is not in the sources"
+
+
 class Grounded:
     """Says its passages, an answer, and its own citations."""
 

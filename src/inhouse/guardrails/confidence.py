@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from inhouse.guardrails.evidence import Evidence
-from inhouse.guardrails.facts import Facts, spoken
+from inhouse.guardrails.facts import Facts, evidence_of
 from inhouse.guardrails.heads import Head
 from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
@@ -57,7 +57,7 @@ class Signals:
         question = next((m.content for m in reversed(turn.request.messages) if m.role == "user"), "")
         passages, vectors = turn.passages, self._embedder.embed([question, answer or " "])
         scores = sorted((p.score for p in passages), reverse=True) or [0.0]
-        evidence = Evidence([spoken(p) for p in passages], self._embedder)
+        evidence: Evidence = turn.kept.get("evidence") or evidence_of(turn, self._embedder)
         claims = self._facts.claims(answer, evidence) if passages else []
         held = [support for _, support in claims] or [0.5]
         windows = evidence.vectors if passages and evidence.windows else None

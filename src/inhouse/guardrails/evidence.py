@@ -28,7 +28,7 @@ class Evidence:
     Args:
         texts: of the passages.
         embedder: for likeness.
-        said: the conversation: what a user brought up may be named again.
+        said: the conversation: what was brought up there may be named again.
     """
 
     def __init__(self, texts: Sequence[str], embedder: Remembered, said: str = "") -> None:

@@ -138,8 +138,7 @@ class Facts:
         if not turn.passages:
             return None
         if side == "passages" or "evidence" not in turn.kept:  # what there is to read may change
-            said = "\n".join(m.content for m in turn.request.messages if m.role == "user")
-            turn.kept["evidence"] = Evidence([spoken(p) for p in turn.passages], self._embedder, said)
+            turn.kept["evidence"] = evidence_of(turn, self._embedder)
             _ = turn.kept["evidence"].vectors
         return None if side == "passages" else self._judged(text, turn)
 
@@ -179,6 +178,12 @@ class Facts:
         if not 1 <= number <= len(evidence.texts):
             return False
         return all(support > self._least for _, support in self.claims(text, evidence.only(number - 1)))
+
+
+def evidence_of(turn: Turn, embedder: Remembered) -> Evidence:
+    """The turn's passages made ready; what was said in the conversation, by whom ever, may be named again."""
+    said = "\n".join(m.content for m in turn.request.messages if m.role in ("user", "assistant"))
+    return Evidence([spoken(p) for p in turn.passages], embedder, said)
 
 
 def spoken(passage: Passage) -> str:

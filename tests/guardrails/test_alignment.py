@@ -1,5 +1,8 @@
 """The network of the rail facts: its arithmetic on weights of our own, and the shipped one on sentences of our own."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -123,6 +126,18 @@ def test_it_reads_sentences_that_say_something_and_not_titles_or_questions(remem
     assert len(set(evidence.premises("Kestrel Inn is quiet."))) == len(evidence.premises("Kestrel Inn is quiet."))
     assert evidence.nearest("The waiters at Heron House are charming.")[0] == 2
     assert all(np.isfinite(signs_of("Kestrel Inn is quiet.", evidence)))
+
+
+def test_evidence_goes_with_its_turn(remembered):
+    evidence = Evidence(INN, remembered)
+    evidence.only(0).premises("Kestrel Inn is quiet.")
+    held = weakref.ref(evidence)
+    gc.disable()
+    try:
+        del evidence
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 class Counting:

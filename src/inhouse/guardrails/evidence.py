@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 from inhouse.guardrails import wording
 from inhouse.guardrails.memory import Remembered
@@ -63,7 +64,7 @@ class Evidence:
         beside again, so that nothing new has to be read."""
         if n not in self._apart:
             self._apart[n] = Evidence([self.texts[n]], self._embedder)
-            self._apart[n]._all = self
+            self._apart[n]._all = proxy(self)  # which holds it: no circle, so both go with the turn
         return self._apart[n]
 
     @cached_property

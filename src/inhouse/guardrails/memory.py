@@ -30,7 +30,7 @@ class Recent(OrderedDict[str, V]):
         if len(self) > self._most:
             self.popitem(last=False)
 
-    def filled(self, keys: Iterable[str], make: Callable[[list[str]], Iterable[V]]) -> dict[str, V]:
+    def filled(self, keys: Sequence[str], make: Callable[[list[str]], Iterable[V]]) -> dict[str, V]:
         """What is kept of each key, or what `make` makes of those of which nothing is, all at once."""
         found = {}
         for key in keys:

@@ -269,6 +269,13 @@ class Orders(Says):
         return Finding(score=1, reason="orders", passages=bad) if bad else None
 
 
+@pytest.mark.parametrize(("action", "counted"), [("flag", {"says"}), ("redact", {"says", "reader"})])
+async def test_what_runs_while_the_model_reads_is_not_counted_as_added(action, counted):
+    guards = [rail(lambda t: None, output="redact"), rail(lambda t: None, name="reader", passages=action)]
+    reply = await collect(Guarded(Reads(), guards, HANDOFF, tells=True), ASKED)
+    assert set(reply.note("guarded", "inside")["ms"]) == counted
+
+
 async def test_a_passage_that_is_taken_out_is_never_read():
     model = Reads()
     guards = [Guard(Orders(None), {"passages": "redact"})]

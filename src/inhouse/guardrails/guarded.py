@@ -50,7 +50,7 @@ class Guarded:
             draws none.
         tells: a last note, "inside", says what the model said before any rail changed it ("said"), what was left of it
             when the whole answer was looked at ("checked", null where it was ended before), and the milliseconds that
-            each rail took ("ms"): for evaluation, which asks what the rails are good for.
+            each rail took while it was waited for ("ms"): for evaluation, which asks what the rails are good for.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class Guarded:
                              failed="open" if guard.opens else "closed")  # fmt: skip
             return failed, None
         finally:
-            turn.spent_s[rail.name] = turn.spent_s.get(rail.name, 0.0) + time.perf_counter() - started
+            if side != "passages" or self._sifts:  # else the model reads its prompt meanwhile
+                turn.spent_s[rail.name] = turn.spent_s.get(rail.name, 0.0) + time.perf_counter() - started
         if found is None:
             return None
         action = found.action or guard.actions[side]

@@ -69,7 +69,7 @@ class Turn:
     certainty: float | None = None  # mean token probability, where the engine tells it
     second: str | None = None  # the beginning of another answer, drawn at a temperature, where one was asked for
     confidence: float | None = None  # that the answer is right, once a rail estimates it
-    spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over all its checks
+    spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over its checks that are waited for
 
 
 @runtime_checkable

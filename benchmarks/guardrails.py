@@ -19,6 +19,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
 import guard_data as sets
+import guard_statements
 import numpy as np
 from guard_latency import latency
 from train_heads import auroc
@@ -222,7 +223,9 @@ def factual(b: Bench) -> dict:
         "bank documents": sets.bank_statements(b.data, testing=True),
         "bank answers": sets.example_bank(),
         "concierge": sets.concierge_replies(b.data, testing=True),
-    }
+        "other words": [(text, evidence, "" if carried else "wrong")
+                        for text, evidence, carried in guard_statements.stated(150, testing=True)],
+    }  # fmt: skip
     for name, every in planted_in.items():
         rows = b.some(every)
         p = _scored(b, [(t, e) for t, e, _ in rows])

@@ -1,8 +1,8 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
 Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a dearer arm takes the place
-of the one held so far only if the interval of its gain over that one starts above `smallest_gain`, and if it does not
-state significantly more that nothing bears out.
+of the one held so far only if the interval of its gain over that one starts above evaluation.smallest_gain, and if it
+does not state significantly more that nothing bears out.
 """
 
 from __future__ import annotations

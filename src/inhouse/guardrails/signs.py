@@ -14,15 +14,12 @@ _CLAUSE = re.compile(
     r",\s+|;\s+|\s+(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
 )
 NEAR_WORDS = 5
-SIGNS = 42
 
 
 def signs_of(statement: str, evidence: Evidence) -> list[float]:
-    """The head's input, SIGNS numbers."""
+    """The head's input, 42 numbers; there is something in the evidence."""
     own = wording.words(statement)
     wanted = frozenset(own)
-    if not evidence.windows:
-        return [0.0] * SIGNS
     shares, cosines = evidence.nearness(statement)
     best = max(range(len(shares)), key=lambda i: shares[i] + 0.5 * cosines[i])
     window, window_set = evidence.windows[best], evidence.sets[best]

@@ -13,13 +13,14 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
 import guard_data as sets
 import guard_statements
+import guard_written
 import numpy as np
 from guard_latency import latency
 from train_heads import auroc
@@ -205,6 +206,10 @@ def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
     return np.array(found)
 
 
+def _marked(rows: Iterable[tuple[str, list[str], bool]]) -> list[tuple[str, list[str], str]]:
+    return [(text, evidence, "" if carried else "wrong") for text, evidence, carried in rows]
+
+
 def factual(b: Bench) -> dict:
     found: dict = {}
     everything: tuple[list, list] = ([], [])
@@ -223,9 +228,10 @@ def factual(b: Bench) -> dict:
         "bank documents": sets.bank_statements(b.data, testing=True),
         "bank answers": sets.example_bank(),
         "concierge": sets.concierge_replies(b.data, testing=True),
-        "other words": [(text, evidence, "" if carried else "wrong")
-                        for text, evidence, carried in guard_statements.stated(150, testing=True)],
-    }  # fmt: skip
+        "other words": _marked(guard_statements.stated(150, testing=True)),
+        "by hand": _marked(guard_written.written(seen=False)),
+        "by hand, in view": _marked(guard_written.written(seen=True)),
+    }
     for name, every in planted_in.items():
         rows = b.some(every)
         p = _scored(b, [(t, e) for t, e, _ in rows])

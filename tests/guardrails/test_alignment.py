@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
+from inhouse.guardrails import wording
 from inhouse.guardrails.alignment import Alignment, shipped
 from inhouse.guardrails.evidence import Evidence
 from inhouse.guardrails.facts import Facts
@@ -126,6 +127,36 @@ def test_it_reads_sentences_that_say_something_and_not_titles_or_questions(remem
     assert len(set(evidence.premises("Kestrel Inn is quiet."))) == len(evidence.premises("Kestrel Inn is quiet."))
     assert evidence.nearest("The waiters at Heron House are charming.")[0] == 2
     assert all(np.isfinite(signs_of("Kestrel Inn is quiet.", evidence)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("You need a score of at least 655.", {"655": "least"}),
+        ("Nobody may borrow more than $28,000 here.", {"28000": "most"}),
+        ("The stay must be no less than 3 nights.", {"3": "least"}),
+        ("A group of 12 people or more pays less.", {"12": "least"}),
+        ("Repairs take between 3 and 5 days.", {"3": "least", "5": "most"}),
+        ("You can borrow up to $900 over 12 to 66 months.", {"900": "most", "12": "least", "66": "most"}),
+        ("Parking is $16 and breakfast $7.", {}),
+    ],
+)
+def test_a_number_is_known_as_the_least_or_the_most(text, expected):
+    assert wording.bounds(text) == {value: frozenset({side}) for value, side in expected.items()}
+
+
+def test_signs_tell_a_bound_turned_round_and_a_price_that_is_another_ones(remembered):
+    evidence = Evidence(["Loans. You need a score of at least 655. A copy costs $8, a seal costs $21."], remembered)
+
+    def last(statement):
+        _, denied, _, clause, turned, same = signs_of(statement, evidence)[-10:-4]
+        return [bool(denied), clause > 0, bool(turned), bool(same)]
+
+    assert last("You need a score of at least 655.") == [False, False, False, True]
+    assert last("You need a score of at most 655.") == [False, False, True, False]
+    assert last("A seal costs $21.") == [False, False, False, False]
+    assert last("A seal does not cost $21.") == [True, False, False, False]
+    assert last("A seal costs $8.") == [False, True, False, False]
 
 
 def test_evidence_goes_with_its_turn(remembered):

@@ -98,16 +98,16 @@ def rail(remembered):
 
 
 def test_facts_tell_what_stands_from_what_does_not(rail, remembered):
-    ready = Evidence(PASSAGES, remembered)
+    ready, cut = Evidence(PASSAGES, remembered), 1 - alignment.shipped().threshold
     right = rail.support("Ridge Checking costs $14.20 a month, and the fee is waived from a balance of $6,500.", ready)
-    assert right > 0.5
+    assert right > cut
     for wrong in (
         "Ridge Checking costs $15.20 a month, and the fee is waived from a balance of $6,500.",
         "Granite Checking costs $14.20 a month, and the fee is waived from a balance of $6,500.",
         "The fee is not waived from a balance of $6,500.",
         "Our offices are closed on public holidays because of staff training.",
     ):
-        assert rail.support(wrong, ready) < min(0.5, right), wrong
+        assert rail.support(wrong, ready) < cut, wrong
 
 
 def test_a_number_that_the_user_brought_up_may_be_named_again(rail, remembered):

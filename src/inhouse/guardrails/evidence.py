@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -97,8 +97,8 @@ class Evidence:
             return known
         if statement in self._chosen:
             return self._chosen[statement][:most]
-        wanted, counts, n = frozenset(wording.words(statement)), self._sentences_with, len(self._singles)
-        weight = {w: math.log((n + 1) / (counts[w] + 0.5)) * (TITLE_WORD if w in self._titles else 1) for w in wanted}
+        wanted, counts = frozenset(wording.words(statement)), self._sentences_with
+        weight = self.weights(wanted)
         total = sum(v for w, v in weight.items() if w in counts) or 1.0
         cosines = (self.vectors @ self._embedder.embed(self._forms(statement)).T).max(axis=1)
         near = {
@@ -110,6 +110,35 @@ class Evidence:
         }
         self._chosen[statement] = sorted(near, key=near.__getitem__, reverse=True)
         return self._chosen[statement][:most]
+
+    def weights(self, words: Iterable[str]) -> dict[str, float]:
+        """What each word tells: more the fewer sentences have it, and little where it stands in titles."""
+        n, counts = len(self._singles), self._sentences_with
+        return {w: math.log((n + 1) / (counts[w] + 0.5)) * (TITLE_WORD if w in self._titles else 1) for w in words}
+
+    @cached_property
+    def sentences(self) -> list[frozenset[str]]:
+        """The words of each sentence."""
+        return [frozenset(wording.words(s)) for s in self._singles]
+
+    @cached_property
+    def clauses(self) -> list[frozenset[str]]:
+        """The words of each of `clause_texts`."""
+        return [frozenset(wording.words(c)) for c in self.clause_texts]
+
+    @cached_property
+    def clause_texts(self) -> list[str]:
+        """The parts of sentences that a comma, a semicolon or a conjunction ends."""
+        return [c for s in self._singles for c in wording.clauses(s)]
+
+    @cached_property
+    def bounds(self) -> dict[str, frozenset[str]]:
+        """Of the numbers that are bounds, of what kind; see `wording.bounds`."""
+        found: dict[str, frozenset[str]] = {}
+        for s in self._singles:
+            for value, sides in wording.bounds(s).items():
+                found[value] = found.get(value, frozenset()) | sides
+        return found
 
     def nearest(self, statement: str, most: int = CARRIERS) -> list[int]:
         """The texts that come nearest to the statement, nearest first."""

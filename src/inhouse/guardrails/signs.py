@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 from inhouse.guardrails import wording
 from inhouse.guardrails.evidence import Evidence
 
-_CLAUSE = re.compile(
-    r",\s+|;\s+|\s+(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
-)
 NEAR_WORDS = 5
 
 
 def signs_of(statement: str, evidence: Evidence) -> list[float]:
-    """The head's input, 42 numbers; there is something in the evidence."""
+    """The head's input, 48 numbers; there is something in the evidence."""
     own = wording.words(statement)
     wanted = frozenset(own)
     shares, cosines = evidence.nearness(statement)
@@ -43,7 +39,8 @@ def signs_of(statement: str, evidence: Evidence) -> list[float]:
         float((negated > 0) != (window_negated > 0)), float(negated > 0), (min(abs(negated - window_negated), 3)) / 3,
         float((negated > 0) != (window_negated > 0)) * shares[best],
         min(wording.opposed(wanted, window_set), 2) / 2, *_condition_signs(statement, own, window, everywhere),
-        *_clause_signs(statement, evidence), min(len(wording.HEDGE.findall(statement)), 4) / 4, float("?" in statement),
+        *_clause_signs(statement, evidence), *_bound_signs(statement, own, evidence),
+        min(len(wording.HEDGE.findall(statement)), 4) / 4, float("?" in statement),
         math.log1p(len(own)) / 3, float(statement.strip()[:1].islower()),
     ]  # fmt: skip
 
@@ -127,14 +124,15 @@ def _condition_signs(statement: str, own: Sequence[str], window: str, everywhere
             tail = wording.words(statement[mark.end() :])
             after = max(after, sum(w not in everywhere for w in tail) / len(tail) if tail else 0.0)
     lacking = len(wording.compares(statement) - wording.compares(window))
-    turned = {"up", "down"} <= wording.compares(statement) ^ wording.compares(window)
+    differ = wording.compares(statement) ^ wording.compares(window)
+    turned = {"up", "down"} <= differ or {"before", "after"} <= differ
     return [max(min(more, 3), 0) / 3, after, min(lacking, 2) / 2, float(turned)]
 
 
 def _clause_signs(statement: str, evidence: Evidence) -> list[float]:
     """The worst clause: its best share in any window, and its share of words that stand nowhere."""
     worst, new = 1.0, 0.0
-    for clause in _CLAUSE.split(statement):
+    for clause in wording.clauses(statement):
         words = frozenset(wording.words(clause))
         if len(words) < 2:
             continue
@@ -143,3 +141,34 @@ def _clause_signs(statement: str, evidence: Evidence) -> list[float]:
         there = frozenset().union(*evidence.text_sets)
         new = max(new, len(words - there) / len(words))
     return [worst, new]
+
+
+def _bound_signs(statement: str, own: Sequence[str], evidence: Evidence) -> list[float]:
+    """How much of the wording the best clause has, and whether one of both denies; by how much the sentences, and the
+    clauses, that have a number of the statement fall behind those with another; a bound that is the other one in the
+    sources, and one that is the same."""
+    weight = evidence.weights(frozenset(own))
+    values = {m.value for m in wording.numbers(statement) if m.value in evidence.values}
+    about = {w: v for w, v in weight.items() if w not in values}
+    total, rest = sum(weight.values()) or 1.0, sum(about.values()) or 1.0
+    behind = [0.0, 0.0]
+    for k, pieces in enumerate((evidence.sentences, evidence.clauses)):
+        fits = [sum(v for w, v in about.items() if w in p) / rest for p in pieces]
+        for value in values:
+            here = max((f for f, p in zip(fits, pieces, strict=True) if value in p), default=0.0)
+            other = max(
+                (f for f, p in zip(fits, pieces, strict=True) if value not in p and p & evidence.values), default=0.0
+            )
+            behind[k] = max(behind[k], other - here)
+    shares = [sum(v for w, v in weight.items() if w in p) / total for p in evidence.clauses]
+    best = max(range(len(shares)), key=shares.__getitem__)
+    denied = bool(wording.NEGATION.search(statement)) != bool(wording.NEGATION.search(evidence.clause_texts[best]))
+    said = {v: s for v, s in wording.bounds(statement).items() if v in evidence.bounds}
+    turned = any(s.isdisjoint(evidence.bounds[v]) for v, s in said.items())
+    return [
+        shares[best],
+        float(denied),
+        *behind,
+        float(turned),
+        float(any(s & evidence.bounds[v] for v, s in said.items())),
+    ]

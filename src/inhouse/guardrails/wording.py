@@ -38,6 +38,18 @@ _COMPARE = {
     "before": re.compile(r"\b(?:before|by|until|prior|earlier|till)\b", re.I),
     "after": re.compile(r"\b(?:after|since|later|following)\b", re.I),
 }
+_CLAUSE = re.compile(
+    r",\s+|;\s+|\s+(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
+)
+_LEAST = re.compile(r"\b(?:at least|minimum|starting|lowest|smallest|fewest|exceeds)\b", re.I)
+_MOST = re.compile(r"\b(?:at most|maximum|up to|limit\w*|highest|largest|biggest|most that|within)\b", re.I)
+_MORE = re.compile(r"\b(?:more than|above|over|exceed)\b", re.I)
+_LESS = re.compile(r"\b(?:less than|fewer than|below|under)\b", re.I)
+_OR_MORE = re.compile(
+    r"^\W*(?:\w+ )?(?:or (?:more|above|higher|over|longer|older)|at least|at the least|minimum)\b", re.I
+)
+_OR_LESS = re.compile(r"^\W*(?:\w+ )?(?:or (?:less|below|lower|under|fewer)|at most|at the most|maximum)\b", re.I)
+_RANGE = re.compile(r"\d ?(?:to|-|–) ?[$£€]?$|\bbetween\b.*\d ?\w* and [$£€]?$", re.I)
 _OPPOSITES = [
     (frozenset(one.split()), frozenset(other.split()))
     for one, other in (
@@ -85,6 +97,8 @@ PLACES = frozenset(
 """Stems of what a name may be called by besides: the Alder and the Alder Hotel are one place."""
 _SMALL = {w: str(n) for n, w in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
+_ORDINAL = {w: str(n) for n, w in enumerate(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1)}  # fmt: skip  # noqa: SIM905
 _UNITS = {
     "percent": "%", "dollar": "$", "dollars": "$", "usd": "$", "pounds": "£", "euros": "€", "euro": "€", "hrs": "hour",
     "hr": "hour", "mins": "minute", "min": "minute", "yr": "year", "yrs": "year", "am": "am", "pm": "pm",
@@ -104,6 +118,10 @@ def unwrapped(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     return [s for s in (part.strip(" \t-*•#>|") for part in _SENTENCE.split(unwrapped(text))) if s]
+
+
+def clauses(sentence: str) -> list[str]:
+    return _CLAUSE.split(sentence)
 
 
 @lru_cache(maxsize=50_000)
@@ -166,9 +184,30 @@ def numbers(text: str) -> tuple[Number, ...]:
             value, unit = f"{int(value) + 12 * (unit == 'pm' and int(value) < 12)}:00", ""
         found.append(Number(value, unit))
     for m in re.finditer(r"[^\W\d_]+", text):
-        if (small := _SMALL.get(m[0].casefold())) and m[0].casefold() != "one":
+        word = m[0].casefold()
+        if (small := _SMALL.get(word) or _ORDINAL.get(word)) and word != "one":
             found.append(Number(small, "", written=False))
     return tuple(found)
+
+
+@lru_cache(maxsize=50_000)
+def bounds(text: str) -> dict[str, frozenset[str]]:
+    """Of the numbers that a sentence calls a bound, in digits, which: "least" or "most"."""
+    found: dict[str, frozenset[str]] = {}
+    every = list(_NUMBER.finditer(text))
+    for n, m in enumerate(every):
+        before = text[every[n - 1].end("value") if n else 0 : m.start("value")]
+        after = text[m.end("value") : every[n + 1].start() if n + 1 < len(every) else None]
+        denied = bool(NEGATION.search(before))
+        more, less = _MORE.search(before), _LESS.search(before)
+        ranged = _RANGE.search(text[: m.start("value")])
+        starts = n + 1 < len(every) and _RANGE.search(text[: every[n + 1].start("value")])
+        least = _LEAST.search(before) or _OR_MORE.search(after) or (less if denied else more) or starts
+        most = _MOST.search(before) or _OR_LESS.search(after) or (more if denied else less) or ranged
+        if sides := {side for side, there in (("least", least), ("most", most)) if there}:
+            value = value_of(m["value"])
+            found[value] = found.get(value, frozenset()) | sides
+    return found
 
 
 @lru_cache(maxsize=50_000)

@@ -308,7 +308,7 @@ class Guardrails(Section):
     """Example sentences of topics that are not answered."""
     answer_pattern: str = ""
     """Regular expression that a whole answer must match; empty for none."""
-    min_support: float = Field(0.3, ge=0, lt=1)
+    min_support: float = Field(0.4, ge=0, lt=1)
     """A sentence that the documents carry with a smaller probability is cut by the rail facts. More cuts more, right
     sentences too; `inhouse calibrate` says how much costs one right answer in twenty. 0.1 suits answers that sum up
     opinions in words of their own."""

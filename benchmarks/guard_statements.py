@@ -16,7 +16,7 @@ JOINED = 0.3  # of the answers, and of the documents' sentences, that say two th
 COPIED = 0.15  # of the answers that say it as the documents do
 SPELLED = 0.3  # of the sentences that write small numbers as words
 ABOVE = 0.25  # of the facts whose thing is named by the passage's title alone
-FINDINGS = 3  # times more of what visitors found than of every other kind
+MORE = ("found", "found", "found", "contrast", "contrast", "free", "charged")  # kinds that come more often than others
 DENIED = 0.3  # of the wrong ones that deny what is right, or add a condition to it
 THINGS = {  # what costs, takes time or can be had, by business, many of them called nearly alike
     "bank": "an outgoing wire|an incoming wire|a stopped check|a certified check|a replacement card|a paper statement|"
@@ -394,7 +394,7 @@ def stated(most: int, testing: bool = False, seed: int = 3) -> Iterator[Stated]:
     rng = random.Random(seed)
     businesses = [b for b in THINGS if (b in TEST_BUSINESSES) == testing]
     for _ in range(most):
-        kind, business = rng.choice([*WAYS, *["found"] * FINDINGS]), rng.choice(businesses)
+        kind, business = rng.choice([*WAYS, *MORE]), rng.choice(businesses)
         fact, *rest = _facts(kind, THINGS[business].split("|"), rng)
         documents, answers = WAYS[kind]
         lines = [_said(rng.choice(_part(documents, False)), f) for f in (fact, *rest)]

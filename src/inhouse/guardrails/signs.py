@@ -27,6 +27,10 @@ def signs_of(statement: str, evidence: Evidence) -> list[float]:
     triples = list(zip(own, own[1:], own[2:], strict=False))
     top = sorted(cosines, reverse=True)[:3]
     negated, window_negated = len(wording.NEGATION.findall(statement)), len(wording.NEGATION.findall(window))
+    opposed = wording.opposed(wanted, window_set)
+    denies = (negated > 0) != (window_negated > 0)
+    if denies and opposed:  # what denies the opposite says the same
+        denies, opposed = False, 0
     return [
         max(shares), shares[best], cosines[best], top[0], sum(top) / len(top),
         sum(nowhere) / max(len(own), 1), min(sum(nowhere), 6) / 6, _run(nowhere) / 6, _run(uncovered) / 6,
@@ -36,9 +40,8 @@ def signs_of(statement: str, evidence: Evidence) -> list[float]:
         float(not any(nowhere)), float(shares[best] == 1.0), _run([not u for u in uncovered]) / max(len(own), 1),
         *_order_signs(statement, evidence), *_number_signs(statement, window, evidence),
         *_name_signs(statement, own, window, evidence),
-        float((negated > 0) != (window_negated > 0)), float(negated > 0), (min(abs(negated - window_negated), 3)) / 3,
-        float((negated > 0) != (window_negated > 0)) * shares[best],
-        min(wording.opposed(wanted, window_set), 2) / 2, *_condition_signs(statement, own, window, everywhere),
+        float(denies), float(negated > 0), (min(abs(negated - window_negated), 3)) / 3, float(denies) * shares[best],
+        min(opposed, 2) / 2, *_condition_signs(statement, own, window, everywhere),
         *_clause_signs(statement, evidence), *_bound_signs(statement, own, evidence),
         min(len(wording.HEDGE.findall(statement)), 4) / 4, float("?" in statement),
         math.log1p(len(own)) / 3, float(statement.strip()[:1].islower()),
@@ -163,6 +166,7 @@ def _bound_signs(statement: str, own: Sequence[str], evidence: Evidence) -> list
     shares = [sum(v for w, v in weight.items() if w in p) / total for p in evidence.clauses]
     best = max(range(len(shares)), key=shares.__getitem__)
     denied = bool(wording.NEGATION.search(statement)) != bool(wording.NEGATION.search(evidence.clause_texts[best]))
+    denied = denied and not wording.opposed(frozenset(own), evidence.clauses[best])
     said = {v: s for v, s in wording.bounds(statement).items() if v in evidence.bounds}
     turned = any(s.isdisjoint(evidence.bounds[v]) for v, s in said.items())
     return [

@@ -53,7 +53,7 @@ _RANGE = re.compile(r"\d ?(?:to|-|–) ?[$£€]?$|\bbetween\b.*\d ?\w* and [$£
 _OPPOSITES = [
     (frozenset(one.split()), frozenset(other.split()))
     for one, other in (
-        ("free complimentary", "charg cost paid fee"),
+        ("free complimentari", "charg cost paid pay fee"),
         ("open", "close shut"),
         ("allow permit welcom", "prohibit forbid refus ban"),
         ("clean spotless pristin", "dirti filthi messi"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RULES = (
     r"(?:instruction|rule|guideline|prompt|polic(?:y|ies)|restriction|direction|command|programming|filter|safeguard"
-    r"|limitation|limit|constraint|protocol|boundar(?:y|ies)|ethic|moral|censor|training|disclaimer|warning)\w*"
+    r"|limitation|limits|constraint|protocol|boundar(?:y|ies)|ethic|moral|censor|training|disclaimer|warning)\w*"
 )
 _FORBIDDEN = (
     r"\b(?:illegal|unethical|immoral|amoral|harmful|nsfw|explicit|offensive|dangerous|malicious|violen\w+|profan\w+"

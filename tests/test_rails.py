@@ -107,6 +107,18 @@ def test_explain_and_quality(site, tmp_path):
         read_lines(file)
 
 
+def test_a_labelled_line_that_no_rail_looks_at_is_no_silence(site, tmp_path):
+    made, file = build(site(rails=["injection", "facts"])), tmp_path / "lines.jsonl"
+    fee = {"text": "The fee is $9 a month.", "rail": "facts", "bad": True, "passages": ["The fee is $8 a month."]}
+    file.write_text(json.dumps(fee))
+    (row,) = asyncio.run(quality(made, read_lines(file)))
+    assert (row["rail"], row["bad"], row["recall"]) == ("facts", 1, 1.0)
+    for wrong, message in (({"rail": "toxicity"}, ":2: no rail 'toxicity' is on"), ({"side": "input"}, ":2: nothing")):
+        file.write_text(json.dumps(fee) + "\n" + json.dumps(fee | wrong))
+        with pytest.raises(InputError, match=message):
+            asyncio.run(quality(made, read_lines(file)))
+
+
 def test_a_release_s_rails_know_what_it_was_measured_with_and_not_what_came_later(site):
     place = site(rails=["topic"])
     store = place.store

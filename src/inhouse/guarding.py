@@ -166,20 +166,43 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
             raise InputError(
                 f'{file}:{n}: needs "text" and "bad"', 'such as {"text": "...", "rail": "toxicity", "bad": true}'
             )
-        rows.append(row)
+        rows.append({**row, "at": f"{file}:{n}"})
     return rows
 
 
+def _looked_at(row: dict[str, Any], guards: Sequence[Guard]) -> Side:
+    """The side that a line is for: its own, or the one that its rail looks at.
+
+    Raises:
+        InputError: names the line whose rail is not on, or does not look at that side.
+    """
+    from inhouse.types import InputError
+
+    every: tuple[Side, ...] = ("input", "output", "answer", "passages")
+    sides = [s for s in every if any(s in g.actions for g in guards if row.get("rail") in (None, g.rail.name))]
+    if not sides:
+        on = ", ".join(dict.fromkeys(g.rail.name for g in guards)) or "none"
+        raise InputError(f"{row['at']}: no rail {row['rail']!r} is on", f"guardrails.rails has {on}")
+    side: Side = row.get("side", sides[0])
+    if side not in sides:
+        raise InputError(f"{row['at']}: nothing looks at the side {side!r} here", f"one of {', '.join(sides)}")
+    return side
+
+
 async def quality(guards: Sequence[Guard], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a rail: a line counts for its `rail`, or for every rail of its side where it names none."""
+    """One row a rail: a line counts for its `rail`, or for every rail of its side where it names none.
+
+    Raises:
+        InputError: names the line that no rail looks at.
+    """
     import time
 
-    found = []
+    found, sides = [], {row["at"]: _looked_at(row, guards) for row in rows}
     for name in dict.fromkeys(g.rail.name for g in guards):
         mine = [r for r in rows if r.get("rail", name) == name]
         hits: list[tuple[bool, bool, str, float]] = []
         for row in mine:
-            side = _side(row.get("side", "input"))
+            side = sides[row["at"]]
             turn = turn_of(side, row["text"], row.get("passages", ()))
             own = [g for g in guards if g.rail.name == name and side in g.actions]
             if not own:

@@ -117,6 +117,9 @@ def test_a_labelled_line_that_no_rail_looks_at_is_no_silence(site, tmp_path):
         file.write_text(json.dumps(fee) + "\n" + json.dumps(fee | wrong))
         with pytest.raises(InputError, match=message):
             asyncio.run(quality(made, read_lines(file)))
+    file.write_text('{"text": "x", "bad": true}')
+    with pytest.raises(InputError, match=":1: no rail '' is on"):
+        asyncio.run(quality([], read_lines(file)))
 
 
 def test_a_release_s_rails_know_what_it_was_measured_with_and_not_what_came_later(site):

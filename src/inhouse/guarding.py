@@ -182,7 +182,7 @@ def _looked_at(row: dict[str, Any], guards: Sequence[Guard]) -> Side:
     sides = [s for s in every if any(s in g.actions for g in guards if row.get("rail") in (None, g.rail.name))]
     if not sides:
         on = ", ".join(dict.fromkeys(g.rail.name for g in guards)) or "none"
-        raise InputError(f"{row['at']}: no rail {row['rail']!r} is on", f"guardrails.rails has {on}")
+        raise InputError(f"{row['at']}: no rail {row.get('rail', '')!r} is on", f"guardrails.rails has {on}")
     side: Side = row.get("side", sides[0])
     if side not in sides:
         raise InputError(f"{row['at']}: nothing looks at the side {side!r} here", f"one of {', '.join(sides)}")

@@ -1,6 +1,7 @@
 """The network of the rail facts: its arithmetic on weights of our own, and the shipped one on sentences of our own."""
 
 import gc
+import time
 import weakref
 
 import numpy as np
@@ -143,6 +144,13 @@ def test_it_reads_sentences_that_say_something_and_not_titles_or_questions(remem
 )
 def test_a_number_is_known_as_the_least_or_the_most(text, expected):
     assert wording.bounds(text) == {value: frozenset({side}) for value, side in expected.items()}
+
+
+def test_bounds_of_a_hostile_sentence_take_no_time():
+    for text in ("between " * 3000 + "1 " * 3000, "between " + "1" * 9000, "between 1 and " * 2000):
+        started = time.process_time()
+        wording.bounds(text)
+        assert time.process_time() - started < 2
 
 
 def test_signs_tell_a_bound_turned_round_and_a_price_that_is_another_ones(remembered):

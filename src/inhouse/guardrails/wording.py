@@ -50,6 +50,7 @@ _OR_MORE = re.compile(
 )
 _OR_LESS = re.compile(r"^\W*(?:\w+ )?(?:or (?:less|below|lower|under|fewer)|at most|at the most|maximum)\b", re.I)
 _RANGE = re.compile(r"\d ?(?:to|-|–) ?[$£€]?$|\bbetween\b.*\d ?\w* and [$£€]?$", re.I)
+RANGE_CHARS = 40
 _OPPOSITES = [
     (frozenset(one.split()), frozenset(other.split()))
     for one, other in (
@@ -190,6 +191,12 @@ def numbers(text: str) -> tuple[Number, ...]:
     return tuple(found)
 
 
+def _ranged(text: str, upper: re.Match[str]) -> bool:
+    """Whether a number ends a range. Little before it is looked at, so that no text takes long."""
+    at = upper.start("value")
+    return bool(_RANGE.search(text[max(at - RANGE_CHARS, 0) : at]))
+
+
 @lru_cache(maxsize=50_000)
 def bounds(text: str) -> dict[str, frozenset[str]]:
     """Of the numbers that a sentence calls a bound, in digits, which: "least" or "most"."""
@@ -200,8 +207,7 @@ def bounds(text: str) -> dict[str, frozenset[str]]:
         after = text[m.end("value") : every[n + 1].start() if n + 1 < len(every) else None]
         denied = bool(NEGATION.search(before))
         more, less = _MORE.search(before), _LESS.search(before)
-        ranged = _RANGE.search(text[: m.start("value")])
-        starts = n + 1 < len(every) and _RANGE.search(text[: every[n + 1].start("value")])
+        ranged, starts = _ranged(text, m), n + 1 < len(every) and _ranged(text, every[n + 1])
         least = _LEAST.search(before) or _OR_MORE.search(after) or (less if denied else more) or starts
         most = _MOST.search(before) or _OR_LESS.search(after) or (more if denied else less) or ranged
         if sides := {side for side, there in (("least", least), ("most", most)) if there}:

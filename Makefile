@@ -34,7 +34,7 @@ models: $(VENV)/installed
 
 # Help text and settings in docs/reference.md come from the code; a test fails when the page is stale.
 reference: $(VENV)/installed
-	$(BIN)/python -c "from inhouse.cli import app; from inhouse.reference import page; print(page(app), end='')" > docs/reference.md
+	$(BIN)/python -c "from inhouse.cli.main import app; from inhouse.config.reference import page; print(page(app), end='')" > docs/reference.md
 
 # What builds and serves; what tests and lints comes on top.
 $(VENV)/installed: pyproject.toml constraints.txt

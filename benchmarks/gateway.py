@@ -41,7 +41,7 @@ RATES = (200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400)
 
 def gateway(folder: str, workers: int, url: str = "", inherited: tuple[int, int] | None = None) -> None:
     """The gateway over `Scripted`, with its ledger in `folder` or at `url`."""
-    from inhouse.config import Gateway, Project
+    from inhouse.config.sections import Gateway, Project
     from inhouse.gateway import server
     from inhouse.gateway.limits import Rates
     from inhouse.gateway.state import State
@@ -303,8 +303,9 @@ def held(found: dict) -> bool:
 
 def directly(n: int) -> dict:
     """The engine called in this process."""
+    from inhouse.chat import ChatRequest, collect
     from inhouse.models.scripted import Scripted
-    from inhouse.types import ChatRequest, Message, collect
+    from inhouse.types import Message
 
     request = ChatRequest(messages=tuple(Message(**m) for m in BODY["messages"]))
 

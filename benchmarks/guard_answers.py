@@ -12,22 +12,27 @@ import json
 import random
 from pathlib import Path
 
-from inhouse.asking import open_arms
-from inhouse.config import load_project
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatRequest, collect
+from inhouse.config.load import load_project
+from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.guarded import Guarded
-from inhouse.pipeline import Site, _examples, curate
-from inhouse.types import ChatRequest, Example, InhouseError, collect
+from inhouse.pipeline.ask import open_arms
+from inhouse.pipeline.stages import _examples, curate
+from inhouse.types import Example
 
 
-async def ask(model: Guarded, site: Site, scorer: Scorer, asked: list[tuple[str, Example]], out: Path) -> None:
-    free = asyncio.Semaphore(site.project.model.parallel)
+async def ask(
+    model: Guarded, workspace: Workspace, scorer: Scorer, asked: list[tuple[str, Example]], out: Path
+) -> None:
+    free = asyncio.Semaphore(workspace.project.model.parallel)
     with out.open("a", encoding="utf-8") as log:
 
         async def one(split: str, e: Example) -> None:
             async with free:
                 try:
-                    request = ChatRequest(messages=e.messages, max_tokens=site.project.assistant.max_tokens)
+                    request = ChatRequest(messages=e.messages, max_tokens=workspace.project.assistant.max_tokens)
                     reply = await collect(model, request)
                     second = await model.second(request)
                 except InhouseError as error:
@@ -57,8 +62,10 @@ def main() -> None:
     parser.add_argument("--second", type=int, default=0, help="tokens of a second, drawn answer")
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
-    site = Site(load_project(given.project, {"store.path": str(given.store.resolve())} if given.store else {}))
-    data = curate(site)
+    workspace = Workspace(
+        load_project(given.project, {"store.path": str(given.store.resolve())} if given.store else {})
+    )
+    data = curate(workspace)
     given.folder.mkdir(parents=True, exist_ok=True)
     out = given.folder / "answers.jsonl"
     done = {json.loads(line)["id"] for line in out.open(encoding="utf-8")} if out.exists() else set()
@@ -68,11 +75,11 @@ def main() -> None:
         random.Random(7).shuffle(own)
         asked += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
-    arms = open_arms(site, bare=True)
+    arms = open_arms(workspace, bare=True)
     model = Guarded(arms.open(given.arm), [], "", second_tokens=given.second)
     try:
-        scorer = Scorer(site.embedder, site.support, replies)
-        asyncio.run(ask(model, site, scorer, asked, out))
+        scorer = Scorer(workspace.embedder, workspace.support, replies)
+        asyncio.run(ask(model, workspace, scorer, asked, out))
     finally:
         arms.close()
 

@@ -12,34 +12,41 @@ import argparse
 import asyncio
 import os
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for guardrail_training
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
-import guard_data as sets
 import numpy as np
 
-from inhouse.asking import open_arms
-from inhouse.config import load_project
-from inhouse.datasets.anonymize import Anonymizer
-from inhouse.guardrails import alignment, facts, injection, toxicity
+from guardrail_training import data as sets
+from inhouse.assembly.guard import ACTIONS
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Finish, Note, collect
+from inhouse.config.load import load_project
+from inhouse.guardrails import toxicity
+from inhouse.guardrails.classifier import TAGGER, classifier
+from inhouse.guardrails.format import Format
+from inhouse.guardrails.groundedness import alignment
+from inhouse.guardrails.groundedness import rail as facts
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.heads import head
-from inhouse.guardrails.memory import Remembered
-from inhouse.guardrails.names import shipped
-from inhouse.guardrails.personal import Personal
+from inhouse.guardrails.injection import rails as injection
+from inhouse.guardrails.pii import Pii
 from inhouse.guardrails.rail import Guard, Turn
-from inhouse.guardrails.schema import Format
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
-from inhouse.pipeline import Site, _examples, curate
-from inhouse.rails import ACTIONS
-from inhouse.retrieval.citations import LexicalSupport
-from inhouse.types import ChatEvent, ChatModel, ChatRequest, Finish, Message, Note, Passage, collect
+from inhouse.pipeline.ask import open_arms
+from inhouse.pipeline.stages import _examples, curate
+from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.tagger import read_tagger
+from inhouse.text.cache import CachedEmbedder
+from inhouse.text.support import LexicalSupport
+from inhouse.types import Message, Passage
 
 HERE = Path(__file__).parent
 
@@ -92,18 +99,18 @@ class _Timed:
         await listening
 
 
-def chain() -> tuple[Remembered, dict[str, Guard]]:
+def chain() -> tuple[CachedEmbedder, dict[str, Guard]]:
     """The rails that are on by default."""
-    embedder = Remembered(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
+    embedder = CachedEmbedder(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
     support = LexicalSupport("", embedder)
     finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
     return embedder, {
-        "personal": Guard(Personal(finder, shipped()), ACTIONS["personal"]),
-        "injection": Guard(injection.Injection(embedder, head("injection")), {"input": "block"}),
-        "planted": Guard(injection.Planted(embedder, head("planted")), {"passages": "flag"}),
-        "toxicity": Guard(toxicity.Toxicity(embedder, head("toxicity")), ACTIONS["toxicity"]),
+        "personal": Guard(Pii(finder, read_tagger(TAGGER)), ACTIONS["personal"]),
+        "injection": Guard(injection.Jailbreak(embedder, classifier("jailbreak")), {"input": "block"}),
+        "planted": Guard(injection.IndirectInjection(embedder, classifier("indirect")), {"passages": "flag"}),
+        "toxicity": Guard(toxicity.Toxicity(embedder, classifier("toxicity")), ACTIONS["toxicity"]),
         "format": Guard(Format(), ACTIONS["format"]),
-        "facts": Guard(facts.Facts(embedder, alignment.shipped(), support), ACTIONS["facts"]),
+        "facts": Guard(facts.Groundedness(embedder, alignment.shipped(), support), ACTIONS["facts"]),
     }
 
 
@@ -149,7 +156,7 @@ def latency(data: Path, most: int) -> dict:
     return found | {"load": load}
 
 
-def _forget(embedder: Remembered, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
+def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
     """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
     seen = [p for a in asked for p in a.passages]
     before = {s for p in seen for s in facts.wording.sentences(facts.spoken(p))}
@@ -205,12 +212,12 @@ def main() -> None:
     parser.add_argument("--arm", default="rag")
     parser.add_argument("--most", type=int, default=60)
     given = parser.parse_args()
-    site = Site(load_project(given.project))
-    examples = [e for e in _examples(curate(site), "test") if e.origin == "human"]
+    workspace = Workspace(load_project(given.project))
+    examples = [e for e in _examples(curate(workspace), "test") if e.origin == "human"]
     random.Random(7).shuffle(examples)
-    limit = site.project.assistant.max_tokens
+    limit = workspace.project.assistant.max_tokens
     requests = [ChatRequest(messages=e.messages, max_tokens=limit) for e in examples[: given.most]]
-    arms = open_arms(site, bare=True)
+    arms = open_arms(workspace, bare=True)
     try:
         asyncio.run(beside(arms.open(given.arm), requests))
     finally:

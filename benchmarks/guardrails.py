@@ -3,8 +3,8 @@
     python benchmarks/guardrails.py [--data ../shared/data] [--sections personal ...] [--answers FOLDER ...] [--quick]
 
 Sections: personal, injection, planted (orders in passages), facts, unsupported, confidence, toxicity, topic, latency.
-How sets are split stands in `guard_data`. `confidence` and `unsupported` need answers of a model: folders that
-`benchmarks/guard_answers.py` fills. Prints every figure with its aim, lists false blocks to be read, and writes
+`guardrail_training/data.py` says how sets are split. `confidence` and `unsupported` need answers of a model: folders
+that `benchmarks/guard_answers.py` fills. Prints every figure with its aim, lists false blocks to be read, and writes
 `benchmarks/results/guardrails.json`. `--quick` takes a tenth.
 """
 
@@ -12,31 +12,37 @@ import argparse
 import json
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for guardrail_training
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
 
-import guard_data as sets
-import guard_statements
-import guard_written
 import numpy as np
 from guard_latency import latency
-from train_heads import auroc
 
-from inhouse.datasets.anonymize import Anonymizer
+from guardrail_training import data as sets
+from guardrail_training import statements, written
+from guardrail_training.train_classifiers import auroc
+from inhouse.chat import ChatRequest
 from inhouse.evaluation.scorers import is_right
-from inhouse.guardrails import alignment, confidence, facts, injection, topic, toxicity
-from inhouse.guardrails.evidence import Evidence
-from inhouse.guardrails.heads import FOLDER, head
-from inhouse.guardrails.memory import Remembered
-from inhouse.guardrails.names import shipped
-from inhouse.guardrails.personal import ORDER, Personal
+from inhouse.guardrails import topic, toxicity
+from inhouse.guardrails.classifier import FOLDER, TAGGER, classifier
+from inhouse.guardrails.confidence import rail as confidence
+from inhouse.guardrails.groundedness import alignment
+from inhouse.guardrails.groundedness import rail as facts
+from inhouse.guardrails.groundedness.evidence import Evidence
+from inhouse.guardrails.injection import rails as injection
+from inhouse.guardrails.pii import ORDER, Pii
 from inhouse.guardrails.rail import Turn
 from inhouse.models.catalog import Catalog
-from inhouse.retrieval.citations import LexicalSupport
-from inhouse.types import ChatRequest, Message, Passage
+from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.tagger import read_tagger
+from inhouse.text.cache import CachedEmbedder
+from inhouse.text.support import LexicalSupport
+from inhouse.types import Message, Passage
 
 HERE = Path(__file__).parent
 SHOWN = 12  # false blocks listed
@@ -55,9 +61,9 @@ class Bench:
         self.data = data
         self.quick = quick
         self.kept = sets.Kept()
-        self.embedder = Remembered(self.kept, 10**6)
+        self.embedder = CachedEmbedder(self.kept, 10**6)
         self.support = LexicalSupport("", self.kept)
-        self.facts = facts.Facts(self.embedder, alignment.shipped(), self.support)
+        self.facts = facts.Groundedness(self.embedder, alignment.shipped(), self.support)
 
     def some(self, items: Sequence, most: int | None = None) -> list:
         most = most or len(items)
@@ -65,7 +71,7 @@ class Bench:
 
 
 def personal(b: Bench) -> dict:
-    rail = Personal(Anonymizer(Catalog().find("en-core-web-sm", HERE)), shipped(), ORDER)
+    rail = Pii(Anonymizer(Catalog().find("en-core-web-sm", HERE)), read_tagger(TAGGER), ORDER)
     rows = b.some(sets.personal(b.data)[1])
     wanted, hit, typed = Counter(), Counter(), Counter()
     given, right, missed, wrong = Counter(), Counter(), [], []
@@ -108,8 +114,8 @@ def personal(b: Bench) -> dict:
 
 
 def injections(b: Bench) -> dict:
-    rail = injection.Injection(b.embedder, head("injection"))
-    threshold = head("injection").threshold
+    rail = injection.Jailbreak(b.embedder, classifier("jailbreak"))
+    threshold = classifier("jailbreak").threshold
 
     def scores(texts: Sequence[str]) -> np.ndarray:
         b.kept.embed([w for t in texts for w in sets_windows(t)])
@@ -163,8 +169,8 @@ def sets_windows(text: str) -> list[str]:
 
 
 def planted(b: Bench) -> dict:
-    rail = injection.Planted(b.embedder, head("planted"))
-    threshold = head("planted").threshold
+    rail = injection.IndirectInjection(b.embedder, classifier("indirect"))
+    threshold = classifier("indirect").threshold
     orders = sets.attacks(b.data)[1]
     kinds = {kind: b.some(texts) for kind, texts in sets.passages(b.data)[1].items()}
     every = [t for texts in kinds.values() for t in texts]
@@ -228,9 +234,9 @@ def factual(b: Bench) -> dict:
         "bank documents": sets.bank_statements(b.data, testing=True),
         "bank answers": sets.example_bank(),
         "concierge": sets.concierge_replies(b.data, testing=True),
-        "other words": _marked(guard_statements.stated(150, testing=True)),
-        "by hand": _marked(guard_written.written(seen=False)),
-        "by hand, in view": _marked(guard_written.written(seen=True)),
+        "other words": _marked(statements.stated(150, testing=True)),
+        "by hand": _marked(written.written(seen=False)),
+        "by hand, in view": _marked(written.written(seen=True)),
     }
     for name, every in planted_in.items():
         rows = b.some(every)
@@ -254,8 +260,8 @@ def factual(b: Bench) -> dict:
 
 
 def toxic(b: Bench) -> dict:
-    rail = toxicity.Toxicity(b.embedder, head("toxicity"))
-    threshold = head("toxicity").threshold
+    rail = toxicity.Toxicity(b.embedder, classifier("toxicity"))
+    threshold = classifier("toxicity").threshold
     rows = b.some(sets.toxicity(b.data)[1])
     chat = b.some([t for texts in sets.business(b.data)[1].values() for t in texts])
     b.kept.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])

@@ -33,9 +33,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from inhouse.config import Model, Training, load_project
+from inhouse.chat import ChatRequest, collect
+from inhouse.config.load import load_project
+from inhouse.config.sections import Model, Training
 from inhouse.models.catalog import WEIGHTS, Catalog
-from inhouse.types import ChatRequest, Message, collect
+from inhouse.types import Message
 
 HERE = Path(__file__).parent
 BANK = HERE.parent / "examples" / "first_national_bank"
@@ -54,7 +56,8 @@ def prepare(folder: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from inhouse.pipeline import Site, index
+    from inhouse.assembly.workspace import Workspace
+    from inhouse.pipeline.stages import index
     from inhouse.retrieval.grounded import Grounding
     from inhouse.retrieval.search import Index
     from inhouse.training import gguf
@@ -62,9 +65,9 @@ def prepare(folder: Path) -> None:
 
     more = {"store.path": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
     project = load_project(BANK, more)
-    site = Site(project)
-    opened = Index(Path(index(site).path), site.embedder)
-    grounding = Grounding(opened, site.embedder, project.retrieval, project.assistant)
+    workspace = Workspace(project)
+    opened = Index(Path(index(workspace).path), workspace.embedder)
+    grounding = Grounding(opened, workspace.embedder, project.retrieval, project.assistant)
     prompts = []
     for line in (BANK / "tests.jsonl").read_text(encoding="utf-8").splitlines():
         asked = [Message(**m) for m in json.loads(line)["messages"]]

@@ -39,7 +39,7 @@ from pathlib import Path
 
 from build import resident_mb
 
-from inhouse.config import load_project
+from inhouse.config.load import load_project
 from inhouse.models.catalog import CATALOG, Catalog, file_sha256
 from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
 
@@ -66,17 +66,18 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
     """Seconds by both clocks, and the texts that were embedded."""
     import lancedb
 
-    from inhouse.pipeline import Site, index, ingest
+    from inhouse.assembly.workspace import Workspace
+    from inhouse.pipeline.stages import index, ingest
     from inhouse.retrieval.index import TABLE
 
     store.mkdir(exist_ok=True)
     file = store / "inhouse.toml"
     file.write_text(f"store.path = '{store}'\ndocuments.path = '{folder}'\n", encoding="utf-8")
-    site = Site(load_project(file))
-    assert site.embedder.dimensions  # loads it
+    workspace = Workspace(load_project(file))
+    assert workspace.embedder.dimensions  # loads it
     started = clocks()
-    ingest(site)
-    found = index(site)
+    ingest(workspace)
+    found = index(workspace)
     seconds = since(started)
     table = lancedb.connect(Path(found.path) / "lance").open_table(TABLE)
     return seconds, table.search().select(["indexed"]).limit(table.count_rows()).to_arrow()["indexed"].to_pylist()

@@ -17,9 +17,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from inhouse.datasets.anonymize import Anonymizer
 from inhouse.datasets.conversations import read_conversations
 from inhouse.models.catalog import Catalog
+from inhouse.privacy.anonymize import Anonymizer
 from inhouse.types import Example
 
 HERE = Path(__file__).parent

@@ -26,14 +26,14 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
-from inhouse.config import Assistant, Retrieval
+from inhouse.config.sections import Assistant, Retrieval
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.retrieval.chunk import LEAD_CHARS, chunk_document
+from inhouse.retrieval.fusion import WEIGHTS, choose
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.index import Part, index_parts
 from inhouse.retrieval.search import DEFAULT_WEIGHT, Found, Index, holds
-from inhouse.retrieval.tune import WEIGHTS, choose
 from inhouse.types import Chunk, Document, Message, Silent
 
 HERE = Path(__file__).parent

@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from retrieval_quality import cut, markdown
 
-from inhouse.config import Retrieval
+from inhouse.config.sections import Retrieval
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.retrieval.index import Part, index_parts

@@ -25,9 +25,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from inhouse.config import Training, load_project
+from inhouse.config.load import load_project
+from inhouse.config.sections import Training
 from inhouse.models.catalog import Catalog
-from inhouse.training.mix import Row
+from inhouse.training.rows import Row
 from inhouse.types import Silent
 
 HERE = Path(__file__).parent
@@ -46,11 +47,12 @@ TRIALS: dict[str, Training | int] = {  # ours by its settings, TRL's by how many
 
 def prepare(out: Path, steps: int) -> None:
     """The bank's training rows, rows held out of its validation set, and the base as safetensors, quick to load."""
-    from inhouse.pipeline import Site, training_rows
+    from inhouse.assembly.workspace import Workspace
+    from inhouse.pipeline.stages import training_rows
     from inhouse.training.sft import load
 
     project = load_project(BANK, {"store.path": str(out / "store"), "training.max_examples": str(steps * 12)})
-    learned, held, _ = training_rows(Site(project))
+    learned, held, _ = training_rows(Workspace(project))
     for name, rows in (("learned", learned[: steps * SETTINGS.batch_size]), ("held", held[:HELD_ROWS])):
         text = "".join(r.model_dump_json() + "\n" for r in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from inhouse import reference
-from inhouse.cli import app
+from inhouse.cli.main import app
+from inhouse.config import reference
 
 ROOT = Path(__file__).parents[1]
 

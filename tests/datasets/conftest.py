@@ -2,7 +2,7 @@
 
 import pytest
 
-from inhouse.datasets.anonymize import Anonymizer
+from inhouse.privacy.anonymize import Anonymizer
 from inhouse.types import Example, Message
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from inhouse.datasets.conversations import read_conversations, read_tests
-from inhouse.types import InputError
+from inhouse.errors import InputError
 
 PAIR = [{"role": "user", "content": "Fee?"}, {"role": "assistant", "content": "It is $18."}]
 

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from inhouse.config import Curation
+from inhouse.config.sections import Curation
 from inhouse.datasets.curate import curate, read_examples
-from inhouse.types import Document, InputError, Silent
+from inhouse.errors import InputError
+from inhouse.types import Document, Silent
 
 THINGS = ["wire", "check", "card", "loan", "safe", "coin", "bond", "fund", "desk", "bill"]
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."

@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.config import Curation
+from inhouse.config.sections import Curation
 from inhouse.datasets.filter import duplicates, faults
 
 GOOD = [

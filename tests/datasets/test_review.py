@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from inhouse.config import Curation
+from inhouse.config.sections import Curation
 from inhouse.datasets.curate import curate, read_examples
 from inhouse.datasets.review import FILE, Reviews
-from inhouse.types import Example, InputError, Message, Review, Silent
+from inhouse.errors import InputError
+from inhouse.types import Example, Message, Review, Silent
 
 
 def said(id, status="approved", **more):

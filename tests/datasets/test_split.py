@@ -1,9 +1,9 @@
 import pytest
 
-from inhouse.config import Curation
+from inhouse.config.sections import Curation
 from inhouse.datasets.decontaminate import leaks
 from inhouse.datasets.split import split
-from inhouse.types import InputError
+from inhouse.errors import InputError
 
 
 def rows(chat, count, **more):

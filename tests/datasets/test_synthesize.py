@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from inhouse.chat import Delta, Finish
 from inhouse.datasets.synthesize import from_documents, from_teacher
-from inhouse.types import BackendError, Delta, Document, Finish, Silent
+from inhouse.errors import BackendError
+from inhouse.types import Document, Silent
 
 TEXT = """# Wire transfers
 

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from inhouse.config import AccessRule, Documents
+from inhouse.config.sections import AccessRule, Documents
 from inhouse.documents.load import Outcome, folder_digest, load_documents, read_documents
-from inhouse.types import BackendError, ConfigError, InputError, Silent
+from inhouse.errors import BackendError, ConfigError, InputError
+from inhouse.types import Silent
 
 
 @pytest.fixture

@@ -3,14 +3,16 @@ import json
 
 import pytest
 
-from inhouse.config import Assistant, Evaluation
-from inhouse.evaluation import limits, report
+from inhouse.config.sections import Assistant, Evaluation
+from inhouse.errors import BackendError
+from inhouse.evaluation import guardrails as limits
+from inhouse.evaluation import report
 from inhouse.evaluation.evaluate import evaluate_arm
-from inhouse.evaluation.general import general_examples, right
+from inhouse.evaluation.forgetting import general_examples, right
 from inhouse.evaluation.scorers import Scorer
 from inhouse.models.scripted import Scripted
-from inhouse.retrieval.citations import LexicalSupport
-from inhouse.types import BackendError, Checks, Example, Message, Silent
+from inhouse.text.support import LexicalSupport
+from inhouse.types import Checks, Example, Message, Silent
 
 EVIL = "<script>alert(1)</script></style>\"'&{{ 7*1919191 }}"
 EXAMPLES = [

@@ -1,7 +1,7 @@
 import pytest
 
 from inhouse.evaluation.scorers import Scorer, facts_found, is_right
-from inhouse.retrieval.citations import LexicalSupport
+from inhouse.text.support import LexicalSupport
 from inhouse.types import Checks, Example, Message
 
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."

@@ -10,7 +10,7 @@ import openai
 import pytest
 import uvicorn
 
-from inhouse.config import Project
+from inhouse.config.sections import Project
 from inhouse.gateway.app import create_app
 from inhouse.gateway.limits import protocol
 from inhouse.gateway.state import State

@@ -6,15 +6,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from inhouse.config import Assistant, Model, Retrieval
+from inhouse.config.sections import Assistant, Model, Retrieval
+from inhouse.errors import BackendError
 from inhouse.gateway.metrics import Traces
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.scripted import Scripted
-from inhouse.retrieval.citations import LexicalSupport
 from inhouse.retrieval.grounded import Grounded, Grounding
 from inhouse.retrieval.index import build_index
 from inhouse.retrieval.search import Index
-from inhouse.types import BackendError, Document, Silent
+from inhouse.text.support import LexicalSupport
+from inhouse.types import Document, Silent
 
 CHAT = "/v1/chat/completions"
 DOCUMENTS = [

@@ -8,8 +8,9 @@ import openai
 import pydantic
 import pytest
 
+from inhouse.chat import Delta, Finish, Note, Usage
+from inhouse.errors import BackendError, RefusedError
 from inhouse.models.scripted import Scripted
-from inhouse.types import BackendError, Delta, Finish, Note, RefusedError, Usage
 
 PASSAGE = {"source": "fees.md", "title": "Fees", "heading": "Wires", "text": "A wire costs 5.", "score": 0.9}
 

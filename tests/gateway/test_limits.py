@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inhouse.arms import Prompted
+from inhouse.assembly.arms import Prompted
+from inhouse.chat import Delta, Finish
+from inhouse.errors import BackendError
 from inhouse.gateway.auth import CHECKED_S
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import JsonLines
 from inhouse.models.scripted import Scripted
 from inhouse.store.audit import Audit
-from inhouse.types import BackendError, Delta, Finish
 
 CHAT = "/v1/chat/completions"
 

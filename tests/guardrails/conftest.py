@@ -2,15 +2,16 @@
 
 import pytest
 
-from inhouse.datasets.anonymize import Anonymizer
-from inhouse.guardrails.memory import Remembered
+from inhouse.chat import ChatRequest
 from inhouse.guardrails.rail import Turn
-from inhouse.types import ChatRequest, Message, Passage
+from inhouse.privacy.anonymize import Anonymizer
+from inhouse.text.cache import CachedEmbedder
+from inhouse.types import Message, Passage
 
 
 @pytest.fixture(scope="session")
-def remembered(embedder):
-    return Remembered(embedder)
+def cached(embedder):
+    return CachedEmbedder(embedder)
 
 
 @pytest.fixture(scope="session")

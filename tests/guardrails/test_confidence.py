@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from inhouse.calibrating import outcomes
+from inhouse.errors import InputError
 from inhouse.evaluation.evaluate import Answer
-from inhouse.guardrails.confidence import (
+from inhouse.guardrails.confidence.calibration import (
     PROMISES,
-    Signals,
-    Watching,
     calibration_error,
     fewest,
     fit,
     isotonic,
-    of,
     promised,
     strictest,
     upper_bound,
 )
-from inhouse.types import Example, InputError, Message
+from inhouse.guardrails.confidence.features import Signals, of
+from inhouse.guardrails.confidence.rail import Watching
+from inhouse.pipeline.calibrate import outcomes
+from inhouse.types import Example, Message
 
 
 def drawn(n, seed, sharp=3.0):

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
+from inhouse.guardrails.buffer import Buffer
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.held import Held
-from inhouse.guardrails.rail import Finding, Guard, Span
+from inhouse.guardrails.rail import Finding, Guard
 from inhouse.models.scripted import Scripted
-from inhouse.types import ChatRequest, Delta, Finish, Message, Note, Passage, collect
+from inhouse.types import Message, Passage, Span
 
 HANDOFF = "A colleague will help you."
 ASKED = ChatRequest(messages=(Message(role="user", content="What does it cost?"),))
@@ -92,7 +93,7 @@ def test_a_guard_with_nothing_to_say_leaves_every_event_as_it_is(text, at, waits
 @given(prose, cuts, cuts)
 def test_sentences_do_not_depend_on_how_the_stream_was_cut(text, one, other):
     def sentences(at):
-        held, found = Held(whole=False), []
+        held, found = Buffer(whole=False), []
         for piece in cut(text, at):
             held.add(Delta(text=piece))
             while s := held.sentence():

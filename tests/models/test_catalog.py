@@ -4,9 +4,9 @@ import zipfile
 
 import pytest
 
+from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.models import catalog
 from inhouse.models.catalog import CATALOG, Catalog, Entry, Wheel
-from inhouse.types import BackendError, ConfigError, InputError
 
 
 def wheel_bytes() -> bytes:

@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
+from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import INT8, WINDOW_TOKENS, OnnxEmbedder
-from inhouse.types import InputError
 
 TEXTS = [
     "a wire",

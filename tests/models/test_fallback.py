@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
-from inhouse.config import Upstream
+from inhouse.chat import ChatRequest, Delta, collect
+from inhouse.config.sections import Upstream
+from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback, upstreams
 from inhouse.models.scripted import Scripted
-from inhouse.types import BackendError, ChatRequest, ConfigError, Delta, Message, RefusedError, collect
+from inhouse.types import Message
 
 SERVER = """
 import sys, xllamacpp

@@ -4,10 +4,12 @@ import json
 import httpx
 import pytest
 
-from inhouse.config import Endpoint, Model
+from inhouse.chat import ChatModel, ChatRequest, Delta, Finish, collect
+from inhouse.config.sections import Endpoint, Model
+from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
-from inhouse.types import BackendError, ChatModel, ChatRequest, ConfigError, Delta, Finish, InputError, Message, collect
+from inhouse.types import Message
 
 pytestmark = pytest.mark.slow
 

@@ -4,16 +4,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from inhouse.arms import GoldGrounder
-from inhouse.config import Assistant, Retrieval
+from inhouse.assembly.arms import GoldGrounder
+from inhouse.chat import ChatRequest, collect
+from inhouse.config.sections import Assistant, Retrieval
+from inhouse.errors import InputError
 from inhouse.models.scripted import Scripted
 from inhouse.retrieval.chunk import chunk_document
-from inhouse.retrieval.citations import LexicalSupport
+from inhouse.retrieval.fusion import choose, tune_fusion
 from inhouse.retrieval.grounded import Grounded, Grounding, plain_text, query_of, ungrounded
 from inhouse.retrieval.index import build_index, embedded_text, searched_text, with_parts
 from inhouse.retrieval.search import Index, gold_passages, pieces
-from inhouse.retrieval.tune import choose, tune_fusion
-from inhouse.types import ChatRequest, Document, Example, InputError, Message, Passage, Silent, Source, collect
+from inhouse.text.support import LexicalSupport
+from inhouse.types import Document, Example, Message, Passage, Silent, Source
 
 SETTINGS = Retrieval(passages=3)
 TOLD = Assistant()

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from inhouse.config import Retrieval
+from inhouse.config.sections import Retrieval
 from inhouse.retrieval import index as module
 from inhouse.retrieval import search
 from inhouse.retrieval.index import build_index

@@ -2,9 +2,10 @@ from collections import Counter
 
 import pytest
 
+from inhouse.chat import ChatRequest, collect
 from inhouse.models.scripted import Scripted
 from inhouse.routing.split import Split, chosen, unit_of
-from inhouse.types import ChatRequest, Message, collect
+from inhouse.types import Message
 
 
 def request(user="", *said):

@@ -6,9 +6,10 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
+from inhouse.chat import Exchange, Usage
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger, ledger_url, now_ms, to_iso
-from inhouse.types import Exchange, Message, Passage, Usage
+from inhouse.types import Message, Passage
 
 SERVER = os.environ.get("INHOUSE_TEST_POSTGRES", "")
 

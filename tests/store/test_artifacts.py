@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from inhouse.errors import BackendError, InputError
 from inhouse.store.artifacts import Store, source_digest, write_text
-from inhouse.types import BackendError, InputError
 
 
 def build_one(folder):

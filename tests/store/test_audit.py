@@ -5,12 +5,14 @@ import json
 
 import pytest
 
+from inhouse.chat import Usage
+from inhouse.errors import BackendError, InputError
 from inhouse.store.audit import REDACTED
 from inhouse.store.chain import LINKED
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import AUDIT
-from inhouse.types import BackendError, InputError, Message, Usage, digest_of
+from inhouse.types import Message, digest_of
 
 CHANGES = {
     "kind": "'redaction'", "id": "'other'", "at_ms": "at_ms + 1", "user": "'bob'", "key": "'k2'", "model": "'base'",

@@ -4,9 +4,9 @@ from itertools import count
 
 import pytest
 
+from inhouse.errors import InputError
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.types import InputError
 
 
 @pytest.fixture

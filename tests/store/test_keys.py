@@ -4,10 +4,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from inhouse.errors import BackendError, InputError
 from inhouse.store import keys as module
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, now_ms, to_iso
-from inhouse.types import BackendError, InputError
 
 
 @pytest.fixture

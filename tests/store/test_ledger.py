@@ -5,8 +5,8 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.store.ledger import METADATA, SCHEMA, Ledger, label, ledger_url, to_iso, to_ms, to_text
-from inhouse.types import BackendError, ConfigError, InputError
 
 OPEN = "import sys; from inhouse.store.ledger import Ledger; sys.stdin.read(1); Ledger(sys.argv[1]).close()"
 

@@ -14,11 +14,11 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from inhouse.errors import BackendError
 from inhouse.store import audit as module
 from inhouse.store.audit import Audit
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, ledger_url
-from inhouse.types import BackendError
 
 WRITES = """
 import asyncio, sys, uuid

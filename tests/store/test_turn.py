@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from inhouse.errors import BackendError
 from inhouse.store.turn import Turn
-from inhouse.types import BackendError
 
 HOLDS = """
 import sys, time; from pathlib import Path; from inhouse.store.turn import Turn

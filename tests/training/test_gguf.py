@@ -4,13 +4,14 @@ import shutil
 import numpy as np
 import pytest
 
-from inhouse.config import Model, Parity
+from inhouse.config.sections import Model, Parity
+from inhouse.errors import InputError
 from inhouse.evaluation import parity
 from inhouse.models.llama import LlamaEngine
 from inhouse.training import gguf
 from inhouse.training.convert import convert
 from inhouse.training.sft import load
-from inhouse.types import InputError, Message, Silent
+from inhouse.types import Message, Silent
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
 SMALL = Model(context_tokens=512, parallel=1, threads=2)

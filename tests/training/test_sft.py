@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from inhouse.config import Assistant, Training
-from inhouse.training import workers
+from inhouse.config.sections import Assistant, Training
+from inhouse.errors import BackendError, InputError
+from inhouse.training import local as workers
 from inhouse.training.data import batches, encode
-from inhouse.training.mix import Mixer, Row, _json_values, _stands
+from inhouse.training.rows import Mixer, Row, _json_values, _stands
 from inhouse.training.sft import load, train
-from inhouse.types import BackendError, Example, InputError, Message, Passage, Silent
+from inhouse.types import Example, Message, Passage, Silent
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
 SETTINGS = Training(rank=4, alpha=8, epochs=2, batch_size=4, learning_rate=5e-3)
@@ -315,7 +316,7 @@ class Finds:
 
 
 def mixed(examples, settings, finder, gold=()):
-    from inhouse.retrieval.citations import LexicalSupport
+    from inhouse.text.support import LexicalSupport
 
     told = Assistant()
     mixer = Mixer(finder, lambda e: gold, LexicalSupport(told.handoff), lambda m: tuple(m), told, settings, 7)

@@ -11,10 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from inhouse.datasets.anonymize import PLACEHOLDER
 from inhouse.datasets.conversations import Rejected
 from inhouse.datasets.decontaminate import Leak
-from inhouse.datasets.wording import language, words
+from inhouse.privacy.anonymize import PLACEHOLDER
+from inhouse.text.language import language
+from inhouse.text.words import words
 from inhouse.types import Embedder, Example, Json, Record
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inhouse.types import Checks, Example, InputError, Message, Record, Source, digest_of
+from inhouse.errors import InputError
+from inhouse.types import Checks, Example, Message, Record, Source, digest_of
 
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system",
          "bot": "assistant", "agent": "assistant", "customer": "user", "chatgpt": "assistant"}  # fmt: skip

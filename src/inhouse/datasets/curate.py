@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from inhouse.config import Curation
-from inhouse.datasets.anonymize import Anonymizer
+from inhouse.chat import ChatModel
+from inhouse.config.sections import Curation
 from inhouse.datasets.card import Removed, card, markdown
 from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
@@ -23,20 +23,10 @@ from inhouse.datasets.jsonl import write_rows, write_text
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
 from inhouse.datasets.synthesize import from_documents, from_teacher
-from inhouse.datasets.wording import Remembering
-from inhouse.types import (
-    ChatModel,
-    Checks,
-    Document,
-    Embedder,
-    Example,
-    InputError,
-    Json,
-    Progress,
-    Review,
-    Step,
-    digest_of,
-)
+from inhouse.errors import InputError
+from inhouse.privacy.anonymize import Anonymizer
+from inhouse.text.cache import Remembering
+from inhouse.types import Checks, Document, Embedder, Example, Json, Progress, Review, Step, digest_of
 
 CACHE = "anonymized.jsonl"
 AT_ONCE = 32

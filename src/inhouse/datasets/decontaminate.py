@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inhouse.datasets.filter import near_pairs
-from inhouse.datasets.wording import conversation_text, plain, words
+from inhouse.text.words import conversation_text, plain, words
 from inhouse.types import Embedder, Example, Record
 
 NGRAM_WORDS = 8

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inhouse.config import Curation
-from inhouse.datasets.wording import conversation_text, is_json, language, plain, words
+from inhouse.config.sections import Curation
+from inhouse.text.language import language
+from inhouse.text.words import conversation_text, is_json, plain, words
 from inhouse.types import Embedder, Example
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.types import BackendError, Digest, Example, InputError, Message, Review, digest_of
+from inhouse.errors import BackendError, InputError
+from inhouse.types import Digest, Example, Message, Review, digest_of
 
 FILE = "reviews.jsonl"
 REJECTED = "rejected by a reviewer"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from inhouse.config import Curation
-from inhouse.types import Example, InputError
+from inhouse.config.sections import Curation
+from inhouse.errors import InputError
+from inhouse.types import Example
 
 NAMES = ("train", "validation", "test")
 

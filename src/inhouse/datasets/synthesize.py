@@ -15,19 +15,10 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, Field, ValidationError
 
-from inhouse.datasets.wording import SENTENCE_END, words
-from inhouse.types import (
-    BackendError,
-    ChatModel,
-    ChatRequest,
-    Document,
-    Example,
-    Message,
-    Progress,
-    Source,
-    collect,
-    digest_of,
-)
+from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.errors import BackendError
+from inhouse.text.words import SENTENCE_END, words
+from inhouse.types import Document, Example, Message, Progress, Source, digest_of
 
 MIN_WORDS, MAX_WORDS = 6, 70
 MAX_ROWS_A_TABLE, MAX_CELL_WORDS = 12, 12

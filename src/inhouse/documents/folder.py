@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inhouse import config
+from inhouse.config import sections as config
 from inhouse.documents.parse import FORMATS
-from inhouse.types import ConfigError, InputError, digest_of
+from inhouse.errors import ConfigError, InputError
+from inhouse.types import digest_of
 
 Inode = tuple[int, int]
 

@@ -20,13 +20,14 @@ from typing import IO, Literal
 
 from pydantic import ValidationError
 
-from inhouse import config
+from inhouse.config import sections as config
 from inhouse.documents import clean, parse, pdf
 from inhouse.documents.dedupe import duplicates
 from inhouse.documents.folder import Found, file_digest, folder_digest, walk
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
-from inhouse.types import BackendError, Document, InputError, Progress, Record
+from inhouse.errors import BackendError, InputError
+from inhouse.types import Document, Progress, Record
 
 __all__ = ["Outcome", "Summary", "folder_digest", "load_documents", "read_documents"]
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
-from inhouse.types import InputError, Record
+from inhouse.errors import InputError
+from inhouse.types import Record
 
 
 class Unreadable(InputError):

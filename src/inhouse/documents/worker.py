@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Parsed, Unreadable
-from inhouse.types import BackendError
+from inhouse.errors import BackendError
 
 TIMEOUT_S = 60.0
 MEMORY_MB = 1500  # of address space; the libraries take 470 before the first file

@@ -8,19 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inhouse.config import Evaluation
+from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.config.sections import Evaluation
+from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
-from inhouse.types import (
-    ChatModel,
-    ChatRequest,
-    Example,
-    InhouseError,
-    Json,
-    Passage,
-    Progress,
-    Record,
-    collect,
-)
+from inhouse.types import Example, Json, Passage, Progress, Record
 
 
 class Answer(Record):

@@ -8,7 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from inhouse.types import ChatModel, ChatRequest, InputError, Json, Message, collect
+from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.errors import InputError
+from inhouse.types import Json, Message
 
 CONCURRENT = 4
 TRUSTED_KAPPA = 0.6

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from inhouse.config import Parity
-from inhouse.types import BackendError, InputError, Json, Message, Progress
+from inhouse.config.sections import Parity
+from inhouse.errors import BackendError, InputError
+from inhouse.types import Json, Message, Progress
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inhouse.config import Evaluation
+from inhouse.config.sections import Evaluation
 from inhouse.evaluation import compare, recommend
 from inhouse.evaluation.evaluate import Answer
 from inhouse.types import Estimate, Example, Json

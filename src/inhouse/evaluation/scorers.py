@@ -187,7 +187,7 @@ def facts_found(example: Example, text: str) -> float:
 
 
 def _terms(text: str) -> set[str]:
-    from inhouse.evaluation.stem import stem
+    from inhouse.text.stem import stem
 
     return {
         stem(w) for w in (x.casefold() for x in _WORD.findall(text)) if w not in _STOP and (len(w) > 1 or w.isdigit())

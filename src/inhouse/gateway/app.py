@@ -15,14 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from inhouse import __version__
+from inhouse.chat import Exchange
+from inhouse.errors import BackendError
 from inhouse.gateway.auth import Caller, admit, need_admin
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.console.app import console
-from inhouse.gateway.limits import Door, HttpError, unavailable
+from inhouse.gateway.errors import HttpError, unavailable
 from inhouse.gateway.metrics import place_of
+from inhouse.gateway.middleware import Door
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
-from inhouse.types import BackendError, Exchange
 
 if TYPE_CHECKING:
     from starlette.types import Scope

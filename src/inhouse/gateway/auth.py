@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from inhouse.gateway.limits import HttpError, too_many, unavailable
+from inhouse.errors import BackendError
+from inhouse.gateway.errors import HttpError, too_many, unavailable
 from inhouse.store.keys import Key
-from inhouse.types import BackendError
 
 if TYPE_CHECKING:
     from starlette.types import Scope

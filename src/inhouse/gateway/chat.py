@@ -19,23 +19,11 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
-from inhouse.gateway.limits import HttpError, unavailable
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage
+from inhouse.errors import BackendError, InputError, RefusedError
+from inhouse.gateway.errors import HttpError, unavailable
 from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
-from inhouse.types import (
-    BackendError,
-    ChatEvent,
-    ChatModel,
-    ChatRequest,
-    Delta,
-    Exchange,
-    Finish,
-    InputError,
-    Json,
-    Note,
-    Passage,
-    RefusedError,
-    Usage,
-)
+from inhouse.types import Json, Passage
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from inhouse import __version__
-from inhouse.types import ChatRequest, Exchange
+from inhouse.chat import ChatRequest, Exchange
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer

@@ -24,11 +24,11 @@ from typing import NoReturn
 
 import uvicorn
 
+from inhouse.errors import BackendError, ConfigError
 from inhouse.gateway.app import create_app
 from inhouse.gateway.limits import Rates, protocol
 from inhouse.gateway.metrics import SHARED, log_as_json
 from inhouse.gateway.state import State
-from inhouse.types import BackendError, ConfigError
 
 THREADS = 32
 LINGER_S = 3  # for connections that do not close when everything is answered
@@ -192,4 +192,4 @@ def leave() -> NoReturn:
 
 def again(*arguments: str) -> list[str]:
     """The command line of this program with other arguments."""
-    return [sys.executable, "-m", "inhouse.cli", *arguments]
+    return [sys.executable, "-m", "inhouse.cli.main", *arguments]

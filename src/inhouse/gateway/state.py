@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from inhouse.config import Project
+from inhouse.chat import ChatModel
+from inhouse.config.sections import Project
 from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
@@ -15,7 +16,7 @@ from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Key, Keys
 from inhouse.store.traffic import Traffic
-from inhouse.types import ChatModel, Embedder
+from inhouse.types import Embedder
 
 MOST_WAITS = 100  # for people's answers, at once
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from inhouse.types import ChatRequest, Delta, Finish, Json, Message, Usage
+from inhouse.chat import ChatRequest, Delta, Finish, Usage
+from inhouse.types import Json, Message
 
 MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI has it
 PASSED = ("tools", "tool_choice", "parallel_tool_calls", "top_p", "presence_penalty", "frequency_penalty")

@@ -16,25 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import cast
 
-from inhouse.guardrails.held import Held
-from inhouse.guardrails.rail import Finding, Guard, Side, Turn, Verdict
-from inhouse.types import (
-    ChatEvent,
-    ChatModel,
-    ChatRequest,
-    Delta,
-    Finish,
-    Message,
-    Note,
-    Passage,
-    collect,
-)
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect
+from inhouse.guardrails.buffer import Buffer
+from inhouse.guardrails.rail import Decision, Finding, Guard, Side, Turn
+from inhouse.types import Message, Passage
 
 log = logging.getLogger(__name__)
 REFUSAL = "I am sorry, I cannot help with that."
 DRAWN_AT = 0.7  # temperature of a second answer
 REMOVED = "(taken out by a guardrail)"
-Checked = list[tuple[Verdict, Finding | None]]
+Checked = list[tuple[Decision, Finding | None]]
 
 
 class Guarded:
@@ -94,7 +85,7 @@ class Guarded:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, guard: Guard, side: Side, text: str, turn: Turn) -> tuple[Verdict, Finding | None] | None:
+    async def _ask(self, guard: Guard, side: Side, text: str, turn: Turn) -> tuple[Decision, Finding | None] | None:
         loop, rail = asyncio.get_running_loop(), guard.rail
         started = time.perf_counter()
         try:
@@ -105,7 +96,7 @@ class Guarded:
             log.warning(
                 "rail %s %s on the %s side", rail.name, reason, side, exc_info=not isinstance(error, TimeoutError)
             )
-            failed = Verdict(rail=rail.name, side=side, action="flag" if guard.opens else "handoff", reason=reason,
+            failed = Decision(rail=rail.name, side=side, action="flag" if guard.opens else "handoff", reason=reason,
                              failed="open" if guard.opens else "closed")  # fmt: skip
             return failed, None
         finally:
@@ -114,7 +105,7 @@ class Guarded:
         if found is None:
             return None
         action = found.action or guard.actions[side]
-        return Verdict(
+        return Decision(
             rail=rail.name, side=side, action=action, score=found.score, reason=found.reason, spans=found.spans
         ), found
 
@@ -126,8 +117,8 @@ class _Exchange:
         self._guarded = guarded
         self._request = request
         self._turn = Turn(request)
-        self._verdicts: list[Verdict] = []
-        self._held = Held(whole=request.json_schema is not None)
+        self._verdicts: list[Decision] = []
+        self._held = Buffer(whole=request.json_schema is not None)
         self._reading: asyncio.Task[Checked] | None = None
         self._tools: tuple[Passage, ...] = ()  # results of tools, as the rails look at them
         self._said = ""  # what has left
@@ -186,7 +177,7 @@ class _Exchange:
         async for event in self._answered():
             yield event
 
-    async def _sifted(self) -> Verdict | None:
+    async def _sifted(self) -> Decision | None:
         """Takes out what the rails want taken out of passages and tool results; the verdict that ends the exchange."""
         reading, self._reading = self._reading, None
         checked = await reading if reading else []
@@ -212,7 +203,7 @@ class _Exchange:
         text = "\n\n".join(p.text for p in self._turn.passages)
         self._reading = asyncio.ensure_future(self._guarded.check("passages", text, self._turn))
 
-    def _note(self, checked: Checked) -> Verdict | None:
+    def _note(self, checked: Checked) -> Decision | None:
         """Keeps the verdicts, changes the conversation where they say so; the one that ends the exchange, if any."""
         self._verdicts += [v for v, _ in checked]
         for verdict, found in checked:
@@ -221,7 +212,7 @@ class _Exchange:
                 self._request = self._request.model_copy(update={"messages": messages})
         return _ending([v for v, _ in checked])
 
-    async def _decide(self, last: bool = False) -> Verdict | None:
+    async def _decide(self, last: bool = False) -> Decision | None:
         """Checks the sentences that are whole; the verdict that ends the answer, if any."""
         while sentence := self._held.sentence(last):
             if stop := await self._have_read():
@@ -241,7 +232,7 @@ class _Exchange:
                 self._cutter = next(v.rail for v, _ in checked if v.action in ("redact", "rewrite"))
         return None
 
-    async def _have_read(self) -> Verdict | None:
+    async def _have_read(self) -> Decision | None:
         """Waits for the rails that look at passages; the verdict that ends the exchange, if any."""
         if not self._reading:
             return None
@@ -263,7 +254,7 @@ class _Exchange:
                     rest = [e for e in waiting if not isinstance(e, Delta)]
                     waiting = [Delta(text=found.replacement(text)), *rest]
         if not stop and self._cutter and not (self._said + text).strip():
-            stop = Verdict(rail=self._cutter, side="output", action="handoff", reason="nothing was left")
+            stop = Decision(rail=self._cutter, side="output", action="handoff", reason="nothing was left")
             self._verdicts += [stop]
         if stop and self._guarded._waits:
             waiting = [e for e in waiting if not isinstance(e, Delta)]
@@ -286,7 +277,7 @@ class _Exchange:
             return event.model_copy(update={"data": _standing(event.data, self._turn.cited)})
         return event
 
-    def _end(self, stop: Verdict | None, finish: Finish) -> list[ChatEvent]:
+    def _end(self, stop: Decision | None, finish: Finish) -> list[ChatEvent]:
         """What is said when the answer is over: why it was ended, the verdicts, the finish."""
         events: list[ChatEvent] = []
         if stop:
@@ -326,7 +317,7 @@ def _changed(sentence: str, text: str, found: Finding) -> str:
     return text
 
 
-def _ending(verdicts: Sequence[Verdict]) -> Verdict | None:
+def _ending(verdicts: Sequence[Decision]) -> Decision | None:
     """The verdict that ends the exchange: a block before a hand-off."""
     ends = [v for v in verdicts if v.action in ("block", "handoff")]
     return min(ends, key=lambda v: v.action != "block", default=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from inhouse.errors import ConfigError
 from inhouse.guardrails.rail import Finding, Side, Turn
-from inhouse.types import ConfigError
 
 
 class Nemo:

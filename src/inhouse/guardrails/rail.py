@@ -15,18 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from inhouse.types import ChatRequest, Json, Message, Passage, Record
+from inhouse.chat import ChatRequest
+from inhouse.types import Json, Message, Passage, Record, Span
 
 Side = Literal["input", "passages", "output", "answer"]
 Action = Literal["flag", "redact", "rewrite", "block", "handoff"]
-
-
-class Span(NamedTuple):
-    """A part of the text by characters, and what it is."""
-
-    start: int
-    end: int
-    kind: str
 
 
 class Finding(Record):
@@ -94,7 +87,7 @@ class Guard(NamedTuple):
     opens: bool = False  # on an error or a time-out the text passes, instead of going to a person
 
 
-class Verdict(Record):
+class Decision(Record):
     """What was done about a finding. `failed` tells how a rail that gave none was taken."""
 
     rail: str

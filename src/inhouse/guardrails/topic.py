@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from inhouse.guardrails.memory import Remembered
 from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.text.cache import CachedEmbedder
 from inhouse.types import Embedder
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ class Topic:
     sides: frozenset[Side] = frozenset({"input"})
 
     def __init__(
-        self, embedder: Remembered, domain: Domain | None, allowed: Sequence[str] = (), forbidden: Sequence[str] = ()
+        self,
+        embedder: CachedEmbedder,
+        domain: Domain | None,
+        allowed: Sequence[str] = (),
+        forbidden: Sequence[str] = (),
     ) -> None:
         self._embedder = embedder
         self._domain = domain

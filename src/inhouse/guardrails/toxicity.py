@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inhouse.guardrails.heads import Head, counts, windows
-from inhouse.guardrails.memory import Remembered
+from inhouse.guardrails.classifier import Classifier, counts, windows
 from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.text.cache import CachedEmbedder
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -51,7 +51,7 @@ def pieces(text: str) -> list[str]:
     return windows(text) or [text]
 
 
-def rows(found: Sequence[str], embedder: Remembered) -> Matrix:
+def rows(found: Sequence[str], embedder: CachedEmbedder) -> Matrix:
     import numpy as np
 
     own = np.array([[*counts(w, _FEATURES), len(w.split()) / 40] for w in found], dtype=np.float32)
@@ -64,9 +64,9 @@ class Toxicity:
     name = "toxicity"
     sides: frozenset[Side] = frozenset({"input", "output"})
 
-    def __init__(self, embedder: Remembered, head: Head) -> None:
+    def __init__(self, embedder: CachedEmbedder, classifier: Classifier) -> None:
         self._embedder = embedder
-        self._head = head
+        self._head = classifier
 
     def score(self, text: str) -> float:
         return float(self._head.probability(rows(pieces(text), self._embedder)).max())

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.models.embed import INT8
-from inhouse.types import BackendError, ConfigError, InputError
 
 Kind = Literal["llm", "embedder", "ner"]
 WEIGHTS = "model.gguf"

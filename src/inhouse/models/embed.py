@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inhouse.types import InputError
+from inhouse.errors import InputError
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix

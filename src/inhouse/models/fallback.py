@@ -7,19 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from inhouse.config import Upstream
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.config.sections import Upstream
+from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.models.openai import OpenAIModel
-from inhouse.types import (
-    BackendError,
-    ChatEvent,
-    ChatModel,
-    ChatRequest,
-    ConfigError,
-    Delta,
-    Finish,
-    Note,
-    RefusedError,
-)
 
 FAILURES = 3  # in a row, before a model is left alone
 REST_S = 15.0  # how long it is left alone before it is tried again

@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from inhouse.config import Model
+from inhouse.chat import ChatEvent, ChatRequest, Usage
+from inhouse.config.sections import Model
+from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.models.openai import deltas_of, finish_of, wire_body
-from inhouse.types import BackendError, ChatEvent, ChatRequest, InputError, RefusedError, Usage
 
 PROMPT_STORE_MB = 512  # of earlier prompts as read, to be taken up by those that begin alike; the oldest leave first
 

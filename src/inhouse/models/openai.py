@@ -12,8 +12,9 @@ from typing import Any, Literal, cast
 
 import httpx
 
-from inhouse.config import Endpoint
-from inhouse.types import BackendError, ChatEvent, ChatRequest, ConfigError, Delta, Finish, RefusedError, Usage
+from inhouse.chat import ChatEvent, ChatRequest, Delta, Finish, Usage
+from inhouse.config.sections import Endpoint
+from inhouse.errors import BackendError, ConfigError, RefusedError
 
 TRIES = 3
 PAUSE_S = 0.5  # before the second try; twice that before the third

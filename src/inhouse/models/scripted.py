@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from inhouse.types import ChatEvent, ChatRequest, Delta, Finish, Usage
+from inhouse.chat import ChatEvent, ChatRequest, Delta, Finish, Usage
 
 
 class Scripted:

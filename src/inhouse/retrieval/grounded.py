@@ -12,22 +12,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 
-from inhouse.config import Assistant, Retrieval
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
 from inhouse.retrieval.search import Found, Hit, Index
-from inhouse.types import (
-    ChatEvent,
-    ChatModel,
-    ChatRequest,
-    Delta,
-    Embedder,
-    Finish,
-    Grounder,
-    Message,
-    Note,
-    Passage,
-    SupportScorer,
-)
+from inhouse.types import Embedder, Grounder, Message, Passage, SupportScorer
 
 Messages = tuple[Message, ...]
 

@@ -21,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from inhouse.config import Retrieval
+from inhouse.config.sections import Retrieval
+from inhouse.errors import InputError
 from inhouse.retrieval.chunk import chunk_document, document_digest
-from inhouse.types import Chunk, Digest, Document, Embedder, InputError, Json, Progress, Step
+from inhouse.types import Chunk, Digest, Document, Embedder, Json, Progress, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inhouse.errors import InputError
 from inhouse.retrieval.index import (
     EXACT_UP_TO_ROWS,
     TABLE,
@@ -25,7 +26,7 @@ from inhouse.retrieval.index import (
     visible_to,
     with_parts,
 )
-from inhouse.types import Chunk, Embedder, InputError, Passage, Record, Source
+from inhouse.types import Chunk, Embedder, Passage, Record, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Mapping
 
-from inhouse.types import ChatEvent, ChatModel, ChatRequest, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
 
 
 def chosen(experiment: str, unit: str, weights: Mapping[str, float]) -> str:

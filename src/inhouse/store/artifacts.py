@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inhouse.types import Artifact, BackendError, Digest, InhouseError, InputError, Json, digest_of
+from inhouse.errors import BackendError, InhouseError, InputError
+from inhouse.types import Artifact, Digest, Json, digest_of
 
 MANIFEST = "manifest.json"
 KEY_CHARS = 16

@@ -13,10 +13,12 @@ from typing import TextIO
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from inhouse.chat import Exchange, Usage
+from inhouse.errors import BackendError, InputError
 from inhouse.store.chain import START, Verified, append, head_of, redaction_of, walk
 from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, HEAD, Ledger, to_iso, to_ms, to_text
 from inhouse.store.writer import Writer
-from inhouse.types import BackendError, Digest, Exchange, InputError, Message, Record, Usage
+from inhouse.types import Digest, Message, Record
 
 REDACTED = "[redacted]"
 LONGEST_WAIT_S = 6  # an append that is not on the disk by then has failed, whatever the database does

@@ -20,8 +20,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from inhouse.chat import Exchange
+from inhouse.errors import BackendError
 from inhouse.store.ledger import AUDIT, HEAD, Label, label, now_ms, to_ms, to_text
-from inhouse.types import BackendError, Digest, Exchange, Record, digest_of
+from inhouse.types import Digest, Record, digest_of
 
 START = "0" * 64  # what the first entry is linked to
 LABELS = tuple(column.name for column in AUDIT.columns if isinstance(column.type, Label))

@@ -6,8 +6,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from inhouse.errors import InputError
 from inhouse.store.ledger import AUDIT, FEEDBACK, Ledger, now_ms, to_iso
-from inhouse.types import InputError, Record
+from inhouse.types import Record
 
 
 class Opinion(Record):

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from inhouse.chat import Exchange
+from inhouse.errors import InputError
 from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso
-from inhouse.types import Example, Exchange, InputError, Message, Record
+from inhouse.types import Example, Message, Record
 
 POLL_S = 0.5
 A_READ = 100  # rows fetched at a time

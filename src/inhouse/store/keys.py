@@ -15,8 +15,9 @@ from typing import Literal, get_args
 
 import sqlalchemy as sa
 
+from inhouse.errors import InputError
 from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
-from inhouse.types import InputError, Record
+from inhouse.types import Record
 
 PREFIX = "ih_"
 FRESH_S = 3.0  # a revoked key is refused after this in every process

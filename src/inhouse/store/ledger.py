@@ -23,8 +23,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.store.turn import Turn
-from inhouse.types import BackendError, ConfigError, InputError, Json
+from inhouse.types import Json
 
 SCHEMA = "0001"  # the newest revision below migrations/
 WAIT_S = 3  # longest wait for a connection or a lock

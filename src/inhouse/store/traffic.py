@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from inhouse.errors import InputError
 from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, Ledger, now_ms, to_iso, to_ms
-from inhouse.types import InputError, Record
+from inhouse.types import Record
 
 MOST_BUCKETS = 5000
 REFUSED = ("refused", "content_filter")

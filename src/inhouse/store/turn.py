@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from inhouse.types import BackendError
+from inhouse.errors import BackendError
 
 LOOK_S = 0.0005
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DataError, IntegrityError
 
+from inhouse.chat import Exchange
+from inhouse.errors import BackendError, InhouseError
 from inhouse.store.chain import append, entry_of, head_of
 from inhouse.store.ledger import Ledger, bounded
-from inhouse.types import BackendError, Exchange, InhouseError
 
 GROUP = 500  # most entries of one commit
 MOST_WAITING = 20_000

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from inhouse.errors import InputError
 from inhouse.training import gguf
-from inhouse.types import InputError, Json
+from inhouse.types import Json
 
 FAMILIES = {"LlamaForCausalLM": "llama", "MistralForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2",
             "Qwen3ForCausalLM": "qwen3"}  # fmt: skip

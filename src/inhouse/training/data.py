@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inhouse.training.mix import Row
-from inhouse.types import InputError, Message
+from inhouse.errors import InputError
+from inhouse.training.rows import Row
+from inhouse.types import Message
 
 BUCKETS = 16  # batches are drawn from stretches of this many batches sorted by length: little padding, little order
 

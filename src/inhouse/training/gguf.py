@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inhouse.types import InputError, Json
+from inhouse.errors import InputError
+from inhouse.types import Json
 
 if TYPE_CHECKING:
     import numpy as np

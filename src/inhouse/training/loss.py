@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inhouse.config import Training
+from inhouse.config.sections import Training
 from inhouse.training.data import Tokens
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inhouse.config import Training
+from inhouse.config.sections import Training
+from inhouse.errors import InputError
 from inhouse.training import checkpoint
 from inhouse.training.data import Tokens, batches, encode
 from inhouse.training.loss import AnswerLoss, micro
-from inhouse.training.mix import Row
-from inhouse.types import InputError, Json, Progress
+from inhouse.training.rows import Row
+from inhouse.types import Json, Progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

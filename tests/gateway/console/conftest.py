@@ -14,7 +14,8 @@ import httpx
 import pytest
 import uvicorn
 
-from inhouse.config import Project
+from inhouse.chat import Exchange, Finish, Note, Usage
+from inhouse.config.sections import Project
 from inhouse.gateway.app import create_app
 from inhouse.gateway.console.seams import (
     ArmFigures,
@@ -34,7 +35,7 @@ from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.traffic import Traffic
-from inhouse.types import Checks, Chunk, Example, Exchange, Finish, Message, Note, Passage, Release, Source, Usage
+from inhouse.types import Checks, Chunk, Example, Message, Passage, Release, Source
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from inhouse.errors import BackendError
 from inhouse.gateway.console.session import COOKIE, Signer, new_session, secret_in
-from inhouse.types import BackendError
 
 PAGES = ["playground", "inbox", "verdict", "verdict/report", "knowledge", "knowledge?view=failed", "data", "data?part=test",
          "data/example?id=ex-000&part=train", "traffic", "experiments", "audit", "settings"]  # fmt: skip

@@ -128,7 +128,7 @@ def test_the_inbox_counts_and_lists_past_what_others_asked(house):
 
 
 def test_a_store_that_fails_is_told(house, monkeypatch):
-    from inhouse.types import BackendError
+    from inhouse.errors import BackendError
 
     client = house.client("admin")
 

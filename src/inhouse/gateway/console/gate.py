@@ -20,12 +20,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
+from inhouse.errors import InhouseError, InputError
 from inhouse.gateway.console import show
 from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secret_in
 from inhouse.gateway.state import State
 from inhouse.store.ledger import now_ms
-from inhouse.types import InhouseError, InputError
 
 HERE = Path(__file__).parent
 HOME = "/console"

@@ -19,9 +19,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from inhouse.config import Oidc
+from inhouse.config.sections import Oidc
+from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
-from inhouse.types import BackendError, InputError, Json, Record
+from inhouse.types import Json, Record
 
 ALGORITHMS = [
     "RS256",

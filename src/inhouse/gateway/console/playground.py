@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Request, Response
 from starlette.responses import JSONResponse
 
+from inhouse.chat import Exchange
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.console.gate import Console, signed_in
 from inhouse.gateway.console.session import Session
-from inhouse.gateway.limits import HttpError, too_many
+from inhouse.gateway.errors import HttpError, too_many
 from inhouse.gateway.wire import ChatBody, FeedbackBody
 from inhouse.store.keys import Key
-from inhouse.types import Exchange, Record
+from inhouse.types import Record
 
 ASKED = "asked for a person"
 MOST_WAIT_S = 25.0

@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from inhouse.chat import Exchange
+from inhouse.errors import ConfigError, InputError
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.show import query
 from inhouse.store.inbox import Handoff, Status
 from inhouse.store.traffic import Bucket
-from inhouse.types import ConfigError, Exchange, InputError
 
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
 A_PAGE = 50

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.types import BackendError, Json, Record
+from inhouse.errors import BackendError
+from inhouse.types import Json, Record
 
 COOKIE = "inhouse_console"
 SESSION_S = 8 * 3600

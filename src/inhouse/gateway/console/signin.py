@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from inhouse.errors import InhouseError
 from inhouse.gateway.console.gate import HOME, Console, check_token, redirect
 from inhouse.gateway.console.oidc import Provider
 from inhouse.gateway.console.session import COOKIE, SESSION_S, Session, new_session
-from inhouse.types import InhouseError
 
 FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that was shown it
 FLOW_COOKIE = "inhouse_oidc"  # what a sign-in at the provider began with

@@ -1,0 +1,87 @@
+"""What all verbs share: their options, the project they open, and the lines they print. Nothing heavy at import."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from inhouse.assembly.workspace import Workspace
+    from inhouse.types import Artifact
+
+At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, training.rank=8.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="An access group of whoever asks; repeat for more.")]
+HERE = Path()
+
+
+def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Workspace:
+    """The project, opened; refuses options that are not settings."""
+    # Read when their libraries are first imported: no call to a hub, no progress bars through ours.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from inhouse.assembly.workspace import Workspace
+    from inhouse.cli.terminal import Bars
+    from inhouse.config.load import load_project
+    from inhouse.errors import ConfigError
+    from inhouse.types import Silent
+
+    pairs = {}
+    for text in overrides or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: not KEY=VALUE", "for example --set training.rank=8")
+        pairs[key.strip()] = value.strip()
+    return Workspace(
+        load_project(project, pairs), progress=Silent() if quiet else Bars(), said=_nothing if quiet else _said
+    )
+
+
+def _nothing(kind: str, artifact: Artifact, fresh: bool) -> None:
+    return None
+
+
+def _said(kind: str, artifact: Artifact, fresh: bool) -> None:
+    """The line that says what a stage made; what was there already is silent, but for the stage that was asked for."""
+    from inhouse.cli.terminal import duration
+
+    if not fresh:
+        return
+
+    line(artifact, f"made in {duration(artifact.seconds)}")
+
+
+def line(artifact: Artifact, done: str) -> None:
+    from inhouse.cli.terminal import err
+
+    facts = ", ".join(f"{k.replace('_', ' ')} {_short(v)}" for k, v in artifact.facts.items() if _plain(v))
+    err.print(f"[bold]{artifact.kind}[/bold] {artifact.key[:8]} {done}: ", end="")
+    err.print(facts, markup=False, highlight=False)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float | str) and 0 < len(str(value)) < 40
+
+
+def _short(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def tell(text: str, quiet: bool = False) -> None:
+    """The line that says what a verb will do."""
+    if not quiet:
+        from inhouse.cli.terminal import err
+
+        err.print(text, style="dim", markup=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    print(text.encode("utf-8", "backslashreplace").decode())  # half a surrogate pair, which no terminal takes

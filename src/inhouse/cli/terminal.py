@@ -1,0 +1,99 @@
+"""What a person at the terminal sees: progress with time left, durations, errors; standard output is for results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inhouse.errors import InhouseError
+from inhouse.types import Step
+
+out = Console()
+err = Console(stderr=True)
+LINE_EVERY_S = 20
+FATES = ("read", "duplicate", "failed")
+
+
+class Bars:
+    """A Progress of Rich bars; where standard error is no terminal, a line now and then."""
+
+    @contextmanager
+    def step(self, label: str, total: float | None) -> Iterator[Step]:
+        if not err.is_terminal:
+            yield Lines(label, total)
+            return
+        columns = (
+            TextColumn("  {task.description}"), BarColumn(24), TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=err, transient=True) as bars:
+            yield Bar(bars, bars.add_task(label, total=total, note=""))
+
+
+class Bar:
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self._bars.advance(self._task, amount)
+        if note:
+            self._bars.update(self._task, note=note)
+
+
+class Lines:
+    def __init__(self, label: str, total: float | None) -> None:
+        self._label, self._total, self._done = label, total, 0.0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self._done += amount
+        now = time.monotonic()
+        if now - self._told < LINE_EVERY_S:
+            return
+        self._told = now
+        share = f"{self._done:.0f}"
+        if self._total:
+            left = (now - self._started) * max(self._total - self._done, 0) / max(self._done, 1e-9)
+            share = f"{self._done / self._total:4.0%}, {left:.0f} s left"
+        print(f"  {self._label}: {share} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def fates(files: Sequence[Mapping[str, Any]]) -> Table:
+    """What became of the files of a folder, by format: counts of read, duplicate and failed, and characters read."""
+    table = Table("format", box=None, pad_edge=False)
+    for head in (*FATES, "characters"):
+        table.add_column(head, justify="right")
+    suffixes = [PurePath(f["path"]).suffix.lower() or "none" for f in files]
+    for name in (*sorted(set(suffixes)), "all"):
+        own = [f for f, suffix in zip(files, suffixes, strict=True) if name in ("all", suffix)]
+        counts = Counter(f["status"] for f in own)
+        read = sum(f["chars"] for f in own if f["status"] == "read")
+        table.add_row(name, *(str(counts[fate]) for fate in FATES), f"{read:,}")
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_error(error: InhouseError) -> None:
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    if error.hint:
+        err.print("hint:", style="bold", end=" ")
+        err.print(error.hint, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,125 @@
+"""Reads inhouse.toml into a Project: overrides, presets, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from inhouse.config.sections import Project, Section
+from inhouse.errors import ConfigError
+
+FILE = "inhouse.toml"
+
+
+SIZES: dict[str, dict[str, dict[str, Any]]] = {
+    "small": {"training": {"max_minutes": 8, "max_examples": 450}, "evaluation": {"max_questions": 120}},
+    "medium": {"training": {"max_minutes": 60, "max_examples": 2500}, "evaluation": {"max_questions": 400}},
+    "large": {"training": {"max_minutes": 600}},
+}
+"""What the dial sets, on two cores about 20 minutes, 2 hours, and half a day in all."""
+
+
+def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project:
+    """Reads the project file at `path`, or `path`/inhouse.toml; `overrides` maps dotted keys to TOML values.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or has an unknown key or a bad value; names file, line and key.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init DIR` writes one") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file}: not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}", "strings need quotes, tables need [brackets]") from error
+    for key, value in (overrides or {}).items():
+        _override(data, key, value)
+    return _validated(data, text, file)
+
+
+def _override(data: dict[str, Any], key: str, value: str) -> None:
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {key}: {section} is not a section")
+    data[last] = parsed
+
+
+def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
+    merged = dict(data)
+    for section, keys in SIZES.get(str(data.get("size", "small")), {}).items():
+        given = data.get(section, {})
+        if isinstance(given, dict):
+            merged[section] = {**keys, **given}
+    try:
+        project = Project.model_validate(merged)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a typo explains a missing key
+        loc = [str(part) for part in first["loc"]]
+        raise _explained(first, loc, text, file) from None
+    return project.at(file.resolve().parent)
+
+
+def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigError:
+    named = [k for k in keys if not k.isdigit()]
+    dotted, section = ".".join(named), named[0]
+    where = f"{file}:{line_of(text, named)}"
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(named[-1], known_keys(named[:-1]), n=1, cutoff=0.5)
+        did = f"did you mean '{close[0]}'? " if close else ""
+        page = section if len(named) > 1 else "project"
+        return ConfigError(f"{where}: {dotted} is not a setting", f"{did}`inhouse check --explain {page}` lists them")
+    return ConfigError(
+        f"{where}: {dotted}: {first['msg']} (found {first['input']!r})", f"`inhouse check --explain {section}`"
+    )
+
+
+def section_class(path: list[str]) -> type[Section] | None:
+    """The model that describes the section at `path` ([] is the project itself), None when there is none."""
+    model: type[Section] = Project
+    for name in path:
+        field = model.model_fields.get(name)
+        if field is None:
+            return None
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = [k for k in kinds if isinstance(k, type) and issubclass(k, Section)]
+        if not inner:
+            return None
+        model = inner[0]
+    return model
+
+
+def known_keys(path: list[str]) -> list[str]:
+    model = section_class(path)
+    return list(model.model_fields) if model else []
+
+
+def line_of(text: str, keys: list[str]) -> int:
+    """The line, from 1, where `keys` stands in the TOML text; the section's line, or 1, when it is not found."""
+    header, best = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
+            header = found.group(1).replace('"', "")
+            if header == ".".join(keys):
+                return number
+            if header == ".".join(keys[:-1]):
+                best = number
+        elif header == ".".join(keys[:-1]) and re.match(rf"\s*\"?{re.escape(keys[-1])}\"?\s*[=.]", line):
+            return number
+    return best

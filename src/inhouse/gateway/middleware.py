@@ -1,0 +1,138 @@
+"""Middleware: the door that reads a request within its limits, and the security headers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from inhouse.gateway.errors import HttpError
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+
+
+class Door:
+    """ASGI middleware around everything, the console too.
+
+    Args:
+        admit: lets a request in, or raises an HttpError; asked before anything of the body is read.
+        said: told of every request when it is over: scope, id, status, seconds, and the error that was not foreseen.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_body: int, body_s: float, admit: Callable[[Scope], Awaitable[None]],
+        said: Callable[[Scope, str, int, float, Exception | None], None],
+    ) -> None:  # fmt: skip
+        self._app = app
+        self._max_body = max_body
+        self._body_s = body_s
+        self._admit = admit
+        self._said = said
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status, failed = time.perf_counter(), 0, None
+        scope["inhouse.id"] = id = f"req-{uuid.uuid4().hex}"
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                there = {name.lower() for name, _ in message.get("headers", ())}
+                more = [
+                    (name.encode(), value.encode())
+                    for name, value in {**SECURITY_HEADERS, "x-request-id": id}.items()
+                    if name.encode() not in there
+                ]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        try:
+            await self._admit(scope)
+            self._check_length(scope)
+            await self._app(scope, self._counted(receive), sending)
+        except HttpError as error:
+            if not status:
+                await error.response()(scope, receive, sending)
+        except Exception as error:
+            failed = error
+            if not status:
+                await HttpError(500, "the server made a mistake", "server_error").response()(scope, receive, sending)
+        finally:
+            self._said(scope, id, status, time.perf_counter() - started, failed)
+
+    def _check_length(self, scope: Scope) -> None:
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value[:18]) > self._max_body):
+                raise self._too_large()
+
+    def _too_large(self) -> HttpError:
+        # The rest of the body is not read: the connection cannot be used again.
+        return HttpError(413, f"the body is longer than {self._max_body} bytes", headers={"Connection": "close"})
+
+    def _counted(self, receive: Receive) -> Receive:
+        """The body as it comes, until it is too long or takes too long."""
+        size, whole, until = 0, False, asyncio.get_running_loop().time() + self._body_s
+
+        async def receiving() -> Message:
+            nonlocal size, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HttpError(408, "the body came too slowly", headers={"Connection": "close"}) from None
+            size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if size > self._max_body:
+                raise self._too_large()
+            return message
+
+        return receiving
+
+
+class Headed:
+    """Mixed into uvicorn's protocols: a connection that does not bring a whole request head in time is closed."""
+
+    head_s = 15.0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)  # type: ignore[misc]
+        cycle: Any = getattr(self, "cycle", None)
+        if cycle is not None and not cycle.response_complete:
+            self._disarm()
+        elif self._late is None:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _arm(self) -> None:
+        transport: Any = self.transport  # type: ignore[attr-defined]
+        self._late = asyncio.get_running_loop().call_later(self.head_s, transport.close)
+
+    def _disarm(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

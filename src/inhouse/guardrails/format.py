@@ -1,0 +1,96 @@
+"""The form of an answer: JSON of the schema that was asked for, or text of a pattern; repaired once, else handed off.
+
+Engines that know grammars keep to a schema by themselves; this catches those that do not, and answers cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from inhouse.errors import ConfigError
+from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.types import Json
+
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_TRAILING = re.compile(r",(\s*[}\]])")
+_BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)(\s*:)")
+
+
+class Format:
+    """The rail: on side "output" answers to requests with a schema, on "answer" those that must match a pattern."""
+
+    name = "format"
+
+    def __init__(self, pattern: str = "") -> None:
+        try:
+            self._pattern = re.compile(pattern, re.DOTALL) if pattern else None
+        except re.error as error:
+            raise ConfigError(f"guardrails.answer_pattern: {error}", "it is a Python regular expression") from error
+        self.sides: frozenset[Side] = frozenset({"output", "answer"} if pattern else {"output"})
+
+    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        schema = turn.request.json_schema
+        if side == "answer":
+            if schema is not None or self._pattern is None or self._pattern.fullmatch(text.strip()):
+                return None
+            return Finding(score=1, reason="the answer is not of the pattern", action="handoff")
+        if schema is None or fits(text, schema):
+            return None
+        if (repaired := repair(text)) is not None and fits(repaired, schema):
+            return Finding(score=1, reason="JSON repaired", text=repaired, action="rewrite")
+        return Finding(score=1, reason="the answer is not JSON of the schema", action="handoff")
+
+
+def fits(text: str, schema: dict[str, Json]) -> bool:
+    """Whether the text is JSON of the schema."""
+    from jsonschema import Draft202012Validator
+
+    try:
+        return bool(Draft202012Validator(schema).is_valid(json.loads(text)))
+    except ValueError:
+        return False
+
+
+def repair(text: str) -> str | None:
+    """JSON out of fences, words around it, trailing commas, bare keys, wrong quotes, a missing end; None where that
+    does not make it JSON."""
+    inner = found[1] if (found := _FENCE.search(text)) else text
+    start = min((at for at in (inner.find("{"), inner.find("[")) if at >= 0), default=-1)
+    if start < 0:
+        return None
+    body = inner[start:]
+    end = max(body.rfind("}"), body.rfind("]"))
+    for attempt in (body[: end + 1] if end > 0 else body, body):
+        for fixed in (attempt, _straightened(attempt), _closed(_straightened(attempt))):
+            try:
+                return json.dumps(json.loads(fixed), ensure_ascii=False)
+            except ValueError:
+                continue
+    return None
+
+
+def _straightened(text: str) -> str:
+    if '"' not in text:
+        text = text.replace("'", '"')
+    text = text.replace("“", '"').replace("”", '"')
+    for word, right in (("True", "true"), ("False", "false"), ("None", "null")):
+        text = re.sub(rf"(:\s*){word}\b", rf"\g<1>{right}", text)
+    return _BARE_KEY.sub(r'\1"\2"\3', _TRAILING.sub(r"\1", text))
+
+
+def _closed(text: str) -> str:
+    """The text with the quotes and brackets that it leaves open."""
+    opened: list[str] = []
+    quoted = escaped = False
+    for c in text:
+        if quoted:
+            quoted = escaped or c != '"'
+            escaped = c == "\\" and not escaped
+        elif c == '"':
+            quoted = True
+        elif c in "{[":
+            opened.append("}" if c == "{" else "]")
+        elif c in "}]" and opened:
+            opened.pop()
+    return text.rstrip(", \n") + '"' * quoted + "".join(reversed(opened))

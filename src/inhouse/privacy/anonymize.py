@@ -1,0 +1,294 @@
+"""Personal data replaced by typed placeholders, the same value by the same placeholder throughout a conversation.
+
+Values are found by Presidio and our patterns (`recognizers`) and by what the conversation asks for (`asked`). A value
+found once is replaced in every turn, in any letter case, digits with or without gaps, a name's parts too. What stands
+in the business's own documents is public and stays, and so do its names and the words that it mostly writes small.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from inhouse.privacy.context import COMMON, answered, asked, late_secrets
+from inhouse.privacy.recognizers import PRIORITY, Found, Recognizers
+from inhouse.types import Example, Message, digest_of
+
+PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
+NAMES = frozenset(["PERSON", "SECRET"])
+CARD_DIGITS = 15
+_WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
+_PUBLIC_NUMBER = re.compile(r"\+?\(?\d[\d ()./-]{2,}\d")
+_PLACES = frozenset(
+    """academy airport apartment avenue bank bar bed bistro breakfast building cafe card centre center chapel church
+    cinema city club coffee college company corp court credit curry fund gallery garden gardens grill group guest
+    guesthouse hall hospital hotel house inc inn kitchen lane library llc loan lodge ltd market mobile mortgage museum
+    palace park pizza pizzeria place plaza plus pool pools pub restaurant rewards road room savings school square
+    station street studio theater theatre tower train university wifi""".split()  # noqa: SIM905
+)
+_PLACE_BEFORE = re.compile(r"\b(?:in|at|from|near|around|to|towards|via|of|the|a|an|town)\s+$", re.IGNORECASE)
+_TRAVEL = re.compile(
+    r"\b(?:train|taxi|bus|flight|travel\w*|leav\w+|depart\w*|arriv\w+|going|go|head\w*|trip)\b", re.IGNORECASE
+)
+_OWN = re.compile(r"\byour (?:[\w-]+ ){0,2}(?:address|number|phone|mobile|cell|e-?mail)\b|\bon file\b", re.IGNORECASE)
+_OF_THE_BUSINESS = frozenset(["ADDRESS", "PHONE", "EMAIL"])
+_TITLES = frozenset("mr mrs ms miss dr prof sir madam".split())  # noqa: SIM905
+
+
+class Anonymizer:
+    """Replaces personal data; works offline, and gives the same result for the same conversation.
+
+    Args:
+        spacy_folder: folder of a spaCy model with names.
+        keep: names that are never personal: brands, products, places.
+
+    Raises:
+        BackendError: the folder holds no spaCy model.
+    """
+
+    def __init__(self, spacy_folder: Path, keep: Sequence[str] = ()) -> None:
+        from spacy.lang.en.stop_words import STOP_WORDS
+
+        self._recognizers = Recognizers(spacy_folder)
+        self._stop = COMMON | STOP_WORDS
+        self._around = self._stop | _TITLES
+        self._words = set(self._stop)
+        self._kept: set[frozenset[str]] = set()
+        self._kept_words: set[str] = set()
+        self._public: set[str] = set()
+        self._public_words: set[str] = set()
+        self._public_small: set[str] = set()
+        self.keep(keep)
+
+    def keep(self, phrases: Iterable[str]) -> None:
+        """Adds names that are never personal, such as the titles of documents."""
+        for phrase in phrases:
+            if words := frozenset(w.removesuffix("'s") for w in _words(phrase)) - self._stop:
+                self._kept.add(words)
+                self._kept_words |= words
+        self._is_kept.cache_clear()
+
+    def learn(self, public: Iterable[str], logs: Iterable[str] = ()) -> None:
+        """Takes numbers, addresses and e-mail addresses of `public` texts for public, and learns which words are names.
+
+        A word that `public` and `logs` write in lower case thrice, and mostly so, is not a name.
+        """
+        small: Counter[str] = Counter()
+        large: Counter[str] = Counter()
+        for is_public, texts in ((True, public), (False, logs)):
+            for text in texts:
+                for word in _WORD.findall(text):
+                    if is_public and word[0].islower():
+                        self._public_small.add(word.lower())
+                    (large if word[0].isupper() else small)[word.lower()] += 1
+                if is_public:
+                    self._public_words.update(_words(text))
+                    self._public.update(_key(m[0]) for m in _PUBLIC_NUMBER.finditer(text))
+                    self._public.update(_key(m[0]) for m in re.finditer(r"\S+@\S*\w", text))
+                    self._public.update(_key(m[0]) for m in re.finditer(r"\b[A-Z]+-?\d[\w-]*\w", text))
+        self._words |= {w for w, n in small.items() if n >= 3 and n > large[w]}
+
+    def read_ahead(self, conversations: Iterable[Example]) -> None:
+        """Looks at several conversations at once, which is faster; `anonymize` then finds the results."""
+        self._recognizers.find([t.content for c in conversations for t in _turns(c)])
+
+    def anonymize(self, conversation: Example) -> tuple[Example, Counter[str]]:
+        """The conversation with placeholders, and how many values of each type were replaced."""
+        turns = _turns(conversation)
+        spans = self.spans(turns)
+        swap = _Swap(turns, spans, self._words, self._stop)
+        if not swap.counts:
+            return conversation, Counter()
+        *messages, target = [t.model_copy(update={"content": swap(n, t.content)}) for n, t in enumerate(turns)]
+        changed: dict[str, object] = {"messages": tuple(messages), "target": target.content}
+        for name in ("id", "group"):
+            value = getattr(conversation, name)
+            if swap(-1, value) != value:
+                changed[name] = digest_of(value)[:12]
+        changed["tags"] = tuple(swap(-1, tag) for tag in conversation.tags)
+        return conversation.model_copy(update=changed), swap.counts
+
+    def spans(self, turns: Sequence[Message]) -> list[list[Found]]:
+        """What is personal in each turn, without overlaps."""
+        found = self._recognizers.find([t.content for t in turns])
+        now: set[str] = set()
+        before: set[str] = set()
+        spans: list[list[Found]] = []
+        for turn, shapes in zip(turns, found, strict=True):
+            text = turn.content
+            told: list[Found] = []
+            if turn.role == "user":
+                before |= asked(text) - NAMES  # "my PIN is either 1234 or 4321" asks of itself
+                told = list(answered(text, now, before, self._words))
+                if "SECRET" in before - now:
+                    told += late_secrets(text, self._words)
+            else:
+                now = asked(text)
+                before |= now
+            numbers = _settled([], [f for f in shapes if f.kind not in NAMES])
+            names = self._named(text, (f for f in shapes if f.kind in NAMES))
+            own = [f for f in (*numbers, *names) if self._personal(f, turn, text)]
+            spans.append(_settled([f for f in told if not self._is_whole_name(text, f)], own))
+        return spans
+
+    def entities(self, text: str) -> list[tuple[int, int, str]]:
+        """What spaCy takes for a name, of whatever kind: start, end, label."""
+        return self._recognizers.entities(text)
+
+    def is_public(self, value: str) -> bool:
+        """Whether the business's own documents write the value, all words of a name, or it is a name to keep."""
+        words = set(_words(value))
+        return _key(value) in self._public or (bool(words) and (words <= self._public_words or self._is_kept(value)))
+
+    def _named(self, text: str, found: Iterable[Found]) -> Iterator[Found]:
+        """The same, names without the common words around them."""
+        for f in found:
+            line = text.find("\n", f.start, f.end)  # a name does not go on in the next line
+            tokens = list(_WORD.finditer(text, f.start, line if line > 0 else f.end))
+            for end in (-1, 0):
+                while f.kind == "PERSON" and tokens and tokens[end][0].lower() in self._around:
+                    tokens.pop(end)
+            if tokens:
+                yield f._replace(start=tokens[0].start(), end=tokens[-1].end())
+
+    def _personal(self, found: Found, turn: Message, text: str) -> bool:
+        value = text[found.start : found.end]
+        if found.kind not in NAMES:
+            if turn.role == "assistant" and found.kind in _OF_THE_BUSINESS and not _OWN.search(text):
+                return False  # where a business says that something is; a customer's own stands in her turns too
+            return _key(value) not in self._public
+        words = _words(value)
+        if found.sure:
+            unlikely = self._words if value[0].islower() else self._stop if found.kind == "PERSON" else ()
+            return words[0] not in unlikely and not self._is_kept(value)
+        names = [w for w in words if w not in self._words]
+        if not names or any(w in _PLACES for w in words) or self._is_kept(value) or not value[0].isupper():
+            return False
+        if turn.role == "assistant" and all(w in self._public_words for w in words):
+            return False  # whoever answers speaks of what the documents speak of
+        place = _PLACE_BEFORE.search(text, 0, found.start)
+        if place and _TRAVEL.search(text):
+            return False
+        if len(words) > 1:
+            return len(names) >= len(words) / 2 and all(w[0].isupper() for w in value.split() if w[0].isalpha())
+        if value.isupper() or {words[0], words[0].removesuffix("s")} & self._public_small:
+            return False  # an abbreviation, or a word of the business with a capital
+        return not place or place[0].lower().strip() in ("to", "from")
+
+    @lru_cache(maxsize=20_000)  # noqa: B019 - lives as long as the run
+    def _is_kept(self, value: str) -> bool:
+        """Whether all words of `value` stand in one phrase to keep, give or take a letter."""
+        words = {w.removesuffix("'s") for w in _words(value)} - self._stop
+        if any(words <= phrase for phrase in self._kept):
+            return True
+        meant = {(difflib.get_close_matches(w, self._kept_words, 1, 0.85) or [w])[0] for w in words}
+        return meant != words and any(meant <= phrase for phrase in self._kept)
+
+    def _is_whole_name(self, text: str, found: Found) -> bool:
+        """Whether an answer names a thing of the business in full; a single word may be the customer's name too."""
+        words = frozenset(_words(text[found.start : found.end]))
+        return found.kind in NAMES and len(words) > 1 and words - self._stop in self._kept
+
+
+def _settled(told: Sequence[Found], own: Sequence[Found]) -> list[Found]:
+    """Spans without overlaps: what was asked for first, then the longest, then by priority."""
+    taken: list[Found] = []
+    for group in (told, own):
+        for f in sorted(group, key=lambda f: (f.start - f.end, PRIORITY.index(f.kind), f.start)):
+            longer = [t for t in taken if f.start < t.end and t.start < f.end]
+            if not longer:
+                taken.append(f)
+            elif group is own and f.end - f.start > sum(t.end - t.start for t in longer) and f.kind != "NUMBER":
+                taken = [t for t in taken if t not in longer] + [f]
+    return sorted(taken, key=lambda f: f.start)
+
+
+class _Value(NamedTuple):
+    kind: str
+    placeholder: str
+
+
+class _Swap:
+    """Puts placeholders for the values found in the turns of one conversation, wherever they stand."""
+
+    def __init__(
+        self, turns: Sequence[Message], spans: Sequence[Sequence[Found]], words: set[str], stop: set[str]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._spans = spans
+        self._values: dict[str, _Value] = {}
+        self._parts: dict[str, str] = {}
+        for turn, found in zip(turns, spans, strict=True):
+            for f in found:
+                value = turn.content[f.start : f.end]
+                kind = f.kind
+                if kind == "NUMBER":
+                    kind = "CARD_NUMBER" if len(_key(value)) >= CARD_DIGITS else "ACCOUNT_NUMBER"
+                self._add(kind, value, stop)
+        patterns = [_anywhere(key, value.kind, words) for key, value in self._values.items()]
+        patterns += [_anywhere(part, "PERSON", words) for part in self._parts]
+        patterns.sort(key=len, reverse=True)
+        self._pattern = re.compile("|".join(patterns)) if patterns else None
+
+    def _add(self, kind: str, value: str, stop: set[str]) -> None:
+        key = _key(value)
+        if key in self._values:
+            return
+        parts = [w for w in _words(value) if len(w) > 1 and w not in stop] if kind in NAMES else []
+        same = next((self._parts[p] for p in parts if p in self._parts), "")
+        if not same:
+            self.counts[kind] += 1
+            same = f"<{kind}_{self.counts[kind]}>"
+        self._values[key] = _Value(kind, same)
+        for part in parts:
+            self._parts.setdefault(part, same)
+
+    def __call__(self, turn: int, text: str) -> str:
+        """The text of a turn (or of none, -1) with placeholders."""
+        done = []
+        at = 0
+        for f in self._spans[turn] if turn >= 0 else ():
+            done += [self._elsewhere(text[at : f.start]), self._values[_key(text[f.start : f.end])].placeholder]
+            at = f.end
+        done.append(self._elsewhere(text[at:]))
+        # a first name and a surname found apart are one person
+        return re.sub(r"(<(?:PERSON|SECRET)_\d+>)(?:[ ,]+\1)+", r"\1", "".join(done))
+
+    def _elsewhere(self, text: str) -> str:
+        if not self._pattern or not text:
+            return text
+        return self._pattern.sub(lambda m: self._placeholder(_key(m[0])), text)
+
+    def _placeholder(self, key: str) -> str:
+        return self._values[key].placeholder if key in self._values else self._parts[key]
+
+
+def _anywhere(key: str, kind: str, words: set[str]) -> str:
+    """A pattern for the other spellings of a value: any case, but a name that is also a word only with a capital."""
+    if key.isdigit():
+        return r"(?<![\d$£€.,])" + r"[ .()/-]{0,2}".join(key) + r"(?![\d%]|[.,]\d)"
+    spelled = r"\s+".join(re.escape(w).replace("'", "['’]") for w in key.split())
+    if kind in NAMES and " " not in key and key in words:
+        first, rest = re.escape(key[0].upper()), re.escape(key[1:]).replace("'", "['’]")
+        return rf"(?<!\w){first}(?i:{rest})(?!\w)"
+    return rf"(?<!\w)(?i:{spelled})(?!\w)"
+
+
+def _turns(conversation: Example) -> list[Message]:
+    return [*conversation.messages, Message(role="assistant", content=conversation.target)]
+
+
+def _key(value: str) -> str:
+    """One spelling of a value: digits without gaps, words in lower case with single spaces."""
+    if not re.search(r"[^\W\d_]", value):
+        return re.sub(r"\D", "", value) or value
+    return " ".join(value.casefold().replace("’", "'").split())
+
+
+def _words(text: str) -> list[str]:
+    return [w.casefold().replace("’", "'") for w in _WORD.findall(text)]

@@ -1,0 +1,228 @@
+"""What personal data looks like: Presidio with spaCy's names, its checked patterns, and our own for a business's logs.
+
+Presidio's own recognizers check card numbers (Luhn), IBANs (mod 97), phone numbers and IP addresses. Ours find what
+words before or after a value say that it is: account numbers, PINs, orders, dates of birth, addresses. Nothing here
+touches the network: the spaCy model is a folder, and e-mail addresses are matched by shape, so that the list of public
+suffixes is not asked for (which would also miss domains of a company's own network).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from inhouse.errors import BackendError
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine
+
+BATCH = 64
+REMEMBERED = 50_000
+UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # names have a tok2vec of their own
+_KINDS = {"CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "PHONE_NUMBER": "PHONE", "US_SSN": "SSN"}
+"""Presidio's names for what has a shorter name here."""
+PRIORITY = (
+    "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER", "IP_ADDRESS",
+    "ADDRESS", "PHONE", "SECRET", "PERSON", "NUMBER",
+)  # fmt: skip
+"""Every type found; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
+
+MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+DATE = (
+    rf"(?:\d{{1,4}}\s?[/.-]\s?\d{{1,2}}\s?[/.-]\s?\d{{2,4}}|{DAY}\s+(?:of\s+)?{MONTH}(?:,?\s+\d{{2,4}})?"
+    rf"|{MONTH}\s+(?:the\s+)?{DAY}(?:,?\s+\d{{2,4}})?|{MONTH},?\s+\d{{4}})"
+)
+_NOT_IN_NUMBER = r"(?<![\w$£€#.,:/-])"  # neither an amount nor a part of something longer
+_ENDS_NUMBER = r"(?![\w%]|[.,:/-]\d)"
+_IS = r"(?:\s*(?:is|was|are|:|=|#|-|–|would be|should be|it'?s)\s*|\s+){1,3}"
+_DIGITS = r"\d(?:[ -]?\d)"
+_STREET = (
+    r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|way|place|pl|terrace|circle|cir"
+    r"|parkway|pkwy|highway|hwy|trail|square|sq|crescent|close|row|alley|loop|ridge|run)"
+)
+_UNIT = r"(?:,?\s*(?:apt|apartment|unit|suite|ste|floor|flat|#)\.?\s*#?\w{1,6})"
+_TOWN = r"(?:,?\s+(?-i:[A-Z][a-z]+(?: [A-Z][a-z]+){0,2}),?(?:\s+(?-i:[A-Z]{2}))?(?:\s+\d{5}(?:-\d{4})?)?)"
+_REFERENCE = (
+    r"(?:order|reference|ref|confirmation|booking|reservation|tracking|ticket|case|claim|invoice|transaction|shipment"
+    r"|application|policy|loan|membership|member|customer|client|employee|licen[cs]e|passport|wire|dispute|check|cheque)"
+)
+_CODE = r"(?=[\w-]*\d)(?!\d{1,3}\b)[a-z0-9]+(?:-[a-z0-9]+)*"
+
+_NAME = r"(?-i:[A-Z])[\w'’-]+"
+_ACCOUNT = r"\b(?:account|acct|acc|a/c)\b"
+_PIN = r"(?:pin|passcode|pass code|cvv2?|cvc|security code|access code)"
+_SSN = r"\b(?:ssn|social(?: security)?(?: number| no\.?| #)?)\b[^.?!\n\d]{0,25}"
+_ENDING = r"(?:end(?:s|ing)?(?: in| with)?|last (?:four|4)(?: digits)?)"
+_SUITE = r"(?:apt|apartment|suite|ste|unit)\.? #?\w{1,6}\b"
+_NO_DATE = r"(?!(?:19|20)\d\d[ -]\d\d?[ -]\d\d?\b|\d\d?[ -]\d\d?[ -](?:19|20)?\d\d\b)"
+
+# What stands before \K is context and stays.
+_OURS: dict[str, Sequence[str]] = {
+    "EMAIL": [r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+"],
+    "CARD_NUMBER": [
+        r"(?<![\w$£€-])\d{4}([ -]?)\d{4}\1\d{4}\1\d{4}(?![\w-])",
+        r"(?<![\w$£€-])3\d{3}[ -]\d{6}[ -]\d{5}(?![\w-])",
+        r"\bcard\b[^.?!\n]{0,30}?\b" + _ENDING + _IS + r"\K\d{4}\b",
+        r"\bcard (?:number|no\.?|num|#)" + _IS + r"\K" + _DIGITS + r"{7,18}",
+    ],
+    "SSN": [
+        r"(?<![\w-])\d{3}[- ]\d{2}[- ]\d{4}(?![\w-])",
+        _SSN + r"\K\d{3}[ -]?\d{2}[ -]?\d{4}\b",
+        _SSN + r"\K\d{4}\b",
+    ],
+    "PIN": [
+        rf"\b{_PIN}(?: (?:number|code|no\.?))?(?: (?:on|for) [\w ]{{2,20}}?)?{_IS}\K\d{{3,8}}\b(?![.,]\d)",
+        rf"(?<![\w$£€.,])\d{{4,6}}(?=,? (?:is|was|as|for) (?:my|the|your) (?:new |old |card |debit )?{_PIN}\b)",
+    ],
+    "DATE_OF_BIRTH": [
+        rf"\b(?:born|d\.?o\.?b\.?|date of birth|birth ?da(?:y|te))\b[^.?!\n\d]{{0,20}}?\K\b{DATE}\b",
+        rf"\b{DATE}\b(?=[^.?!\n]{{0,12}}\b(?:is|as|was) my (?:birth|dob|date of birth))",
+        r"\bborn (?:in|on) \K(?:19|20)\d\d\b",
+    ],
+    "ACCOUNT_NUMBER": [
+        rf"\b(?:account|acct|acc|a/c|routing|savings|checking)\b[^.?!\n\d$£€]{{0,25}}?(?:\bno\. ?|#)?"
+        rf"(?<![\w$£€.,:/-])\K{_DIGITS}{{5,16}}{_ENDS_NUMBER}",
+        rf"{_ACCOUNT}[^.?!\n\d]{{0,25}}?(?:\b(?:number|no\.?|num|{_ENDING})|#){_IS}\K\d{{3,5}}\b(?![%.,]\d)",
+        rf"{_ACCOUNT}\.?(?: (?:number|no\.?|num|is))* ?#? ?\K[a-z]{{1,4}}-?\d[\d-]{{4,15}}\b",
+    ],
+    "NUMBER": [  # nothing says what it is, but it is too long to be an amount, a date or a time
+        _NOT_IN_NUMBER + r"\d{8,19}" + _ENDS_NUMBER,
+        _NOT_IN_NUMBER + _NO_DATE + r"\d{2,6}(?:[ -]\d{2,6}){2,4}" + _ENDS_NUMBER,
+    ],
+    "ORDER_NUMBER": [
+        rf"\b{_REFERENCE}(?: (?:number|no\.?|num|id|code))?(?: is| was|:|\s*#)?\s*#?\K(?=\S{{5,}}){_CODE}\b",
+        r"(?<![\w&])#\K\d{4,}\b",
+        r"\b(?-i:(?=[A-Z0-9-]*\d[A-Z0-9-]*\d[A-Z0-9-]*\d)[A-Z]{1,5}-?\d[\dA-Z]{4,}(?:-[\dA-Z]+)*)\b",
+        r"\b(?-i:(?=[A-Z0-9]*\d[A-Z0-9]*[A-Z])(?=[A-Z0-9]*[A-Z][A-Z0-9]*\d)[A-Z0-9]{8})\b",
+    ],
+    "ADDRESS": [
+        r"\b\d{1,5}[a-z]?,? (?:(?:n|s|e|w|north|south|east|west)\.? )?(?:(?-i:[A-Z0-9])[\w'.-]* ){1,3}"
+        rf"{_STREET}\b\.?{_UNIT}?{_TOWN}?",
+        r"\b(?:live|living|moved|moving|address|reside|mail|send|ship|deliver)\b[^.?!\n\d]{0,40}?\K"
+        rf"\b\d{{1,5}}[a-z]? (?:[a-z'.-]+ ){{1,3}}?{_STREET}\b\.?{_UNIT}?{_TOWN}?",
+        r"\b(?:address|live|living|moved|moving)(?: (?:is|at|to|with|of|in))*:? \K"
+        r"\d{1,5}[a-z]?,? (?:(?-i:[A-Z0-9#])[\w.'/-]*[ ,\n]*){1,9}",
+        rf"\b\d{{1,5}} (?-i:[A-Z])(?:[\w.'/-]+[ ,]+){{1,4}}{_SUITE}",
+        rf"\b(?-i:[A-Z])[a-z]+(?:[ -](?-i:[A-Z])[\w.]+)* \d{{1,5}}[,\n ]+{_SUITE}",
+        r"\bP\.? ?O\.? box \d+",
+    ],
+    "PHONE": [
+        r"(?<![\w-])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])",
+        r"(?<![\w-])\d{3}-\d{4}(?![\w-])",
+    ],
+    "PERSON": [
+        rf"\b(?:mr|mrs|ms|miss|dr|prof)\b\.? \K{_NAME}(?: {_NAME})?",
+        r"\bmy (?:full |first |last |sur)?name(?: is|'s|:| (?=(?-i:[A-Z])))\s*\K"
+        r"[^\W\d_][\w'’-]+(?: [^\W\d_][\w'’.-]*){0,3}",
+        r"\b(?:this is|i am|i'm|im|name(?: is|'s|:)|it is|it's|on behalf of|speaking with|regards,|sincerely,|signed,?)"
+        rf"\s+\K{_NAME}(?: (?-i:[A-Z])[\w'’.-]*){{0,3}}",
+        rf"\b{_NAME}(?= (?:is|was) (?:the|my) (?:full |first |last |sur)name)",
+        rf"(?:^|[.!?,] )\K{_NAME}(?: {_NAME}){{0,2}}(?=,? here\b)",
+        r"\b(?:hi|hello|dear|thanks|thank you|welcome|sorry|sure|certainly|goodbye|bye)(?: again| so much)?,? \K"
+        r"(?-i:[A-Z])[a-z'’-]+(?: (?-i:[A-Z])[a-z'’-]+)?(?=\s*(?:[,.!?]|$))",
+    ],
+    "SECRET": [
+        r"\bmaiden(?: name)?(?: is|'s|:| was)? \K[^\W\d_][\w'’-]+",
+        r"\b(?:childhood |first |my )pet(?:'?s)?(?: name)?[. ,]{0,4}"
+        r"(?:(?: ?it)?(?: is|'s| was|:| named| called))+ \K[^\W\d_][\w'’-]+",
+        r"\b[^\W\d_][\w'’-]+(?= (?:is|was) (?:my|the name of my) (?:first |childhood |old )?(?:pet|dog|cat)\b)",
+        r"\bpass(?:word|phrase)(?: is|:| was) \K[^\s,;]*[^\s,;.!?]",
+    ],
+}
+
+
+class Found(NamedTuple):
+    """A piece of personal data in a text; `sure` when its own shape or the words around it say what it is."""
+
+    kind: str
+    start: int
+    end: int
+    sure: bool
+
+
+class Recognizers:
+    """Presidio over a spaCy model in a folder, with our patterns.
+
+    Raises:
+        BackendError: the folder holds no spaCy model.
+    """
+
+    def __init__(self, spacy_folder: Path) -> None:
+        self._engine = _engine(spacy_folder)
+        self._entities = self._engine.get_supported_entities("en")
+        self._seen: dict[str, list[Found]] = {}
+        self._entities_seen: dict[str, list[tuple[int, int, str]]] = {}
+        self._lock = Lock()  # questions are looked at in threads
+
+    def find(self, texts: Sequence[str]) -> list[list[Found]]:
+        """What stands in each text, by our names of the types; overlaps are left for the caller to settle.
+
+        Texts seen before are answered from memory: logs repeat greetings, and conversations their beginnings.
+        """
+        with self._lock:
+            return self._find(texts)
+
+    def _find(self, texts: Sequence[str]) -> list[list[Found]]:
+        if len(self._seen) > REMEMBERED:
+            self._seen.clear()
+            self._entities_seen.clear()
+        new = [t for t in dict.fromkeys(texts) if t not in self._seen or t not in self._entities_seen]
+        read = self._engine.nlp_engine.process_batch(new, language="en", batch_size=BATCH)
+        for text, (_, artifacts) in zip(new, read, strict=True):
+            self._entities_seen[text] = [(e.start_char, e.end_char, e.label_) for e in artifacts.tokens.ents]
+            plain = "@" not in text and not any(c.isdigit() for c in text)
+            results = self._engine.analyze(
+                text, language="en", nlp_artifacts=artifacts, entities=["PERSON", "SECRET"] if plain else self._entities
+            )
+            self._seen[text] = [
+                Found(_KINDS.get(r.entity_type, r.entity_type), r.start, r.end, _sure(r)) for r in results
+            ]
+        return [self._seen[t] for t in texts]
+
+    def entities(self, text: str) -> list[tuple[int, int, str]]:
+        """What spaCy takes for a name of any kind: start, end, label."""
+        with self._lock:
+            if text not in self._entities_seen:
+                self._find([text])
+            return self._entities_seen[text]
+
+
+def _sure(result: object) -> bool:
+    made_by = getattr(result, "recognition_metadata", None) or {}
+    return "spacy" not in str(made_by.get("recognizer_name", "")).lower()
+
+
+def _engine(folder: Path) -> AnalyzerEngine:
+    import spacy
+    from presidio_analyzer import AnalyzerEngine, Pattern, PatternRecognizer, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
+    from presidio_analyzer.predefined_recognizers import (
+        CreditCardRecognizer,
+        IbanRecognizer,
+        IpRecognizer,
+        PhoneRecognizer,
+        SpacyRecognizer,
+    )
+
+    try:
+        nlp = spacy.load(folder, exclude=UNUSED)
+    except (OSError, ValueError) as error:
+        hint = "`inhouse models pull en-core-web-sm`, or set curation.anonymize = false"
+        raise BackendError(f"{folder}: not a spaCy model ({error})", hint) from error
+    others = [label for label in nlp.get_pipe("ner").labels if label != "PERSON"]
+    names = NerModelConfiguration(labels_to_ignore=others, model_to_presidio_entity_mapping={"PERSON": "PERSON"})
+    nlp_engine = SpacyNlpEngine([{"lang_code": "en", "model_name": str(folder)}], names)
+    nlp_engine.nlp = {"en": nlp}  # loaded already: Presidio would look for a package of that name
+    registry = RecognizerRegistry(supported_languages=["en"])
+    for ready in (CreditCardRecognizer, IbanRecognizer, IpRecognizer, PhoneRecognizer):
+        registry.add_recognizer(ready())
+    registry.add_recognizer(SpacyRecognizer(supported_entities=["PERSON"]))
+    for kind, expressions in _OURS.items():
+        patterns = [
+            Pattern(f"{kind} {n}", regex, 0.5 if kind == "NUMBER" else 0.9) for n, regex in enumerate(expressions)
+        ]
+        registry.add_recognizer(PatternRecognizer(supported_entity=kind, name=kind, patterns=patterns))
+    return AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=["en"])

@@ -1,0 +1,242 @@
+"""What the console shows of a project: documents, data, verdict, releases and the live experiment of a Site.
+
+The release in production says which index and verdict are looked at; before there is one, the latest. What was read of
+an artifact is kept for as long as that artifact is the one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from inhouse.assembly.workspace import Workspace
+from inhouse.datasets.curate import read_examples
+from inhouse.datasets.review import FILE, Reviews
+from inhouse.errors import InputError
+from inhouse.gateway.console.seams import (
+    ArmFigures,
+    Difference,
+    DocumentLine,
+    Experiment,
+    Failure,
+    Match,
+    Overview,
+    Part,
+    Row,
+)
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.monitoring.experiments import METRICS
+from inhouse.retrieval.search import Index
+from inhouse.serving.open import settings_of
+from inhouse.serving.releases import Releases, label
+from inhouse.store.traffic import Traffic
+from inhouse.types import Artifact, Chunk, Example, Json, Release, Review
+
+T = TypeVar("T")
+CALLED = {
+    "resolved": "Resolved",
+    "thumb": "Thumbs up",
+    "escalated": "To a person",
+    "latency": "Time to answer",
+    "cost": "Cost",
+}
+
+
+class WorkspaceInsight:
+    """The Insight of a Site."""
+
+    def __init__(self, workspace: Workspace, traffic: Traffic) -> None:
+        self._workspace = workspace
+        self._traffic = traffic
+        self._releases = Releases(workspace)
+        self._reviews = Reviews(workspace.store.root / FILE)
+        self._kept: dict[str, tuple[str, Any]] = {}
+        self._reading = threading.Lock()
+
+    # --- knowledge ----------------------------------------------------------------------------------------------
+
+    def documents(self, groups: frozenset[str]) -> Sequence[DocumentLine]:
+        return [d for d in self._outline() if not d.access or d.access & groups]
+
+    def chunks(self, source: str, groups: frozenset[str]) -> Sequence[Chunk]:
+        index = self._index()
+        found = index.chunks_of(source) if index else []
+        return [c for c in found if not c.access or c.access & groups]
+
+    def search(self, query: str, k: int, groups: frozenset[str]) -> Sequence[Match]:
+        index = self._index()
+        hits = index.search(query, k, groups) if index else []
+        return [Match(chunk=h.chunk, score=h.score, dense=h.dense, text=h.text) for h in hits]
+
+    def failures(self, groups: frozenset[str]) -> Sequence[Failure]:
+        """Files that were not read; in a folder with a rule, for those that it names."""
+        read = self._workspace.store.latest("documents")
+        found = [Failure(path=f["path"], reason=f["reason"]) for f in (read.facts["failures"] if read else ())]
+        return [f for f in found if not (access := self._access(f.path)) or access & groups]
+
+    def _access(self, path: str) -> frozenset[str]:
+        """Groups by the deepest rule over the path. Case does not matter: on some disks it does not."""
+        rules = {}
+        for rule in self._workspace.project.documents.access:
+            folder = "/".join(p for p in rule.folder.casefold().replace("\\", "/").split("/") if p not in ("", "."))
+            rules[f"{folder}/" if folder else ""] = frozenset(rule.groups)
+        over = [folder for folder in rules if path.casefold().startswith(folder)]
+        return rules[max(over, key=len)] if over else frozenset()
+
+    def _outline(self) -> list[DocumentLine]:
+        index = self._index()
+        if index is None:
+            return []
+
+        def read() -> list[DocumentLine]:
+            rows = index.outline().items()
+            return [DocumentLine(source=s, title=t, access=a, chunks=n) for s, (t, a, n) in sorted(rows)]
+
+        return self._once("outline", str(id(index)), read)
+
+    def _index(self) -> Index | None:
+        """The index that answers rest on, opened; None before there is one."""
+        workspace, release = self._workspace, self._production()
+        if release and release.index:
+            folder = Path(workspace.store.open("index", release.index).path)
+            fusion = Path(workspace.store.open("fusion", release.fusion).path) if release.fusion else None
+            name = settings_of(workspace, release).retrieval.embedder
+        else:
+            at, tuned = workspace.store.latest("index"), workspace.store.latest("fusion")
+            if at is None:
+                return None
+            folder, name = Path(at.path), workspace.project.retrieval.embedder
+            fusion = Path(tuned.path) if tuned and at.key in tuned.parents else None
+
+        def opened() -> Index:
+            same = name == workspace.project.retrieval.embedder
+            return Index(
+                folder,
+                workspace.embedder if same else OnnxEmbedder(workspace.catalog.find(name, workspace.project.root)),
+                fusion,
+            )
+
+        return self._once("index", f"{folder} {fusion}", opened)
+
+    # --- verdict ------------------------------------------------------------------------------------------------
+
+    def report(self) -> Mapping[str, Json] | None:
+        found = self._verdict()
+        if found is None:
+            return None
+        return self._once("report", found.key, lambda: dict(json.loads(_text(found, "report.json"))))
+
+    def report_page(self) -> str | None:
+        found = self._verdict()
+        return None if found is None else _text(found, "report.html")
+
+    def _verdict(self) -> Artifact | None:
+        release = self._production()
+        store = self._workspace.store
+        return store.open("report", release.report) if release else store.latest("report")
+
+    # --- data ---------------------------------------------------------------------------------------------------
+
+    def rows(self, part: Part) -> Sequence[Row]:
+        made = self._workspace.store.latest("dataset")
+        if made is None:
+            return []
+        return self._once(part, made.key, partial(_rows, Path(made.path) / f"{part}.jsonl"))
+
+    def reviews(self) -> Mapping[str, Review]:
+        return self._reviews.all()
+
+    def review(self, review: Review) -> None:
+        self._reviews.add(review)
+
+    # --- what is served -----------------------------------------------------------------------------------------
+
+    def overview(self) -> Overview:
+        now = self._releases.serving()
+        return Overview(
+            production=now.production, canary=now.canary, canary_percent=now.canary_percent, history=now.history,
+            releases=tuple(self._releases.all()[::-1]),
+        )  # fmt: skip
+
+    def live(self) -> Experiment | None:
+        now = self._releases.serving().experiment
+        if now is None:
+            return None
+        found = self._releases.so_far(now, self._traffic.outcomes(now.name))
+        arms = [_figures(arm, weight, found["arms"][arm]) for arm, weight in now.arms.items()]
+        differences = [
+            _difference(arm, name, row) for arm, rows in found["comparisons"].items() for name, row in rows.items()
+        ]
+        split = found["sample_ratio"]
+        unlike = "" if split["holds"] else f"Users did not come to the arms as they were dealt (p {split['p']:.1g})."
+        return Experiment(
+            name=now.name, since=now.since, arms=tuple(arms), differences=tuple(d for d in differences if d),
+            sample_ratio=unlike, verdict=found["verdict"],
+        )  # fmt: skip
+
+    def candidates(self) -> Sequence[str]:
+        return ["base", *(label(r) for r in self._releases.all()[::-1])]
+
+    def start(self, name: str, arms: Mapping[str, float]) -> None:
+        self._releases.start(name, arms)
+
+    def stop(self) -> None:
+        self._releases.stop()
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        self._releases.weights(weights)
+
+    # --- small things -------------------------------------------------------------------------------------------
+
+    def _production(self) -> Release | None:
+        try:
+            return self._releases.get("production")
+        except InputError:
+            return None
+
+    def _once(self, name: str, key: str, read: Callable[[], T]) -> T:
+        """What `read` gives, kept under `name` until the key is another."""
+        with self._reading:
+            if name not in self._kept or self._kept[name][0] != key:
+                self._kept[name] = key, read()
+            kept: T = self._kept[name][1]
+            return kept
+
+
+def _text(artifact: Artifact, file: str) -> str:
+    return (Path(artifact.path) / file).read_text(encoding="utf-8")
+
+
+def _rows(file: Path) -> list[Row]:
+    if file.stem != "removed":
+        return [Row(example=e) for e in read_examples(file)]
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if "messages" in row:  # the others are lines of files that are no examples at all
+            found.append(Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
+    return found
+
+
+def _figures(arm: str, weight: float, row: Mapping[str, Any]) -> ArmFigures:
+    means = {name: m["mean"] for name, m in row["metrics"].items()}
+    return ArmFigures(
+        arm=arm, served=arm, weight=weight, users=row["users"], requests=row["requests"], resolved=means["resolved"],
+        thumbs_up=means["thumb"], escalated=means["escalated"], latency_s=means["latency"],
+        usd_per_1000=None if means["cost"] is None else 1000 * means["cost"],
+    )  # fmt: skip
+
+
+def _difference(arm: str, metric: str, row: Mapping[str, Any]) -> Difference | None:
+    """None before the first look."""
+    if row["mean"] is None:
+        return None
+    return Difference(
+        metric=CALLED[metric], unit=" %" if METRICS[metric].ratio else " points", arm=arm, mean=row["mean"],
+        low=row["low"], high=row["high"], clear=bool(row["shows"]),
+        better=row["shows"] == "better" if row["shows"] else None,
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""The training rows, made as the model will be served: the same prompt, with the passages that retrieval finds.
+
+After RAFT (Zhang et al. 2024): most rows keep the passages that hold the answer among retrieved distractors; some lose
+them, and their target becomes the hand-off sentence; some have no passages at all, so that the model answers alone too.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inhouse.config.sections import Assistant, Training
+from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer
+
+SUPPORTED = 0.5
+_NUMBER = re.compile(r"\d")
+
+
+class Row(Record):
+    """One training row: the prompt as served, and what the model is to say."""
+
+    messages: tuple[Message, ...]
+    target: str
+    kind: str  # "grounded", "without_answer", "closed_book" or "handoff"
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """Makes training rows of examples. What becomes of an example is drawn from the seed and its id alone.
+
+    Args:
+        grounder: finds passages and puts them into a prompt, as in serving.
+        gold: the passages known to hold an example's answer.
+        support: judges which passages hold an answer where nobody said it.
+        ungrounded: the prompt without passages.
+        assistant: the [assistant] section.
+        settings: the [training] section.
+        seed: of the draws.
+    """
+
+    grounder: Grounder
+    gold: Callable[[Example], Sequence[Passage]]
+    support: SupportScorer
+    ungrounded: Callable[[Sequence[Message]], tuple[Message, ...]]
+    assistant: Assistant
+    settings: Training
+    seed: int
+
+    def rows(self, examples: Sequence[Example], progress: Progress) -> tuple[list[Row], dict[str, int]]:
+        """The rows in the examples' order, and counts by kind; "unsupported" counts examples that were left out."""
+        rows: list[Row] = []
+        counts: Counter[str] = Counter()
+        with progress.step("finding passages for training", len(examples)) as step:
+            for example in examples:
+                made = self._row(example)
+                counts[made.kind if made else "unsupported"] += 1
+                if made:
+                    rows.append(made)
+                step.advance()
+        return rows, dict(counts)
+
+    def _row(self, example: Example) -> Row | None:
+        rng = random.Random(f"{self.seed}|{example.id}")  # noqa: S311  a draw, not a secret
+        found = list(self.grounder.passages(example.messages, frozenset()))
+        if not example.answerable:
+            return Row(messages=self.grounder.ground(example.messages, found), target=example.target, kind="handoff")
+        holding = list(self.gold(example)) or self._supporting(example.target, found)
+        if not holding and _NUMBER.search(example.target):
+            return None  # a figure that no document bears out would teach the model to invent figures
+        if rng.random() < self.settings.closed_book:
+            return Row(messages=self.ungrounded(example.messages), target=example.target, kind="closed_book")
+        lose = rng.random() < self.settings.without_answer / max(1 - self.settings.closed_book, 1e-9)
+        if lose and holding and self._borne_out(example.target, holding):
+            texts = {p.text for p in holding}
+            distractors = [p for p in found if p.text not in texts and not self._borne_out(example.target, [p])]
+            messages = self.grounder.ground(example.messages, distractors)
+            return Row(messages=messages, target=self.assistant.handoff, kind="without_answer")
+        messages = self.grounder.ground(example.messages, _with(holding, found, rng))
+        return Row(messages=messages, target=example.target, kind="grounded")
+
+    def _borne_out(self, target: str, passages: Sequence[Passage]) -> bool:
+        """Whether the answer is seen to follow. Where not even the passages that hold it show it, as with a summary in
+        other words, nobody can tell that others do not: such a row never loses its answer."""
+        return self.support.support(target, [p.text for p in passages]) >= SUPPORTED
+
+    def _supporting(self, target: str, found: Sequence[Passage]) -> list[Passage]:
+        """The passages that hold the answer, where nobody said which do."""
+        if values := _json_values(target):
+            return [p for p in found if all(_stands(v, p.text) for v in values)]
+        statements = self.support.statements(target) or [target]
+        return [p for p in found if max(self.support.support(s, [p.text]) for s in statements) >= SUPPORTED]
+
+
+def _json_values(target: str) -> list[str]:
+    """The numbers and texts of a JSON answer; its keys are the asker's words, not the documents'."""
+    try:
+        waiting = [json.loads(target)] if target[:1] in ("{", "[") else []
+    except ValueError:
+        return []
+    found: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            found.append(f"{value:.12g}" if isinstance(value, float) else str(value))
+    return found
+
+
+def _stands(value: str, text: str) -> bool:
+    """Whether a passage says the value: "5400" as "$5,400", "18.5" as "18.50"."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
+    zeros = "0*" if "." in value else r"(?:\.0+)?"
+    more = rf"{zeros}(?![\d.]*\d)" if value[-1:].isdigit() else r"(?!\w)"
+    return bool(re.search(rf"(?<![\w.]){re.escape(value.casefold())}{more}", plain))
+
+
+def _with(holding: Sequence[Passage], found: Sequence[Passage], rng: random.Random) -> list[Passage]:
+    """The passages as retrieved, with those that hold the answer and were not found in random places.
+
+    They take the room of the last passages that do not hold it: what is to be learned is to say what stands there.
+    """
+    texts, there = {p.text for p in holding}, {p.text for p in found}
+    room = max(len(found), 1) - len(there & texts)
+    missing = [p for p in holding if p.text not in there][:room]
+    others = [p for p in found if p.text not in texts][: room - len(missing)]
+    left = {p.text for p in others} | texts
+    kept = [p for p in found if p.text in left]
+    for passage in missing:
+        kept.insert(rng.randrange(len(kept) + 1), passage)
+    return kept

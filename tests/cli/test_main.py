@@ -1,0 +1,134 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = "torch|transformers|peft|lancedb|onnxruntime|spacy|presidio_analyzer|markitdown|xllamacpp|numpy"
+
+
+def call(*arguments, cwd=None, cache=None):
+    environment = {**os.environ, **({"INHOUSE_CACHE": str(cache)} if cache else {})}
+    return subprocess.run(
+        [sys.executable, "-c", "from inhouse.cli import main; main()", *arguments],
+        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_help_is_quick_and_names_every_verb():
+    started = time.monotonic()
+    found = call("--help")
+    assert found.returncode == 0
+    assert time.monotonic() - started < 5  # the aim is half a second; this catches an import of torch
+    for verb in [
+        "init",
+        "check",
+        "ingest",
+        "index",
+        "search",
+        "curate",
+        "train",
+        "evaluate",
+        "parity",
+        "build",
+        "ask",
+        "chat",
+        "show",
+        "models",
+        "release",
+        "experiment",
+        "export",
+    ]:
+        assert f" {verb} " in found.stdout, verb
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys, inhouse.cli; bad = set('{HEAVY}'.split('|')) & set(sys.modules); assert not bad, bad"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_init_writes_a_project_that_check_reads(tmp_path):
+    made = call("init", "bank", cwd=tmp_path)
+    assert made.returncode == 0
+    assert "conversations.jsonl" in made.stdout
+    again = call("init", "bank", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+    found = call("check", "--project", "bank", "--json", cwd=tmp_path, cache=tmp_path / "none")
+    assert found.returncode == 3
+    problems = json.loads(found.stdout)["problems"]
+    assert any("documents" in p for p in problems)
+    assert any("conversations" in p for p in problems)
+    assert any("inhouse models pull smollm2-135m-instruct" in p for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["check", "--project", "nowhere"], 2, "nowhere"),
+        (["check", "--set", "training.rnak=3"], 2, "did you mean 'rank'"),
+        (["check", "--set", "rubbish"], 2, "not KEY=VALUE"),
+        (["check", "--explain", "trainin"], 2, "sections:"),
+        (["ingest"], 3, "documents"),
+        (["show", "zzzz"], 3, "0 artifacts"),
+        (["models", "pull", "nothing"], 2, "known:"),
+        (["models", "add", "x", "nothing.gguf"], 3, "nothing.gguf"),
+        (["release"], 3, "no verdict"),
+        (["release", "promote", "3"], 3, "no such release"),
+        (["release", "rollback"], 3, "nothing to go back to"),
+        (["release", "canary", "a lot"], 2, "not a share"),
+        (["release", "--project", ".", "list"], 2, "after the verb"),
+        (["experiment", "start", "base"], 2, "not ARM=WEIGHT"),
+        (["experiment", "stop"], 2, "no experiment is live"),
+        (["export", "."], 3, "no such release"),
+    ],
+)
+def test_errors_say_what_to_do_and_have_their_exit_code(tmp_path, arguments, code, text):
+    call("init", ".", cwd=tmp_path)
+    found = call(*arguments, cwd=tmp_path, cache=tmp_path / "cache")
+    assert found.returncode == code, found.stderr
+    assert text in found.stderr.replace("\n", " ")
+    assert "error:" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_bad_toml_names_the_line(tmp_path):
+    (tmp_path / "inhouse.toml").write_text('name = "x"\n[training\n')
+    found = call("build", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "line 2" in found.stderr
+
+
+def test_ingest_tells_every_files_fate(tmp_path):
+    call("init", ".", cwd=tmp_path)
+    (tmp_path / "documents" / "a.md").write_text("# A\n\nSome text about a thing.")
+    (tmp_path / "documents" / "b.pdf").write_bytes(b"%PDF-1.4 broken")
+    found = call("ingest", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "failed: b.pdf" in found.stdout
+    assert "documents" in found.stderr
+    listed = call("show", "--json", cwd=tmp_path)
+    assert json.loads(listed.stdout)[0]["kind"] == "documents"
+
+
+def test_models_list_says_what_is_missing(tmp_path):
+    found = call("models", "list", "--json", cache=tmp_path)
+    assert json.loads(found.stdout)["minilm-l6-v2"] == "not pulled"
+
+
+def test_no_help_has_brackets_that_the_terminal_takes_for_markup():
+    from typer.main import get_command
+
+    from inhouse.cli.main import app
+
+    def texts(command):
+        yield command.help or ""
+        yield from (p.help or "" for p in command.params if hasattr(p, "help"))
+        for inner in getattr(command, "commands", {}).values():
+            yield from texts(inner)
+
+    found = list(texts(get_command(app)))
+    assert len(found) > 50
+    assert [text for text in found if "[" in text] == []

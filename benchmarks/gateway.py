@@ -403,7 +403,7 @@ def main() -> None:
     given = parser.parse_args()
     out = HERE / "results" / ("gateway.json" if not given.project else "gateway_memory.json")
     if given.project:
-        inhouse, project = [sys.executable, "-m", "inhouse.cli"], ["--project", str(given.project)]
+        inhouse, project = [sys.executable, "-m", "inhouse.cli.main"], ["--project", str(given.project)]
         key = subprocess.run(
             [*inhouse, "keys", "create", "benchmark", "--json", *project], capture_output=True, check=True
         )

@@ -105,12 +105,12 @@ def chain() -> tuple[CachedEmbedder, dict[str, Guard]]:
     support = LexicalSupport("", embedder)
     finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
     return embedder, {
-        "personal": Guard(Pii(finder, read_tagger(TAGGER)), ACTIONS["personal"]),
+        "pii": Guard(Pii(finder, read_tagger(TAGGER)), ACTIONS["pii"]),
         "injection": Guard(injection.Jailbreak(embedder, classifier("jailbreak")), {"input": "block"}),
         "planted": Guard(injection.IndirectInjection(embedder, classifier("indirect")), {"passages": "flag"}),
         "toxicity": Guard(toxicity.Toxicity(embedder, classifier("toxicity")), ACTIONS["toxicity"]),
         "format": Guard(Format(), ACTIONS["format"]),
-        "facts": Guard(facts.Groundedness(embedder, alignment.shipped(), support), ACTIONS["facts"]),
+        "groundedness": Guard(facts.Groundedness(embedder, alignment.shipped(), support), ACTIONS["groundedness"]),
     }
 
 
@@ -163,11 +163,11 @@ def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], asked: Sequence[
     before |= {s for p in seen for s in injection.sentences(p.text)}
     turns = {m.content for a in asked for m in a.request.messages[:-1]}
     before |= {w for t in turns for w in injection.windows(t)}
-    for memory in (embedder._vectors, embedder._read, guards["facts"].rail._projected):
+    for memory in (embedder._vectors, embedder._read, guards["groundedness"].rail._projected):
         for text in [t for t in memory if t not in before]:
             del memory[text]
-    recognizers = guards["personal"].rail._finder._recognizers
-    for memory in (recognizers._seen, recognizers._entities_seen, guards["personal"].rail._seen):
+    recognizers = guards["pii"].rail._finder._recognizers
+    for memory in (recognizers._seen, recognizers._entities_seen, guards["pii"].rail._seen):
         for text in [t for t in memory if t not in turns]:
             del memory[text]
 

@@ -453,14 +453,14 @@ def shipped_quality(found: dict) -> list[dict]:
         rows.append({"rail": rail, "side": side, "on": on, "bad": bad, "good": good}
                     | {k: None if v is None else round(v, 4) for k, v in told.items()})  # fmt: skip
 
-    if p := found.get("personal"):
+    if p := found.get("pii"):
         n = p["n"]
         for on, kinds in (("numbers and addresses of the net", STRUCTURED),
                           ("names and places", ("PERSON", "GPE", "STREET_ADDRESS"))):  # fmt: skip
             own = [k for k in kinds if n.get(k)]
             count = sum(n[k] for k in own)
             recall = sum(p["recall"][k] * n[k] for k in own) / count
-            row("personal", "input", on, count, p["sentences"], recall, None, precision=p["precision"])
+            row("pii", "input", on, count, p["sentences"], recall, None, precision=p["precision"])
     if i := found.get("injection"):
         row("injection", "input", "jailbreaks from the wild", i["jailbreaks"], i["lookalikes"], i["recall"],
             i["lookalike_blocks"], i["chat_blocks"])  # fmt: skip
@@ -470,11 +470,11 @@ def shipped_quality(found: dict) -> list[dict]:
     if t := found.get("toxicity"):
         row("toxicity", "input", "posts of social media", t["bad"], t["n"] - t["bad"], t["recall"], t["false"],
             t["chat_false"], t["precision"])  # fmt: skip
-    if f := found.get("facts"):
+    if f := found.get("groundedness"):
         for name, on in (("bank documents", "errors put into a bank's documents"),
                          ("concierge", "errors put into replies that sum up reviews")):  # fmt: skip
             bad = sum(k["n"] for k in f[name]["by_kind"].values())
-            row("facts", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"])
+            row("groundedness", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"])
     if t := found.get("topic"):
         b = t["bank"]
         row("topic", "input", "a bank's questions and others'", b["foreign"], b["own"], b["foreign_refused"],
@@ -482,7 +482,7 @@ def shipped_quality(found: dict) -> list[dict]:
     return rows
 
 
-SECTIONS = ("personal", "injection", "planted", "facts", "unsupported", "confidence", "toxicity", "topic", "latency")
+SECTIONS = ("pii", "injection", "planted", "groundedness", "unsupported", "confidence", "toxicity", "topic", "latency")
 
 
 def main() -> None:
@@ -494,7 +494,7 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write the figures that the verdict report shows")
     given = parser.parse_args()
     b = Bench(given.data, given.quick)
-    run = {"personal": personal, "injection": injections, "planted": planted, "facts": factual, "toxicity": toxic,
+    run = {"pii": personal, "injection": injections, "planted": planted, "groundedness": factual, "toxicity": toxic,
            "topic": topics, "latency": lambda b: latency(b.data, 12 if b.quick else 120),
            "confidence": lambda b: confident(b, given.answers),
            "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip

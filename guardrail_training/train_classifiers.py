@@ -160,7 +160,7 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
     threshold = max(np.quantile(chat_scores, 0.995), np.quantile(alike_scores, 0.93))
     print(f"  folds: recall {(high >= threshold).mean():.3f}, chat {(chat_scores >= threshold).mean():.4f}, "
           f"look-alikes {(alike_scores >= threshold).mean():.3f}")  # fmt: skip
-    save(train(positive, low, weights), "injection", float(threshold))
+    save(train(positive, low, weights), "jailbreak", float(threshold))
 
 
 PENALTY = 1e-4
@@ -194,7 +194,7 @@ def train_planted(embedder: sets.Kept, data: Path) -> None:
     high, scored = folded(positive, low, weights, train)
     threshold = float(np.quantile(scored, 1 - PLANTED_FALSE))
     print(f"  {len(positive)} orders in {len(clean)} pieces; folds: recall {(high >= threshold).mean():.3f}")
-    save(train(positive, low, weights), "planted", threshold)
+    save(train(positive, low, weights), "indirect", threshold)
 
 
 def beginning(sentence: str) -> str:
@@ -274,10 +274,10 @@ def train_names(embedder: sets.Kept, data: Path) -> None:
     print(f"names: {n} words, {right.mean():.3f} of the training right")
 
 
-HEADS = {
-    "names": train_names,
-    "injection": train_injection,
-    "planted": train_planted,
+CLASSIFIERS = {
+    "tagger": train_names,
+    "jailbreak": train_injection,
+    "indirect": train_planted,
     "toxicity": train_toxicity,
 }
 
@@ -285,11 +285,11 @@ HEADS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=sets.DATA)
-    parser.add_argument("heads", nargs="*", help="which; all without")
+    parser.add_argument("classifiers", nargs="*", help="which; all without")
     given = parser.parse_args()
     embedder = sets.Kept()
-    for name in given.heads or HEADS:
-        HEADS[name](embedder, given.data)
+    for name in given.classifiers or CLASSIFIERS:
+        CLASSIFIERS[name](embedder, given.data)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import pytest
 
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
+from inhouse.privacy.anonymize import Anonymizer
+from inhouse.types import Example, Message
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
@@ -53,6 +55,28 @@ def weights(models_dir) -> Path:
 @pytest.fixture(scope="session")
 def embedder(models_dir) -> OnnxEmbedder:
     return OnnxEmbedder(models_dir / "minilm-l6-v2")
+
+
+@pytest.fixture(scope="session")
+def chat():
+    """Writes an example turn by turn, the user first; the last text is the reply."""
+
+    def written(*texts: str, **more) -> Example:
+        roles = ("user", "assistant")
+        messages = tuple(Message(role=roles[n % 2], content=t) for n, t in enumerate(texts[:-1]))
+        return Example(**({"id": texts[0][:20], "messages": messages, "target": texts[-1]} | more))
+
+    return written
+
+
+@pytest.fixture(scope="session")
+def spacy_folder(models_dir):
+    return models_dir / "en-core-web-sm"
+
+
+@pytest.fixture(scope="session")
+def anonymizer(spacy_folder):
+    return Anonymizer(spacy_folder, ["Cambridge Belfry", "Best Buy"])
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ class Exchange(Record):
     answer: str
     passages: tuple[Passage, ...] = ()
     citations: Json = None
-    verdicts: Json = None  # what the guardrails said
+    findings: Json = None  # what the guardrails said
     reason: str  # of the finish, or "error", "cancelled", "refused"
     confidence: float | None = None
     usage: Usage = Usage()

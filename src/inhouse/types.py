@@ -215,8 +215,8 @@ class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
-    this release serves. Keys of artifacts that the arm does not need are empty. `heads` is the digest of the weights of
-    the guardrails, which come with the package.
+    this release serves. Keys of artifacts that the arm does not need are empty. `classifiers` is the digest
+    of the weights of the guardrails, which come with the package.
     """
 
     name: str
@@ -230,7 +230,7 @@ class Release(Record):
     report: Digest
     settings: dict[str, Json]
     config: Digest
-    heads: Digest = ""
+    classifiers: Digest = ""
     gate: dict[str, Json]
     made_at: str
 

@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
+from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
-from inhouse.cli.keys import ledger_of
 from inhouse.cli.main import app
 from inhouse.config.load import load_project
 from inhouse.errors import ConfigError, GateError, InputError
@@ -32,7 +32,7 @@ def call(project):
 
 
 def fill(project, *answers):
-    ledger = ledger_of(load_project(project))
+    ledger = Workspace(load_project(project)).open_ledger()
     audit = Audit(ledger)
 
     async def append():
@@ -65,7 +65,7 @@ def test_keys_from_making_to_revoking(call, project):
     assert secret not in made.stderr
     (key,) = json.loads(call("keys", "list", "--json").stdout)
     assert (key["name"], key["role"], key["groups"], key["per_minute"]) == ("Ann's laptop", "reviewer", ["staff"], 30)
-    ledger = ledger_of(load_project(project))
+    ledger = Workspace(load_project(project)).open_ledger()
     assert Keys(ledger).check(secret).id == key["id"]
     assert "Ann's laptop" in call("keys", "list").stdout
     assert json.loads(call("keys", "revoke", key["id"], "--json").stdout)["revoked_at"]
@@ -104,7 +104,7 @@ def test_the_url_comes_from_the_variable_that_is_named(project, tmp_path, monkey
     (project / "inhouse.toml").write_text('[store]\nurl_env = "BANK_DB"\n')
     monkeypatch.delenv("BANK_DB", raising=False)
     with pytest.raises(ConfigError, match="BANK_DB"):
-        ledger_of(load_project(project))
+        Workspace(load_project(project)).open_ledger()
     monkeypatch.setenv("BANK_DB", f"sqlite:///{tmp_path}/other.sqlite")
-    ledger_of(load_project(project)).close()
+    Workspace(load_project(project)).open_ledger().close()
     assert (tmp_path / "other.sqlite").exists()

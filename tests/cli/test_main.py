@@ -12,7 +12,7 @@ HEAVY = "torch|transformers|peft|lancedb|onnxruntime|spacy|presidio_analyzer|mar
 def call(*arguments, cwd=None, cache=None):
     environment = {**os.environ, **({"INHOUSE_CACHE": str(cache)} if cache else {})}
     return subprocess.run(
-        [sys.executable, "-c", "from inhouse.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from inhouse.cli.main import main; main()", *arguments],
         cwd=cwd, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -221,7 +221,7 @@ def test_a_killed_run_goes_on_where_it_was(folder, load, files, tmp_path):
     (folder / "a.csv").write_text("a,b\n1,2\n")
     (folder / "b.html").write_text("<p>x <b>y</b></p>" * 300_000)
     program = (
-        "import sys; from pathlib import Path; from inhouse.config import Documents; from inhouse.types import Silent;"
+        "import sys; from pathlib import Path; from inhouse.config.sections import Documents; from inhouse.types import Silent;"
         "from inhouse.documents.load import load_documents;"
         "load_documents(*[Path(sys.argv[1]), Documents()], *map(Path, sys.argv[2:]), Silent())"
     )

@@ -4,7 +4,7 @@ from inhouse.evaluation.evaluate import Answer
 from inhouse.evaluation.guardrails import effect, knowing, rails, table
 
 
-def verdict(rail, side, action, **more):
+def finding(rail, side, action, **more):
     return {"rail": rail, "side": side, "action": action, "score": 1.0, **more}
 
 
@@ -16,16 +16,20 @@ def answer(n, right, confidence=None, **more):
 
 def test_rails_are_counted_by_question_side_and_end():
     answers = [
-        answer(0, True, rails_ms={"personal": 10.0, "facts": 20.0}),
-        answer(1, True, rails_ms={"personal": 30.0},
-               verdicts=(verdict("personal", "input", "redact"), verdict("personal", "input", "redact"))),
-        answer(2, False, rails_ms={"personal": 20.0, "facts": 40.0},
-               verdicts=(verdict("facts", "output", "redact"), verdict("facts", "output", "handoff", failed="closed"))),
+        answer(0, True, rails_ms={"pii": 10.0, "groundedness": 20.0}),
+        answer(1, True, rails_ms={"pii": 30.0},
+               findings=(finding("pii", "input", "redact"), finding("pii", "input", "redact"))),
+        answer(2, False, rails_ms={"pii": 20.0, "groundedness": 40.0},
+               findings=(finding("groundedness", "output", "redact"), finding("groundedness", "output", "handoff", failed="closed"))),
     ]  # fmt: skip
     found = rails(answers)
-    assert found["personal"]["sides"] == {"input": 1}
-    assert (found["facts"]["sides"], found["facts"]["ended"], found["facts"]["failed"]) == ({"output": 1}, 1, 1)
-    assert (found["personal"]["ended"], found["personal"]["ms"]["p50"], found["facts"]["ms"]["p50"]) == (0, 20.0, 30.0)
+    assert found["pii"]["sides"] == {"input": 1}
+    assert (found["groundedness"]["sides"], found["groundedness"]["ended"], found["groundedness"]["failed"]) == (
+        {"output": 1},
+        1,
+        1,
+    )
+    assert (found["pii"]["ended"], found["pii"]["ms"]["p50"], found["groundedness"]["ms"]["p50"]) == (0, 20.0, 30.0)
 
 
 def test_the_effect_is_of_what_the_model_said_against_what_left():
@@ -61,11 +65,11 @@ def test_equal_confidences_are_answered_together():
 
 
 def test_the_promise_is_checked_on_what_was_answered():
-    held = (verdict("confidence", "answer", "handoff"),)
+    held = (finding("confidence", "answer", "handoff"),)
     answers = [answer(n, True, 0.9, rails_ms={"confidence": 1.0}) for n in range(9)]
     answers += [answer(9, False, 0.95, rails_ms={"confidence": 1.0})]
     # judged before the rail put the hand-off in its place
-    answers += [answer(10 + n, False, 0.2, rails_ms={"confidence": 1.0}, verdicts=held, said="It is $5.",
+    answers += [answer(10 + n, False, 0.2, rails_ms={"confidence": 1.0}, findings=held, said="It is $5.",
                        checked_scores={"accuracy": float(n == 0)}) for n in range(4)]  # fmt: skip
     found = knowing(answers, 0.05)
     assert (found["calibrated"], found["answered"], found["wrong"], found["held"]) == (True, 10, 1, 4)
@@ -73,7 +77,7 @@ def test_the_promise_is_checked_on_what_was_answered():
 
 
 def test_what_another_rail_ended_is_no_answer():
-    ended = answer(20, False, 0.99, verdicts=(verdict("facts", "output", "handoff"),))
+    ended = answer(20, False, 0.99, findings=(finding("groundedness", "output", "handoff"),))
     found = knowing([*(answer(n, True, 0.9) for n in range(9)), ended], 0.05)
     assert (found["given"], found["answered"], found["wrong"]) == (9, 9, 0)
     assert found["curve"] == [{"answered": 0.9, "wrong": 0.0, "confidence": 0.9}]
@@ -81,5 +85,5 @@ def test_what_another_rail_ended_is_no_answer():
 
 def test_without_confidence_there_is_no_curve():
     assert knowing([answer(n, True) for n in range(20)], 0.05) is None
-    made = table({"rag": [answer(0, True)]}, ["facts"], [{"rail": "facts"}, {"rail": "topic"}], 0.05, 7)
-    assert (made["quality"], made["knowing"]) == ([{"rail": "facts"}], {})
+    made = table({"rag": [answer(0, True)]}, ["groundedness"], [{"rail": "groundedness"}, {"rail": "topic"}], 0.05, 7)
+    assert (made["quality"], made["knowing"]) == ([{"rail": "groundedness"}], {})

@@ -69,7 +69,7 @@ def guardrails_of(arms):
     """As if rails had been around the arms, and had something hostile to say."""
     told = {"rail": EVIL, "side": "answer", "action": "flag", "score": 1.0, "reason": EVIL}
     for name in ("rag", "tuned+rag"):
-        arms[name] = ([a.model_copy(update={"said": EVIL, "said_scores": a.scores, "verdicts": (told,), "confidence": 0.9,
+        arms[name] = ([a.model_copy(update={"said": EVIL, "said_scores": a.scores, "findings": (told,), "confidence": 0.9,
                                             "rails_ms": {EVIL: 5.0, "confidence": 1.0}}) for a in arms[name][0]],
                       arms[name][1])  # fmt: skip
     row = {"rail": EVIL, "side": "input", "on": EVIL, "bad": 9, "good": 9, "recall": 1.0, "precision": 1.0, "false": 0.0,

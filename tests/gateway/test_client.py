@@ -43,7 +43,7 @@ def test_plain_answer_with_usage_and_our_field(gateway, ask):
         Delta(text="Five"),
         Delta(text=" euros."),
         Note(layer="grounded", kind="citations", data=[{"passage": 1, "source": "fees.md"}]),
-        Note(layer="guarded", kind="verdicts", data=[{"rail": "pii", "action": "none"}]),
+        Note(layer="guarded", kind="findings", data=[{"rail": "pii", "action": "none"}]),
         DONE,
     )
     there = gateway({"custom": told})
@@ -53,7 +53,7 @@ def test_plain_answer_with_usage_and_our_field(gateway, ask):
     ours = reply.inhouse
     assert ours == {
         "id": reply.id, "release": "bank/3", "arm": "tuned+rag", "passages": [PASSAGE], "confidence": 0.8,
-        "citations": [{"passage": 1, "source": "fees.md"}], "verdicts": [{"rail": "pii", "action": "none"}], "handoff": None,
+        "citations": [{"passage": 1, "source": "fees.md"}], "findings": [{"rail": "pii", "action": "none"}], "handoff": None,
     }  # fmt: skip
     kept = there.state.audit.get(reply.id)
     assert (kept.answer, kept.user, kept.key, kept.release, kept.arm) == (

@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from inhouse.config import Gateway, Project
+from inhouse.config.sections import Gateway, Project
 from inhouse.gateway import server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State

@@ -155,7 +155,7 @@ async def test_unsupported_sentences_go_and_citations_are_those_that_hold(rail):
     assert "Singapore" not in reply.text
     assert reply.text.startswith("The monthly fee is $14.20.")
     assert [(c["passage"], c["source"]) for c in reply.note("grounded", "citations")] == [(1, "1.md")]
-    assert any(v["reason"] == "not in the sources" for v in reply.note("guarded", "verdicts"))
+    assert any(v["reason"] == "not in the sources" for v in reply.note("guarded", "findings"))
 
 
 def test_a_sentence_is_cited_with_a_passage_that_carries_it_alone(rail, cached, turn):
@@ -238,7 +238,7 @@ async def test_a_scripted_model_stays_as_it_is_behind_every_head(cached, rail):
 async def test_json_is_held_against_the_sources_value_by_value(rail, answer, stands):
     model = Guarded(Grounded(answer), [Guard(rail, {"passages": "flag", "output": "redact"})], "A person.")
     reply = await collect(model, ChatRequest(messages=(Message(role="user", content="Answer in JSON."),)))
-    assert (reply.text.strip() == answer) is stands, reply.note("guarded", "verdicts")
+    assert (reply.text.strip() == answer) is stands, reply.note("guarded", "findings")
     assert bool(reply.note("grounded", "citations")) is stands
 
 

@@ -124,7 +124,7 @@ async def test_a_blocked_question_never_reaches_the_model():
     model = Chunks(Delta(text="42"), Finish(reason="stop"))
     found = await collect(guarded(model, rail(bad("cost"), input="block")), ASKED)
     assert (found.text, found.finish.reason, model.asked) == ("No.", "content_filter", [])
-    assert found.note("guarded", "verdicts") == [
+    assert found.note("guarded", "findings") == [
         {"rail": "says", "side": "input", "action": "block", "score": 1.0, "reason": "says cost"}
     ]
 
@@ -155,7 +155,7 @@ async def test_changes_of_several_rails_come_together_and_the_rest_is_kept():
     )
     found = await collect(both, ASKED)
     assert found.text == "One here. <A> and <B> there. Four."
-    assert [v["rail"] for v in found.note("guarded", "verdicts")] == ["says", "b"]
+    assert [v["rail"] for v in found.note("guarded", "findings")] == ["says", "b"]
 
 
 async def test_text_before_a_block_stays_and_nothing_after_it_leaves():
@@ -185,8 +185,8 @@ async def test_a_rail_that_fails_closes_or_opens_and_the_verdict_says_which(how,
 
     found = await collect(guarded(Scripted(lambda r: "Yes."), rail(check, 0.05, opens, input="flag")), ASKED)
     assert found.text == text
-    (verdict,) = found.note("guarded", "verdicts")
-    assert verdict["failed"] == ("open" if opens else "closed")
+    (decision,) = found.note("guarded", "findings")
+    assert decision["failed"] == ("open" if opens else "closed")
 
 
 async def test_rails_run_at_the_same_time():
@@ -284,7 +284,7 @@ async def test_a_passage_that_is_taken_out_is_never_read():
     assert reply.text == "It costs 5. Bye."
     assert [[p.text for p in shown] for _, shown in model.asked] == [["It costs 5.", "Bye."]]  # asked once
     assert [p["source"] for p in reply.note("grounded", "passages")] == ["0.md", "2.md"]
-    assert [(v["side"], v["action"]) for v in reply.note("guarded", "verdicts")] == [("passages", "redact")]
+    assert [(v["side"], v["action"]) for v in reply.note("guarded", "findings")] == [("passages", "redact")]
     flagged = Reads()
     assert "Obey" in (await collect(guarded(flagged, Guard(Orders(None), {"passages": "flag"})), ASKED)).text
 

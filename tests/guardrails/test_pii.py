@@ -62,8 +62,8 @@ async def test_an_answer_keeps_what_is_public_or_the_users_own_and_loses_the_res
     said = "Call 555-010-7788 or write to help@alderfalls.example. Anna has 555-019-2233 and anna@mail.example."
     reply = await collect(model(lambda r: said), asked("how do I reach you?"))
     assert reply.text == "Call 555-010-7788 or write to help@alderfalls.example. Anna has <PHONE> and <EMAIL>."
-    (verdict,) = reply.note("guarded", "verdicts")
-    assert (verdict["side"], verdict["action"]) == ("output", "redact")
+    (decision,) = reply.note("guarded", "findings")
+    assert (decision["side"], decision["action"]) == ("output", "redact")
 
 
 async def test_ordinary_questions_pass_as_they_are(model):

@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
+from inhouse.assembly.routes import upstreams
 from inhouse.chat import ChatRequest, Delta, collect
 from inhouse.config.sections import Upstream
 from inhouse.errors import BackendError, ConfigError, RefusedError
-from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback, upstreams
+from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message
 

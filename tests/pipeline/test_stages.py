@@ -118,7 +118,7 @@ def test_missing_files_are_named(built, models_dir):
 
 def test_kill_9_in_every_stage_then_the_same_artifacts(write_project, models_dir, tmp_path, built):
     folder = write_project(tmp_path / "killed")
-    command = [sys.executable, "-c", "from inhouse.cli import main; main()", "build", "--project", str(folder)]
+    command = [sys.executable, "-c", "from inhouse.cli.main import main; main()", "build", "--project", str(folder)]
     environment = {**os.environ, "INHOUSE_CACHE": str(models_dir.parent)}
     for kind in ("documents", "index", "dataset", "adapter", "report"):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -107,7 +107,7 @@ def test_a_release_measured_with_other_guardrails_says_so(workspace, caplog):
     release = next(r for r in Releases(workspace).all() if r.arm == "rag")
     open_release(workspace, release).close()
     assert not caplog.messages
-    open_release(workspace, release.model_copy(update={"heads": "0" * 64})).close()
+    open_release(workspace, release.model_copy(update={"classifiers": "0" * 64})).close()
     assert f"release {label(release)} was measured with the guardrails of another version" in caplog.text
 
 

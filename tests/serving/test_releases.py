@@ -310,8 +310,8 @@ def test_the_verbs_say_what_is_served(open_site, tmp_path):
 
 
 async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
+    from inhouse.assembly.workspace import Workspace
     from inhouse.chat import Exchange
-    from inhouse.cli.keys import ledger_of
     from inhouse.store.audit import Audit
     from inhouse.store.feedback import Feedback
     from inhouse.types import Message
@@ -320,7 +320,7 @@ async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
     began = told(tmp_path, "experiment", "start", "base=1", "production=1", "--name", "worth it")
     assert "experiment 'worth it': base 50 %, the-bank-ltd/1 50 %, decided by resolved" in began
     assert "Too early" in told(tmp_path, "experiment", "show")
-    ledger = ledger_of(load_project(tmp_path))
+    ledger = Workspace(load_project(tmp_path)).open_ledger()
     audit, feedback = Audit(ledger), Feedback(ledger)
     try:
         for n in range(150):

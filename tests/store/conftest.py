@@ -57,7 +57,7 @@ def exchange():
             "release": "bank/1", "arm": "tuned+rag", "reason": "stop", "confidence": 0.9, "first_token_s": 0.1,
             "latency_s": 0.5, "cost_usd": 0.001, "usage": Usage(prompt_tokens=50, completion_tokens=7),
             "passages": (Passage(source="fees.md", title="Fees", heading="Wires", text="25 dollars", score=0.7),),
-            "verdicts": [{"rail": "pii", "side": "in", "action": "pass", "score": 0.1}],
+            "findings": [{"rail": "pii", "side": "in", "action": "pass", "score": 0.1}],
             "groups": frozenset({"staff", "all"}),
         }  # fmt: skip
         return Exchange(messages=(Message(role="user", content=question),), answer=answer, **{**plain, **values})

@@ -52,7 +52,7 @@ async def test_an_exchange_comes_back_as_it_was(audit, exchange):
     ],
 )
 async def test_any_text_comes_back(audit, exchange, text):
-    one = exchange(text, text, model=text, user=text, release=text, verdicts={"said": text}, key=text, reason=text)
+    one = exchange(text, text, model=text, user=text, release=text, findings={"said": text}, key=text, reason=text)
     await audit.append(one)
     found = audit.get(one.id)
     assert found.messages[0].content.encode("utf-16", "surrogatepass") == text.encode("utf-16", "surrogatepass")

@@ -24,7 +24,8 @@ WRITES = """
 import asyncio, sys, uuid
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger, now_ms, to_iso
-from inhouse.types import Exchange, Message
+from inhouse.chat import Exchange
+from inhouse.types import Message
 
 async def ask(audit):
     while True:

@@ -14,13 +14,12 @@ oracle   the custom model if any instructions and passages, those known to be ri
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest
 from inhouse.config.sections import Assistant, Project
 from inhouse.models.llama import LlamaEngine
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
@@ -29,6 +28,7 @@ from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Embedder, Example, Message, Passage
 
 Messages = tuple[Message, ...]
+FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples that its `prompt` arm showed
 MOST_RETRIEVED = 20  # that the oracle's right passages are filled up from
 
 
@@ -212,40 +212,3 @@ def with_examples(messages: Messages, told: Assistant, examples: Sequence[Exampl
     ]
     system, *rest = ungrounded(messages, told)
     return (system, *shown, *rest)
-
-
-BASE, CUSTOM = "base", "custom"
-
-
-class Served:
-    """A ChatModel that says first which release and arm answers."""
-
-    def __init__(self, name: str, arm: str, model: ChatModel) -> None:
-        self.name = name
-        self._arm, self._model = arm, model
-
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        yield Note(layer="release", kind="served", data={"release": self.name, "arm": self._arm})
-        async for event in self._model.stream(request):
-            yield event
-
-
-class OnDemand:
-    """A ChatModel that is opened by the first request, in a thread, since most machines are short of memory."""
-
-    def __init__(self, name: str, make: Callable[[], ChatModel]) -> None:
-        self.name = name
-        self._make = make
-        self._model: ChatModel | None = None
-        self._making = threading.Lock()
-
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        model = await asyncio.to_thread(self._made) if self._model is None else self._model
-        async for event in model.stream(request):
-            yield event
-
-    def _made(self) -> ChatModel:
-        with self._making:
-            if self._model is None:
-                self._model = self._make()
-            return self._model

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "inhouse.rails"
 ACTIONS: dict[str, dict[Side, Action]] = {
-    "personal": {"input": "redact", "output": "redact"},
+    "pii": {"input": "redact", "output": "redact"},
     "injection": {"input": "block", "passages": "flag"},
     "toxicity": {"input": "flag", "output": "handoff"},
     "topic": {"input": "handoff"},
     "format": {"output": "handoff", "answer": "handoff"},
-    "facts": {"passages": "flag", "output": "redact"},
+    "groundedness": {"passages": "flag", "output": "redact"},
     "confidence": {"answer": "handoff"},
     "nemo": {"input": "block", "answer": "block"},
 }
@@ -85,7 +85,7 @@ def guarded(
     """The model with the project's rails around it; the model itself where none is named.
 
     Args:
-        site: where the models and the store are.
+        workspace: where the models and the store are.
         model: what answers.
         project: its `guardrails` and `assistant` settings count, as the release holds them.
         calibration: what `inhouse calibrate` made, for the rail confidence.
@@ -127,13 +127,13 @@ def guards_of(
         _known("guardrails.actions", rail, known)
         if not dot or side not in get_args(Side):
             raise ConfigError(f"guardrails.actions: {key} is not RAIL.SIDE", f"sides: {', '.join(get_args(Side))}")
-    for name in settings.open_on_error:
-        _known("guardrails.open_on_error", name, known)
+    for name in settings.fail_open:
+        _known("guardrails.fail_open", name, known)
     found = []
     for name in settings.rails:
         for made in known[name](parts):
             if actions := actions_of(name, made, settings.actions):
-                found.append(Guard(made, actions, settings.timeout_ms / 1000, name in settings.open_on_error))
+                found.append(Guard(made, actions, settings.timeout_ms / 1000, name in settings.fail_open))
     return found
 
 
@@ -198,9 +198,9 @@ class Parts:
 
 
 def _personal(parts: Parts) -> list[Rail]:
-    kinds = parts.project.guardrails.personal_kinds or DEFAULT
+    kinds = parts.project.guardrails.pii_kinds or DEFAULT
     for kind in kinds:
-        _known("guardrails.personal_kinds", kind, dict.fromkeys(ORDER))
+        _known("guardrails.pii_kinds", kind, dict.fromkeys(ORDER))
     return [Pii(parts.finder(), read_tagger(TAGGER), kinds)]
 
 
@@ -243,12 +243,12 @@ def _own(point: Any) -> Callable[[Parts], list[Rail]]:
 
 
 BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
-    "personal": _personal,
+    "pii": _personal,
     "injection": _injection,
     "toxicity": lambda parts: [Toxicity(parts.embedder, classifier("toxicity"))],
     "topic": _topic,
     "format": lambda parts: [Format(parts.project.guardrails.answer_pattern)],
-    "facts": lambda parts: [parts.facts()],
+    "groundedness": lambda parts: [parts.facts()],
     "confidence": _confidence,
     "nemo": _nemo,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inhouse.config.sections import Project
 from inhouse.models.catalog import Catalog
@@ -18,6 +20,9 @@ from inhouse.types import (
     Progress,
     Silent,
 )
+
+if TYPE_CHECKING:
+    from inhouse.store.ledger import Ledger
 
 NER = "en-core-web-sm"  # spaCy's model of names, in the catalog
 PACKAGE = Path(__file__).parents[1]
@@ -53,6 +58,27 @@ class Workspace:
     def base(self) -> Path:
         """The base model: a folder with model.gguf or safetensors, or a .gguf file."""
         return self.catalog.find(self.project.model.base, self.project.root)
+
+    def open_ledger(self) -> Ledger:
+        """The database of audit, keys, feedback and inbox; the caller closes it.
+
+        Raises:
+            ConfigError: the variable that store.url_env names is not set, or its value is not a database URL.
+            BackendError: the database cannot be opened.
+        """
+        from inhouse.store.ledger import open_ledger
+
+        settings = self.project.store
+        return open_ledger(self.project.path(settings.path), settings.url, settings.url_env)
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The same database, closed at the end of the block."""
+        ledger = self.open_ledger()
+        try:
+            yield ledger
+        finally:
+            ledger.close()
 
     def make(
         self,

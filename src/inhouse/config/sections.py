@@ -281,19 +281,19 @@ class Upstream(Endpoint):
 
 
 class Guardrails(Section):
-    rails: tuple[str, ...] = ("personal", "injection", "toxicity", "format", "facts")
-    """What is checked, in the order in which changes are made: personal, injection, toxicity, topic, format, facts,
+    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "groundedness")
+    """What is checked, in the order in which changes are made: pii, injection, toxicity, topic, format, groundedness,
     confidence (after `inhouse calibrate`), nemo, and names of your own under the entry point group inhouse.rails."""
     actions: dict[str, Literal["off", "flag", "redact", "rewrite", "block", "handoff"]] = {}
     """What is done about a finding, by RAIL.SIDE, such as { "toxicity.input" = "handoff" }; sides are input, passages,
     output (each sentence) and answer (the whole, held back until its end). `inhouse guard show` prints all of them."""
-    open_on_error: tuple[str, ...] = ()
+    fail_open: tuple[str, ...] = ()
     """Rails that let text pass when they fail or take too long; with all others it goes to a person."""
     timeout_ms: float = Field(10_000, gt=0)
     """Longest time of one rail for one text. Milliseconds."""
     refusal: str = "I am sorry, I cannot help with that."
     """What is said when something is blocked."""
-    personal_kinds: tuple[str, ...] = ()
+    pii_kinds: tuple[str, ...] = ()
     """Kinds of personal data to look for, such as EMAIL or PERSON; empty takes all but places and companies."""
     topics_allowed: tuple[str, ...] = ()
     """Example sentences of topics that are allowed beside those of your documents and conversations."""
@@ -302,9 +302,9 @@ class Guardrails(Section):
     answer_pattern: str = ""
     """Regular expression that a whole answer must match; empty for none."""
     min_support: float = Field(0.4, ge=0, lt=1)
-    """A sentence that the documents carry with a smaller probability is cut by the rail facts. More cuts more, right
-    sentences too; `inhouse calibrate` says how much costs one right answer in twenty. 0.1 suits answers that sum up
-    opinions in words of their own."""
+    """The rail groundedness cuts sentences that the documents support with a smaller probability. A higher value cuts
+    more, right sentences too; `inhouse calibrate` says which value costs one right answer in twenty. 0.1 suits answers
+    that summarize opinions in their own words."""
     max_wrong: float = Field(0.05, gt=0, lt=1)
     """The promise of the confidence rail: at most this share of the answers given is wrong, with 95 % confidence."""
     second_sample_tokens: int = Field(0, ge=0, le=256)

@@ -38,7 +38,7 @@ class Answer(Record):
     said: str | None = None
     said_scores: Mapping[str, float] = {}
     checked_scores: Mapping[str, float] = {}
-    verdicts: tuple[dict[str, Json], ...] = ()
+    findings: tuple[dict[str, Json], ...] = ()
     rails_ms: Mapping[str, float] = {}
 
 
@@ -114,7 +114,7 @@ async def _ask(
         said=said if said != reply.text else None,
         said_scores=worth(said) if said != reply.text else {},
         checked_scores=worth(checked) if checked not in (None, reply.text) else {},
-        verdicts=tuple(reply.note("guarded", "verdicts") or ()),
+        findings=tuple(reply.note("guarded", "findings") or ()),
         rails_ms=inside["ms"],
         first_token_s=reply.first_token_s,
         latency_s=reply.latency_s,

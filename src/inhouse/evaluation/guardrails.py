@@ -21,15 +21,15 @@ def rails(answers: Sequence[Answer]) -> dict[str, dict[str, Json]]:
 
     Held-out questions are ordinary business: what is blocked or handed off at the input is a false alarm.
     """
-    names = dict.fromkeys([r for a in answers for r in (*a.rails_ms, *(v["rail"] for v in a.verdicts))])
+    names = dict.fromkeys([r for a in answers for r in (*a.rails_ms, *(v["rail"] for v in a.findings))])
     found = {}
     for name in names:
-        own = [[v for v in a.verdicts if v["rail"] == name] for a in answers]
-        sides = Counter(side for verdicts in own for side in {v["side"] for v in verdicts})
+        own = [[v for v in a.findings if v["rail"] == name] for a in answers]
+        sides = Counter(side for findings in own for side in {v["side"] for v in findings})
         found[name] = {
             "sides": dict(sides),
             "ended": sum(name in _ended(a) for a in answers),
-            "failed": sum(any(v.get("failed") for v in verdicts) for verdicts in own),
+            "failed": sum(any(v.get("failed") for v in findings) for findings in own),
             "ms": compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms]),
         }
     return found
@@ -89,7 +89,7 @@ def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None
 
 def _ended(answer: Answer) -> set[str]:
     """The rails that put something else in the answer's place."""
-    return {v["rail"] for v in answer.verdicts if v["action"] in ENDS}
+    return {v["rail"] for v in answer.findings if v["action"] in ENDS}
 
 
 def _right(answer: Answer) -> bool:

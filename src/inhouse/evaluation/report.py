@@ -134,7 +134,7 @@ def _question(example: Example, answers: Mapping[str, Answer]) -> dict[str, Json
             arm: {
                 "text": a.text, "failed": a.failed, "scores": {k: round(v, 3) for k, v in a.scores.items()},
                 "latency_ms": round(a.latency_s * 1000), "citations": list(a.citations), "said": a.said,
-                "verdicts": [dict(v) for v in a.verdicts],
+                "findings": [dict(v) for v in a.findings],
             }
             for arm, a in answers.items()
         },

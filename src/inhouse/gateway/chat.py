@@ -95,7 +95,7 @@ class Run:
             "passages": self._notes.get(("grounded", "passages"), []),
             "citations": self._said_last("citations"),
             "confidence": self.finish.confidence if self.finish else None,
-            "verdicts": self._said_last("verdicts"),
+            "findings": self._said_last("findings"),
             "handoff": self._handoff or None,
         }
 
@@ -120,7 +120,7 @@ class Run:
             answer=self.text + (event(calls) if calls else ""),
             passages=tuple(Passage(**p) for p in ours["passages"]),
             citations=ours["citations"],
-            verdicts=ours["verdicts"],
+            findings=ours["findings"],
             reason=reason,
             confidence=ours["confidence"],
             usage=self.finish.usage if self.finish else Usage(),

@@ -13,10 +13,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from inhouse.gateway.errors import too_many
 from inhouse.gateway.middleware import Headed
 

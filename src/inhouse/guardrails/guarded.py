@@ -3,7 +3,7 @@
 The rails of a side run concurrently, each in a thread; the strongest action wins, and changes of the text are made in
 the rails' order. Output is released sentence by sentence, byte for byte as the model wrote it while no rail objects.
 A rail that raises or takes too long counts as a finding whose action is the hand-off, unless its settings let it open;
-its verdict says which.
+its decision says which.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Checked = list[tuple[Decision, Finding | None]]
 
 
 class Guarded:
-    """A ChatModel. Notes of layer "guarded": "verdicts" when a rail had something to say, "handoff" when the question
+    """A ChatModel. Notes of layer "guarded": "findings" when a rail had something to say, "handoff" when the question
     goes to a person; both come just before the end.
 
     Args:
@@ -117,7 +117,7 @@ class _Exchange:
         self._guarded = guarded
         self._request = request
         self._turn = Turn(request)
-        self._verdicts: list[Decision] = []
+        self._findings: list[Decision] = []
         self._held = Buffer(whole=request.json_schema is not None)
         self._reading: asyncio.Task[Checked] | None = None
         self._tools: tuple[Passage, ...] = ()  # results of tools, as the rails look at them
@@ -178,7 +178,7 @@ class _Exchange:
             yield event
 
     async def _sifted(self) -> Decision | None:
-        """Takes out what the rails want taken out of passages and tool results; the verdict that ends the exchange."""
+        """Takes out what the rails want taken out of passages and tool results; the decision that ends the exchange."""
         reading, self._reading = self._reading, None
         checked = await reading if reading else []
         bad = {
@@ -204,16 +204,16 @@ class _Exchange:
         self._reading = asyncio.ensure_future(self._guarded.check("passages", text, self._turn))
 
     def _note(self, checked: Checked) -> Decision | None:
-        """Keeps the verdicts, changes the conversation where they say so; the one that ends the exchange, if any."""
-        self._verdicts += [v for v, _ in checked]
-        for verdict, found in checked:
-            if verdict.side == "input" and found and verdict.action in ("redact", "rewrite"):
+        """Keeps the findings, changes the conversation where they say so; the one that ends the exchange, if any."""
+        self._findings += [v for v, _ in checked]
+        for decision, found in checked:
+            if decision.side == "input" and found and decision.action in ("redact", "rewrite"):
                 messages = found.messages or _with_question(self._request, found.replacement(_question(self._request)))
                 self._request = self._request.model_copy(update={"messages": messages})
         return _ending([v for v, _ in checked])
 
     async def _decide(self, last: bool = False) -> Decision | None:
-        """Checks the sentences that are whole; the verdict that ends the answer, if any."""
+        """Checks the sentences that are whole; the decision that ends the answer, if any."""
         while sentence := self._held.sentence(last):
             if stop := await self._have_read():
                 return stop
@@ -222,8 +222,8 @@ class _Exchange:
                 return stop
             self._turn.sentences.append(sentence)
             text = sentence
-            for verdict, found in checked:
-                if found and verdict.action in ("redact", "rewrite"):
+            for decision, found in checked:
+                if found and decision.action in ("redact", "rewrite"):
                     text = _changed(sentence, text, found)
             if text == sentence:
                 self._held.keep(sentence)
@@ -233,7 +233,7 @@ class _Exchange:
         return None
 
     async def _have_read(self) -> Decision | None:
-        """Waits for the rails that look at passages; the verdict that ends the exchange, if any."""
+        """Waits for the rails that look at passages; the decision that ends the exchange, if any."""
         if not self._reading:
             return None
         reading, self._reading = self._reading, None
@@ -249,13 +249,13 @@ class _Exchange:
             self._turn.second = await self._guarded.second(self._request)
             checked = await self._guarded.check("answer", text, self._turn)
             stop = self._note(checked)
-            for verdict, found in checked:
-                if found and verdict.action in ("redact", "rewrite"):
+            for decision, found in checked:
+                if found and decision.action in ("redact", "rewrite"):
                     rest = [e for e in waiting if not isinstance(e, Delta)]
                     waiting = [Delta(text=found.replacement(text)), *rest]
         if not stop and self._cutter and not (self._said + text).strip():
             stop = Decision(rail=self._cutter, side="output", action="handoff", reason="nothing was left")
-            self._verdicts += [stop]
+            self._findings += [stop]
         if stop and self._guarded._waits:
             waiting = [e for e in waiting if not isinstance(e, Delta)]
         for event in waiting:
@@ -278,7 +278,7 @@ class _Exchange:
         return event
 
     def _end(self, stop: Decision | None, finish: Finish) -> list[ChatEvent]:
-        """What is said when the answer is over: why it was ended, the verdicts, the finish."""
+        """What is said when the answer is over: why it was ended, the findings, the finish."""
         events: list[ChatEvent] = []
         if stop:
             text = self._guarded._refusal if stop.action == "block" else self._guarded._handoff
@@ -286,8 +286,8 @@ class _Exchange:
             events.append(Delta(text=gap + text))
             update = {"reason": "content_filter"} if stop.action == "block" else {"reason": "stop"}
             finish = finish.model_copy(update=update)
-        if self._verdicts:
-            events.append(Note(layer="guarded", kind="verdicts", data=[v.told() for v in self._verdicts]))
+        if self._findings:
+            events.append(Note(layer="guarded", kind="findings", data=[v.told() for v in self._findings]))
         if stop and stop.action == "handoff":
             events.append(Note(layer="guarded", kind="handoff", data={"reason": f"{stop.rail}: {stop.reason}"}))
         if self._guarded._tells:
@@ -317,9 +317,9 @@ def _changed(sentence: str, text: str, found: Finding) -> str:
     return text
 
 
-def _ending(verdicts: Sequence[Decision]) -> Decision | None:
-    """The verdict that ends the exchange: a block before a hand-off."""
-    ends = [v for v in verdicts if v.action in ("block", "handoff")]
+def _ending(findings: Sequence[Decision]) -> Decision | None:
+    """The decision that ends the exchange: a block before a hand-off."""
+    ends = [v for v in findings if v.action in ("block", "handoff")]
     return min(ends, key=lambda v: v.action != "block", default=None)
 
 

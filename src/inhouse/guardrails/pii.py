@@ -51,7 +51,7 @@ class Finder(Protocol):
 class Pii:
     """The rail. `kinds` are replaced in questions; in answers those of them that are no names."""
 
-    name = "personal"
+    name = "pii"
     sides: frozenset[Side] = frozenset({"input", "output"})
 
     def __init__(self, finder: Finder, names: Tagger, kinds: Sequence[str] = DEFAULT) -> None:

@@ -8,9 +8,7 @@ from contextlib import aclosing
 from typing import cast
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
-from inhouse.config.sections import Upstream
-from inhouse.errors import BackendError, ConfigError, RefusedError
-from inhouse.models.openai import OpenAIModel
+from inhouse.errors import BackendError, RefusedError
 
 FAILURES = 3  # in a row, before a model is left alone
 REST_S = 15.0  # how long it is left alone before it is tried again
@@ -91,27 +89,6 @@ class Fallback:
                     raise
                 failed.append(str(error))
         raise BackendError(f"{self.name}: no server could answer: {'; '.join(failed)}")
-
-
-def upstreams(tables: Sequence[Upstream], local: Callable[[str], ChatModel]) -> dict[str, ChatModel]:
-    """The models of the [[upstream]] tables by name; `local` opens `custom` and `base`, when one falls back to them.
-
-    Raises:
-        ConfigError: a name is taken or unknown, or a key's environment variable is not set.
-    """
-    own: dict[str, ChatModel] = {}
-    for table in tables:
-        if table.name in own or table.name in ("custom", "base") or not table.url:
-            raise ConfigError(f"[[upstream]] {table.name}: needs a name of its own, and a url")
-        own[table.name] = Breaker(OpenAIModel(table))
-    for table in tables:
-        if unknown := [name for name in table.fallback if name not in (*own, "custom", "base")]:
-            raise ConfigError(f"[[upstream]] {table.name}: fallback {unknown[0]} is not a model of this project")
-
-    def opened(name: str) -> Callable[[], ChatModel]:
-        return lambda: own[name] if name in own else local(name)
-
-    return {t.name: Fallback(t.name, [opened(name) for name in (t.name, *t.fallback)]) for t in tables}
 
 
 def _stream(model: ChatModel, request: ChatRequest) -> AsyncGenerator[ChatEvent]:

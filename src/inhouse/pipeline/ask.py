@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Messages
+from inhouse.assembly.guard import guards_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Reply, collect
+from inhouse.guardrails.rail import Guard
 from inhouse.pipeline.stages import grounding_of, guard_of, index, weights
 from inhouse.retrieval.search import Hit, Index
 from inhouse.types import Message
@@ -82,6 +84,11 @@ def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
         None,
         None if bare else guard_of(workspace),
     )
+
+
+def guards(workspace: Workspace) -> list[Guard]:
+    """The project's rails, with what is done about their findings."""
+    return guards_of(workspace, workspace.project, workspace.store.latest("calibration"))
 
 
 def _line(read: Callable[[], str]) -> str:

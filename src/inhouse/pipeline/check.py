@@ -11,15 +11,11 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inhouse.assembly.workspace import Workspace
-from inhouse.cli.terminal import duration
 from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.errors import InhouseError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 3.0
@@ -122,18 +118,3 @@ def _estimates(workspace: Workspace, sizes: dict[str, float], cores: int) -> dic
         "parity": 45,
         "evaluate": questions * sum(n + ANSWER_COSTS * ANSWER_TOKENS for n in arms) / prompt_tokens_s,
     }
-
-
-def table(found: dict[str, Any]) -> Table:
-    """The findings for the terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table("", "state", "", box=None, pad_edge=False)
-    for what, state, detail in found["rows"]:
-        made.add_row(what, Text(state, style="green" if state == "ok" else "bold red"), Text(detail))
-    for stage, seconds in found["stages"].items():
-        made.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")
-    if found["stages"]:
-        made.add_row("build", "estimate", f"about {duration(sum(found['stages'].values()))} in all")
-    return made

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Messages
+from inhouse.assembly.arms import FEW_SHOT, Arms, Messages
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
 from inhouse.evaluation import forgetting as general
@@ -20,8 +20,6 @@ from inhouse.models.openai import OpenAIModel
 from inhouse.store.artifacts import write_text
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Embedder, Example, Json, Passage, Progress
-
-FEW_SHOT = "few_shot.jsonl"
 
 
 def judge_arms(

@@ -27,22 +27,18 @@ def add_documents(file: Path, documents: Iterable[Document]) -> None:
             handle.write(document.model_dump_json() + "\n")
 
 
-def _approved(workspace: Workspace) -> list[Handoff]:
+def approved_replies(workspace: Workspace) -> list[Handoff]:
     """The inbox's approved replies, oldest first; none where nothing was ever served."""
     from inhouse.store.inbox import Inbox
-    from inhouse.store.ledger import open_ledger
 
-    told = workspace.project.store
-    if not (told.url or told.url_env or (workspace.store.root / "ledger.sqlite").is_file()):
+    settings = workspace.project.store
+    if not (settings.url or settings.url_env or (workspace.store.root / "ledger.sqlite").is_file()):
         return []
-    ledger = open_ledger(workspace.store.root, told.url, told.url_env)
-    try:
+    with workspace.ledger() as ledger:
         return Inbox(ledger).approved()
-    finally:
-        ledger.close()
 
 
-def _replies(workspace: Workspace, approved: Sequence[Handoff], documents: Path) -> list[Document]:
+def reply_documents(workspace: Workspace, approved: Sequence[Handoff], documents: Path) -> list[Document]:
     """Approved replies as documents, without personal data."""
     from inhouse.documents.load import read_documents
     from inhouse.privacy.anonymize import Anonymizer

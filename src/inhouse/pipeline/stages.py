@@ -20,7 +20,7 @@ from inhouse.config.sections import Project
 from inhouse.errors import GateError, InputError
 from inhouse.models.catalog import WEIGHTS, file_sha256
 from inhouse.models.openai import OpenAIModel
-from inhouse.pipeline.feedback import _approved, _replies
+from inhouse.pipeline.feedback import approved_replies, reply_documents
 from inhouse.retrieval.grounded import Grounding, ungrounded
 from inhouse.retrieval.search import Index, gold_passages
 from inhouse.text.support import SUPPORTED
@@ -57,7 +57,7 @@ def ingest(workspace: Workspace) -> Artifact:
         "documents": settings.model_dump(mode="json"),
         "content": folder_digest(folder, settings),
     }
-    approved = _approved(workspace)
+    approved = approved_replies(workspace)
     if approved:
         inputs |= {"replies": [h.digest for h in approved], "anonymize": workspace.project.curation.anonymize}
 
@@ -65,7 +65,7 @@ def ingest(workspace: Workspace) -> Artifact:
         summary = load_documents(folder, settings, workspace.store.cache("documents"), work, workspace.progress)
         facts = summary.model_dump(mode="json")
         if approved:
-            add_documents(work / "documents.jsonl", _replies(workspace, approved, work / "documents.jsonl"))
+            add_documents(work / "documents.jsonl", reply_documents(workspace, approved, work / "documents.jsonl"))
             facts["replies"] = len(approved)
         return facts | {"failures": [{"path": f["path"], "reason": f["reason"]} for f in facts["failures"]]}
 
@@ -103,7 +103,7 @@ def curate(workspace: Workspace) -> Artifact:
     documents = ingest(workspace)
     project, settings = workspace.project, workspace.project.curation
     # What members of a group were told stays out: nobody can be kept from what a model has learned.
-    feedback = [h.example for h in _approved(workspace) if not h.groups]
+    feedback = [h.example for h in approved_replies(workspace) if not h.groups]
     reviews = Reviews(workspace.store.root / FILE)
     logs = [_readable(project.path(p)) for p in settings.conversations]
     tests = [_readable(project.path(p)) for p in settings.tests]

@@ -9,13 +9,10 @@ carried statements from others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from inhouse.types import Json, Passage, SupportScorer
-
-if TYPE_CHECKING:
-    pass
 from inhouse.text.support import SUPPORTED
+from inhouse.types import Json, Passage, SupportScorer
 
 
 def cite(text: str, passages: Sequence[Passage], support: SupportScorer) -> list[Json]:

@@ -36,7 +36,7 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
     """Writes the folder, whole or not at all; returns its files with their sizes in bytes.
 
     Args:
-        site: whose store holds the release's artifacts.
+        workspace: whose store holds the release's artifacts.
         release: what is exported.
         folder: a new or empty one.
         form: "merged", or "adapter" for the base with the LoRA adapter beside it.

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from inhouse.assembly.arms import BASE, CUSTOM, Shared
+from inhouse.assembly.arms import Shared
+from inhouse.assembly.routes import BASE, CUSTOM, split_custom
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest
 from inhouse.errors import InputError
 from inhouse.models.llama import LlamaEngine
-from inhouse.routing.split import Split
 from inhouse.serving.open import Opened, open_base, open_release
 from inhouse.serving.releases import Releases, Serving, canary_name
 from inhouse.types import Release
@@ -167,12 +167,11 @@ class Fleet:
 
 def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:
     """What `custom` is: production, or a split by user."""
-    if serving.experiment:
-        live = serving.experiment
-        return Split(CUSTOM, live.name, {arm: (models[arm], weight) for arm, weight in live.arms.items()})
+    if live := serving.experiment:
+        return split_custom(live.name, {arm: (models[arm], weight) for arm, weight in live.arms.items()})
     production = models[serving.production]
     if not serving.canary:
         return production
     share = serving.canary_percent
     arms = {serving.production: (production, 100 - share), serving.canary: (models[serving.canary], share)}
-    return Split(CUSTOM, canary_name(serving.canary), arms)
+    return split_custom(canary_name(serving.canary), arms)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inhouse.assembly.arms import BASE, Arms, OnDemand, Served, Shared, open_grounding
+from inhouse.assembly.arms import Arms, Shared, open_grounding
 from inhouse.assembly.guard import guarded
+from inhouse.assembly.routes import base_on_demand, served
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
-from inhouse.guardrails.classifier import FOLDER as HEADS
+from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
@@ -43,14 +44,14 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     """The release as a ChatModel; its first event is the note of layer "release", kind "served".
 
     Args:
-        site: the store that holds its artifacts. Settings of its project file do not matter.
+        workspace: the store that holds its artifacts. Settings of its project file do not matter.
         release: what is opened.
         engines: shared with other releases.
 
     Raises:
         InputError: an artifact of the release is gone.
     """
-    if release.heads and release.heads != source_digest(HEADS):
+    if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
         log.warning("release %s was measured with the guardrails of another version: `inhouse evaluate`, then `inhouse "
                     "release`, measure it again", label(release))  # fmt: skip
     arms = _arms(workspace, release, engines)
@@ -60,13 +61,13 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     except BaseException:
         arms.close()
         raise
-    return Opened(Served(label(release), release.arm, model), arms.close)
+    return Opened(served(label(release), release.arm, model), arms.close)
 
 
 def open_base(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
     """The base model that the release stands on, as it is; its engine is loaded by the first request."""
     arms = _arms(workspace, release, engines, bare=True)
-    return Opened(Served(BASE, BASE, OnDemand(BASE, lambda: _guarded(workspace, release, arms.base()))), arms.close)
+    return Opened(base_on_demand(lambda: _guarded(workspace, release, arms.base())), arms.close)
 
 
 def _guarded(workspace: Workspace, release: Release, model: ChatModel) -> ChatModel:

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
-from inhouse.guardrails.classifier import FOLDER as HEADS
+from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.experiments import METRICS, examine
-from inhouse.pipeline.evaluate import FEW_SHOT
 from inhouse.serving.gate import judged
 from inhouse.store.artifacts import locked, source_digest, write_text
 from inhouse.types import Artifact, Json, Record, Release, digest_of
@@ -149,7 +149,7 @@ class Releases:
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
-            "heads": source_digest(HEADS),
+            "classifiers": source_digest(CLASSIFIERS),
         }
 
     # --- finding ------------------------------------------------------------------------------------------------
@@ -316,6 +316,14 @@ class Releases:
                 f"{name or 'experiment'}: none such", f"there are: {', '.join(e.name for e in known) or 'none'}"
             )
         return found[-1]
+
+    def results(self, name: str = "") -> dict[str, Json]:
+        """What the experiment of that name says so far, read from the ledger; see `experiment` for no name."""
+        from inhouse.store.traffic import Traffic
+
+        experiment = self.experiment(name)
+        with self._workspace.ledger() as ledger:
+            return self.so_far(experiment, Traffic(ledger).outcomes(experiment.name))
 
     def so_far(self, experiment: Experiment, outcomes: Sequence[Record]) -> dict[str, Json]:
         """What the experiment says so far; `outcomes` are the traffic's, one a user and arm."""

@@ -46,7 +46,7 @@ def poisoned(house):
     said = house.exchange(
         f"id {ATTACK}", f"asked {ATTACK}", f"said {ATTACK}", user=ATTACK, key=ATTACK, model=ATTACK, release=ATTACK, arm=ATTACK, reason="stop",
         experiment=ATTACK, passages=(passage,), citations=[{"sentence": ATTACK, "passage": ATTACK, "source": ATTACK}],
-        verdicts=[{"rail": ATTACK, "side": ATTACK, "action": ATTACK}],
+        findings=[{"rail": ATTACK, "side": ATTACK, "action": ATTACK}],
     )  # fmt: skip
     house.record(said)
     house.feedback.add(said.id, ATTACK, -1, f"comment {ATTACK}")

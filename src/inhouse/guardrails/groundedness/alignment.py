@@ -118,4 +118,4 @@ def shipped() -> Alignment:
     Raises:
         InputError: its file is damaged.
     """
-    return Alignment(*weights_of("facts"))
+    return Alignment(*weights_of("groundedness"))

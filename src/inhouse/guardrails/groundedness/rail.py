@@ -80,7 +80,7 @@ class Groundedness:
         least: a statement must be carried with a larger probability; None takes what the head was shipped with.
     """
 
-    name = "facts"
+    name = "groundedness"
     sides: frozenset[Side] = frozenset({"passages", "output"})
 
     def __init__(

@@ -159,7 +159,7 @@
     [ours.release && ours.release !== model ? ours.release : "", ours.arm, `${((performance.now() - began) / 1000).toFixed(1)} s`,
       ours.confidence === null || ours.confidence === undefined ? "" : `certain to ${Math.round(100 * ours.confidence)} %`, reason === "length" ? "cut off at its longest" : ""]
       .filter(Boolean).forEach((t) => meta.append(make("span", "", t)));
-    (ours.verdicts ?? []).filter((v) => !["pass", "allow"].includes(v.action)).forEach((v) => meta.append(make("span", "badge is-warn", `${v.rail}: ${v.action}`)));
+    (ours.findings ?? []).filter((v) => !["pass", "allow"].includes(v.action)).forEach((v) => meta.append(make("span", "badge is-warn", `${v.rail}: ${v.action}`)));
     answer.append(meta);
     if (found.length) answer.append(box);
     tools(answer, ours);

@@ -1,0 +1,69 @@
+"""The commands that ask what was built: search, ask, chat. Nothing heavy at import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inhouse.cli.options import HERE, AsJson, At, Groups, Set, print_json, tell, workspace_of
+
+if TYPE_CHECKING:
+    pass
+
+
+def search(
+    query: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None, k: int = 5
+) -> None:
+    """Find passages."""
+    from inhouse.pipeline import ask as asking
+
+    workspace = workspace_of(project, overrides, as_json)
+    hits = asking.search(workspace, query, k, frozenset(groups or ()))
+    if as_json:
+        print_json([h.model_dump(mode="json") for h in hits])
+        return
+    from inhouse.cli.terminal import out
+
+    for n, hit in enumerate(hits, 1):
+        place = " > ".join(filter(None, (hit.chunk.title, hit.chunk.heading)))
+        out.print(f"{n}. {hit.score:.2f}  {place}  ({hit.chunk.source})", style="bold", markup=False, highlight=False)
+        out.print(f"   {' '.join(hit.chunk.text.split())[:400]}", markup=False, highlight=False)
+
+
+def ask(
+    question: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None
+) -> None:
+    """Ask the base and the custom model, side by side."""
+    from inhouse.pipeline import ask as asking
+
+    workspace = workspace_of(project, overrides, as_json)
+    replies = asking.ask(workspace, question, frozenset(groups or ()))
+    if as_json:
+        print_json({arm: reply.model_dump(mode="json") for arm, reply in replies.items()})
+        return
+    from rich.columns import Columns
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from inhouse.cli.terminal import out
+
+    panels = []
+    for arm, reply in replies.items():
+        body = Text(reply.text.strip())
+        cited = {(c["passage"], c["source"]) for c in reply.note("grounded", "citations") or []}
+        for passage, source in sorted(cited):
+            body.append(f"\n[{passage}] {source}", style="dim")
+        panels.append(
+            Panel(body, title=arm, subtitle=f"{reply.latency_s:.1f} s", width=max(30, out.width // len(replies) - 1))
+        )
+    out.print(Columns(panels))
+
+
+def chat(project: At = HERE, overrides: Set = None, groups: Groups = None) -> None:
+    """Talk with the custom model; an empty line ends it."""
+    from inhouse.pipeline import ask as asking
+
+    workspace = workspace_of(project, overrides, False)
+    tell("An empty line ends the conversation")
+    asking.chat(
+        workspace, frozenset(groups or ()), lambda: input("you> "), lambda text: print(text, end="", flush=True)
+    )

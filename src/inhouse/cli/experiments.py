@@ -1,0 +1,102 @@
+"""The commands of live experiments. Nothing heavy at import."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from inhouse.cli.options import HERE, AsJson, At, print_json
+from inhouse.cli.releases import _show, _workspace
+
+Arms = Annotated[
+    list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
+]
+experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
+
+
+# --- experiment -------------------------------------------------------------------------------------------------
+
+
+@experiment_app.command()
+def start(
+    arms: Arms = None,
+    name: Annotated[str, typer.Option(help="Name of the experiment instead of experiment.name.")] = "",
+    metric: Annotated[str, typer.Option(help="The outcome that decides instead of experiment.metric.")] = "",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Split the users of `custom`: the arms given, or those of the project file, else base against production."""
+    from inhouse.serving.releases import Releases
+
+    _show(Releases(_workspace(project)).start(name, _weights(arms), metric), as_json)
+
+
+@experiment_app.command()
+def weights(arms: Arms = None, project: At = HERE, as_json: AsJson = False) -> None:
+    """Change the weights of the live experiment; its figures begin anew, as the split is another."""
+    from inhouse.serving.releases import Releases
+
+    _show(Releases(_workspace(project)).weights(_weights(arms)), as_json)
+
+
+@experiment_app.command()
+def stop(project: At = HERE, as_json: AsJson = False) -> None:
+    """End the live experiment: everyone gets production again."""
+    from inhouse.serving.releases import Releases
+
+    _show(Releases(_workspace(project)).stop(), as_json)
+
+
+@experiment_app.command("show")
+def show_experiment(
+    name: Annotated[str, typer.Argument(help="Its name; the live one, or the canary, without.")] = "",
+    project: At = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an experiment says so far; it may be looked at, and stopped on what it says, at any time."""
+    from inhouse.cli.terminal import out
+    from inhouse.serving.releases import Releases
+
+    found = Releases(_workspace(project)).results(name)
+    if as_json:
+        print_json(found)
+        return
+    out.print(_table(found))
+    out.print(found["verdict"], markup=False, highlight=False, style="bold")
+
+
+def _weights(arms: list[str] | None) -> dict[str, float]:
+    from inhouse.errors import ConfigError
+
+    found = {}
+    for text in arms or ():
+        arm, equals, weight = text.rpartition("=")
+        try:
+            found[arm] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ConfigError(f"{text}: not ARM=WEIGHT", "for example: base=1 production=1")
+    return found
+
+
+def _table(found: dict[str, Any]) -> Any:
+    """Arms by outcomes, then each other arm's difference from the first."""
+    from rich import box
+    from rich.table import Table
+
+    from inhouse.monitoring.experiments import METRICS, in_words
+
+    table = Table(title=f"experiment {found['name']!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for arm, row in found["arms"].items():
+        table.add_column(f"{arm}\n{row['users']} users", justify="right")
+    for arm in found["comparisons"]:
+        table.add_column(f"{arm}\nover the first", justify="right")
+    for name, metric in METRICS.items():
+        means = [row["metrics"][name]["mean"] for row in found["arms"].values()]
+        shown = ["" if m is None else f"{m:.4g}" if metric.ratio else f"{100 * m:.1f} %" for m in means]
+        differences = [in_words(name, rows[name]) for rows in found["comparisons"].values()]
+        table.add_row(f"{name}{' (decides)' if name == found['metric'] else ''}", *shown, *differences)
+    return table

@@ -1,0 +1,52 @@
+"""The commands of the weights on this machine: list, pull, add. Nothing heavy at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inhouse.cli.options import AsJson, print_json, tell
+
+if TYPE_CHECKING:
+    pass
+
+models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: list, pull, add.")
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """Known models and whether they are on this machine."""
+    from inhouse.models.catalog import CATALOG, Catalog
+
+    names = Catalog().names()
+    if as_json:
+        print_json(names)
+        return
+    for name, state in names.items():
+        about = f"{CATALOG[name].kind}: {CATALOG[name].about} ({CATALOG[name].licence})" if name in CATALOG else ""
+        print(f"{name:24} {state:11} {about}".rstrip())
+
+
+@models_app.command("pull")
+def models_pull(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names or Hugging Face ids; none pulls the defaults.")
+    ] = None,
+) -> None:
+    """Fetch models into the cache. The only verb that calls out."""
+    from inhouse.models.catalog import CATALOG, Catalog
+
+    for name in names or list(CATALOG):
+        tell(f"Pulling {name}")
+        print(f"{name}: {Catalog().pull(name)}")
+
+
+@models_app.command("add")
+def models_add(name: str, path: Path) -> None:
+    """Give a name to a .gguf file or a Hugging Face folder on this machine."""
+    from inhouse.models.catalog import Catalog
+
+    Catalog().add(name, path)
+    print(f"{name}: {path.resolve()}")

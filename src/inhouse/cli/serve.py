@@ -1,0 +1,39 @@
+"""The command that serves the release in production. Nothing heavy at import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inhouse.cli.options import HERE, At, Set, workspace_of
+
+if TYPE_CHECKING:
+    from inhouse.serving.start import Started
+
+
+def serve(
+    project: At = HERE,
+    overrides: Set = None,
+    host: Annotated[str, typer.Option(help="Address to listen at, instead of gateway.host.")] = "",
+    port: Annotated[int, typer.Option(help="Port, instead of gateway.port; 0 takes a free one.")] = -1,
+    workers: Annotated[int, typer.Option(help="Number of processes, instead of gateway.workers.")] = 0,
+    inherited: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Serve the release in production over HTTP, in OpenAI's wire format."""
+    from inhouse.serving.start import start, work
+
+    given = {"host": host, "port": str(port) if port >= 0 else "", "workers": str(workers) if workers else ""}
+    settings = [*(overrides or ()), *(f"gateway.{key}={value}" for key, value in given.items() if value)]
+    workspace = workspace_of(project, settings, False)
+    if inherited:
+        work(workspace, inherited)
+    options = [part for text in settings for part in ("--set", text)]
+    start(workspace, ("serve", "--project", str(project), *options), _ready)
+
+
+def _ready(started: Started) -> None:
+    release = started.release
+    print(f"Serving {release.name}/{release.version} ({release.arm}) at {started.address}/v1", flush=True)
+    if started.first_key:
+        print(f"First admin key, shown only once: {started.first_key}", flush=True)

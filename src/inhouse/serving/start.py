@@ -1,0 +1,89 @@
+"""`inhouse serve`: the processes of the gateway, and everything that each of them holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inhouse.assembly.routes import upstreams
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatModel
+from inhouse.gateway import server
+from inhouse.gateway.limits import Rates
+from inhouse.gateway.metrics import Traces
+from inhouse.gateway.state import State
+from inhouse.serving.fleet import Fleet
+from inhouse.serving.insight import WorkspaceInsight
+from inhouse.serving.releases import Releases
+from inhouse.store.audit import Audit
+from inhouse.store.feedback import Feedback
+from inhouse.store.inbox import Inbox
+from inhouse.store.keys import Keys
+from inhouse.store.traffic import Traffic
+from inhouse.types import Release
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a server that is about to answer says of itself."""
+
+    release: Release
+    address: str
+    first_key: str  # secret of the first admin key, made now; empty where there are keys already
+
+
+def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Started], None]) -> None:
+    """Answers with the release in production until the process is told to stop; does not return.
+
+    Args:
+        workspace: what is served; `gateway` of its project says where and by how many processes.
+        command: the arguments of `inhouse` that a worker process is started with; `--inherited` is added.
+        ready: called once requests are accepted.
+
+    Raises:
+        InputError: no release is in production.
+        BackendError: the address cannot be listened at.
+    """
+    settings = workspace.project.gateway
+    release = Releases(workspace).get("production")
+    bound = server.listen(settings.host, settings.port)
+    started = Started(release, server.address_of(bound), _first_key(workspace))
+    if settings.workers == 1:
+        server.serve(_state(workspace), bound, lambda: ready(started))
+        server.leave()
+    ready(started)
+
+    def worker(socket: int, rates: int) -> list[str]:
+        return server.again(*command, "--inherited", f"{socket},{rates}")
+
+    server.supervise(worker, settings.workers, bound)
+
+
+def work(workspace: Workspace, inherited: str) -> None:
+    """One of several processes: the socket and the file of the rates come from the parent, as "SOCKET,RATES"."""
+    socket, rates = (int(number) for number in inherited.split(","))
+    server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
+    server.leave()
+
+
+def _first_key(workspace: Workspace) -> str:
+    with workspace.ledger() as ledger:
+        keys = Keys(ledger)
+        return "" if keys.all() else keys.create("first admin", "admin")[1]
+
+
+def _state(workspace: Workspace, rates: int | None = None) -> State:
+    """All that a process of the gateway holds."""
+
+    def local(name: str) -> ChatModel:
+        return fleet.model(name)
+
+    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local))
+    ledger = workspace.open_ledger()
+    traffic = Traffic(ledger)
+    return State(
+        workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic), rates=Rates(rates),
+        traces=Traces(workspace.project.gateway.traces_url),
+    )  # fmt: skip

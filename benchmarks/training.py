@@ -9,8 +9,7 @@ length, since its own defaults take longer here; its loss is on completions alon
 It is tried with a batch at once and in two halves, and the faster is what ours is held against. Each trial is a process
 of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of `trainer.train()`, which does
 nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL has none. The validation loss
-is taken by one function from either's adapter. `inhouse` computes what TRL computes; `prompt's end alone` is ours with
-`training.gradient_tokens = 16`, which learns less. Prints a table of medians, and JSON to
+is taken by one function from either's adapter. Both compute the same. Prints a table of medians, and JSON to
 `benchmarks/results/training.json`. `--quick` takes 2 steps once.
 """
 
@@ -39,7 +38,6 @@ RATE = 5e-4
 HELD_ROWS = 24
 TRIALS: dict[str, Training | int] = {  # ours by its settings, TRL's by how many rows it takes at once
     "inhouse": SETTINGS,
-    "inhouse, prompt's end alone": SETTINGS.model_copy(update={"gradient_tokens": 16}),
     "TRL SFTTrainer": 8,
     "TRL SFTTrainer, 4 rows at once": 4,
 }

@@ -10,7 +10,7 @@ from inhouse.config.sections import Assistant, Retrieval
 from inhouse.errors import InputError
 from inhouse.models.scripted import Scripted
 from inhouse.retrieval.chunk import chunk_document
-from inhouse.retrieval.fusion import choose, tune_fusion
+from inhouse.retrieval.fusion import choose, fit_fusion
 from inhouse.retrieval.grounded import Grounded, Grounding, plain_text, query_of, ungrounded
 from inhouse.retrieval.index import build_index, embedded_text, searched_text, with_parts
 from inhouse.retrieval.search import Index, gold_passages, pieces
@@ -238,11 +238,11 @@ def test_tuning_never_ends_below_an_arm_alone(index, grounding, tmp_path):
     for question, source in asked:
         example = Example(id=question, messages=say(question), target="")
         gold.append((example, gold_passages(index, question[:-2], [Source(document=source)])[:1]))
-    facts = tune_fusion(index, grounding, gold, 1, tmp_path, Silent())
+    facts = fit_fusion(index, grounding, gold, 1, tmp_path, Silent())
     table = json.loads((tmp_path / "fusion.json").read_text())["table"]
     assert facts["tuned"]
     assert facts["recall"] == max(r["recall"] for r in table if r["weight"] in (0.0, 1.0))
-    few = tune_fusion(index, grounding, gold[:3], 1, tmp_path, Silent())
+    few = fit_fusion(index, grounding, gold[:3], 1, tmp_path, Silent())
     assert not few["tuned"]
 
 

@@ -184,35 +184,10 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
 
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
     other = [row(r.messages[0].content, "Purple zebras sing in the rain.") for r in ROWS[:4]]
-    long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2, "gradient_tokens": 0})
+    long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2})
     facts = train(ROWS, other, tiny, "tiny", long, 7, tmp_path, Silent())
     assert facts["stopped"] == "early"
     assert facts["steps"] < facts["planned_steps"]
-
-
-def test_passages_that_are_read_without_gradient_leave_the_loss_as_it_is(tiny, tmp_path):
-    import torch
-
-    from inhouse.training import sft
-
-    tokenizer, _ = load(tiny)
-    rows, _ = encode([row("word " * (90 + n) + f"fee of {n}?", f"It is {n}.") for n in range(4)], tokenizer, 600)
-    losses, gradients = [], []
-    for reach in (0, 16):
-        settings = SETTINGS.model_copy(update={"gradient_tokens": reach})
-        torch.manual_seed(7)
-        training = sft._Run(
-            sft._adapted(load(tiny)[1], settings), rows, rows, settings, 7, tmp_path, "tiny", sft._accelerator()
-        )
-        with torch.no_grad():
-            for weights in training.learned.values():
-                weights.normal_(std=0.05)
-        assert (training.loss.read_only(rows) > 0) == bool(reach)
-        losses.append(training._backward(rows, 1))
-        gradients.append(torch.cat([w.grad.flatten() for w in training.learned.values()]))
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.5
-    assert not torch.allclose(*gradients)
 
 
 def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path, monkeypatch):

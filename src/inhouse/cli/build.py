@@ -93,10 +93,10 @@ def build(
         workspace.said(kind, artifact, fresh)
 
     workspace = workspace_of(project, overrides, as_json)
-    tell("Building: ingest, index, curate, tune, train, parity, evaluate", as_json or going_on)
+    tell("Building: ingest, index, curate, fusion, train, parity, evaluate", as_json or going_on)
     watched = replace(workspace, said=said)
     for heavy in (
-        pipeline.tune,
+        pipeline.fusion,
         *((pipeline.train, pipeline.parity) if pipeline.customizes(workspace.project) else ()),
     ):
         heavy(watched)

@@ -106,8 +106,6 @@ class Training(Section):
     """LoRA rank."""
     alpha: int = Field(32, ge=1)
     """LoRA alpha; the update is scaled by alpha / rank."""
-    upper_layers: float = Field(1, gt=0, le=1)
-    """Share of the layers that get LoRA, counted from the output. Fewer take less time a step."""
     prompt_tokens: int = Field(16, ge=1, le=256)
     """Virtual tokens of prompt tuning."""
     learning_rate: float = Field(0, ge=0)
@@ -116,9 +114,6 @@ class Training(Section):
     """Passes over the training set; training stops earlier when validation loss rises."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` tries both and takes the faster; name one where a run must be repeatable to the bit."""
-    gradient_tokens: int = Field(0, ge=0)
-    """0 runs the gradient back through the whole prompt. Else it reaches this many tokens before the answer, and what
-    stands before is read without: half the time, and less is learned of how passages are read."""
     batch_size: int = Field(8, ge=1)
     """Examples per optimizer step."""
     processes: int = Field(0, ge=0)

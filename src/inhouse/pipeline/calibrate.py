@@ -18,7 +18,7 @@ from inhouse.guardrails.confidence.calibration import fit, strictest
 from inhouse.guardrails.confidence.features import of
 from inhouse.guardrails.confidence.rail import Watching
 from inhouse.pipeline.ask import open_arms, recommended
-from inhouse.pipeline.stages import _examples, curate, index, tune, weights
+from inhouse.pipeline.stages import _examples, curate, fusion, index, weights
 from inhouse.types import Artifact, Digest, Example, Json
 
 LOST = 0.05  # of the right answers, by a stricter rail facts
@@ -32,7 +32,7 @@ def calibration(workspace: Workspace) -> Artifact:
     made_from = [
         weights(workspace),
         index(workspace),
-        tune(workspace),
+        fusion(workspace),
         data,
         *([custom] if custom and arm.startswith("tuned") else []),
     ]

@@ -105,8 +105,7 @@ def _estimates(workspace: Workspace, sizes: dict[str, float], cores: int) -> dic
     prompt_tokens_s = flops * PROMPT_SHARE / (2 * weights)
     chunk_tokens = min(sizes["bytes"] / CHARS_PER_TOKEN, 1e9)
     rows = min(sizes["conversations"], project.training.max_examples or 1e9)
-    learned = min(project.training.gradient_tokens or PROMPT_TOKENS, PROMPT_TOKENS) + ANSWER_TOKENS
-    row_flops = (2 * (PROMPT_TOKENS + ANSWER_TOKENS) + 4 * learned) * weights
+    row_flops = 6 * (PROMPT_TOKENS + ANSWER_TOKENS) * weights
     train_s = rows * project.training.epochs * row_flops / (flops * TRAIN_SHARE)
     questions = min(sizes["tests"], project.evaluation.max_questions or 1e9)
     arms = [PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in project.evaluation.arms]

@@ -1,6 +1,6 @@
 """The flow on one page: each stage makes an artifact from artifacts, and asks for what it needs first.
 
-    ingest -> index -> curate -> tune -> train -> parity -> evaluate
+    ingest -> index -> curate -> fusion -> train -> parity -> evaluate
 
 A stage whose artifact is there already returns it at once, so any verb may be called at any time.
 """
@@ -133,9 +133,9 @@ def curate(workspace: Workspace) -> Artifact:
 
 
 @stage
-def tune(workspace: Workspace) -> Artifact:
+def fusion(workspace: Workspace) -> Artifact:
     """The fusion of the index, tuned on questions of people, or on made ones as well where those are few."""
-    from inhouse.retrieval.fusion import ENOUGH_QUESTIONS, MOST_QUESTIONS, tune_fusion
+    from inhouse.retrieval.fusion import ENOUGH_QUESTIONS, MOST_QUESTIONS, fit_fusion
 
     at, data = index(workspace), curate(workspace)
     settings = workspace.project.retrieval
@@ -148,7 +148,7 @@ def tune(workspace: Workspace) -> Artifact:
             asked = [e for e in asked if e.origin != "synthetic"]
         gold = [(e, _holding(workspace, opened, e)) for e in asked]
         grounding = Grounding(opened, workspace.embedder, settings, workspace.project.assistant)
-        return tune_fusion(opened, grounding, gold, settings.passages, work, workspace.progress)
+        return fit_fusion(opened, grounding, gold, settings.passages, work, workspace.progress)
 
     return workspace.make("fusion", {"passages": settings.passages}, [at, data], ["retrieval"], build)
 
@@ -182,7 +182,7 @@ def train(workspace: Workspace) -> Artifact:
     from inhouse.training import gguf
     from inhouse.training.local import train as tuned
 
-    served, at, fusion, data = weights(workspace), index(workspace), tune(workspace), curate(workspace)
+    served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.training
     inputs: dict[str, Json] = {
         "training": settings.model_dump(mode="json"),
@@ -209,14 +209,14 @@ def train(workspace: Workspace) -> Artifact:
             facts |= gguf.prompt_to_gguf(work / "adapter", base, work / WEIGHTS, kind)
         return facts | {f"rows_{name}": n for name, n in counts.items()}
 
-    return workspace.make("adapter", inputs, [served, at, fusion, data], ["training"], build)
+    return workspace.make("adapter", inputs, [served, at, fused, data], ["training"], build)
 
 
 def training_rows(workspace: Workspace) -> tuple[list[Row], list[Row], dict[str, int]]:
     """What the model learns from, what stops its training, and the counts of the first by kind."""
-    at, fusion, data = index(workspace), tune(workspace), curate(workspace)
+    at, fused, data = index(workspace), fusion(workspace), curate(workspace)
     project = workspace.project
-    opened = Index(Path(at.path), workspace.embedder, Path(fusion.path))
+    opened = Index(Path(at.path), workspace.embedder, Path(fused.path))
     mixer = Mixer(
         Grounding(opened, workspace.embedder, project.retrieval, project.assistant),
         lambda e: gold_passages(opened, e.question, e.sources), workspace.support,
@@ -260,13 +260,13 @@ def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
     from inhouse.pipeline.evaluate import judge_arms
 
-    served, at, fusion, data = weights(workspace), index(workspace), tune(workspace), curate(workspace)
+    served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
     custom = train(workspace) if customizes(project) else None
     compared = parity(workspace) if custom else None
     if compared:
         refuse_without_parity(compared)
-    parents = [served, at, fusion, data, *([custom] if custom else []), *([compared] if compared else [])]
+    parents = [served, at, fused, data, *([custom] if custom else []), *([compared] if compared else [])]
     inputs: dict[str, Json] = {
         "evaluation": settings.model_dump(mode="json"),
         "assistant": project.assistant.model_dump(mode="json"),
@@ -280,14 +280,14 @@ def evaluate(workspace: Workspace) -> Artifact:
     parents += [calibrated] if calibrated else []
 
     def build(work: Path) -> dict[str, Json]:
-        opened = Index(Path(at.path), workspace.embedder, Path(fusion.path))
+        opened = Index(Path(at.path), workspace.embedder, Path(fused.path))
         arms = Arms(
             project, served, custom, grounding_of(workspace), workspace.support, None, guard_of(workspace, tells=True)
         )
         try:
             examples = _drawn(_examples(data, "test"), settings.max_questions, project.seed)
             gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
-            extras = _extras(workspace, data, fusion, custom, compared)
+            extras = _extras(workspace, data, fused, custom, compared)
             replies = _examples(data, "train")
             return judge_arms(
                 project,

@@ -30,7 +30,7 @@ Gold = Sequence[tuple[Example, Sequence[Passage]]]
 Setting = tuple[float, float]  # weight of dense, bonus of a mentioned title
 
 
-def tune_fusion(
+def fit_fusion(
     index: Index, grounding: Grounding, gold: Gold, k: int, out: Path, progress: Progress
 ) -> dict[str, Json]:
     """Writes fusion.json into `out` and returns what it holds; with fewer than 30 questions the defaults stay.

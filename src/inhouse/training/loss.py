@@ -1,8 +1,6 @@
-"""The loss of a fine-tune: cross-entropy of the answers' tokens, with as little work as gives it.
+"""The loss of a fine-tune: cross-entropy of the answers' tokens.
 
-Logits are computed where there are labels only: the vocabulary is most of a small model's work. Where the gradient is
-to run through the answers and the prompts' last tokens alone, what stands before is read without, and what all rows of
-a piece begin with (the instructions) is read once. The loss is that of the whole rows whatever is left out.
+Logits are computed only where there are labels: the vocabulary is most of a small model's work.
 """
 
 from __future__ import annotations
@@ -10,24 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inhouse.config.sections import Training
 from inhouse.training.data import Tokens
 
 if TYPE_CHECKING:
     import torch
 
 MICRO_TOKENS = 1024  # padded tokens that go through the model at once
-WIDTH_TOKENS = 64  # rows are padded to multiples of this: sizes that repeat leave no holes in the memory
-READ_TOKENS = 8  # the same for the ends that the gradient runs through: they are short, so padding weighs more
+WIDTH_TOKENS = 64  # rows are padded to multiples of this: repeated sizes do not fragment the memory
 
 
 class AnswerLoss:
-    """Summed cross-entropy of rows' answers under a model, PEFT or plain."""
+    """Summed cross-entropy of the answers of rows under a model, with or without PEFT."""
 
-    def __init__(self, model: Any, settings: Training) -> None:
+    def __init__(self, model: Any, method: str) -> None:
         self.model = model
-        self.prompted = settings.method == "prompt_tuning"
-        self.reach = 0 if self.prompted else settings.gradient_tokens  # a learned prompt stands before all tokens
+        self.prompted = method == "prompt_tuning"
         self.inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.body = self.inner.get_decoder() if hasattr(self.inner, "get_decoder") else self.inner.base_model
         self.device = next(model.parameters()).device
@@ -36,69 +31,42 @@ class AnswerLoss:
         """The sum over all answer tokens of the rows, a scalar; `autocast` multiplies in bf16."""
         import torch
 
-        read = self.read_only(rows)
-        ids, places, labels = _padded(rows, READ_TOKENS if read else WIDTH_TOKENS, self.device)
+        ids, places, labels = _padded(rows, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-            hidden = self._hidden(ids, _common(rows, read), read)
-            logits = self.inner.get_output_embeddings()(hidden[places[0], places[1] - read])
+            logits = self.inner.get_output_embeddings()(self._hidden(ids)[places[0], places[1]])
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
 
-    def read_only(self, rows: Sequence[Tokens]) -> int:
-        """How many first tokens of the rows the gradient does not run through: none of them is padding."""
-        if not self.reach:
-            return 0
-        return max(0, min(len(t.ids) - t.answer for t in rows) - self.reach) // READ_TOKENS * READ_TOKENS
+    def _hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """Last hidden states (rows, tokens, width).
 
-    def _hidden(self, ids: torch.Tensor, common: int, read: int) -> torch.Tensor:
-        """Last hidden states (rows, tokens, width) of the given tokens but the first `read`.
-
-        Those are read into the cache of keys and values, by the weights as they are, the first `common` for all rows at
-        once. Without a mask: padding stands right of the answer, where causal attention does not look, and attention
-        that is merely causal is faster.
+        There is no mask: padding is to the right of the answer, where causal attention does not look, and purely
+        causal attention is faster.
         """
         import torch
 
-        if self.prompted:
-            prompts = self.model.get_prompt(batch_size=ids.shape[0])
-            inputs = torch.cat([prompts, self.inner.get_input_embeddings()(ids)], dim=1)
-            return self.body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, prompts.shape[1] :]
-        if not read:
+        if not self.prompted:
             return self.body(input_ids=ids, use_cache=False).last_hidden_state
-        cache = None
-        with torch.no_grad():
-            if common:
-                cache = self.body(input_ids=ids[:1, :common], use_cache=True).past_key_values
-                cache.batch_repeat_interleave(len(ids))
-            if common < read:
-                kept = {"past_key_values": cache, "use_cache": True}
-                cache = self.body(input_ids=ids[:, common:read], **kept).past_key_values
-        return self.body(input_ids=ids[:, read:], past_key_values=cache, use_cache=True).last_hidden_state
+        prompts = self.model.get_prompt(batch_size=ids.shape[0])
+        inputs = torch.cat([prompts, self.inner.get_input_embeddings()(ids)], dim=1)
+        return self.body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, prompts.shape[1] :]
 
 
 def micro(batch: Sequence[Tokens]) -> list[list[Tokens]]:
     """The batch in pieces that fit into memory, longest first."""
-    made: list[list[Tokens]] = []
+    pieces: list[list[Tokens]] = []
     for row in sorted(batch, key=lambda t: -len(t.ids)):
-        if made and len(made[-1][0].ids) * (len(made[-1]) + 1) <= MICRO_TOKENS:
-            made[-1].append(row)
+        if pieces and len(pieces[-1][0].ids) * (len(pieces[-1]) + 1) <= MICRO_TOKENS:
+            pieces[-1].append(row)
         else:
-            made.append([row])
-    return made
+            pieces.append([row])
+    return pieces
 
 
-def _common(rows: Sequence[Tokens], most: int) -> int:
-    """With how many same tokens, at most `most`, all of several rows begin."""
-    if len(rows) == 1:
-        return 0
-    first, last = min(t.ids[:most] for t in rows), max(t.ids[:most] for t in rows)
-    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), most)
-
-
-def _padded(rows: Sequence[Tokens], multiple: int, device: Any) -> tuple[Any, Any, Any]:
+def _padded(rows: Sequence[Tokens], device: Any) -> tuple[Any, Any, Any]:
     """Ids (rows, tokens), right-padded; places (2, labels) before each answer token; labels."""
     import torch
 
-    width = -(-max(len(r.ids) for r in rows) // multiple) * multiple
+    width = -(-max(len(r.ids) for r in rows) // WIDTH_TOKENS) * WIDTH_TOKENS
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     places: list[tuple[int, int]] = []
     labels: list[int] = []

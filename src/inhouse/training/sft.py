@@ -155,21 +155,13 @@ def _adapted(model: Any, settings: Training) -> Any:
     if settings.method == "lora":
         config: Any = LoraConfig(
             task_type=TaskType.CAUSAL_LM, r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0,
-            target_modules="all-linear", layers_to_transform=_upper(model, settings.upper_layers),
+            target_modules="all-linear",
         )  # fmt: skip
     else:
         config = PromptTuningConfig(
             task_type=TaskType.CAUSAL_LM, num_virtual_tokens=settings.prompt_tokens, prompt_tuning_init="SAMPLE_VOCAB"
         )
     return get_peft_model(model, config)
-
-
-def _upper(model: Any, share: float) -> list[int] | None:
-    """Numbers of the layers next to the output; None means all. Nothing runs backwards through the layers below."""
-    if share >= 1:
-        return None
-    count = int(model.config.num_hidden_layers)
-    return list(range(count - max(1, round(count * share)), count))
 
 
 class _Run:
@@ -183,7 +175,7 @@ class _Run:
 
         self.model, self.rows, self.held, self.settings, self.seed, self.work = model, rows, held, settings, seed, work
         self.name, self.accelerator = name, accelerator
-        self.loss = AnswerLoss(model, settings)
+        self.loss = AnswerLoss(model, settings.method)
         self.learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
         rate = settings.learning_rate or LEARNING_RATES[settings.method]
         self.rate = rate

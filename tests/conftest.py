@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,23 @@ def closed_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture(scope="session")
+def takes_linear_time():
+    """Says whether work on a text eight times as long takes about eight times as long; quadratic work takes 64 times."""
+
+    def seconds(work, text) -> float:
+        started = time.process_time()
+        work(text)
+        return time.process_time() - started
+
+    def linear(work, text_of, size=4000) -> bool:
+        work(text_of(10))  # imports and caches
+        short, long = (min(seconds(work, text_of(n)) for _ in range(2)) for n in (size, 8 * size))
+        return long < 20 * short + 0.2
+
+    return linear
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Real files of every format, made with the libraries that businesses' own tools are made of."""
+"""Real files of every format, made with the libraries that office tools use."""
 
 import io
 import random

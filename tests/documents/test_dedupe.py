@@ -1,4 +1,4 @@
-"""Near duplicates are found exactly, and no fact is dropped with them."""
+"""Near duplicates are found exactly, and no fact is lost with them."""
 
 import random
 

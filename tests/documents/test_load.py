@@ -1,4 +1,4 @@
-"""Folders to documents: every file ends as read, duplicate or failed, and none stops the others."""
+"""Folders to documents: every file is read, duplicate or failed, and none stops the others."""
 
 import json
 import os
@@ -10,7 +10,8 @@ import time
 import pytest
 
 from inhouse.config.sections import AccessRule, Documents
-from inhouse.documents.load import Outcome, folder_digest, load_documents, read_documents
+from inhouse.documents.folder import folder_digest
+from inhouse.documents.load import Outcome, load_documents, read_documents
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.types import Silent
 
@@ -69,7 +70,7 @@ def test_every_file_is_read_or_fails_with_a_reason(folder, load, files, tmp_path
     assert report["huge.txt"].reason == "too large: 200.0 MB, documents.max_file_mb is 64"
     assert report["pipe.md"].reason == "not a regular file"
     assert report["archive.zip"].reason == "unsupported file type: .zip"
-    assert report["rates.xlsx"].reason == "1 hidden sheets left out"
+    assert report["rates.xlsx"].reason == "1 hidden sheet skipped"
     assert (summary.read, summary.duplicate, summary.failed) == (8, 1, len(report) - 9)
     assert {failure.path for failure in summary.failures} == set(report) - set(good) - {"printable.pdf"}
     assert all(failure.reason for failure in summary.failures)
@@ -98,10 +99,10 @@ def test_links_stay_in_the_folder(folder, load, tmp_path):
     _, documents, report = load()
     assert set(documents) == {"a.md", "sub/b.md", "c.md"}
     for outside in ("out.md", "up"):
-        assert report[outside].reason == "link leads outside the documents folder"
+        assert report[outside].reason == "the link points outside the documents folder"
     assert report["loop"].reason == report["gone.md"].reason == "broken link"
-    assert (report["same.md"].status, report["same.md"].reason) == ("duplicate", "a link to a.md")
-    assert (report["sub/round"].status, report["sub/round"].reason) == ("duplicate", "a link to sub")
+    assert (report["same.md"].status, report["same.md"].reason) == ("duplicate", "link to a.md")
+    assert (report["sub/round"].status, report["sub/round"].reason) == ("duplicate", "link to sub")
 
 
 def test_access_the_deepest_rule_wins_and_copies_in_other_groups_stay(folder, load):
@@ -132,9 +133,9 @@ def test_a_link_to_a_hidden_file_keeps_the_rule_of_the_file(folder, load):
     [
         ([("staf", ["x"])], r"documents.access\[0\].folder: 'staf' is not a folder"),
         ([("a.md", ["x"])], "is not a folder"),
-        ([("..", ["x"])], "leads outside"),
-        ([("staff", [])], r"documents.access\[0\].groups: empty"),
-        ([("staff", ["x"]), ("./staff/", ["y"])], r"documents.access\[1\].folder: './staff/' has a rule already"),
+        ([("..", ["x"])], "is outside"),
+        ([("staff", [])], r"documents.access\[0\].groups: no groups"),
+        ([("staff", ["x"]), ("./staff/", ["y"])], r"documents.access\[1\].folder: './staff/' already has a rule"),
     ],
 )
 def test_a_wrong_rule_is_refused(folder, load, rules, message):
@@ -180,11 +181,11 @@ def test_files_without_permission(folder, load):
 
 
 def test_nothing_to_read(folder, load, tmp_path):
-    with pytest.raises(InputError, match="no documents in it") as empty:
+    with pytest.raises(InputError, match="the folder has no documents") as empty:
         load()
     assert "docx" in empty.value.hint
     write(folder, a_txt="", b_zip="PK")
-    with pytest.raises(InputError, match="none of 2 files could be read") as unreadable:
+    with pytest.raises(InputError, match="none of the 2 files could be read") as unreadable:
         load()
     assert "a.txt: empty file" in unreadable.value.hint
     with pytest.raises(InputError, match="no such folder"):
@@ -201,7 +202,7 @@ def test_parsed_files_come_from_the_cache_until_they_change(folder, load, files,
     assert load()[1] == first
     assert load()[1] == first
     (folder / "fees.pdf").write_bytes(files["handbook.docx"])
-    with pytest.raises(InputError, match="none of 1 files"):
+    with pytest.raises(InputError, match="none of the 1 files"):
         load()
 
 

@@ -1,12 +1,14 @@
-"""Every format to Markdown, and every broken file to a reason."""
+"""Every format becomes Markdown, and every broken file gets a reason."""
 
 import io
 import zipfile
 
 import pytest
 
+from inhouse.documents.office import _checked_title
 from inhouse.documents.parse import decode, parse
-from inhouse.documents.parsed import Unreadable, table
+from inhouse.documents.parsed import Unreadable, images_as_text, table
+from inhouse.documents.pdf import _Line, _running_keys
 
 
 def read(files, name):
@@ -78,7 +80,7 @@ def test_xlsx_shows_cells_as_the_spreadsheet_does(files):
     found = read(files, "rates.xlsx")
     rows = ["| Product | Rate | Fee | From |", "| --- | --- | --- | --- |", "| Blue | 4.25% | $1,234.50 | 2025-03-01 |"]
     assert found.text == "\n".join(["## Rates", "", *rows, "| Green\\|plus | 3 |  |  |"])
-    assert found.note == "1 hidden sheets left out"
+    assert found.note == "1 hidden sheet skipped"
 
 
 def test_csv_with_semicolons_in_an_old_encoding(files):
@@ -89,7 +91,7 @@ def test_eml_has_its_text_once_and_leaves_attachments(files):
     found = read(files, "hours.eml")
     assert found.text.startswith("# Opening hours ☃\n\nFrom: office@bank.example\nDate: Mon, 03 Mar 2025")
     assert found.text.endswith("\n\nWe are closed on Monday.")
-    assert found.note == "attachments left out: all.zip"
+    assert found.note == "attachments skipped: all.zip"
 
 
 def test_eml_of_html_alone():
@@ -132,7 +134,7 @@ def test_encodings(data, text):
 def test_a_broken_byte_in_utf8_costs_one_character():
     text, note = decode("Grüße aus München, ".encode() + b"\xff" + "schöne Tage".encode())
     assert text == "Grüße aus München, \N{REPLACEMENT CHARACTER}schöne Tage"
-    assert note == "1 characters could not be decoded"
+    assert note == "1 character could not be decoded"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,39 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked():
             part.write(bytes(1_000_000))
     with pytest.raises(Unreadable, match="unpacks to 300 MB"):
         parse(buffer.getvalue(), ".docx")
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("a ![red *card*](card.png) b", "a red *card* b"),
+        ("![](a_(1).png)![x]( b )", "x"),
+        ("[link](a.html) ![no end](a.png", "[link](a.html) ![no end](a.png"),
+    ],
+)
+def test_images_become_their_descriptions(markdown, text):
+    assert images_as_text(markdown) == text
+
+
+@pytest.mark.parametrize("part", ["![", "![](", "![](()", "![](![](a)", "!", "("])
+def test_unfinished_images_take_linear_time(part, takes_linear_time):
+    assert takes_linear_time(images_as_text, lambda n: "![](" + part * n)
+
+
+def test_unfinished_titles_in_properties_take_linear_time(takes_linear_time):
+    def office_file(n):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("word/document.xml", "")
+            archive.writestr("docProps/core.xml", "<dc:title" * n)
+        return buffer.getvalue()
+
+    assert takes_linear_time(lambda data: _checked_title(data, "word/document.xml"), office_file)
+
+
+def test_a_long_line_of_numbers_is_no_header():
+    line = _Line("7 " * 50_000, top=10, bottom=2, size=8, bold=False)
+    assert _running_keys(line, 1, body=10) == {line.text}
 
 
 def test_table_of_uneven_rows_has_no_empty_columns():

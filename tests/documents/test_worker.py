@@ -1,4 +1,4 @@
-"""A file that hangs, crashes or eats the memory costs only itself."""
+"""A file that hangs, crashes or uses up memory affects no other file."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from inhouse.documents.worker import Worker
 
 @pytest.fixture
 def worker(tmp_path):
-    """A running worker; `tmp_path` holds small.csv, which it has read, and slow.html, which takes it a while."""
+    """A running worker; `tmp_path` has small.csv, which it has read, and slow.html, which takes it some time."""
     (tmp_path / "small.csv").write_text("a,b\n1,2\n")
     (tmp_path / "slow.html").write_text("<p>x <b>y</b></p>" * 400_000)
     worker = Worker(memory_mb=700)
@@ -25,7 +25,7 @@ def worker(tmp_path):
     worker.close()
 
 
-def test_a_hanging_file_ends_in_time_and_the_next_is_read(worker, tmp_path):
+def test_a_hanging_file_times_out_and_the_next_is_read(worker, tmp_path):
     worker.timeout_s = 0.5
     started = time.monotonic()
     with pytest.raises(Unreadable, match=r"longer than 0\.5 s"):
@@ -35,17 +35,17 @@ def test_a_hanging_file_ends_in_time_and_the_next_is_read(worker, tmp_path):
     assert worker.parse(tmp_path / "small.csv", ".csv").text.startswith("| a | b |")
 
 
-def test_a_crash_is_the_files_failure_and_the_next_is_read(worker, tmp_path):
+def test_a_crash_fails_one_file_and_the_next_is_read(worker, tmp_path):
     crash = threading.Timer(0.3, os.kill, (worker.process.pid, signal.SIGSEGV))
     crash.start()
-    with pytest.raises(Unreadable, match=r"crashed on it \(exit code -11\)"):
+    with pytest.raises(Unreadable, match=r"crashed \(exit code -11\)"):
         worker.parse(tmp_path / "slow.html", ".html")
     crash.join()
     assert worker.parse(tmp_path / "small.csv", ".csv").text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
-def test_a_file_that_eats_the_memory(tmp_path):
+def test_a_file_that_uses_up_memory(tmp_path):
     worker = Worker(memory_mb=200)
     (tmp_path / "small.csv").write_text("a,b\n1,2\n")
     (tmp_path / "wide.csv").write_text("a,b,c\n" + "x,y,z\n" * 900_000)
@@ -74,11 +74,11 @@ def test_deeply_nested_html_is_read(worker, tmp_path):
     assert worker.parse(tmp_path / "deep.html", ".html").text == "core"
 
 
-def test_a_parser_has_no_way_to_the_network():
+def test_a_parser_has_no_network_access():
     program = (
         "import socket, sys; from inhouse.documents.worker import _closed_network; sys.addaudithook(_closed_network);"
         "socket.create_connection(('{}', 80), 1)"
     )
     for host in ("192.0.2.1", "bank.example"):
         run = subprocess.run([sys.executable, "-c", program.format(host)], capture_output=True, text=True, check=False)
-        assert "PermissionError: a parser must not reach the network" in run.stderr
+        assert "PermissionError: a parser must not use the network" in run.stderr

@@ -1,11 +1,11 @@
-"""Which documents say the same as an earlier one.
+"""Finds documents that repeat an earlier one.
 
 Near duplicates are found exactly, without sampling: two sets of word 5-grams with a Jaccard similarity of at least t
-share one among the first |S| - ceil(t |S|) + 1 of each, in any common order, so only documents that meet there are
-compared (prefix filter, Chaudhuri et al. 2006; Bayardo et al. 2007). Rare 5-grams come first, which keeps these
-meetings few even where documents follow a template.
+share one among the first |S| - ceil(t |S|) + 1 of each, in any common order, so only documents that share one there
+are compared (prefix filter, Chaudhuri et al. 2006; Bayardo et al. 2007). Rare 5-grams come first, which keeps
+comparisons few even where documents follow a template.
 
-Likeness is not enough: "the fee is $25" and "the fee is $30" in two long documents are alike and are two facts.
+Similarity is not enough: two long documents that differ only in "the fee is $25" and "the fee is $30" state two facts.
 Numbers, names (capitalized words within a sentence) and negations must be the same, in the same order.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
 
 NGRAM_WORDS = 5
-MAX_CHARS = 5_000_000  # longer documents are only compared for exact copies: their 5-grams would fill the memory
+MAX_CHARS = 5_000_000  # longer documents are checked for exact copies only: their 5-grams would take too much memory
 _WORD = re.compile(r"\w+")
 _BLOCK = re.compile(r"\n\n|\n(?=[#|>*+-])")
 _NEGATIONS = frozenset(["no", "not", "never", "nor", "none", "cannot", "without", "except", "unless", "only"])
@@ -38,74 +38,76 @@ _NEGATIONS = frozenset(["no", "not", "never", "nor", "none", "cannot", "without"
 def duplicates(documents: Sequence[Document], threshold: float) -> dict[int, tuple[int, float]]:
     """Maps the index of each duplicate to the index of the first document like it, and their similarity in (0, 1].
 
-    Documents that different groups may read are never duplicates of each other: dropping one would hide its text
-    from some or, worse, show it to others. A threshold of 1 finds exact copies only.
+    Documents with different access groups are never duplicates of each other: dropping one would hide its text from
+    some readers or, worse, show it to others. A threshold of 1 finds exact copies only.
     """
-    found: dict[int, tuple[int, float]] = {}
+    repeats: dict[int, tuple[int, float]] = {}
     first: dict[tuple[frozenset[str], bytes], int] = {}
     groups: dict[frozenset[str], list[int]] = defaultdict(list)
     for i, document in enumerate(documents):
         text = hashlib.sha256(document.text.encode()).digest()
         original = first.setdefault((document.access, text), i)
         if original != i:
-            found[i] = (original, 1.0)
+            repeats[i] = (original, 1.0)
         elif len(document.text) <= MAX_CHARS:
             groups[document.access].append(i)
     if threshold < 1:
         for members in groups.values():
             texts = [documents[i].text for i in members]
-            found |= {members[i]: (members[j], score) for i, (j, score) in _near(texts, threshold).items()}
-    return {i: found.get(j, (j, score)) for i, (j, score) in sorted(found.items())}  # a copy of a near duplicate
+            repeats |= {members[i]: (members[j], score) for i, (j, score) in _near(texts, threshold).items()}
+    return {i: repeats.get(j, (j, score)) for i, (j, score) in sorted(repeats.items())}  # j may itself repeat another
 
 
 def _near(texts: Sequence[str], threshold: float) -> dict[int, tuple[int, float]]:
     sets = _by_rarity([ngrams(text) for text in texts])
-    seen: dict[int, list[int]] = defaultdict(list)  # a 5-gram -> kept documents with it in their prefix
-    found: dict[int, tuple[int, float]] = {}
+    seen: dict[int, list[int]] = defaultdict(list)  # 5-gram -> kept documents that have it in their prefix
+    repeats: dict[int, tuple[int, float]] = {}
     for i, grams in enumerate(sets):
         prefix = grams[: len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1].tolist()
         for j in sorted({j for gram in prefix for j in seen[gram]}):
             score = _jaccard(grams, sets[j])
             if score >= threshold and facts(texts[i]) == facts(texts[j]):
-                found[i] = (j, score)
+                repeats[i] = (j, score)
                 break
         else:
             for gram in prefix:
                 seen[gram].append(i)
-    return found
+    return repeats
 
 
 def facts(text: str) -> list[str]:
-    """What must not differ between near duplicates, in order: numbers, names and negations."""
-    found = []
+    """The words that must be equal in near duplicates, in order: numbers, names and negations."""
+    words = []
     for block in _BLOCK.split(text):
-        first = not block.startswith(("#", "|"))  # the first word of a sentence is capitalized whatever it is
+        first = not block.startswith(("#", "|"))  # the first word of a sentence is always capitalized
         for word in block.split():
             bare = word.strip(".,;:!?()[]\"'*_`#|>+")
             if not bare:
                 continue
             named = bare[0].isupper() and not first
             if named or bare.lower() in _NEGATIONS or bare.endswith(("n't", "n’t")) or any(map(str.isdigit, bare)):
-                found.append(bare)
+                words.append(bare)
             first = word.endswith((".", "!", "?", ":"))
-    return found
+    return words
 
 
 def ngrams(text: str) -> Hashes:
-    """Hashes of the distinct word 5-grams, case aside; one for the whole text when it has fewer words."""
+    """Hashes of the distinct word 5-grams, ignoring case; one hash for the whole text when it is shorter."""
     words = np.fromiter((zlib.crc32(word.encode()) for word in _WORD.findall(text.casefold())), dtype=np.uint64)
     width = min(NGRAM_WORDS, len(words))
     if not width:
         return words
     total = np.zeros(len(words) - width + 1, dtype=np.uint64)
     for k in range(width):
-        total = (total ^ words[k : k + len(total)]) * np.uint64(0x9E3779B97F4A7C15)  # wraps: a mixing step
+        total = (total ^ words[k : k + len(total)]) * np.uint64(
+            0x9E3779B97F4A7C15
+        )  # overflows on purpose: a mixing step
         total ^= total >> np.uint64(29)
     return np.unique(total)
 
 
 def _by_rarity(sets: Sequence[Hashes]) -> list[Hashes]:
-    """The same sets with their members numbered, and sorted, from the rarest to the most common."""
+    """The same sets with members renumbered and sorted from the rarest to the most common."""
     members, counts = np.unique(np.concatenate([*sets, np.empty(0, np.uint64)]), return_counts=True)
     rank = np.empty(len(members), np.uint64)
     rank[np.lexsort((members, counts))] = np.arange(len(members), dtype=np.uint64)

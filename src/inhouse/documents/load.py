@@ -1,7 +1,7 @@
-"""A folder of files to documents: every file ends as read, as duplicate of another, or as failed with its reason.
+"""A folder of files to documents: every file is reported as read, duplicate, or failed with the reason.
 
-Plain text is read here; all other formats in worker processes. What these read is cached by the bytes of the file, so
-that an interrupted run goes on where it was and unchanged files are not parsed again.
+Plain text is read here, all other formats in worker processes. Parsed text is cached by the file's contents, so that an
+interrupted run resumes where it stopped and unchanged files are not parsed again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ from typing import IO, Literal
 from pydantic import ValidationError
 
 from inhouse.config import sections as config
-from inhouse.documents import clean, parse, pdf
+from inhouse.documents import clean, office, parse, parsed, pdf
 from inhouse.documents.dedupe import duplicates
-from inhouse.documents.folder import Found, file_digest, folder_digest, walk
+from inhouse.documents.folder import Entry, file_digest, walk
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.types import Document, Progress, Record
-
-__all__ = ["Outcome", "Summary", "folder_digest", "load_documents", "read_documents"]
 
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
 WORKERS = 2
 
 
 class Outcome(Record):
-    """What became of one file. `reason` says why it failed, what it repeats, or what of it was left out."""
+    """The result for one file. `reason` says why it failed, which file it repeats, or what was skipped in it."""
 
     path: str
     status: Literal["read", "duplicate", "failed"]
@@ -47,7 +45,7 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """Files by their end, and the characters of all documents read."""
+    """Number of files by status, and the characters of all documents kept."""
 
     read: int
     duplicate: int
@@ -57,32 +55,32 @@ class Summary(Record):
 
 
 def load_documents(folder: Path, settings: config.Documents, cache: Path, out: Path, progress: Progress) -> Summary:
-    """Reads every file below `folder` into out/documents.jsonl, by path, and tells of each in out/report.json.
+    """Reads every file under `folder` into out/documents.jsonl, sorted by path; out/report.json has a line for each.
 
-    Deterministic for the same files, whatever is in the cache.
+    The result depends on the files alone, not on the cache.
 
     Raises:
-        InputError: the folder is missing, empty, or nothing in it could be read.
+        InputError: the folder is missing or empty, or no file in it could be read.
         ConfigError: an access rule is wrong.
         BackendError: `cache` or `out` cannot be written.
     """
     files = walk(folder, settings)
-    parsed = _parsed([file for file in files if not (file.problem or file.same_as)], cache, progress)
+    results = _parsed([file for file in files if not (file.problem or file.same_as)], cache, progress)
     documents: list[Document] = []
     outcomes: dict[str, Outcome] = {}
     for file in files:
-        result = parsed.get(file.source)
+        result = results.get(file.source)
         if isinstance(result, Parsed):
             document = _document(file, result)
             documents.append(document)
             outcomes[file.source] = _outcome(file, "read", result.note, document)
         elif file.same_as:
-            outcomes[file.source] = _outcome(file, "duplicate", f"a link to {file.same_as}")
+            outcomes[file.source] = _outcome(file, "duplicate", f"link to {file.same_as}")
         else:
             outcomes[file.source] = _outcome(file, "failed", result or file.problem)
     same = duplicates(documents, settings.near_duplicate)
     for i, (original, similarity) in same.items():
-        how = "same text as" if similarity == 1 else f"{similarity:.0%} alike with"
+        how = "same text as" if similarity == 1 else f"{similarity:.0%} similar to"
         copy = outcomes[documents[i].source]
         outcomes[copy.path] = copy.model_copy(
             update={"status": "duplicate", "reason": f"{how} {documents[original].source}"}
@@ -92,10 +90,10 @@ def load_documents(folder: Path, settings: config.Documents, cache: Path, out: P
 
 
 def read_documents(path: Path) -> list[Document]:
-    """The documents in a documents.jsonl, in its order.
+    """The documents in a documents.jsonl, in order.
 
     Raises:
-        InputError: the file is missing, or a line of it is no document; names the line.
+        InputError: the file is missing, or a line is not a document; the message names the line.
     """
     documents = []
     try:
@@ -106,12 +104,12 @@ def read_documents(path: Path) -> list[Document]:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "`inhouse ingest` writes it") from error
     except (ValidationError, UnicodeDecodeError) as error:
         where = f"{path}:{len(documents) + 1}"
-        raise InputError(f"{where}: not a document", "`inhouse ingest` writes this file anew") from error
+        raise InputError(f"{where}: not a document", "delete the file; `inhouse ingest` writes it again") from error
     return documents
 
 
-def _parsed(files: Sequence[Found], cache: Path, progress: Progress) -> dict[str, Parsed | str]:
-    """The text of each file, or why there is none, by source."""
+def _parsed(files: Sequence[Entry], cache: Path, progress: Progress) -> dict[str, Parsed | str]:
+    """By source, the text of each file or why it could not be read."""
     results: dict[str, Parsed | str] = {}
     plain = [file for file in files if file.suffix in parse.IN_PROCESS]
     others = [file for file in files if file.suffix not in parse.IN_PROCESS]
@@ -123,7 +121,7 @@ def _parsed(files: Sequence[Found], cache: Path, progress: Progress) -> dict[str
     pool = ThreadPoolExecutor(WORKERS)
     with progress.step("reading documents", len(files)) as step:
         try:
-            waiting: dict[Future[Parsed | str], Found] = {
+            waiting: dict[Future[Parsed | str], Entry] = {
                 pool.submit(_through_cache, file, cache, parser, idle): file for file in others
             }
             for file in plain:
@@ -143,7 +141,7 @@ def _parsed(files: Sequence[Found], cache: Path, progress: Progress) -> dict[str
     return results
 
 
-def _read_plain(file: Found) -> Parsed | str:
+def _read_plain(file: Entry) -> Parsed | str:
     try:
         return parse.parse(file.path.read_bytes(), file.suffix)
     except Unreadable as reason:
@@ -152,8 +150,8 @@ def _read_plain(file: Found) -> Parsed | str:
         return f"cannot be read ({error.strerror})"
 
 
-def _through_cache(file: Found, cache: Path, parser: str, idle: queue.SimpleQueue[Worker]) -> Parsed | str:
-    """Failures are not cached: a time-out, or too little memory, may be gone the next time."""
+def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueue[Worker]) -> Parsed | str:
+    """The file from the cache, or parsed and cached. Failures are not cached: a time-out may not happen again."""
     try:
         data = file_digest(file.path)
     except OSError as error:
@@ -163,7 +161,7 @@ def _through_cache(file: Found, cache: Path, parser: str, idle: queue.SimpleQueu
     try:
         return Parsed.model_validate_json(entry.read_bytes())
     except (OSError, ValidationError):
-        pass  # not there yet, or damaged: parsed again and written anew
+        pass  # missing or damaged: parsed now and written again
     worker = idle.get()
     try:
         result = worker.parse(file.path, file.suffix)
@@ -177,33 +175,33 @@ def _through_cache(file: Found, cache: Path, parser: str, idle: queue.SimpleQueu
 
 
 def _parser_version() -> str:
-    """Changes with this room's parsers and the libraries that they use."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, parse, pdf)]
+    """A digest of the parsers' source and of the versions of their libraries."""
+    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, office, parse, parsed, pdf)]
     libraries = [
         version(name) for name in ("markitdown", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
     ]
     return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
 
 
-def _document(file: Found, parsed: Parsed) -> Document:
+def _document(file: Entry, result: Parsed) -> Document:
     name = Path(file.source)
     meta = {
         "format": file.suffix[1:],
         "bytes": file.size,
         "modified": file.modified,
-        "headings": [words for _, words in clean.headings(parsed.text)],
+        "headings": [words for _, words in clean.headings(result.text)],
     }
     return Document(
         source=file.source,
-        text=parsed.text,
-        title=clean.title_of(parsed.text, parsed.title, name.stem),
-        meta={**meta, **({"front_matter": parsed.meta} if parsed.meta else {})},
+        text=result.text,
+        title=clean.title_of(result.text, result.title, name.stem),
+        meta={**meta, **({"front_matter": result.meta} if result.meta else {})},
         access=file.access,
     )
 
 
 def _outcome(
-    file: Found, status: Literal["read", "duplicate", "failed"], reason: str, document: Document | None = None
+    file: Entry, status: Literal["read", "duplicate", "failed"], reason: str, document: Document | None = None
 ) -> Outcome:
     chars, title = (len(document.text), document.title) if document else (0, "")
     return Outcome(path=file.source, status=status, reason=reason, bytes=file.size, chars=chars, title=title)
@@ -225,7 +223,7 @@ def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequen
         json.dump({"totals": totals, "files": files}, handle, indent=1, ensure_ascii=False)
     if not kept:
         first = "; ".join(f"{outcome.path}: {outcome.reason}" for outcome in failures[:3])
-        raise InputError(f"{folder}: none of {len(outcomes)} files could be read", f"{first}; all in {out / REPORT}")
+        raise InputError(f"{folder}: none of the {len(outcomes)} files could be read", f"{first}; see {out / REPORT}")
     with _replaced(out / DOCUMENTS) as handle:
         for document in kept:
             handle.write(document.model_dump_json() + "\n")
@@ -234,7 +232,7 @@ def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequen
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
-    """A file to write that takes the place of `path` when it is whole."""
+    """A file to write, which replaces `path` once it is complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

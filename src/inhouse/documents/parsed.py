@@ -1,7 +1,8 @@
-"""What parsing a file gives, or why it cannot; shared by the parsers of all formats."""
+"""The result of parsing a file, the error when it cannot be parsed, and the Markdown that several formats share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from pydantic import Field
@@ -9,13 +10,18 @@ from pydantic import Field
 from inhouse.errors import InputError
 from inhouse.types import Record
 
+MARKDOWN = {"escape_underscores": False, "escape_asterisks": False, "table_infer_header": True}
+"""Options of markitdown's converters."""
+# An image cannot hold another one, and its parentheses nest once: so no part of a text is read again and again.
+_IMAGE = re.compile(r"!\[([^\[\]]*)\]\((?:[^()]|\([^()]*\))*+\)")
+
 
 class Unreadable(InputError):
-    """A file that cannot be read; the message is the reason as the report gives it."""
+    """A file that cannot be read; the message is the reason, as the report shows it."""
 
 
 class Parsed(Record):
-    """`title` is what the file's metadata says, which may be empty; `note` tells what was left out of `text`."""
+    """`title` is the one in the file's metadata and may be empty; `note` says what is missing from `text`."""
 
     text: str
     title: str = ""
@@ -31,3 +37,8 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     used = [i for i in range(width) if any(i < len(row) and row[i] for row in cells)]
     lines = ["| " + " | ".join(row[i] if i < len(row) else "" for i in used) + " |" for row in cells]
     return "\n".join([*lines[:1], "|" + " --- |" * len(used), *lines[1:]]) if lines else ""
+
+
+def images_as_text(markdown: str, keep_alt: bool = True) -> str:
+    """The text with each image replaced by its description, or by nothing."""
+    return _IMAGE.sub(r"\1" if keep_alt else "", markdown)

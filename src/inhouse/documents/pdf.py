@@ -1,7 +1,7 @@
-"""PDF to Markdown: text in reading order, headings from type size and weight, ruled tables, no page headers.
+"""PDF to Markdown: text in reading order, headings by font size and weight, ruled tables, no page headers.
 
-PDFium gives the text with its type some 30 times as fast as pdfplumber, which markitdown uses, and keeps the cells of
-a row on one line. pdfplumber is asked only for pages with ruled lines, for their tables.
+PDFium extracts text with its fonts about 30 times as fast as pdfplumber, which markitdown uses, and keeps the cells of
+a row on one line. pdfplumber only reads the tables of pages that have ruled lines.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from typing import Any
 
 from inhouse.documents.parsed import Parsed, Unreadable, table
 
-MIN_RULES = 4  # a table has at least that many drawn lines
-MARGIN = 0.12  # share of the page's height, at either end, where running headers and footers stand
+MIN_RULES = 4  # a page with fewer drawn lines has no table
+MARGIN = 0.12  # share of the page's height, at either end, that holds headers and footers
+MAX_HEADER_CHARS = 300  # longer lines are text, and comparing each number in them would take quadratic memory
 _BOLD = re.compile(rb"(?i)bold|black|heavy|demi")
-_NOT_HEADING = re.compile(r"[.,;:]$|(\. ?){4}|\.{4}")  # the end of a sentence; the dots of a table of contents
-_SPLIT_WORD = re.compile("[\x02\ufffe]\n?")  # how PDFium writes a hyphen that only breaks a word at a line's end
+_NOT_HEADING = re.compile(r"[.,;:]$|(\. ?){4}|\.{4}")  # the end of a sentence, or the dots in a table of contents
+_SPLIT_WORD = re.compile("[\x02\ufffe]\n?")  # PDFium's mark for a hyphen that only breaks a word at the end of a line
 
 
 @dataclass
 class _Line:
-    """A line of text; `top` and `bottom` in points from the page's bottom, `size` the height of its letters."""
+    """A line of text: `top` and `bottom` in points from the bottom of the page, `size` the height of its letters."""
 
     text: str
     top: float
     bottom: float
     size: float
     bold: bool
-    level: int = 0  # of a heading, 0 for text
+    level: int = 0  # of a heading; 0 for text, -1 for a table
 
 
 @dataclass
@@ -70,7 +71,7 @@ def read_pdf(data: bytes) -> Parsed:
     spacing = _spacing(pages)
     text = "\n\n".join(filter(None, (_markdown(page, spacing) for page in pages)))
     if blank and text:
-        note = "; ".join(filter(None, [note, f"{blank} of {len(pages)} pages hold no text"]))
+        note = "; ".join(filter(None, [note, f"{blank} of {len(pages)} pages have no text"]))
     title = str(document.get_metadata_value("Title") or "")
     return Parsed(text=text, title=title, note=note)
 
@@ -92,11 +93,11 @@ def _page(page: Any) -> _Page:
 def _line(text_page: Any, codes: list[int], start: int, end: int) -> _Line | None:
     from pypdfium2 import raw
 
-    inked = [i for i in range(start, end) if codes[i] > 32]
-    if not inked:
+    visible = [i for i in range(start, end) if codes[i] > 32]
+    if not visible:
         return None
     utf16 = b"".join(chr(code).encode("utf-16-le", "surrogatepass") for code in codes[start:end] if code != 13)
-    samples = (inked[0], inked[len(inked) // 2], inked[-1])
+    samples = (visible[0], visible[len(visible) // 2], visible[-1])
     boxes = [text_page.get_charbox(i, loose=True) for i in samples]
     name, flags = ctypes.create_string_buffer(128), ctypes.c_int()
     bold = True
@@ -113,7 +114,7 @@ def _line(text_page: Any, codes: list[int], start: int, end: int) -> _Line | Non
 
 
 def _body_size(pages: list[_Page]) -> float:
-    """The size that most characters have."""
+    """The font size of most characters."""
     sizes: Counter[float] = Counter()
     for page in pages:
         for line in page.lines:
@@ -122,14 +123,17 @@ def _body_size(pages: list[_Page]) -> float:
 
 
 def _drop_running_lines(pages: list[_Page], body: float) -> None:
-    """Drops what stands at the edges of several pages, the page's number aside; of a large line the first is kept."""
+    """Drops headers and footers: lines at the edges of several pages, equal except for the page number.
+
+    Of a line in large type, which may be a title, the first copy is kept.
+    """
     edges = [_edges(page) for page in pages]
     keys = [{id(line): _running_keys(line, i, body) for line in lines} for i, lines in enumerate(edges)]
     counts = Counter(key for page in keys for key in set().union(*page.values()))
     enough = 2 if len(pages) < 4 else 3
     kept: set[str] = set()
-    for page, lines, found in zip(pages, edges, keys, strict=True):
-        running = {id(line): line for line in lines if any(counts[key] >= enough for key in found[id(line)])}
+    for page, lines, own in zip(pages, edges, keys, strict=True):
+        running = {id(line): line for line in lines if any(counts[key] >= enough for key in own[id(line)])}
         for number, line in list(running.items()):
             if line.size > 1.1 * body and line.text not in kept:
                 kept.add(line.text)
@@ -138,25 +142,25 @@ def _drop_running_lines(pages: list[_Page], body: float) -> None:
 
 
 def _edges(page: _Page) -> list[_Line]:
-    """The two outermost lines at each end, where they stand in the margin."""
+    """The two outermost lines at each end, as far as they are in the margin."""
     lines, margin = sorted(page.lines, key=lambda line: line.top), MARGIN * page.height
     low = [line for line in lines[:2] if line.top < margin]
     return low + [line for line in lines[2:][-2:] if line.bottom > page.height - margin]
 
 
 def _running_keys(line: _Line, page: int, body: float) -> set[str]:
-    """What the line has in common with those of other pages: its text, also with a number counted from the page's."""
-    found = {line.text}
-    if line.size <= 1.1 * body:
+    """What a header has in common on all pages: its text, or its text with a number relative to the page number."""
+    keys = {line.text}
+    if line.size <= 1.1 * body and len(line.text) <= MAX_HEADER_CHARS:
         for number in re.finditer(r"\d{1,6}", line.text):
-            found.add(f"{line.text[: number.start()]}\0{int(number[0]) - page}{line.text[number.end() :]}")
+            keys.add(f"{line.text[: number.start()]}\0{int(number[0]) - page}{line.text[number.end() :]}")
         if re.fullmatch("[ivxlc]+", line.text):
-            found.add("\0roman")
-    return found
+            keys.add("\0roman")
+    return keys
 
 
 def _mark_headings(pages: list[_Page], body: float) -> None:
-    """Short lines that are larger than the text, or bold in text that is not, by size from level 1 down to 4."""
+    """Marks short lines in larger type, or in bold within plain text, as headings: the larger, the higher the level."""
     lines = [line for page in pages for line in page.lines]
     bold_text = sum(len(line.text) for line in lines if line.bold) > 0.4 * sum(len(line.text) for line in lines)
 
@@ -177,7 +181,7 @@ def _mark_headings(pages: list[_Page], body: float) -> None:
 
 
 def _place_tables(data: bytes, pages: list[_Page], ruled: list[int]) -> str:
-    """Puts Markdown tables in the place of their lines on the ruled pages; returns a note when they cannot be read."""
+    """Replaces the lines of tables on the ruled pages with Markdown tables; returns a note when that fails."""
     if not ruled:
         return ""
     import pdfplumber
@@ -186,10 +190,10 @@ def _place_tables(data: bytes, pages: list[_Page], ruled: list[int]) -> str:
         with pdfplumber.open(io.BytesIO(data)) as document:
             for i in ruled:
                 page = document.pages[i]
-                for found in page.find_tables():
-                    _place(pages[i], found.bbox, found.extract())
+                for ruled_table in page.find_tables():
+                    _place(pages[i], ruled_table.bbox, ruled_table.extract())
                 page.close()
-    except Exception as error:  # pdfminer has no common error; the rows are still there as text
+    except Exception as error:  # pdfminer has no common error class; the rows stay as text
         return f"tables read as lines of text ({type(error).__name__})"
     return ""
 
@@ -198,7 +202,7 @@ def _place(page: _Page, box: tuple[float, float, float, float], rows: list[list[
     cells = [[cell or "" for cell in row] for row in rows]
     inside = [line for line in page.lines if box[1] < page.height - (line.top + line.bottom) / 2 < box[3]]
     words = {word for row in cells for cell in row for word in cell.split()}
-    whole = words >= {word for line in inside for word in line.text.split()}  # else a line beside it would be lost
+    whole = words >= {word for line in inside for word in line.text.split()}  # otherwise a line beside it would be lost
     if len(cells) < 2 or max(map(len, cells)) < 2 or not inside or not whole:
         return
     first = page.lines.index(inside[0])
@@ -208,12 +212,12 @@ def _place(page: _Page, box: tuple[float, float, float, float], rows: list[list[
 
 
 def _gap(before: _Line, line: _Line) -> float:
-    """The white between two lines, relative to their size; negative where the text goes up to a new column."""
+    """The space between two lines, relative to their size; negative where the text continues in a new column."""
     return (before.bottom - line.top) / max(min(before.size, line.size), 1.0)
 
 
 def _spacing(pages: list[_Page]) -> float:
-    """The usual white between the lines of a paragraph."""
+    """The usual space between the lines of a paragraph."""
     return statistics.median([_gap(*pair) for page in pages for pair in pairwise(page.lines)] or [0.0])
 
 
@@ -223,7 +227,7 @@ def _markdown(page: _Page, spacing: float) -> str:
     for line in page.lines:
         if before is not None:
             apart = _gap(before, line) > spacing + 0.25
-            if line.level == before.level > 0 and not apart:  # a heading that runs over two lines
+            if line.level == before.level > 0 and not apart:  # a heading over two lines
                 parts += [" ", line.text]
                 before = line
                 continue

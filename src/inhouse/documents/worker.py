@@ -1,7 +1,7 @@
-"""Parsers run in processes of their own, so that a file which hangs, crashes or eats the memory costs only itself.
+"""Parsers run in separate processes, so that a file that hangs, crashes or uses up memory affects no other file.
 
-A worker is this module started as a program. It reads requests and writes answers as lines of JSON; it has a limit on
-its memory and no way to the network. Not multiprocessing: that would import the caller's main program again.
+A worker is this module run as a program. It reads requests and writes results as lines of JSON, with limited memory and
+no network access. Not multiprocessing, which would import the caller's main program again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.errors import BackendError
 
 TIMEOUT_S = 60.0
-MEMORY_MB = 1500  # of address space; the libraries take 470 before the first file
+MEMORY_MB = 1500  # of address space; the libraries use 470 before the first file
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 class Worker:
-    """One parser process, started with the first file and again after it had to be stopped. Use from one thread."""
+    """One parser process, started with the first file and again after it ended. Use it from one thread."""
 
     def __init__(self, timeout_s: float = TIMEOUT_S, memory_mb: int = MEMORY_MB) -> None:
         self.timeout_s = timeout_s
@@ -35,10 +35,10 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def parse(self, file: Path, suffix: str) -> Parsed:
-        """Parses a file, as `parse` does with its bytes.
+        """Parses a file as `parse` does.
 
         Raises:
-            Unreadable: also when it takes too long, too much memory, or brings the process down.
+            Unreadable: also when it takes too long or too much memory, or crashes the process.
         """
         if self.process is None or self.process.poll() is not None:
             self.close()
@@ -47,21 +47,21 @@ class Worker:
         timer = threading.Timer(self.timeout_s, process.kill)
         timer.start()
         try:
-            answer = self._asked(process, {"file": os.fspath(file), "suffix": suffix})
+            answer = self._send(process, {"file": os.fspath(file), "suffix": suffix})
         finally:
             timer.cancel()
         if not answer.endswith(b"\n"):
             code = process.wait()
             if time.monotonic() - started >= self.timeout_s:
-                raise Unreadable(f"reading it took longer than {self.timeout_s:g} s")
-            raise Unreadable(f"the parser crashed on it (exit code {code})")
-        found: dict[str, Any] = json.loads(answer)
-        if "failed" in found:
-            raise Unreadable(found["failed"])
-        return Parsed(**found)
+                raise Unreadable(f"parsing took longer than {self.timeout_s:g} s")
+            raise Unreadable(f"the parser crashed (exit code {code})")
+        result: dict[str, Any] = json.loads(answer)
+        if "failed" in result:
+            raise Unreadable(result["failed"])
+        return Parsed(**result)
 
     def stop(self) -> None:
-        """Ends the process, and so a `parse` that waits in another thread."""
+        """Kills the process, which also ends a `parse` that is waiting in another thread."""
         if self.process is not None:
             self.process.kill()
 
@@ -72,7 +72,7 @@ class Worker:
                 self.process = None
 
     def _started(self) -> subprocess.Popen[bytes]:
-        # -P: a file such as email.py in the current folder must not stand in for the library's
+        # -P: a file such as email.py in the current folder must not hide the standard library's
         command = [sys.executable, "-P", "-m", "inhouse.documents.worker", str(self.memory_mb)]
         pipe = subprocess.PIPE
         try:
@@ -80,10 +80,10 @@ class Worker:
                 command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env={**os.environ, **_ONE_THREAD}
             )
         except OSError as error:
-            raise BackendError(f"a parser process cannot be started ({error.strerror})", "free some memory") from error
+            raise BackendError(f"cannot start a parser process ({error.strerror})", "free some memory") from error
 
     @staticmethod
-    def _asked(process: subprocess.Popen[bytes], request: dict[str, Any]) -> bytes:
+    def _send(process: subprocess.Popen[bytes], request: dict[str, Any]) -> bytes:
         if process.stdin is None or process.stdout is None:
             raise BackendError("the parser process has no pipes")
         try:
@@ -100,21 +100,21 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Unreadable as reason:
         return {"failed": str(reason)}
     except MemoryError:
-        return {"failed": "reading it takes too much memory"}
+        return {"failed": "parsing needs too much memory"}
     except RecursionError:
-        return {"failed": "its parts are nested too deeply"}
-    except Exception as error:  # parsers raise anything on damaged files; the report carries what it was
-        said = " ".join(str(error).split())[:200]
-        return {"failed": f"damaged {request['suffix']} file ({type(error).__name__}{': ' if said else ''}{said})"}
+        return {"failed": "elements nested too deeply"}
+    except Exception as error:  # parsers raise anything on damaged files; the report says what
+        detail = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:200])))
+        return {"failed": f"damaged {request['suffix']} file ({detail})"}
 
 
 def _closed_network(event: str, args: tuple[Any, ...]) -> None:
     if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}:
-        raise PermissionError(f"a parser must not reach the network: {event} {args[1:2]}")
+        raise PermissionError(f"a parser must not use the network: {event} {args[1:2]}")
 
 
 def _limit_memory(megabytes: int) -> None:
-    if sys.platform == "linux":  # elsewhere the system does not keep to it
+    if sys.platform == "linux":  # other systems do not enforce the limit
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (megabytes * 1_000_000,) * 2)
@@ -124,8 +124,8 @@ def main() -> NoReturn:
     import signal
 
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints must not mix with the answers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    os.dup2(2, 1)  # keeps what a library prints out of the results
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _limit_memory(int(sys.argv[1]))
     sys.addaudithook(_closed_network)
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -136,7 +136,7 @@ def main() -> NoReturn:
 
 
 def _listen(waiting: queue.SimpleQueue[str]) -> None:
-    """Passes requests on, and ends the process in the middle of a file when whoever asked for it is gone."""
+    """Passes requests on, and ends the process, even in the middle of a file, when its parent is gone."""
     for line in sys.stdin:
         waiting.put(line)
     os._exit(0)

@@ -48,7 +48,8 @@ def stage(make: Stage) -> Stage:
 @stage
 def ingest(workspace: Workspace) -> Artifact:
     """Documents read: documents.jsonl and report.json; after them what people replied in the inbox."""
-    from inhouse.documents.load import folder_digest, load_documents
+    from inhouse.documents.folder import folder_digest
+    from inhouse.documents.load import load_documents
     from inhouse.pipeline.feedback import add_documents
 
     settings = workspace.project.documents

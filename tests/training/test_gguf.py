@@ -85,7 +85,7 @@ def test_a_wrong_export_is_refused_and_the_step_named(tiny, base, adapter, tmp_p
 
 def test_another_chat_template_is_refused(tiny, base, tmp_path):
     reader = gguf.read(base)
-    with gguf._Writer(tmp_path / "other.gguf", "llama") as writer:
+    with gguf.writing(tmp_path / "other.gguf", "llama") as writer:
         writer.copy_metadata(reader, {"tokenizer.chat_template"})
         writer.gguf.add_chat_template("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
         for name, array in gguf.tensors(reader):

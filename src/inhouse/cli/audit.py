@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,22 +101,18 @@ def audit_export(
 ) -> None:
     """Write the entries with all that checking them takes, one JSON object a line."""
     from inhouse.errors import BackendError
+    from inhouse.files import replacing
     from inhouse.store.audit import Audit
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
         if file is None:
             Audit(ledger).export(sys.stdout, since, until)
             return
-        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
         try:
-            # For the owner alone, as the ledger is.
-            with open(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            with replacing(file, 0o600) as partial, partial.open("w", encoding="utf-8") as out:  # as the ledger is
                 count = Audit(ledger).export(out, since, until)
-            os.replace(partial, file)
         except OSError as error:
             raise BackendError(f"{file}: cannot be written ({error.strerror})", "choose another file") from error
-        finally:
-            partial.unlink(missing_ok=True)
     tell(f"{count:,} entries in {file}")
 
 

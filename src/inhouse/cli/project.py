@@ -20,7 +20,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.
     from inhouse.config.load import FILE
     from inhouse.config.reference import template
     from inhouse.errors import ConfigError
-    from inhouse.store.artifacts import write_text
+    from inhouse.files import write_text
 
     file = folder / FILE
     if file.exists():

@@ -19,11 +19,12 @@ from inhouse.datasets.card import Removed, card, markdown
 from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
 from inhouse.datasets.filter import duplicates, faults
-from inhouse.datasets.jsonl import write_rows, write_text
+from inhouse.datasets.jsonl import write_rows
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
 from inhouse.datasets.synthesize import from_documents, from_teacher
 from inhouse.errors import InputError
+from inhouse.files import write_text
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.text.cache import Remembering
 from inhouse.types import Checks, Document, Embedder, Example, Json, Progress, Review, Step, digest_of

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from inhouse.files import write_text
 from inhouse.types import Json
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text by way of a temporary file beside it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def write_rows(path: Path, rows: Iterable[Json]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import queue
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from inhouse.documents.folder import Entry, file_digest, walk
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
+from inhouse.files import replacing
 from inhouse.types import Document, Progress, Record
 
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
@@ -233,15 +233,9 @@ def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequen
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
     """A file to write, which replaces `path` once it is complete."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("w", encoding="utf-8", newline="\n") as handle:
-                yield handle
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as handle:
+            yield handle
     except OSError as error:
         hint = "free some space, or check the folder's permissions"
         raise BackendError(f"{path}: cannot be written ({error.strerror})", hint) from error

@@ -12,6 +12,7 @@ from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.sections import Evaluation
 from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
+from inhouse.files import write_text
 from inhouse.types import Example, Json, Passage, Progress, Record
 
 
@@ -147,7 +148,5 @@ def _earlier(out: Path) -> dict[str, tuple[Answer, float]]:
         answer = Answer.model_validate(row["answer"])
         found[answer.id] = (answer, row["busy_s"])
         whole.append(line)
-    partial = out.with_suffix(".partial")
-    partial.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
-    partial.replace(out)
+    write_text(out, "".join(f"{line}\n" for line in whole))
     return found

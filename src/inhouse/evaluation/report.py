@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inhouse.config.sections import Evaluation
 from inhouse.evaluation import compare, recommend
 from inhouse.evaluation.evaluate import Answer
+from inhouse.files import write_text
 from inhouse.types import Estimate, Example, Json
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def write_report(report: Mapping[str, Json], out: Path) -> None:
         changed_plot=plots.changed(report), rails=_rails(report),
     )  # fmt: skip
     for name, text in (("report.json", json.dumps(report, indent=1, ensure_ascii=False)), ("report.html", page)):
-        partial = out / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(partial, out / name)
+        write_text(out / name, text, errors="replace")
 
 
 def _rails(report: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from inhouse.errors import BackendError, ConfigError, InputError
+from inhouse.files import replacing, write_text
 from inhouse.models.embed import INT8
 
 Kind = Literal["llm", "embedder", "ner"]
@@ -173,10 +174,7 @@ class Catalog:
         if name in CATALOG or "/" in name:
             raise ConfigError(f"{name}: taken, or not a plain name", "choose another name")
         added = self._added() | {name: str(path)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / ".added.json.partial"
-        partial.write_text(json.dumps(added, indent=1), encoding="utf-8")
-        os.replace(partial, self.folder / "added.json")
+        write_text(self.folder / "added.json", json.dumps(added, indent=1))
 
     def _added(self) -> dict[str, str]:
         file = self.folder / "added.json"
@@ -218,10 +216,9 @@ def _make_int8(folder: Path) -> None:
 
     if _whole_int8(folder):
         return
-    partial = folder / f"{INT8}.partial"
-    to_int8(folder / "model.onnx", partial)
-    (folder / f"{INT8}.sha256").write_text(file_sha256(partial), encoding="ascii")
-    os.replace(partial, folder / INT8)
+    with replacing(folder / INT8) as partial:
+        to_int8(folder / "model.onnx", partial)
+        write_text(folder / f"{INT8}.sha256", file_sha256(partial))
 
 
 def _whole_int8(folder: Path) -> bool:

@@ -15,9 +15,9 @@ from inhouse.evaluation import guardrails as limits
 from inhouse.evaluation import judge, report
 from inhouse.evaluation.evaluate import Answer, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
+from inhouse.files import write_text
 from inhouse.guardrails.classifier import quality
 from inhouse.models.openai import OpenAIModel
-from inhouse.store.artifacts import write_text
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Embedder, Example, Json, Passage, Progress
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from inhouse.config.sections import Project
 from inhouse.evaluation import parity
+from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
-from inhouse.store.artifacts import write_text
 from inhouse.training.sft import load
 from inhouse.types import Artifact, Json, Message, Progress
 

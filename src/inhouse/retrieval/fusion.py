@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inhouse.files import write_text
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.search import DEFAULT_BOOST, DEFAULT_WEIGHT, FUSION, Index
 from inhouse.types import Example, Json, Passage, Progress
@@ -62,9 +62,7 @@ def fit_fusion(
         told |= {"table": rows} | next(r for r in rows if (r["weight"], r["mention_boost"]) == (weight, boost))
     told |= {"weight": weight, "mention_boost": boost}
     index.weight, index.mention_boost = weight, boost
-    partial = out / f"{FUSION}.partial"
-    partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    os.replace(partial, out / FUSION)
+    write_text(out / FUSION, json.dumps(told, indent=1))
     return {name: value for name, value in told.items() if name != "table"}
 
 

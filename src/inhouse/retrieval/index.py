@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.config.sections import Retrieval
 from inhouse.errors import InputError
+from inhouse.files import write_text
 from inhouse.retrieval.chunk import chunk_document, document_digest
 from inhouse.types import Chunk, Digest, Document, Embedder, Json, Progress, Step
 
@@ -298,6 +299,4 @@ def probes_of(rows: int) -> int:
 
 
 def _write_json(file: Path, value: Json) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(partial, file)
+    write_text(file, json.dumps(value, indent=1))

@@ -18,11 +18,11 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.evaluation.recommend import points
+from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS, file_sha256
 from inhouse.retrieval.grounded import ungrounded
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import label
-from inhouse.store.artifacts import write_text
 from inhouse.training.convert import save_tokenizer
 from inhouse.training.gguf import read, value
 from inhouse.types import Artifact, Estimate, Example, Message, Passage, Release

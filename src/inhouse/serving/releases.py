@@ -17,10 +17,11 @@ from typing import Any
 from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
+from inhouse.files import write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.experiments import METRICS, examine
 from inhouse.serving.gate import judged
-from inhouse.store.artifacts import locked, source_digest, write_text
+from inhouse.store.artifacts import locked, source_digest
 from inhouse.types import Artifact, Json, Record, Release, digest_of
 
 FILE = "serving.json"

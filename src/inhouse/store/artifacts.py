@@ -20,21 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inhouse.errors import BackendError, InhouseError, InputError
+from inhouse.files import remove_leftovers, write_text
 from inhouse.types import Artifact, Digest, Json, digest_of
 
 MANIFEST = "manifest.json"
 KEY_CHARS = 16
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def source_digest(*modules: Path) -> Digest:
@@ -86,6 +76,7 @@ class Store:
                 if found := self._read(folder):
                     return found
                 work.mkdir(exist_ok=True)
+                remove_leftovers(work)
                 started = time.perf_counter()
                 facts = build(work)
                 artifact = Artifact(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inhouse.files import replacing, write_text
 from inhouse.types import Json
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ STATE = "state.json"
 def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     from safetensors.torch import save_file
 
-    partial = file.with_name(file.name + ".partial")
-    save_file({name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, partial)
-    os.replace(partial, file)
+    with replacing(file) as partial:
+        save_file({name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, partial)
 
 
 def read_tensors(file: Path, into: Mapping[str, torch.Tensor]) -> None:
@@ -50,7 +50,7 @@ def save(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any, stat
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     write_tensors(partial / "tensors.safetensors", tensors)
-    (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+    write_text(partial / STATE, json.dumps(state))
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

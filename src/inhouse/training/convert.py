@@ -30,7 +30,7 @@ def convert(folder: Path, out: Path, kind: str) -> dict[str, Json]:
     tokenizer = _json(folder / "tokenizer.json")
     if tokenizer["model"].get("type") != "BPE" or not _byte_level(tokenizer):
         raise InputError(f"{folder}: its tokenizer is not byte-level BPE", hint)
-    with gguf._Writer(out, family) as writer:
+    with gguf.writing(out, family) as writer:
         _describe(writer.gguf, config, folder)
         _add_tokenizer(writer.gguf, tokenizer, config, folder)
         writer.gguf.add_file_type(gguf.FILE_TYPES[kind])

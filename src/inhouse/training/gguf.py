@@ -7,12 +7,13 @@ halves that rotary embedding pairs stand interleaved within a head. Whatever goe
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.errors import InputError
+from inhouse.files import replacing
 from inhouse.types import Json
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def tensors(reader: Any) -> Iterator[tuple[str, Array]]:
 def quantize(source: Path, out: Path, kind: str, change: Change | None = None) -> dict[str, Json]:
     """Writes `source` again with its matrices as `kind` (q8_0, q4_0, f16, f32), each passed through `change` before."""
     reader = read(source)
-    with _Writer(out, value(reader, "general.architecture")) as writer:
+    with writing(out, value(reader, "general.architecture")) as writer:
         writer.copy_metadata(reader, skip={"general.file_type"})
         writer.gguf.add_file_type(FILE_TYPES[kind])
         for name, array in tensors(reader):
@@ -85,29 +86,25 @@ def quantize(source: Path, out: Path, kind: str, change: Change | None = None) -
     return {"kind": kind, "megabytes": round(out.stat().st_size / 2**20, 1)}
 
 
-class _Writer:
-    """A GGUFWriter whose file appears whole or not at all."""
+@contextmanager
+def writing(out: Path, architecture: str) -> Iterator[_Writer]:
+    """A writer of a GGUF file that appears when the block ends, whole or not at all."""
+    with replacing(out) as partial:
+        writer = _Writer(partial, architecture)
+        try:
+            yield writer
+            writer.gguf.write_header_to_file()
+            writer.gguf.write_kv_data_to_file()
+            writer.gguf.write_tensors_to_file()
+        finally:
+            writer.gguf.close()
 
-    def __init__(self, out: Path, architecture: str) -> None:
+
+class _Writer:
+    def __init__(self, file: Path, architecture: str) -> None:
         from gguf import GGUFWriter
 
-        self._out = out
-        self._partial = out.with_name(out.name + ".partial")
-        self.gguf = GGUFWriter(self._partial, architecture)
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self.gguf.write_header_to_file()
-            self.gguf.write_kv_data_to_file()
-            self.gguf.write_tensors_to_file()
-        self.gguf.close()
-        if kind is None:
-            os.replace(self._partial, self._out)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self.gguf = GGUFWriter(file, architecture)
 
     def copy_metadata(self, reader: Any, skip: set[str]) -> None:
         from gguf import GGUFValueType
@@ -150,7 +147,7 @@ def adapter_to_gguf(adapter: Path, base: Path, out: Path) -> dict[str, Json]:
     """
     pairs, alpha, reader = _lora(adapter, base)
     heads = _heads(reader)
-    with _Writer(out, value(reader, "general.architecture")) as writer:
+    with writing(out, value(reader, "general.architecture")) as writer:
         writer.gguf.add_string("general.type", "adapter")
         writer.gguf.add_string("adapter.type", "lora")
         writer.gguf.add_float32("adapter.lora.alpha", alpha)
@@ -194,7 +191,7 @@ def prompt_to_gguf(adapter: Path, base: Path, out: Path, kind: str) -> dict[str,
     start = len(tokens)
     replaced = {"tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.chat_template", "general.file_type"}
     architecture = value(reader, "general.architecture")
-    with _Writer(out, architecture) as writer:
+    with writing(out, architecture) as writer:
         sizes = {f"{architecture}.vocab_size"} & reader.fields.keys()
         writer.copy_metadata(reader, replaced | sizes)
         writer.gguf.add_file_type(FILE_TYPES[kind])

@@ -12,16 +12,16 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from inhouse.errors import BackendError
+from inhouse.files import replacing
+from inhouse.store.artifacts import locked
 from inhouse.types import Json, Record
 
 COOKIE = "inhouse_console"
@@ -113,16 +113,11 @@ def secret_in(folder: Path) -> bytes:
     """
     file = folder / SECRET_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            partial = folder / f".{SECRET_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.write(secrets.token_bytes(SECRET_BYTES))
-                out.flush()
-                os.fsync(out.fileno())
-            with suppress(FileExistsError):
-                os.link(partial, file)
-            partial.unlink()
+            with locked(folder / "locks" / SECRET_FILE, wait=True):
+                if not file.exists():  # another process may have been first
+                    with replacing(file, 0o600) as partial:
+                        partial.write_bytes(secrets.token_bytes(SECRET_BYTES))
         if file.stat().st_mode & 0o077:
             raise BackendError(f"{file}: others may read it", f"delete it, or chmod 600 {file}")
         secret = file.read_bytes()

@@ -1,0 +1,55 @@
+"""Files that appear whole or not at all, whatever stops the program while it writes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUFFIX = ".partial"
+
+
+@contextmanager
+def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
+    """Yields an empty file beside `path` to write to; after the block it is on disk and takes the place of `path`.
+
+    Whoever reads `path` sees the old file or the new one. When the block raises, `path` stays as it was.
+
+    Args:
+        path: the file to write; its folder is made if necessary.
+        mode: permissions, which hold from the first byte on. Default: those of the file that is replaced, and for a new
+            file those that the process gives new files.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode is None and path.exists():
+        mode = stat.S_IMODE(path.stat().st_mode)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        os.close(descriptor)
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, mode: int | None = None, errors: str = "strict") -> None:
+    """Writes a UTF-8 file as `replacing` does; `errors` says what becomes of lone surrogates, as in `str.encode`."""
+    with replacing(path, mode) as partial:
+        partial.write_bytes(text.encode("utf-8", errors))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what `replacing` could not when the program was killed; nobody else may be writing below `folder`."""
+    for partial in folder.rglob(f".*{SUFFIX}"):
+        partial.unlink(missing_ok=True)

@@ -77,9 +77,13 @@ def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as work:
         settings = TRIALS[name]
         if isinstance(settings, Training):
+            from inhouse.training.job import TrainingJob
             from inhouse.training.sft import train
 
-            facts = train(rows, held[:4], base, BASE, settings, 7, Path(work), Silent())
+            job = TrainingJob(
+                rows=tuple(rows), validation=tuple(held[:4]), base=base, name=BASE, settings=settings, seed=7
+            )
+            facts = train(job, Path(work), Silent())
             seconds, done = float(str(facts["step_seconds"])), int(str(facts["steps"]))
             whole = float(str(facts["training_seconds"]))
         else:

@@ -9,8 +9,9 @@ import pytest
 
 from inhouse.config.sections import Assistant, Training
 from inhouse.errors import BackendError, InputError
-from inhouse.training import local as workers
+from inhouse.training import local
 from inhouse.training.data import batches, encode
+from inhouse.training.job import TrainingJob
 from inhouse.training.rows import Mixer, Row, _json_values, _stands
 from inhouse.training.sft import load, train
 from inhouse.types import Example, Message, Passage, Silent
@@ -26,9 +27,13 @@ def row(question, target, kind="grounded"):
 ROWS = [row(f"What is the fee of plan {n}?", f"The fee of plan {n} is {n * 3} dollars.") for n in range(16)]
 
 
+def job(tiny, settings=SETTINGS, rows=ROWS, validation=None):
+    return TrainingJob(rows=rows, validation=validation or rows[:4], base=tiny, name="tiny", settings=settings, seed=7)
+
+
 def run(tiny, work, settings=SETTINGS, rows=ROWS):
     work.mkdir(exist_ok=True)
-    return train(rows, rows[:4], tiny, "tiny", settings, 7, work, Silent())
+    return train(job(tiny, settings, rows), work, Silent())
 
 
 def weights_of(work):
@@ -116,7 +121,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny, tmp_path, monkeyp
     run(tiny, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        train(ROWS, ROWS[:4], tiny, "tiny", SETTINGS, 7, tmp_path / "cut", Interrupting(5))
+        train(job(tiny), tmp_path / "cut", Interrupting(5))
     assert (tmp_path / "cut" / "checkpoint" / "state.json").exists()
     facts = run(tiny, tmp_path / "cut")
     assert facts["steps"] == 8
@@ -127,16 +132,7 @@ def endless(tiny, work):
     from inhouse.training import sft
 
     sft.SAVE_EVERY_S = 0.0
-    train(
-        ROWS,
-        ROWS[:4],
-        tiny,
-        "tiny",
-        SETTINGS.model_copy(update={"epochs": 10_000, "patience": 10_000}),
-        7,
-        work,
-        Silent(),
-    )
+    train(job(tiny, SETTINGS.model_copy(update={"epochs": 10_000, "patience": 10_000})), work, Silent())
 
 
 def test_kill_9_leaves_a_checkpoint_that_goes_on(tiny, tmp_path):
@@ -169,7 +165,7 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
     tokenizer, model = load(tiny)
     rows, _ = encode(ROWS, tokenizer, 200)
     settings = SETTINGS.model_copy(update={"epochs": 1000, "max_minutes": 1})
-    training = sft._Run(sft._adapted(model, settings), rows, rows, settings, 7, tmp_path, "tiny", sft._accelerator())
+    training = sft._Run(job(tiny, settings), sft._adapted(model, settings), rows, rows, tmp_path, sft._accelerator())
     training.state.step, training.state.step_seconds = 4, 8.0  # two seconds a step
     training.state.tokens = sum(len(t.ids) for t in rows)
     training._replan()
@@ -185,7 +181,7 @@ def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
     other = [row(r.messages[0].content, "Purple zebras sing in the rain.") for r in ROWS[:4]]
     long = SETTINGS.model_copy(update={"epochs": 60, "patience": 1, "learning_rate": 3e-2})
-    facts = train(ROWS, other, tiny, "tiny", long, 7, tmp_path, Silent())
+    facts = train(job(tiny, long, validation=other), tmp_path, Silent())
     assert facts["stopped"] == "early"
     assert facts["steps"] < facts["planned_steps"]
 
@@ -195,9 +191,7 @@ def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path,
 
     tokenizer, _ = load(tiny)
     rows, _ = encode([row("word " * 100, "Yes.") for _ in range(4)], tokenizer, 600)
-    training = sft._Run(
-        sft._adapted(load(tiny)[1], SETTINGS), rows, rows, SETTINGS, 7, tmp_path, "tiny", sft._accelerator()
-    )
+    training = sft._Run(job(tiny), sft._adapted(load(tiny)[1], SETTINGS), rows, rows, tmp_path, sft._accelerator())
     asked = []
 
     def timed(some):
@@ -214,12 +208,10 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path):
 
     rows = [*ROWS[:12], row("word " * 80 + "Which plan is free?", "None is.")]  # a batch of one row: a share is empty
     settings = SETTINGS.model_copy(update={"batch_size": 3, "precision": "fp32", "learning_rate": 5e-4})
-    told = Told()
+    progress = SumOfShares()
     (tmp_path / "two").mkdir()
     alone = run(tiny, tmp_path / "one", settings, rows)
-    both = workers.train(
-        rows, rows[:4], tiny, "tiny", settings.model_copy(update={"processes": 2}), 7, tmp_path / "two", told
-    )
+    both = local.train(job(tiny, settings.model_copy(update={"processes": 2}), rows), tmp_path / "two", progress)
     assert (alone["processes"], both["processes"]) == (1, 2)
     assert both["steps"] == alone["steps"] == 10
     for loss in ("loss", "validation_loss", "validation_loss_first"):
@@ -229,14 +221,14 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path):
         assert (
             weights - two[name]
         ).norm() < 0.05 * weights.norm()  # Adam makes much of the rounding of small gradients
-    assert told.share == pytest.approx(1)
+    assert progress.share == pytest.approx(1)
     assert sorted(f.name for f in (tmp_path / "two").iterdir()) == ["adapter", "log.jsonl"]
     lines = [len((tmp_path / n / "log.jsonl").read_text().splitlines()) for n in ("one", "two")]
     assert lines[0] == lines[1]
 
 
-class Told(Silent):
-    """Adds up the shares that a run tells."""
+class SumOfShares(Silent):
+    """Adds up the shares that a run reports."""
 
     share = 0.0
 
@@ -248,10 +240,10 @@ class Told(Silent):
         yield self
 
 
-def test_what_goes_wrong_in_a_process_is_told(tiny, tmp_path):
+def test_an_error_in_a_process_is_reported(tiny, tmp_path):
     def together(name, settings, rows):
         (tmp_path / name).mkdir(exist_ok=True)
-        return workers.train(rows, rows[:4], tiny, "tiny", settings, 7, tmp_path / name, Silent())
+        return local.train(job(tiny, settings, rows), tmp_path / name, Silent())
 
     two = SETTINGS.model_copy(update={"processes": 2})
     with pytest.raises(InputError, match="no training row fits"):
@@ -293,8 +285,11 @@ class Finds:
 def mixed(examples, settings, finder, gold=()):
     from inhouse.text.support import LexicalSupport
 
-    told = Assistant()
-    mixer = Mixer(finder, lambda e: gold, LexicalSupport(told.handoff), lambda m: tuple(m), told, settings, 7)
+    handoff = Assistant().handoff
+    mixer = Mixer(
+        grounder=finder, gold=lambda e: gold, ungrounded=tuple, support=LexicalSupport(handoff), settings=settings,
+        handoff=handoff, seed=7,
+    )  # fmt: skip
     return mixer.rows(examples, Silent())
 
 

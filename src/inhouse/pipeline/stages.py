@@ -180,8 +180,8 @@ def weights(workspace: Workspace) -> Artifact:
 @stage
 def train(workspace: Workspace) -> Artifact:
     """The custom model: model.gguf as it is served, and for LoRA a PEFT folder and adapter.gguf too."""
-    from inhouse.training import gguf
-    from inhouse.training.local import train as tuned
+    from inhouse.training import gguf, local
+    from inhouse.training.job import TrainingJob
 
     served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.training
@@ -194,10 +194,12 @@ def train(workspace: Workspace) -> Artifact:
     }
 
     def build(work: Path) -> dict[str, Json]:
-        learned, held, counts = training_rows(workspace)
-        facts = tuned(
-            learned, held, workspace.base, project.model.base, settings, project.seed, work, workspace.progress
-        )
+        rows, validation, counts = training_rows(workspace)
+        job = TrainingJob(
+            rows=tuple(rows), validation=tuple(validation), base=workspace.base, name=project.model.base,
+            settings=settings, seed=project.seed,
+        )  # fmt: skip
+        facts = local.train(job, work, workspace.progress)
         file = workspace.base if workspace.base.suffix == ".gguf" else workspace.base / WEIGHTS
         base = file if file.is_file() else Path(served.path) / WEIGHTS
         kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
@@ -219,9 +221,10 @@ def training_rows(workspace: Workspace) -> tuple[list[Row], list[Row], dict[str,
     project = workspace.project
     opened = Index(Path(at.path), workspace.embedder, Path(fused.path))
     mixer = Mixer(
-        Grounding(opened, workspace.embedder, project.retrieval, project.assistant),
-        lambda e: gold_passages(opened, e.question, e.sources), workspace.support,
-        lambda m: ungrounded(m, project.assistant), project.assistant, project.training, project.seed,
+        grounder=Grounding(opened, workspace.embedder, project.retrieval, project.assistant),
+        gold=lambda e: gold_passages(opened, e.question, e.sources),
+        ungrounded=lambda messages: ungrounded(messages, project.assistant), support=workspace.support,
+        settings=project.training, handoff=project.assistant.handoff, seed=project.seed,
     )  # fmt: skip
     chosen = _examples(data, "train")[: project.training.max_examples or None]
     learned, counts = mixer.rows(chosen, workspace.progress)

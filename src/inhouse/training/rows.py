@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from inhouse.config.sections import Assistant, Training
+from inhouse.config.sections import Training
 from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer
 
 SUPPORTED = 0.5
@@ -35,19 +35,19 @@ class Mixer:
     Args:
         grounder: finds passages and puts them into a prompt, as in serving.
         gold: the passages known to hold an example's answer.
-        support: judges which passages hold an answer where nobody said it.
         ungrounded: the prompt without passages.
-        assistant: the [assistant] section.
+        support: judges which passages hold an answer where the data does not say it.
         settings: the [training] section.
-        seed: of the draws.
+        handoff: the sentence that hands a question to a person.
+        seed: for the random draws.
     """
 
     grounder: Grounder
     gold: Callable[[Example], Sequence[Passage]]
-    support: SupportScorer
     ungrounded: Callable[[Sequence[Message]], tuple[Message, ...]]
-    assistant: Assistant
+    support: SupportScorer
     settings: Training
+    handoff: str
     seed: int
 
     def rows(self, examples: Sequence[Example], progress: Progress) -> tuple[list[Row], dict[str, int]]:
@@ -78,7 +78,7 @@ class Mixer:
             texts = {p.text for p in holding}
             distractors = [p for p in found if p.text not in texts and not self._borne_out(example.target, [p])]
             messages = self.grounder.ground(example.messages, distractors)
-            return Row(messages=messages, target=self.assistant.handoff, kind="without_answer")
+            return Row(messages=messages, target=self.handoff, kind="without_answer")
         messages = self.grounder.ground(example.messages, _with(holding, found, rng))
         return Row(messages=messages, target=example.target, kind="grounded")
 

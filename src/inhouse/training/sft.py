@@ -22,8 +22,8 @@ from inhouse.config.sections import Training
 from inhouse.errors import InputError
 from inhouse.training import checkpoint
 from inhouse.training.data import Tokens, batches, encode
+from inhouse.training.job import TrainingJob
 from inhouse.training.loss import AnswerLoss, micro
-from inhouse.training.rows import Row
 from inhouse.types import Json, Progress
 
 if TYPE_CHECKING:
@@ -58,50 +58,37 @@ class State:
     losses: list[float] = field(default_factory=list)
 
 
-def train(
-    rows: Sequence[Row],
-    validation: Sequence[Row],
-    base: Path,
-    name: str,
-    settings: Training,
-    seed: int,
-    work: Path,
-    progress: Progress,
-) -> dict[str, Json]:
-    """Tunes the base model on `rows`; writes `adapter/` (PEFT) or, for method "full", `weights/` into `work`.
+def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
+    """Fine-tunes the base model; writes `adapter/` (PEFT) or, for method "full", `weights/` into the folder `work`.
 
-    A run that was killed goes on from its last checkpoint in `work`, with the same batches in the same order. It is in
-    this process, alone or as the one of several that its environment variables say; several learn what one does, up to
-    rounding.
-
-    Args:
-        rows: what to learn.
-        validation: what early stopping looks at.
-        base: a folder with model.gguf or a Hugging Face folder, or a .gguf file.
-        name: what the adapter calls its base.
-        settings: the [training] section.
-        seed: of initialization and order.
-        work: folder.
-        progress: told after every step.
+    A run that was killed continues from its last checkpoint in `work`, with the same batches in the same order. It runs
+    in this process: alone, or as one of several when the environment variables of a launcher say so. Several processes
+    learn what one does, up to rounding.
 
     Returns:
-        Steps, tokens, losses, speed and why it stopped.
+        Steps, tokens, losses, speed, and why training stopped.
+
+    Raises:
+        InputError: the base cannot be loaded, or no row fits into the prompt.
     """
     import torch
 
     accelerator = _accelerator()
-    torch.manual_seed(seed)
-    tokenizer, model = load(base)
-    learned, too_long = encode(rows, tokenizer, settings.max_prompt_tokens)
-    held, _ = encode(validation[:VALIDATION_ROWS], tokenizer, settings.max_prompt_tokens)
-    if not learned:
-        raise InputError("no training row fits the prompt", "raise training.max_prompt_tokens")
-    model = _adapted(model.to(accelerator.device), settings)
-    run = _Run(model, learned, held or learned[:8], settings, seed, work, name, accelerator)
+    torch.manual_seed(job.seed)
+    tokenizer, model = load(job.base)
+    most = job.settings.max_prompt_tokens
+    rows, too_long = encode(job.rows, tokenizer, most)
+    validation, _ = encode(job.validation[:VALIDATION_ROWS], tokenizer, most)
+    if not rows:
+        raise InputError(
+            f"no training row fits into training.max_prompt_tokens = {most}", "raise training.max_prompt_tokens"
+        )
+    model = _adapted(model.to(accelerator.device), job.settings)
+    run = _Run(job, model, rows, validation or rows[:8], work, accelerator)
     del model
     run.resume()
     run.loop(progress)
-    return run.finish(tokenizer) | {"examples": len(learned), "too_long": too_long}
+    return run.finish(tokenizer) | {"examples": len(rows), "too_long": too_long}
 
 
 def _accelerator() -> Accelerator:
@@ -168,21 +155,20 @@ class _Run:
     """One fine-tuning run: model, optimizer, state, checkpoints."""
 
     def __init__(
-        self, model: Any, rows: list[Tokens], held: list[Tokens], settings: Training, seed: int, work: Path, name: str,
+        self, job: TrainingJob, model: Any, rows: list[Tokens], validation: list[Tokens], work: Path,
         accelerator: Accelerator,
     ) -> None:  # fmt: skip
         import torch
 
-        self.model, self.rows, self.held, self.settings, self.seed, self.work = model, rows, held, settings, seed, work
-        self.name, self.accelerator = name, accelerator
-        self.loss = AnswerLoss(model, settings.method)
-        self.learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        rate = settings.learning_rate or LEARNING_RATES[settings.method]
-        self.rate = rate
-        self.optimizer = torch.optim.AdamW(self.learned.values(), lr=rate, weight_decay=0.0)
+        self.job, self.settings, self.model, self.rows, self.validation = job, job.settings, model, rows, validation
+        self.work, self.accelerator = work, accelerator
+        self.loss = AnswerLoss(model, self.settings.method)
+        self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.rate = self.settings.learning_rate or LEARNING_RATES[self.settings.method]
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=self.rate, weight_decay=0.0)
         self.state = State()
-        self.per_epoch = math.ceil(len(rows) / settings.batch_size)
-        self.most_steps = max(1, math.ceil(self.per_epoch * settings.epochs))
+        self.per_epoch = math.ceil(len(rows) / self.settings.batch_size)
+        self.most_steps = max(1, math.ceil(self.per_epoch * self.settings.epochs))
         self.saved_at = time.monotonic()
         self.order: tuple[int, list[list[int]]] = (-1, [])
 
@@ -287,7 +273,7 @@ class _Run:
         total = sum(t.answer for t in batch)
         self.model.train()
         loss = self._gathered(sum(self._backward(some, total) for some in micro(self._share(batch))))
-        torch.nn.utils.clip_grad_norm_(list(self.learned.values()), 1.0)
+        torch.nn.utils.clip_grad_norm_(list(self.trained.values()), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         s.step += 1
@@ -297,7 +283,7 @@ class _Run:
     def _batch(self, step: int) -> list[Tokens]:
         epoch, at = divmod(step, self.per_epoch)
         if self.order[0] != epoch:
-            self.order = (epoch, batches(self.rows, self.settings.batch_size, self.seed, epoch))
+            self.order = (epoch, batches(self.rows, self.settings.batch_size, self.job.seed, epoch))
         return [self.rows[n] for n in self.order[1][at]]
 
     def _backward(self, rows: Sequence[Tokens], total: int) -> float:
@@ -318,7 +304,7 @@ class _Run:
 
         if self.accelerator.num_processes == 1:
             return loss
-        weights = list(self.learned.values())
+        weights = list(self.trained.values())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         told = torch.cat([*(p.flatten() for p in parts), parts[0].new_tensor([loss])])
         told = self.accelerator.reduce(told, "sum")
@@ -342,15 +328,15 @@ class _Run:
         started = time.monotonic()
         self.model.eval()
         with torch.no_grad():
-            own = sum(float(self.loss(some, self.state.autocast)) for some in micro(self._share(self.held)))
+            own = sum(float(self.loss(some, self.state.autocast)) for some in micro(self._share(self.validation)))
         told = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
-        loss = float(self.accelerator.reduce(told, "sum")) / sum(t.answer for t in self.held)
+        loss = float(self.accelerator.reduce(told, "sum")) / sum(t.answer for t in self.validation)
         s = self.state
         s.first = min(s.first, loss) if s.first == math.inf else s.first
         if loss < s.best:
             s.best, s.worse = loss, 0
             if self.accelerator.is_main_process:
-                checkpoint.write_tensors(self.work / "best.safetensors", self.learned)
+                checkpoint.write_tensors(self.work / "best.safetensors", self.trained)
         else:
             s.worse += 1
             if s.worse >= self.settings.patience:
@@ -369,11 +355,11 @@ class _Run:
 
     def save(self) -> None:
         if self.accelerator.is_main_process:
-            checkpoint.save(self.work / "checkpoint", self.learned, self.optimizer, asdict(self.state))
+            checkpoint.save(self.work / "checkpoint", self.trained, self.optimizer, asdict(self.state))
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        found = checkpoint.load(self.work / "checkpoint", self.learned, self.optimizer)
+        found = checkpoint.load(self.work / "checkpoint", self.trained, self.optimizer)
         if found is not None:
             self.state = State(**found)
         self.accelerator.wait_for_everyone()  # before the main process writes over what the others read
@@ -386,12 +372,12 @@ class _Run:
         return self._facts()
 
     def _write(self, tokenizer: Any) -> None:
-        checkpoint.read_tensors(self.work / "best.safetensors", self.learned)
+        checkpoint.read_tensors(self.work / "best.safetensors", self.trained)
         if self.settings.method == "full":
             self.model.save_pretrained(self.work / "weights", safe_serialization=True)
             tokenizer.save_pretrained(self.work / "weights")
         else:
-            self.model.peft_config["default"].base_model_name_or_path = self.name
+            self.model.peft_config["default"].base_model_name_or_path = self.job.name
             # PEFT would look the base up on the hub to see whether its vocabulary grew; it did not.
             self.model.save_pretrained(self.work / "adapter", safe_serialization=True, save_embedding_layers=False)
         checkpoint.remove(self.work / "checkpoint")
@@ -413,5 +399,5 @@ class _Run:
             "validation_loss_first": round(s.first, 4),
             "validation_loss": round(s.best, 4),
             "stopped": s.stopped,
-            "weights_learned": sum(p.numel() for p in self.learned.values()),
+            "weights_learned": sum(p.numel() for p in self.trained.values()),
         }

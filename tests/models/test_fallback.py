@@ -1,4 +1,4 @@
-"""Other servers as models: against llama.cpp's own OpenAI server in a second process, and with failures at will."""
+"""Breaker and fallback, with models that fail on purpose and with llama.cpp's server in a second process."""
 
 import json
 import subprocess
@@ -31,15 +31,15 @@ def ask(text, **more):
 
 
 def failing(times, error=BackendError):
-    """A model that fails so many times, then answers; `asked` counts."""
+    """A model that fails so many times, then answers; `requests` counts."""
 
     class Failing:
         name = "failing"
-        asked = 0
+        requests = 0
 
         async def stream(self, request):
-            self.asked += 1
-            if self.asked <= times:
+            self.requests += 1
+            if self.requests <= times:
                 raise error("no")
             async for event in Scripted(lambda r: "back").stream(request):
                 yield event
@@ -55,47 +55,50 @@ class Breaking:
         raise BackendError("gone")
 
 
-# --- breaker and order ------------------------------------------------------------------------------------------
+# --- failures on purpose ------------------------------------------------------------------------------------------
 
 
-async def test_a_breaker_rests_and_tries_again():
+async def test_a_breaker_disables_a_failing_model_and_tries_it_again():
     now = [0.0]
     model = failing(FAILURES + 1)
     breaker = Breaker(model, lambda: now[0])
     for _ in range(FAILURES + 5):
         with pytest.raises(BackendError):
             await collect(breaker, ask("x"))
-    assert model.asked == FAILURES
+    assert model.requests == FAILURES
     now[0] += REST_S
-    with pytest.raises(BackendError, match="^no$"):  # the one that tries
+    with pytest.raises(BackendError, match="^no$"):  # the request that tries the model
         await collect(breaker, ask("x"))
-    with pytest.raises(BackendError, match="left alone"):
+    with pytest.raises(BackendError, match="temporarily disabled after"):
         await collect(breaker, ask("x"))
     now[0] += REST_S
     assert (await collect(breaker, ask("x"))).text == "back"
     assert (await collect(breaker, ask("x"))).text == "back"
 
 
-async def test_a_refused_request_is_no_failure_and_is_not_tried_elsewhere():
+async def test_a_rejected_request_is_no_failure_and_goes_to_no_other_model():
     model = failing(99, RefusedError)
     breaker = Breaker(model)
     other = Scripted(lambda r: "other")
     for _ in range(FAILURES + 2):
         with pytest.raises(RefusedError):
             await collect(Fallback("f", [lambda: breaker, lambda: other]), ask("x"))
-    assert model.asked == FAILURES + 2
+    assert model.requests == FAILURES + 2
 
 
-async def test_the_next_one_answers_and_a_note_says_so():
+async def test_the_next_model_answers_and_a_note_says_so():
     models = [failing(99), Scripted(lambda r: "second", name="second"), Scripted(lambda r: "third")]
     reply = await collect(Fallback("f", [lambda m=m: m for m in models]), ask("x"))
     assert reply.text == "second"
     assert reply.note("fallback", "served") == {"model": "second", "after": 1}
+
+
+async def test_the_errors_of_all_models_are_named():
     with pytest.raises(BackendError, match="no server could answer: no; no"):
         await collect(Fallback("f", [lambda: failing(9), lambda: failing(9)]), ask("x"))
 
 
-async def test_an_answer_that_has_begun_is_not_begun_anew():
+async def test_an_answer_that_has_begun_is_not_started_again():
     texts = []
 
     async def answered():
@@ -107,7 +110,7 @@ async def test_an_answer_that_has_begun_is_not_begun_anew():
     assert texts == ["so far"]
 
 
-def test_tables_that_make_no_sense():
+def test_upstreams_without_url_or_with_unknown_names_are_refused():
     fine = Upstream(name="a", url="http://127.0.0.1:1", fallback=("custom",))
     assert list(upstreams([fine], lambda name: Scripted(str))) == ["a"]
     for tables in ([fine, fine], [Upstream(name="custom", url="http://x")], [Upstream(name="a")],
@@ -141,7 +144,7 @@ def other_server(weights, unused_tcp_port):
 
 
 @pytest.mark.slow
-async def test_llama_cpps_own_server(other_server, monkeypatch):
+async def test_llama_cpps_server(other_server, monkeypatch):
     url, start = other_server
     monkeypatch.setenv("OTHER_KEY", "sesame")
     monkeypatch.setattr("inhouse.models.openai.PAUSE_S", 0.05)
@@ -170,6 +173,6 @@ async def test_llama_cpps_own_server(other_server, monkeypatch):
     for _ in range(FAILURES + 1):
         assert (await collect(model, ask("Say hello."))).text == "custom instead"
     start()
-    assert (await collect(model, ask("Say hello."))).text == "custom instead"  # still left alone
+    assert (await collect(model, ask("Say hello."))).text == "custom instead"  # still disabled
     model = upstreams([table], lambda name: Scripted(lambda r: f"{name} instead", name=name))["other"]
     assert (await collect(model, ask("Say hello."))).text == reply.text

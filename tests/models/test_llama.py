@@ -5,20 +5,12 @@ import httpx
 import pytest
 
 from inhouse.chat import ChatModel, ChatRequest, Delta, Finish, collect
-from inhouse.config.sections import Endpoint, Model
-from inhouse.errors import BackendError, ConfigError, InputError
+from inhouse.config.sections import Model
+from inhouse.errors import InputError, RefusedError
 from inhouse.models.llama import LlamaEngine
-from inhouse.models.openai import OpenAIModel
 from inhouse.types import Message
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def engine(weights):
-    engine = LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=2))
-    yield engine
-    engine.close()
 
 
 def ask(text, **more):
@@ -43,8 +35,8 @@ async def test_concurrent_answers_equal_sequential_ones(engine):
     assert alone == together
 
 
-async def test_an_adapter_never_takes_up_what_another_read(weights, tmp_path):
-    """Every slot reads the prompts without adapter, then each is asked with one: nothing read before may be reused."""
+async def test_an_adapter_never_reuses_a_prompt_processed_with_another(weights, tmp_path):
+    """The engine processes the prompts without an adapter first, and must not reuse that when asked with one."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -76,14 +68,14 @@ async def test_an_adapter_never_takes_up_what_another_read(weights, tmp_path):
     assert [r.finish.usage.cached_tokens for r in after_base] == [r.finish.usage.cached_tokens for r in alone]
 
 
-async def test_a_prompt_that_left_its_slot_is_taken_up_again(weights):
-    """One slot, another conversation in between: the same answer, and the prompt is not read a second time."""
+async def test_a_prompt_that_left_its_slot_is_reused(weights):
+    """One slot, with another conversation in between: the same answer, and the prompt is not processed again."""
     engine = LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=1))
     try:
         model = engine.model("base")
-        first = await collect(model, ask("Describe the harbour of a small town by the sea in one sentence."))
+        first = await collect(model, ask("Describe the harbor of a small town by the sea in one sentence."))
         await collect(model, ask("Why is tea hot? Tell me all that you know about tea, kettles and cups."))
-        again = await collect(model, ask("Describe the harbour of a small town by the sea in one sentence."))
+        again = await collect(model, ask("Describe the harbor of a small town by the sea in one sentence."))
     finally:
         engine.close()
     assert again.text == first.text
@@ -112,34 +104,17 @@ async def test_leaving_the_stream_stops_the_engine(engine):
 
 
 async def test_a_conversation_beyond_the_context_is_refused(engine):
-    with pytest.raises(BackendError, match="context"):
+    with pytest.raises(RefusedError, match="context"):
         await collect(engine.model("base"), ask("word " * 2000))
 
 
-def test_the_engines_own_port_is_keyed_and_closed_to_browsers(engine):
+def test_the_engines_port_needs_a_key_and_refuses_browsers(engine):
     bare = httpx.post(f"{engine.url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "hi"}]})
     assert bare.status_code == 401
     allowed = httpx.options(f"{engine.url}/completion", headers={"Origin": "http://evil.example"}).headers
     assert allowed.get("access-control-allow-origin") not in ("*", "http://evil.example")
     assert httpx.get(engine.url).status_code in (401, 404)
     assert httpx.URL(engine.url).host == "127.0.0.1"
-
-
-async def test_the_same_engine_through_its_openai_endpoint(engine, monkeypatch):
-    monkeypatch.setenv("TEST_KEY", engine.api_key)
-    remote = OpenAIModel(Endpoint(url=f"{engine.url}/v1", model="any", api_key_env="TEST_KEY"))
-    here = await collect(engine.model("base"), ask("Name a color."))
-    assert (await collect(remote, ask("Name a color."))).text == here.text
-    monkeypatch.setenv("TEST_KEY", "wrong")
-    with pytest.raises(BackendError, match="401"):
-        await collect(OpenAIModel(Endpoint(url=f"{engine.url}/v1", api_key_env="TEST_KEY")), ask("hi"))
-
-
-async def test_an_endpoint_that_is_not_there(unused_tcp_port):
-    with pytest.raises(BackendError, match="cannot be reached"):
-        await collect(OpenAIModel(Endpoint(url=f"http://127.0.0.1:{unused_tcp_port}")), ask("hi"))
-    with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        OpenAIModel(Endpoint(url="http://127.0.0.1:1", api_key_env="NO_SUCH_KEY"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"GGUF" + bytes(200)])

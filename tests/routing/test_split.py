@@ -8,22 +8,25 @@ from inhouse.routing.split import Split, chosen, unit_of
 from inhouse.types import Message
 
 
-def request(user="", *said):
+def request(user="", *texts):
     roles = ["system", "user", "assistant", "user"]
-    messages = [Message(role=r, content=t) for r, t in zip(roles, said, strict=False)]
+    messages = [Message(role=r, content=t) for r, t in zip(roles, texts, strict=False)]
     return ChatRequest(messages=tuple(messages or [Message(role="user", content="hello")]), user=user)
 
 
 @pytest.mark.parametrize("weights", [{"a": 1, "b": 1}, {"a": 9, "b": 1}, {"a": 3, "b": 2, "c": 5}])
-def test_users_come_in_proportion_to_the_weights(weights):
+def test_arms_get_users_in_proportion_to_their_weights(weights):
     seen = Counter(chosen("x", f"user {n}", weights) for n in range(20_000))
     for arm, weight in weights.items():
         share = weight / sum(weights.values())
         assert abs(seen[arm] / 20_000 - share) < 4 * (share * (1 - share) / 20_000) ** 0.5
 
 
-def test_an_arm_of_weight_0_gets_nobody_and_another_experiment_deals_anew():
+def test_an_arm_of_weight_0_gets_no_users():
     assert {chosen("x", str(n), {"a": 0, "b": 1}) for n in range(500)} == {"b"}
+
+
+def test_another_experiment_reassigns_users():
     both = [(chosen("x", str(n), {"a": 1, "b": 1}), chosen("y", str(n), {"a": 1, "b": 1})) for n in range(4000)]
     assert abs(sum(x == y for x, y in both) / 4000 - 0.5) < 0.04
 
@@ -34,7 +37,7 @@ def test_a_growing_arm_keeps_its_users():
             assert chosen("x", str(n), {"old": 50, "new": 50}) == "new"
 
 
-def test_without_a_user_the_conversation_holds():
+def test_without_a_user_the_conversation_decides():
     first = request("", "be brief", "what is a loan?")
     later = request("", "be brief", "what is a loan?", "It is...", "and a mortgage?")
     assert unit_of(first) == unit_of(later) != unit_of(request("", "be brief", "what is a card?"))
@@ -42,7 +45,7 @@ def test_without_a_user_the_conversation_holds():
     assert unit_of(request("what is a loan?")) != unit_of(request("", "be brief", "what is a loan?"))
 
 
-async def test_the_split_says_who_answers_and_sticks():
+async def test_a_note_names_the_arm_and_a_user_keeps_it():
     arms = {name: (Scripted(lambda r, name=name: f"I am {name}", name), 1.0) for name in ("a", "b")}
     split = Split("custom", "x", arms)
     seen = set()

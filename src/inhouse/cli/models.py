@@ -25,7 +25,7 @@ def models_list(as_json: AsJson = False) -> None:
         print_json(names)
         return
     for name, state in names.items():
-        about = f"{CATALOG[name].kind}: {CATALOG[name].about} ({CATALOG[name].licence})" if name in CATALOG else ""
+        about = f"{CATALOG[name].kind}: {CATALOG[name].about} ({CATALOG[name].license})" if name in CATALOG else ""
         print(f"{name:24} {state:11} {about}".rstrip())
 
 

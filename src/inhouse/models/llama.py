@@ -1,8 +1,8 @@
-"""The embedded engine: llama.cpp's own server in this process, through `xllamacpp`.
+"""The embedded engine: the llama.cpp server in this process, through `xllamacpp`.
 
-One engine holds one base model and any number of LoRA adapters; each request says which adapter applies, so `base` and
-`tuned` are two ChatModels over the same weights in memory. llama.cpp opens a loopback port of its own: here it has a
-random key, no browser origin, and no pages, so that no other program can walk past what is wrapped around the engine.
+One engine has one base model and any number of LoRA adapters; each request names its adapter, so `base` and `tuned` are
+two ChatModels over the same weights in memory. llama.cpp also opens a loopback port. It gets a random key, no browser
+origin and no pages, so that no other program can use the engine without the guardrails.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import Any
 from inhouse.chat import ChatEvent, ChatRequest, Usage
 from inhouse.config.sections import Model
 from inhouse.errors import BackendError, InputError, RefusedError
-from inhouse.models.openai import deltas_of, finish_of, wire_body
+from inhouse.models.openai import deltas_of, finish_of, usage_of, wire_body
 
-PROMPT_STORE_MB = 512  # of earlier prompts as read, to be taken up by those that begin alike; the oldest leave first
+PROMPT_STORE_MB = (
+    512  # cache of processed prompts, reused by prompts with the same beginning; the oldest are dropped first
+)
 
 
 class LlamaEngine:
@@ -30,9 +32,9 @@ class LlamaEngine:
 
     Args:
         weights: the base model, GGUF.
-        settings: context per conversation, parallel conversations, threads.
-        adapters: GGUF LoRA files; none applies unless a model asks for it.
-        banned_tokens: token ids that are never sampled.
+        settings: context tokens per conversation, parallel conversations, threads.
+        adapters: GGUF LoRA files; each applies only to models that name it.
+        banned_tokens: ids of tokens that are never sampled.
 
     Raises:
         InputError: the weights or an adapter cannot be loaded.
@@ -52,8 +54,8 @@ class LlamaEngine:
         params.n_parallel = settings.parallel
         params.n_ctx = settings.context_tokens * settings.parallel
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or os.cpu_count() or 1
-        # The engine's store of earlier prompts does not know which adapter they were read with: a prompt that `base`
-        # has read would be taken up by `tuned` as it is. What a slot still holds is safe: it goes with its adapter.
+        # The engine's prompt cache ignores adapters: `tuned` would reuse a prompt that `base` has processed. Reuse
+        # within a slot is safe, because a slot knows its adapter.
         params.cache_ram_mib = 0 if adapters else PROMPT_STORE_MB
         params.warmup = False
         params.verbosity = -1
@@ -67,29 +69,29 @@ class LlamaEngine:
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
-            hint = "it is damaged, or of an architecture unknown to llama.cpp; `inhouse models pull` gets a fresh one"
-            raise InputError(f"{weights}: the engine cannot load it", hint) from error
+            hint = "it is damaged, or llama.cpp does not know its architecture; `inhouse models pull` fetches it again"
+            raise InputError(f"{weights}: llama.cpp cannot load this file", hint) from error
         self.url: str = self._server.listening_address
         self.adapters = tuple(adapters)
         self.banned_tokens = tuple(banned_tokens)
         self._threads = ThreadPoolExecutor(settings.parallel, thread_name_prefix="engine")
 
     def model(self, name: str, adapter: int | None = None) -> LlamaModel:
-        """The engine as a ChatModel, with one of its adapters or with none."""
+        """The engine as a ChatModel, with one of its adapters or none."""
         return LlamaModel(name, self, adapter)
 
     def lora(self, adapter: int | None) -> list[dict[str, float]]:
-        """The request's adapter scales, as llama.cpp's API has them."""
+        """The request's adapter scales in the format of llama.cpp's API."""
         return [{"id": n, "scale": float(n == adapter)} for n in range(len(self.adapters))]
 
     def close(self) -> None:
-        """Stops the engine and frees its memory; running answers are ended first."""
+        """Stops the engine and frees its memory, after running answers have ended."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         del self._server
 
 
 class LlamaModel:
-    """A ChatModel. Greedy answers are deterministic for the same engine, request and batch neighbours."""
+    """A ChatModel. Greedy answers are deterministic for the same engine, request, and requests in the same batch."""
 
     def __init__(self, name: str, engine: LlamaEngine, adapter: int | None) -> None:
         self.name = name
@@ -97,10 +99,11 @@ class LlamaModel:
         self._adapter = adapter
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        """Yields the answer as the engine makes it. Leaving the iteration stops the engine.
+        """Yields the answer as the engine generates it. Leaving the iteration stops the generation.
 
         Raises:
-            BackendError: the engine refused the request, such as a conversation longer than its context.
+            RefusedError: the engine rejects the request, such as a conversation longer than its context.
+            BackendError: the engine failed.
         """
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
@@ -128,8 +131,8 @@ class LlamaModel:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         return {
             **wire_body(request),
-            # Confidence needs the log-probability of every token, whether the request wants to see it or not; beside
-            # tools the engine streams none.
+            # Confidence needs the log-probability of every token, whether the caller wants to see it or not. The engine
+            # streams none in requests with tools.
             **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),
             "cache_prompt": True,
             "lora": self._engine.lora(self._adapter),
@@ -144,18 +147,16 @@ async def _events(
     total, count = 0.0, 0
     while (item := await queue.get()) is not None:
         if isinstance(item, BaseException):
-            kind = RefusedError if isinstance(item, ValueError) else BackendError  # the first is of what was asked
+            kind = RefusedError if isinstance(item, ValueError) else BackendError  # ValueError: a bad request
             raise kind(f"{name}: the engine failed ({item})") from item
         if "error" in item:
             kind = RefusedError if item["error"].get("code") == 400 else BackendError
             raise kind(
-                f"{name}: the engine refused: {item['error']['message']}", "shorten it, or raise model.context_tokens"
+                f"{name}: the engine rejected the request: {item['error']['message']}",
+                "shorten the conversation, or raise model.context_tokens",
             )
-        if given := item.get("usage"):
-            cached = (given.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-            usage = Usage(
-                prompt_tokens=given["prompt_tokens"], completion_tokens=given["completion_tokens"], cached_tokens=cached
-            )
+        if counts := item.get("usage"):
+            usage = usage_of(counts)
         for choice in item["choices"]:
             for token in (choice.get("logprobs") or {}).get("content") or ():
                 total, count = total + token["logprob"], count + 1
@@ -172,7 +173,7 @@ def _check_magic(file: Path) -> None:
             magic = handle.read(4)
     except OSError as error:
         raise InputError(
-            f"{file}: cannot be read ({error.strerror})", "`inhouse models pull` gets the weights"
+            f"{file}: cannot be read ({error.strerror})", "`inhouse models pull` fetches the weights"
         ) from error
     if magic != b"GGUF":
-        raise InputError(f"{file}: not a GGUF file", "`inhouse models pull` gets the weights again")
+        raise InputError(f"{file}: not a GGUF file", "`inhouse models pull` fetches the weights again")

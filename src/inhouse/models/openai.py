@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible chat endpoint as a ChatModel: the teacher, the judge, a hosted or vLLM-served model."""
+"""Any OpenAI-compatible chat endpoint as a ChatModel: the teacher, the judge, a hosted model or one on vLLM."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from inhouse.config.sections import Endpoint
 from inhouse.errors import BackendError, ConfigError, RefusedError
 
 TRIES = 3
-PAUSE_S = 0.5  # before the second try; twice that before the third
+PAUSE_S = 0.5  # before the second try; twice as long before the third
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
-REFUSED = {400, 413, 422}  # of the request, not of the server
+REJECTED = {400, 413, 422}  # errors of the request, not of the server
 CONNECT_S = 5.0
 FINISHES = ("stop", "length", "tool_calls", "content_filter")
 
 
 class OpenAIModel:
-    """A ChatModel over `settings.url`. Connection errors and busy answers are tried three times, before any text came.
+    """A ChatModel over `settings.url`, tried three times when it cannot be reached or is busy, until text arrives.
 
     Raises:
         ConfigError: the key's environment variable is not set.
@@ -35,8 +35,8 @@ class OpenAIModel:
         headers = {}
         if settings.api_key_env:
             if settings.api_key_env not in os.environ:
-                hint = f"export {settings.api_key_env}=... or clear api_key_env"
-                raise ConfigError(f"the environment variable {settings.api_key_env} is not set", hint)
+                hint = f"run `export {settings.api_key_env}=...`, or remove api_key_env from the project file"
+                raise ConfigError(f"environment variable {settings.api_key_env} is not set", hint)
             headers["Authorization"] = f"Bearer {os.environ[settings.api_key_env]}"
         self.name = settings.model or settings.url
         self._model = settings.model
@@ -48,10 +48,10 @@ class OpenAIModel:
         """Yields the endpoint's answer.
 
         Raises:
-            RefusedError: the endpoint does not take this request.
-            BackendError: the endpoint cannot be reached, fails, or answers with something else than a chat stream.
+            RefusedError: the endpoint rejects the request.
+            BackendError: the endpoint cannot be reached, fails, or sends something other than a chat stream.
         """
-        # A client per answer: a run may ask from several event loops, and a client belongs to one.
+        # One client per answer: a run may use several event loops, and a client belongs to one.
         async with httpx.AsyncClient(
             timeout=self._timeout, headers=self._headers, follow_redirects=False, verify=_certificates()
         ) as client:
@@ -63,8 +63,8 @@ class OpenAIModel:
                             continue
                         if response.status_code != 200:
                             text = (await response.aread()).decode(errors="replace")[:300]
-                            if response.status_code in REFUSED:  # who asked is told, so without the address
-                                raise RefusedError(f"{self.name} does not take this request: {text}")
+                            if response.status_code in REJECTED:  # shown to the user, so without the URL
+                                raise RefusedError(f"{self.name} rejected the request: {text}")
                             raise BackendError(f"{self._url}: status {response.status_code}: {text}")
                         async for event in _parsed(response, request.logprobs):
                             yield event
@@ -72,19 +72,19 @@ class OpenAIModel:
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if attempt == TRIES:
                         raise BackendError(
-                            f"{self._url}: cannot be reached ({error})", "is the server running?"
+                            f"{self._url}: cannot be reached ({error})", "check the URL and that the server is running"
                         ) from error
                     await asyncio.sleep(PAUSE_S * attempt)
                 except httpx.HTTPError as error:
                     raise BackendError(f"{self._url}: {type(error).__name__}: {error}") from error
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        wanted = {} if request.logprobs is None else {"logprobs": True, "top_logprobs": request.logprobs}
-        return {"model": self._model, **wire_body(request), **wanted}
+        logprobs = {} if request.logprobs is None else {"logprobs": True, "top_logprobs": request.logprobs}
+        return {"model": self._model, **wire_body(request), **logprobs}
 
 
 def wire_body(request: ChatRequest) -> dict[str, Any]:
-    """The request as the OpenAI API has it, to be streamed; without model and log-probabilities."""
+    """The body of a streaming request to the OpenAI API, without the model and log-probabilities."""
     body: dict[str, Any] = {
         **request.extra,
         "messages": [m.to_openai() for m in request.messages],
@@ -106,7 +106,7 @@ def wire_body(request: ChatRequest) -> dict[str, Any]:
 
 
 def deltas_of(choice: dict[str, Any], logprobs: int | None) -> Iterator[Delta]:
-    """What a choice of a streamed chunk brings; log-probabilities where they were asked for, no more than wanted."""
+    """The delta in a choice of a streamed chunk, if any, with at most `logprobs` alternatives for each token."""
     delta = choice.get("delta") or {}
     tokens: tuple[dict[str, Any], ...] = ()
     if logprobs is not None:
@@ -118,14 +118,23 @@ def deltas_of(choice: dict[str, Any], logprobs: int | None) -> Iterator[Delta]:
 
 
 def finish_of(reason: str, usage: Usage, confidence: float | None = None) -> Finish:
-    """The finish of an answer that ended for `reason`; what is not known counts as a stop."""
+    """The finish of an answer that ended for `reason`; an unknown reason counts as "stop"."""
     known = cast("Literal['stop', 'length', 'tool_calls', 'content_filter']", reason if reason in FINISHES else "stop")
     return Finish(reason=known, usage=usage, confidence=confidence)
 
 
+def usage_of(counts: dict[str, Any]) -> Usage:
+    """Token counts as the OpenAI API reports them."""
+    return Usage(
+        prompt_tokens=counts.get("prompt_tokens", 0),
+        completion_tokens=counts.get("completion_tokens", 0),
+        cached_tokens=(counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+    )
+
+
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Read once: it takes longer than a request on this machine does."""
+    """Loaded once, because that takes longer than a request to this machine."""
     return httpx.create_ssl_context()
 
 
@@ -144,20 +153,15 @@ async def _parsed(response: httpx.Response, logprobs: int | None) -> AsyncIterat
         try:
             chunk = json.loads(line[5:])
             if failed := chunk.get("error"):
-                raise BackendError(f"{response.url}: failed while answering: {str(failed)[:200]}")
+                raise BackendError(f"{response.url}: failed during the answer: {str(failed)[:200]}")
             for choice in chunk.get("choices") or ():
                 for delta in deltas_of(choice, logprobs):
                     yield delta
                 reason = choice.get("finish_reason") or reason
-            if given := chunk.get("usage"):
-                details = given.get("prompt_tokens_details") or {}
-                usage = Usage(
-                    prompt_tokens=given.get("prompt_tokens", 0),
-                    completion_tokens=given.get("completion_tokens", 0),
-                    cached_tokens=details.get("cached_tokens") or 0,
-                )
+            if counts := chunk.get("usage"):
+                usage = usage_of(counts)
         except (ValueError, AttributeError, TypeError) as error:
             raise BackendError(f"{response.url}: not a chat completion stream: {line[:200]}") from error
     if not reason:
-        raise BackendError(f"{response.url}: the answer ended before its end")
+        raise BackendError(f"{response.url}: the answer was cut off")
     yield finish_of(reason, usage)

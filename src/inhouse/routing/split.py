@@ -1,8 +1,8 @@
-"""Who is answered by which model: a split by user that holds for as long as its weights do.
+"""An A/B split of users between models, stable as long as the weights stay the same.
 
 Each arm draws a number for the user, -weight / ln(hash), and the largest wins (weighted rendezvous hashing,
-Schindelhauer and Schomaker 2005): arms get users in proportion to their weights, and new weights move only those users
-that they must: a canary that grows keeps everyone it had.
+Schindelhauer and Schomaker 2005). Arms get users in proportion to their weights, and new weights reassign as few users
+as possible: a growing canary keeps all users it has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
 
 
 def chosen(experiment: str, unit: str, weights: Mapping[str, float]) -> str:
-    """The arm of a unit, the same in every process for the same experiment, unit and weights."""
+    """The arm of a unit: the same in every process for the same experiment, unit and weights."""
 
     def drawn(arm: str) -> float:
         digest = hashlib.sha256("\0".join((experiment, arm, unit)).encode("utf-8", "surrogatepass")).digest()
@@ -26,7 +26,7 @@ def chosen(experiment: str, unit: str, weights: Mapping[str, float]) -> str:
 
 
 def unit_of(request: ChatRequest) -> str:
-    """Who is held to an arm: the user; without one the conversation, which later turns begin with too."""
+    """What is assigned to an arm: the user, or else the beginning of the conversation, which later turns share."""
     if request.user:
         return f"user {request.user}"
     first = next((n for n, m in enumerate(request.messages) if m.role == "user"), 0)
@@ -34,12 +34,12 @@ def unit_of(request: ChatRequest) -> str:
 
 
 class Split:
-    """A ChatModel that is one of several, by user; a note before the answer says which.
+    """A ChatModel that answers each user with one of several models; a note before the answer says which.
 
     Args:
-        name: its own.
-        experiment: what the split is for; another experiment deals the users anew.
-        arms: each model with its weight, by the arm's name; at least one weight is above 0.
+        name: of this model.
+        experiment: the name of the experiment; another name reassigns users.
+        arms: by arm, its model and its weight; at least one weight is above 0.
     """
 
     def __init__(self, name: str, experiment: str, arms: Mapping[str, tuple[ChatModel, float]]) -> None:

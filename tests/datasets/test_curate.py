@@ -3,7 +3,7 @@ import json
 import pytest
 
 from inhouse.config.sections import Curation
-from inhouse.datasets.curate import curate, read_examples
+from inhouse.datasets.curate import Curator, Sources, read_examples
 from inhouse.errors import InputError
 from inhouse.types import Document, Silent
 
@@ -33,8 +33,8 @@ def run(logs, out, embedder, anonymizer, tests=(), leak=0.99, **more):
     documents = [
         Document(source="a.md", title="Wires", text="# Wires\n\n## Can I cancel?\n\nYes, until 15:40 on the same day.")
     ]
-    settings = Curation(leak=leak, **more)
-    return curate(documents, [logs], list(tests), settings, HANDOFF, 7, embedder, anonymizer, None, out, Silent())
+    curator = Curator(Curation(leak=leak, **more), HANDOFF, 7, embedder, anonymizer)
+    return curator.curate(Sources(documents, [logs], tests), out, Silent())
 
 
 def test_curate(logs, tmp_path, embedder, anonymizer):
@@ -68,7 +68,7 @@ def test_twice_the_same_and_after_an_interruption(logs, tmp_path, embedder, anon
     one, two = tmp_path / "one", tmp_path / "two"
     run(logs, one, embedder, anonymizer)
     with pytest.raises(KeyboardInterrupt):
-        curate([], [logs], [], Curation(), "", 7, _Stopping(), anonymizer, None, two, Silent())
+        Curator(Curation(), "", 7, _Stopping(), anonymizer).curate(Sources(conversations=[logs]), two, Silent())
     half = (two / "anonymized.jsonl").read_text()
     assert "Sarah" not in half
     (two / "anonymized.jsonl").write_text(half[:-40])
@@ -111,4 +111,4 @@ def test_nothing_left_says_why(tmp_path, embedder):
         json.dumps({"messages": [{"role": "user", "content": "Fee?"}, {"role": "assistant", "content": "ok"}]})
     )
     with pytest.raises(InputError):
-        curate([], [path], [], Curation(), "", 7, embedder, None, None, tmp_path / "out", Silent())
+        Curator(Curation(), "", 7, embedder).curate(Sources(conversations=[path]), tmp_path / "out", Silent())

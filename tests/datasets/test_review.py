@@ -5,7 +5,7 @@ import json
 import pytest
 
 from inhouse.config.sections import Curation
-from inhouse.datasets.curate import curate, read_examples
+from inhouse.datasets.curate import Curator, Sources, read_examples
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.errors import InputError
 from inhouse.types import Example, Message, Review, Silent
@@ -78,7 +78,8 @@ def test_curate_takes_edits_rejections_approvals_and_feedback(tmp_path, embedder
     settings = Curation(synthesize=False, anonymize=False, validation_share=0.1, test_share=0.1)
 
     def made(out, **more):
-        curate([], [log], [], settings, "No idea.", 7, embedder, None, None, tmp_path / out, Silent(), **more)
+        sources = Sources(conversations=[log], **more)
+        Curator(settings, "No idea.", 7, embedder).curate(sources, tmp_path / out, Silent())
         return {
             e.id: e for part in ("train", "validation", "test") for e in read_examples(tmp_path / out / f"{part}.jsonl")
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inhouse.datasets.conversations import Rejected
 from inhouse.datasets.decontaminate import Leak
@@ -39,17 +39,33 @@ class Removed(Record):
     example: Example
 
 
+class Selection(NamedTuple):
+    """The sets, and what is not in them."""
+
+    sets: Mapping[str, Sequence[Example]]
+    removed: Sequence[Removed]
+    leaks: Sequence[Leak]
+
+
 def card(
-    sets: Mapping[str, Sequence[Example]],
-    read: Mapping[str, Json],
+    selection: Selection,
     rejected: Sequence[Rejected],
-    removed: Sequence[Removed],
-    leaks: Sequence[Leak],
+    read: Mapping[str, Json],
     personal: Counter[str],
     embedder: Embedder,
     seed: int,
 ) -> dict[str, Json]:
-    """The facts of card.json. `read` tells what went in; `personal` counts values replaced by type."""
+    """The facts of card.json.
+
+    Args:
+        selection: the data set.
+        rejected: the lines of the input files that could not be read.
+        read: what went in.
+        personal: how many values were replaced, by kind.
+        embedder: for the topics.
+        seed: for the topics.
+    """
+    sets, removed, leaks = selection
     everything = [e for rows in sets.values() for e in rows]
     return {
         "read": dict(read),

@@ -10,13 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Curation
-from inhouse.datasets.card import Removed, card, markdown
-from inhouse.datasets.conversations import read_conversations, read_tests
+from inhouse.datasets.card import Removed, Selection, card, markdown
+from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
 from inhouse.datasets.filter import duplicates, faults
 from inhouse.datasets.jsonl import write_rows
@@ -33,79 +33,147 @@ CACHE = "anonymized.jsonl"
 AT_ONCE = 32
 
 
-def curate(
-    documents: Sequence[Document],
-    conversations: Sequence[Path],
-    tests: Sequence[Path],
-    settings: Curation,
-    handoff: str,
-    seed: int,
-    embedder: Embedder,
-    anonymizer: Anonymizer | None,
-    teacher: tuple[ChatModel, int] | None,
-    out: Path,
-    progress: Progress,
-    feedback: Sequence[Example] = (),
-    reviews: Mapping[str, Review] = MappingProxyType({}),
-) -> dict[str, Json]:
-    """Writes train.jsonl, validation.jsonl, test.jsonl, removed.jsonl, card.json and card.md into `out`.
+@dataclass(frozen=True)
+class Sources:
+    """What a data set is made from.
 
-    `tests` are the user's own test files; without them a share of the conversations is held out. Without `anonymizer`
-    personal data is kept. `teacher` is a model that writes more pairs, and how many a section. Rows whose reply is
-    `handoff` count as unanswerable. `feedback` are replies that reviewers approved; they count as conversations.
-    `reviews` are laid over all of it, and what they edit is anonymized like the rest. An interrupted run goes on from
-    what it anonymized in `out`.
-    Returns facts for the artifact: sizes of the sets, and counts of what was left out.
-
-    Raises:
-        InputError: a file cannot be read, or nothing is left to train on.
-        BackendError: the teacher does not answer.
+    Attributes:
+        documents: question-answer pairs are made from their structure.
+        conversations: files of past conversations.
+        tests: the user's own test files; without any, a share of the conversations is held out.
+        feedback: replies that reviewers approved; they count as conversations.
+        reviews: what people decided about single examples, by id; applied to all of the above.
     """
-    logs, bad_lines = read_conversations(conversations, settings.where)
-    own_tests, bad_tests = read_tests(tests, settings.where)
-    logs, own_tests = reviewed([*logs, *feedback], reviews), reviewed(own_tests, reviews)
-    rejected = [*bad_lines, *bad_tests]
-    personal: Counter[str] = Counter()
-    unfit: Counter[str] = Counter()
-    out.mkdir(parents=True, exist_ok=True)
-    if anonymizer:
-        _prepare(anonymizer, documents, logs)
-        done = _Anonymized(out / CACHE, anonymizer, personal)
-        with progress.step("replace personal data", len(logs) + len(own_tests)) as step:
-            logs, own_tests = done.all(logs, step), done.all(own_tests, step)
-    made = from_documents(documents) if settings.synthesize else []
-    if teacher:
-        taught, unfit = asyncio.run(from_teacher(documents, *teacher, progress))
-        made += taught
-    made = reviewed(made, reviews)
-    read: dict[str, Json] = {
-        "conversations": len(logs),
-        "own_tests": len(own_tests),
-        "pairs_from_documents": len(made),
-        "pairs_of_the_teacher_refused": dict(unfit),
-        "documents_left_out_as_restricted": sum(bool(d.access) for d in documents),
-        "lines_left_out": len(rejected),
-    }
-    embedder = Remembering(embedder)
-    sets, removed, found = _selected(
-        [*(_marked(e, handoff) for e in logs), *made], own_tests, settings, seed, embedder, handoff, reviews, progress
-    )
-    facts = card(sets, read, rejected, removed, found, personal, embedder, seed)
-    _write(out, sets, [{"step": "read", **r.model_dump()} for r in rejected], removed, facts)
-    counts = {"lines_left_out": len(rejected), "personal_data": personal.total(), "leaks": len(found)}
-    return {n: len(rows) for n, rows in sets.items()} | {"removed": dict(Counter(r.step for r in removed))} | counts
+
+    documents: Sequence[Document] = ()
+    conversations: Sequence[Path] = ()
+    tests: Sequence[Path] = ()
+    feedback: Sequence[Example] = ()
+    reviews: Mapping[str, Review] = field(default_factory=dict)
 
 
-def _write(
-    out: Path,
-    sets: Mapping[str, Sequence[Example]],
-    lines: Sequence[Json],
-    removed: Sequence[Removed],
-    facts: Mapping[str, Json],
-) -> None:
-    for name, examples in sets.items():
+@dataclass(frozen=True)
+class Curator:
+    """Makes data sets.
+
+    Attributes:
+        settings: the [curation] section.
+        handoff: the sentence that hands a question to a person; rows with this reply count as unanswerable.
+        seed: for the split and the topics.
+        embedder: finds near duplicates, leaks and topics.
+        anonymizer: replaces personal data; None keeps it.
+        teacher: a model that writes more pairs, and how many per section; None for no such pairs.
+    """
+
+    settings: Curation
+    handoff: str
+    seed: int
+    embedder: Embedder
+    anonymizer: Anonymizer | None = None
+    teacher: tuple[ChatModel, int] | None = None
+
+    def curate(self, sources: Sources, out: Path, progress: Progress) -> dict[str, Json]:
+        """Writes train.jsonl, validation.jsonl, test.jsonl, removed.jsonl, card.json and card.md into `out`.
+
+        An interrupted run continues from what it has anonymized in `out`.
+
+        Returns:
+            Facts for the artifact: sizes of the sets, and counts of what was left out.
+
+        Raises:
+            InputError: a file cannot be read, or nothing is left to train on.
+            BackendError: the teacher does not answer.
+        """
+        reviews = sources.reviews
+        logs, bad_lines = read_conversations(sources.conversations, self.settings.where)
+        tests, bad_tests = read_tests(sources.tests, self.settings.where)
+        logs, tests = reviewed([*logs, *sources.feedback], reviews), reviewed(tests, reviews)
+        rejected = [*bad_lines, *bad_tests]
+        out.mkdir(parents=True, exist_ok=True)
+        logs, tests, personal = self._anonymized(sources.documents, logs, tests, out, progress)
+        pairs, refusals = self._pairs(sources.documents, progress)
+        pairs = reviewed(pairs, reviews)
+        read: dict[str, Json] = {
+            "conversations": len(logs),
+            "own_tests": len(tests),
+            "pairs_from_documents": len(pairs),
+            "pairs_of_the_teacher_refused": dict(refusals),
+            "documents_left_out_as_restricted": sum(bool(d.access) for d in sources.documents),
+            "lines_left_out": len(rejected),
+        }
+        embedder = Remembering(self.embedder)
+        candidates = [*(_marked(e, self.handoff) for e in logs), *pairs]
+        selection = self._select(candidates, tests, embedder, reviews, progress)
+        _write(out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed))
+        return {name: len(rows) for name, rows in selection.sets.items()} | {
+            "removed": dict(Counter(r.step for r in selection.removed)),
+            "lines_left_out": len(rejected),
+            "personal_data": personal.total(),
+            "leaks": len(selection.leaks),
+        }
+
+    def _anonymized(
+        self, documents: Sequence[Document], logs: list[Example], tests: list[Example], out: Path, progress: Progress
+    ) -> tuple[list[Example], list[Example], Counter[str]]:
+        """Conversations and tests without personal data, and how many values were replaced, by kind."""
+        personal: Counter[str] = Counter()
+        if self.anonymizer:
+            _prepare(self.anonymizer, documents, logs)
+            cached = _Anonymized(out / CACHE, self.anonymizer, personal)
+            with progress.step("replacing personal data", len(logs) + len(tests)) as step:
+                logs, tests = cached.all(logs, step), cached.all(tests, step)
+        return logs, tests, personal
+
+    def _pairs(self, documents: Sequence[Document], progress: Progress) -> tuple[list[Example], Counter[str]]:
+        """Question-answer pairs made from documents, and how many of the teacher's were refused, by reason."""
+        pairs = from_documents(documents) if self.settings.synthesize else []
+        if self.teacher is None:
+            return pairs, Counter()
+        written, refusals = asyncio.run(from_teacher(documents, *self.teacher, progress))
+        return pairs + written, refusals
+
+    def _select(
+        self,
+        candidates: Sequence[Example],
+        tests: Sequence[Example],
+        embedder: Embedder,
+        reviews: Mapping[str, Review],
+        progress: Progress,
+    ) -> Selection:
+        """The three sets, what was left out, and what is in the test too."""
+        removed: list[Removed] = []
+        with progress.step("checking quality, duplicates, split, leaks", 4) as step:
+            candidates = _without(candidates, refused(candidates, reviews), "review", removed)
+            tests = _without(tests, refused(tests, reviews), "review", removed)
+            reasons = faults(candidates, self.settings)
+            bad = {n: why for n, why in reasons.items() if not approved(candidates[n], reviews)}
+            kept = _without(candidates, bad, "quality", removed)
+            step.advance()
+            same = duplicates(kept, embedder, self.settings.duplicate)
+            kept = _without(kept, {n: how for n, (_, how) in same.items()}, "duplicate", removed)
+            step.advance()
+            sets = split(kept, tests, self.settings, self.seed)
+            if not tests and self.handoff:
+                declined = Checks(must_not_answer=True)
+                sets["test"] = [e if e.answerable else e.model_copy(update={"checks": declined}) for e in sets["test"]]
+            step.advance()
+            leaked: list[Leak] = []
+            for part in ("train", "validation"):
+                seen = leaks(sets["test"], sets[part], part, embedder, self.settings.leak)
+                sets[part] = _without(sets[part], dict.fromkeys(seen, "also asked in the test"), "leak", removed)
+                leaked += seen.values()
+            step.advance()
+        if not sets["train"]:
+            why = "; ".join(f"{r}: {n}" for r, n in Counter(r.reason for r in removed).most_common(3))
+            raise InputError(f"no example is left to train on ({why})", "add conversations, or loosen [curation]")
+        return Selection(sets, removed, leaked)
+
+
+def _write(out: Path, selection: Selection, rejected: Sequence[Rejected], facts: Mapping[str, Json]) -> None:
+    for name, examples in selection.sets.items():
         write_rows(out / f"{name}.jsonl", (e.to_openai() for e in examples))
-    rows = [{"step": r.step, "reason": r.reason, **r.example.to_openai()} for r in removed]
+    lines = [{"step": "read", **r.model_dump()} for r in rejected]
+    rows = [{"step": r.step, "reason": r.reason, **r.example.to_openai()} for r in selection.removed]
     write_rows(out / "removed.jsonl", [*lines, *rows])
     write_text(out / "card.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     write_text(out / "card.md", markdown(facts))
@@ -143,44 +211,6 @@ def _prepare(anonymizer: Anonymizer, documents: Sequence[Document], logs: Sequen
 def _marked(example: Example, handoff: str) -> Example:
     declined = bool(handoff) and example.target.strip() == handoff.strip()
     return example.model_copy(update={"answerable": False}) if declined else example
-
-
-def _selected(
-    candidates: Sequence[Example],
-    own_tests: Sequence[Example],
-    settings: Curation,
-    seed: int,
-    embedder: Embedder,
-    handoff: str,
-    reviews: Mapping[str, Review],
-    progress: Progress,
-) -> tuple[dict[str, list[Example]], list[Removed], list[Leak]]:
-    """The three sets, what was left out, and what stood in the test too."""
-    removed: list[Removed] = []
-    with progress.step("quality, duplicates, split, leaks", 4) as step:
-        candidates = _without(candidates, refused(candidates, reviews), "review", removed)
-        own_tests = _without(own_tests, refused(own_tests, reviews), "review", removed)
-        bad = {n: why for n, why in faults(candidates, settings).items() if not approved(candidates[n], reviews)}
-        kept = _without(candidates, bad, "quality", removed)
-        step.advance()
-        same = duplicates(kept, embedder, settings.duplicate)
-        kept = _without(kept, {n: how for n, (_, how) in same.items()}, "duplicate", removed)
-        step.advance()
-        sets = split(kept, own_tests, settings, seed)
-        if not own_tests and handoff:
-            declined = Checks(must_not_answer=True)
-            sets["test"] = [e if e.answerable else e.model_copy(update={"checks": declined}) for e in sets["test"]]
-        step.advance()
-        found: list[Leak] = []
-        for part in ("train", "validation"):
-            seen = leaks(sets["test"], sets[part], part, embedder, settings.leak)
-            sets[part] = _without(sets[part], dict.fromkeys(seen, "also asked in the test"), "leak", removed)
-            found += seen.values()
-        step.advance()
-    if not sets["train"]:
-        why = "; ".join(f"{r}: {n}" for r, n in Counter(r.reason for r in removed).most_common(3))
-        raise InputError(f"no example is left to train on ({why})", "give more conversations, or loosen [curation]")
-    return sets, removed, found
 
 
 def _without(rows: Sequence[Example], reasons: Mapping[int, str], step: str, removed: list[Removed]) -> list[Example]:

@@ -96,7 +96,7 @@ def index(workspace: Workspace) -> Artifact:
 @stage
 def curate(workspace: Workspace) -> Artifact:
     """Conversations and documents turned into train, validation and test sets with a data card."""
-    from inhouse.datasets import curate as room
+    from inhouse.datasets.curate import Curator, Sources
     from inhouse.datasets.review import FILE, Reviews
     from inhouse.documents.load import read_documents
     from inhouse.privacy.anonymize import Anonymizer
@@ -125,10 +125,8 @@ def curate(workspace: Workspace) -> Artifact:
         anonymizer = Anonymizer(workspace.catalog.find(NER, project.root), keep) if settings.anonymize else None
         teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
         read = read_documents(Path(documents.path) / "documents.jsonl")
-        return room.curate(
-            read, logs, tests, settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer,
-            teacher, work, workspace.progress, feedback, reviews.all(),
-        )  # fmt: skip
+        curator = Curator(settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher)
+        return curator.curate(Sources(read, logs, tests, feedback, reviews.all()), work, workspace.progress)
 
     return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text"], build)
 

@@ -187,7 +187,5 @@ threads = 1
 rank = 4
 epochs = 1
 max_minutes = 0
-[parity]
-prompts = 2
 """)
     return folder

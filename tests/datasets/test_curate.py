@@ -29,11 +29,11 @@ def logs(tmp_path):
     return path
 
 
-def run(logs, out, embedder, anonymizer, tests=(), leak=0.99, **more):
+def run(logs, out, embedder, anonymizer, tests=(), duplicate=0.99, **more):
     documents = [
         Document(source="a.md", title="Wires", text="# Wires\n\n## Can I cancel?\n\nYes, until 15:40 on the same day.")
     ]
-    curator = Curator(Curation(leak=leak, **more), HANDOFF, 7, embedder, anonymizer)
+    curator = Curator(Curation(duplicate=duplicate, **more), HANDOFF, 7, embedder, anonymizer)
     return curator.curate(Sources(documents, [logs], tests), out, Silent())
 
 
@@ -96,7 +96,7 @@ def test_own_tests_leave_training(logs, tmp_path, embedder, anonymizer):
     }
     tests.write_text(json.dumps(ask))
     out = tmp_path / "out"
-    facts = run(logs, out, embedder, anonymizer, [tests], leak=0.6)
+    facts = run(logs, out, embedder, anonymizer, [tests], duplicate=0.6)
     assert facts["test"] == 1
     assert facts["leaks"] == 1
     (test,) = read_examples(out / "test.jsonl")

@@ -87,7 +87,7 @@ async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
         "project": EVIL, "base_model": EVIL, "judge": None, "training": None, "parity": None, "retrieval": None,
         "data": {"sets": {}, "personal_data": {EVIL: 3}}, "guardrails": guardrails_of(arms),
     }  # fmt: skip
-    made = report.build_report(arms, EXAMPLES, Evaluation(), 7, {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}, extras)
+    made = report.build_report(arms, EXAMPLES, Evaluation(), 7, {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}, extras, 0.10)
     report.write_report(made, tmp_path)
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["arms"]["rag"]["metrics"]["accuracy"]["mean"] == 1

@@ -52,9 +52,9 @@ def gateway(tmp_path):
     open_ones = []
 
     @contextmanager
-    def running(state, settings):
+    def running(state):
         config = uvicorn.Config(
-            create_app(state), port=0, http=protocol(settings.body_s), lifespan="on", access_log=False, log_config=None
+            create_app(state), port=0, http=protocol(), lifespan="on", access_log=False, log_config=None
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
@@ -80,7 +80,7 @@ def gateway(tmp_path):
             project, Models(models), audit(ledger) if audit else Audit(ledger), keys, Inbox(ledger),
             Feedback(ledger), Traffic(ledger), embedder,
         )  # fmt: skip
-        context = running(state, project.gateway)
+        context = running(state)
         url = context.__enter__()
         http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=20)
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=secret, max_retries=0)

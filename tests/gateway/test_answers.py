@@ -98,7 +98,7 @@ class Receiver(BaseHTTPRequestHandler):
         return None
 
 
-def test_traces_by_the_genai_conventions_and_only_where_an_endpoint_is_set(gateway, ask):
+def test_traces_by_the_genai_conventions_and_only_where_an_endpoint_is_set(gateway, ask, monkeypatch):
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     def failing(request):
@@ -110,7 +110,8 @@ def test_traces_by_the_genai_conventions_and_only_where_an_endpoint_is_set(gatew
     thread.start()
     try:
         there = gateway({"custom": Scripted(lambda r: "private answer"), "bad": Scripted(failing)})
-        there.state.traces = Traces(f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        there.state.traces = Traces()
         parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         there.http.post(CHAT, json=ask("private question", max_tokens=7), headers={"traceparent": parent})
         there.http.post(CHAT, json=ask() | {"model": "bad"})
@@ -136,5 +137,6 @@ def test_traces_by_the_genai_conventions_and_only_where_an_endpoint_is_set(gatew
     assert [v.string_value for v in told["gen_ai.response.finish_reasons"].array_value.values] == ["stop"]
     assert "error.type" in {a.key for a in spans[1].attributes}
     assert b"private" not in b"".join(body for _, body in server.got)
-    quiet = Traces("")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    quiet = Traces()
     assert quiet._provider is None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inhouse.assembly.arms import Prompted
 from inhouse.chat import Delta, Finish
 from inhouse.errors import BackendError
+from inhouse.gateway import middleware
 from inhouse.gateway.auth import CHECKED_S
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import JsonLines
@@ -213,8 +214,9 @@ def test_oversized_bodies(gateway, ask):
     assert there.http.get("/healthz").status_code == 200
 
 
-def test_slow_clients(gateway):
-    there = gateway(body_s=0.4)
+def test_slow_clients(gateway, monkeypatch):
+    monkeypatch.setattr(middleware, "READ_S", 0.4)
+    there = gateway()
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.secret}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     started = time.monotonic()
     assert b" 408 " in raw(there.url, head.encode() + b'{"mod')

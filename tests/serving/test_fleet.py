@@ -44,7 +44,9 @@ def folder(built, models_dir, tmp_path_factory):
         gains["unsupported"] = {"mean": 0.0, "low": -0.1, "high": 0.1, "n": 5}
     file.write_text(json.dumps(report))
     for arm in ARMS:
-        Releases(workspace_of(copy, models_dir, **{"release.arm": arm, "guardrails.rails": "[]"})).make("bot")
+        Releases(
+            workspace_of(copy, models_dir, **{"release.arm": arm, "release.name": "bot", "guardrails.rails": "[]"})
+        ).make()
     return copy
 
 

@@ -192,7 +192,7 @@ class Arms:
                 # With its adapter merged in, for LoRA: beside the base an adapter takes a third more time.
                 weights = Path(self._custom.path) / "model.gguf"
                 banned = tuple(self._custom.facts.get("banned_tokens", []))
-            key = (str(weights), settings.model_dump_json(), banned)
+            key = (str(weights), settings.model_dump_json(exclude={"usd_per_hour"}), banned)
             self._engines[name] = key, self._shared.take(key, lambda: LlamaEngine(weights, settings, (), banned))
         return self._engines[name][1]
 

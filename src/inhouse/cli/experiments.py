@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inhouse.cli.options import HERE, AsJson, At, print_json
+from inhouse.cli.options import HERE, AsJson, At, Set, print_json
 from inhouse.cli.releases import _show, _workspace
 
 Arms = Annotated[
@@ -21,15 +21,15 @@ experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or ba
 @experiment_app.command()
 def start(
     arms: Arms = None,
-    name: Annotated[str, typer.Option(help="Name of the experiment instead of experiment.name.")] = "",
-    metric: Annotated[str, typer.Option(help="The outcome that decides instead of experiment.metric.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the experiment; by default it lists the arms.")] = "",
     project: At = HERE,
+    overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Split the users of `custom`: the arms given, or those of the project file, else base against production."""
+    """Start an experiment: split the users of `custom` among the arms."""
     from inhouse.serving.releases import Releases
 
-    _show(Releases(_workspace(project)).start(name, _weights(arms), metric), as_json)
+    _show(Releases(_workspace(project, overrides)).start(name, _weights(arms)), as_json)
 
 
 @experiment_app.command()

@@ -31,13 +31,12 @@ def release(
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
-    name: Annotated[str, typer.Option(help="Name of the release instead of release.name.")] = "",
 ) -> None:
     """Make a release of the latest verdict if its gate holds; else exit 5 with the rule that does not."""
     from inhouse.errors import ConfigError
 
     if context.invoked_subcommand:
-        given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json", "name"))
+        given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json"))
         if any(source is not None and source.name == "COMMANDLINE" for source in given):
             verb = context.invoked_subcommand
             raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
@@ -48,7 +47,7 @@ def release(
     releases = Releases(_workspace(project, overrides))
     tell("Making a release of the latest verdict", as_json)
     before = {r.version for r in releases.all()}
-    made = releases.make(name)
+    made = releases.make()
     if as_json:
         print_json(made.model_dump(mode="json"))
         return

@@ -1,8 +1,9 @@
-"""Texts made from the code itself: the commented project file, the help of a section, and docs/reference.md."""
+"""Text generated from the code: the project file of `inhouse init`, the help of a section, and docs/reference.md."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -12,11 +13,24 @@ from inhouse.config.load import SIZES, section_class
 from inhouse.config.sections import Project, Section
 from inhouse.errors import ConfigError
 
-FIRST = ("name", "size")
+COMMON: dict[str, Any] = {
+    "name": None,
+    "size": None,
+    "documents.path": None,
+    "documents.access": '[[documents.access]]\nfolder = "staff"\ngroups = ["staff"]',
+    "curation.conversations": None,
+    "curation.tests": ["tests.jsonl"],
+    "curation.names_to_keep": ["First National", "Alder Falls"],
+    "assistant.instructions": None,
+    "assistant.max_tokens": None,
+    "model.base": None,
+}
+"""The keys that `inhouse init` writes, each with an example; None shows the default."""
+SET = ("name", "size")  # written as set, not as comments
 
 
 def toml_value(value: Any) -> str:
-    """A default as TOML writes it."""
+    """A value in TOML syntax."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -27,68 +41,70 @@ def toml_value(value: Any) -> str:
 
 
 def sections() -> dict[str, type[Section]]:
-    """The sections in the order of the flow, a section within one after it: "gateway", "gateway.oidc"."""
-    found: dict[str, type[Section]] = {}
+    """The sections in the order of the flow, each followed by its subsections: "gateway", "gateway.oidc"."""
+    classes: dict[str, type[Section]] = {}
     for name in Project.model_fields:
         if (section := section_class([name])) is not None:
-            found[name] = section
+            classes[name] = section
             inner = ((f"{name}.{key}", info.default) for key, info in section.model_fields.items())
-            found |= {title: type(default) for title, default in inner if isinstance(default, Section)}
-    return found
+            classes |= {title: type(default) for title, default in inner if isinstance(default, Section)}
+    return classes
 
 
 def _keys(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
-    """The keys of a section that are no sections."""
+    """The keys of a section, without its subsections."""
     for key, info in model.model_fields.items():
         if not (model is Project and key in sections()) and not isinstance(info.default, Section):
             yield key, info
 
 
 def template(name: str) -> str:
-    """A project file with every key, its help and its default; all but the first lines commented out."""
+    """A project file with the keys in COMMON: help and an example each, all but the first two commented out."""
     lines = [
-        "# The project file of inhouse: sections stand in the order of the flow, keys show their defaults.",
-        "# Take the '#' away before a key to change it. `inhouse check` says whether all is well.",
-        "",
+        "# Project file of inhouse, with the ten keys that people change most.",
+        "# To set a key, remove the '# ' in front of it. `inhouse check` validates the file.",
+        "# All keys: `inhouse check --explain SECTION`, or docs/reference.md. The sections are",
+        *_comment(f"{', '.join(['project', *sections()])}."),
     ]
-    for key, info in _keys(Project):
-        lines += _key(key, info, commented=key not in FIRST, value=name if key == "name" else info.default)
-    for title, section in sections().items():
-        many = title in Project.model_fields and isinstance(Project.model_fields[title].default, tuple)
-        lines += ["", f"# [[{title}]]   # repeat for each" if many else f"[{title}]"]
-        for key, info in _keys(section):
-            if key == "access":
-                lines += [
-                    "# [[documents.access]]   # repeat for each folder",
-                    '# folder = "staff"',
-                    '# groups = ["staff"]',
-                ]
-            else:
-                lines += _key(key, info, commented=True, value=info.default)
+    before = ""
+    for dotted, example in COMMON.items():
+        section, _, key = dotted.rpartition(".")
+        info = (section_class([section]) if section else Project).model_fields[key]  # type: ignore[union-attr]
+        if section != before:
+            lines += ["", f"[{section}]"]
+            before = section
+        lines += [
+            "",
+            *textwrap.wrap(_help(info) + _choices(info.annotation), 100, initial_indent="# ", subsequent_indent="# "),
+        ]
+        if isinstance(example, str) and example.startswith("[["):
+            lines += [f"# {line}" for line in example.splitlines()]
+        else:
+            value = name if key == "name" else info.default if example is None else example
+            lines.append(f"{'' if key in SET else '# '}{key} = {toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _key(key: str, info: Any, commented: bool, value: Any) -> list[str]:
-    mark = "# " if commented else ""
-    return [f"# {line}" for line in _help(info)] + [f"{mark}{key} = {toml_value(value)}"]
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ")
 
 
-def _help(info: Any) -> list[str]:
-    return " ".join((info.description or "").split()).split("\n")
+def _help(info: Any) -> str:
+    return " ".join((info.description or "").split())
 
 
 def explain(name: str) -> str:
-    """The keys of a section with help, type and default.
+    """The keys of a section with their help and default.
 
     Raises:
-        ConfigError: there is no such section.
+        ConfigError: the section does not exist.
     """
     model: type[BaseModel] | None = Project if name == "project" else section_class(name.split("."))
     if model is None:
-        raise ConfigError(f"{name} is not a section", f"sections: project, {', '.join(sections())}")
+        raise ConfigError(f"{name} is not a section", f"the sections are project, {', '.join(sections())}")
     rows = []
     for key, info in _keys(model):
-        rows.append(f"{key} = {toml_value(info.default)}\n    {' '.join(_help(info))}{_choices(info.annotation)}")
+        rows.append(f"{key} = {toml_value(info.default)}\n    {_help(info)}{_choices(info.annotation)}")
     return "\n".join(rows)
 
 
@@ -99,7 +115,7 @@ def _choices(annotation: Any) -> str:
 
 def settings_markdown() -> str:
     """Every key of the project file as Markdown tables."""
-    lines = ["## Project file", "", "`inhouse.toml`, sections in the order of the flow.", ""]
+    lines = ["## Project file", "", "`inhouse.toml`, with its sections in the order of the flow.", ""]
     pages: dict[str, type[Section]] = {"project": Project, **sections()}
     for title, model in pages.items():
         lines += [
@@ -109,7 +125,7 @@ def settings_markdown() -> str:
             "|---|---|---|",
         ]
         for key, info in _keys(model):
-            about = (" ".join(_help(info)) + _choices(info.annotation)).replace("|", "\\|")
+            about = (_help(info) + _choices(info.annotation)).replace("|", "\\|")
             lines.append(f"| `{key}` | `{toml_value(info.default)}` | {about} |")
         lines.append("")
     lines += ["### What `size` sets", "", "| size | keys |", "|---|---|"]
@@ -119,11 +135,11 @@ def settings_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def verbs_markdown(app: Any) -> str:
-    """Every verb of a Typer app with its arguments and options."""
+def commands_markdown(app: Any) -> str:
+    """Every command of a Typer app with its arguments and options."""
     from typer.main import get_command
 
-    lines = ["## Verbs", ""]
+    lines = ["## Commands", ""]
 
     def walk(command: Any, name: str) -> None:
         for sub, inner in getattr(command, "commands", {}).items():
@@ -143,6 +159,6 @@ def verbs_markdown(app: Any) -> str:
 
 
 def page(app: Any) -> str:
-    """docs/reference.md, for the Typer app of the verbs."""
-    head = "# Reference\n\nWritten from the code by `make reference`; a test fails when it is stale.\n\n"
-    return head + verbs_markdown(app) + "\n" + settings_markdown()
+    """docs/reference.md, for the Typer app of the command line."""
+    head = "# Reference\n\nGenerated from the code by `make reference`; a test fails if it is out of date.\n\n"
+    return head + commands_markdown(app) + "\n" + settings_markdown()

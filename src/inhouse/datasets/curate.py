@@ -159,7 +159,7 @@ class Curator:
             step.advance()
             leaked: list[Leak] = []
             for part in ("train", "validation"):
-                seen = leaks(sets["test"], sets[part], part, embedder, self.settings.leak)
+                seen = leaks(sets["test"], sets[part], part, embedder, self.settings.duplicate)
                 sets[part] = _without(sets[part], dict.fromkeys(seen, "also asked in the test"), "leak", removed)
                 leaked += seen.values()
             step.advance()

@@ -41,6 +41,7 @@ def build_report(
     seed: int,
     general: Mapping[str, Sequence[float]],
     extras: Mapping[str, Json],
+    usd_per_hour: float,
 ) -> dict[str, Json]:
     """Everything that the report shows.
 
@@ -51,13 +52,14 @@ def build_report(
         seed: of the bootstrap.
         general: right or not on the general tasks, by "base" and "tuned".
         extras: what the page shows besides: project, data card, parity, retrieval, judge, training.
+        usd_per_hour: price of the machine.
     """
     scores = {arm: {m: _column(answers, m) for m in METRICS} for arm, (answers, _) in arms.items()}
 
     def gain(metric: str, arm: str, other: str) -> Estimate | None:
         return compare.gain(scores[arm][metric], scores[other][metric], seed)
 
-    rows = {arm: _arm(arm, *arms[arm], scores[arm], settings, seed) for arm in arms}
+    rows = {arm: _arm(arm, *arms[arm], scores[arm], usd_per_hour, seed) for arm in arms}
     compared = [(arm, "base") for arm in arms if arm != "base"] if "base" in arms else []
     compared += [pair for pair in PAIRS if pair[0] in arms and pair[1] in arms]
     gains: dict[str, dict[str, Json]] = {}
@@ -100,7 +102,7 @@ def _arm(
     answers: Sequence[Answer],
     busy_s: float,
     scores: Mapping[str, list[float]],
-    settings: Evaluation,
+    usd_per_hour: float,
     seed: int,
 ) -> dict[str, Any]:
     good = [a for a in answers if not a.failed]
@@ -111,7 +113,7 @@ def _arm(
         "first_token_ms": compare.percentiles_ms([a.first_token_s for a in good]),
         "prompt_tokens": round(sum(a.prompt_tokens for a in good) / max(len(good), 1), 1),
         "answer_tokens": round(sum(a.completion_tokens for a in good) / max(len(good), 1), 1),
-        "usd_per_1000": round(each_s * 1000 / 3600 * settings.usd_per_hour, 4),
+        "usd_per_1000": round(each_s * 1000 / 3600 * usd_per_hour, 4),
         "seconds": round(busy_s, 1),
         "failed": len(answers) - len(good),
         "name": name,

@@ -29,7 +29,8 @@ from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-REFRESH_S = 1.0  # how soon a promotion or a rollback is served
+REFRESH_S = 1.0  # a promotion or rollback takes effect within this time
+MOST_WAIT_S = 60  # longest wait for a reply in one request to /v1/handoffs
 log = logging.getLogger("inhouse.gateway")
 routes = APIRouter()
 
@@ -51,7 +52,7 @@ def create_app(state: State) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BackendError, _backend_error)
-    told = state.project.gateway
+    max_body = state.project.gateway.max_body_kb * 1024
 
     async def admitted(scope: Scope) -> None:
         await admit(state, scope)
@@ -59,7 +60,7 @@ def create_app(state: State) -> FastAPI:
     def said(scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
         _said(state, scope, id, status, seconds, failed)
 
-    app.add_middleware(Door, max_body=told.max_body_kb * 1024, body_s=told.body_s, admit=admitted, said=said)
+    app.add_middleware(Door, max_body=max_body, admit=admitted, said=said)
     app.include_router(console(state), prefix="/console")
     return app
 
@@ -222,7 +223,7 @@ async def handoff(
     if found is None:
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
     await _own_exchange(state, found.exchange_id, key)
-    if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), state.project.gateway.max_wait_s)):
+    if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), MOST_WAIT_S)):
         async with state.waits.admitted():
             found = await state.inbox.wait(id, wait_s) or found
     answered = found.status in ("answered", "approved")

@@ -104,7 +104,7 @@ class Run:
         return found[-1] if found else None
 
     def exchange(self, reason: str) -> Exchange:
-        ours, told = self.ours(), self._state.project.evaluation
+        ours, usd_per_hour = self.ours(), self._state.project.model.usd_per_hour
         split = self._notes.get(("split", "arm")) or {}
         calls = [call for d in self.deltas for call in d.tool_calls]
         latency_s = time.perf_counter() - self._began
@@ -126,7 +126,7 @@ class Run:
             usage=self.finish.usage if self.finish else Usage(),
             first_token_s=round(self._first_s or latency_s, 4),
             latency_s=round(latency_s, 4),
-            cost_usd=round(self._engine_s / self._share / 3600 * told.usd_per_hour, 9),
+            cost_usd=round(self._engine_s / self._share / 3600 * usd_per_hour, 9),
             experiment=f"{split['experiment']}:{split['arm']}" if split else "",
             groups=self._request.groups,
         )

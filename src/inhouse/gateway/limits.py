@@ -113,10 +113,10 @@ class Rates:
             fcntl.lockf(self._file, fcntl.LOCK_EX if take else fcntl.LOCK_UN)
 
 
-def protocol(head_s: float) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, the fastest on this machine, with a limit on slow heads. Seconds."""
+def protocol() -> type[asyncio.Protocol]:
+    """The fastest HTTP protocol of uvicorn on this machine, with a time limit on request heads."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Plain
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol as Plain  # type: ignore[assignment]
-    return type("Protocol", (Headed, Plain), {"head_s": head_s})
+    return type("Protocol", (Headed, Plain), {})

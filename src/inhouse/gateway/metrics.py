@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable: where several workers put their numbers
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 log = logging.getLogger("inhouse.gateway")
 
@@ -97,22 +98,24 @@ def log_as_json() -> None:
 
 
 class Traces:
-    """OpenTelemetry spans by the GenAI semantic conventions; does nothing, and imports nothing, without an endpoint."""
+    """OpenTelemetry spans by the GenAI semantic conventions, sent to the endpoint in OpenTelemetry's own variables.
 
-    def __init__(self, url: str) -> None:
+    Without an endpoint it sends and imports nothing.
+    """
+
+    def __init__(self) -> None:
         self._tracer: Tracer | None = None
         self._provider: Any = None
-        if not (url or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
+        if not any(os.environ.get(variable) for variable in ENDPOINTS):
             return
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        exporter = OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces" if url else None)
         named = {"service.name": "inhouse", "service.version": __version__}
         self._provider = TracerProvider(resource=Resource.create(named))
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("inhouse", __version__)
 
     def answered(self, exchange: Exchange, request: ChatRequest, parent: str) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inhouse.gateway.errors import HttpError
 
+READ_S = 15.0  # a request whose head or body takes longer to arrive is refused
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -32,12 +33,11 @@ class Door:
     """
 
     def __init__(
-        self, app: ASGIApp, max_body: int, body_s: float, admit: Callable[[Scope], Awaitable[None]],
+        self, app: ASGIApp, max_body: int, admit: Callable[[Scope], Awaitable[None]],
         said: Callable[[Scope, str, int, float, Exception | None], None],
     ) -> None:  # fmt: skip
         self._app = app
         self._max_body = max_body
-        self._body_s = body_s
         self._admit = admit
         self._said = said
 
@@ -86,7 +86,7 @@ class Door:
 
     def _counted(self, receive: Receive) -> Receive:
         """The body as it comes, until it is too long or takes too long."""
-        size, whole, until = 0, False, asyncio.get_running_loop().time() + self._body_s
+        size, whole, until = 0, False, asyncio.get_running_loop().time() + READ_S
 
         async def receiving() -> Message:
             nonlocal size, whole
@@ -109,7 +109,6 @@ class Door:
 class Headed:
     """Mixed into uvicorn's protocols: a connection that does not bring a whole request head in time is closed."""
 
-    head_s = 15.0
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -130,7 +129,7 @@ class Headed:
 
     def _arm(self) -> None:
         transport: Any = self.transport  # type: ignore[attr-defined]
-        self._late = asyncio.get_running_loop().call_later(self.head_s, transport.close)
+        self._late = asyncio.get_running_loop().call_later(READ_S, transport.close)
 
     def _disarm(self) -> None:
         if self._late is not None:

@@ -104,9 +104,8 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
     log_as_json()
     # The thread that writes the audit would keep the others waiting for five milliseconds at a time.
     sys.setswitchinterval(0.001)
-    told = state.project.gateway
     config = uvicorn.Config(
-        create_app(state), http=protocol(told.body_s), lifespan="on", access_log=False, log_config=None,
+        create_app(state), http=protocol(), lifespan="on", access_log=False, log_config=None,
         server_header=False, timeout_graceful_shutdown=LINGER_S, backlog=1024, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
     server = Server(config, state, parent)

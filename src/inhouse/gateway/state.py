@@ -50,7 +50,7 @@ class State:
     insight: Insight | None = None  # what was built, for the console
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
-    traces: Traces = field(default_factory=lambda: Traces(""))
+    traces: Traces = field(default_factory=Traces)
     draining: bool = False
     checked: dict[bytes, tuple[Key, float]] = field(default_factory=dict)  # keys by the secret's digest, and when
 

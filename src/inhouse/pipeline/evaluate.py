@@ -60,7 +60,7 @@ def judge_arms(
     extras = {**extras, "judge": None, "guardrails": shipped}
     if project.judge.url:
         extras["judge"] = _judged(project, examples, found)
-    made = report.build_report(found, examples, settings, project.seed, tasks, extras)
+    made = report.build_report(found, examples, settings, project.seed, tasks, extras, project.model.usd_per_hour)
     report.write_report(made, work)
     accuracy = {f"accuracy_{arm}": row["metrics"]["accuracy"]["mean"] for arm, row in made["arms"].items()}
     verdict = made["recommendation"]

@@ -27,6 +27,8 @@ from inhouse.text.support import SUPPORTED
 from inhouse.training.rows import Mixer, Row
 from inhouse.types import Artifact, Example, Json, Passage
 
+PARITY_PROMPTS = 8
+
 Stage = Callable[[Workspace], Artifact]
 
 
@@ -238,7 +240,7 @@ def parity(workspace: Workspace) -> Artifact:
     served, custom, data = weights(workspace), train(workspace), curate(workspace)
     settings = workspace.project.parity
     grounding = grounding_of(workspace)
-    examples = _examples(data, "test")[: settings.prompts] or _examples(data, "train")[: settings.prompts]
+    examples = _examples(data, "test")[:PARITY_PROMPTS] or _examples(data, "train")[:PARITY_PROMPTS]
     prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
 
     def build(work: Path) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from inhouse.types import Estimate, Json
 # --- the gate ---------------------------------------------------------------------------------------------------
 
 
-def judged(report: Mapping[str, Any], arm: str, gate: Gate) -> list[dict[str, Json]]:
+def judged(report: Mapping[str, Any], arm: str, gate: Gate, smallest_gain: float) -> list[dict[str, Json]]:
     """The rules of the gate, each with whether it holds and with the figures that it looked at."""
     if arm == "base":
         says = "the verdict recommends the base model as it is, which is served as `base` beside every release"
@@ -21,7 +21,7 @@ def judged(report: Mapping[str, Any], arm: str, gate: Gate) -> list[dict[str, Js
     if arm not in report["arms"]:
         return [{"rule": "arm", "passed": False, "says": f"the verdict did not ask the arm {arm}"}]
     gains = report["gains"].get(f"{arm} over base", {})
-    rules = [_gain(gains.get("accuracy"), arm, gate.smallest_gain)]
+    rules = [_gain(gains.get("accuracy"), arm, smallest_gain)]
     rules += [_no_worse(gains.get(metric), arm, metric) for metric in gate.no_worse]
     if arm.startswith("tuned"):
         passed = bool(report["parity"] and report["parity"]["passed"])

@@ -19,7 +19,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
-from inhouse.monitoring.experiments import METRICS, examine
+from inhouse.monitoring.experiments import examine
 from inhouse.serving.gate import judged
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.types import Artifact, Json, Record, Release, digest_of
@@ -87,7 +87,7 @@ class Releases:
 
     # --- making -------------------------------------------------------------------------------------------------
 
-    def make(self, name: str = "") -> Release:
+    def make(self) -> Release:
         """The release of the latest verdict; the same verdict with the same settings is the same release.
 
         Raises:
@@ -95,13 +95,13 @@ class Releases:
             GateError: a rule of the gate does not hold; says which, with the figures.
         """
         settings = self._workspace.project.release
-        name = _checked(name or settings.name or _slug(self._workspace.project.name))
+        name = _checked(settings.name or _slug(self._workspace.project.name))
         verdict = self._store.latest("report")
         if verdict is None:
             raise InputError("there is no verdict to release", "`inhouse build` makes one")
         report = json.loads((Path(verdict.path) / "report.json").read_text(encoding="utf-8"))
         arm = settings.arm or str(verdict.facts["recommended"] or "base")
-        gate = judged(report, arm, settings)
+        gate = judged(report, arm, settings, self._workspace.project.evaluation.smallest_gain)
         if failed := [rule["says"] for rule in gate if not rule["passed"]]:
             hint = f"the gate is [release] in the project file; the verdict is {verdict.path}/report.html"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
@@ -250,27 +250,23 @@ class Releases:
 
     # --- live experiments ---------------------------------------------------------------------------------------
 
-    def start(self, name: str = "", arms: Mapping[str, float] | None = None, metric: str = "") -> Serving:
-        """Splits users among arms; what is not given comes from [experiment], else base against production.
+    def start(self, name: str = "", arms: Mapping[str, float] | None = None) -> Serving:
+        """Splits users among arms, by default evenly between base and production.
 
         Raises:
             ConfigError: an experiment or a canary is live, or arms or weights make no split.
         """
-        settings = self._workspace.project.experiment
-        weights = self._arms(arms or settings.arms or {"base": 1.0, "production": 1.0})
-        name = name or settings.name or " against ".join(weights)
-        metric = metric or settings.metric
+        weights = self._arms(arms or {"base": 1.0, "production": 1.0})
+        name, metric = name or " against ".join(weights), self._workspace.project.experiment.metric
         if ":" in name:
             raise ConfigError(f"{name!r}: a colon stands between experiment and arm in the audit", "leave it out")
-        if metric not in METRICS:
-            raise ConfigError(f"{metric}: no outcome of an experiment", f"one of: {', '.join(METRICS)}")
 
         def change(now: Serving) -> dict[str, Any]:
             _refuse_in_experiment(now)
             if now.canary:
                 raise ConfigError(f"{now.canary} is a canary", "promote it or roll it back first")
             if any(e.name == name for e in now.past):
-                raise ConfigError(f"experiment {name!r} was run before", "another --name deals the users anew")
+                raise ConfigError(f"experiment {name!r} was run before", "choose another --name, which reassigns users")
             at = _now()
             made = Experiment(name=name, arms=weights, metric=metric, started_at=at, since=at)
             return {"experiment": made}
@@ -413,9 +409,8 @@ def _slug(name: str) -> str:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name) or name in TAKEN:
-        raise ConfigError(
-            f"{name!r}: no name for a release", "small letters, digits, dots and hyphens, as in support-bot"
-        )
+        hint = "use lowercase letters, digits, dots, and hyphens, such as support-bot"
+        raise ConfigError(f"release.name: {name!r} is not a valid release name", hint)
     return name
 
 

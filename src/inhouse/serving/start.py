@@ -11,7 +11,6 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.gateway import server
 from inhouse.gateway.limits import Rates
-from inhouse.gateway.metrics import Traces
 from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
@@ -85,5 +84,4 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
         embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic), rates=Rates(rates),
-        traces=Traces(workspace.project.gateway.traces_url),
     )  # fmt: skip

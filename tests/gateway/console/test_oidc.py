@@ -113,7 +113,6 @@ def provider():
 def oidc_house(house_of, provider, tmp_path_factory):
     told = {
         "issuer": provider.issuer,
-        "name": "Bank login",
         "client_id": CLIENT,
         "client_secret_env": "CONSOLE_OIDC_SECRET",
         "admins": ["inhouse-admins"],
@@ -141,7 +140,7 @@ def as_it_was(provider):
 
 def test_the_button_leads_in_with_groups_and_role(oidc_house):
     client = oidc_house.client()
-    assert "Sign in with Bank login" in client.get("/console/sign-in").text
+    assert "Sign in with single sign-on" in client.get("/console/sign-in").text
     answer = go(client, oidc_house)
     assert answer.status_code == 200, answer.text
     assert 'http-equiv="refresh"' in answer.text, "a page of ours: the strict cookie comes along from here"

@@ -37,7 +37,7 @@ def sign_in_pages(console: Console) -> APIRouter:
             to=_inside(to),
             problem=problem,
             token=token,
-            oidc=settings.name if provider else "",
+            single_sign_on=provider is not None,
         )
         _set(request, response, FORM_COOKIE, console.signer.sign("form", token), FLOW_S, f"{HOME}/sign-in")
         return response

@@ -293,16 +293,15 @@ def test_the_verbs_say_what_is_served(open_site, tmp_path):
     made = told(tmp_path, "release", "--set", "release.name=bot")
     assert made.startswith("Release bot/1: tuned+rag")
     assert "the gain in accuracy of tuned+rag over base is +20.0 [+10.0, +30.0] points" in made
-    assert "bot/1 is there already" in told(tmp_path, "release", "--set", "release.name=bot")
+    assert "bot/1 already exists" in told(tmp_path, "release", "--set", "release.name=bot")
     write_verdict(workspace, accuracy=0.15)
     told(tmp_path, "release", "--set", "release.name=bot")
     assert told(tmp_path, "release", "promote", "1") == "Served now: production bot/1.\n"
     assert (
-        told(tmp_path, "release", "canary", "10%")
-        == "Served now: production bot/1, canary bot/2 for 10 % of the users.\n"
+        told(tmp_path, "release", "canary", "10%") == "Served now: production bot/1, canary bot/2 for 10% of users.\n"
     )
-    assert "canary 10 %" in told(tmp_path, "release", "list")
-    assert told(tmp_path, "release", "promote") == "Served now: production bot/2. A rollback would go to bot/1.\n"
+    assert "canary 10%" in told(tmp_path, "release", "list")
+    assert told(tmp_path, "release", "promote") == "Served now: production bot/2. A rollback would return to bot/1.\n"
     assert told(tmp_path, "release", "rollback") == "Served now: production bot/1.\n"
     shown = told(tmp_path, "release", "show", "2")
     assert "assistant.max_tokens = 128" in shown
@@ -319,7 +318,7 @@ async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
 
     releases.promote("1")
     began = told(tmp_path, "experiment", "start", "base=1", "production=1", "--name", "worth it")
-    assert "experiment 'worth it': base 50 %, the-bank-ltd/1 50 %, decided by resolved" in began
+    assert "experiment 'worth it': base 50%, the-bank-ltd/1 50%, decided by resolved" in began
     assert "Too early" in told(tmp_path, "experiment", "show")
     ledger = Workspace(load_project(tmp_path)).open_ledger()
     audit, feedback = Audit(ledger), Feedback(ledger)

@@ -1,19 +1,23 @@
-"""The commands that ask what was built: search, ask, chat. Nothing heavy at import."""
+"""The commands to try out what was built: search, ask, chat. Nothing heavy at import."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Groups, Set, print_json, tell, workspace_of
 
-if TYPE_CHECKING:
-    pass
-
 
 def search(
-    query: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None, k: int = 5
+    query: Annotated[str, typer.Argument(help="Words or a question.")],
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+    groups: Groups = None,
+    k: Annotated[int, typer.Option(help="Number of passages.", min=1)] = 5,
 ) -> None:
-    """Find passages."""
+    """Search the documents and print the best passages."""
     from inhouse.pipeline import ask as asking
 
     workspace = workspace_of(project, overrides, as_json)
@@ -30,9 +34,13 @@ def search(
 
 
 def ask(
-    question: str, project: At = HERE, overrides: Set = None, as_json: AsJson = False, groups: Groups = None
+    question: Annotated[str, typer.Argument(help="The question.")],
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+    groups: Groups = None,
 ) -> None:
-    """Ask the base and the custom model, side by side."""
+    """Ask the base and the custom model one question, side by side."""
     from inhouse.pipeline import ask as asking
 
     workspace = workspace_of(project, overrides, as_json)
@@ -59,7 +67,7 @@ def ask(
 
 
 def chat(project: At = HERE, overrides: Set = None, groups: Groups = None) -> None:
-    """Talk with the custom model; an empty line ends it."""
+    """Chat with the custom model; an empty line ends the conversation."""
     from inhouse.pipeline import ask as asking
 
     workspace = workspace_of(project, overrides, False)

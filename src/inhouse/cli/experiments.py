@@ -10,9 +10,12 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json
 from inhouse.cli.releases import _show, _workspace
 
 Arms = Annotated[
-    list[str] | None, typer.Argument(help="ARM=WEIGHT, an arm being a release or base; the first is compared with.")
+    list[str] | None,
+    typer.Argument(
+        help="ARM=WEIGHT, where ARM is base, production, or a release. The first arm is the one to compare with."
+    ),
 ]
-experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or base with one, on live traffic.")
+experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or a release with base, on live traffic.")
 
 
 # --- experiment -------------------------------------------------------------------------------------------------
@@ -26,7 +29,7 @@ def start(
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start an experiment: split the users of `custom` among the arms."""
+    """Start an experiment: split the users of `custom` among arms, by default base=1 production=1."""
     from inhouse.serving.releases import Releases
 
     _show(Releases(_workspace(project, overrides)).start(name, _weights(arms)), as_json)
@@ -34,7 +37,7 @@ def start(
 
 @experiment_app.command()
 def weights(arms: Arms = None, project: At = HERE, as_json: AsJson = False) -> None:
-    """Change the weights of the live experiment; its figures begin anew, as the split is another."""
+    """Change the weights of the live experiment; this restarts its counts."""
     from inhouse.serving.releases import Releases
 
     _show(Releases(_workspace(project)).weights(_weights(arms)), as_json)
@@ -42,7 +45,7 @@ def weights(arms: Arms = None, project: At = HERE, as_json: AsJson = False) -> N
 
 @experiment_app.command()
 def stop(project: At = HERE, as_json: AsJson = False) -> None:
-    """End the live experiment: everyone gets production again."""
+    """End the live experiment; everyone gets the release in production again."""
     from inhouse.serving.releases import Releases
 
     _show(Releases(_workspace(project)).stop(), as_json)
@@ -50,53 +53,53 @@ def stop(project: At = HERE, as_json: AsJson = False) -> None:
 
 @experiment_app.command("show")
 def show_experiment(
-    name: Annotated[str, typer.Argument(help="Its name; the live one, or the canary, without.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the experiment; by default the live one, or the canary.")] = "",
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show what an experiment says so far; it may be looked at, and stopped on what it says, at any time."""
+    """Show the results so far; the intervals are valid at any time, so you may stop when the result is clear."""
     from inhouse.cli.terminal import out
     from inhouse.serving.releases import Releases
 
-    found = Releases(_workspace(project)).results(name)
+    results = Releases(_workspace(project)).results(name)
     if as_json:
-        print_json(found)
+        print_json(results)
         return
-    out.print(_table(found))
-    out.print(found["verdict"], markup=False, highlight=False, style="bold")
+    out.print(_table(results))
+    out.print(results["verdict"], markup=False, highlight=False, style="bold")
 
 
 def _weights(arms: list[str] | None) -> dict[str, float]:
     from inhouse.errors import ConfigError
 
-    found = {}
+    weights = {}
     for text in arms or ():
         arm, equals, weight = text.rpartition("=")
         try:
-            found[arm] = float(weight)
+            weights[arm] = float(weight)
         except ValueError:
             equals = ""
         if not equals:
-            raise ConfigError(f"{text}: not ARM=WEIGHT", "for example: base=1 production=1")
-    return found
+            raise ConfigError(f"{text}: expected ARM=WEIGHT", "for example: base=1 production=1")
+    return weights
 
 
-def _table(found: dict[str, Any]) -> Any:
-    """Arms by outcomes, then each other arm's difference from the first."""
+def _table(results: dict[str, Any]) -> Any:
+    """Outcomes by arm, then the difference of each other arm from the first."""
     from rich import box
     from rich.table import Table
 
     from inhouse.monitoring.experiments import METRICS, in_words
 
-    table = Table(title=f"experiment {found['name']!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=f"experiment {results['name']!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for arm, row in found["arms"].items():
+    for arm, row in results["arms"].items():
         table.add_column(f"{arm}\n{row['users']} users", justify="right")
-    for arm in found["comparisons"]:
-        table.add_column(f"{arm}\nover the first", justify="right")
+    for arm in results["comparisons"]:
+        table.add_column(f"{arm}\nvs. the first", justify="right")
     for name, metric in METRICS.items():
-        means = [row["metrics"][name]["mean"] for row in found["arms"].values()]
-        shown = ["" if m is None else f"{m:.4g}" if metric.ratio else f"{100 * m:.1f} %" for m in means]
-        differences = [in_words(name, rows[name]) for rows in found["comparisons"].values()]
-        table.add_row(f"{name}{' (decides)' if name == found['metric'] else ''}", *shown, *differences)
+        means = [row["metrics"][name]["mean"] for row in results["arms"].values()]
+        shown = ["" if m is None else f"{m:.4g}" if metric.ratio else f"{100 * m:.1f}%" for m in means]
+        differences = [in_words(name, rows[name]) for rows in results["comparisons"].values()]
+        table.add_row(f"{name}{' (decides)' if name == results['metric'] else ''}", *shown, *differences)
     return table

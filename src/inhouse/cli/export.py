@@ -15,23 +15,25 @@ from inhouse.cli.releases import _workspace
 
 def export(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    which: Annotated[str, typer.Option("--release", help="Version or NAME/VERSION; the newest without.")] = "",
-    form: Annotated[str, typer.Option(help="merged, or adapter: the base with the LoRA adapter beside it.")] = "merged",
+    which: Annotated[str, typer.Option("--release", help="Version or NAME/VERSION; by default the newest.")] = "",
+    form: Annotated[
+        str, typer.Option(help="merged, or adapter for base and LoRA adapter as separate files.")
+    ] = "merged",
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write a release's model into a folder that runs without inhouse: Ollama, vLLM, llama.cpp."""
+    """Export a release's model to a folder for Ollama, vLLM, or llama.cpp, to run without inhouse."""
     from inhouse.cli.terminal import out
     from inhouse.serving.export import export as exported
     from inhouse.serving.releases import Releases, label
 
     workspace = _workspace(project)
-    found = Releases(workspace).get(which)
-    tell(f"Writing {label(found)} into {folder}", as_json)
-    files = exported(workspace, found, folder, form)
+    release = Releases(workspace).get(which)
+    tell(f"Exporting {label(release)} to {folder}", as_json)
+    files = exported(workspace, release, folder, form)
     if as_json:
-        print_json({"release": label(found), "folder": str(folder), "files": files})
+        print_json({"release": label(release), "folder": str(folder), "files": files})
         return
     for name, size in files.items():
         out.print(f"  {size / 2**20:8.1f} MB  {name}", markup=False, highlight=False)
-    out.print(f"{folder}/README.md says how to run it.", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"See {folder}/README.md for how to run it.", markup=False, highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ guard_app = typer.Typer(no_args_is_help=True, help="Guardrails: show, explain, t
 
 @guard_app.command("show")
 def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """The rails of the project in their order, and what each does on each side."""
+    """Show the active rails in their order, and their action on each side."""
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
@@ -31,20 +31,22 @@ def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = Fals
         )
         return
     for name, actions, opens in rows:
-        said = ", ".join(f"{side}: {action}" for side, action in actions.items())
-        print(f"{name:<12}{said}  (on error {'open' if opens else 'closed'})")
+        shown = ", ".join(f"{side}: {action}" for side, action in actions.items())
+        print(f"{name:<14}{shown}  ({'text passes' if opens else 'goes to a person'} on error)")
 
 
 @guard_app.command("explain")
 def guard_explain(
-    text: Annotated[str, typer.Argument(help="A question, or an answer or a passage with --side.")],
-    side: Annotated[str, typer.Option(help="input, passages, output or answer.")] = "input",
-    passage: Annotated[list[str] | None, typer.Option(help="What the answer rests on; repeat for more.")] = None,
+    text: Annotated[str, typer.Argument(help="A question; with --side, an answer or a passage.")],
+    side: Annotated[str, typer.Option(help="input, passages, output, or answer.")] = "input",
+    passage: Annotated[
+        list[str] | None, typer.Option(help="A passage that the answer is based on; repeat for more.")
+    ] = None,
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """What each rail says of a text, why, how sure it is, and how long it takes."""
+    """Show what each rail finds in a text, why, with which score, and how long it takes."""
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
@@ -54,11 +56,11 @@ def guard_explain(
         return
     for row in rows:
         score = f" ({row['score']:.2f})" if row["said"] else ""
-        print(f"{row['rail']:<12}{row['said'] or 'nothing to say'}{score}  {row['ms']:.0f} ms")
+        print(f"{row['rail']:<14}{row['said'] or 'no finding'}{score}  {row['ms']:.0f} ms")
         for s in row["spans"]:
-            print(f"            {s['kind']}: {s['text']}")
+            print(f"              {s['kind']}: {s['text']}")
         if row["becomes"] is not None:
-            print(f"            becomes: {row['becomes']}")
+            print(f"              becomes: {row['becomes']}")
 
 
 def _side(name: str) -> Any:
@@ -68,20 +70,20 @@ def _side(name: str) -> Any:
     from inhouse.guardrails.rail import Side
 
     if name not in get_args(Side):
-        raise ConfigError(f"--side {name}: not a side", f"one of {', '.join(get_args(Side))}")
+        raise ConfigError(f"--side {name}: unknown side", f"one of {', '.join(get_args(Side))}")
     return name
 
 
 @guard_app.command("test")
 def guard_test(
     file: Annotated[
-        Path, typer.Argument(help='JSONL: {"text", "rail", "bad": true or false, "side"?, "passages"?} a line.')
+        Path, typer.Argument(help='JSONL: {"text", "rail", "bad": true or false, "side"?, "passages"?} per line.')
     ],
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """How good the rails are on your own labelled lines: precision, recall, false alarms, time."""
+    """Measure the rails on your own labeled lines: precision, recall, false alarms, time."""
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
@@ -89,10 +91,10 @@ def guard_test(
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    print(f"{'rail':<12}{'bad':>6}{'good':>6}{'recall':>8}{'precision':>11}{'false':>7}{'p95 ms':>8}")
+    print(f"{'rail':<14}{'bad':>6}{'good':>6}{'recall':>8}{'precision':>11}{'false':>7}{'p95 ms':>8}")
     for r in rows:
         print(
-            f"{r['rail']:<12}{r['bad']:>6}{r['good']:>6}{r['recall']:>8.3f}{r['precision']:>11.3f}{r['false']:>7.3f}{r['p95_ms']:>8.1f}"
+            f"{r['rail']:<14}{r['bad']:>6}{r['good']:>6}{r['recall']:>8.3f}{r['precision']:>11.3f}{r['false']:>7.3f}{r['p95_ms']:>8.1f}"
         )
         for kind in ("missed", "false_alarms"):
             for text in r[kind][:10]:
@@ -100,7 +102,7 @@ def guard_test(
 
 
 def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """Fit the recommended arm's confidence on the validation questions, and choose the promise's threshold."""
+    """Fit the confidence of the recommended arm on validation questions, for the error target."""
     from inhouse.guardrails.confidence.calibration import fewest
     from inhouse.pipeline.calibrate import calibration
 
@@ -112,16 +114,16 @@ def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False
         return
     print(
         f"{facts['asked']} questions, {facts['examples']} answers, {facts['right']:.0%} of them right.\n"
-        f"Promise: at most {facts['promise']:.0%} wrong. Answered {facts['answered']:.0%} of the questions, "
-        f"{facts['wrong']:.1%} of the answers wrong; calibration error {facts['error']:.3f}."
+        f"Error target {facts['promise']:.0%}: {facts['answered']:.0%} of the questions are answered, "
+        f"{facts['wrong']:.1%} of these answers are wrong. Calibration error {facts['error']:.3f}."
     )
-    print("\nPromises, kept with 95 % confidence:\n  at most wrong   answered   wrong of these")
+    print("\nError targets, each met with 95% confidence:\n   error target   answered   of these wrong")
     for share, answered, wrong in facts["others"]:
         print(f"  {share:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {share:>13.0%}       none")
     if facts["min_support"] > workspace.project.guardrails.min_support:
-        print(f"\nguardrails.min_support = {facts['min_support']} would cut more: of these, one right answer in 20.")
+        print(f"\nguardrails.min_support = {facts['min_support']} would cut more, including one right answer in 20.")
     if facts["answered"] == 0:
         print(
-            "\nNo threshold keeps your promise: every answer would go to a person. Raise guardrails.max_wrong, or the "
-            f"quality.\nIt takes {fewest(facts['promise'])} answers with at most one wrong among them."
+            "\nNo threshold meets your error target, so every answer would go to a person. Raise guardrails.max_wrong, "
+            f"or improve the model.\nMeeting it takes {fewest(facts['promise'])} answers with at most one wrong."
         )

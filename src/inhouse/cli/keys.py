@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
-if TYPE_CHECKING:
-    pass
-
-keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask, as what, until when.")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
 
 Role = Literal["admin", "reviewer", "user"]
 
@@ -21,16 +18,20 @@ Role = Literal["admin", "reviewer", "user"]
 
 @keys_app.command("create")
 def keys_create(
-    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
-    role: Annotated[Role, typer.Option(help="admin: everything; reviewer: inbox, data, audit; user: ask.")] = "user",
-    group: Annotated[list[str] | None, typer.Option(help="An access group it may read; repeat for more.")] = None,
-    expires_at: Annotated[str, typer.Option(metavar="TIME", help="When it ends; without, it does not.")] = "",
-    per_minute: Annotated[int, typer.Option(help="Most requests a minute; 0 is no limit.")] = 0,
+    name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
+    role: Annotated[
+        Role, typer.Option(help="user: ask; reviewer: also inbox, data, knowledge, audit; admin: everything.")
+    ] = "user",
+    group: Annotated[
+        list[str] | None, typer.Option(help="Access group whose documents it may read; repeat for more.")
+    ] = None,
+    expires_at: Annotated[str, typer.Option(metavar="TIME", help="When the key expires; by default never.")] = "",
+    per_minute: Annotated[int, typer.Option(help="Maximum requests per minute; 0 means no limit.")] = 0,
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key; its secret is printed once and kept nowhere."""
+    """Create an API key and print its secret once; only a hash of it is stored."""
     from inhouse.store.keys import Keys
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
@@ -38,7 +39,7 @@ def keys_create(
     if as_json:
         print_json(key.model_dump(mode="json") | {"secret": secret})
         return
-    tell(f"Key {key.id} for {key.name} ({key.role}). Its secret is shown this once:")
+    tell(f"Key {key.id} for {key.name} ({key.role}). Its secret is shown only once:")
     print(secret)
 
 
@@ -49,25 +50,25 @@ def keys_list(project: At = HERE, overrides: Set = None, as_json: AsJson = False
     from inhouse.store.keys import Keys
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
-        found = Keys(ledger).all()
+        keys = Keys(ledger).all()
     if as_json:
-        print_json([key.model_dump(mode="json") for key in found])
+        print_json([key.model_dump(mode="json") for key in keys])
         return
-    for key in found:
+    for key in keys:
         until = f"revoked {key.revoked_at[:10]}" if key.revoked_at else f"until {key.expires_at[:10] or 'revoked'}"
-        rate = f"{key.per_minute} a minute" if key.per_minute else "no limit"
+        rate = f"{key.per_minute}/min" if key.per_minute else "no limit"
         line = f"{key.id}  {key.role:8}  {until:18}  {rate:14}  {key.name}  {' '.join(key.groups)}"
         out.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
 @keys_app.command("revoke")
 def keys_revoke(
-    id: Annotated[str, typer.Argument(help="The key's id, from `inhouse keys list`.")],
+    id: Annotated[str, typer.Argument(help="ID of the key, from `inhouse keys list`.")],
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a key for ever; running servers refuse it some seconds later."""
+    """Revoke a key permanently; running servers refuse it within a few seconds."""
     from inhouse.store.keys import Keys
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
@@ -75,4 +76,4 @@ def keys_revoke(
     if as_json:
         print_json(key.model_dump(mode="json"))
     else:
-        tell(f"Key {key.id} of {key.name} is revoked")
+        tell(f"Revoked key {key.id} of {key.name}")

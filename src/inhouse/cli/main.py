@@ -1,8 +1,8 @@
-"""The command line. Nothing heavy is imported before the command is known: `inhouse --help` answers at once.
+"""The command line. Commands import what they need when they run, so that `inhouse --help` answers at once.
 
-Every command says in one line what it will do and in one what it made. Results go to standard output, everything else
-to standard error; `--json` prints only the result, as JSON.
-Exit codes: 0, 1 unexpected, 2 settings, 3 input, 4 back-end, 5 gate.
+Every command says in one line what it will do and in one line what it made. Results go to standard output, everything
+else to standard error; `--json` prints only the result, as JSON.
+Exit codes: 0 success, 1 unexpected, 2 settings, 3 input, 4 back-end, 5 gate.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import typer
 
 from inhouse.cli import ask, audit, build, experiments, export, guard, keys, models, project, releases, serve
 
-# NumPy's products here are small: more threads cost and give nothing.
+# NumPy's matrix products are small here: more threads only cost time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
-    "Builds a business's own LLM from its documents and conversations, proves on held-out questions what that gained, "
-    "and answers with exactly what was proved."))  # fmt: skip
+    "Builds your business's own LLM from your documents and conversations, measures on held-out questions what that "
+    "gained, and serves exactly what was measured."))  # fmt: skip
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve, guard.calibrate,
@@ -33,7 +33,7 @@ for group, name in (
 
 
 def main() -> None:
-    """Runs a verb; every known error ends in a message, a hint and its exit code."""
+    """Runs a command; known errors print a message and a hint and set the exit code."""
     from inhouse.errors import InhouseError
 
     try:
@@ -44,7 +44,7 @@ def main() -> None:
         show_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("\ninterrupted; the next run goes on from here", file=sys.stderr)
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
 
 

@@ -1,23 +1,20 @@
-"""The commands of the weights on this machine: list, pull, add. Nothing heavy at import."""
+"""The commands of the models on this machine: list, pull, add. Nothing heavy at import."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from inhouse.cli.options import AsJson, print_json, tell
 
-if TYPE_CHECKING:
-    pass
-
-models_app = typer.Typer(no_args_is_help=True, help="Weights on this machine: list, pull, add.")
+models_app = typer.Typer(no_args_is_help=True, help="Models on this machine: list, pull, add.")
 
 
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
-    """Known models and whether they are on this machine."""
+    """List the known models and whether they are on this machine."""
     from inhouse.models.catalog import CATALOG, Catalog
 
     names = Catalog().names()
@@ -32,20 +29,23 @@ def models_list(as_json: AsJson = False) -> None:
 @models_app.command("pull")
 def models_pull(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names or Hugging Face ids; none pulls the defaults.")
+        list[str] | None, typer.Argument(help="Names or Hugging Face IDs; the default models if you give none.")
     ] = None,
 ) -> None:
-    """Fetch models into the cache. The only verb that calls out."""
+    """Download models into the cache; the only command that uses the network by itself."""
     from inhouse.models.catalog import CATALOG, Catalog
 
     for name in names or list(CATALOG):
-        tell(f"Pulling {name}")
+        tell(f"Downloading {name}")
         print(f"{name}: {Catalog().pull(name)}")
 
 
 @models_app.command("add")
-def models_add(name: str, path: Path) -> None:
-    """Give a name to a .gguf file or a Hugging Face folder on this machine."""
+def models_add(
+    name: Annotated[str, typer.Argument(help="Name to use in the project file.")],
+    path: Annotated[Path, typer.Argument(help="A .gguf file, or a Hugging Face folder with safetensors.")],
+) -> None:
+    """Register a .gguf file or a Hugging Face folder on this machine under a name."""
     from inhouse.models.catalog import Catalog
 
     Catalog().add(name, path)

@@ -1,4 +1,4 @@
-"""The commands that start a project and look at it: init, check, show. Nothing heavy at import."""
+"""The commands to start and inspect a project: init, check, show. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.")]) -> None:
-    """Write a commented inhouse.toml and say what to put where."""
+def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project.")]) -> None:
+    """Start a project: write a commented inhouse.toml and say what to put where."""
     from inhouse.cli.terminal import out
     from inhouse.config.load import FILE
     from inhouse.config.reference import template
@@ -24,17 +24,18 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.
 
     file = folder / FILE
     if file.exists():
-        raise ConfigError(f"{file}: there already", "choose another folder, or edit that file")
+        raise ConfigError(f"{file}: already exists", "choose another folder, or edit that file")
     tell(f"Writing {file}")
     write_text(file, template(folder.resolve().name))
     (folder / "documents").mkdir(exist_ok=True)
     out.print(
-        f"{file} written. Now put\n"
-        f"  your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml) into {folder / 'documents'}/\n"
-        f"  your past conversations into {folder / 'conversations.jsonl'}, one JSON a line:\n"
-        '    {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}\n'
-        f"  and, if you have them, test questions with checks into a file named under [curation] tests.\n"
-        f"Then: inhouse check --project {folder}, and inhouse build --project {folder}",
+        f"Wrote {file}. Next:\n"
+        f"  1. Put your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml) into {folder / 'documents'}/\n"
+        f"  2. Put your past conversations into {folder / 'conversations.jsonl'}, one JSON object per line:\n"
+        '     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}\n'
+        "  3. If you have test questions with checks, name their file in [curation] tests.\n"
+        f"  4. Run: inhouse check --project {folder}\n"
+        f"     and: inhouse build --project {folder}",
         markup=False, highlight=False,
     )  # fmt: skip
 
@@ -43,9 +44,9 @@ def check(
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
-    explain: Annotated[str, typer.Option(help="Print the keys of a section instead, such as training.")] = "",
+    explain: Annotated[str, typer.Option(help="Only print the keys of this section, such as training.")] = "",
 ) -> None:
-    """Validate the project file, the machine and the data, and estimate how long each stage takes here."""
+    """Validate the project file, the machine, and the data, and estimate how long each stage takes."""
     from inhouse.config import reference
     from inhouse.pipeline.check import examine
 
@@ -53,39 +54,39 @@ def check(
         print(reference.explain(explain))
         return
     workspace = workspace_of(project, overrides, as_json)
-    tell("Checking the project file, the machine and the data", as_json)
-    found = examine(workspace)
+    tell("Checking the project file, the machine, and the data", as_json)
+    results = examine(workspace)
     if as_json:
-        print_json(found)
+        print_json(results)
     else:
         from inhouse.cli.terminal import out
 
-        out.print(_checked(found))
-    if found["problems"]:
+        out.print(_checked(results))
+    if results["problems"]:
         raise typer.Exit(3)
 
 
 def show(
     what: Annotated[
-        str, typer.Argument(help="A kind (dataset, report, ...) or the start of a key; empty lists all.")
+        str, typer.Argument(help="A kind (dataset, report, ...) or the start of a key; lists all if you give none.")
     ] = "",
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what was made, or show one artifact with everything it was made from."""
+    """List all artifacts, or show one with everything it was built from."""
     from inhouse.cli.terminal import out
 
     workspace = workspace_of(project, overrides, as_json)
     store = workspace.store
-    found = sorted(store.all(), key=lambda a: a.made_at)
+    artifacts = sorted(store.all(), key=lambda a: a.made_at)
     if not what:
         if as_json:
-            print_json([a.model_dump(mode="json") for a in found])
-        for a in () if as_json else found:
+            print_json([a.model_dump(mode="json") for a in artifacts])
+        for a in () if as_json else artifacts:
             out.print(f"{a.made_at}  {a.kind:10} {a.key[:8]}  {a.path}", markup=False, highlight=False, soft_wrap=True)
         return
-    artifact = store.latest(what) if any(a.kind == what for a in found) else store.get(what)
+    artifact = store.latest(what) if any(a.kind == what for a in artifacts) else store.get(what)
     assert artifact is not None
     lineage = list(store.lineage(artifact))
     if as_json:
@@ -101,18 +102,18 @@ def show(
         print_json(artifact.facts)
 
 
-def _checked(found: dict[str, Any]) -> Table:
-    """The findings for the terminal."""
+def _checked(results: dict[str, Any]) -> Table:
+    """The results as a table for the terminal."""
     from rich.table import Table
     from rich.text import Text
 
     from inhouse.cli.terminal import duration
 
-    made = Table("", "state", "", box=None, pad_edge=False)
-    for what, state, detail in found["rows"]:
-        made.add_row(what, Text(state, style="green" if state == "ok" else "bold red"), Text(detail))
-    for stage, seconds in found["stages"].items():
-        made.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")
-    if found["stages"]:
-        made.add_row("build", "estimate", f"about {duration(sum(found['stages'].values()))} in all")
-    return made
+    table = Table("", "state", "", box=None, pad_edge=False)
+    for what, state, detail in results["rows"]:
+        table.add_row(what, Text(state, style="green" if state == "ok" else "bold red"), Text(detail))
+    for stage, seconds in results["stages"].items():
+        table.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")
+    if results["stages"]:
+        table.add_row("build", "estimate", f"about {duration(sum(results['stages'].values()))} in all")
+    return table

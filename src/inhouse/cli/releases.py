@@ -1,4 +1,4 @@
-"""The commands of releases: make, promote, canary, rollback, list, show. Nothing heavy at import."""
+"""The commands of releases: create, promote, canary, rollback, list, show. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inhouse.assembly.workspace import Workspace
     from inhouse.serving.releases import Serving
 
-Which = Annotated[str, typer.Argument(help="A release: its version, NAME/VERSION or production; the newest without.")]
+Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or production; by default the newest release.")]
 
 release_app = typer.Typer()
 
@@ -32,35 +32,37 @@ def release(
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a release of the latest verdict if its gate holds; else exit 5 with the rule that does not."""
+    """Create a release from the latest verdict. If the gate fails, name the rule and exit with code 5."""
     from inhouse.errors import ConfigError
 
     if context.invoked_subcommand:
         given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json"))
         if any(source is not None and source.name == "COMMANDLINE" for source in given):
-            verb = context.invoked_subcommand
-            raise ConfigError(f"options stand after the verb: inhouse release {verb} ...", "move them to the end")
+            command = context.invoked_subcommand
+            raise ConfigError(
+                f"options must follow the command: inhouse release {command} ...", "move them to the end of the line"
+            )
         return
     from inhouse.cli.terminal import out
     from inhouse.serving.releases import Releases, label
 
     releases = Releases(_workspace(project, overrides))
-    tell("Making a release of the latest verdict", as_json)
+    tell("Creating a release from the latest verdict", as_json)
     before = {r.version for r in releases.all()}
     made = releases.make()
     if as_json:
         print_json(made.model_dump(mode="json"))
         return
-    there = " is there already" if made.version in before else ""
-    lines = [f"Release {label(made)}{there}: {made.arm}, verdict {made.report[:8]}. The gate holds:"]
+    exists = " already exists" if made.version in before else ""
+    lines = [f"Release {label(made)}{exists}: {made.arm}, verdict {made.report[:8]}. The gate passed:"]
     lines += [f"  {rule['says']}" for rule in made.gate["rules"]]
-    lines += [f"`inhouse release promote {made.version}` puts it before users."]
+    lines += [f"To serve it to everyone: inhouse release promote {made.version}"]
     out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 @release_app.command()
 def promote(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
-    """Answer everyone with a release; a running `inhouse serve` changes over without a break."""
+    """Serve a release to everyone; a running server switches within a second, without interruption."""
     from inhouse.serving.releases import Releases
 
     _show(Releases(_workspace(project)).promote(which), as_json)
@@ -68,25 +70,25 @@ def promote(which: Which = "", project: At = HERE, as_json: AsJson = False) -> N
 
 @release_app.command()
 def canary(
-    percent: Annotated[str, typer.Argument(help="Share of the users, such as 10%.")],
+    percent: Annotated[str, typer.Argument(help="Share of users, such as 10%.")],
     which: Which = "",
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a share of the users with a release; who that is stays as the share grows."""
+    """Serve a release to a share of users; the same users stay in the canary as the share grows."""
     from inhouse.errors import ConfigError
     from inhouse.serving.releases import Releases
 
     try:
         share = float(percent.rstrip(" %"))
     except ValueError:
-        raise ConfigError(f"{percent}: not a share", "for example: inhouse release canary 10% 3") from None
+        raise ConfigError(f"{percent}: not a percentage", "for example: inhouse release canary 10% 3") from None
     _show(Releases(_workspace(project)).canary(share, which), as_json)
 
 
 @release_app.command()
 def rollback(project: At = HERE, as_json: AsJson = False) -> None:
-    """Take back the canary, or without one go back to the production before this one."""
+    """Remove the canary; without one, return to the previous release in production."""
     from inhouse.serving.releases import Releases
 
     _show(Releases(_workspace(project)).rollback(), as_json)
@@ -94,40 +96,42 @@ def rollback(project: At = HERE, as_json: AsJson = False) -> None:
 
 @release_app.command("list")
 def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
-    """List the releases and say which is served."""
+    """List the releases and which of them are served."""
     from inhouse.cli.terminal import out
     from inhouse.serving.releases import Releases, label
 
     releases = Releases(_workspace(project))
-    serving, found = releases.serving(), releases.all()
+    serving, every = releases.serving(), releases.all()
     if as_json:
-        print_json([r.model_dump(mode="json", exclude={"settings"}) for r in found])
+        print_json([r.model_dump(mode="json", exclude={"settings"}) for r in every])
         return
-    for r in found:
-        places = {serving.production: "production", serving.canary: f"canary {serving.canary_percent:g} %"}
+    for r in every:
+        places = {serving.production: "production", serving.canary: f"canary {serving.canary_percent:g}%"}
         gain = next((rule["says"] for rule in r.gate["rules"] if rule["rule"] == "gain"), "")
         text = f"{label(r):24} {r.made_at[:16]}  {r.arm:10} {places.get(label(r), ''):12} {gain}"
         out.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
-    if not found:
-        out.print("No release yet; `inhouse release` makes one of the latest verdict.", markup=False, highlight=False)
+    if not every:
+        out.print(
+            "No releases yet. `inhouse release` creates one from the latest verdict.", markup=False, highlight=False
+        )
 
 
 @release_app.command("show")
 def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
-    """Show a release: its artifacts, settings, gate; and what was served when."""
+    """Show a release: artifacts, settings, gate results, and what was served when."""
     from inhouse.cli.terminal import out
     from inhouse.serving.releases import Releases, label
 
     releases = Releases(_workspace(project))
-    found, serving = releases.get(which), releases.serving()
+    chosen, serving = releases.get(which), releases.serving()
     if as_json:
-        print_json({"release": found.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
+        print_json({"release": chosen.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
         return
-    lines = [f"{label(found)}: {found.arm}, made {found.made_at}, settings {found.config[:8]}"]
+    lines = [f"{label(chosen)}: {chosen.arm}, created {chosen.made_at}, settings {chosen.config[:8]}"]
     lines += [f"  {kind:8} {key}" for kind in ("weights", "adapter", "index", "fusion", "calibration", "report")
-              if (key := getattr(found, kind))]  # fmt: skip
-    lines += [f"  gate: {rule['says']}" for rule in found.gate["rules"]]
-    for section, values in found.settings.items():
+              if (key := getattr(chosen, kind))]  # fmt: skip
+    lines += [f"  gate: {rule['says']}" for rule in chosen.gate["rules"]]
+    for section, values in chosen.settings.items():
         if isinstance(values, dict):
             lines += [f"  {section}.{key} = {value}" for key, value in values.items()]
     lines += ["What was served:", *(f"  {_entry(e)}" for e in serving.history)]
@@ -139,7 +143,7 @@ def _entry(entry: dict[str, Any]) -> str:
 
 
 def _show(serving: Serving, as_json: bool) -> None:
-    """What is served now, in one line."""
+    """Prints what is served now, in one line."""
     from inhouse.cli.terminal import out
 
     if as_json:
@@ -147,11 +151,11 @@ def _show(serving: Serving, as_json: bool) -> None:
         return
     text = f"production {serving.production}"
     if serving.canary:
-        text += f", canary {serving.canary} for {serving.canary_percent:g} % of the users"
+        text += f", canary {serving.canary} for {serving.canary_percent:g}% of users"
     if live := serving.experiment:
         total = sum(live.arms.values())
-        shares = ", ".join(f"{arm} {100 * weight / total:.0f} %" for arm, weight in live.arms.items())
+        shares = ", ".join(f"{arm} {100 * weight / total:.0f}%" for arm, weight in live.arms.items())
         text += f"; experiment {live.name!r}: {shares}, decided by {live.metric}"
     if serving.earlier and not serving.canary:
-        text += f". A rollback would go to {serving.earlier[-1]}"
+        text += f". A rollback would return to {serving.earlier[-1]}"
     out.print(f"Served now: {text}.", markup=False, highlight=False, soft_wrap=True)

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def serve(
     project: At = HERE,
     overrides: Set = None,
-    host: Annotated[str, typer.Option(help="Address to listen at, instead of gateway.host.")] = "",
-    port: Annotated[int, typer.Option(help="Port, instead of gateway.port; 0 takes a free one.")] = -1,
-    workers: Annotated[int, typer.Option(help="Number of processes, instead of gateway.workers.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on; overrides gateway.host.")] = "",
+    port: Annotated[int | None, typer.Option(help="Port; overrides gateway.port. 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes; overrides gateway.workers.")] = None,
     inherited: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Serve the release in production over HTTP, in OpenAI's wire format."""
+    """Serve the release in production over HTTP with an OpenAI-compatible API, and the web console."""
     from inhouse.serving.start import start, work
 
-    given = {"host": host, "port": str(port) if port >= 0 else "", "workers": str(workers) if workers else ""}
-    settings = [*(overrides or ()), *(f"gateway.{key}={value}" for key, value in given.items() if value)]
+    given = {"host": host or None, "port": port, "workers": workers}
+    settings = [*(overrides or ()), *(f"gateway.{key}={value}" for key, value in given.items() if value is not None)]
     workspace = workspace_of(project, settings, False)
     if inherited:
         work(workspace, inherited)
@@ -36,4 +36,4 @@ def _ready(started: Started) -> None:
     release = started.release
     print(f"Serving {release.name}/{release.version} ({release.arm}) at {started.address}/v1", flush=True)
     if started.first_key:
-        print(f"First admin key, shown only once: {started.first_key}", flush=True)
+        print(f"First admin key (shown only once): {started.first_key}", flush=True)

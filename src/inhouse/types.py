@@ -211,6 +211,14 @@ class Artifact(Record):
     seconds: float
 
 
+class GateRule(Record):
+    """A rule of the release gate, and what it found."""
+
+    name: str
+    passed: bool
+    text: str
+
+
 class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
@@ -231,7 +239,7 @@ class Release(Record):
     settings: dict[str, Json]
     config: Digest
     classifiers: Digest = ""
-    gate: dict[str, Json]
+    gate: tuple[GateRule, ...] = ()
     made_at: str
 
 

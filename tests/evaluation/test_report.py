@@ -1,18 +1,21 @@
+import asyncio
 import io
 import json
 
 import pytest
+from rich.console import Console
 
-from inhouse.config.sections import Assistant, Evaluation
-from inhouse.errors import BackendError
-from inhouse.evaluation import guardrails as limits
-from inhouse.evaluation import report
-from inhouse.evaluation.evaluate import evaluate_arm
+from inhouse.config.sections import Assistant, Evaluation, Guardrails
+from inhouse.errors import BackendError, InputError
+from inhouse.evaluation.evaluate import ArmRun, Exam, evaluate_arm
 from inhouse.evaluation.forgetting import general_examples, right
+from inhouse.evaluation.guardrails import guardrail_results
+from inhouse.evaluation.report import Run, build_report, render_table, write_report
 from inhouse.evaluation.scorers import Scorer
 from inhouse.models.scripted import Scripted
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Checks, Example, Message, Silent
+from inhouse.verdict import DataFacts, Report, Subject
 
 EVIL = "<script>alert(1)</script></style>\"'&{{ 7*1919191 }}"
 EXAMPLES = [
@@ -27,11 +30,9 @@ def scorer(embedder):
     return Scorer(embedder, LexicalSupport(Assistant().handoff, embedder), [e.target for e in EXAMPLES])
 
 
-async def asked(arm, answer, scorer, folder, seconds=0.0, **settings):
-    return await evaluate_arm(
-        arm, Scripted(answer, seconds=seconds), EXAMPLES, Evaluation(**settings), 50, scorer,
-        {e.id: [e.target] for e in EXAMPLES}, 4, folder / f"{arm}.jsonl", Silent(),
-    )  # fmt: skip
+async def asked(arm, answer, scorer, folder, seconds=0.0, timeout_s=10.0):
+    exam = Exam(EXAMPLES, {e.id: [e.target] for e in EXAMPLES}, scorer, 50, timeout_s, 4)
+    return await evaluate_arm(Scripted(answer, arm, seconds), exam, folder / f"{arm}.jsonl", Silent())
 
 
 def true(request):
@@ -67,50 +68,117 @@ async def test_an_interrupted_arm_asks_only_what_is_missing(scorer, tmp_path):
 
 def guardrails_of(arms):
     """As if rails had been around the arms, and had something hostile to say."""
-    told = {"rail": EVIL, "side": "answer", "action": "flag", "score": 1.0, "reason": EVIL}
+    finding = {"rail": EVIL, "side": "answer", "action": "flag", "score": 1.0, "reason": EVIL}
     for name in ("rag", "tuned+rag"):
-        arms[name] = ([a.model_copy(update={"said": EVIL, "said_scores": a.scores, "findings": (told,), "confidence": 0.9,
-                                            "rails_ms": {EVIL: 5.0, "confidence": 1.0}}) for a in arms[name][0]],
-                      arms[name][1])  # fmt: skip
+        update = {"unguarded": EVIL, "unguarded_scores": {"accuracy": 1.0}, "findings": (finding,), "confidence": 0.9,
+                  "rails_ms": {EVIL: 5.0, "confidence": 1.0}}  # fmt: skip
+        arms[name] = ArmRun([a.model_copy(update=update) for a in arms[name].answers], arms[name].seconds)
     row = {"rail": EVIL, "side": "input", "on": EVIL, "bad": 9, "good": 9, "recall": 1.0, "precision": 1.0, "false": 0.0,
            "chat": None}  # fmt: skip
-    return limits.table({n: a for n, (a, _) in arms.items() if n != "base"}, [EVIL, "confidence"], [row], 0.05, 7)
+    answers = {name: run.answers for name, run in arms.items() if name != "base"}
+    return guardrail_results(answers, Guardrails(rails=(EVIL, "confidence")), [row], 7)
 
 
-async def test_the_report_adds_up_and_escapes_everything(scorer, tmp_path):
+async def hostile_report(scorer, folder):
+    """A report with hostile text wherever text comes from outside."""
     arms = {
-        "base": await asked("base", lambda r: EVIL, scorer, tmp_path),
-        "rag": await asked("rag", true, scorer, tmp_path),
-        "tuned+rag": await asked("tuned+rag", true, scorer, tmp_path),
+        "base": await asked("base", lambda r: EVIL, scorer, folder),
+        "rag": await asked("rag", true, scorer, folder),
+        "tuned+rag": await asked("tuned+rag", true, scorer, folder),
     }
-    extras = {
-        "project": EVIL, "base_model": EVIL, "judge": None, "training": None, "parity": None, "retrieval": None,
-        "data": {"sets": {}, "personal_data": {EVIL: 3}}, "guardrails": guardrails_of(arms),
-    }  # fmt: skip
-    made = report.build_report(arms, EXAMPLES, Evaluation(), 7, {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}, extras, 0.10)
-    report.write_report(made, tmp_path)
-    read = json.loads((tmp_path / "report.json").read_text())
-    assert read["arms"]["rag"]["metrics"]["accuracy"]["mean"] == 1
-    assert read["gains"]["rag over base"]["accuracy"]["mean"] == pytest.approx(10 / 12)  # base's noise: a 1, a 7
-    assert read["recommendation"]["arm"] == "rag"
-    assert read["general_change"]["mean"] == 0.5
-    page = (tmp_path / "report.html").read_text()
+    guardrails = guardrails_of(arms)
+    subject = Subject(project=EVIL, base_model=EVIL, data=DataFacts(personal_data={EVIL: 3}))
+    general = {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}
+    return build_report(Run(subject, EXAMPLES, arms, general, 0.10, guardrails=guardrails), Evaluation(), 7)
+
+
+@pytest.fixture(scope="module")
+def written(scorer, tmp_path_factory):
+    """The hostile report, and the folder that it is written to."""
+    folder = tmp_path_factory.mktemp("report")
+    report = asyncio.run(hostile_report(scorer, folder))
+    write_report(report, folder)
+    return report, folder
+
+
+def test_what_is_written_is_read_again(written):
+    report, folder = written
+    assert Report.read(folder) == report
+
+
+def test_the_figures_add_up(written):
+    report, _ = written
+    assert report.arms["rag"].metrics["accuracy"].mean == 1
+    assert report.gain("rag", "accuracy").mean == pytest.approx(10 / 12)  # base's text has a 1 and a 7
+    assert report.recommendation.arm == "rag"
+    assert report.general.change.mean == 0.5
+
+
+def test_the_page_escapes_everything(written):
+    page = (written[1] / "report.html").read_text()
     assert "<script>alert" not in page
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(1)" in page
     assert "13434337" not in page.split("Every question")[1].split("<script>")[0]
+
+
+def test_the_page_loads_nothing(written):
+    page = (written[1] / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    assert "What the guardrails did" in page
-    assert page.count("<polyline") == 1
-    assert "before the guardrails" in page
-    assert "at most 5 % of the answers wrong" in page
-    table = report.render_table(read)
-    from rich.console import Console
 
+
+def test_the_page_has_its_part_on_guardrails(written):
+    page = (written[1] / "report.html").read_text()
+    assert "What the guardrails changed" in page
+    assert page.count("<polyline") == 1
+    assert "Before the guardrails" in page
+    assert "at most 5% of answers wrong" in page
+
+
+def test_the_table_in_the_terminal_ends_with_the_recommendation(written):
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(table)
+    console.print(render_table(written[0]))
     assert "Use rag alone: do not fine-tune." in console.export_text()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def edited(written, tmp_path, **fields):
+    """A copy of the report with other fields, in a folder."""
+    values = json.loads((written[1] / "report.json").read_text()) | fields
+    (tmp_path / "report.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_fields_of_a_later_minor_version_are_ignored(written, tmp_path):
+    arms = json.loads((written[1] / "report.json").read_text())["arms"]
+    arms["rag"]["watts"] = 3
+    read = Report.read(edited(written, tmp_path, version="1.9", weather="rain", arms=arms))
+    assert read.arms == written[0].arms
+
+
+def test_a_later_major_version_is_refused(written, tmp_path):
+    with pytest.raises(InputError, match=r"report\.json: report version 2\.0 is too new"):
+        Report.read(edited(written, tmp_path, version="2.0"))
+
+
+@pytest.mark.parametrize("version", [None, "", "one", [1]])
+def test_a_report_without_a_version_is_refused(written, tmp_path, version):
+    with pytest.raises(InputError, match="not a report of this version"):
+        Report.read(edited(written, tmp_path, version=version))
+
+
+def test_a_damaged_report_is_named(tmp_path):
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(InputError, match=r"report\.json: not a report"):
+        Report.read(tmp_path)
+
+
+def test_a_report_that_is_gone_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"report\.json: cannot be read"):
+        Report.read(tmp_path)
 
 
 def test_general_tasks():

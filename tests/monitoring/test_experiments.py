@@ -1,4 +1,4 @@
-"""Intervals against published formulas, the split's check against its closed form, and the verdict's words."""
+"""Intervals against published formulas, the split's check against its closed form, and the conclusion in words."""
 
 import math
 
@@ -7,7 +7,16 @@ import pytest
 from scipy.special import gammaln
 
 from inhouse.monitoring import experiments
-from inhouse.monitoring.experiments import FIRST_LOOK, difference, examine, mixture_variance, radius, sample_ratio
+from inhouse.monitoring.experiments import (
+    FIRST_LOOK,
+    Experiment,
+    difference,
+    examine,
+    mixture_variance,
+    radius,
+    sample_ratio,
+)
+from inhouse.store.traffic import Outcome
 
 
 @pytest.mark.parametrize("t", [10, 500, 100_000])
@@ -93,54 +102,57 @@ def rows(rng, users, arms=("base", "bot/2"), rates=(0.5, 0.5), slow=(1.0, 1.0)):
     made = []
     for n in range(users):
         a = int(rng.integers(0, 2))
-        made.append({"user": f"u{n}", "arm": arms[a], "first_at": f"2026-01-01T{n:06d}", "requests": 2, "errors": 0,
-                     "resolved": float(rng.random() < rates[a]), "thumb": None, "escalated": 0.0,
-                     "latency_s": float(rng.lognormal(0, 0.3)) * slow[a], "cost_usd": 0.0})  # fmt: skip
+        made.append(Outcome(user=f"u{n}", arm=arms[a], first_at=f"2026-01-01T{n:06d}", requests=2, errors=0,
+                            resolved=float(rng.random() < rates[a]), thumb=None, escalated=0.0,
+                            latency_s=float(rng.lognormal(0, 0.3)) * slow[a], cost_usd=0.0))  # fmt: skip
     return made
 
 
-WEIGHTS = {"base": 1.0, "bot/2": 1.0}
+def split(since="", **more):
+    """An experiment of base and bot/2, one to one, and arms with other weights."""
+    weights = {"base": 1.0, "bot/2": 1.0} | {name.replace("_", "/"): w for name, w in more.items()}
+    return Experiment(name="autumn", arms=weights, metric="resolved", started_at=since, since=since)
 
 
-def test_a_winner_is_called_and_what_it_costs_is_minded():
-    found = examine(rows(np.random.default_rng(5), 3000, rates=(0.5, 0.7), slow=(1, 2)), WEIGHTS, "resolved")
-    compared = found["comparisons"]["bot/2"]
-    assert found["sample_ratio"]["holds"]
-    assert compared["resolved"]["shows"] == "better"
-    assert compared["resolved"]["low"] < 20 < compared["resolved"]["high"]
-    assert compared["latency"]["shows"] == "worse"
-    assert compared["latency"]["low"] < 100 < compared["latency"]["high"]  # per cent: twice as long
-    assert compared["thumb"]["mean"] is None
-    assert compared["cost"]["mean"] is None  # costs of 0 have no ratio
-    assert "bot/2 is better than base: resolved requests +" in found["verdict"]
-    assert "Mind: time to answer +" in found["verdict"]
+def test_a_winner_is_called_and_what_got_worse_is_named():
+    found = examine(split(), rows(np.random.default_rng(5), 3000, rates=(0.5, 0.7), slow=(1, 2)))
+    compared = found.comparisons["bot/2"]
+    assert found.sample_ratio.holds
+    assert compared["resolved"].shows == "better"
+    assert compared["resolved"].low < 20 < compared["resolved"].high
+    assert compared["latency"].shows == "worse"
+    assert compared["latency"].low < 100 < compared["latency"].high  # percent: twice as long
+    assert compared["thumb"].mean is None
+    assert compared["cost"].mean is None  # costs of 0 have no ratio
+    assert "bot/2 is better than base: the share of resolved requests +" in found.conclusion
+    assert "But time to answer is worse: +" in found.conclusion
 
 
 def test_nothing_is_called_where_nothing_is():
-    found = examine(rows(np.random.default_rng(6), 1000), WEIGHTS, "resolved")
-    assert "No difference between bot/2 and base is shown so far" in found["verdict"]
-    early = examine(rows(np.random.default_rng(6), FIRST_LOOK), WEIGHTS, "resolved")
-    assert early["verdict"].startswith("Too early to say of bot/2")
+    found = examine(split(), rows(np.random.default_rng(6), 1000))
+    assert "No difference between bot/2 and base so far" in found.conclusion
+    early = examine(split(), rows(np.random.default_rng(6), FIRST_LOOK))
+    assert early.conclusion.startswith("Too early to judge bot/2")
 
 
 def test_a_broken_split_stops_every_conclusion():
     rng = np.random.default_rng(7)
-    lost = [r for r in rows(rng, 3000, rates=(0.5, 0.9)) if r["arm"] == "base" or rng.random() < 0.7]
-    found = examine(lost, WEIGHTS, "resolved")
-    assert found["verdict"].startswith("Do not conclude anything")
-    assert "is better" not in found["verdict"]
+    lost = [r for r in rows(rng, 3000, rates=(0.5, 0.9)) if r.arm == "base" or rng.random() < 0.7]
+    found = examine(split(), lost)
+    assert found.conclusion.startswith("Do not conclude anything")
+    assert "is better" not in found.conclusion
 
 
 def test_users_of_other_weights_or_of_two_arms_do_not_count():
     came = rows(np.random.default_rng(8), 300)
-    came.append({**came[250], "arm": "base" if came[250]["arm"] == "bot/2" else "bot/2"})
-    found = examine(came, WEIGHTS, "resolved", since=came[100]["first_at"])
-    assert found["left_out"] == 101
-    assert sum(a["users"] for a in found["arms"].values()) == 199
+    came.append(came[250].model_copy(update={"arm": "base" if came[250].arm == "bot/2" else "bot/2"}))
+    found = examine(split(since=came[100].first_at), came)
+    assert found.left_out == 101
+    assert sum(a.users for a in found.arms.values()) == 199
 
 
 def test_several_arms_share_the_error():
     three = rows(np.random.default_rng(9), 4000, arms=("base", "bot/2"))
-    two = examine(three, WEIGHTS, "resolved")["comparisons"]["bot/2"]["resolved"]
-    more = examine(three, {**WEIGHTS, "bot/3": 0.0}, "resolved")["comparisons"]["bot/2"]["resolved"]
-    assert more["high"] - more["low"] > two["high"] - two["low"]
+    two = examine(split(), three).comparisons["bot/2"]["resolved"]
+    more = examine(split(bot_3=0.0), three).comparisons["bot/2"]["resolved"]
+    assert more.high - more.low > two.high - two.low

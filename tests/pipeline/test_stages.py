@@ -42,7 +42,7 @@ def test_build_makes_every_artifact_once(built, models_dir):
     data = json.loads((Path(report.path) / "report.json").read_text())
     assert list(data["arms"]) == ["base", "prompt", "rag", "tuned", "tuned+rag", "oracle"]
     assert data["questions"] == 5
-    assert data["parity"]["passed"]
+    assert data["subject"]["parity"]["passed"]
     assert all(row["failed"] == 0 for row in data["arms"].values())
     assert (Path(report.path) / "report.html").stat().st_size > 10_000
     assert not list((built / ".inhouse" / "artifacts").rglob("*.work"))
@@ -54,7 +54,7 @@ def test_build_makes_every_artifact_once(built, models_dir):
     assert (Path(adapter.path) / "adapter.gguf").exists()
     assert (Path(adapter.path) / "adapter" / "adapter_model.safetensors").exists()
     assert (Path(adapter.path) / "model.gguf").exists()
-    names = [v["name"] for v in data["parity"]["variants"]]
+    names = [v["name"] for v in data["subject"]["parity"]["variants"]]
     assert names == ["adapter on f16 base", "merged, f16"]
     assert {a.kind for _, a in workspace.store.lineage(report)} == KINDS
 

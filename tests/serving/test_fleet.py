@@ -39,9 +39,9 @@ def folder(built, models_dir, tmp_path_factory):
     workspace = workspace_of(copy, models_dir)
     file = Path(workspace.store.latest("report").path) / "report.json"
     report = json.loads(file.read_text())
-    for gains in report["gains"].values():
-        gains["accuracy"] = {"mean": 0.5, "low": 0.3, "high": 0.7, "n": 5}
-        gains["unsupported"] = {"mean": 0.0, "low": -0.1, "high": 0.1, "n": 5}
+    for gain in report["gains"]:
+        gain["metrics"]["accuracy"] = {"mean": 0.5, "low": 0.3, "high": 0.7, "n": 5}
+        gain["metrics"]["unsupported"] = {"mean": 0.0, "low": -0.1, "high": 0.1, "n": 5}
     file.write_text(json.dumps(report))
     for arm in ARMS:
         Releases(

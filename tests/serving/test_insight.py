@@ -15,6 +15,7 @@ from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.traffic import Traffic
 from inhouse.types import Message, Review
+from inhouse.verdict import Report, Subject
 
 NOBODY, STAFF = frozenset(), frozenset({"staff"})
 TOML = """
@@ -172,8 +173,10 @@ def _again(workspace):
 
 def test_verdict_releases_and_the_live_experiment(workspace, insight, ledger):
     def report(accuracy):
-        made = {"questions": 4, "arms": {}, "accuracy": accuracy}
-        parts = {"report.json": json.dumps(made), "report.html": f"<h1>{accuracy}</h1>"}
+        made = Report(
+            subject=Subject(project="p", base_model="b"), questions=4, arms={}, smallest_detectable_gain=accuracy
+        )
+        parts = {"report.json": made.model_dump_json(), "report.html": f"<h1>{accuracy}</h1>"}
         return workspace.store.make(
             "report",
             {"a": accuracy},
@@ -182,29 +185,29 @@ def test_verdict_releases_and_the_live_experiment(workspace, insight, ledger):
         )
 
     first = report(0.5)
-    assert insight.report()["accuracy"] == 0.5
+    assert insight.report().smallest_detectable_gain == 0.5
     assert insight.report_page() == "<h1>0.5</h1>"
     facts = {
-        "name": "corner", "version": 1, "arm": "base", "weights": "w", "report": first.key, "config": "c", "gate": {"rules": []}, "made_at": "2026-11-25T10:00:00+00:00",
+        "name": "corner", "version": 1, "arm": "base", "weights": "w", "report": first.key, "config": "c", "gate": [], "made_at": "2026-11-25T10:00:00+00:00",
         "settings": {"name": "Corner bank"}, "adapter": "", "index": "", "fusion": "", "calibration": "",
     }  # fmt: skip
     workspace.store.make("release", {"v": 1}, [], lambda work: facts)
     Releases(workspace).promote("1")
     report(0.9)
-    assert insight.report()["accuracy"] == 0.5, "the verdict of what is served, not the latest"
+    assert insight.report().smallest_detectable_gain == 0.5, "the verdict of what is served, not the latest"
     assert insight.overview().production == "corner/1"
     assert insight.candidates() == ["base", "corner/1"]
     insight.start("autumn", {"base": 1, "corner/1": 3})
     live = insight.live()
     assert [(a.arm, a.weight, a.users) for a in live.arms] == [("base", 1, 0), ("corner/1", 3, 0)]
-    assert "Too early" in live.verdict
+    assert "Too early" in live.conclusion
     assert live.differences == ()
     insight.weigh({"base": 1, "corner/1": 1})
     assert [a.weight for a in insight.live().arms] == [1, 1]
     _traffic(ledger, "autumn", 120)
     live = insight.live()
     resolved = next(d for d in live.differences if d.metric == "Resolved")
-    assert (resolved.arm, resolved.unit, resolved.clear, resolved.better) == ("corner/1", " points", True, True)
+    assert (resolved.arm, resolved.unit, resolved.shows) == ("corner/1", " points", "better")
     assert [a.users for a in live.arms] == [120, 120]
     insight.stop()
     assert insight.live() is None

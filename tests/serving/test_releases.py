@@ -10,12 +10,21 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.serving.releases import MEASURED, Releases, label
+from inhouse.types import Estimate
+from inhouse.verdict import ArmResult, Gain, Parity, Percentiles, Recommendation, Report, Subject
 
 ARMS = ("base", "prompt", "rag", "tuned", "tuned+rag")
 
 
 def gained(low, mean=0.2):
-    return {"mean": mean, "low": low, "high": 2 * mean - low, "n": 40}
+    return Estimate(mean=mean, low=low, high=2 * mean - low, n=40)
+
+
+def result():
+    """An arm's result, whatever it is."""
+    ms = Percentiles(p50=1, p95=2, p99=3)
+    return ArmResult(metrics={"accuracy": gained(0.1)}, latency_ms=ms, first_token_ms=ms, prompt_tokens=1,
+                     answer_tokens=1, usd_per_1000=0, seconds=1, failed=0)  # fmt: skip
 
 
 def write_verdict(workspace, recommended="tuned+rag", accuracy=0.1, unsupported=-0.1, parity=True, **inputs):
@@ -26,15 +35,16 @@ def write_verdict(workspace, recommended="tuned+rag", accuracy=0.1, unsupported=
 
     parents = [make(kind) for kind in ("weights", "index", "fusion", "dataset", "adapter", "parity")]
     figures = {"accuracy": gained(accuracy), "unsupported": gained(unsupported, 0.0)}
-    report = {
-        "arms": {arm: {} for arm in ARMS},
-        "gains": {f"{arm} over base": figures for arm in ARMS[1:]},
-        "recommendation": {"arm": recommended, "sentence": "Do not customize."},
-        "parity": {"passed": parity},
-    }
+    report = Report(
+        subject=Subject(project="bank", base_model="b", parity=Parity(passed=parity)),
+        questions=40,
+        arms={arm: result() for arm in ARMS},
+        gains=tuple(Gain(arm=arm, over="base", metrics=figures) for arm in ARMS[1:]),
+        recommendation=Recommendation(arm=recommended, sentence="Do not customize."),
+    )
 
     def build(work: Path):
-        (work / "report.json").write_text(json.dumps(report))
+        (work / "report.json").write_text(report.model_dump_json())
         row = {
             "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
             "metadata": {"id": "1"},
@@ -83,7 +93,7 @@ def test_a_release_names_what_its_arm_needs(open_site):
     assert (label(made), made.arm, made.report) == ("the-bank-ltd/1", "tuned+rag", verdict.key)
     assert {made.weights, made.adapter, made.index, made.fusion} == keys
     assert made.settings["model"] == workspace.project.model.model_dump(mode="json")
-    assert all(rule["passed"] for rule in made.gate["rules"])
+    assert all(rule.passed for rule in made.gate)
     assert [a.kind for depth, a in workspace.store.lineage(workspace.store.latest("release")) if depth == 1][
         0
     ] == "report"
@@ -103,12 +113,12 @@ def test_arms_without_adapter_or_index_are_released_too(open_site, arm, adapter,
 @pytest.mark.parametrize(
     ("verdict", "overrides", "said"),
     [
-        ({"accuracy": 0.019}, {}, r"gain in accuracy of tuned\+rag over base is \+20\.0 \[\+1\.9, \+38\.1\] points, and must start above \+2\.0"),
-        ({"unsupported": 0.001}, {}, r"unsupported of tuned\+rag less that of base is .* and may not be worse"),
-        ({"parity": False}, {}, "parity did not pass"),
+        ({"accuracy": 0.019}, {}, r"accuracy of tuned\+rag over base: \+20\.0 \[\+1\.9, \+38\.1\] points; the interval must start above \+2\.0"),
+        ({"unsupported": 0.001}, {}, r"unsupported of tuned\+rag over base: .*; it must not be worse"),
+        ({"parity": False}, {}, "the parity check did not pass"),
         ({}, {"release.no_worse": '["judged"]'}, r"judged of tuned\+rag was not measured"),
-        ({"recommended": "base"}, {}, "recommends the base model as it is"),
-        ({"accuracy": -0.1, "parity": False}, {}, r"gain in accuracy.*; parity did not pass"),
+        ({"recommended": "base"}, {}, "the base model needs no release"),
+        ({"accuracy": -0.1, "parity": False}, {}, r"accuracy of tuned.*; the parity check did not pass"),
     ],
 )  # fmt: skip
 def test_the_gate_says_which_rule_failed(open_site, verdict, overrides, said):
@@ -140,7 +150,7 @@ def test_the_same_verdict_is_the_same_release_and_versions_count_up(releases, op
 
 
 def test_a_bad_release_name_is_refused(releases, open_site):
-    with pytest.raises(ConfigError, match="not a valid release name"):
+    with pytest.raises(ConfigError, match="invalid release name"):
         Releases(open_site(**{"release.name": "No Name"})).make()
 
 
@@ -163,7 +173,7 @@ def test_finding(releases):
 
 
 def test_promote_and_roll_back(releases):
-    with pytest.raises(InputError, match="nothing to go back to"):
+    with pytest.raises(InputError, match="no earlier production"):
         releases.rollback()
     for n in (1, 2, 3):
         assert releases.promote(str(n)).production == f"the-bank-ltd/{n}"
@@ -172,15 +182,13 @@ def test_promote_and_roll_back(releases):
     assert releases.rollback().production == "the-bank-ltd/1"
     with pytest.raises(InputError):
         releases.rollback()
-    assert [e["did"] for e in releases.serving().history][-2:] == [
-        "rolled back the-bank-ltd/3",
-        "rolled back the-bank-ltd/2",
-    ]
+    texts = [change.text for change in releases.serving().history]
+    assert texts[-2:] == ["rolled back the-bank-ltd/3", "rolled back the-bank-ltd/2"]
     assert releases.serving().revision == 5
 
 
 def test_a_canary_is_taken_back_first(releases):
-    with pytest.raises(ConfigError, match="no production"):
+    with pytest.raises(ConfigError, match="needs a release in production"):
         releases.canary(10, "2")
     releases.promote("1")
     releases.promote("2")
@@ -190,14 +198,14 @@ def test_a_canary_is_taken_back_first(releases):
     with pytest.raises(ConfigError, match="in production already"):
         releases.canary(10, "2")
     releases.canary(10, "3")
-    assert releases.canary(50, "3").canary_percent == 50
+    assert releases.canary(50, "3").canary.percent == 50
     assert releases.get("canary").version == 3
     back = releases.rollback()
-    assert (back.production, back.canary) == ("the-bank-ltd/2", "")
+    assert (back.production, back.canary) == ("the-bank-ltd/2", None)
     assert releases.rollback().production == "the-bank-ltd/1"
     releases.canary(10, "3")
     promoted = releases.promote("3")
-    assert (promoted.production, promoted.canary, promoted.earlier) == ("the-bank-ltd/3", "", ("the-bank-ltd/1",))
+    assert (promoted.production, promoted.canary, promoted.earlier) == ("the-bank-ltd/3", None, ("the-bank-ltd/1",))
 
 
 def test_an_experiment_from_start_to_end(releases):
@@ -219,7 +227,7 @@ def test_an_experiment_from_start_to_end(releases):
     assert changed.since > live.since
     assert releases.stop().experiment is None
     assert releases.experiment(live.name).arms == changed.arms
-    with pytest.raises(ConfigError, match="was run before"):
+    with pytest.raises(ConfigError, match="already"):
         releases.start()
     with pytest.raises(ConfigError, match="no experiment is live"):
         releases.stop()
@@ -267,10 +275,13 @@ def test_a_damaged_file_is_named(releases, open_site):
 def test_a_canary_is_an_experiment_too(releases):
     releases.promote("1")
     releases.canary(20, "2")
-    asked = releases.experiment()
-    assert (asked.name, asked.arms) == ("canary the-bank-ltd/2", {"the-bank-ltd/1": 80, "the-bank-ltd/2": 20})
-    found = releases.so_far(asked, [])
-    assert found["verdict"].startswith("Too early to say of the-bank-ltd/2")
+    experiment = releases.experiment()
+    assert (experiment.name, experiment.arms) == (
+        "canary the-bank-ltd/2",
+        {"the-bank-ltd/1": 80, "the-bank-ltd/2": 20},
+    )
+    assert experiment.since == releases.serving().canary.since
+    assert releases.results().conclusion.startswith("Too early to judge the-bank-ltd/2")
 
 
 # --- the verbs --------------------------------------------------------------------------------------------------
@@ -292,7 +303,7 @@ def test_the_verbs_say_what_is_served(open_site, tmp_path):
     write_verdict(workspace)
     made = told(tmp_path, "release", "--set", "release.name=bot")
     assert made.startswith("Release bot/1: tuned+rag")
-    assert "the gain in accuracy of tuned+rag over base is +20.0 [+10.0, +30.0] points" in made
+    assert "accuracy of tuned+rag over base: +20.0 [+10.0, +30.0] points" in made
     assert "bot/1 already exists" in told(tmp_path, "release", "--set", "release.name=bot")
     write_verdict(workspace, accuracy=0.15)
     told(tmp_path, "release", "--set", "release.name=bot")
@@ -305,7 +316,7 @@ def test_the_verbs_say_what_is_served(open_site, tmp_path):
     assert told(tmp_path, "release", "rollback") == "Served now: production bot/1.\n"
     shown = told(tmp_path, "release", "show", "2")
     assert "assistant.max_tokens = 128" in shown
-    assert "rolled back bot/2: production bot/1" in shown
+    assert "rolled back bot/2; production bot/1" in shown
     assert json.loads(told(tmp_path, "release", "list", "--json"))[1]["version"] == 2
 
 
@@ -326,7 +337,7 @@ async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
         for n in range(150):
             arm, good = ("base", n % 10 == 0) if n % 2 else ("the-bank-ltd/1", n % 10 != 0)
             await audit.append(Exchange(
-                id=f"x{n}", at=releases.serving().history[-1]["at"], user=f"u{n}", key="k", model="custom", release=arm, arm="rag",
+                id=f"x{n}", at=releases.serving().history[-1].at, user=f"u{n}", key="k", model="custom", release=arm, arm="rag",
                 messages=(Message(role="user", content="?"),), answer="!", reason="stop", latency_s=1.0 + n % 3,
                 experiment=f"worth it:{arm}",
             ))  # fmt: skip
@@ -335,7 +346,7 @@ async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
         audit.close()
         ledger.close()
     shown = told(tmp_path, "experiment", "show")
-    assert "the-bank-ltd/1 is better than base: resolved requests +80.0 [" in " ".join(shown.split())
+    assert "the-bank-ltd/1 is better than base: the share of resolved requests +80.0 [" in " ".join(shown.split())
     assert "75 users" in shown
     told(tmp_path, "experiment", "stop")
     assert json.loads(told(tmp_path, "experiment", "show", "worth it", "--json"))["arms"]["base"]["users"] == 75

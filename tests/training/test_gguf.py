@@ -57,9 +57,9 @@ def compared(tiny, adapter, file, adapters=(), settings=Parity()):  # noqa: B008
 
 def test_a_converted_folder_is_served_as_it_was(tiny, base):
     report = compared(tiny, None, base)
-    assert report["passed"], report
-    assert report["variants"][0]["mean_divergence_nats"] < 0.01
-    assert report["variants"][0]["greedy_agreement"] > 0.95
+    assert report.passed, report
+    assert report.variants[0].mean_divergence_nats < 0.01
+    assert report.variants[0].greedy_agreement > 0.95
 
 
 def test_an_adapter_is_served_as_it_was_trained_and_merged_alike(tiny, base, adapter, tmp_path):
@@ -68,8 +68,8 @@ def test_an_adapter_is_served_as_it_was_trained_and_merged_alike(tiny, base, ada
     beside = compared(tiny, adapter, base, [tmp_path / "adapter.gguf"])
     merged = compared(tiny, adapter, tmp_path / "merged.gguf")
     for report in (beside, merged):
-        assert report["passed"], report
-        assert report["variants"][0]["mean_divergence_nats"] < 0.01
+        assert report.passed, report
+        assert report.variants[0].mean_divergence_nats < 0.01
     untouched = compared(tiny, adapter, base)
     assert not untouched["passed"]
     assert untouched["variants"][0]["mean_divergence_nats"] > 0.05
@@ -79,8 +79,8 @@ def test_a_wrong_export_is_refused_and_the_step_named(tiny, base, adapter, tmp_p
     monkeypatch.setattr(gguf, "permuted", lambda name, rows, heads: rows)
     gguf.adapter_to_gguf(adapter, base, tmp_path / "adapter.gguf")
     report = compared(tiny, adapter, base, [tmp_path / "adapter.gguf"], Parity(max_divergence_nats=0.01))
-    assert not report["passed"]
-    assert "export of the adapter" in report["moved"]
+    assert not report.passed
+    assert "export of the adapter" in report.moved
 
 
 def test_another_chat_template_is_refused(tiny, base, tmp_path):
@@ -91,8 +91,8 @@ def test_another_chat_template_is_refused(tiny, base, tmp_path):
         for name, array in gguf.tensors(reader):
             writer.add(name, array, "f32")
     report = compared(tiny, None, tmp_path / "other.gguf")
-    assert not report["passed"]
-    assert "chat template" in report["moved"]
+    assert not report.passed
+    assert "chat template" in report.moved
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "f16"])
@@ -135,8 +135,8 @@ def test_a_soft_prompt_is_served_as_tokens_that_are_never_said(tiny, base, tmp_p
     finally:
         served.close()
         engine.close()
-    assert report["variants"][0]["template_equal"]
-    assert report["passed"], report
+    assert report.variants[0].template_equal
+    assert report.passed, report
 
 
 def test_damaged_files_are_named(base, tmp_path, tiny):

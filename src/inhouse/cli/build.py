@@ -122,6 +122,7 @@ def _go_on_anew(project: Path, overrides: list[str] | None, as_json: bool) -> No
 def show_report(artifact: Artifact) -> None:
     from inhouse.cli.terminal import out
     from inhouse.evaluation.report import render_table
+    from inhouse.verdict import Report
 
-    out.print(render_table(json.loads((Path(artifact.path) / "report.json").read_text(encoding="utf-8"))))
+    out.print(render_table(Report.read(Path(artifact.path))))
     out.print(f"The whole report: {artifact.path}/report.html", soft_wrap=True, highlight=False)

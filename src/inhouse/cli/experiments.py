@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json
 from inhouse.cli.releases import _show, _workspace
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from inhouse.monitoring.experiments import Results
 
 Arms = Annotated[
     list[str] | None,
@@ -63,10 +68,10 @@ def show_experiment(
 
     results = Releases(_workspace(project)).results(name)
     if as_json:
-        print_json(results)
+        print_json(results.model_dump(mode="json"))
         return
     out.print(_table(results))
-    out.print(results["verdict"], markup=False, highlight=False, style="bold")
+    out.print(results.conclusion, markup=False, highlight=False, style="bold")
 
 
 def _weights(arms: list[str] | None) -> dict[str, float]:
@@ -84,22 +89,22 @@ def _weights(arms: list[str] | None) -> dict[str, float]:
     return weights
 
 
-def _table(results: dict[str, Any]) -> Any:
+def _table(results: Results) -> Table:
     """Outcomes by arm, then the difference of each other arm from the first."""
     from rich import box
     from rich.table import Table
 
     from inhouse.monitoring.experiments import METRICS, in_words
 
-    table = Table(title=f"experiment {results['name']!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=f"experiment {results.name!r}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for arm, row in results["arms"].items():
-        table.add_column(f"{arm}\n{row['users']} users", justify="right")
-    for arm in results["comparisons"]:
+    for arm, row in results.arms.items():
+        table.add_column(f"{arm}\n{row.users} users", justify="right")
+    for arm in results.comparisons:
         table.add_column(f"{arm}\nvs. the first", justify="right")
     for name, metric in METRICS.items():
-        means = [row["metrics"][name]["mean"] for row in results["arms"].values()]
+        means = [row.metrics[name].mean for row in results.arms.values()]
         shown = ["" if m is None else f"{m:.4g}" if metric.ratio else f"{100 * m:.1f}%" for m in means]
-        differences = [in_words(name, rows[name]) for rows in results["comparisons"].values()]
-        table.add_row(f"{name}{' (decides)' if name == results['metric'] else ''}", *shown, *differences)
+        differences = [in_words(name, rows[name]) for rows in results.comparisons.values()]
+        table.add_row(f"{name}{' (decides)' if name == results.metric else ''}", *shown, *differences)
     return table

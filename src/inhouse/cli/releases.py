@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 
 if TYPE_CHECKING:
     from inhouse.assembly.workspace import Workspace
-    from inhouse.serving.releases import Serving
+    from inhouse.serving.state import Change, Serving
 
 Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or production; by default the newest release.")]
 
@@ -55,7 +55,7 @@ def release(
         return
     exists = " already exists" if made.version in before else ""
     lines = [f"Release {label(made)}{exists}: {made.arm}, verdict {made.report[:8]}. The gate passed:"]
-    lines += [f"  {rule['says']}" for rule in made.gate["rules"]]
+    lines += [f"  {rule.text}" for rule in made.gate]
     lines += [f"To serve it to everyone: inhouse release promote {made.version}"]
     out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
@@ -105,9 +105,11 @@ def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json([r.model_dump(mode="json", exclude={"settings"}) for r in every])
         return
+    places = {serving.production: "production"}
+    if serving.canary:
+        places[serving.canary.release] = f"canary {serving.canary.percent:g}%"
     for r in every:
-        places = {serving.production: "production", serving.canary: f"canary {serving.canary_percent:g}%"}
-        gain = next((rule["says"] for rule in r.gate["rules"] if rule["rule"] == "gain"), "")
+        gain = next((rule.text for rule in r.gate if rule.name == "gain"), "")
         text = f"{label(r):24} {r.made_at[:16]}  {r.arm:10} {places.get(label(r), ''):12} {gain}"
         out.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
     if not every:
@@ -130,7 +132,7 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
     lines = [f"{label(chosen)}: {chosen.arm}, created {chosen.made_at}, settings {chosen.config[:8]}"]
     lines += [f"  {kind:8} {key}" for kind in ("weights", "adapter", "index", "fusion", "calibration", "report")
               if (key := getattr(chosen, kind))]  # fmt: skip
-    lines += [f"  gate: {rule['says']}" for rule in chosen.gate["rules"]]
+    lines += [f"  gate: {rule.text}" for rule in chosen.gate]
     for section, values in chosen.settings.items():
         if isinstance(values, dict):
             lines += [f"  {section}.{key} = {value}" for key, value in values.items()]
@@ -138,8 +140,8 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
     out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _entry(entry: dict[str, Any]) -> str:
-    return f"{entry['at'][:19]}  {entry['did']}: production {entry['production'] or 'none'}"
+def _entry(change: Change) -> str:
+    return f"{change.at[:19]}  {change.text}; production {change.production or 'none'}"
 
 
 def _show(serving: Serving, as_json: bool) -> None:
@@ -151,7 +153,7 @@ def _show(serving: Serving, as_json: bool) -> None:
         return
     text = f"production {serving.production}"
     if serving.canary:
-        text += f", canary {serving.canary} for {serving.canary_percent:g}% of users"
+        text += f", canary {serving.canary.release} for {serving.canary.percent:g}% of users"
     if live := serving.experiment:
         total = sum(live.arms.values())
         shares = ", ".join(f"{arm} {100 * weight / total:.0f}%" for arm, weight in live.arms.items())

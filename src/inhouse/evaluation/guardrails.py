@@ -1,4 +1,4 @@
-"""What the guardrails were good for on the held-out questions: what they changed, what they cost, how sure was sure."""
+"""What the guardrails did on the held-out questions: what they changed, what they cost, how reliable confidence was."""
 
 from __future__ import annotations
 
@@ -7,60 +7,93 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from inhouse.config.sections import Guardrails
 from inhouse.evaluation import compare
 from inhouse.evaluation.evaluate import Answer
 from inhouse.evaluation.scorers import is_right
 from inhouse.types import Json
+from inhouse.verdict import (
+    ConfidenceBin,
+    ConfidenceResults,
+    CurvePoint,
+    GuardrailResults,
+    Percentiles,
+    RailCounts,
+    RailQuality,
+    RailsEffect,
+)
 
 ENDS = ("block", "handoff")
 BINS = 8
 
 
-def rails(answers: Sequence[Answer]) -> dict[str, dict[str, Json]]:
-    """By rail: questions with a finding by side, exchanges that it ended, failures, and the time it added.
+def guardrail_results(
+    per_arm: Mapping[str, Sequence[Answer]], settings: Guardrails, quality: Sequence[Mapping[str, Json]], seed: int
+) -> GuardrailResults:
+    """The report's part on guardrails.
+
+    Args:
+        per_arm: answers of the arms that had guardrails.
+        settings: the rails in their order, and the error target.
+        quality: what each rail reached on labeled lines, as shipped.
+        seed: of the bootstrap.
+    """
+    confidence = {arm: confidence_results(answers, settings.max_wrong) for arm, answers in per_arm.items()}
+    return GuardrailResults(
+        names=settings.rails,
+        quality=tuple(RailQuality.of(q) for q in quality if q["rail"] in settings.rails),
+        counts={arm: rail_counts(answers) for arm, answers in per_arm.items()},
+        effect={arm: effect(answers, seed) for arm, answers in per_arm.items()},
+        confidence={arm: c for arm, c in confidence.items() if c},
+    )
+
+
+def rail_counts(answers: Sequence[Answer]) -> dict[str, RailCounts]:
+    """By rail: questions with a finding by side, answers that it ended, failures, and the time it added.
 
     Held-out questions are ordinary business: what is blocked or handed off at the input is a false alarm.
     """
-    names = dict.fromkeys([r for a in answers for r in (*a.rails_ms, *(v["rail"] for v in a.findings))])
-    found = {}
+    names = dict.fromkeys([r for a in answers for r in (*a.rails_ms, *(f["rail"] for f in a.findings))])
+    counts = {}
     for name in names:
-        own = [[v for v in a.findings if v["rail"] == name] for a in answers]
-        sides = Counter(side for findings in own for side in {v["side"] for v in findings})
-        found[name] = {
-            "sides": dict(sides),
-            "ended": sum(name in _ended(a) for a in answers),
-            "failed": sum(any(v.get("failed") for v in findings) for findings in own),
-            "ms": compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms]),
-        }
-    return found
+        own = [[f for f in a.findings if f["rail"] == name] for a in answers]
+        counts[name] = RailCounts(
+            sides=Counter(side for findings in own for side in {f["side"] for f in findings}),
+            ended=sum(name in _ended(a) for a in answers),
+            failed=sum(any(f.get("failed") for f in findings) for findings in own),
+            ms=Percentiles(**compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms])),
+        )
+    return counts
 
 
-def effect(answers: Sequence[Answer], seed: int) -> dict[str, Json]:
-    """Unsupported statements of what the model said and of what was left of it, and the right answers that it cost."""
+def effect(answers: Sequence[Answer], seed: int) -> RailsEffect:
+    """Unsupported statements without and with the guardrails, and the right answers that they cost."""
     good = [a for a in answers if not a.failed]
-    said = [a.said_scores or a.scores for a in good]
-    without = [float(s.get("unsupported", math.nan)) for s in said]
-    with_rails = [float(a.scores.get("unsupported", math.nan)) for a in good]
-    before, after = compare.estimate(without, seed), compare.estimate(with_rails, seed)
-    change = compare.gain(with_rails, without, seed)
-    was = [is_right(s) for s in said]
+    own = [a.unguarded_scores or a.scores for a in good]
+    without = [float(s.get("unsupported", math.nan)) for s in own]
+    guarded = [float(a.scores.get("unsupported", math.nan)) for a in good]
+    before, after = compare.estimate(without, seed), compare.estimate(guarded, seed)
+    was = [is_right(s) for s in own]
     now = [is_right(a.scores) for a in good]
-    return {
-        "questions": len(good), "changed": sum(a.said is not None for a in good),
-        "without": before.model_dump() if before else None, "with": after.model_dump() if after else None,
-        "change": change.model_dump() if change else None,
-        "cut": 1 - after.mean / before.mean if before and after and before.mean else 0.0,
-        "right_without": sum(was), "lost": sum(a and not b for a, b in zip(was, now, strict=True)),
-        "won": sum(b and not a for a, b in zip(was, now, strict=True)),
-    }  # fmt: skip
+    return RailsEffect(
+        questions=len(good),
+        changed=sum(a.unguarded is not None for a in good),
+        without=before,
+        guarded=after,
+        change=compare.gain(guarded, without, seed),
+        cut=1 - after.mean / before.mean if before and after and before.mean else 0.0,
+        right_without=sum(was),
+        lost=sum(a and not b for a, b in zip(was, now, strict=True)),
+        won=sum(b and not a for a, b in zip(was, now, strict=True)),
+    )
 
 
-def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None:
-    """How well confidence tells right answers from wrong ones, and what the promise came to; None without confidence.
+def confidence_results(answers: Sequence[Answer], error_target: float) -> ConfidenceResults | None:
+    """How well confidence tells right answers from wrong ones, and what the error target led to; None without it.
 
-    The curve answers the surest questions first: `answered` is the share of all questions, `wrong` the share of those.
-    Replies that decline, and those that another rail ended, are no answers. Right is judged before the rail took what
-    it was not sure of.
+    The curve answers the most confident questions first: `answered` is the share of all questions, `wrong` the share
+    of those. Replies that decline, and those that another rail ended, are no answers. Whether an answer is right is
+    judged before the rail withheld it.
     """
     given = [a for a in answers if not (a.failed or a.confidence is None or a.declined or _ended(a) - {"confidence"})]
     if len(given) < BINS:
@@ -70,49 +103,33 @@ def knowing(answers: Sequence[Answer], promise: float) -> dict[str, Json] | None
     for n, (p, right) in enumerate(rows, 1):
         wrong += not right
         if n == len(rows) or rows[n][0] < p:  # equal confidences are answered together
-            curve.append({"answered": n / len(answers), "wrong": wrong / n, "confidence": p})
+            curve.append(CurvePoint(answered=n / len(answers), wrong=wrong / n, confidence=p))
     rising = rows[::-1]
     edges = [round(k * len(rising) / BINS) for k in range(BINS + 1)]
     parts = [rising[a:b] for a, b in pairwise(edges) if b > a]
-    bins = [{"confidence": sum(p for p, _ in part) / len(part), "right": sum(r for _, r in part) / len(part),
-             "n": len(part)} for part in parts]  # fmt: skip
-    held = [a for a in given if _ended(a)]
+    bins = tuple(
+        ConfidenceBin(confidence=sum(p for p, _ in part) / len(part), right=sum(r for _, r in part) / len(part),
+                      n=len(part)) for part in parts)  # fmt: skip
     kept = [a for a in given if not _ended(a)]
-    return {
-        "calibrated": any("confidence" in a.rails_ms for a in answers), "promise": promise,
-        "questions": len(answers), "given": len(given), "declined": sum(a.declined for a in answers),
-        "held": len(held), "answered": len(kept), "wrong": sum(not _right(a) for a in kept),
-        "error": sum(b["n"] * abs(b["confidence"] - b["right"]) for b in bins) / len(rows),
-        "curve": curve, "bins": bins,
-    }  # fmt: skip
+    return ConfidenceResults(
+        calibrated=any("confidence" in a.rails_ms for a in answers),
+        error_target=error_target,
+        questions=len(answers),
+        given=len(given),
+        declined=sum(a.declined for a in answers),
+        handed_off=len(given) - len(kept),
+        answered=len(kept),
+        wrong=sum(not _right(a) for a in kept),
+        calibration_error=sum(b.n * abs(b.confidence - b.right) for b in bins) / len(rows),
+        curve=tuple(curve),
+        bins=bins,
+    )
 
 
 def _ended(answer: Answer) -> set[str]:
-    """The rails that put something else in the answer's place."""
-    return {v["rail"] for v in answer.findings if v["action"] in ENDS}
+    """The rails that replaced the answer."""
+    return {f["rail"] for f in answer.findings if f["action"] in ENDS}
 
 
 def _right(answer: Answer) -> bool:
     return is_right(answer.checked_scores or answer.scores)
-
-
-def table(
-    per_arm: Mapping[str, Sequence[Answer]], names: Sequence[str], quality: Sequence[Mapping[str, Json]],
-    promise: float, seed: int,
-) -> dict[str, Json]:  # fmt: skip
-    """The report's part on guardrails.
-
-    Args:
-        per_arm: answers of the arms that stood behind rails.
-        names: the rails in their order.
-        quality: what each rail reached on labelled lines, as shipped.
-        promise: largest share of wrong answers among those given.
-        seed: of the bootstrap.
-    """
-    return {
-        "names": list(names),
-        "quality": [dict(q) for q in quality if q["rail"] in names],
-        "here": {arm: rails(answers) for arm, answers in per_arm.items()},
-        "effect": {arm: effect(answers, seed) for arm, answers in per_arm.items()},
-        "knowing": {arm: k for arm, answers in per_arm.items() if (k := knowing(answers, promise))},
-    }

@@ -1,4 +1,4 @@
-"""An optional judge: a model that says whether an answer is right, checked against people before it is believed."""
+"""An optional judge: a model that says whether an answer is right, and how far people agree with it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.errors import InputError
-from inhouse.types import Json, Message
+from inhouse.types import Message
+from inhouse.verdict import JudgeAgreement
 
 CONCURRENT = 4
 TRUSTED_KAPPA = 0.6
 RESAMPLES = 2000
+LABEL = 'each line looks like {"question": "...", "reference": "...", "answer": "...", "label": 1}'
 _SCHEMA = {"type": "object", "properties": {"right": {"type": "boolean"}}, "required": ["right"]}
 _CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
 _ASK = (
@@ -26,7 +28,7 @@ _ASK = (
 
 
 async def judge(model: ChatModel, question: str, reference: str, answer: str) -> float | None:
-    """1 or 0 as the judge sees it; None when it did not reply as asked."""
+    """1 for right, 0 for wrong; None when the judge's reply is not the JSON it was asked for."""
     parts = {"question": question, "reference": reference, "answer": answer}
     clean = {name: _CONTROL.sub(" ", text).replace("</data>", " ") for name, text in parts.items()}
     request = ChatRequest(
@@ -40,7 +42,7 @@ async def judge(model: ChatModel, question: str, reference: str, answer: str) ->
 
 
 async def judge_all(model: ChatModel, rows: Sequence[tuple[str, str, str]]) -> list[float | None]:
-    """The judge's word on (question, reference, answer) rows, in their order."""
+    """The judge's grades of (question, reference, answer) rows, in their order."""
     free = asyncio.Semaphore(CONCURRENT)
 
     async def one(row: tuple[str, str, str]) -> float | None:
@@ -51,24 +53,30 @@ async def judge_all(model: ChatModel, rows: Sequence[tuple[str, str, str]]) -> l
 
 
 def read_labels(file: Path) -> list[tuple[tuple[str, str, str], int]]:
-    """Human labels, one JSON a line: question, reference, answer, label (0 or 1).
+    """Labels by people, one JSON object per line: question, reference, answer, label (0 or 1).
 
     Raises:
-        InputError: a line is not such a label; names the line.
+        InputError: the file cannot be read, is empty, or a line is not such a label; names the line.
     """
-    found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error})", "judge.labels names the file") from error
+    labels = []
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            found.append(((str(row["question"]), str(row["reference"]), str(row["answer"])), int(row["label"])))
+            label = {0: 0, 1: 1}[row["label"]]
+            labels.append(((str(row["question"]), str(row["reference"]), str(row["answer"])), label))
         except (ValueError, KeyError, TypeError) as error:
-            hint = '{"question": "...", "reference": "...", "answer": "...", "label": 1}'
-            raise InputError(f"{file}:{number}: not a label ({error})", hint) from error
-    return found
+            raise InputError(f"{file}:{number}: not a label ({type(error).__name__}: {error})", LABEL) from error
+    if not labels:
+        raise InputError(f"{file}: no labels", LABEL)
+    return labels
 
 
-def agreement(people: Sequence[int], machine: Sequence[float | None], seed: int) -> dict[str, Json]:
-    """Cohen's kappa with a bootstrap interval; no reply counts as a disagreement."""
+def agreement(people: Sequence[int], machine: Sequence[float | None], seed: int) -> JudgeAgreement:
+    """Cohen's kappa with a percentile bootstrap interval; a grade of None counts as a disagreement."""
     import numpy as np
 
     a = np.asarray(people)
@@ -77,14 +85,14 @@ def agreement(people: Sequence[int], machine: Sequence[float | None], seed: int)
     draws = [kappa(a[i].tolist(), b[i].tolist()) for i in rng.integers(0, len(a), (RESAMPLES, len(a)))]
     low, high = np.percentile(draws, [2.5, 97.5])
     value = kappa(a.tolist(), b.tolist())
-    return {
-        "n": len(a), "agreement": float((a == b).mean()), "kappa": value, "low": float(low), "high": float(high),
-        "trusted": value >= TRUSTED_KAPPA,
-    }  # fmt: skip
+    return JudgeAgreement(
+        n=len(a), agreement=float((a == b).mean()), kappa=value, low=float(low), high=float(high),
+        trusted=value >= TRUSTED_KAPPA,
+    )  # fmt: skip
 
 
 def kappa(a: Sequence[int], b: Sequence[int]) -> float:
-    """Cohen's kappa of two 0/1 raters (Cohen 1960); 0 where chance explains everything."""
+    """Cohen's kappa of two 0/1 raters (Cohen 1960); 0 where both always give the same grade."""
     import numpy as np
 
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)

@@ -1,10 +1,12 @@
-"""The report's plots as inline SVG: no script, no font and no request; colours come from the page's own style."""
+"""The report's plots as inline SVG: no script, no font and no request; colors come from the page's style."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inhouse.verdict import ConfidenceResults, Report
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -13,13 +15,13 @@ WIDTH, LEFT, RIGHT, ROW, SQUARE = 720, 170, 150, 34, 340
 Scale = Callable[[float], float]
 
 
-def gains(report: Mapping[str, Any]) -> Markup:
+def gains(report: Report) -> Markup:
     """Gains in accuracy with their intervals, a zero line, and the figures beside them."""
-    rows = [(name, found["accuracy"]) for name, found in report["gains"].items() if "accuracy" in found]
+    rows = [(gain.name, gain.metrics["accuracy"]) for gain in report.gains if "accuracy" in gain.metrics]
     if not rows:
-        return _svg("", 10, "No gains: only one arm was run.")
-    low = min(0.0, *(e["low"] for _, e in rows))
-    high = max(0.0, *(e["high"] for _, e in rows))
+        return _svg("", 10, "No gains to show: only one arm was run.")
+    low = min(0.0, *(e.low for _, e in rows))
+    high = max(0.0, *(e.high for _, e in rows))
     ticks = _ticks(100 * low, 100 * high)
     low, high = min(low, ticks[0] / 100), max(high, ticks[-1] / 100)
 
@@ -30,22 +32,22 @@ def gains(report: Mapping[str, Any]) -> Markup:
     parts = [_tick(x(t / 100), bottom, f"{t:+.0f}" if t else "0", zero=t == 0) for t in ticks]
     for n, (name, e) in enumerate(rows):
         y = 14 + ROW * n + ROW / 2
-        clear = "clear" if e["low"] > 0 or e["high"] < 0 else "unclear"
+        clear = "clear" if e.low > 0 or e.high < 0 else "unclear"
         parts.append(_label(LEFT - 10, y, name, "end"))
-        parts.append(f'<line class="bar {clear}" x1="{x(e["low"]):.1f}" x2="{x(e["high"]):.1f}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<circle class="dot {clear}" cx="{x(e["mean"]):.1f}" cy="{y}" r="5"/>')
-        figures = f"{100 * e['mean']:+.1f} [{100 * e['low']:+.0f}, {100 * e['high']:+.0f}]"
+        parts.append(f'<line class="bar {clear}" x1="{x(e.low):.1f}" x2="{x(e.high):.1f}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="dot {clear}" cx="{x(e.mean):.1f}" cy="{y}" r="5"/>')
+        figures = f"{100 * e.mean:+.1f} [{100 * e.low:+.0f}, {100 * e.high:+.0f}]"
         parts.append(_label(WIDTH - RIGHT + 12, y, figures, "start"))
     parts.append(
-        _label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "points of task accuracy, with 95 % intervals", "middle")
+        _label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "gain in accuracy in points, with 95% intervals", "middle")
     )
-    return _svg("".join(parts), bottom + 44, "Gains in task accuracy with intervals")
+    return _svg("".join(parts), bottom + 44, "Gains in accuracy with their intervals")
 
 
-def latencies(report: Mapping[str, Any]) -> Markup:
+def latencies(report: Report) -> Markup:
     """p50, p95 and p99 of whole answers by arm."""
-    rows = [(arm, row["latency_ms"]) for arm, row in report["arms"].items()]
-    ticks = _ticks(0, max(max(ms.values()) for _, ms in rows) / 1000)
+    rows = [(arm, row.latency_ms) for arm, row in report.arms.items()]
+    ticks = _ticks(0, max(ms.p99 for _, ms in rows) / 1000)
     high = ticks[-1] or 1
 
     def x(ms: float) -> float:
@@ -59,51 +61,54 @@ def latencies(report: Mapping[str, Any]) -> Markup:
     for n, (arm, ms) in enumerate(rows):
         y = 34 + ROW * n + ROW / 2
         parts.append(_label(LEFT - 10, y, arm, "end"))
-        parts.append(f'<line class="span" x1="{x(ms["p50"]):.1f}" x2="{x(ms["p99"]):.1f}" y1="{y}" y2="{y}"/>')
-        parts += [_mark(mark, x(ms[mark]), y) for mark in ("p99", "p95", "p50")]
-        parts.append(_label(WIDTH - RIGHT + 12, y, f"{ms['p50'] / 1000:.1f} / {ms['p99'] / 1000:.1f} s", "start"))
-    parts.append(_label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "seconds for a whole answer", "middle"))
+        parts.append(f'<line class="span" x1="{x(ms.p50):.1f}" x2="{x(ms.p99):.1f}" y1="{y}" y2="{y}"/>')
+        parts += [_mark("p99", x(ms.p99), y), _mark("p95", x(ms.p95), y), _mark("p50", x(ms.p50), y)]
+        parts.append(_label(WIDTH - RIGHT + 12, y, f"{ms.p50 / 1000:.1f} / {ms.p99 / 1000:.1f} s", "start"))
+    parts.append(
+        _label(
+            (LEFT + WIDTH - RIGHT) / 2, bottom + 34, "seconds to the end of the answer; figures: p50 / p99", "middle"
+        )
+    )
     return _svg("".join(parts), bottom + 44, "Latency by arm")
 
 
-def best_arm(report: Mapping[str, Any]) -> str | None:
-    """The recommended arm, or where that is base the richest of the others; None where there is no other."""
-    held = (report.get("recommendation") or {}).get("arm")
-    if held and held != "base":
-        return str(held)
-    return next((a for a in ("tuned+rag", "rag", "prompt") if a in report["arms"]), None)
+def best_arm(report: Report) -> str | None:
+    """The recommended arm, or if that is base the most elaborate of the others; None if there is no other."""
+    if report.recommendation and report.recommendation.arm != "base":
+        return report.recommendation.arm
+    return next((a for a in ("tuned+rag", "rag", "prompt") if a in report.arms), None)
 
 
-def risk_coverage(found: Mapping[str, Any]) -> Markup:
-    """Share of wrong answers by the share of questions that is answered, the surest first; the promise as a line."""
-    most = max(p["wrong"] for p in found["curve"])
-    ticks = _ticks(0, 100 * max(most, found["promise"], 0.1))
-    parts, x, y = _square([0, 20, 40, 60, 80, 100], ticks, "% of questions answered", "% of the answers wrong")
-    level = y(100 * found["promise"])
-    parts.append(f'<line class="promise" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
-    parts.append(_label(x(100), level - 12, f"promise: {100 * found['promise']:g} %", "end"))
-    points = " ".join(f"{x(100 * p['answered']):.1f},{y(100 * p['wrong']):.1f}" for p in found["curve"])
+def risk_coverage(results: ConfidenceResults) -> Markup:
+    """Share of wrong answers by share of questions answered, the most confident first; the error target as a line."""
+    most = max(p.wrong for p in results.curve)
+    ticks = _ticks(0, 100 * max(most, results.error_target, 0.1))
+    parts, x, y = _square([0, 20, 40, 60, 80, 100], ticks, "% of questions answered", "% of answers wrong")
+    level = y(100 * results.error_target)
+    parts.append(f'<line class="target" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
+    parts.append(_label(x(100), level - 12, f"error target: {100 * results.error_target:g}%", "end"))
+    points = " ".join(f"{x(100 * p.answered):.1f},{y(100 * p.wrong):.1f}" for p in results.curve)
     parts.append(f'<polyline class="curve" points="{points}"/>')
-    if found["calibrated"] and found["answered"]:
-        at, wrong = 100 * found["answered"] / found["questions"], 100 * found["wrong"] / found["answered"]
+    if results.calibrated and results.answered:
+        at, wrong = 100 * results.answered / results.questions, 100 * results.wrong / results.answered
         parts.append(f'<circle class="dot clear" cx="{x(at):.1f}" cy="{y(wrong):.1f}" r="6"/>')
         parts.append(_label(x(at), y(wrong) + 18, "served", "middle"))
     return _svg("".join(parts), SQUARE + 60, "Wrong answers by questions answered", SQUARE + 120)
 
 
-def reliability(found: Mapping[str, Any]) -> Markup:
-    """Share of right answers by confidence, in groups of like numbers; calibrated is on the diagonal."""
-    parts, x, y = _square([0, 20, 40, 60, 80, 100], [0, 20, 40, 60, 80, 100], "% confidence", "% of the answers right")
+def reliability(results: ConfidenceResults) -> Markup:
+    """Share of right answers by confidence, in groups of equal size; calibrated confidence is on the diagonal."""
+    parts, x, y = _square([0, 20, 40, 60, 80, 100], [0, 20, 40, 60, 80, 100], "% confidence", "% of answers right")
     parts.append(f'<line class="zero" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{y(0):.1f}" y2="{y(100):.1f}"/>')
-    for b in found["bins"]:
-        sure, right = 100 * b["confidence"], 100 * b["right"]
-        told = f"<title>{b['n']} answers: {sure:.0f} % sure, {right:.0f} % right</title>"
-        parts.append(f'<circle class="dot clear" cx="{x(sure):.1f}" cy="{y(right):.1f}" r="6">{told}</circle>')
+    for b in results.bins:
+        sure, right = 100 * b.confidence, 100 * b.right
+        title = f"<title>{b.n} answers: {sure:.0f}% confidence, {right:.0f}% right</title>"
+        parts.append(f'<circle class="dot clear" cx="{x(sure):.1f}" cy="{y(right):.1f}" r="6">{title}</circle>')
     return _svg("".join(parts), SQUARE + 60, "Right answers by confidence", SQUARE + 120)
 
 
 def _square(across: Sequence[float], up: Sequence[float], under: str, beside: str) -> tuple[list[str], Scale, Scale]:
-    """Axes of a square plot with their grid, and the scales of both."""
+    """Axes of a square plot with their grid, and their scales."""
     left = 60.0
 
     def x(v: float) -> float:
@@ -124,27 +129,27 @@ def _square(across: Sequence[float], up: Sequence[float], under: str, beside: st
     return parts, x, y
 
 
-def changed(report: Mapping[str, Any]) -> Markup:
+def changed(report: Report) -> Markup:
     """By tag, how many questions the best arm got right that base got wrong, and the other way round."""
     best = best_arm(report)
     counts: dict[str, list[int]] = {}
-    for row in report["table"]:
-        if best is None or "base" not in row["answers"]:
+    for row in report.table:
+        if best is None or "base" not in row.answers:
             break
-        ours, theirs = (row["answers"][a]["scores"].get("accuracy", 0) for a in (best, "base"))
+        ours, theirs = (row.answers[arm].scores.get("accuracy", 0.0) for arm in (best, "base"))
         if abs(ours - theirs) < 0.25:
             continue
-        for tag in row["tags"][:1] or ["all questions"]:
+        for tag in row.tags[:1] or ("all questions",):
             counts.setdefault(tag, [0, 0])[ours < theirs] += 1
     rows = sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0]))[:14]
     if not rows:
-        return _svg("", 10, "No answer changed.")
+        return _svg("", 10, "No question was answered better or worse.")
     most = max(max(c) for _, c in rows)
     middle = (LEFT + WIDTH - RIGHT) / 2
     unit = (WIDTH - RIGHT - LEFT) / 2 / (most + 1)
     bottom = 30 + 26 * len(rows)
     parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="22" y2="{bottom}"/>']
-    parts += [_label(middle - 8, 12, "lost", "end"), _label(middle + 8, 12, f"won by {best}", "start")]
+    parts += [_label(middle - 8, 12, "base is better", "end"), _label(middle + 8, 12, f"{best} is better", "start")]
     for n, (tag, (won, lost)) in enumerate(rows):
         y = 30 + 26 * n
         parts.append(_label(LEFT - 10, y + 9, tag[:24], "end"))
@@ -156,11 +161,11 @@ def changed(report: Mapping[str, Any]) -> Markup:
             parts.append(_label(middle + unit * won + 6, y + 9, str(won), "start"))
         if lost:
             parts.append(_label(middle - unit * lost - 6, y + 9, str(lost), "end"))
-    return _svg("".join(parts), bottom + 8, f"Questions won and lost by {best} against base")
+    return _svg("".join(parts), bottom + 8, f"Questions on which {best} or base is better")
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Five or so round values around the range."""
+    """About five round values that span the range."""
     import math
 
     span = (high - low) or 1.0
@@ -193,7 +198,7 @@ def _label(x: float, y: float, text: str, anchor: str) -> str:
 def _svg(body: str, height: float, title: str, width: float = WIDTH) -> Markup:
     from markupsafe import Markup
 
-    # Every text in it went through html.escape.
+    # Every text in it has gone through html.escape.
     return Markup(  # noqa: S704
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{body}</svg>"

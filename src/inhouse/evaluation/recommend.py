@@ -1,102 +1,109 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
-Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a dearer arm takes the place
-of the one held so far only if the interval of its gain over that one starts above evaluation.smallest_gain, and if it
-does not state significantly more that nothing bears out.
+Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a more expensive arm
+replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, and if it
+does not make significantly more unsupported statements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from inhouse.types import Estimate, Json
+from inhouse.types import Estimate
+from inhouse.verdict import Recommendation, points
 
 BY_COST = ("base", "prompt", "rag", "tuned", "tuned+rag")
 ENOUGH_QUESTIONS = 30
+COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
 SENTENCES = {
-    "base": "Do not customize: the base model as it is does as well as anything tried here.",
-    "prompt": "Use the prompt alone: do not fine-tune, and leave retrieval out.",
+    "base": "Do not customize: nothing tried here is worth its cost over the base model.",
+    "prompt": "Use the prompt alone: do not fine-tune, and do not add retrieval.",
     "rag": "Use rag alone: do not fine-tune.",
-    "tuned": "Use the tuned model without retrieval.",
-    "tuned+rag": "Use the tuned model with retrieval.",
+    "tuned": "Use the fine-tuned model without retrieval.",
+    "tuned+rag": "Use the fine-tuned model with retrieval.",
 }
 
-Gain = Callable[[str, str, str], Estimate | None]
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules look at.
 
-def recommend(
-    arms: Sequence[str],
-    gain: Gain,
-    smallest_gain: float,
-    detectable: float,
-    questions: int,
-    general_change: Estimate | None,
-) -> dict[str, Json]:
-    """The arm to use, why, and the rules that fired.
-
-    Args:
-        arms: those that were run.
+    Attributes:
+        arms: those that were run, base among them.
         gain: (metric, arm, other) -> paired gain of arm over other.
-        smallest_gain: from [evaluation].
-        detectable: the smallest gain in accuracy that this test set could have seen.
+        smallest_gain: that counts, from [evaluation].
+        detectable: the smallest gain in accuracy that this test set can show.
         questions: how many were asked.
-        general_change: of general ability through tuning, None when nothing was tuned.
+        general_change: of general ability through fine-tuning, None when nothing was tuned.
     """
-    held = "base"
+
+    arms: Sequence[str]
+    gain: Callable[[str, str, str], Estimate | None]
+    smallest_gain: float
+    detectable: float
+    questions: int
+    general_change: Estimate | None = None
+
+
+def recommend(evidence: Evidence) -> Recommendation:
+    """The arm to use, why, and what each rule found."""
+    current = "base"
     rules: list[str] = []
-    for arm in (a for a in BY_COST[1:] if a in arms):
-        accuracy, wrong = gain("accuracy", arm, held), gain("unsupported", arm, held)
+    for arm in (a for a in BY_COST[1:] if a in evidence.arms):
+        accuracy, unsupported = (evidence.gain(metric, arm, current) for metric in ("accuracy", "unsupported"))
         if accuracy is None:
             continue
-        better = accuracy.low > smallest_gain
-        worse_facts = wrong is not None and wrong.low > 0
-        verdict = "takes its place" if better and not worse_facts else "does not pay"
-        why = f"gain in accuracy over {held} {points(accuracy)}, which must start above {100 * smallest_gain:+.0f}"
-        if worse_facts and wrong is not None:
-            why += f"; unsupported statements rise by {points(wrong)}"
-        rules.append(f"{arm} {verdict}: {why}.")
-        if better and not worse_facts:
-            held = arm
-    sentence = SENTENCES[held] + _because(held, arms, gain)
-    warnings = _warnings(held, detectable, questions, general_change)
-    return {"arm": held, "sentence": sentence, "rules": rules, "warnings": warnings}
+        better = accuracy.low > evidence.smallest_gain
+        makes_up = unsupported if unsupported is not None and unsupported.low > 0 else None
+        worth = better and makes_up is None
+        limit = f"{100 * evidence.smallest_gain:+.1f}, the smallest gain that counts"
+        text = (
+            f"{arm} is {'' if worth else 'not '}worth its cost over {current}: accuracy changes by {points(accuracy)} "
+            f"points, and the interval {'starts' if better else 'does not start'} above {limit}"
+        )
+        if makes_up:
+            text += f"; unsupported statements rise by {points(makes_up)} points"
+        rules.append(f"{text}.")
+        current = arm if worth else current
+    return Recommendation(
+        arm=current, sentence=SENTENCES[current] + _because(current, evidence), rules=tuple(rules),
+        warnings=tuple(_warnings(current, evidence)), method=" ".join((__doc__ or "").split("\n\n", 1)[1].split()),
+    )  # fmt: skip
 
 
-def points(e: Estimate) -> str:
-    """An estimate in points of a hundred."""
-    return f"{100 * e.mean:+.1f} [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
-
-
-def _because(held: str, arms: Sequence[str], gain: Gain) -> str:
+def _because(current: str, evidence: Evidence) -> str:
     text = ""
-    if held != "base" and (over_base := gain("accuracy", held, "base")):
-        text += f" Its accuracy is {points(over_base)} points over the base model's."
-    dearer = [a for a in BY_COST[BY_COST.index(held) + 1 :] if a in arms]
-    for arm in dearer:
-        found = gain("accuracy", arm, held)
-        if found is None:
+    if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
+        text += f" It gains {points(over_base)} points of accuracy over the base model."
+    for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):
+        accuracy, unsupported = (evidence.gain(metric, arm, current) for metric in ("accuracy", "unsupported"))
+        if accuracy is None:
             continue
-        if found.high < 0:
-            text += f" {arm} loses {points(found)} points."
-        elif found.low <= 0:
-            text += f" {arm} changes {points(found)} points, which this test set cannot tell from nothing."
+        if accuracy.high < 0:
+            text += f" {arm} is less accurate: {points(accuracy)} points."
+        elif accuracy.low <= 0:
+            text += f" {arm} differs by {points(accuracy)} points, which this test set cannot tell from zero."
+        elif unsupported is not None and unsupported.low > 0:
+            text += f" {arm} adds {points(accuracy)} points, but makes more unsupported statements."
         else:
-            text += f" {arm} adds {points(found)} points, too little for what it costs or for what it makes up."
+            text += f" {arm} adds {points(accuracy)} points, which may be less than the smallest gain that counts."
     return text
 
 
-def _warnings(held: str, detectable: float, questions: int, general_change: Estimate | None) -> list[str]:
-    found = []
-    if questions < ENOUGH_QUESTIONS:
-        found.append(
-            f"Only {questions} questions were asked; with fewer than {ENOUGH_QUESTIONS} nothing small can be seen."
+def _warnings(current: str, evidence: Evidence) -> list[str]:
+    warnings = []
+    if evidence.questions < ENOUGH_QUESTIONS:
+        warnings.append(
+            f"Only {evidence.questions} questions were asked; fewer than {ENOUGH_QUESTIONS} show large gains only."
         )
-    if detectable > 0.3:
-        found.append(f"This test set can only show gains from {100 * detectable:.0f} points on.")
-    if held.startswith("tuned") and general_change is not None and general_change.mean < -FORGETTING:
-        found.append(f"Tuning changed general ability by {points(general_change)} points.")
-    return found
+    if evidence.detectable > COARSE:
+        warnings.append(f"This test set can only show gains of {100 * evidence.detectable:.0f} points or more.")
+    change = evidence.general_change
+    if current.startswith("tuned") and change is not None and change.mean < -FORGETTING:
+        warnings.append(f"Fine-tuning changed general ability by {points(change)} points.")
+    return warnings
 
 
 def gap_closed(values: Mapping[str, float]) -> dict[str, float]:
@@ -105,8 +112,3 @@ def gap_closed(values: Mapping[str, float]) -> dict[str, float]:
         return {}
     gap = values["oracle"] - values["base"]
     return {arm: (v - values["base"]) / gap for arm, v in values.items() if arm not in ("base", "oracle")}
-
-
-def explained() -> list[str]:
-    """The rules in words, for the report."""
-    return [" ".join((__doc__ or "").split("\n\n", 1)[1].split())]

@@ -1,20 +1,20 @@
-"""What a live experiment shows so far, in figures that may be looked at at any time, and stopped at when one likes.
+"""What a live experiment shows so far, in figures that may be looked at, and acted on, at any time.
 
-An ordinary 95 % interval that is looked at every day excludes no difference sooner or later, whatever is true. These
+Whoever looks at an ordinary 95 % interval every day sees it exclude zero sooner or later, whatever is true. These
 intervals hold at all times together: asymptotic confidence sequences by a normal mixture (Waudby-Smith, Arbour, Sinha,
 Kennedy and Ramdas 2024, "Time-uniform central limit theory and asymptotic confidence sequences", Annals of Statistics;
-the mixture is Robbins's of 1970, in Howard et al. 2021). A user counts once, with the mean of what they had: users are
-what was split, and one user's requests are alike. The split itself is checked by the multinomial test of Lindon and
-Malek (2022, "Anytime-valid inference for multinomial count data"), in the order in which users came.
+the mixture is Robbins's of 1970, in Howard et al. 2021). A user counts once, with their mean: users are what is split,
+and one user's requests are alike. The split itself is checked by the multinomial test of Lindon and Malek (2022,
+"Anytime-valid inference for multinomial count data"), in the order in which users came.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from inhouse.types import Estimate, Json
+from inhouse.types import Estimate, Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LEVEL = 0.04  # for at most .05 of false winners: who comes back changes a mean that was counted, which costs some
-FIRST_LOOK = 50  # users in each arm: before, means are not normal enough
-PLANNED = 500.0  # where the interval is tightest for its time: 1,000 users in each of two arms
-SHARE_SPREAD, LOG_SPREAD = 0.5, 1.0  # a user's standard deviation, as planned: only tightness depends on it
+LEVEL = 0.04  # for at most .05 of false winners: returning users change means that were counted, which costs some
+FIRST_LOOK = 50  # users in each arm: with fewer, means are not normal enough
+PLANNED = 500.0  # time at which the interval is tightest: 1,000 users in each of two arms
+SHARE_SPREAD, LOG_SPREAD = 0.5, 1.0  # assumed standard deviation of a user: only tightness depends on it
 SPLIT_LEVEL = 0.01
 PRIOR_USERS = 100.0  # weight of the planned split in its check
 
 
 class Metric(NamedTuple):
-    """An outcome: `better` is +1 where more is better. Ratios are compared on the logarithm of a user's mean."""
+    """An outcome: `better` is +1 where more is better. Ratios are compared by the logarithm of a user's mean."""
 
     field: str
     about: str
@@ -40,11 +40,11 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "resolved": Metric("resolved", "resolved requests", 1),
-    "thumb": Metric("thumb", "thumbs up", 1),
-    "escalated": Metric("escalated", "requests passed to a person", -1),
+    "resolved": Metric("resolved", "the share of resolved requests", 1),
+    "thumb": Metric("thumb", "the share of thumbs up", 1),
+    "escalated": Metric("escalated", "the share of requests passed to a person", -1),
     "latency": Metric("latency_s", "time to answer", -1, True),
-    "cost": Metric("cost_usd", "cost of a request", -1, True),
+    "cost": Metric("cost_usd", "cost per request", -1, True),
 }
 
 
@@ -72,7 +72,7 @@ def radius(error: Array, spread: float, level: float = LEVEL, planned: float = P
 
 
 def standard_error(n_ours: Array, variance_ours: Array, n_theirs: Array, variance_theirs: Array) -> Array:
-    """Of the difference of two means; 0, which makes the interval endless, while an arm has too few users."""
+    """Of the difference of two means; 0, which makes the interval infinite, while an arm has too few users."""
     import numpy as np
 
     enough = (n_ours >= FIRST_LOOK) & (n_theirs >= FIRST_LOOK)
@@ -81,7 +81,7 @@ def standard_error(n_ours: Array, variance_ours: Array, n_theirs: Array, varianc
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float], spread: float, level: float = LEVEL) -> Estimate:
-    """The difference of two arms' means over users, ours less theirs, with its interval for all times."""
+    """The difference of two arms' means over users, ours less theirs, with an interval that holds at all times."""
     import numpy as np
 
     a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
@@ -94,10 +94,10 @@ def difference(ours: Sequence[float], theirs: Sequence[float], spread: float, le
 
 
 def sample_ratio(arms: Sequence[int], weights: Sequence[float]) -> float:
-    """Always-valid p of "users are dealt as planned"; `arms` has each user's arm, in the order in which they came.
+    """Always-valid p of "users are split as planned"; `arms` has each user's arm, in the order in which they came.
 
-    The Bayes factor of any split, drawn from a Dirichlet around the planned one, to the planned: a user in arm i
-    multiplies it by (k p_i + n_i) / ((k + n) p_i), n_i being those before. p is 1 over the largest that it ever was.
+    It is 1 over the largest value so far of the Bayes factor of a split drawn from a Dirichlet around the planned one
+    to the planned one: a user in arm i, after n_i there of n, multiplies it by (k p_i + n_i) / ((k + n) p_i).
     """
     import numpy as np
 
@@ -117,121 +117,189 @@ def sample_ratio(arms: Sequence[int], weights: Sequence[float]) -> float:
 # --- an experiment ----------------------------------------------------------------------------------------------
 
 
-def examine(
-    outcomes: Sequence[Mapping[str, Any]], weights: Mapping[str, float], metric: str, since: str = ""
-) -> dict[str, Json]:
-    """What the experiment shows.
+class Experiment(Record):
+    """A live split of `custom` by user. `arms` are weights by release ("NAME/3") or "base"; the first is the control.
+
+    `since` is when the weights last changed: what happened before is not counted.
+    """
+
+    name: str
+    arms: dict[str, float]
+    metric: str
+    started_at: str
+    since: str
+
+
+class Outcome(Protocol):
+    """What one user saw of one arm, with the fields that METRICS names; None where nothing is known."""
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def arm(self) -> str: ...
+
+    @property
+    def first_at(self) -> str: ...
+
+    @property
+    def requests(self) -> int: ...
+
+
+class Mean(Record):
+    """Over the users that something is known of."""
+
+    users: int
+    mean: float | None
+
+
+class ArmOutcomes(Record):
+    """An arm so far: its users and requests, the share of users planned for it, and its means by metric."""
+
+    users: int
+    requests: int
+    planned: float
+    metrics: Mapping[str, Mean]
+
+
+class Comparison(Record):
+    """An arm less the first in one metric, in points or for ratios in percent; None before the first look.
+
+    `users` are those of both arms that something is known of; `shows` is "" while the interval holds zero.
+    """
+
+    users: tuple[int, int]
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    shows: Literal["", "better", "worse"] = ""
+
+
+class SampleRatio(Record):
+    """The check of the split: the p-value of "users are split as planned", and whether it is not rejected."""
+
+    p: float
+    holds: bool
+
+
+class Results(Record):
+    """What an experiment shows so far. `comparisons` are by arm and metric; `left_out` counts users not looked at."""
+
+    name: str
+    since: str
+    metric: str
+    conclusion: str = ""
+    arms: Mapping[str, ArmOutcomes]
+    comparisons: Mapping[str, Mapping[str, Comparison]]
+    sample_ratio: SampleRatio
+    left_out: int
+
+
+def examine(experiment: Experiment, outcomes: Sequence[Outcome]) -> Results:
+    """What the experiment shows; users who came before `since` are left out, since they were split otherwise.
 
     Args:
-        outcomes: one row a user and arm, in the order in which they came: user, arm, first_at, requests, and what
-            METRICS names, None where nothing is known.
-        weights: of the arms; the first is the one that the others are compared with.
-        metric: the outcome that decides.
-        since: when the weights were set (ISO 8601). Users who had come before are left out: they were dealt otherwise.
-
-    Returns:
-        `verdict` in words, `arms`, `comparisons` (by arm and metric, of the others with the first), `sample_ratio`,
-        and how many users were left out.
+        experiment: its arms; the first is the control, and its metric decides.
+        outcomes: one per user and arm, in the order in which users came.
     """
-    rows, left_out = _counted(outcomes, weights, since)
-    names = list(weights)
-    by_arm = {arm: [r for r in rows if r["arm"] == arm] for arm in names}
+    rows, left_out = _counted(outcomes, experiment)
+    names = list(experiment.arms)
+    by_arm = {arm: [r for r in rows if r.arm == arm] for arm in names}
     level = LEVEL / max(1, len(names) - 1)
-    compared = {
-        arm: {name: _compared(by_arm[arm], by_arm[names[0]], METRICS[name], level) for name in METRICS}
-        for arm in names[1:]
-    }
-    split = sample_ratio([names.index(r["arm"]) for r in rows], list(weights.values()))
-    found = {
-        "metric": metric,
-        "arms": {arm: _arm(own, weights[arm] / sum(weights.values())) for arm, own in by_arm.items()},
-        "comparisons": compared,
-        "sample_ratio": {"p": split, "holds": split >= SPLIT_LEVEL},
-        "left_out": left_out,
-    }
-    return {"verdict": verdict(found), **found}
+    split = sample_ratio([names.index(r.arm) for r in rows], list(experiment.arms.values()))
+    total = sum(experiment.arms.values())
+    results = Results(
+        name=experiment.name,
+        since=experiment.since,
+        metric=experiment.metric,
+        arms={arm: _arm(own, experiment.arms[arm] / total) for arm, own in by_arm.items()},
+        comparisons={
+            arm: {name: _compared(by_arm[arm], by_arm[names[0]], METRICS[name], level) for name in METRICS}
+            for arm in names[1:]
+        },
+        sample_ratio=SampleRatio(p=split, holds=split >= SPLIT_LEVEL),
+        left_out=left_out,
+    )
+    return results.model_copy(update={"conclusion": conclusion(results)})
 
 
-def _counted(
-    outcomes: Sequence[Mapping[str, Any]], weights: Mapping[str, float], since: str
-) -> tuple[list[Mapping[str, Any]], int]:
-    """The rows of users who came in time and were in one arm only, and how many users were not."""
-    arms: dict[str, list[Mapping[str, Any]]] = {}
-    for row in outcomes:
-        arms.setdefault(row["user"], []).append(row)
-    kept = [r[0] for r in arms.values() if len(r) == 1 and r[0]["arm"] in weights and r[0]["first_at"] >= since]
-    return kept, len(arms) - len(kept)
+def _counted(outcomes: Sequence[Outcome], experiment: Experiment) -> tuple[list[Outcome], int]:
+    """The outcomes of users who came in time and saw one arm only, and the number of other users."""
+    by_user: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_user.setdefault(outcome.user, []).append(outcome)
+    kept = [
+        own[0]
+        for own in by_user.values()
+        if len(own) == 1 and own[0].arm in experiment.arms and own[0].first_at >= experiment.since
+    ]
+    return kept, len(by_user) - len(kept)
 
 
-def _values(rows: Sequence[Mapping[str, Any]], metric: Metric) -> list[float]:
-    found = [float(v) for r in rows if (v := r[metric.field]) is not None]
-    return [math.log(v) for v in found if v > 0] if metric.ratio else found
+def _values(rows: Sequence[Outcome], metric: Metric) -> list[float]:
+    known = [float(v) for r in rows if (v := getattr(r, metric.field)) is not None]
+    return [math.log(v) for v in known if v > 0] if metric.ratio else known
 
 
-def _arm(rows: Sequence[Mapping[str, Any]], planned: float) -> dict[str, Json]:
+def _arm(rows: Sequence[Outcome], planned: float) -> ArmOutcomes:
     means = {}
     for name, metric in METRICS.items():
         values = _values(rows, metric)
         mean = sum(values) / len(values) if values else None
-        means[name] = {"users": len(values), "mean": math.exp(mean) if mean is not None and metric.ratio else mean}
-    return {"users": len(rows), "requests": sum(r["requests"] for r in rows), "planned": planned, "metrics": means}
+        means[name] = Mean(users=len(values), mean=math.exp(mean) if mean is not None and metric.ratio else mean)
+    return ArmOutcomes(users=len(rows), requests=sum(r.requests for r in rows), planned=planned, metrics=means)
 
 
-def _compared(
-    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], metric: Metric, level: float
-) -> dict[str, Json]:
-    """The difference in points, or for ratios in per cent, with its interval; None before the first look."""
+def _compared(ours: Sequence[Outcome], theirs: Sequence[Outcome], metric: Metric, level: float) -> Comparison:
     a, b = _values(ours, metric), _values(theirs, metric)
-    found = difference(a, b, LOG_SPREAD if metric.ratio else SHARE_SPREAD, level)
-    if math.isinf(found.low):
-        return {"users": [len(a), len(b)], "mean": None, "low": None, "high": None, "shows": ""}
-    shows = ""
-    if found.low > 0 or found.high < 0:
-        shows = "better" if (found.mean > 0) == (metric.better > 0) else "worse"
-    scaled = [100 * (math.expm1(v) if metric.ratio else v) for v in (found.mean, found.low, found.high)]
-    return {"users": [len(a), len(b)], "mean": scaled[0], "low": scaled[1], "high": scaled[2], "shows": shows}
+    e = difference(a, b, LOG_SPREAD if metric.ratio else SHARE_SPREAD, level)
+    if math.isinf(e.low):
+        return Comparison(users=(len(a), len(b)))
+    shows: Literal["", "better", "worse"] = ""
+    if e.low > 0 or e.high < 0:
+        shows = "better" if (e.mean > 0) == (metric.better > 0) else "worse"
+    mean, low, high = (100 * (math.expm1(v) if metric.ratio else v) for v in (e.mean, e.low, e.high))
+    return Comparison(users=(len(a), len(b)), mean=mean, low=low, high=high, shows=shows)
 
 
 # --- in words ---------------------------------------------------------------------------------------------------
 
 
-def verdict(found: Mapping[str, Any]) -> str:
+def conclusion(results: Results) -> str:
     """What may be concluded now, in words."""
-    split, arms = found["sample_ratio"], found["arms"]
-    if not split["holds"]:
-        users = sum(a["users"] for a in arms.values())
-        seen = ", ".join(f"{n} {a['users']} where {users * a['planned']:.0f} were planned" for n, a in arms.items())
-        return (
-            f"Do not conclude anything: users did not come to the arms as they were dealt ({seen}; "
-            f"p {split['p']:.1g}). Something drops users of one arm, or sends them past the split; find it and start a "
-            "new experiment."
+    if not results.sample_ratio.holds:
+        users = sum(a.users for a in results.arms.values())
+        seen = ", ".join(
+            f"{name} has {a.users} users, planned were {users * a.planned:.0f}" for name, a in results.arms.items()
         )
-    first, metric = next(iter(arms)), found["metric"]
-    return " ".join(_sentence(arm, first, metric, rows) for arm, rows in found["comparisons"].items())
-
-
-def _sentence(arm: str, first: str, metric: str, rows: Mapping[str, Any]) -> str:
-    about, row = METRICS[metric].about, rows[metric]
-    if row["mean"] is None:
-        ours, theirs = row["users"]
         return (
-            f"Too early to say of {arm}: {about} are known of {ours} of its users and of {theirs} of {first}'s, and "
-            f"intervals begin at {FIRST_LOOK} in each that do not all agree."
+            f"Do not conclude anything: users are not split as planned ({seen}; p = {results.sample_ratio.p:.1g}). "
+            "Something loses users of one arm or bypasses the split. Find it, then start a new experiment."
+        )
+    control = next(iter(results.arms))
+    return " ".join(_sentence(arm, control, results.metric, rows) for arm, rows in results.comparisons.items())
+
+
+def _sentence(arm: str, control: str, metric: str, rows: Mapping[str, Comparison]) -> str:
+    about, row = METRICS[metric].about, rows[metric]
+    if row.mean is None:
+        ours, theirs = row.users
+        return (
+            f"Too early to judge {arm}: {about} is known for {ours} of its users and for {theirs} of {control}'s. Each "
+            f"arm needs at least {FIRST_LOOK} users whose values differ."
         )
     figures = f"{about} {in_words(metric, row)}"
-    if row["shows"] == "better":
-        text = f"{arm} is better than {first}: {figures}. It may be stopped here."
-    elif row["shows"] == "worse":
-        text = f"{arm} is worse than {first}: {figures}. It may be stopped here."
+    if row.shows:
+        text = f"{arm} is {row.shows} than {control}: {figures}. You may stop the experiment."
     else:
-        text = f"No difference between {arm} and {first} is shown so far: {figures}."
-    minded = [n for n, r in rows.items() if n != metric and r["shows"] == "worse"]
-    return text + "".join(f" Mind: {METRICS[n].about} {in_words(n, rows[n])}." for n in minded)
+        text = f"No difference between {arm} and {control} so far: {figures}."
+    worse = [n for n, r in rows.items() if n != metric and r.shows == "worse"]
+    return text + "".join(f" But {METRICS[n].about} is worse: {in_words(n, rows[n])}." for n in worse)
 
 
-def in_words(metric: str, row: Mapping[str, Any]) -> str:
+def in_words(metric: str, row: Comparison) -> str:
     """A comparison's figures with their unit."""
-    if row["mean"] is None:
+    if row.mean is None:
         return "too early"
-    unit = "%" if METRICS[metric].ratio else "points"
-    return f"{row['mean']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}] {unit}"
+    unit = "%" if METRICS[metric].ratio else " points"
+    return f"{row.mean:+.1f} [{row.low:+.1f}, {row.high:+.1f}]{unit}"

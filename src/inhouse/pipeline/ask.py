@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Messages
+from inhouse.assembly.arms import Arms, Built, Messages
 from inhouse.assembly.guard import guards_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
-from inhouse.pipeline.stages import grounding_of, guard_of, index, weights
+from inhouse.pipeline.stages import fusion_of, guard_of, index, weights
 from inhouse.retrieval.search import Hit, Index
 from inhouse.types import Message
 
@@ -73,17 +73,11 @@ def recommended(workspace: Workspace) -> str:
 
 def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     """The arms over what is built, behind the project's guardrails; `bare` leaves those out."""
-    custom = workspace.store.latest("adapter")
-    index(workspace)
-    return Arms(
-        workspace.project,
-        weights(workspace),
-        custom,
-        grounding_of(workspace),
-        workspace.support,
-        None,
-        None if bare else guard_of(workspace),
-    )
+    custom, at = workspace.store.latest("adapter"), index(workspace)
+    guard = None if bare else guard_of(workspace)
+    parts = Built(workspace.project, workspace.embedder, workspace.support, weights(workspace), custom, at,
+                  fusion_of(workspace, at), guard)  # fmt: skip
+    return Arms(parts)
 
 
 def guards(workspace: Workspace) -> list[Guard]:

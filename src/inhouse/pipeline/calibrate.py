@@ -12,7 +12,7 @@ from pathlib import Path
 
 from inhouse.assembly.guard import Parts, guarded
 from inhouse.assembly.workspace import Workspace
-from inhouse.evaluation.evaluate import Answer, evaluate_arm
+from inhouse.evaluation.evaluate import Answer, Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
 from inhouse.guardrails.confidence.calibration import fit, strictest
 from inhouse.guardrails.confidence.features import of
@@ -69,16 +69,16 @@ def calibration(workspace: Workspace) -> Artifact:
 
 async def _answers(
     workspace: Workspace, arm: str, asked: Sequence[Example], watching: Watching, work: Path
-) -> list[Answer]:
+) -> Sequence[Answer]:
     arms = open_arms(workspace, bare=True)
     try:
         scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in asked])
         model = guarded(workspace, arms.open(arm), workspace.project, watching=watching, tells=True)
-        answers, _ = await evaluate_arm(
-            arm, model, asked, workspace.project.evaluation, workspace.project.assistant.max_tokens, scorer,
-            {e.id: [e.target] for e in asked}, workspace.project.model.parallel, work / "answers.jsonl",
-            workspace.progress,
+        exam = Exam(
+            asked, {e.id: [e.target] for e in asked}, scorer, workspace.project.assistant.max_tokens,
+            workspace.project.evaluation.timeout_s, workspace.project.model.parallel,
         )  # fmt: skip
+        answers, _ = await evaluate_arm(model, exam, work / "answers.jsonl", workspace.progress)
         return answers
     finally:
         arms.close()

@@ -1,32 +1,27 @@
-"""The custom model in each form that it is served or exported in, held against the trained one."""
+"""The custom model in each form that it is served or exported in, compared with the trained one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.evaluation import parity
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.training.sft import load
-from inhouse.types import Artifact, Json, Message, Progress
+from inhouse.types import Artifact, Message
+from inhouse.verdict import Parity
 
 
 def compare_exports(
-    project: Project,
-    base: Path,
-    served: Artifact,
-    custom: Artifact,
-    prompts: Sequence[tuple[Message, ...]],
-    work: Path,
-    progress: Progress,
-) -> dict[str, Json]:
-    """Writes parity.json into `work`, and returns the report."""
-    folder = Path(custom.path)
-    method = project.training.method
+    workspace: Workspace, served: Artifact, custom: Artifact, prompts: Sequence[tuple[Message, ...]], work: Path
+) -> Parity:
+    """Writes parity.json into `work`, and returns what it holds."""
+    project, folder = workspace.project, Path(custom.path)
+    method, quantization = project.training.method, project.model.quantization
     weights = Path(served.path) / WEIGHTS
     small = project.model.model_copy(update={"parallel": 1})
     opened: list[LlamaEngine | parity.EngineServed] = []
@@ -41,7 +36,11 @@ def compare_exports(
         while opened:
             opened.pop().close()
 
-    quantization = project.model.quantization
+    def check(name: str, model: parity.TorchModel, forms: Sequence[parity.EngineServed]) -> Parity:
+        return parity.check_parity(
+            {name: model}, [(f, name) for f in forms], prompts, project.parity, workspace.progress
+        )
+
     kind = "q8_0" if quantization == "as_is" else quantization
     try:
         if method == "lora":
@@ -51,20 +50,15 @@ def compare_exports(
             ]
         else:
             forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), custom.facts.get("banned_tokens", []))]
-        trained = {"custom": _trained(base, method, folder, project)}
-        report = parity.check_parity(trained, [(f, "custom") for f in forms], prompts, project.parity, progress)
-        if not report["passed"]:
-            # Which step moved it, the weights of the base or what was put on them, the untouched base tells.
-            trained.clear()
+        result = check("custom", _trained(workspace.base, method, folder, project), forms)
+        if not result.passed:  # the unchanged base tells whether its quantization or the training is the reason
             close()
-            untouched = {"base": parity.TorchModel(*load(base))}
-            form = serve(f"base, {quantization}", weights)
-            first = parity.check_parity(untouched, [(form, "base")], prompts, project.parity, progress)
-            report = parity.joined(first, report)
+            base = parity.TorchModel(*load(workspace.base))
+            result = parity.joined(check("base", base, [serve(f"base, {quantization}", weights)]), result)
     finally:
         close()
-    write_text(work / "parity.json", json.dumps(report, indent=1))
-    return report
+    write_text(work / "parity.json", result.model_dump_json(indent=1))
+    return result
 
 
 def _trained(base: Path, method: str, folder: Path, project: Project) -> parity.TorchModel:

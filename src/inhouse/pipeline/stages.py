@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, open_grounding
+from inhouse.assembly.arms import Arms, Built, open_grounding
 from inhouse.assembly.workspace import NER, Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
@@ -26,6 +26,7 @@ from inhouse.retrieval.search import Index, gold_passages
 from inhouse.text.support import SUPPORTED
 from inhouse.training.rows import Mixer, Row
 from inhouse.types import Artifact, Example, Json, Passage
+from inhouse.verdict import DataFacts, Parity, RetrievalFacts, Subject, TrainingFacts
 
 PARITY_PROMPTS = 8
 
@@ -244,7 +245,7 @@ def parity(workspace: Workspace) -> Artifact:
     prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
 
     def build(work: Path) -> dict[str, Json]:
-        return compare_exports(workspace.project, workspace.base, served, custom, prompts, work, workspace.progress)
+        return compare_exports(workspace, served, custom, prompts, work).model_dump(mode="json")
 
     source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py"]
     return workspace.make("parity", {"parity": settings.model_dump()}, [served, custom, data], source, build)
@@ -262,7 +263,7 @@ def refuse_without_parity(artifact: Artifact) -> None:
 @stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
-    from inhouse.pipeline.evaluate import judge_arms
+    from inhouse.pipeline.evaluate import Questions, headline, judge_arms
 
     served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
@@ -285,26 +286,14 @@ def evaluate(workspace: Workspace) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         opened = Index(Path(at.path), workspace.embedder, Path(fused.path))
-        arms = Arms(
-            project, served, custom, grounding_of(workspace), workspace.support, None, guard_of(workspace, tells=True)
-        )
+        guard = guard_of(workspace, tells=True)
+        arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused, guard))
         try:
             examples = _drawn(_examples(data, "test"), settings.max_questions, project.seed)
             gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
-            extras = _extras(workspace, data, fused, custom, compared)
-            replies = _examples(data, "train")
-            return judge_arms(
-                project,
-                arms,
-                examples,
-                replies,
-                gold,
-                workspace.embedder,
-                workspace.support,
-                extras,
-                work,
-                workspace.progress,
-            )
+            questions = Questions(examples, _examples(data, "train"), gold)
+            subject = _subject(workspace, data, fused, custom, compared)
+            return headline(judge_arms(workspace, arms, questions, subject, work))
         finally:
             arms.close()
 
@@ -312,6 +301,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         "evaluation",
         "assembly",
         "pipeline/evaluate.py",
+        "verdict.py",
         "retrieval",
         "models/llama.py",
         "guardrails",
@@ -344,11 +334,15 @@ def guard_of(workspace: Workspace, tells: bool = False) -> Callable[[ChatModel],
 
 
 def grounding_of(workspace: Workspace) -> Grounding:
-    """Retrieval over the project's index, with the tuned fusion where there is one."""
+    """Retrieval over the project's index, with the fitted fusion where there is one."""
     at = index(workspace)
+    return open_grounding(at, fusion_of(workspace, at), workspace.embedder, workspace.project)
+
+
+def fusion_of(workspace: Workspace, at: Artifact) -> Artifact | None:
+    """The latest fusion, where it was fitted to that index."""
     fusion = workspace.store.latest("fusion")
-    tuned = fusion if fusion and at.key in fusion.parents else None
-    return open_grounding(at, tuned, workspace.embedder, workspace.project)
+    return fusion if fusion and at.key in fusion.parents else None
 
 
 # --- small things the stages share ------------------------------------------------------------------------------
@@ -385,15 +379,15 @@ def _holding(workspace: Workspace, opened: Index, example: Example) -> list[Pass
     ]
 
 
-def _extras(
+def _subject(
     workspace: Workspace, data: Artifact, fusion: Artifact, custom: Artifact | None, compared: Artifact | None
-) -> dict[str, Json]:
+) -> Subject:
     card = json.loads((Path(data.path) / "card.json").read_text(encoding="utf-8"))
-    return {
-        "project": workspace.project.name,
-        "base_model": workspace.project.model.base,
-        "data": card,
-        "retrieval": fusion.facts,
-        "training": custom.facts if custom else None,
-        "parity": compared.facts if compared else None,
-    }
+    return Subject(
+        project=workspace.project.name,
+        base_model=workspace.project.model.base,
+        data=DataFacts.of(card),
+        retrieval=RetrievalFacts.of(fusion.facts),
+        training=TrainingFacts.of(custom.facts) if custom else None,
+        parity=Parity.of(compared.facts) if compared else None,
+    )

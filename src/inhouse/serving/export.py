@@ -1,6 +1,6 @@
-"""A release's model in a folder that runs without inhouse: GGUF, tokenizer, chat template, Ollama, vLLM, and its card.
+"""A release's model in a folder that runs without inhouse: GGUF, tokenizer, chat template, Ollama, vLLM, model card.
 
-What stays behind is said in the card: retrieval, guardrails and the audit are the gateway's, not the model's.
+The card says what is not in the folder: retrieval, guardrails and the audit log belong to the gateway.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from inhouse.assembly.arms import open_grounding, with_examples
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
-from inhouse.evaluation.recommend import points
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS, file_sha256
 from inhouse.retrieval.grounded import ungrounded
@@ -25,11 +23,12 @@ from inhouse.serving.open import settings_of
 from inhouse.serving.releases import label
 from inhouse.training.convert import save_tokenizer
 from inhouse.training.gguf import read, value
-from inhouse.types import Artifact, Estimate, Example, Message, Passage, Release
+from inhouse.types import Artifact, Example, Message, Passage, Release
+from inhouse.verdict import Recommendation, Report, TrainingFacts, points
 
 FORMS = ("merged", "adapter")
 CHATML = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
-QUESTION = "The question that is asked."
+QUESTION = "Your question."
 
 
 def export(workspace: Workspace, release: Release, folder: Path, form: str = "merged") -> dict[str, int]:
@@ -47,9 +46,9 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         BackendError: the disk is full, or the folder cannot be written.
     """
     if form not in FORMS:
-        raise ConfigError(f"{form}: not a form of export", f"one of: {', '.join(FORMS)}")
+        raise ConfigError(f"{form}: not an export form", f"choose one of: {', '.join(FORMS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder}: not empty", "name a new folder; nothing is written over")
+        raise ConfigError(f"{folder}: not empty", "name a new folder; export does not overwrite files")
     work = folder.resolve().with_name(f".{folder.resolve().name}.partial")
     try:
         shutil.rmtree(work, ignore_errors=True)
@@ -60,7 +59,7 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         os.rename(work, folder)
     except OSError as error:
         raise BackendError(
-            f"{error.filename or folder}: {error.strerror}", "make room, or name another folder"
+            f"{error.filename or folder}: {error.strerror}", "free some space, or name another folder"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -103,15 +102,17 @@ def _write(workspace: Workspace, release: Release, work: Path, form: str) -> Non
 
 
 def _example(workspace: Workspace, release: Release, project: Project) -> tuple[Message, ...]:
-    """The messages that the model is asked with, made by the code that asks it."""
-    asked, told = (Message(role="user", content=QUESTION),), project.assistant
+    """A prompt with a placeholder question, made by the code that serves."""
+    question, settings = (Message(role="user", content=QUESTION),), project.assistant
     if release.index:
         index = workspace.store.open("index", release.index)
         grounding = open_grounding(index, None, workspace.embedder, project)
         shown = [Passage(source="", title=f"Title of document {n}", heading="Heading", text=f"Text of passage {n}.")
                  for n in (1, 2)]  # fmt: skip
-        return grounding.ground(asked, shown)
-    return with_examples(asked, told, _few_shot(release)) if release.arm == "prompt" else ungrounded(asked, told)
+        return grounding.ground(question, shown)
+    if release.arm == "prompt":
+        return with_examples(question, settings, _few_shot(release))
+    return ungrounded(question, settings)
 
 
 def _few_shot(release: Release) -> list[Example]:
@@ -122,12 +123,12 @@ def _few_shot(release: Release) -> list[Example]:
 
 
 def _modelfile(project: Project, template: str, messages: Sequence[Message], stop: str, form: str) -> str:
-    """Ollama's Modelfile. Its templates are Go's, so only ChatML is put into words; for others Ollama knows itself."""
+    """Ollama's Modelfile. Ollama's templates are in Go, so only ChatML is written out; it knows other families."""
     lines = [f"FROM ./{WEIGHTS}" if form == "merged" else "FROM ./base.gguf"]
     lines += ["ADAPTER ./adapter.gguf"] * (form == "adapter")
     prefix = _before_chatml(template, messages)
     if prefix is None:
-        lines.append("# The chat template is in the GGUF file, where Ollama finds it if it knows the model's family.")
+        lines.append("# The chat template is in the GGUF file; Ollama uses it if it knows the model's family.")
     else:
         lines.append(f'TEMPLATE """{prefix}{CHATML}"""')
     lines.append(f"SYSTEM {_quoted(messages[0].content)}")
@@ -142,25 +143,25 @@ def _modelfile(project: Project, template: str, messages: Sequence[Message], sto
 
 
 def _quoted(text: str) -> str:
-    """A text as a Modelfile takes it: as it is, in three quotes where it has several lines."""
+    """A text for a Modelfile: unchanged, or in three quotes if it has several lines."""
     if "\n" not in text and not text.startswith('"'):
         return text
     return '"""' + text.replace('"""', '"').removesuffix('"') + '"""'
 
 
 def _before_chatml(template: str, messages: Sequence[Message]) -> str | None:
-    """What the template puts before a conversation in ChatML; None where it is another template."""
+    """What the template puts before a conversation in ChatML; None if the template is not ChatML."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     plain = [{"role": m.role, "content": m.content} for m in messages]
     try:
-        found = environment.from_string(template).render(messages=plain, add_generation_prompt=True)
+        rendered = environment.from_string(template).render(messages=plain, add_generation_prompt=True)
     except TemplateError:
         return None
-    said = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in plain) + "<|im_start|>assistant\n"
-    return found[: -len(said)] if found.endswith(said) else None
+    chatml = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in plain) + "<|im_start|>assistant\n"
+    return rendered[: -len(chatml)] if rendered.endswith(chatml) else None
 
 
 def _vllm(release: Release, project: Project, custom: Artifact | None, form: str, workspace: Workspace) -> str:
@@ -174,8 +175,8 @@ def _vllm(release: Release, project: Project, custom: Artifact | None, form: str
     rank = workspace.store.inputs(custom)["training"]["rank"] if custom else 0
     fitting = next(n for n in (8, 16, 32, 64, 128, 256, 320, 512) if n >= rank)  # the ranks that vLLM takes
     return (
-        "#!/bin/sh\n# needs: pip install vllm; the base model's Hugging Face id or folder as the first word\n"
-        "base=${1:?name the base model: ./serve_vllm.sh owner/name}; shift\n"
+        "#!/bin/sh\n# needs: pip install vllm; the first argument is the base model's Hugging Face id or folder\n"
+        "base=${1:?missing base model, as in: ./serve_vllm.sh owner/name}; shift\n"
         f'exec vllm serve "$base" --enable-lora --max-lora-rank {fitting} --lora-modules {name}=./adapter '
         f'{common} "$@"\n'
     )
@@ -189,12 +190,12 @@ CARD = """---
 
 # {label}
 
-Answers for {project}. Base model: {base}; {made}.
-Released {released} from the verdict {report}, arm `{arm}`.
+A model for {project}. Base model: {base}; {made}.
+Released on {released} from verdict {report}, arm `{arm}`.
 
 ## The verdict
 
-{questions} held-out questions, every arm through the serving engine. {sentence}
+{questions} held-out questions, each arm asked through the serving engine. {sentence}
 
 {table}
 
@@ -202,34 +203,34 @@ Released {released} from the verdict {report}, arm `{arm}`.
 
 ## Run it
 
-`request.json` is a whole request, with the prompt as it was measured.
+`request.json` is a complete request with the prompt that was measured.
 
 ```sh
 {commands}
 ```
 
-## What this folder is not
+## What is not here
 
-- All that answers in `inhouse serve`: guardrails, citations, hand-off, audit and access groups stay there.
-{lacks}- A model for other uses: it was measured on questions like those that it was made for.
+- The rest of `inhouse serve`: guardrails, citations, hand-off to a person, the audit log and access groups.
+{lacks}- Other uses: the model was measured only on questions like those above.
 
 `sha256sum -c SHA256SUMS` checks the files.
 """
-WITHOUT_DOCUMENTS = """- The documents: it was measured with passages found for each question, put into the prompt as in
-  `request.json`. Without them expect the figures of another arm.
+WITHOUT_DOCUMENTS = """- The documents: the model was measured with passages retrieved for each question, in the
+  prompt as in `request.json`. Without them, expect the figures of another arm.
 """
-LEARNED_PROMPT = """- Free to say every token: its learned prompt is made of tokens that must never be sampled, which
-  the `logit_bias` of `request.json` sees to.
+LEARNED_PROMPT = """- Unrestricted sampling: the learned prompt is made of tokens that must never be sampled. The
+  `logit_bias` in `request.json` prevents it.
 """
 
 
 def _card(
     workspace: Workspace, release: Release, project: Project, custom: Artifact | None, form: str, licence: str
 ) -> str:
-    """The model card, README.md: what it is, what was measured, how it runs, what it is not."""
-    report = json.loads((_report(workspace, release) / "report.json").read_text(encoding="utf-8"))
-    found = report["recommendation"]
-    says = [*(rule["says"] for rule in release.gate["rules"]), *(f"warning: {w}" for w in found["warnings"])]
+    """The model card, README.md: what it is, what was measured, how to run it, what is not there."""
+    report = Report.read(_report(workspace, release))
+    advice = report.recommendation or Recommendation(arm="", sentence="")
+    rules = [*(rule.text for rule in release.gate), *(f"warning: {w}" for w in advice.warnings)]
     lacks = WITHOUT_DOCUMENTS if release.index else ""
     if custom and custom.facts.get("banned_tokens"):
         lacks += LEARNED_PROMPT
@@ -242,10 +243,10 @@ def _card(
         released=release.made_at[:10],
         report=release.report,
         arm=release.arm,
-        questions=report["questions"],
-        sentence=found["sentence"],
+        questions=report.questions,
+        sentence=advice.sentence,
         table="\n".join(_verdict(report, release.arm)),
-        rules="\n".join(f"- {text}" for text in says),
+        rules="\n".join(f"- {text}" for text in rules),
         commands="\n".join(_commands(release, project, form)),
         lacks=lacks,
     )
@@ -255,34 +256,34 @@ def _report(workspace: Workspace, release: Release) -> Path:
     try:
         return Path(workspace.store.open("report", release.report).path)
     except InputError as error:
-        raise InputError(f"release {label(release)}: its verdict is gone ({error})", "the card tells of it") from error
+        hint = "the model card needs it: put the folder back, or `inhouse evaluate` makes it again"
+        raise InputError(f"release {label(release)}: its verdict is gone ({error})", hint) from error
 
 
 def _made(custom: Artifact | None) -> str:
     if custom is None:
         return "its weights are unchanged"
-    facts = custom.facts
-    steps = f"{facts['steps']} step{'s' * (facts['steps'] != 1)}"
-    return f"tuned by {facts['method']} on {facts['examples']} examples in {steps}"
+    facts = TrainingFacts.of(custom.facts)
+    steps = f"{facts.steps} step{'s' * (facts.steps != 1)}"
+    return f"fine-tuned with {facts.method} on {facts.examples} examples in {steps}"
 
 
-def _verdict(report: Mapping[str, Any], arm: str) -> list[str]:
+def _verdict(report: Report, arm: str) -> list[str]:
     """Markdown table of the arms: accuracy, its gain over base, unsupported statements, time."""
-    rows = ["| arm | accuracy | gain over base [95 %] | unsupported | p50 ms |", "|---|---|---|---|---|"]
-    for name, row in report["arms"].items():
-        over = report["gains"].get(f"{name} over base", {}).get("accuracy")
-        wrong = row["metrics"].get("unsupported")
+    rows = ["| arm | accuracy | gain over base [95%] | unsupported | p50 ms |", "|---|---|---|---|---|"]
+    for name, row in report.arms.items():
+        over, unsupported = report.gain(name, "accuracy"), row.metrics.get("unsupported")
         cells = [
             f"**{name}**" if name == arm else name,
-            f"{100 * row['metrics']['accuracy']['mean']:.1f}",
-            points(Estimate(**over)) if over else "",
-            f"{100 * wrong['mean']:.1f}" if wrong else "",
-            f"{row['latency_ms']['p50']:.0f}",
+            f"{100 * row.metrics['accuracy'].mean:.1f}",
+            points(over) if over else "",
+            f"{100 * unsupported.mean:.1f}" if unsupported else "",
+            f"{row.latency_ms.p50:.0f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    if report["general_change"] and arm.startswith("tuned"):
-        before, after = (100 * report["general"][which] for which in ("base", "tuned"))
-        rows += ["", f"General ability: {before:.0f} % before tuning, {after:.0f} % after."]
+    if (general := report.general) and general.tuned is not None and arm.startswith("tuned"):
+        before, after = 100 * general.base, 100 * general.tuned
+        rows += ["", f"General ability: {before:.0f}% before fine-tuning, {after:.0f}% after."]
     return rows
 
 

@@ -1,4 +1,8 @@
-"""The releases that a gateway answers with, and the change from one to the next under requests."""
+"""The releases that a gateway answers with, and the change from one to the next under requests.
+
+What is new is opened first, a request ends on the models that it began with, and what nobody needs anymore is closed
+after the last of them. Releases with the same weights share one engine.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from inhouse.assembly.arms import Shared
-from inhouse.assembly.routes import BASE, CUSTOM, split_custom
+from inhouse.assembly.routes import split_custom
 from inhouse.assembly.workspace import Workspace
+from inhouse.assembly.wrappers import BASE, CUSTOM
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest
 from inhouse.errors import InputError
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.open import Opened, open_base, open_release
-from inhouse.serving.releases import Releases, Serving, canary_name
+from inhouse.serving.releases import Releases
+from inhouse.serving.state import Serving
 from inhouse.types import Release
 
 # --- the fleet --------------------------------------------------------------------------------------------------
@@ -23,7 +29,7 @@ from inhouse.types import Release
 
 @dataclass(eq=False)
 class Generation:
-    """The models of one revision, by name, and how many answers are under way on them."""
+    """The models of one revision, by name, and how many answers are in progress on them."""
 
     revision: int
     models: dict[str, ChatModel] = field(default_factory=dict)
@@ -32,7 +38,8 @@ class Generation:
 
 
 class Named:
-    """A ChatModel by name: who bears it when a request begins gives the whole answer, and is held open until then."""
+    """A ChatModel by name: the model that has the name when a request begins gives the whole answer, and stays open
+    until then."""
 
     def __init__(self, fleet: Fleet, name: str) -> None:
         self.name = name
@@ -50,9 +57,9 @@ class Named:
 class Fleet:
     """Every model that the gateway answers with, by name, and the change from one release to the next.
 
-    `custom` is the release in production, or the live split around it; `base` is the base model of that release as it
-    is; then come the releases that are open, by their own names, and `others`, such as upstreams.
-    Nothing is open before the first `refresh`. Used from one event loop; opening and closing are done by threads.
+    `custom` is the release in production, or the live split around it; `base` is the base model of that release; then
+    come the open releases, by their names, and `others`, such as upstreams. Nothing is open before the first
+    `refresh`. Used from one event loop; threads do the opening and closing.
     """
 
     def __init__(self, workspace: Workspace, others: Mapping[str, ChatModel] | None = None) -> None:
@@ -67,11 +74,11 @@ class Fleet:
         self._closing: list[threading.Thread] = []
 
     def names(self) -> list[str]:
-        """Names that `model` knows, `custom` first."""
+        """The names of all models, `custom` first."""
         return [*(self._generation.models if self._generation else ()), *self._others]
 
     def model(self, name: str) -> ChatModel:
-        """The model under that name.
+        """The model with that name.
 
         Raises:
             InputError: there is none.
@@ -79,14 +86,14 @@ class Fleet:
         if name in self._others:
             return self._others[name]
         if name not in self.names():
-            raise InputError(f"{name}: no such model is served", f"served: {', '.join(self.names())}")
+            raise InputError(f"{name}: there is no such model", f"models: {', '.join(self.names())}")
         return Named(self, name)
 
     async def refresh(self) -> bool:
-        """Opens what is now to be served and lets the old go; True where something changed.
+        """Opens what is to be served now and closes the rest; True if something changed.
 
         Raises:
-            InputError: nothing is in production, or an artifact is gone; what was served goes on.
+            InputError: nothing is in production, or an artifact is gone; what was served stays.
         """
         async with self._changing:
             serving = self._releases.serving()
@@ -100,7 +107,7 @@ class Fleet:
             return True
 
     def close(self) -> None:
-        """Closes everything; answers under way are waited for by their engines."""
+        """Closes everything; engines wait for answers in progress."""
         last, self._generation = self._generation, None
         self._leaving += [last] if last else []
         for generation in list(self._leaving):
@@ -110,10 +117,10 @@ class Fleet:
             thread.join()
 
     def begin(self, name: str) -> tuple[Generation, ChatModel]:
-        """Who answers to the name now, and the crew to be told when the answer is over."""
+        """The generation that has the name now, for `end` after the answer, and its model."""
         generation = self._generation
         if generation is None or name not in generation.models:
-            raise InputError(f"{name}: no longer served", f"served: {', '.join(self.names())}")
+            raise InputError(f"{name}: no longer served", f"models: {', '.join(self.names())}")
         generation.answering += 1
         return generation, generation.models[name]
 
@@ -122,16 +129,17 @@ class Fleet:
         self._retire(generation)
 
     def _open_all(self, serving: Serving) -> Generation:
-        """Everything of a revision, opened; what is open already is shared."""
+        """All models of a revision, opened; those that are open already are shared."""
         if not serving.production:
-            hint = "`inhouse release` makes one of the verdict, `inhouse release promote` puts it there"
+            hint = "`inhouse release` makes one from the verdict, `inhouse release promote` puts it in production"
             raise InputError("no release is in production", hint)
         production = self._releases.get(serving.production)
         generation = Generation(serving.revision)
         try:
             generation.models[CUSTOM] = generation.models[BASE] = self._base(generation, production)
-            wanted = [serving.production, serving.canary, *(serving.experiment.arms if serving.experiment else ())]
-            for name in dict.fromkeys(n for n in wanted if n and n != BASE):
+            canary = [serving.canary.release] if serving.canary else []
+            wanted = [serving.production, *canary, *(serving.experiment.arms if serving.experiment else ())]
+            for name in dict.fromkeys(n for n in wanted if n != BASE):
                 opening = partial(open_release, self._workspace, self._releases.get(name), self._engines)
                 generation.models[name] = self._take(generation, name, opening)
             generation.models[CUSTOM] = _custom(serving, generation.models)
@@ -150,7 +158,7 @@ class Fleet:
         return opened.model
 
     def _retire(self, generation: Generation) -> None:
-        """Closes what only this crew held, once it is leaving and nobody is answered by it any more."""
+        """Closes what only this generation holds, once it is leaving and has no answers in progress."""
         if generation.answering or generation not in self._leaving:
             return
         self._leaving = [c for c in self._leaving if c is not generation]
@@ -172,6 +180,6 @@ def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:
     production = models[serving.production]
     if not serving.canary:
         return production
-    share = serving.canary_percent
-    arms = {serving.production: (production, 100 - share), serving.canary: (models[serving.canary], share)}
-    return split_custom(canary_name(serving.canary), arms)
+    release, share = serving.canary.release, serving.canary.percent
+    arms = {serving.production: (production, 100 - share), release: (models[release], share)}
+    return split_custom(serving.canary.name, arms)

@@ -1,7 +1,7 @@
-"""What the console shows of a project: documents, data, verdict, releases and the live experiment of a Site.
+"""What the console shows of a project: documents, data, verdict, releases and the live experiment.
 
-The release in production says which index and verdict are looked at; before there is one, the latest. What was read of
-an artifact is kept for as long as that artifact is the one.
+The release in production determines which index and verdict are shown; without one it is the latest. What was read
+from an artifact stays in memory until another artifact takes its place.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ from inhouse.gateway.console.seams import (
     DocumentLine,
     Experiment,
     Failure,
+    HistoryLine,
     Match,
     Overview,
     Part,
     Row,
 )
 from inhouse.models.embed import OnnxEmbedder
-from inhouse.monitoring.experiments import METRICS
+from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
-from inhouse.types import Artifact, Chunk, Example, Json, Release, Review
+from inhouse.types import Artifact, Chunk, Example, Release, Review
+from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
-CALLED = {
+TITLES = {
     "resolved": "Resolved",
     "thumb": "Thumbs up",
-    "escalated": "To a person",
+    "escalated": "Handed to a person",
     "latency": "Time to answer",
     "cost": "Cost",
 }
 
 
 class WorkspaceInsight:
-    """The Insight of a Site."""
+    """The Insight into a workspace."""
 
     def __init__(self, workspace: Workspace, traffic: Traffic) -> None:
         self._workspace = workspace
@@ -64,8 +66,8 @@ class WorkspaceInsight:
 
     def chunks(self, source: str, groups: frozenset[str]) -> Sequence[Chunk]:
         index = self._index()
-        found = index.chunks_of(source) if index else []
-        return [c for c in found if not c.access or c.access & groups]
+        chunks = index.chunks_of(source) if index else []
+        return [c for c in chunks if not c.access or c.access & groups]
 
     def search(self, query: str, k: int, groups: frozenset[str]) -> Sequence[Match]:
         index = self._index()
@@ -73,19 +75,19 @@ class WorkspaceInsight:
         return [Match(chunk=h.chunk, score=h.score, dense=h.dense, text=h.text) for h in hits]
 
     def failures(self, groups: frozenset[str]) -> Sequence[Failure]:
-        """Files that were not read; in a folder with a rule, for those that it names."""
+        """Files that could not be read; in a folder with a rule, only for the groups that it names."""
         read = self._workspace.store.latest("documents")
-        found = [Failure(path=f["path"], reason=f["reason"]) for f in (read.facts["failures"] if read else ())]
-        return [f for f in found if not (access := self._access(f.path)) or access & groups]
+        failed = [Failure(path=f["path"], reason=f["reason"]) for f in (read.facts["failures"] if read else ())]
+        return [f for f in failed if not (access := self._access(f.path)) or access & groups]
 
     def _access(self, path: str) -> frozenset[str]:
-        """Groups by the deepest rule over the path. Case does not matter: on some disks it does not."""
+        """Groups by the deepest rule over the path. Case is ignored, as some file systems ignore it."""
         rules = {}
         for rule in self._workspace.project.documents.access:
             folder = "/".join(p for p in rule.folder.casefold().replace("\\", "/").split("/") if p not in ("", "."))
             rules[f"{folder}/" if folder else ""] = frozenset(rule.groups)
-        over = [folder for folder in rules if path.casefold().startswith(folder)]
-        return rules[max(over, key=len)] if over else frozenset()
+        matching = [folder for folder in rules if path.casefold().startswith(folder)]
+        return rules[max(matching, key=len)] if matching else frozenset()
 
     def _outline(self) -> list[DocumentLine]:
         index = self._index()
@@ -99,7 +101,7 @@ class WorkspaceInsight:
         return self._once("outline", str(id(index)), read)
 
     def _index(self) -> Index | None:
-        """The index that answers rest on, opened; None before there is one."""
+        """The index that answers are based on, opened; None before there is one."""
         workspace, release = self._workspace, self._production()
         if release and release.index:
             folder = Path(workspace.store.open("index", release.index).path)
@@ -124,15 +126,13 @@ class WorkspaceInsight:
 
     # --- verdict ------------------------------------------------------------------------------------------------
 
-    def report(self) -> Mapping[str, Json] | None:
-        found = self._verdict()
-        if found is None:
-            return None
-        return self._once("report", found.key, lambda: dict(json.loads(_text(found, "report.json"))))
+    def report(self) -> Report | None:
+        made = self._verdict()
+        return self._once("report", made.key, lambda: Report.read(Path(made.path))) if made else None
 
     def report_page(self) -> str | None:
-        found = self._verdict()
-        return None if found is None else _text(found, "report.html")
+        made = self._verdict()
+        return (Path(made.path) / PAGE).read_text(encoding="utf-8") if made else None
 
     def _verdict(self) -> Artifact | None:
         release = self._production()
@@ -158,24 +158,27 @@ class WorkspaceInsight:
     def overview(self) -> Overview:
         now = self._releases.serving()
         return Overview(
-            production=now.production, canary=now.canary, canary_percent=now.canary_percent, history=now.history,
+            production=now.production,
+            canary=now.canary.release if now.canary else "",
+            canary_percent=now.canary.percent if now.canary else 0.0,
+            history=tuple(
+                HistoryLine(at=c.at, text=c.text, production=c.production, canary=c.canary) for c in now.history
+            ),
             releases=tuple(self._releases.all()[::-1]),
-        )  # fmt: skip
+        )
 
     def live(self) -> Experiment | None:
-        now = self._releases.serving().experiment
-        if now is None:
+        live = self._releases.serving().experiment
+        if live is None:
             return None
-        found = self._releases.so_far(now, self._traffic.outcomes(now.name))
-        arms = [_figures(arm, weight, found["arms"][arm]) for arm, weight in now.arms.items()]
+        results = examine(live, self._traffic.outcomes(live.name))
+        arms = [_figures(arm, weight, results.arms[arm]) for arm, weight in live.arms.items()]
         differences = [
-            _difference(arm, name, row) for arm, rows in found["comparisons"].items() for name, row in rows.items()
+            _difference(arm, name, row) for arm, rows in results.comparisons.items() for name, row in rows.items()
         ]
-        split = found["sample_ratio"]
-        unlike = "" if split["holds"] else f"Users did not come to the arms as they were dealt (p {split['p']:.1g})."
         return Experiment(
-            name=now.name, since=now.since, arms=tuple(arms), differences=tuple(d for d in differences if d),
-            sample_ratio=unlike, verdict=found["verdict"],
+            name=live.name, since=live.since, arms=tuple(arms), differences=tuple(d for d in differences if d),
+            conclusion=results.conclusion,
         )  # fmt: skip
 
     def candidates(self) -> Sequence[str]:
@@ -190,7 +193,7 @@ class WorkspaceInsight:
     def weigh(self, weights: Mapping[str, float]) -> None:
         self._releases.weights(weights)
 
-    # --- small things -------------------------------------------------------------------------------------------
+    # --- read once ----------------------------------------------------------------------------------------------
 
     def _production(self) -> Release | None:
         try:
@@ -199,7 +202,7 @@ class WorkspaceInsight:
             return None
 
     def _once(self, name: str, key: str, read: Callable[[], T]) -> T:
-        """What `read` gives, kept under `name` until the key is another."""
+        """What `read` returns, kept under `name` until the key changes."""
         with self._reading:
             if name not in self._kept or self._kept[name][0] != key:
                 self._kept[name] = key, read()
@@ -207,36 +210,31 @@ class WorkspaceInsight:
             return kept
 
 
-def _text(artifact: Artifact, file: str) -> str:
-    return (Path(artifact.path) / file).read_text(encoding="utf-8")
-
-
 def _rows(file: Path) -> list[Row]:
     if file.stem != "removed":
         return [Row(example=e) for e in read_examples(file)]
-    found = []
+    rows = []
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if "messages" in row:  # the others are lines of files that are no examples at all
-            found.append(Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
-    return found
+        if "messages" in row:  # other lines of the files were not examples at all
+            rows.append(Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
+    return rows
 
 
-def _figures(arm: str, weight: float, row: Mapping[str, Any]) -> ArmFigures:
-    means = {name: m["mean"] for name, m in row["metrics"].items()}
+def _figures(arm: str, weight: float, row: ArmOutcomes) -> ArmFigures:
+    means = {name: m.mean for name, m in row.metrics.items()}
     return ArmFigures(
-        arm=arm, served=arm, weight=weight, users=row["users"], requests=row["requests"], resolved=means["resolved"],
+        arm=arm, weight=weight, users=row.users, requests=row.requests, resolved=means["resolved"],
         thumbs_up=means["thumb"], escalated=means["escalated"], latency_s=means["latency"],
         usd_per_1000=None if means["cost"] is None else 1000 * means["cost"],
     )  # fmt: skip
 
 
-def _difference(arm: str, metric: str, row: Mapping[str, Any]) -> Difference | None:
+def _difference(arm: str, metric: str, row: Comparison) -> Difference | None:
     """None before the first look."""
-    if row["mean"] is None:
+    if row.mean is None or row.low is None or row.high is None:
         return None
     return Difference(
-        metric=CALLED[metric], unit=" %" if METRICS[metric].ratio else " points", arm=arm, mean=row["mean"],
-        low=row["low"], high=row["high"], clear=bool(row["shows"]),
-        better=row["shows"] == "better" if row["shows"] else None,
+        metric=TITLES[metric], unit="%" if METRICS[metric].ratio else " points", arm=arm, mean=row.mean,
+        low=row.low, high=row.high, shows=row.shows,
     )  # fmt: skip

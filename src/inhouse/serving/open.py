@@ -1,9 +1,4 @@
-"""Releases opened: the nesting that was evaluated, over the artifacts and with the settings that the release names.
-
-`Fleet` is what a gateway holds. It changes from one state of `serving.json` to the next while requests run: what is
-new is opened first, a request ends on the models that it began with, and what nobody needs any more is closed after the
-last of them. Releases over the same weights share one engine.
-"""
+"""Releases opened: the arm that was evaluated, over the artifacts and with the settings that the release names."""
 
 from __future__ import annotations
 
@@ -13,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Shared, open_grounding
+from inhouse.assembly.arms import Arms, Built, Shared
 from inhouse.assembly.guard import guarded
-from inhouse.assembly.routes import base_on_demand, served
 from inhouse.assembly.workspace import Workspace
+from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
@@ -51,30 +46,28 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     Raises:
         InputError: an artifact of the release is gone.
     """
+    name, arm = label(release), release.arm
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
         log.warning("release %s was measured with the guardrails of another version: `inhouse evaluate`, then `inhouse "
-                    "release`, measure it again", label(release))  # fmt: skip
-    arms = _arms(workspace, release, engines)
+                    "release`, measure it again", name)  # fmt: skip
+    few_shot = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
+    built = _built(workspace, release)
+    arms = Arms(built, engines)
     try:
-        shown = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
-        model = arms.open(release.arm, shown)
+        model = arms.open(arm, few_shot)
     except BaseException:
         arms.close()
         raise
-    return Opened(served(label(release), release.arm, model), arms.close)
+    return Opened(served(name, arm, model), arms.close)
 
 
 def open_base(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
-    """The base model that the release stands on, as it is; its engine is loaded by the first request."""
-    arms = _arms(workspace, release, engines, bare=True)
-    return Opened(base_on_demand(lambda: _guarded(workspace, release, arms.base())), arms.close)
-
-
-def _guarded(workspace: Workspace, release: Release, model: ChatModel) -> ChatModel:
-    """The model behind the rails that the release names; base too, or it would be the way around them."""
-    calibrated = _there(workspace, release, "calibration", release.calibration) if release.calibration else None
-    measured = partial(_there, workspace, release, "report", release.report)
-    return guarded(workspace, model, settings_of(workspace, release), calibrated, measured)
+    """The base model of the release behind its guardrails, or it would be a way around them; its engine is loaded by
+    the first request."""
+    built = _built(workspace, release)
+    arms = Arms(built, engines)
+    model = base_on_demand(lambda: built.guard(arms.base()) if built.guard else arms.base())
+    return Opened(model, arms.close)
 
 
 def settings_of(workspace: Workspace, release: Release) -> Project:
@@ -83,31 +76,39 @@ def settings_of(workspace: Workspace, release: Release) -> Project:
     return Project.model_validate(sections).at(workspace.project.root)
 
 
-def _arms(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None, bare: bool = False) -> Arms:
-    """The arms over the release's artifacts; `bare` leaves out all but the base."""
+def _built(workspace: Workspace, release: Release) -> Built:
+    """What the release's arm is made from; artifacts that another arm would need are not named by a release."""
     project = settings_of(workspace, release)
-    weights = _there(workspace, release, "weights", release.weights, WEIGHTS)
     name = project.retrieval.embedder
     same = name == workspace.project.retrieval.embedder
     embedder = workspace.embedder if same else OnnxEmbedder(workspace.catalog.find(name, project.root))
-    support = LexicalSupport(project.assistant.handoff, embedder)
-    if bare:
-        return Arms(project, weights, None, None, support, engines)
-    guard = partial(_guarded, workspace, release)
-    custom = _there(workspace, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None
-    grounding = None
-    if release.index:
-        fusion = _there(workspace, release, "fusion", release.fusion) if release.fusion else None
-        grounding = open_grounding(_there(workspace, release, "index", release.index), fusion, embedder, project)
-    return Arms(project, weights, custom, grounding, support, engines, guard)
+    calibration = None
+    if release.calibration:
+        calibration = _artifact(workspace, release, "calibration", release.calibration)
+    return Built(
+        project,
+        embedder,
+        LexicalSupport(project.assistant.handoff, embedder),
+        weights=_artifact(workspace, release, "weights", release.weights, WEIGHTS),
+        custom=_artifact(workspace, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None,
+        index=_artifact(workspace, release, "index", release.index) if release.index else None,
+        fusion=_artifact(workspace, release, "fusion", release.fusion) if release.fusion else None,
+        guard=partial(
+            guarded,
+            workspace,
+            project=project,
+            calibration=calibration,
+            measured=partial(_artifact, workspace, release, "report", release.report),
+        ),
+    )
 
 
-def _there(workspace: Workspace, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:
+def _artifact(workspace: Workspace, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:
     try:
-        found = workspace.store.open(kind, key)
-        if file and not (Path(found.path) / file).is_file():
-            raise InputError(f"{Path(found.path) / file}: not there")
+        made = workspace.store.open(kind, key)
+        if file and not (Path(made.path) / file).is_file():
+            raise InputError(f"{Path(made.path) / file}: not there")
     except InputError as error:
         hint = "put the folder back, or build with the settings of that release: the same settings make it again"
         raise InputError(f"release {label(release)} cannot be opened: its {kind} is gone ({error})", hint) from error
-    return found
+    return made

@@ -1,4 +1,4 @@
-"""`inhouse serve`: the processes of the gateway, and everything that each of them holds."""
+"""`inhouse serve`: the processes of the gateway, and what each of them holds."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from inhouse.types import Release
 
 @dataclass(frozen=True)
 class Started:
-    """What a server that is about to answer says of itself."""
+    """What a server reports when it is ready."""
 
     release: Release
     address: str
-    first_key: str  # secret of the first admin key, made now; empty where there are keys already
+    first_key: str  # secret of the first admin key, made now; empty if there are keys already
 
 
 def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Started], None]) -> None:
     """Answers with the release in production until the process is told to stop; does not return.
 
     Args:
-        workspace: what is served; `gateway` of its project says where and by how many processes.
-        command: the arguments of `inhouse` that a worker process is started with; `--inherited` is added.
+        workspace: what is served; the [gateway] section sets the address and the number of processes.
+        command: the arguments of `inhouse` that start a worker process; `--inherited` is added.
         ready: called once requests are accepted.
 
     Raises:
         InputError: no release is in production.
-        BackendError: the address cannot be listened at.
+        BackendError: the address cannot be used.
     """
     settings = workspace.project.gateway
     release = Releases(workspace).get("production")
@@ -60,7 +60,7 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
 
 
 def work(workspace: Workspace, inherited: str) -> None:
-    """One of several processes: the socket and the file of the rates come from the parent, as "SOCKET,RATES"."""
+    """One of several processes; its parent passes the file descriptors of socket and rates, as "SOCKET,RATES"."""
     socket, rates = (int(number) for number in inherited.split(","))
     server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
     server.leave()
@@ -73,7 +73,7 @@ def _first_key(workspace: Workspace) -> str:
 
 
 def _state(workspace: Workspace, rates: int | None = None) -> State:
-    """All that a process of the gateway holds."""
+    """Everything that a process of the gateway holds."""
 
     def local(name: str) -> ChatModel:
         return fleet.model(name)

@@ -23,6 +23,7 @@ from inhouse.gateway.console.seams import (
     DocumentLine,
     Experiment,
     Failure,
+    HistoryLine,
     Match,
     Overview,
     Row,
@@ -35,7 +36,19 @@ from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.traffic import Traffic
-from inhouse.types import Checks, Chunk, Example, Message, Passage, Release, Source
+from inhouse.types import Checks, Chunk, Estimate, Example, GateRule, Message, Passage, Release, Source
+from inhouse.verdict import (
+    ArmResult,
+    DataFacts,
+    Gain,
+    GeneralAbility,
+    Parity,
+    Percentiles,
+    Recommendation,
+    Report,
+    SplitFacts,
+    Subject,
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -131,16 +144,14 @@ class Bank:
         self.said[review.id] = review
 
     def overview(self):
-        gate = {
-            "rules": [
-                {
-                    "rule": "gain",
-                    "passed": True,
-                    "says": "the gain in accuracy of tuned+rag over base is +31.2 [+24.0, +38.1] points, and must start above +2.0",
-                },
-                {"rule": "parity", "passed": True, "says": "the served model is the trained one"},
-            ]
-        }
+        gate = (
+            GateRule(
+                name="gain",
+                passed=True,
+                text="accuracy of tuned+rag over base: +31.2 [+24.0, +38.1] points; the interval must start above +2.0",
+            ),
+            GateRule(name="parity", passed=True, text="the served model matches the trained one"),
+        )
         settings = {
             "model": {"base": "smollm2-135m-instruct", "quantization": "q8_0"},
             "retrieval": {"passages": 4, "chunk_tokens": 160},
@@ -152,12 +163,11 @@ class Bank:
             ) for n in (3, 2, 1)
         )  # fmt: skip
         history = tuple(
-            {
-                "at": f"2026-11-{15 + n}T10:00:00+00:00",
-                "did": f"promoted first-national-bank/{n}",
-                "production": f"first-national-bank/{n}",
-                "canary": "",
-            }
+            HistoryLine(
+                at=f"2026-11-{15 + n}T10:00:00+00:00",
+                text=f"promoted first-national-bank/{n}",
+                production=f"first-national-bank/{n}",
+            )
             for n in (1, 2, 3)
         )
         return Overview(production="first-national-bank/3", releases=releases, history=history)
@@ -169,7 +179,6 @@ class Bank:
         arms = (
             ArmFigures(
                 arm=first,
-                served=first,
                 weight=w1,
                 users=412,
                 requests=1290,
@@ -181,7 +190,6 @@ class Bank:
             ),
             ArmFigures(
                 arm=second,
-                served=second,
                 weight=w2,
                 users=405,
                 requests=1244,
@@ -193,23 +201,25 @@ class Bank:
             ),
         )
         rows = [
-            ("Resolved", " points", 13.0, 4.1, 21.9, True),
-            ("Thumbs up", " points", 15.2, -1.2, 31.0, None),
-            ("To a person", " points", -7.7, -13.0, -2.4, True),
-            ("Latency", " s", 0.7, 0.5, 0.9, False),
+            ("Resolved", " points", 13.0, 4.1, 21.9, "better"),
+            ("Thumbs up", " points", 15.2, -1.2, 31.0, ""),
+            ("Handed to a person", " points", -7.7, -13.0, -2.4, "better"),
+            ("Time to answer", "%", 78.0, 55.0, 100.0, "worse"),
         ]
         differences = tuple(
-            Difference(metric=m, unit=u, arm=second, mean=x, low=lo, high=hi, clear=b is not None, better=b)
-            for m, u, x, lo, hi, b in rows
+            Difference(metric=m, unit=u, arm=second, mean=x, low=lo, high=hi, shows=shows)
+            for m, u, x, lo, hi, shows in rows
         )
-        verdict = f"{second} resolves more than {first}: by 4.1 to 21.9 points. It is slower by 0.5 to 0.9 s."
+        conclusion = (
+            f"{second} is better than {first}: the share of resolved requests +13.0 [+4.1, +21.9] points. You may stop "
+            "the experiment. But time to answer is worse: +78.0 [+55.0, +100.0]%."
+        )
         return Experiment(
             name="autumn",
             since="2026-11-24T08:00:00+00:00",
             arms=arms,
             differences=differences,
-            sample_ratio="",
-            verdict=verdict,
+            conclusion=conclusion,
         )
 
     def candidates(self):
@@ -292,32 +302,47 @@ class Fleet(dict):
 
 
 def a_report():
-    """report.json of a verdict, with plausible figures."""
+    """A verdict with plausible figures."""
     means = {"base": 0.18, "prompt": 0.29, "rag": 0.47, "tuned": 0.33, "tuned+rag": 0.58}
 
     def estimate(mean, half=0.06):
-        return {"mean": mean, "low": mean - half, "high": mean + half, "n": 120}
+        return Estimate(mean=mean, low=mean - half, high=mean + half, n=120)
 
     arms = {
-        arm: {
-            "metrics": {"accuracy": estimate(m), "facts": estimate(m + 0.06), "unsupported": estimate(0.5 - m / 2, 0.05), "rouge_l": estimate(m / 2, 0.03), "tone": estimate(0.5 + m / 2, 0.04)},
-            "latency_ms": {"p50": 900 + 900 * n, "p95": 1500 + 1400 * n, "p99": 2100 + 1500 * n}, "first_token_ms": {"p50": 120 + 150 * n, "p95": 300, "p99": 400},
-            "prompt_tokens": 300.0, "answer_tokens": 31.0, "usd_per_1000": 0.012 + 0.01 * n, "seconds": 100.0, "failed": 0, "name": arm,
-        } for n, (arm, m) in enumerate(means.items())
+        arm: ArmResult(
+            metrics={"accuracy": estimate(m), "facts": estimate(m + 0.06), "unsupported": estimate(0.5 - m / 2, 0.05),
+                     "rouge_l": estimate(m / 2, 0.03), "tone": estimate(0.5 + m / 2, 0.04)},
+            latency_ms=Percentiles(p50=900 + 900 * n, p95=1500 + 1400 * n, p99=2100 + 1500 * n),
+            first_token_ms=Percentiles(p50=120 + 150 * n, p95=300, p99=400),
+            prompt_tokens=300, answer_tokens=31, usd_per_1000=0.012 + 0.01 * n, seconds=100, failed=0,
+        ) for n, (arm, m) in enumerate(means.items())
     }  # fmt: skip
-    gains = {
-        f"{arm} over base": {"accuracy": estimate(m - 0.18, 0.08), "p": {"raw": 0.001, "holm": 0.004}}
-        for arm, m in means.items()
-        if arm != "base"
-    }
-    gains["tuned+rag over rag"] = {"accuracy": estimate(0.11, 0.08), "p": {"raw": 0.01, "holm": 0.02}}
-    gains["tuned over prompt"] = {"accuracy": estimate(0.04, 0.09), "p": {"raw": 0.3, "holm": 0.3}}
-    return {
-        "project": "First National Bank", "base_model": "smollm2-135m-instruct", "questions": 120, "arms": arms, "gains": gains, "smallest_detectable_gain": 0.09,
-        "general": {"base": 0.42, "tuned": 0.41}, "general_change": {"mean": -0.01, "low": -0.06, "high": 0.04, "n": 60},
-        "parity": {"passed": True}, "data": {"sets": {"train": {"examples": 412}, "validation": {"examples": 61}, "test": {"examples": 120}}},
-        "recommendation": {"arm": "tuned+rag", "sentence": "Use the tuned model with retrieval. Its accuracy is +40.0 [+32.0, +48.0] points over the base model's.", "rules": ["rag takes its place: gain in accuracy over base +29.0 [+21.0, +37.0], which must start above +2.", "tuned+rag takes its place: gain in accuracy over rag +11.0 [+3.0, +19.0], which must start above +2."], "warnings": []},
-    }  # fmt: skip
+    gains = [Gain(arm=a, over="base", metrics={"accuracy": estimate(m - 0.18, 0.08)}) for a, m in means.items()][1:]
+    gains.append(Gain(arm="tuned+rag", over="rag", metrics={"accuracy": estimate(0.11, 0.08)}))
+    gains.append(Gain(arm="tuned", over="prompt", metrics={"accuracy": estimate(0.04, 0.09)}))
+    worth = "{} is worth its cost over {}: accuracy changes by {} points, and the interval starts above +2.0, the smallest gain that counts."
+    sets = {"train": SplitFacts(examples=412), "validation": SplitFacts(examples=61), "test": SplitFacts(examples=120)}
+    return Report(
+        subject=Subject(
+            project="First National Bank",
+            base_model="smollm2-135m-instruct",
+            data=DataFacts(sets=sets),
+            parity=Parity(passed=True),
+        ),
+        questions=120,
+        arms=arms,
+        gains=tuple(gains),
+        smallest_detectable_gain=0.09,
+        general=GeneralAbility(base=0.42, tuned=0.41, change=Estimate(mean=-0.01, low=-0.06, high=0.04, n=60)),
+        recommendation=Recommendation(
+            arm="tuned+rag",
+            sentence="Use the fine-tuned model with retrieval. It gains +40.0 [+32.0, +48.0] points of accuracy over the base model.",
+            rules=(
+                worth.format("rag", "base", "+29.0 [+21.0, +37.0]"),
+                worth.format("tuned+rag", "rag", "+11.0 [+3.0, +19.0]"),
+            ),
+        ),
+    )
 
 
 class House:

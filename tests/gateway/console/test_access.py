@@ -184,7 +184,7 @@ def test_the_secret_is_for_its_owner_alone(tmp_path):
     assert secret_in(tmp_path) == secret
     assert len(secret) == 32
     file.chmod(0o644)
-    with pytest.raises(BackendError, match="others may read it"):
+    with pytest.raises(BackendError, match="other users may read it"):
         secret_in(tmp_path)
 
 
@@ -291,7 +291,7 @@ def test_odd_values_are_refused_in_words(house):
     for path in ("audit?before=x", "data?page=x", "audit?since=yesterday"):
         answer = client.get(f"/console/{path}")
         assert answer.status_code == 422, path
-        assert "<h1>Not understood</h1>" in answer.text
+        assert "<h1>Invalid request</h1>" in answer.text
     assert client.get("/console/data?page=-5").status_code == 200
     assert client.get("/console/data?page=99999999999").status_code == 200
     assert client.get(f"/console/audit?before={10**30}").status_code < 500

@@ -38,8 +38,12 @@ def poisoned(house):
     bank.said[ATTACK] = Review(
         id=ATTACK, status="approved", question=f"edited {ATTACK}", target=ATTACK, by=ATTACK, at=ATTACK
     )
-    bank._report["recommendation"]["sentence"] = bank._report["base_model"] = ATTACK
-    bank._report["arms"][ATTACK] = bank._report["arms"]["rag"]
+    report = bank._report
+    bank._report = report.model_copy(update={
+        "subject": report.subject.model_copy(update={"base_model": ATTACK}),
+        "recommendation": report.recommendation.model_copy(update={"sentence": ATTACK}),
+        "arms": {**report.arms, ATTACK: report.arms["rag"]},
+    })  # fmt: skip
     bank.arms = {ATTACK: 1, f"second {ATTACK}": 1}
     house.keys.create(ATTACK, "user", [ATTACK])
     passage = Passage(source=ATTACK, title=ATTACK, heading=ATTACK, text=ATTACK)
@@ -101,7 +105,7 @@ def test_a_live_conversation_with_attacks(house, pages, visit):
         arm.get_by_role("button", name="Send").click()
         arm.get_by_text("Thank you.").wait_for()
         arm.get_by_role("button", name="Ask a person").click()
-        arm.get_by_text("A person was asked").wait_for()
+        arm.get_by_text("Handed to a person").wait_for()
         waiting = house.inbox.first("waiting", 100)[-1]
         assert [o.comment for o in house.feedback.for_exchange(waiting.exchange_id)] == [ATTACK]
         house.inbox.answer(waiting.id, f"A person says {ATTACK}", "Ines")

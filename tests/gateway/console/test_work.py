@@ -72,7 +72,7 @@ def test_an_experiment_is_started_weighed_and_stopped(house):
     assert house.bank.arms == {}
     page = post(client, "experiments/start", name="autumn", first="base", second="first-national-bank/3", share="20")
     assert house.bank.arms == {"base": 80, "first-national-bank/3": 20}
-    assert "resolves more than base" in page.text
+    assert "is better than base" in page.text
     for wrong in ({}, {"weight-base": "1"}, {"weight-base": "x", "weight-first-national-bank/3": "1"}, {"weight-base": "0", "weight-first-national-bank/3": "0"},
                   {"weight-base": "-1", "weight-first-national-bank/3": "1"}, {"weight-base": "inf", "weight-first-national-bank/3": "1"}, {"weight-base": "1", "weight-x": "1"}):  # fmt: skip
         assert post(client, "experiments/weights", **wrong).status_code == 422, wrong
@@ -95,10 +95,10 @@ def test_the_audit_shows_an_exchange_with_its_hash_and_verifies(house):
     assert house.audit.place("audit-1").hash == place.before
     assert place.before in shown
     held = post(client, "audit/verify").text
-    assert f"The chain holds: {house.audit.verify().rows} entries" in held
+    assert f"Verified: all {house.audit.verify().rows} entries are unchanged" in held
     with house.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE audit SET cost_usd = 5 WHERE id = 'audit-1'")
-    assert f"The chain is broken at entry {house.audit.place('audit-1').seq}" in post(client, "audit/verify").text
+    assert f"The log was changed at entry {house.audit.place('audit-1').seq}" in post(client, "audit/verify").text
     with house.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE audit SET cost_usd = 0.000041 WHERE id = 'audit-1'")
 

@@ -37,7 +37,7 @@ def _nowhere(made: Console) -> APIRouter:
 
     @router.api_route("/{path:path}", methods=["GET", "POST"])
     def nowhere(path: str) -> Response:
-        raise HTTPException(404, "There is no such page.")
+        raise HTTPException(404, "This page does not exist.")
 
     return router
 
@@ -55,7 +55,7 @@ def _front(made: Console) -> APIRouter:
     @router.get("/static/{name}")
     def static(request: Request, name: str) -> Response:
         if name not in files:
-            raise HTTPException(404, "There is no such file.")
+            raise HTTPException(404, "This file does not exist.")
         body, kind = files[name]
         headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == tags[name]:

@@ -17,7 +17,7 @@ from inhouse.types import Review
 A_PAGE = 50
 MATCHES = 12
 METRICS = ("facts", "format", "unsupported", "rouge_l", "tone")
-# The report is a page of its own with inline scripts: in a sandbox it has no origin, so no cookie and no console.
+# The report has inline scripts. In a sandbox it has no origin: no cookies, no access to the console.
 SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,7 +41,7 @@ def _verdict(console: Console, router: APIRouter) -> None:
     def report(request: Request) -> Response:
         page = console.insight.report_page()
         if page is None:
-            raise HTTPException(404, "There is no report yet.")
+            raise HTTPException(404, "There is no verdict yet. `inhouse build` makes one.")
         return HTMLResponse(page, headers={"Content-Security-Policy": SANDBOX})
 
 
@@ -50,18 +50,18 @@ def _knowledge(console: Console, router: APIRouter) -> None:
     def knowledge(request: Request, q: str = "", view: str = "documents", page: int = 1) -> Response:
         groups = signed_in(request).groups
         documents, failures = console.insight.documents(groups), console.insight.failures(groups)
-        found = console.insight.search(q, MATCHES, groups) if q.strip() else []
+        matches = console.insight.search(q, MATCHES, groups) if q.strip() else []
         shown, page, pages = _page(documents, page)
         return console.page(
-            request, "knowledge", q=q, view=view, documents=shown, total=len(documents), failures=failures, found=found,
-            chunks=sum(d.chunks for d in documents), groups=sorted(groups), page=page, pages=pages,
+            request, "knowledge", q=q, view=view, documents=shown, total=len(documents), failures=failures,
+            matches=matches, chunks=sum(d.chunks for d in documents), groups=sorted(groups), page=page, pages=pages,
         )  # fmt: skip
 
     @router.get("/knowledge/document")
     def document(request: Request, source: str) -> Response:
         chunks = console.insight.chunks(source, signed_in(request).groups)
-        if not chunks:  # whether it is there at all is not told to those who may not read it
-            raise HTTPException(404, "There is no such document, or your groups may not read it.")
+        if not chunks:  # the same answer whether it does not exist or may not be read
+            raise HTTPException(404, "This document does not exist, or your groups may not read it.")
         return console.page(request, "document", source=source, chunks=chunks)
 
 
@@ -95,7 +95,7 @@ def _data(console: Console, router: APIRouter) -> None:
         )
 
     @router.post("/data/example")
-    def say(
+    def review(
         request: Request,
         id: Annotated[str, Form()],
         part: Annotated[str, Form()],
@@ -104,25 +104,25 @@ def _data(console: Console, router: APIRouter) -> None:
         target: Annotated[str, Form(max_length=20_000)] = "",
     ) -> Response:
         example = _row(id, part).example
-        asked, told = _lines(question) or example.question, _lines(target) or example.target
+        asks, answers = _lines(question) or example.question, _lines(target) or example.target
         review = Review(
             id=example.id, status=status, by=signed_in(request).name,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            question=asked if asked != _lines(example.question) else None,
-            target=told if told != _lines(example.target) else None,
+            question=asks if asks != _lines(example.question) else None,
+            target=answers if answers != _lines(example.target) else None,
         )  # fmt: skip
         console.insight.review(review)
         return redirect("/data/example" + query({"id": id, "part": part, "saved": "true"}))
 
     def _row(id: str, part: str) -> Row:
-        found = [r for r in console.insight.rows(part) if r.example.id == id] if part in PARTS else []
-        if not found:
-            raise HTTPException(404, "There is no such example in this part of the data.")
-        return found[0]
+        row = next((r for r in console.insight.rows(part) if r.example.id == id), None) if part in PARTS else None
+        if row is None:
+            raise HTTPException(404, "This example does not exist in this part of the data.")
+        return row
 
 
 def _lines(text: str) -> str:
-    """The text as forms send it back: line ends of one kind, nothing around it."""
+    """The text with one kind of line ends and no space around it, as forms return it."""
     return text.replace("\r\n", "\n").strip()
 
 
@@ -133,12 +133,12 @@ def _state(review: Review | None) -> str:
 
 
 def _text(row: Row, review: Review | None) -> str:
-    said = [review.question or "", review.target or ""] if review else []
-    return "\n".join([*(m.content for m in row.example.messages), row.example.target, *said, row.left_out]).casefold()
+    edits = [review.question or "", review.target or ""] if review else []
+    return "\n".join([*(m.content for m in row.example.messages), row.example.target, *edits, row.left_out]).casefold()
 
 
 def _page(rows: Sequence[Any], page: int) -> tuple[Sequence[Any], int, int]:
-    """The rows of a page from 1, its number within those there are, and how many there are."""
+    """The rows of a page, its number (from 1, at most the last), and the number of pages."""
     pages = max(-(-len(rows) // A_PAGE), 1)
     page = min(max(page, 1), pages)
     return rows[(page - 1) * A_PAGE : page * A_PAGE], page, pages

@@ -1,4 +1,4 @@
-"""The one door of the console: every route passes it, and what it does not know it refuses.
+"""The one door of the console: every route passes it, and it refuses what it does not know.
 
 It looks up who is signed in, lets their role open the page that the path names or not, wants the session's token with
 everything that is not a plain read, and gives every answer the headers that keep scripts of others out.
@@ -74,7 +74,7 @@ class Console:
             HTTPException: 404, the gateway was started without it.
         """
         if self.state.insight is None:
-            raise HTTPException(404, "This gateway serves models alone: it was started without a project's artifacts.")
+            raise HTTPException(404, "This gateway serves models only: it was started without a project.")
         return self.state.insight
 
     def router(self) -> APIRouter:
@@ -138,7 +138,7 @@ def _gated(console: Console) -> type[APIRoute]:
                 except HTTPException as error:
                     response = _refusal(console, request, error.status_code, str(error.detail), "", error.headers)
                 except RequestValidationError:
-                    response = _refusal(console, request, 422, "That form was not filled in as expected.")
+                    response = _refusal(console, request, 422, "The form has missing or invalid values.")
                 except InhouseError as error:
                     status = 422 if isinstance(error, InputError) else 503
                     response = _refusal(console, request, status, str(error), error.hint)
@@ -158,9 +158,9 @@ async def _let_in(console: Console, request: Request, page: str) -> Session:
         raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", _to_sign_in(here))
     request.state.session = session
     if page not in PAGES and page not in EVERYONE:
-        raise HTTPException(404, "There is no such page.")
+        raise HTTPException(404, "This page does not exist.")
     if page in PAGES and not session.may(page):
-        raise HTTPException(403, f"Your role, {session.role}, does not open this page.")
+        raise HTTPException(403, f"Your role, {session.role}, may not open this page.")
     if request.method not in READS:
         await check_token(request, session.csrf)
     return session
@@ -175,7 +175,7 @@ async def check_token(request: Request, expected: str) -> None:
         value = (await request.form()).get("csrf", "")
         given = value if isinstance(value, str) else ""
     if not expected or not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
-        raise HTTPException(403, "This form is not from your session. Load the page again and repeat it.")
+        raise HTTPException(403, "This form is not from your session. Reload the page and try again.")
 
 
 def _to_sign_in(path: str) -> dict[str, str]:

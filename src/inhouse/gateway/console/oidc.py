@@ -100,15 +100,15 @@ class Provider:
             claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
             registry.validate(claims)
         except (JoseError, ValueError) as error:
-            raise InputError("The provider's token does not hold.", f"({type(error).__name__})") from error
+            raise InputError("The provider's token is invalid.", f"({type(error).__name__})") from error
         if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != self._settings.client_id:
-            raise InputError("The provider's token was made for another program.")
+            raise InputError("The provider's token was issued for another application.")
         return dict(claims)
 
     def _person(self, claims: Mapping[str, Json]) -> Person:
-        told = self._settings
-        roles, groups = _texts(claims.get(told.role_claim)), _texts(claims.get(told.groups_claim))
-        role = ADMIN if roles & set(told.admins) else REVIEWER if roles & set(told.reviewers) else USER
+        settings = self._settings
+        roles, groups = _texts(claims.get(settings.role_claim)), _texts(claims.get(settings.groups_claim))
+        role = ADMIN if roles & set(settings.admins) else REVIEWER if roles & set(settings.reviewers) else USER
         name = next((str(claims[c]) for c in ("email", "preferred_username", "name", "sub") if claims.get(c)), "")
         return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups))
 
@@ -128,16 +128,16 @@ class Provider:
         except (httpx.HTTPError, ValueError, KeyError, JoseError) as error:
             raise BackendError("The sign-in provider does not answer.", f"({type(error).__name__})") from error
         if described.get("issuer") != issuer:
-            raise BackendError("The sign-in provider calls itself by another name than gateway.oidc.issuer.")
+            raise BackendError("The sign-in provider's issuer differs from gateway.oidc.issuer.")
         self._known = time.monotonic() + KNOWN_S, described, found
         return described, found
 
     def _client(self, callback: str) -> Any:
-        told = self._settings
+        settings = self._settings
         return AsyncOAuth2Client(
-            told.client_id, os.environ.get(told.client_secret_env) if told.client_secret_env else None,
-            scope=" ".join(told.scopes), redirect_uri=callback, code_challenge_method="S256", timeout=TIMEOUT_S,
-            token_endpoint_auth_method=None if told.client_secret_env else "none",
+            settings.client_id, os.environ.get(settings.client_secret_env) if settings.client_secret_env else None,
+            scope=" ".join(settings.scopes), redirect_uri=callback, code_challenge_method="S256", timeout=TIMEOUT_S,
+            token_endpoint_auth_method=None if settings.client_secret_env else "none",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The playground: any two models side by side, answered by the gateway's own path, recorded like every other answer."""
+"""The playground: any two models side by side. The gateway answers and records these requests like all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_WAIT_S = 25.0
 
 
 class AskBody(Record):
-    """For a person to take over the exchange `id`."""
+    """A request to hand the exchange `id` to a person."""
 
     id: str
 
@@ -42,9 +42,9 @@ def playground_pages(console: Console) -> APIRouter:
     async def chat(request: Request, body: ChatBody) -> Response:
         key = await _key(signed_in(request))
         if wait := state.rates.wait_s(key.id, key.per_minute):
-            raise too_many(f"this key may ask {key.per_minute} times a minute", wait)
-        asked = body.model_copy(update={"stream": True, "user": None})
-        return Answer(state, key, asked, request.headers.get("traceparent", ""))
+            raise too_many(f"this key allows {key.per_minute} requests per minute", wait)
+        streamed = body.model_copy(update={"stream": True, "user": None})
+        return Answer(state, key, streamed, request.headers.get("traceparent", ""))
 
     @router.post("/playground/feedback")
     async def feedback(request: Request, body: FeedbackBody) -> Response:
@@ -59,32 +59,32 @@ def playground_pages(console: Console) -> APIRouter:
 
     @router.get("/playground/person")
     async def reply(request: Request, id: str, wait: float = 0) -> Response:
-        found = await asyncio.to_thread(state.inbox.get, id)
-        if found is None:
-            raise HTTPException(404, "There is no such conversation.")
-        await _own(signed_in(request), found.exchange_id)
-        if found.status == "waiting" and 0 < wait <= MOST_WAIT_S:
-            found = await state.inbox.wait(id, wait) or found
-        told = found.status in ("answered", "approved")
-        return JSONResponse({"status": found.status, "reply": found.reply if told else ""})
+        handoff = await asyncio.to_thread(state.inbox.get, id)
+        if handoff is None:
+            raise HTTPException(404, "This conversation does not exist.")
+        await _own(signed_in(request), handoff.exchange_id)
+        if handoff.status == "waiting" and 0 < wait <= MOST_WAIT_S:
+            handoff = await state.inbox.wait(id, wait) or handoff
+        replied = handoff.status in ("answered", "approved")
+        return JSONResponse({"status": handoff.status, "reply": handoff.reply if replied else ""})
 
     async def _own(session: Session, id: str) -> Exchange:
-        """The exchange, where it is the session's own."""
+        """The exchange, if it belongs to the session."""
         exchange = await asyncio.to_thread(state.audit.get, id)
         if exchange is None or exchange.key != session.key:
-            raise HTTPException(404, "There is no such answer of yours.")
+            raise HTTPException(404, "You have no such answer.")
         return exchange
 
     async def _key(session: Session) -> Key:
-        """The key that the session's questions are asked and recorded with."""
+        """The key under which the session's questions are recorded."""
         if session.key.startswith("oidc:"):
             return Key(
                 id=session.key, name=session.name, role=_ROLE[session.role], groups=tuple(session.groups), created_at=""
             )
-        found = [k for k in await asyncio.to_thread(state.keys.all) if k.id == session.key]
-        if not found:
-            raise HttpError(401, "the key of this session is gone")
-        return found[0]
+        key = next((k for k in await asyncio.to_thread(state.keys.all) if k.id == session.key), None)
+        if key is None:
+            raise HttpError(401, "the API key of this session no longer exists; sign in again")
+        return key
 
     return router
 

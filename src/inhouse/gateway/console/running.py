@@ -1,4 +1,4 @@
-"""Pages about what runs: traffic, experiments, the inbox, the audit, settings."""
+"""Pages about operation: traffic, experiments, the inbox, the audit, settings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from inhouse.store.traffic import Bucket
 
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
 A_PAGE = 50
-MOST_READ = 1000  # entries looked through for one page of the audit, where groups hide many
+MOST_READ = 1000  # entries read for one page of the audit, when groups hide many
 Before = Annotated[int, Query(ge=0, lt=2**63)]
 STATUSES: tuple[Status, ...] = ("waiting", "answered", "approved", "rejected")
-MOST_LISTED = 200  # conversations of a standing in the inbox
+MOST_LISTED = 200  # conversations of one status in the inbox
 
 
 def running_pages(console: Console) -> APIRouter:
@@ -86,9 +86,9 @@ def _experiments(console: Console, router: APIRouter) -> None:
         share: Annotated[float, Form()],
     ) -> Response:
         if first == second or not {first, second} <= set(console.insight.candidates()):
-            return _show(request, "Choose two different arms from the list.", 422)
+            return _show(request, "Choose two different arms.", 422)
         if not (math.isfinite(share) and 0 < share < 100):
-            return _show(request, "The share of the second arm is a percentage between 0 and 100.", 422)
+            return _show(request, "Enter a share between 0 and 100 percent.", 422)
         return _done(request, lambda: console.insight.start(name.strip(), {first: 100 - share, second: share}))
 
     @router.post("/experiments/stop")
@@ -107,7 +107,7 @@ def _experiments(console: Console, router: APIRouter) -> None:
             weights = {}
         live = console.insight.live()
         if live is None or set(weights) != {a.arm for a in live.arms} or not _weights(list(weights.values())):
-            return _show(request, "Give each arm a weight of 0 or more, and one of them more than 0.", 422)
+            return _show(request, "Give each arm a weight of 0 or more; at least one must be above 0.", 422)
         return _done(request, lambda: console.insight.weigh(weights))
 
     def _done(request: Request, change: Callable[[], None]) -> Response:
@@ -136,12 +136,12 @@ def _inbox(console: Console, router: APIRouter) -> None:
     inbox = console.state.inbox
 
     @router.get("/inbox")
-    def listed(request: Request, status: str = "waiting") -> Response:
-        standing = next((s for s in STATUSES if s == status), STATUSES[0])
+    def conversations(request: Request, status: str = "waiting") -> Response:
+        chosen = next((s for s in STATUSES if s == status), STATUSES[0])
         session = signed_in(request)
-        found = {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
-        counts = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in found.items()}
-        return console.page(request, "inbox", status=standing, counts=counts, handoffs=found[standing][:MOST_LISTED])
+        listed = {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
+        counts = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in listed.items()}
+        return console.page(request, "inbox", status=chosen, counts=counts, handoffs=listed[chosen][:MOST_LISTED])
 
     @router.get("/inbox/conversation")
     def one(request: Request, id: str, done: str = "") -> Response:
@@ -170,16 +170,16 @@ def _inbox(console: Console, router: APIRouter) -> None:
         return redirect("/inbox/conversation" + query({"id": id, "done": done}))
 
     def _handoff(id: str, session: Session) -> Handoff:
-        found = inbox.get(id)
-        if found is None or not session.may_read(frozenset(found.groups)):
-            raise HTTPException(404, "There is no such conversation, or your groups may not read it.")
-        return found
+        handoff = inbox.get(id)
+        if handoff is None or not session.may_read(frozenset(handoff.groups)):
+            raise HTTPException(404, "This conversation does not exist, or your groups may not read it.")
+        return handoff
 
     def _show(request: Request, handoff: Handoff, done: str = "", problem: str = "", status: int = 200) -> Response:
         exchange = console.state.audit.get(handoff.exchange_id)
-        said = console.state.feedback.for_exchange(handoff.exchange_id)
+        feedback = console.state.feedback.for_exchange(handoff.exchange_id)
         return console.page(
-            request, "conversation", status, handoff=handoff, exchange=exchange, said=said, done=done,
+            request, "conversation", status, handoff=handoff, exchange=exchange, feedback=feedback, done=done,
             problem=problem,
         )  # fmt: skip
 
@@ -203,10 +203,10 @@ def _audit(console: Console, router: APIRouter) -> None:
     def one(request: Request, id: str) -> Response:
         exchange = audit.get(id)
         if exchange is None or not signed_in(request).may_read(exchange.groups):
-            raise HTTPException(404, "There is no such exchange, or your groups may not read it.")
+            raise HTTPException(404, "This exchange does not exist, or your groups may not read it.")
         return console.page(
-            request, "exchange", exchange=exchange, link=audit.place(id), said=console.state.feedback.for_exchange(id),
-            names=_names(),
+            request, "exchange", exchange=exchange, link=audit.place(id), names=_names(),
+            feedback=console.state.feedback.for_exchange(id),
         )  # fmt: skip
 
     @router.post("/audit/verify")
@@ -222,7 +222,7 @@ def _audit(console: Console, router: APIRouter) -> None:
         )  # fmt: skip
 
     def _names() -> dict[str, str]:
-        """What the ids of keys are called: they stand for users who are not told apart otherwise."""
+        """Names of keys by id: a key's id is the user of requests that name none."""
         return {key.id: key.name for key in console.state.keys.all()}
 
     def _readable(session: Session, asked: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:

@@ -1,6 +1,6 @@
-"""What the console shows of rooms that the gateway may not import: a Protocol, and the values that go through it.
+"""What the console shows of rooms that the gateway may not import: a Protocol, and the values that it passes.
 
-`insight` at the top level fills it in from a project's Site; the tests fill it with made-up data.
+serving/insight.py implements it for a workspace; the tests implement it with made-up data.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from inhouse.types import Chunk, Example, Json, Record, Release, Review
+from inhouse.types import Chunk, Example, Record, Release, Review
+from inhouse.verdict import Report
 
 Groups = frozenset[str]
 Part = Literal["train", "validation", "test", "removed"]
@@ -48,23 +49,21 @@ class Row(Record):
 
 
 class Difference(Record):
-    """An arm against the first one: a confidence sequence that may be looked at any time."""
+    """An arm less the first one, with an interval that holds at any time. `shows` is "" while it contains zero."""
 
     metric: str
-    unit: str = ""  # " points", " s", ...; figures are in it
+    unit: str  # of the figures: " points" or "%"
     arm: str
     mean: float
     low: float
     high: float
-    clear: bool  # the sequence excludes zero
-    better: bool | None  # which way, where it is clear
+    shows: Literal["", "better", "worse"] = ""
 
 
 class ArmFigures(Record):
-    """What an arm of a live experiment did so far; None where nothing was observed."""
+    """An arm of a live experiment so far: "base" or "NAME/VERSION"; None where nothing was observed."""
 
     arm: str
-    served: str  # "base" or "NAME/VERSION"
     weight: float
     users: int
     requests: int
@@ -76,49 +75,57 @@ class ArmFigures(Record):
 
 
 class Experiment(Record):
-    """A live experiment with its figures and its verdict in words."""
+    """A live experiment with its figures, and in words what may be concluded."""
 
     name: str
     since: str
     arms: tuple[ArmFigures, ...]
     differences: tuple[Difference, ...]
-    sample_ratio: str  # in words, empty where it holds
-    verdict: str
+    conclusion: str
+
+
+class HistoryLine(Record):
+    """A change of what is served, in words, and what was served after it."""
+
+    at: str
+    text: str
+    production: str
+    canary: str = ""
 
 
 class Overview(Record):
-    """What is served, and every release, the newest first. `history` is that of releases.Serving."""
+    """What is served, every release, the newest first, and every change, the oldest first."""
 
     production: str = ""
     canary: str = ""
     canary_percent: float = 0.0
     releases: tuple[Release, ...] = ()
-    history: tuple[dict[str, Json], ...] = ()
+    history: tuple[HistoryLine, ...] = ()
 
 
 class Insight(Protocol):
-    """What was built, and what is served of it. What the groups of whoever asks may not read is not there for them."""
+    """What was built and what is served. What the given groups may not read does not exist for them."""
 
     def documents(self, groups: Groups) -> Sequence[DocumentLine]: ...
 
     def chunks(self, source: str, groups: Groups) -> Sequence[Chunk]:
-        """The chunks of a document in its order; none where it is not there or may not be read."""
+        """The chunks of a document in order; none if there is no such document or it may not be read."""
         ...
 
     def search(self, query: str, k: int, groups: Groups) -> Sequence[Match]: ...
 
     def failures(self, groups: Groups) -> Sequence[Failure]: ...
 
-    def report(self) -> Mapping[str, Json] | None:
-        """report.json of the release that is served, or of the latest verdict; None before there is one."""
+    def report(self) -> Report | None:
+        """The verdict of the release that is served, or the latest one; None before there is one."""
         ...
 
     def report_page(self) -> str | None:
-        """report.html beside it."""
+        """Its report.html."""
         ...
 
     def rows(self, part: Part) -> Sequence[Row]:
-        """The examples of the data set as they were curated; none before there is one."""
+        """The examples of a part of the data set; none before there is one."""
         ...
 
     def reviews(self) -> Mapping[str, Review]: ...

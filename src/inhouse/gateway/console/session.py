@@ -119,10 +119,12 @@ def secret_in(folder: Path) -> bytes:
                     with replacing(file, 0o600) as partial:
                         partial.write_bytes(secrets.token_bytes(SECRET_BYTES))
         if file.stat().st_mode & 0o077:
-            raise BackendError(f"{file}: others may read it", f"delete it, or chmod 600 {file}")
+            raise BackendError(f"{file}: other users may read it", f"delete it, or run chmod 600 {file}")
         secret = file.read_bytes()
     except OSError as error:
-        raise BackendError(f"{file}: no secret for sessions ({error.strerror})", "make the folder writable") from error
+        raise BackendError(
+            f"{file}: cannot store the secret for sessions ({error.strerror})", "make the folder writable"
+        ) from error
     if len(secret) != SECRET_BYTES:
-        raise BackendError(f"{file}: not a secret of ours", "delete it; everyone then signs in again")
+        raise BackendError(f"{file}: damaged", "delete it; everyone must then sign in again")
     return secret

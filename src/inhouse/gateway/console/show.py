@@ -1,4 +1,4 @@
-"""How figures, times and places are written on the pages: filters of the templates. Nothing here makes HTML."""
+"""How pages show figures, times and settings: template filters. None of them makes HTML."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def count(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    return NOTHING if _none(share) else f"{100 * (share or 0.0):.{digits}f} %"
+    return NOTHING if _none(share) else f"{100 * (share or 0.0):.{digits}f}%"
 
 
 def points(share: float | None) -> str:

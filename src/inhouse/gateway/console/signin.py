@@ -14,8 +14,8 @@ from inhouse.gateway.console.gate import HOME, Console, check_token, redirect
 from inhouse.gateway.console.oidc import Provider
 from inhouse.gateway.console.session import COOKIE, SESSION_S, Session, new_session
 
-FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that was shown it
-FLOW_COOKIE = "inhouse_oidc"  # what a sign-in at the provider began with
+FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that loaded it
+FLOW_COOKIE = "inhouse_oidc"  # the state of a sign-in at the provider
 FLOW_S = 600
 MOST_CHARS = 200
 
@@ -55,7 +55,7 @@ def sign_in_pages(console: Console) -> APIRouter:
         await check_token(request, console.signer.read("form", request.cookies.get(FORM_COOKIE, "")) or "")
         found = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
         if found is None:
-            return form(request, to, "That key is not known, or it has expired or been revoked.", 401)
+            return form(request, to, "The key is unknown, expired or revoked.", 401)
         session = new_session(found.id, found.name, found.role, frozenset(found.groups))
         return enter(request, redirect(_inside(to).removeprefix(HOME) or "/"), session)
 
@@ -88,9 +88,9 @@ def _provider_pages(console: Console, router: APIRouter, provider: Provider, for
     async def back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
         flow = console.signer.read("oidc", request.cookies.get(FLOW_COOKIE, ""))
         if not flow or not secrets.compare_digest(str(flow["state"]).encode(), state.encode("utf-8", "replace")):
-            raise HTTPException(403, "This sign-in was not begun in this browser, or it took too long. Begin again.")
+            raise HTTPException(403, "This sign-in was not started in this browser, or it took too long. Start again.")
         if error or not code:
-            return form(request, "", "The provider did not sign you in.", 403)
+            return form(request, "", "The provider refused the sign-in.", 403)
         try:
             who = await provider.finish(code, flow, _callback(request))
         except InhouseError as problem:

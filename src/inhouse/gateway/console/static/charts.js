@@ -33,7 +33,7 @@
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const latest = (u) => { if (u.cursor.idx === null || u.cursor.idx === undefined) u.setLegend({ idx: u.data[0].length - 1 }, false); };
     const options = {
-      hooks: { ready: [latest], setCursor: [latest] }, // until one points at a moment, the legend tells the last
+      hooks: { ready: [latest], setCursor: [latest] }, // the legend shows the last point until the user points at another
       width: place.clientWidth - 16, height: 196, padding: [8, 8, 0, 0], legend: { markers: { width: 0, fill: (u, i) => u.series[i].stroke(u, i) } }, cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       tzDate: (s) => new Date(new Date(s * 1e3).toLocaleString("en-US", { timeZone: "UTC" })),
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.08, unit ? 1e-6 : 4)] } },

@@ -1,4 +1,4 @@
-// What every page does beyond HTML: the menu on a phone, the theme, the session's token with htmx's requests.
+// Scripts of every page: the menu on a phone, the theme, and the session's token in htmx's requests.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -11,7 +11,7 @@
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* it lasts for this page */ }
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* no storage: the choice lasts for this page */ }
     document.dispatchEvent(new Event("themechange"));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
@@ -19,6 +19,6 @@
     const token = document.querySelector('meta[name="csrf"]')?.content;
     if (token) event.detail.headers["x-csrf"] = token;
   });
-  // Signed out meanwhile: the page itself says so.
+  // Signed out in the meantime: reload, and the page says so.
   document.body.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
 })();

@@ -1,4 +1,4 @@
-// The playground: one question to two models, their streams read as they come. Text goes into the page as text alone.
+// The playground: one question to two models, shown as they stream. Text is only ever inserted as text.
 "use strict";
 (() => {
   const arms = document.getElementById("arms"), form = document.getElementById("ask"), question = document.getElementById("question");
@@ -18,7 +18,7 @@
   const post = (path, body, signal) => fetch(`${home}/playground/${path}`, { method: "POST", signal, headers: { "content-type": "application/json", "x-csrf": token }, body: JSON.stringify(body) });
   const trouble = async (response) => {
     if (response.status === 401) location.reload();
-    try { return (await response.json()).error.message; } catch { return `The gateway answered ${response.status}.`; }
+    try { return (await response.json()).error.message; } catch { return `The gateway returned status ${response.status}.`; }
   };
 
   async function* events(response) {
@@ -32,7 +32,7 @@
     }
   }
 
-  // The answer with a mark after each sentence that a passage bears out.
+  // The answer with a mark after each sentence that a passage supports.
   const cited = (place, text, citations, show) => {
     place.textContent = "";
     let at = 0;
@@ -51,11 +51,11 @@
     place.append(text.slice(at));
   };
 
-  const passages = (found, citations) => {
+  const passages = (rows, citations) => {
     const box = make("details", "passages");
-    box.append(make("summary", "", `${found.length} passages`));
+    box.append(make("summary", "", rows.length === 1 ? "1 passage" : `${rows.length} passages`));
     const used = new Set((citations ?? []).map((c) => c.passage));
-    found.forEach((p, n) => {
+    rows.forEach((p, n) => {
       const one = make("div", `passage${used.has(n + 1) ? " is-cited" : ""}`);
       one.tabIndex = -1;
       one.append(make("b", "", `[${n + 1}] ${p.title}`));
@@ -77,16 +77,16 @@
   const waitForPerson = async (answer, id) => {
     const note = make("div", "person");
     note.setAttribute("role", "status");
-    note.append(make("p", "soft small", "A person was asked. The reply appears here."));
+    note.append(make("p", "soft small", "Handed to a person. The reply will appear here."));
     answer.append(note);
     for (let tries = 0; tries < 40; tries++) {
       const response = await fetch(`${home}/playground/person?id=${encodeURIComponent(id)}&wait=20`).catch(() => null);
       if (!response?.ok) { await new Promise((r) => setTimeout(r, 5000)); continue; }
-      const said = await response.json();
-      if (said.status === "waiting") continue;
+      const handoff = await response.json();
+      if (handoff.status === "waiting") continue;
       note.textContent = "";
-      note.append(make("p", "label", said.reply ? "A colleague replies" : "Closed without a reply"));
-      if (said.reply) note.append(make("p", "pre", said.reply));
+      note.append(make("p", "label", handoff.reply ? "Reply from a colleague" : "Closed without a reply"));
+      if (handoff.reply) note.append(make("p", "pre", handoff.reply));
       return;
     }
   };
@@ -137,31 +137,31 @@
     log.append(turn, answer);
     const messages = [...histories[n], { role: "user", content: text }];
     const began = performance.now();
-    let said = "", ours = {}, reason = "", problem = "";
+    let answered = "", ours = {}, reason = "", problem = "";
     try {
       const response = await post("chat", { model, messages, stream: true }, signal);
       if (!response.ok) problem = await trouble(response);
       else for await (const event of events(response)) {
         if (event.error) { problem = event.error.message; break; }
-        said += event.choices[0]?.delta?.content ?? "";
+        answered += event.choices[0]?.delta?.content ?? "";
         reason = event.choices[0]?.finish_reason ?? reason;
         ours = { ...ours, ...event.inhouse };
-        body.textContent = said;
+        body.textContent = answered;
       }
     } catch (error) { problem = error.name === "AbortError" ? "Stopped." : "The connection was lost."; }
     body.classList.remove("thinking");
-    if (said && !problem) histories[n] = [...messages, { role: "assistant", content: said }];
+    if (answered && !problem) histories[n] = [...messages, { role: "assistant", content: answered }];
     if (problem) answer.append(make("p", "bad small", problem));
     if (problem || !ours.id) return;
-    const found = ours.passages ?? [], [box, show] = passages(found, ours.citations);
-    cited(body, said, ours.citations, show);
+    const rows = ours.passages ?? [], [box, show] = passages(rows, ours.citations);
+    cited(body, answered, ours.citations, show);
     const meta = make("div", "meta");
     [ours.release && ours.release !== model ? ours.release : "", ours.arm, `${((performance.now() - began) / 1000).toFixed(1)} s`,
-      ours.confidence === null || ours.confidence === undefined ? "" : `certain to ${Math.round(100 * ours.confidence)} %`, reason === "length" ? "cut off at its longest" : ""]
+      ours.confidence === null || ours.confidence === undefined ? "" : `${Math.round(100 * ours.confidence)}% confidence`, reason === "length" ? "cut off at the length limit" : ""]
       .filter(Boolean).forEach((t) => meta.append(make("span", "", t)));
-    (ours.findings ?? []).filter((v) => !["pass", "allow"].includes(v.action)).forEach((v) => meta.append(make("span", "badge is-warn", `${v.rail}: ${v.action}`)));
+    (ours.findings ?? []).filter((f) => !["pass", "allow"].includes(f.action)).forEach((f) => meta.append(make("span", "badge is-warn", `${f.rail}: ${f.action}`)));
     answer.append(meta);
-    if (found.length) answer.append(box);
+    if (rows.length) answer.append(box);
     tools(answer, ours);
   }
 
@@ -180,7 +180,7 @@
   const clear = () => {
     running?.abort();
     histories = sections.map(() => []);
-    sections.forEach((s) => { const e = make("div", "empty"); e.append(make("b", "", "Nothing asked yet"), "Answers appear here as they are written."); s.querySelector(".log").replaceChildren(e); });
+    sections.forEach((s) => { const e = make("div", "empty"); e.append(make("b", "", "No questions yet"), "Answers appear here."); s.querySelector(".log").replaceChildren(e); });
   };
   document.getElementById("clear").addEventListener("click", () => { clear(); question.focus(); });
   sections.forEach((s) => s.querySelector("select").addEventListener("change", clear));

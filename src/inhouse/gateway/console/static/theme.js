@@ -1,7 +1,7 @@
-// Before the first paint: the theme that was chosen here, or the system's.
+// Before the first paint: the theme chosen earlier, or the system's.
 (() => {
   try {
     const chosen = localStorage.getItem("theme");
     if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-  } catch { /* no storage, no choice */ }
+  } catch { /* no storage: the system's theme */ }
 })();

@@ -1,0 +1,71 @@
+"""Small ChatModels around ChatModels: another prompt, a note of who answers, a model opened on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
+from inhouse.types import Message
+
+Messages = tuple[Message, ...]
+BASE, CUSTOM = "base", "custom"
+
+
+class Prompted:
+    """A ChatModel that rewrites the messages before `model` sees them."""
+
+    def __init__(self, name: str, model: ChatModel, rewrite: Callable[[Messages], Messages]) -> None:
+        self.name = name
+        self._model = model
+        self._rewrite = rewrite
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        rewritten = request.model_copy(update={"messages": self._rewrite(request.messages)})
+        async for event in self._model.stream(rewritten):
+            yield event
+
+
+class Served:
+    """A ChatModel whose first event is the note of layer "release", kind "served": which release and arm answers."""
+
+    def __init__(self, name: str, arm: str, model: ChatModel) -> None:
+        self.name = name
+        self._arm, self._model = arm, model
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        yield Note(layer="release", kind="served", data={"release": self.name, "arm": self._arm})
+        async for event in self._model.stream(request):
+            yield event
+
+
+class OnDemand:
+    """A ChatModel that its first request opens, in a thread: most machines are short of memory."""
+
+    def __init__(self, name: str, make: Callable[[], ChatModel]) -> None:
+        self.name = name
+        self._make = make
+        self._model: ChatModel | None = None
+        self._making = threading.Lock()
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        model = await asyncio.to_thread(self._made) if self._model is None else self._model
+        async for event in model.stream(request):
+            yield event
+
+    def _made(self) -> ChatModel:
+        with self._making:
+            if self._model is None:
+                self._model = self._make()
+            return self._model
+
+
+def served(name: str, arm: str, model: ChatModel) -> ChatModel:
+    """The model, as the arm of the release `name`."""
+    return Served(name, arm, model)
+
+
+def base_on_demand(make: Callable[[], ChatModel]) -> ChatModel:
+    """The base model under its own name, opened by its first request."""
+    return Served(BASE, BASE, OnDemand(BASE, make))

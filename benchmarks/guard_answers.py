@@ -1,9 +1,9 @@
-"""Asks an arm of a project its questions and keeps the answers with passages, token probability and scores.
+"""Asks an arm of a project questions and records the answers with passages, token probability and scores.
 
     python benchmarks/guard_answers.py PROJECT FOLDER [--arm rag] [--splits test validation] [--most 200] [--store S]
 
-`guardrails.py --answers FOLDER` reads what this writes into FOLDER/answers.jsonl. Questions that it holds already are
-not asked again, so it may be stopped at any time.
+It writes FOLDER/answers.jsonl, which `guardrails.py --answers FOLDER` reads. Questions that are already in it are not
+asked again, so it can be interrupted at any time.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
 from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
-from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.pipeline.ask import open_arms
 from inhouse.pipeline.stages import _examples, curate
 from inhouse.types import Example
 
 
 async def ask(
-    model: Guarded, workspace: Workspace, scorer: Scorer, asked: list[tuple[str, Example]], out: Path
+    model: Guarded, workspace: Workspace, scorer: Scorer, questions: list[tuple[str, Example]], out: Path
 ) -> None:
     free = asyncio.Semaphore(workspace.project.model.parallel)
     with out.open("a", encoding="utf-8") as log:
@@ -49,7 +49,7 @@ async def ask(
             log.write(json.dumps(row) + "\n")
             log.flush()
 
-        await asyncio.gather(*(one(split, e) for split, e in asked))
+        await asyncio.gather(*(one(split, e) for split, e in questions))
 
 
 def main() -> None:
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arm", default="rag")
     parser.add_argument("--splits", nargs="*", default=["test", "validation"])
-    parser.add_argument("--most", type=int, default=200, help="of each split")
-    parser.add_argument("--second", type=int, default=0, help="tokens of a second, drawn answer")
+    parser.add_argument("--most", type=int, default=200, help="questions of each split")
+    parser.add_argument("--second", type=int, default=0, help="length of a second, sampled answer in tokens")
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
     workspace = Workspace(
@@ -69,17 +69,17 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     out = given.folder / "answers.jsonl"
     done = {json.loads(line)["id"] for line in out.open(encoding="utf-8")} if out.exists() else set()
-    asked = []
+    questions = []
     for split in given.splits:
         own = [e for e in _examples(data, split) if e.origin == "human"]
         random.Random(7).shuffle(own)
-        asked += [(split, e) for e in own[: given.most] if e.id not in done]
+        questions += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
     arms = open_arms(workspace, bare=True)
-    model = Guarded(arms.open(given.arm), [], "", second_tokens=given.second)
+    model = Guarded(arms.open(given.arm), [], GuardedSettings(handoff="", second_tokens=given.second))
     try:
         scorer = Scorer(workspace.embedder, workspace.support, replies)
-        asyncio.run(ask(model, workspace, scorer, asked, out))
+        asyncio.run(ask(model, workspace, scorer, questions, out))
     finally:
         arms.close()
 

@@ -1,11 +1,11 @@
-"""What the default chain of rails adds to an exchange.
+"""What the default rails add to the time of an exchange.
 
     python benchmarks/guard_latency.py PROJECT [--arm rag] [--most 60]
 
-asks an arm of a project its test questions with the chain and without it. What is added is the wait before the model is
-asked and after its last word, which a rail that lags behind the sentences makes longer; how much slower the model is
-while the rails share its processors stands beside it. `latency`, which `guardrails.py` runs, has a model that takes no
-time: then all of the rails' work is waited for.
+asks an arm of a project its test questions with the rails and without. The time added is the wait before the model is
+asked and after its last word, which is longer if a rail lags behind the sentences. It is reported next to how much
+slower the model is while the rails share its processors. `latency`, which `guardrails.py` runs, uses a model that takes
+no time, so that all of the rails' work is waited for.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for guardrail_training
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's commands do, before NumPy is imported
 
 import numpy as np
 
@@ -29,14 +29,17 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Finish, Note, collect
 from inhouse.config.load import load_project
 from inhouse.guardrails import toxicity
-from inhouse.guardrails.classifier import TAGGER, classifier
+from inhouse.guardrails.classifier import TAGGER, windows
 from inhouse.guardrails.format import Format
 from inhouse.guardrails.groundedness import alignment
-from inhouse.guardrails.groundedness import rail as facts
-from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.injection import rails as injection
+from inhouse.guardrails.groundedness.rail import Groundedness, with_title
+from inhouse.guardrails.guarded import Guarded, GuardedSettings
+from inhouse.guardrails.injection import indirect, jailbreak
+from inhouse.guardrails.injection.indirect import IndirectInjection
+from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import Pii
 from inhouse.guardrails.rail import Guard, Turn
+from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
@@ -44,15 +47,17 @@ from inhouse.pipeline.ask import open_arms
 from inhouse.pipeline.stages import _examples, curate
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.tagger import read_tagger
+from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Message, Passage
 
 HERE = Path(__file__).parent
+SETTINGS = GuardedSettings(handoff="A colleague will help.")
 
 
 class _Grounded(Scripted):
-    """A scripted model that says what it is told to, and of which passages first, as `Grounded` does."""
+    """A scripted model that notes its passages before it answers, as `Grounded` does."""
 
     passages: Sequence[Passage] = ()
     answer = ""
@@ -73,7 +78,7 @@ class _Asked(NamedTuple):
 
 
 class _Timed:
-    """A ChatModel that tells when it was asked and when it had said its last word, however slowly that is read."""
+    """A ChatModel that records when it was asked and when it finished, however slowly its events are read."""
 
     def __init__(self, model: ChatModel) -> None:
         self._model = model
@@ -81,18 +86,18 @@ class _Timed:
         self.began = self.ended = 0.0
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        said: asyncio.Queue[ChatEvent] = asyncio.Queue()
+        events: asyncio.Queue[ChatEvent] = asyncio.Queue()
 
         async def listen() -> None:
             async for event in self._model.stream(request):
                 if isinstance(event, Finish):
                     self.ended = time.perf_counter()
-                said.put_nowait(event)
+                events.put_nowait(event)
 
         self.began = time.perf_counter()
         listening = asyncio.create_task(listen())
-        while not listening.done() or not said.empty():
-            event = await said.get()
+        while not listening.done() or not events.empty():
+            event = await events.get()
             yield event
             if isinstance(event, Finish):
                 break
@@ -106,16 +111,16 @@ def chain() -> tuple[CachedEmbedder, dict[str, Guard]]:
     finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
     return embedder, {
         "pii": Guard(Pii(finder, read_tagger(TAGGER)), ACTIONS["pii"]),
-        "injection": Guard(injection.Jailbreak(embedder, classifier("jailbreak")), {"input": "block"}),
-        "planted": Guard(injection.IndirectInjection(embedder, classifier("indirect")), {"passages": "flag"}),
-        "toxicity": Guard(toxicity.Toxicity(embedder, classifier("toxicity")), ACTIONS["toxicity"]),
+        "injection": Guard(Jailbreak(embedder, jailbreak.shipped()), {"input": "block"}),
+        "indirect": Guard(IndirectInjection(embedder, indirect.shipped()), {"passages": "flag"}),
+        "toxicity": Guard(Toxicity(embedder, toxicity.shipped()), ACTIONS["toxicity"]),
         "format": Guard(Format(), ACTIONS["format"]),
-        "groundedness": Guard(facts.Groundedness(embedder, alignment.shipped(), support), ACTIONS["groundedness"]),
+        "groundedness": Guard(Groundedness(embedder, alignment.shipped(), support), ACTIONS["groundedness"]),
     }
 
 
 def latency(data: Path, most: int) -> dict:
-    """The default chain around answers that take no time: what it adds, all of it, and each rail alone."""
+    """What the default rails add to answers that take no time: all of them, and each alone."""
     embedder, guards = chain()
     rows = [r for r in sets.lines(data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
     docs = sets.documents(data / "concierge" / "documents")
@@ -131,7 +136,7 @@ def latency(data: Path, most: int) -> dict:
 
     async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
         taken, cpu = [], time.process_time()
-        guarded = Guarded(model := _Grounded(), chain, "A colleague will help.")
+        guarded = Guarded(model := _Grounded(), chain, SETTINGS)
         for request, model.passages, model.answer in asked:
             started = time.perf_counter()
             await collect(guarded, request)
@@ -139,49 +144,47 @@ def latency(data: Path, most: int) -> dict:
         guarded.close()
         return taken, (time.process_time() - cpu) * 1000 / len(asked)
 
-    asyncio.run(run(list(guards.values())))  # warm: passages, and what was asked before
+    asyncio.run(run(list(guards.values())))  # warm up: passages and earlier turns are cached
     found = {}
-    print(f"latency: {len(asked)} exchanges of the concierge, ms added beside the model")
-    for name, some in {"whole chain": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
+    print(f"latency: {len(asked)} exchanges of the concierge, ms added to the model's")
+    for name, some in {"all rails": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
         _forget(embedder, guards, asked)
         taken, cpu = asyncio.run(run(some))
         p50, p95 = np.quantile(taken, [0.5, 0.95])
         found[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
-        aim = "  (aim p95 60)" if name == "whole chain" else ""
+        aim = "  (aim p95 60)" if name == "all rails" else ""
         print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}  processor {cpu:6.1f}{aim}")
     load = os.getloadavg()[0]
-    print(
-        f"  load of the machine {load:.1f} on {os.cpu_count()} cores: above that number, times of the clock say little"
-    )
+    print(f"  load average {load:.1f} on {os.cpu_count()} cores: above that number, wall-clock times mean little")
     return found | {"load": load}
 
 
 def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
-    """Takes the last questions and the answers out of the memories; earlier turns and passages were seen before."""
+    """Removes the last questions and the answers from the caches, but not earlier turns and passages."""
     seen = [p for a in asked for p in a.passages]
-    before = {s for p in seen for s in facts.wording.sentences(facts.spoken(p))}
-    before |= {s for p in seen for s in injection.sentences(p.text)}
+    before = {s for p in seen for s in claims.sentences(with_title(p))}
+    before |= {s for p in seen for s in indirect.sentences(p.text)}
     turns = {m.content for a in asked for m in a.request.messages[:-1]}
-    before |= {w for t in turns for w in injection.windows(t)}
-    for memory in (embedder._vectors, embedder._read, guards["groundedness"].rail._projected):
-        for text in [t for t in memory if t not in before]:
-            del memory[text]
+    before |= {w for t in turns for w in windows(t)}
+    for cache in (embedder._vectors, embedder._read, guards["groundedness"].rail._projected):
+        for text in [t for t in cache if t not in before]:
+            del cache[text]
     recognizers = guards["pii"].rail._finder._recognizers
-    for memory in (recognizers._seen, recognizers._entities_seen, guards["pii"].rail._seen):
-        for text in [t for t in memory if t not in turns]:
-            del memory[text]
+    for cache in (recognizers._seen, recognizers._entities_seen, guards["pii"].rail._cache):
+        for text in [t for t in cache if t not in turns]:
+            del cache[text]
 
 
 async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> None:
-    """Asks with the chain and without it in turns; between both a question stands another, so that the engine's memory
-    of the prompt helps neither."""
+    """Asks with the rails and without in turns; another question comes between, so that the engine's prompt cache helps
+    neither."""
     timed = _Timed(model)
-    guarded = Guarded(timed, list(chain()[1].values()), "A colleague will help.")
+    guarded = Guarded(timed, list(chain()[1].values()), SETTINGS)
     before, after, busy = [], [], {True: [], False: []}
 
     async def ask(n: int, with_rails: bool) -> None:
         asked = requests[n]
-        if with_rails and len(asked.messages) > 2:  # the turns before were looked at when they were asked
+        if with_rails and len(asked.messages) > 2:  # earlier turns were checked when they were asked
             last = max(i for i, m in enumerate(asked.messages[:-1]) if m.role == "user")
             said = asked.model_copy(update={"messages": asked.messages[: last + 1]})
             await guarded.check("input", said.messages[-1].content, Turn(said))
@@ -198,12 +201,12 @@ async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> None:
         for turn in (((n, True), (other, False)), ((other, False), (n, True)))[n % 2]:
             await ask(*turn)
     guarded.close()
-    print(f"\rbeside the model, {len(before)} questions")
-    for name, taken in {"added": np.add(before, after), "before it": before, "after it": after}.items():
+    print(f"\rwith a model, {len(before)} questions")
+    for name, taken in {"added": np.add(before, after), "before": before, "after": after}.items():
         p50, p95 = np.quantile(taken, [0.5, 0.95])
         print(f"  {name:<10} p50 {p50:5.1f} ms  p95 {p95:5.1f}{'  (aim 60)' if name == 'added' else ''}")
     slower = np.mean(busy[True]) / np.mean(busy[False]) - 1
-    print(f"  the model itself takes {np.mean(busy[False]):.0f} ms, with the rails beside it {slower:+.1%}")
+    print(f"  the model itself takes {np.mean(busy[False]):.0f} ms, with the rails {slower:+.1%}")
 
 
 def main() -> None:

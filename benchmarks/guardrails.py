@@ -1,11 +1,11 @@
-"""How good the rails are and how long they take, on the quarter of the public sets that no head was trained on.
+"""How good the rails are and how long they take, on the quarter of the public sets that no classifier was trained on.
 
-    python benchmarks/guardrails.py [--data ../shared/data] [--sections personal ...] [--answers FOLDER ...] [--quick]
+    python benchmarks/guardrails.py [--data ../shared/data] [--sections pii ...] [--answers FOLDER ...] [--quick]
 
-Sections: personal, injection, planted (orders in passages), facts, unsupported, confidence, toxicity, topic, latency.
-`guardrail_training/data.py` says how sets are split. `confidence` and `unsupported` need answers of a model: folders
-that `benchmarks/guard_answers.py` fills. Prints every figure with its aim, lists false blocks to be read, and writes
-`benchmarks/results/guardrails.json`. `--quick` takes a tenth.
+Sections: pii, injection, indirect, groundedness, unsupported, confidence, toxicity, topic, latency.
+`guardrail_training/data.py` defines the split. `confidence` and `unsupported` need a model's answers: folders that
+`benchmarks/guard_answers.py` filled. Prints every figure with its aim, lists false blocks, and writes
+`benchmarks/results/guardrails.json`. `--quick` uses a tenth of the data.
 """
 
 import argparse
@@ -18,30 +18,37 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for guardrail_training
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's verbs do, before NumPy comes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's commands do, before NumPy is imported
 
 import numpy as np
 from guard_latency import latency
 
 from guardrail_training import data as sets
-from guardrail_training import statements, written
+from guardrail_training.statements import stated
 from guardrail_training.train_classifiers import auroc
+from guardrail_training.written import written
 from inhouse.chat import ChatRequest
 from inhouse.evaluation.scorers import is_right
 from inhouse.guardrails import topic, toxicity
-from inhouse.guardrails.classifier import FOLDER, TAGGER, classifier
-from inhouse.guardrails.confidence import rail as confidence
+from inhouse.guardrails.classifier import FOLDER, TAGGER, windows
+from inhouse.guardrails.confidence.calibration import FEWEST, calibration_error, fit
+from inhouse.guardrails.confidence.features import FeatureExtractor
 from inhouse.guardrails.groundedness import alignment
-from inhouse.guardrails.groundedness import rail as facts
 from inhouse.guardrails.groundedness.evidence import Evidence
-from inhouse.guardrails.injection import rails as injection
+from inhouse.guardrails.groundedness.rail import Groundedness, evidence_of, statements, with_title
+from inhouse.guardrails.injection import indirect, jailbreak
+from inhouse.guardrails.injection.indirect import IndirectInjection
+from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import ORDER, Pii
 from inhouse.guardrails.rail import Turn
+from inhouse.guardrails.topic import Topic
+from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.catalog import Catalog
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.tagger import read_tagger
+from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
-from inhouse.text.support import LexicalSupport
+from inhouse.text.support import SUPPORTED, LexicalSupport
 from inhouse.types import Message, Passage
 
 HERE = Path(__file__).parent
@@ -55,24 +62,24 @@ STRUCTURED = ("CREDIT_CARD", "US_SSN", "IBAN_CODE", "EMAIL_ADDRESS", "PHONE_NUMB
 
 
 class Bench:
-    """What the sections share."""
+    """What the sections have in common."""
 
     def __init__(self, data: Path, quick: bool) -> None:
         self.data = data
         self.quick = quick
-        self.kept = sets.Kept()
-        self.embedder = CachedEmbedder(self.kept, 10**6)
-        self.support = LexicalSupport("", self.kept)
-        self.facts = facts.Groundedness(self.embedder, alignment.shipped(), self.support)
+        self.on_disk = sets.DiskCachedEmbedder()
+        self.embedder = CachedEmbedder(self.on_disk, 10**6)
+        self.support = LexicalSupport("", self.on_disk)
+        self.groundedness = Groundedness(self.embedder, alignment.shipped(), self.support)
 
     def some(self, items: Sequence, most: int | None = None) -> list:
         most = most or len(items)
         return list(items)[: max(30, most // 10) if self.quick else most]
 
 
-def personal(b: Bench) -> dict:
+def pii(b: Bench) -> dict:
     rail = Pii(Anonymizer(Catalog().find("en-core-web-sm", HERE)), read_tagger(TAGGER), ORDER)
-    rows = b.some(sets.personal(b.data)[1])
+    rows = b.some(sets.pii(b.data)[1])
     wanted, hit, typed = Counter(), Counter(), Counter()
     given, right, missed, wrong = Counter(), Counter(), [], []
     for row in rows:
@@ -94,17 +101,17 @@ def personal(b: Bench) -> dict:
                 wrong.append((f.kind, row["text"][f.start : f.end], row["text"][max(0, f.start - 30) : f.end + 15]))
     chat = b.some([t for texts in sets.business(b.data)[1].values() for t in texts[:400]])
     names = Counter(f.kind for t in chat for f in rail.spans([Message(role="user", content=t)])[0])
-    print(f"personal data: {len(rows)} sentences held back")
+    print(f"pii: {len(rows)} held-out sentences")
     for kind in KINDS:
         if wanted[kind]:
             aim = 0.99 if kind in STRUCTURED else 0.85
             print(f"  {kind:<15}{wanted[kind]:>5}  recall {hit[kind] / wanted[kind]:.3f} (aim {aim}), "
-                  f"of its own kind {typed[kind] / wanted[kind]:.3f}")  # fmt: skip
+                  f"of the right kind {typed[kind] / wanted[kind]:.3f}")  # fmt: skip
     own = {k: right[k] / given[k] for k in given}
     for kind, n in given.most_common():
         print(f"  {kind:<15}{n:>5} found, precision {own[kind]:.3f}")
     total = sum(right.values()) / max(sum(given.values()), 1)
-    print(f"  precision in all {total:.3f} (aim 0.9); on {len(chat)} lines of business chat found: {dict(names)}")
+    print(f"  overall precision {total:.3f} (aim 0.9); on {len(chat)} lines of business chat it found {dict(names)}")
     for line in (*missed[:SHOWN], *wrong[:SHOWN]):
         print("   ", *line)
     structured = sum(hit[k] for k in STRUCTURED) / max(sum(wanted[k] for k in STRUCTURED), 1)
@@ -113,15 +120,15 @@ def personal(b: Bench) -> dict:
             "found_in_chat": dict(names), "chat_lines": len(chat)}  # fmt: skip
 
 
-def injections(b: Bench) -> dict:
-    rail = injection.Jailbreak(b.embedder, classifier("jailbreak"))
-    threshold = classifier("jailbreak").threshold
+def injection(b: Bench) -> dict:
+    rail = Jailbreak(b.embedder, jailbreak.shipped())
+    threshold = jailbreak.shipped().threshold
 
     def scores(texts: Sequence[str]) -> np.ndarray:
-        b.kept.embed([w for t in texts for w in sets_windows(t)])
-        return np.array([max(rail.scores([t])[1], default=0.0) for t in texts])
+        b.on_disk.embed([w for t in texts for w in windows(t) or [t]])
+        return np.array([rail.score([t]) for t in texts])
 
-    jail = b.some(sets.jailbreaks(b.kept, b.data)[1])
+    jail = b.some(sets.jailbreaks(b.on_disk, b.data)[1])
     alike = b.some(sets.lookalikes(b.data)[1])
     chat = {name: b.some(texts) for name, texts in sets.business(b.data)[1].items()}
     high, near = scores(jail), scores(alike)
@@ -136,21 +143,18 @@ def injections(b: Bench) -> dict:
         false += [(name, t) for t, s in zip(texts, p, strict=True) if s >= threshold]
     every = np.concatenate(low)
     found["chat_blocks"], found["auroc"] = float((every >= threshold).mean()), auroc(high, every)
-    short, harmless = sets.short_attempts("test"), sets.HARMLESS["test"]
+    short, harmless = sets.one_line_jailbreaks("test"), sets.HARMLESS["test"]
     caught, blocked = scores(short) >= threshold, scores(harmless) >= threshold
     found |= {"short": len(short), "short_recall": float(caught.mean()), "harmless_blocks": float(blocked.mean())}
     print(
-        f"  attempts of one line, worded unlike training: recall {found['short_recall']:.3f} of {len(short)}; "
-        f"customers with the same words: {found['harmless_blocks']:.3f} of {len(harmless)} blocked"
+        f"  one-line jailbreaks, worded unlike training: recall {found['short_recall']:.3f} of {len(short)}; "
+        f"customers using the same words: {found['harmless_blocks']:.3f} of {len(harmless)} blocked"
     )
     for text in [t for t, c in zip(short, caught, strict=True) if not c][:SHOWN]:
         print(f"    missed: {text}")
     for text in [t for t, b_ in zip(harmless, blocked, strict=True) if b_]:
         print(f"    blocked (harmless): {text}")
-    print(
-        f"injection and jailbreak: recall {found['recall']:.3f} on {len(jail)} unseen (aim .90), "
-        f"AUROC {found['auroc']:.3f}"
-    )
+    print(f"jailbreaks: recall {found['recall']:.3f} on {len(jail)} held-out (aim .90), AUROC {found['auroc']:.3f}")
     print(f"  false blocks: chat {found['chat_blocks']:.4f} of {len(every)} (aim .01), look-alikes "
           f"{found['lookalike_blocks']:.3f} of {len(alike)} (aim .10)")  # fmt: skip
     for name, text in false[:SHOWN]:
@@ -164,34 +168,30 @@ def injections(b: Bench) -> dict:
     return found
 
 
-def sets_windows(text: str) -> list[str]:
-    return injection.windows(text) or [text]
-
-
-def planted(b: Bench) -> dict:
-    rail = injection.IndirectInjection(b.embedder, classifier("indirect"))
-    threshold = classifier("indirect").threshold
-    orders = sets.attacks(b.data)[1]
+def indirect_injection(b: Bench) -> dict:
+    rail = IndirectInjection(b.embedder, indirect.shipped())
+    threshold = indirect.shipped().threshold
+    instructions = sets.attacks(b.data)[1]
     kinds = {kind: b.some(texts) for kind, texts in sets.passages(b.data)[1].items()}
     every = [t for texts in kinds.values() for t in texts]
-    found: dict = {"passages": len(every), "orders": len(orders)}
+    found: dict = {"passages": len(every), "instructions": len(instructions)}
 
     def scores(clean: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        dirty = sets.poisoned(clean, orders, seed)
-        b.kept.embed([s for t in (*clean, *dirty) for s in injection.sentences(t)])
-        return np.array([rail.score(t) for t in dirty]), np.array([rail.score(t) for t in clean])
+        poisoned = sets.injected(clean, instructions, seed)
+        b.on_disk.embed([s for t in (*clean, *poisoned) for s in indirect.sentences(t)])
+        return np.array([rail.score(t) for t in poisoned]), np.array([rail.score(t) for t in clean])
 
     by_kind = {kind: scores(texts, 5) for kind, texts in kinds.items()}
     for kind, (high, low) in by_kind.items():
         found[kind] = {"recall": float((high >= threshold).mean()), "false": float((low >= threshold).mean())}
-        print(f"  orders in passages, {kind}: recall {found[kind]['recall']:.3f} of {len(high)}, "
+        print(f"  indirect injections, {kind}: recall {found[kind]['recall']:.3f} of {len(high)}, "
               f"false alarms {found[kind]['false']:.3f}")  # fmt: skip
         for text in [t for t, p in zip(kinds[kind], low, strict=True) if p >= threshold][:4]:
             print(f"    false: {' '.join(text.split())[:140]}")
     high, low = (np.concatenate(side) for side in zip(*by_kind.values(), strict=True))
     found |= {"recall": float((high >= threshold).mean()), "false": float((low >= threshold).mean()),
               "auroc": auroc(high, low)}  # fmt: skip
-    print(f"orders in passages: recall {found['recall']:.3f} of {len(high)}, {len(orders)} new orders (aim .80), "
+    print(f"indirect injections: recall {found['recall']:.3f} of {len(high)}, {len(instructions)} new ones (aim .80), "
           f"false alarms {found['false']:.3f}, AUROC {found['auroc']:.3f}")  # fmt: skip
     high, low = scores(sets.clips(every, 6), 7)
     found |= {"short_recall": float((high >= threshold).mean()), "short_false": float((low >= threshold).mean())}
@@ -201,22 +201,20 @@ def planted(b: Bench) -> dict:
 
 
 def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
-    """Support of the weakest statement of each answer; small talk alone is carried by nothing."""
-    b.kept.embed(
-        [s for t, e in cases for s in (*facts.statements(t), *(w for x in e for w in facts.wording.sentences(x)))]
-    )
-    found = []
-    for text, evidence in cases:
-        ready = Evidence(evidence, b.embedder)
-        found.append(min((b.facts.support(s, ready) for s in facts.statements(text)), default=0.1))
-    return np.array(found)
+    """The least support of the statements of each answer; small talk alone has little."""
+    b.on_disk.embed([s for t, e in cases for s in (*statements(t), *(w for x in e for w in claims.sentences(x)))])
+    supports = []
+    for text, passages in cases:
+        evidence = Evidence(passages, b.embedder)
+        supports.append(min((b.groundedness.support(s, evidence) for s in statements(text)), default=0.1))
+    return np.array(supports)
 
 
 def _marked(rows: Iterable[tuple[str, list[str], bool]]) -> list[tuple[str, list[str], str]]:
-    return [(text, evidence, "" if carried else "wrong") for text, evidence, carried in rows]
+    return [(text, evidence, "" if supported else "wrong") for text, evidence, supported in rows]
 
 
-def factual(b: Bench) -> dict:
+def groundedness(b: Bench) -> dict:
     found: dict = {}
     everything: tuple[list, list] = ([], [])
     for name, every in sets.begin(b.data)[1].items():
@@ -226,19 +224,19 @@ def factual(b: Bench) -> dict:
         everything[0].append(p[truth])
         everything[1].append(p[~truth])
         found[f"begin_{name}"] = {"n": len(cases), "auroc": auroc(p[truth], p[~truth])}
-        print(f"facts: BEGIN {name}: AUROC {found[f'begin_{name}']['auroc']:.3f} of {len(cases)}")
+        print(f"groundedness: BEGIN {name}: AUROC {found[f'begin_{name}']['auroc']:.3f} of {len(cases)}")
     found["begin"] = auroc(np.concatenate(everything[0]), np.concatenate(everything[1]))
-    print(f"  BEGIN in all: AUROC {found['begin']:.3f} (aim .85)")
+    print(f"  BEGIN overall: AUROC {found['begin']:.3f} (aim .85)")
     threshold = 1 - alignment.shipped().threshold
-    planted_in = {
+    with_errors = {
         "bank documents": sets.bank_statements(b.data, testing=True),
         "bank answers": sets.example_bank(),
         "concierge": sets.concierge_replies(b.data, testing=True),
-        "other words": _marked(statements.stated(150, testing=True)),
-        "by hand": _marked(written.written(seen=False)),
-        "by hand, in view": _marked(written.written(seen=True)),
+        "other words": _marked(stated(150, testing=True)),
+        "by hand": _marked(written(seen=False)),
+        "by hand, in view": _marked(written(seen=True)),
     }
-    for name, every in planted_in.items():
+    for name, every in with_errors.items():
         rows = b.some(every)
         p = _scored(b, [(t, e) for t, e, _ in rows])
         good = p[[not k for _, _, k in rows]]
@@ -249,7 +247,7 @@ def factual(b: Bench) -> dict:
         bad = p[[bool(k) for _, _, k in rows]]
         found[name] = {"n": len(rows), "auroc": auroc(good, bad), "caught": float((bad <= threshold).mean()),
                        "good_lost": float((good <= threshold).mean()), "by_kind": by_kind}  # fmt: skip
-        print(f"  planted, {name}: AUROC {found[name]['auroc']:.3f} (aim .95 on the bank) of {len(rows)}, "
+        print(f"  errors in {name}: AUROC {found[name]['auroc']:.3f} (aim .95 on the bank) of {len(rows)}, "
               f"caught {found[name]['caught']:.2f}, good lost {found[name]['good_lost']:.3f}")  # fmt: skip
         for kind, r in by_kind.items():
             print(f"    {kind:<10}{r['n']:>5}  AUROC {r['auroc']:.3f}  caught {r['caught']:.2f}")
@@ -259,12 +257,12 @@ def factual(b: Bench) -> dict:
     return found
 
 
-def toxic(b: Bench) -> dict:
-    rail = toxicity.Toxicity(b.embedder, classifier("toxicity"))
-    threshold = classifier("toxicity").threshold
+def toxic_posts(b: Bench) -> dict:
+    rail = Toxicity(b.embedder, toxicity.shipped())
+    threshold = toxicity.shipped().threshold
     rows = b.some(sets.toxicity(b.data)[1])
     chat = b.some([t for texts in sets.business(b.data)[1].values() for t in texts])
-    b.kept.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
+    b.on_disk.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
     p = np.array([rail.score(t) for t, _ in rows])
     truth = np.array([y for _, y in rows])
     talk = np.array([rail.score(t) for t in chat])
@@ -282,7 +280,7 @@ def toxic(b: Bench) -> dict:
 
 
 def topics(b: Bench) -> dict:
-    """A bank's and a concierge's rail, each learned from its own questions, asked both's and those of CLINC150."""
+    """The rail of a bank and of a concierge, each learned from its own questions and asked both's, and CLINC150's."""
     learned, asked = sets.business(b.data)
     domains = json.loads((b.data / "router" / "domains.json").read_text(encoding="utf-8"))
     near = {i for name in ("banking", "credit_cards") for i in domains.get(name, ())}
@@ -290,11 +288,11 @@ def topics(b: Bench) -> dict:
     random.Random(3).shuffle(far)
     found = {}
     for name, foreign in (("bank", far), ("concierge", asked["bank"])):
-        domain = topic.learn(b.some(learned[name], 600), (), b.kept)
-        rail = topic.Topic(b.embedder, domain)
+        domain = topic.learn(b.some(learned[name], 600), (), b.on_disk)
+        rail = Topic(b.embedder, domain)
         own, out = b.some(asked[name], 300), b.some(foreign, 300)
-        b.kept.embed([*own, *out])
-        low, high = np.array([rail.nearness(t) for t in own]), np.array([rail.nearness(t) for t in out])
+        b.on_disk.embed([*own, *out])
+        low, high = np.array([rail.similarity(t) for t in own]), np.array([rail.similarity(t) for t in out])
         found[name] = {"own": len(own), "foreign": len(out), "auroc": auroc(low, high),
                        "own_refused": float((low < domain.threshold).mean()),
                        "foreign_refused": float((high < domain.threshold).mean())}  # fmt: skip
@@ -312,33 +310,28 @@ def _answers(folder: Path) -> list[dict]:
 
 
 def confident(b: Bench, folders: Sequence[Path]) -> dict:
-    """Half of a model's answers fit the confidence, the other half tells whether the promise holds."""
+    """Fits the confidence to half of a model's answers and verifies the error target on the other half."""
     found = {}
     for folder in folders:
         asked = _answers(folder)
         rows = [r for r in asked if not r["declined"]]  # a reply that declines is no answer
-        if len(rows) < 2 * confidence.FEWEST:
+        if len(rows) < 2 * FEWEST:
             print(f"confidence: {len(rows)} answers in {folder}: too few")
             continue
-        b.kept.embed(
-            [w for r in rows for p in r["passages"] for w in facts.wording.sentences(facts.spoken(Passage(**p)))]
-        )
-        known = confidence.Signals(b.facts, b.embedder)
-        x = np.array([
-            known(r["text"], _turn(r))
-            for r in rows
-        ])  # fmt: skip
+        b.on_disk.embed([w for r in rows for p in r["passages"] for w in claims.sentences(with_title(Passage(**p)))])
+        extract = FeatureExtractor(b.groundedness, b.embedder)
+        x = np.array([extract(r["text"], _turn(r)) for r in rows])
         y = np.array([is_right(r["scores"]) for r in rows])
         alone = np.array([r["confidence"] or 0.0 for r in rows])
         repeats = [_half(x, y, alone, seed) for seed in range(20)]
         row = {k: float(np.mean([r[k] for r in repeats])) for k in repeats[0]} | _calibrated(x, y)
-        broken = float(np.mean([r["wrong"] > r["promise"] and r["answered"] > 0 for r in repeats]))
-        found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "promise_broken": broken}
+        missed = float(np.mean([r["wrong"] > r["target"] and r["answered"] > 0 for r in repeats]))
+        found[folder.name] = {"answers": len(rows), "right": float(y.mean()), **row, "target_missed": missed}
         print(f"confidence, {folder.name}: {len(rows)} answers to {len(asked)} questions, {y.mean():.2f} right, "
               f"ECE {row['ece']:.3f} (aim .05; by chance alone {row['ece_chance']:.3f}), AUROC {row['auroc']:.3f}, "
               f"that of token probability {row['auroc_alone']:.3f}")  # fmt: skip
-        print(f"  promise of {row['promise']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
-              f"broken in {broken:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
+        print(f"  error target {row['target']:.2f}: answered {row['answered']:.3f}, wrong {row['wrong']:.3f}, "
+              f"missed in {missed:.2f}; at 5 % wrong {row['at5']:.3f} answered, by tokens {row['at5_alone']:.3f}; "
               f"at 20 % {row['at20']:.3f} and {row['at20_alone']:.3f}")  # fmt: skip
     return found
 
@@ -350,26 +343,26 @@ def _turn(row: dict) -> Turn:
 
 
 def _calibrated(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """The calibration error of all answers, each judged by a fit to four fifths of the others, over five foldings; and
-    that of answers which are right just as often as was said."""
+    """The calibration error of all answers, each scored by a fit to the other four fifths, over five ways to split; and
+    that of simulated answers that are right exactly as often as predicted."""
     errors, by_chance = [], []
     for seed in range(5):
         fold, p = np.random.default_rng(seed).permutation(len(y)) % 5, np.zeros(len(y))
         for f in range(5):
-            p[fold == f] = confidence.fit(x[fold != f], y[fold != f], 0.05).probability(x[fold == f])
-        errors.append(confidence.calibration_error(p, y.astype(float)))
+            p[fold == f] = fit(x[fold != f], y[fold != f], 0.05).probability(x[fold == f])
+        errors.append(calibration_error(p, y.astype(float)))
         drawn = np.random.default_rng(seed).random((100, len(p))) < p
-        by_chance += [confidence.calibration_error(p, d * 1.0) for d in drawn]
+        by_chance += [calibration_error(p, d * 1.0) for d in drawn]
     return {"ece": float(np.mean(errors)), "ece_chance": float(np.mean(by_chance))}
 
 
 def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[str, float]:
     half = np.random.default_rng(seed).permutation(len(y)) % 2 == 0
-    fitted = confidence.fit(x[half], y[half], 0.05)
+    fitted = fit(x[half], y[half], 0.05)
     p, truth = fitted.probability(x[~half]), y[~half].astype(float)
     kept = p >= fitted.threshold
     return {
-        "promise": 0.05, "auroc": auroc(p[truth > 0], p[truth == 0]),
+        "target": 0.05, "auroc": auroc(p[truth > 0], p[truth == 0]),
         "auroc_alone": auroc(alone[~half][truth > 0], alone[~half][truth == 0]), "answered": float(kept.mean()),
         "wrong": float(1 - truth[kept].mean()) if kept.any() else 0.0,
         "at5": _coverage(p, truth, 0.05), "at5_alone": _coverage(alone[~half], truth, 0.05),
@@ -378,7 +371,7 @@ def _half(x: np.ndarray, y: np.ndarray, alone: np.ndarray, seed: int) -> dict[st
 
 
 def _coverage(p: np.ndarray, right: np.ndarray, wrong: float) -> float:
-    """The largest share answered, the surest first, of which at most `wrong` are wrong."""
+    """The largest share answered, most confident first, of which at most `wrong` are wrong."""
     order = np.argsort(-p, kind="stable")
     risk = np.cumsum(1 - right[order]) / np.arange(1, len(p) + 1)
     ok = np.flatnonzero(risk <= wrong)
@@ -386,16 +379,18 @@ def _coverage(p: np.ndarray, right: np.ndarray, wrong: float) -> float:
 
 
 def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
-    """The statements of a model's answers that nothing bears out, before and after the rail. Who judges is the lexical
-    support score of the verdict against reference and passages, which is not what the rail goes by; and a person, where
-    the folder has a read.json: by id of the example, by statement, whether it is borne out. What the person left out
-    counts for nothing."""
+    """The unsupported statements of a model's answers, before and after the rail.
+
+    The judge is the lexical support score of the verdict against reference and passages, which the rail does not use;
+    and a person, where the folder has a read.json: by id of the example and by statement, whether it is supported.
+    Statements that the person left out do not count.
+    """
     found = {}
     for folder in folders:
         file = folder / "read.json"
         judges = {"lexical": None} | ({"person": json.loads(file.read_text(encoding="utf-8"))} if file.exists() else {})
-        for judge, said in judges.items():
-            rows = [_claimed(b, row, said) for row in _answers(folder) if said is None or row["id"] in said]
+        for judge, labels in judges.items():
+            rows = [_claimed(b, row, labels) for row in _answers(folder) if labels is None or row["id"] in labels]
             for name, cut, asked in _cuts(rows):
                 bad = [support for r in asked for support, bad in r["claims"] if bad]
                 good = [r for r in asked if r["good"]]
@@ -412,11 +407,11 @@ def unsupported(b: Bench, folders: Sequence[Path]) -> dict:
 
 
 def _cuts(rows: list[dict]) -> list[tuple[str, float, list[dict]]]:
-    """As shipped over all answers and over those of the test; and as `inhouse calibrate` would advise from the
-    validation, asked of the test."""
+    """The shipped threshold on all answers and on those of the test; and the one that `inhouse calibrate` suggests from
+    the validation, on the test."""
     shipped = 1 - alignment.shipped().threshold
     test = [r for r in rows if r["split"] == "test"]
-    cuts = [("as shipped", shipped, rows), ("as shipped, test alone", shipped, test)]
+    cuts = [("as shipped", shipped, rows), ("as shipped, test only", shipped, test)]
     least = sorted(
         min(support for support, _ in r["claims"])
         for r in rows if r["split"] == "validation" and r["good"] and r["claims"]
@@ -426,63 +421,63 @@ def _cuts(rows: list[dict]) -> list[tuple[str, float, list[dict]]]:
     return cuts
 
 
-def _claimed(b: Bench, row: dict, said: dict | None) -> dict:
-    """An answer's claims, each with its support and whether the judge takes it for unsupported; and whether it is good:
-    right, and all borne out."""
+def _claimed(b: Bench, row: dict, labels: dict | None) -> dict:
+    """An answer's claims, each with its support and whether the judge calls it unsupported; and whether the answer is
+    good: right, with every claim supported."""
     turn = _turn(row)
-    ready = facts.evidence_of(turn, b.embedder)
-    evidence = [*([row["example"]["target"]] if row["example"]["target"] else []), *map(facts.spoken, turn.passages)]
-    claims = []
-    for statement, support in b.facts.claims(row["text"], ready):
-        if said is None:
-            claims.append((support, b.support.support(statement, evidence) < 0.5))
-        elif statement in said[row["id"]]:
-            claims.append((support, not said[row["id"]][statement]))
-    good = is_right(row["scores"]) and not any(bad for _, bad in claims)
-    return {"split": row["split"], "claims": claims, "good": good}
+    evidence = evidence_of(turn, b.embedder)
+    texts = [*([row["example"]["target"]] if row["example"]["target"] else []), *map(with_title, turn.passages)]
+    judged = []
+    for statement, support in b.groundedness.claims(row["text"], evidence):
+        if labels is None:
+            judged.append((support, b.support.support(statement, texts) < SUPPORTED))
+        elif statement in labels[row["id"]]:
+            judged.append((support, not labels[row["id"]][statement]))
+    good = is_right(row["scores"]) and not any(bad for _, bad in judged)
+    return {"split": row["split"], "claims": judged, "good": good}
 
 
 def shipped_quality(found: dict) -> list[dict]:
-    """The rails' figures as the verdict report shows them; of each section that was measured."""
+    """The figures that the verdict report shows, of each section that was measured."""
     rows = []
 
     def row(rail: str, side: str, on: str, bad: int, good: int, recall: float, false: float | None,
             chat: float | None = None, precision: float | None = None) -> None:  # fmt: skip
         exact = recall * bad / max(recall * bad + false * good, 1e-9) if precision is None else precision
-        told = {"recall": recall, "precision": exact, "false": false, "chat": chat}
+        figures = {"recall": recall, "precision": exact, "false": false, "chat": chat}
         rows.append({"rail": rail, "side": side, "on": on, "bad": bad, "good": good}
-                    | {k: None if v is None else round(v, 4) for k, v in told.items()})  # fmt: skip
+                    | {k: None if v is None else round(v, 4) for k, v in figures.items()})  # fmt: skip
 
     if p := found.get("pii"):
         n = p["n"]
-        for on, kinds in (("numbers and addresses of the net", STRUCTURED),
+        for on, kinds in (("numbers, email and IP addresses", STRUCTURED),
                           ("names and places", ("PERSON", "GPE", "STREET_ADDRESS"))):  # fmt: skip
             own = [k for k in kinds if n.get(k)]
             count = sum(n[k] for k in own)
             recall = sum(p["recall"][k] * n[k] for k in own) / count
             row("pii", "input", on, count, p["sentences"], recall, None, precision=p["precision"])
     if i := found.get("injection"):
-        row("injection", "input", "jailbreaks from the wild", i["jailbreaks"], i["lookalikes"], i["recall"],
+        row("injection", "input", "jailbreaks found in the wild", i["jailbreaks"], i["lookalikes"], i["recall"],
             i["lookalike_blocks"], i["chat_blocks"])  # fmt: skip
-    if o := found.get("planted"):
-        row("injection", "passages", "orders planted in documents", o["passages"], o["passages"], o["recall"],
+    if o := found.get("indirect"):
+        row("injection", "passages", "instructions injected into documents", o["passages"], o["passages"], o["recall"],
             o["false"])  # fmt: skip
     if t := found.get("toxicity"):
-        row("toxicity", "input", "posts of social media", t["bad"], t["n"] - t["bad"], t["recall"], t["false"],
+        row("toxicity", "input", "social media posts", t["bad"], t["n"] - t["bad"], t["recall"], t["false"],
             t["chat_false"], t["precision"])  # fmt: skip
     if f := found.get("groundedness"):
-        for name, on in (("bank documents", "errors put into a bank's documents"),
-                         ("concierge", "errors put into replies that sum up reviews")):  # fmt: skip
+        for name, on in (("bank documents", "errors inserted into a bank's documents"),
+                         ("concierge", "errors inserted into replies that summarize reviews")):  # fmt: skip
             bad = sum(k["n"] for k in f[name]["by_kind"].values())
             row("groundedness", "output", on, bad, f[name]["n"] - bad, f[name]["caught"], f[name]["good_lost"])
     if t := found.get("topic"):
         b = t["bank"]
-        row("topic", "input", "a bank's questions and others'", b["foreign"], b["own"], b["foreign_refused"],
+        row("topic", "input", "a bank's questions and others", b["foreign"], b["own"], b["foreign_refused"],
             b["own_refused"])  # fmt: skip
     return rows
 
 
-SECTIONS = ("pii", "injection", "planted", "groundedness", "unsupported", "confidence", "toxicity", "topic", "latency")
+SECTIONS = ("pii", "injection", "indirect", "groundedness", "unsupported", "confidence", "toxicity", "topic", "latency")
 
 
 def main() -> None:
@@ -494,7 +489,8 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write the figures that the verdict report shows")
     given = parser.parse_args()
     b = Bench(given.data, given.quick)
-    run = {"pii": personal, "injection": injections, "planted": planted, "groundedness": factual, "toxicity": toxic,
+    run = {"pii": pii, "injection": injection, "indirect": indirect_injection, "groundedness": groundedness,
+           "toxicity": toxic_posts,
            "topic": topics, "latency": lambda b: latency(b.data, 12 if b.quick else 120),
            "confidence": lambda b: confident(b, given.answers),
            "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip

@@ -1,7 +1,7 @@
-"""Orders and questions to an assistant, written for training the head that finds them in passages and tool results.
+"""Injected instructions and questions, written to train the classifier that detects them in passages and tool results.
 
-What somebody who may write into a document could want of a model that reads it: to spoil its answers, to slip something
-into them, to have it act, or to have it work on something else.
+They are what somebody who can write into a document may want from a model that reads it: to spoil its answers, to add
+something to them, to make it act, or to make it work on something else.
 """
 
 import random
@@ -132,8 +132,8 @@ FILLS = {
 }  # fmt: skip
 
 
-def orders(most: int = 1500, seed: int = 5) -> list[str]:
-    """So many, some of them twice, a fifth of each sort."""
+def instructions(most: int = 1500, seed: int = 5) -> list[str]:
+    """`most` instructions, a fifth of each sort; some are repeated."""
     rng = random.Random(seed)
     found = []
     for n in range(most):

@@ -1,7 +1,7 @@
-"""Facts of made-up businesses as documents state them and as answers say them, right and wrong: what an answer says in
-other words is right; a price that stands beside another thing, a denial, an opposite or an added condition is not.
+"""Facts of made-up businesses as documents state them and as answers put them, right and wrong.
 
-The ways of saying something end with some that are kept for testing, as are two of the businesses.
+An answer that states a fact in other words is right; the price of something else, a denial, an opposite or an added
+condition is wrong. The last wordings of each kind are held out for testing, as are two of the businesses.
 """
 
 import random
@@ -280,7 +280,7 @@ OPENINGS = ("", "", "", "Yes, ", "Sure: ", "As far as I can see, ", "According t
 class Stated(NamedTuple):
     text: str
     evidence: list[str]
-    carried: bool
+    supported: bool
 
 
 def _part(items: Sequence[str], testing: bool) -> Sequence[str]:
@@ -314,8 +314,8 @@ def _low(text: str) -> str:
 
 
 def _denied(text: str, testing: bool, rng: random.Random) -> str:
-    """What is said, denied or with a condition more; "" where it cannot be."""
-    errors = dict(sets.planted(text, [], rng, testing))
+    """The statement denied, or with an added condition; "" where that is not possible."""
+    errors = dict(sets.with_errors(text, [], rng, testing))
     if "negation" not in errors and (m := _OF_PEOPLE.search(text)):
         denied = f"{m[1]} may not" if m[2] == "may" else f"{m[1]} do not {m[2]}"
         errors["negation"] = text[: m.start()] + denied + text[m.end() :]
@@ -325,7 +325,7 @@ def _denied(text: str, testing: bool, rng: random.Random) -> str:
 
 
 def _facts(kind: str, things: Sequence[str], rng: random.Random) -> list[dict[str, str]]:
-    """Three facts of a kind, of different things each."""
+    """Three facts of a kind, each about different things."""
     measures = [row.split("|") for row in rng.sample(LIMITS if kind == "most" else MEASURES, 3)]
     some, places, seen = rng.sample(things, 6), rng.sample(PLACES, 3), rng.sample(FOUND.strip().split("\n"), 3)
     passes, acts, jobs = rng.sample(PASSES, 3), rng.sample(ACTS, 3), rng.sample(JOBS, 3)
@@ -361,7 +361,7 @@ def _facts(kind: str, things: Sequence[str], rng: random.Random) -> list[dict[st
 
 
 def _wrong(kind: str, way: str, fact: dict[str, str], others: Sequence[dict], testing: bool, rng: random.Random) -> str:
-    """Another value, mostly one that stands in the evidence for something else; the opposite; or a denial."""
+    """The statement with another value, mostly of something else in the evidence; its opposite; or a denial."""
     if rng.random() < DENIED and (text := _denied(_said(way, fact), testing, rng)):
         return text
     if kind == "most" and rng.random() < 0.6:
@@ -390,7 +390,7 @@ def _wrong(kind: str, way: str, fact: dict[str, str], others: Sequence[dict], te
 
 
 def stated(most: int, testing: bool = False, seed: int = 3) -> Iterator[Stated]:
-    """So many groups of answers to facts of one kind each, some right and some wrong, with the passages beside them."""
+    """`most` groups of answers to facts of one kind each, some right and some wrong, with their passages."""
     rng = random.Random(seed)
     businesses = [b for b in THINGS if (b in TEST_BUSINESSES) == testing]
     for _ in range(most):

@@ -1,11 +1,10 @@
 """Trains the guardrails' classifiers on three quarters of the public sets, into src/inhouse/guardrails/weights.
 
-    python -m guardrail_training.train_classifiers [--data ../shared/data] [injection planted toxicity names]
+    python -m guardrail_training.train_classifiers [--data ../shared/data] [tagger jailbreak indirect toxicity]
 
-Logistic regression with an L2 penalty, by L-BFGS; for orders in passages networks with one hidden layer. Thresholds
-come from predictions on folds left out of the training (5 of them), at a share of false alarms that is given below; the
-held quarter (`data.held`) is never looked at.
-The head of the rail facts is `train_groundedness.py`'s.
+Logistic regression with an L2 penalty, by L-BFGS; for indirect injections networks with one hidden layer. Thresholds
+come from predictions on folds left out of the training (5 of them), at the share of false alarms given below. The
+held-out quarter (`data.held_out`) is never used. `train_groundedness.py` trains the classifier of groundedness.
 """
 
 import argparse
@@ -20,17 +19,19 @@ from guardrail_training import data as sets
 from guardrail_training import injections
 from inhouse.guardrails import toxicity
 from inhouse.guardrails.classifier import FOLDER, Classifier, windows
-from inhouse.guardrails.injection import rails as injection
-from inhouse.privacy import tagger as names
+from inhouse.guardrails.injection import indirect, jailbreak
+from inhouse.privacy import tagger
 
 FOLDS = 5
+PENALTY = 1e-4
+INDIRECT_FALSE = 0.01  # share of clean passages that may be reported
 MEMBERS, HIDDEN, DROPPED = 3, 32, 0.3  # of the networks
 RATE, DECAY, BATCH, EPOCHS = 1e-3, 0.05, 256, 8
-ROUNDS = 3  # in which the windows of a jailbreak that count are chosen anew
+ROUNDS = 3  # each chooses the windows of a jailbreak that count
 
 
 def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float | np.ndarray) -> Classifier:
-    """Weighted logistic regression; `penalty` by column or for all."""
+    """Weighted logistic regression; `penalty` is one for all columns, or one each."""
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
     z = (x - mean) / scale
     weights = weights / weights.sum()
@@ -47,22 +48,26 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float | np.n
     return Classifier({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in tensors.items()}, 0.5)
 
 
-def save(classifier: Classifier, name: str, threshold: float) -> None:
+def save(classifier: Classifier, name: str, threshold: float, features: Sequence[str]) -> None:
+    """Writes a classifier with the names of its hand-made features, which follow the embedding."""
     from safetensors.numpy import save_file
 
-    tensors = {"mean": classifier._mean, "scale": classifier._scale, "weight": classifier._weight,
-               "hidden": classifier._hidden,
-               "hidden_bias": classifier._hidden_bias, "bias": np.array([classifier._bias], np.float32)}  # fmt: skip
-    tensors = {key: value for key, value in tensors.items() if value is not None}
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.safetensors"
-    save_file(tensors, file, metadata={"threshold": f"{threshold:.4f}"})
+    save_file(classifier.tensors, file, metadata={"threshold": f"{threshold:.4f}", "features": " ".join(features)})
     file.chmod(0o644)
-    print(f"{name}: {len(classifier._mean)} features, threshold {threshold:.3f}")
+    print(f"{name}: {len(classifier.tensors['mean'])} features, threshold {threshold:.3f}")
+
+
+def auroc(high: np.ndarray, low: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([high, low]))[: len(high)]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
 
 
 def network(x: np.ndarray, y: np.ndarray) -> Classifier:
-    """The mean of MEMBERS networks with a hidden layer each, as one; both classes weigh the same."""
+    """The mean of MEMBERS networks with one hidden layer, as one network; both classes weigh the same."""
     import torch
     from torch.nn import Dropout, Linear, ReLU, Sequential, functional
 
@@ -94,7 +99,7 @@ def network(x: np.ndarray, y: np.ndarray) -> Classifier:
 
 
 def columns(wide: int, own: int, penalty: float, lighter: float = 0.1) -> np.ndarray:
-    """Penalties: embeddings in full, hand-made features less."""
+    """Penalties by column: the full one for embeddings, less for hand-made features."""
     return np.concatenate([np.full(wide, penalty), np.full(own, penalty * lighter)])
 
 
@@ -103,7 +108,8 @@ def highest(bags: Sequence[np.ndarray], classifier: Classifier) -> np.ndarray:
 
 
 def bagged(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weights: np.ndarray, penalty) -> Classifier:
-    """A head whose highest row decides a bag: of the positive bags the rows that count are chosen anew each round.
+    """A classifier of bags of rows, of which the highest decides (multiple-instance learning). Each round chooses the
+    rows of the positive bags that count.
 
     Args:
         weights: of each negative bag.
@@ -125,7 +131,7 @@ def bagged(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weigh
 
 
 def folded(positive: list, negative: list, weights: np.ndarray, train: Callable) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of every bag by a head that was trained without it."""
+    """Scores of every bag by a classifier that was trained without it."""
     rng = np.random.default_rng(7)
     at, other = rng.integers(0, FOLDS, len(positive)), rng.integers(0, FOLDS, len(negative))
     high, low = np.zeros(len(positive)), np.zeros(len(negative))
@@ -137,8 +143,8 @@ def folded(positive: list, negative: list, weights: np.ndarray, train: Callable)
     return high, low
 
 
-def train_injection(embedder: sets.Kept, data: Path) -> None:
-    jail = [*sets.jailbreaks(embedder, data)[0], *sets.short_attempts("train")]
+def train_jailbreak(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
+    jail = [*sets.jailbreaks(embedder, data)[0], *sets.one_line_jailbreaks("train")]
     alike = [*sets.lookalikes(data)[0], *sets.HARMLESS["train"]]
     chat = [t for texts in sets.business(data)[0].values() for t in texts]
     other = sets.requests(data)[0]
@@ -147,8 +153,8 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
     weights = np.concatenate(
         [np.full(len(chat), 1.0), np.full(len(other), 0.5), np.full(len(alike), 12.0), np.full(len(prose), 0.5)]
     )
-    embedder.embed([w for t in (*jail, *negative) for w in windows(t) or [t]])  # at once, which is much faster
-    bags = [injection.rows(windows(t) or [t], embedder) for t in (*jail, *negative)]
+    embedder.embed([w for t in (*jail, *negative) for w in windows(t) or [t]])  # all at once, which is much faster
+    bags = [jailbreak.rows(windows(t) or [t], embedder) for t in (*jail, *negative)]
     positive, low = bags[: len(jail)], bags[len(jail) :]
     penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, PENALTY)
 
@@ -160,31 +166,27 @@ def train_injection(embedder: sets.Kept, data: Path) -> None:
     threshold = max(np.quantile(chat_scores, 0.995), np.quantile(alike_scores, 0.93))
     print(f"  folds: recall {(high >= threshold).mean():.3f}, chat {(chat_scores >= threshold).mean():.4f}, "
           f"look-alikes {(alike_scores >= threshold).mean():.3f}")  # fmt: skip
-    save(train(positive, low, weights), "jailbreak", float(threshold))
+    save(train(positive, low, weights), "jailbreak", float(threshold), jailbreak.FEATURES)
 
 
-PENALTY = 1e-4
-PLANTED_FALSE = 0.01  # of clean pieces
-
-
-def train_planted(embedder: sets.Kept, data: Path) -> None:
+def train_indirect(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     clean = [t for texts in sets.passages(data)[0].values() for t in texts]
     random.Random(7).shuffle(clean)
-    asked = [a[0].upper() + a[1:] for a in sets.requests(data)[0][:400]]
-    orders, written = sets.attacks(data)[0], injections.orders()
-    dirty = sets.poisoned(clean, orders, 1) + sets.poisoned(clean[: len(clean) * 2 // 5], asked, 2)
-    dirty += sets.poisoned(clean, written, 3)
-    added = {beginning(s) for a in (*orders, *asked, *written) for s in injection.sentences(a)}
-    embedder.embed([s for t in (*dirty, *clean) for s in injection.sentences(t)])
+    requests = [a[0].upper() + a[1:] for a in sets.requests(data)[0][:400]]
+    attacks, written = sets.attacks(data)[0], injections.instructions()
+    poisoned = sets.injected(clean, attacks, 1) + sets.injected(clean[: len(clean) * 2 // 5], requests, 2)
+    poisoned += sets.injected(clean, written, 3)
+    added = {beginning(s) for a in (*attacks, *requests, *written) for s in indirect.sentences(a)}
+    embedder.embed([s for t in (*poisoned, *clean) for s in indirect.sentences(t)])
     positive, low = [], []
-    for text in dirty:  # only the sentences put in are positive rows: where they stand is known
-        found = injection.sentences(text)
-        hit = [n for n, s in enumerate(found) if beginning(s) in added]
+    for text in poisoned:  # only the injected sentences are positive rows
+        passage = indirect.sentences(text)
+        hit = [n for n, s in enumerate(passage) if beginning(s) in added]
         if hit:
-            positive.append(injection.passage_rows(found, embedder)[hit])
+            positive.append(indirect.rows(passage, embedder)[hit])
     for text in clean:
-        if found := injection.sentences(text):
-            low.append(injection.passage_rows(found, embedder))
+        if passage := indirect.sentences(text):
+            low.append(indirect.rows(passage, embedder))
     weights = np.ones(len(low))
 
     def train(p: list, n: list, _: np.ndarray) -> Classifier:
@@ -192,16 +194,16 @@ def train_planted(embedder: sets.Kept, data: Path) -> None:
         return network(np.concatenate([high, rest]), np.repeat([1.0, 0.0], [len(high), len(rest)]))
 
     high, scored = folded(positive, low, weights, train)
-    threshold = float(np.quantile(scored, 1 - PLANTED_FALSE))
-    print(f"  {len(positive)} orders in {len(clean)} pieces; folds: recall {(high >= threshold).mean():.3f}")
-    save(train(positive, low, weights), "indirect", threshold)
+    threshold = float(np.quantile(scored, 1 - INDIRECT_FALSE))
+    print(f"  {len(positive)} injections in {len(clean)} passages; folds: recall {(high >= threshold).mean():.3f}")
+    save(train(positive, low, weights), "indirect", threshold, indirect.FEATURES)
 
 
 def beginning(sentence: str) -> str:
     return sentence.rstrip(". ")[:60]
 
 
-def train_toxicity(embedder: sets.Kept, data: Path) -> None:
+def train_toxicity(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     rows = sets.toxicity(data)[0]
     chat = [t for texts in sets.business(data)[0].values() for t in texts[:500]]
     embedder.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
@@ -220,21 +222,15 @@ def train_toxicity(embedder: sets.Kept, data: Path) -> None:
         f"  folds: recall {(high >= threshold).mean():.3f}, clean {(clean >= threshold).mean():.3f}, "
         f"chat {(talk >= threshold).mean():.4f}"
     )
-    save(train(positive, low, weights), "toxicity", threshold)
-
-
-def auroc(high: np.ndarray, low: np.ndarray) -> float:
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([high, low]))[: len(high)]
-    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
+    save(train(positive, low, weights), "toxicity", threshold, toxicity.FEATURES)
 
 
 KINDS = {"PERSON": 1, "GPE": 2, "STREET_ADDRESS": 3, "ZIP_CODE": 3, "ORGANIZATION": 4}
 
 
-def train_names(embedder: sets.Kept, data: Path) -> None:
-    """Softmax over hashed signs: the sentences as they are and in lower case, and bank questions, which name nobody."""
+def train_tagger(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
+    """Softmax over hashed features of sentences, as they are and in lower case, and of bank questions, which have no
+    names."""
     import spacy
     from scipy.sparse import csr_matrix
 
@@ -242,22 +238,22 @@ def train_names(embedder: sets.Kept, data: Path) -> None:
     from inhouse.privacy.recognizers import UNUSED
 
     nlp = spacy.load(Catalog().find("en-core-web-sm", sets.HERE), exclude=UNUSED)
-    rows = [(r["text"], r["spans"]) for r in sets.personal(data)[0]]
+    rows = [(r["text"], r["spans"]) for r in sets.pii(data)[0]]
     rows += [(t.lower(), s) for t, s in random.Random(5).sample(rows, len(rows) // 3) if len(t.lower()) == len(t)]
     rows += [(t, []) for t in sets.business(data)[0]["bank"][:700]]
     at, columns_, y = [0], [], []
     for (text, spans), doc in zip(rows, nlp.pipe(t for t, _ in rows), strict=True):
-        words, signs = names.signs(text, [(e.start_char, e.end_char, e.label_) for e in doc.ents])
-        for (_, start, end), own in zip(words, signs, strict=True):
+        words, features = tagger.signs(text, [(e.start_char, e.end_char, e.label_) for e in doc.ents])
+        for (_, start, end), own in zip(words, features, strict=True):
             columns_ += own
             at.append(len(columns_))
             y.append(next((KINDS[k] for a, b, k in spans if a < end and start < b and k in KINDS), 0))
-    n, k = len(y), len(names.CLASSES)
-    x = csr_matrix((np.ones(len(columns_), np.float32), columns_, at), shape=(n, names.BUCKETS))
+    n, k = len(y), len(tagger.CLASSES)
+    x = csr_matrix((np.ones(len(columns_), np.float32), columns_, at), shape=(n, tagger.BUCKETS))
     truth = np.eye(k, dtype=np.float32)[y]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(names.BUCKETS, k)
+        w = flat.reshape(tagger.BUCKETS, k)
         logits = x @ w
         logits -= logits.max(1, keepdims=True)
         p = np.exp(logits)
@@ -265,19 +261,19 @@ def train_names(embedder: sets.Kept, data: Path) -> None:
         value = -np.log(np.maximum((p * truth).sum(1), 1e-12)).sum() / n + 2e-5 * (flat**2).sum()
         return value, (x.T @ (p - truth) / n + 4e-5 * w).ravel()
 
-    best = minimize(loss, np.zeros(names.BUCKETS * k), jac=True, method="L-BFGS-B", options={"maxiter": 120}).x
+    best = minimize(loss, np.zeros(tagger.BUCKETS * k), jac=True, method="L-BFGS-B", options={"maxiter": 120}).x
     from safetensors.numpy import save_file
 
     FOLDER.mkdir(exist_ok=True)
-    save_file({"weights": best.reshape(names.BUCKETS, k).astype(np.float16)}, FOLDER / "tagger.safetensors")
-    right = (x @ best.reshape(names.BUCKETS, k)).argmax(1) == np.array(y)
-    print(f"names: {n} words, {right.mean():.3f} of the training right")
+    save_file({"weights": best.reshape(tagger.BUCKETS, k).astype(np.float16)}, FOLDER / "tagger.safetensors")
+    right = (x @ best.reshape(tagger.BUCKETS, k)).argmax(1) == np.array(y)
+    print(f"tagger: {n} words, {right.mean():.3f} of the training right")
 
 
 CLASSIFIERS = {
-    "tagger": train_names,
-    "jailbreak": train_injection,
-    "indirect": train_planted,
+    "tagger": train_tagger,
+    "jailbreak": train_jailbreak,
+    "indirect": train_indirect,
     "toxicity": train_toxicity,
 }
 
@@ -285,9 +281,9 @@ CLASSIFIERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=sets.DATA)
-    parser.add_argument("classifiers", nargs="*", help="which; all without")
+    parser.add_argument("classifiers", nargs="*", help=f"{', '.join(CLASSIFIERS)}; all of them without")
     given = parser.parse_args()
-    embedder = sets.Kept()
+    embedder = sets.DiskCachedEmbedder()
     for name in given.classifiers or CLASSIFIERS:
         CLASSIFIERS[name](embedder, given.data)
 

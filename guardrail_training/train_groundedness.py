@@ -1,13 +1,13 @@
-"""Trains the head of the rail facts and writes it into src/inhouse/guardrails/weights/groundedness.safetensors.
+"""Trains the classifier of groundedness into src/inhouse/guardrails/weights/groundedness.safetensors.
 
     python -m guardrail_training.train_groundedness [--data ../shared/data] [--epochs 4] [--members 3]
 
-Statements beside the sentences that come nearest to them, carried or not: as people labelled them (BEGIN, FaithDial's
-audit), or a concierge's replies and sentences of its documents, by what was done to them: a number, name, quantity or
-word turned into another, a negation put in or taken out, a condition invented, a reply to another question, a place
-called by another one's name; or facts of made-up businesses in other words (`statements`). Networks of
-`alignment` are trained with AdamW; folds tell how well. The held quarter of the labelled sets (`data.held`), the
-concierge's test dialogues, the held facts and all of the bank are never looked at.
+It is trained on statements with the sentences nearest to them, supported or not. Some were labeled by people (BEGIN,
+FaithDial's audit). Others are a concierge's replies and sentences of its documents, right or with an error inserted: a
+number, name, quantity or word replaced, a negation added or removed, a condition invented, the reply to another
+question, a place called by another's name. The rest are facts of made-up businesses in other words (`statements`).
+The networks of `alignment` are trained with AdamW and evaluated on folds. The held-out quarter of the labeled sets
+(`data.held_out`), the concierge's test dialogues, the held-out facts and all of the bank are never used.
 """
 
 import argparse
@@ -29,17 +29,17 @@ from guardrail_training import data as sets
 from guardrail_training import statements
 from guardrail_training.train_classifiers import auroc
 from inhouse.guardrails.classifier import FOLDER
-from inhouse.guardrails.groundedness import rail as facts
 from inhouse.guardrails.groundedness.alignment import MOST_TOKENS
 from inhouse.guardrails.groundedness.evidence import Evidence
-from inhouse.guardrails.groundedness.features import signs_of
+from inhouse.guardrails.groundedness.features import Features, features_of
+from inhouse.guardrails.groundedness.rail import statements as checked_statements
 from inhouse.text.cache import CachedEmbedder
 
 COMPARED, HIDDEN, LAST = 96, 64, 48  # sizes of a network
 DROPPED = 0.2
 RATE, DECAY, BATCH = 1.5e-3, 0.02, 64
 FOLDS = 3
-THRESHOLD = 0.6  # chosen on models' answers that a person read (docs/LOG.md): people's replies say more than documents
+THRESHOLD = 0.6  # chosen on models' answers that a person labeled (docs/LOG.md)
 WEIGHTS = {"begin": 1.5, "audit": 0.7, "concierge": 0.6, "stated": 0.6}
 STATED = 2200  # groups of facts in other words
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
@@ -77,10 +77,10 @@ TURNED = {a: b for pair in _PAIRS for a, b in (pair.split("/"), pair.split("/")[
 
 
 class Case(NamedTuple):
-    kind: str  # the set
+    kind: str  # the data set
     text: str
     evidence: list[str]
-    carried: bool
+    supported: bool
     group: str  # what folds keep together
 
 
@@ -88,7 +88,7 @@ class Case(NamedTuple):
 
 
 def turned(answer: str, rng: random.Random) -> list[str]:
-    """The answer with a word made its opposite, and with a number in a vague quantity's place, where it has one."""
+    """The answer with a word replaced by its opposite, and with a vague quantity by a number, where it has one."""
     found = []
     if words := [m for m in re.finditer(r"[A-Za-z-]+", answer) if m[0].lower() in TURNED]:
         m = rng.choice(words)
@@ -102,29 +102,31 @@ def turned(answer: str, rng: random.Random) -> list[str]:
 
 
 def wrong(answer: str, names: Sequence[str], rng: random.Random) -> list[str]:
-    """The answer with an error each."""
-    return [t for _, t in sets.planted(answer, names, rng, False)] + turned(answer, rng)
+    """The answer with one error each."""
+    return [t for _, t in sets.with_errors(answer, names, rng, False)] + turned(answer, rng)
 
 
-def said(text: str) -> list[str]:
-    """Whole sentences of a document's text, no headings and no tables."""
+def prose(text: str) -> list[str]:
+    """The complete sentences of a document's text, without headings and tables."""
     found = (s.strip(" -*") for s in _SENTENCE.split(text))
     return [s for s in found if 6 <= len(s.split()) <= 32 and s.endswith(".") and not re.search(r"[|#]|\*\*", s)]
 
 
-def labelled(data: Path) -> Iterator[Case]:
+def labeled(data: Path) -> Iterator[Case]:
     known = set()
     for rows in sets.begin(data)[0].values():
         yield from (Case("begin", t, e, c, e[0][:200]) for t, e, c in rows)
     for rows in sets.begin(data)[1].values():
         known |= {e[0][:200] for _, e, _ in rows}
     yield from (
-        Case("audit", t, e, c, key) for key, (t, e, c) in sets.audited(data) if key not in known and not sets.held(key)
+        Case("audit", t, e, c, key)
+        for key, (t, e, c) in sets.audited(data)
+        if key not in known and not sets.held_out(key)
     )
 
 
 def reworded(sentence: str, title: str, rng: random.Random) -> str:
-    """The same in other words, or a part of it, as models put what they read; itself where nothing fits."""
+    """The sentence in other words, or a part of it, as models rephrase it; unchanged where nothing applies."""
     body = sentence.rstrip(". ")
     ways = [
         f"{rng.choice(OPENINGS)}{_low(body)}.",
@@ -150,14 +152,14 @@ def reworded(sentence: str, title: str, rng: random.Random) -> str:
 
 
 def _low(text: str) -> str:
-    """Begins in lower case, where it does not begin with a name."""
+    """The text beginning in lower case, unless it begins with a name."""
     first, _, rest = text.partition(" ")
     return text if rest[:1].isupper() or first.isupper() else text[:1].lower() + text[1:]
 
 
 def variants(sentence: str, title: str, names: Sequence[str], rng: random.Random) -> Iterator[tuple[str, bool]]:
-    """A sentence of the sources as it stands and reworded, and both with errors; so that neither a copy nor other words
-    tell which is right."""
+    """A sentence of the sources copied and reworded, and both with errors, so that neither copying nor rewording gives
+    away which is right."""
     other = [reworded(sentence, title, rng) for _ in range(2)]
     yield sentence, True
     yield from ((t, True) for t in other if t != sentence)
@@ -167,7 +169,7 @@ def variants(sentence: str, title: str, names: Sequence[str], rng: random.Random
 
 
 def concierge(data: Path, rng: random.Random) -> Iterator[Case]:
-    """Human replies against what they rest on among other passages, some of another place; and copied sentences."""
+    """Human replies with their sources among other passages, some about another place; and copied sentences."""
     docs = sets.documents(data / "concierge" / "documents")
     rows = [r for r in sets.lines(data / "concierge" / "conversations.jsonl") if r["needs_knowledge"] and r["sources"]]
     rng.shuffle(rows)
@@ -183,9 +185,9 @@ def concierge(data: Path, rng: random.Random) -> Iterator[Case]:
         first, *_ = _SENTENCE.split(answer)
         rest = answer[len(first) :]
         bad = [rows[(n + 7) % len(rows)]["messages"][-1]["content"]]
-        planted = dict(sets.planted(first, names, rng, False))
-        kinds = ["negation", rng.choice(sorted(planted.keys() - {"negation"}))]
-        bad += [planted[kind] + rest for kind in kinds if kind in planted]
+        errors = dict(sets.with_errors(first, names, rng, False))
+        kinds = ["negation", rng.choice(sorted(errors.keys() - {"negation"}))]
+        bad += [errors[kind] + rest for kind in kinds if kind in errors]
         bad += [t + rest for t in turned(first, rng)]
         if rng.random() < 0.5:
             other = rng.choice([d for d in docs if d != here and d[:5] == here[:5]])
@@ -195,44 +197,44 @@ def concierge(data: Path, rng: random.Random) -> Iterator[Case]:
                 bad.append(mixed)
         yield Case("concierge", answer, evidence, True, row["group"])
         yield from (Case("concierge", t, evidence, False, row["group"]) for t in bad)
-        if own := said(rng.choice(copied).partition(". ")[2]):
+        if own := prose(rng.choice(copied).partition(". ")[2]):
             made = list(variants(rng.choice(own), titles[here], names, rng))
-            for carried in (True, False):
-                if texts := [t for t, c in made if c == carried]:
-                    yield Case("concierge", rng.choice(texts), evidence, carried, row["group"])
+            for supported in (True, False):
+                if texts := [t for t, c in made if c == supported]:
+                    yield Case("concierge", rng.choice(texts), evidence, supported, row["group"])
 
 
 def stated() -> Iterator[Case]:
-    for text, evidence, carried in statements.stated(STATED):
-        yield Case("stated", text, evidence, carried, " ".join(evidence))
+    for text, evidence, supported in statements.stated(STATED):
+        yield Case("stated", text, evidence, supported, " ".join(evidence))
 
 
-# --- what the network sees of them ------------------------------------------------------------------------------
+# --- their features ------------------------------------------------------------------------------
 
 
 @dataclass
 class Row:
     case: int
     kind: str
-    carried: bool
+    supported: bool
     group: str
     statement: np.ndarray  # (tokens, dimensions)
     premises: np.ndarray
-    signs: list[float]
+    features: Features
     weight: float = 1.0
 
 
-def rows_of(cases: Sequence[Case], kept: sets.Kept) -> list[Row]:
-    """A row a statement; each has the label of its answer, since which of them is wrong is not known."""
-    embedder = CachedEmbedder(kept, 10**6, 10**6)
+def rows_of(cases: Sequence[Case], disk: sets.DiskCachedEmbedder) -> list[Row]:
+    """One row per statement, with the label of its answer, since it is not known which of its statements is wrong."""
+    embedder = CachedEmbedder(disk, 10**6, 10**6)
     found, started = [], time.monotonic()
     for n, case in enumerate(cases):
         evidence = Evidence(case.evidence, embedder)
-        for statement in facts.statements(case.text) if evidence.windows else ():
+        for statement in checked_statements(case.text) if evidence.windows else ():
             premises = [tokens[1:-1] for _, tokens in embedder.read(evidence.premises(statement))]
             ((_, own),) = embedder.read([statement])
-            found.append(Row(n, case.kind, case.carried, case.group, own[1:-1], np.concatenate(premises)[:MOST_TOKENS],
-                             signs_of(statement, evidence)))  # fmt: skip
+            tokens, features = np.concatenate(premises)[:MOST_TOKENS], features_of(statement, evidence)
+            found.append(Row(n, case.kind, case.supported, case.group, own[1:-1], tokens, features))
         if n % 2000 == 1999:
             print(f"  {n + 1} of {len(cases)} cases read, {time.monotonic() - started:.0f} s", flush=True)
     weigh(found)
@@ -240,33 +242,33 @@ def rows_of(cases: Sequence[Case], kept: sets.Kept) -> list[Row]:
 
 
 def weigh(rows: Sequence[Row]) -> None:
-    """A case counts as its set says, its statements share that, and in each set both labels count the same."""
+    """A case weighs what its set says, which its statements share; in each set both labels weigh the same."""
     per_case, total = Counter(r.case for r in rows), Counter()
     for r in rows:
         r.weight = WEIGHTS[r.kind] / per_case[r.case]
-        total[r.kind, r.carried] += r.weight
+        total[r.kind, r.supported] += r.weight
     for r in rows:
-        r.weight *= 1.0 if r.carried else total[r.kind, True] / total[r.kind, False]
+        r.weight *= 1.0 if r.supported else total[r.kind, True] / total[r.kind, False]
     mean = sum(r.weight for r in rows) / len(rows)
     for r in rows:
         r.weight /= mean
 
 
 class Network(nn.Module):
-    """What `alignment` computes at run time, with its tensors under the same names."""
+    """The network that `alignment` computes at run time, with tensors of the same names."""
 
-    def __init__(self, wide: int, signs: np.ndarray) -> None:
+    def __init__(self, wide: int, features: np.ndarray) -> None:
         super().__init__()
         self.q, self.v = nn.Linear(wide, COMPARED), nn.Linear(wide, COMPARED)
         self.temp = nn.Parameter(torch.tensor(8.0))
         self.token = nn.Sequential(nn.Linear(4 * COMPARED + 2, HIDDEN), nn.ReLU(), nn.Dropout(DROPPED),
                                    nn.Linear(HIDDEN, HIDDEN), nn.ReLU())  # fmt: skip
-        self.out = nn.Sequential(nn.Dropout(DROPPED), nn.Linear(2 * HIDDEN + signs.shape[1], LAST), nn.ReLU(),
+        self.out = nn.Sequential(nn.Dropout(DROPPED), nn.Linear(2 * HIDDEN + features.shape[1], LAST), nn.ReLU(),
                                  nn.Dropout(DROPPED), nn.Linear(LAST, 1))  # fmt: skip
-        self.register_buffer("mean", torch.from_numpy(signs.mean(0)))
-        self.register_buffer("scale", torch.from_numpy(np.maximum(signs.std(0), 1e-2)))
+        self.register_buffer("mean", torch.from_numpy(features.mean(0)))
+        self.register_buffer("scale", torch.from_numpy(np.maximum(features.std(0), 1e-2)))
 
-    def forward(self, own: Tensor, own_is: Tensor, there: Tensor, there_is: Tensor, signs: Tensor) -> Tensor:
+    def forward(self, own: Tensor, own_is: Tensor, there: Tensor, there_is: Tensor, features: Tensor) -> Tensor:
         likeness = nn.functional.normalize(self.q(own), dim=-1) @ nn.functional.normalize(self.q(there), dim=-1).mT
         likeness = likeness.masked_fill(~there_is[:, None], -1e4)
         shares = (self.temp * likeness).softmax(-1)
@@ -276,7 +278,7 @@ class Network(nn.Module):
         tokens = self.token(torch.cat([mine, other, mine * other, (mine - other).abs(), *nearest], -1))
         tokens = tokens.masked_fill(~own_is[..., None], 0)
         mean = tokens.sum(1) / own_is.sum(1, keepdim=True)
-        return self.out(torch.cat([mean, tokens.amax(1), (signs - self.mean) / self.scale], -1))[:, 0]
+        return self.out(torch.cat([mean, tokens.amax(1), (features - self.mean) / self.scale], -1))[:, 0]
 
 
 def batch(rows: Sequence[Row]) -> tuple[Tensor, ...]:
@@ -288,14 +290,14 @@ def batch(rows: Sequence[Row]) -> tuple[Tensor, ...]:
             values[n, : len(m)], there[n, : len(m)] = m, True
         return torch.from_numpy(values), torch.from_numpy(there)
 
-    signs = torch.tensor(np.array([r.signs for r in rows], np.float32))
-    return *padded([r.statement for r in rows]), *padded([r.premises for r in rows]), signs
+    features = torch.tensor(np.array([r.features for r in rows], np.float32))
+    return *padded([r.statement for r in rows]), *padded([r.premises for r in rows]), features
 
 
 def train(rows: Sequence[Row], epochs: int, seed: int) -> Network:
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    net = Network(rows[0].statement.shape[1], np.array([r.signs for r in rows], np.float32))
+    net = Network(rows[0].statement.shape[1], np.array([r.features for r in rows], np.float32))
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     per_epoch = -(-len(rows) // BATCH)
     pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * (per_epoch + 20), pct_start=0.1)
@@ -303,7 +305,7 @@ def train(rows: Sequence[Row], epochs: int, seed: int) -> Network:
     for epoch in range(epochs):
         total = 0.0
         for some in batches(rows, rng):
-            label = torch.tensor([float(not r.carried) for r in some])
+            label = torch.tensor([float(not r.supported) for r in some])
             weight = torch.tensor([r.weight for r in some])
             loss = nn.functional.binary_cross_entropy_with_logits(net(*batch(some)), label, weight=weight)
             optimizer.zero_grad()
@@ -317,7 +319,7 @@ def train(rows: Sequence[Row], epochs: int, seed: int) -> Network:
 
 
 def batches(rows: Sequence[Row], rng: random.Random) -> list[list[Row]]:
-    """In a new order, rows of about one length together."""
+    """Shuffled, with rows of similar length together."""
     order = list(rows)
     rng.shuffle(order)
     found = []
@@ -330,7 +332,7 @@ def batches(rows: Sequence[Row], rng: random.Random) -> list[list[Row]]:
 
 @torch.no_grad()
 def worst(nets: Sequence[Network], rows: Sequence[Row]) -> dict[int, float]:
-    """Of each case the probability of its statement that is carried worst."""
+    """The probability of the least supported statement of each case."""
     found: dict[int, float] = {}
     order = sorted(rows, key=lambda r: len(r.statement))
     for at in range(0, len(order), 2 * BATCH):
@@ -348,21 +350,21 @@ def save(nets: Sequence[Network]) -> None:
         f"{n}.{key}": value.half().contiguous() for n, net in enumerate(nets) for key, value in net.state_dict().items()
     }
     file = FOLDER / "groundedness.safetensors"
-    save_file(tensors, file, metadata={"threshold": f"{THRESHOLD:.4f}"})
+    save_file(tensors, file, metadata={"threshold": f"{THRESHOLD:.4f}", "features": " ".join(Features._fields)})
     file.chmod(0o644)
-    print(f"facts: {sum(t.numel() for t in tensors.values()):,} weights, threshold {THRESHOLD}")
+    print(f"groundedness: {sum(t.numel() for t in tensors.values()):,} weights, threshold {THRESHOLD}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=sets.DATA)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--members", type=int, default=3, help="networks that are averaged")
+    parser.add_argument("--members", type=int, default=3, help="networks to average")
     given = parser.parse_args()
     rng = random.Random(17)
-    cases = [*labelled(given.data), *concierge(given.data, rng), *stated()]
+    cases = [*labeled(given.data), *concierge(given.data, rng), *stated()]
     print(f"{len(cases)} cases: " + ", ".join(f"{k} {n}" for k, n in Counter(c.kind for c in cases).items()))
-    rows = rows_of(cases, sets.Kept())
+    rows = rows_of(cases, sets.DiskCachedEmbedder())
     fold = {
         g: n % FOLDS
         for n, g in enumerate(sorted({r.group for r in rows}, key=lambda g: hashlib.sha256(g.encode()).digest()))
@@ -372,10 +374,10 @@ def main() -> None:
         net = train([r for r in rows if fold[r.group] != f], given.epochs, f)
         scores |= worst([net], [r for r in rows if fold[r.group] == f])
     for kind in WEIGHTS:
-        good = np.array([p for n, p in scores.items() if cases[n].carried and cases[n].kind == kind])
-        bad = np.array([p for n, p in scores.items() if not cases[n].carried and cases[n].kind == kind])
+        good = np.array([p for n, p in scores.items() if cases[n].supported and cases[n].kind == kind])
+        bad = np.array([p for n, p in scores.items() if not cases[n].supported and cases[n].kind == kind])
         caught = (bad > np.quantile(good, 0.95)).mean()
-        print(f"  folds, {kind}: AUROC {auroc(bad, good):.3f}, caught where 5 % of the right are lost {caught:.2f}")
+        print(f"  folds, {kind}: AUROC {auroc(bad, good):.3f}, caught where 5% of the right ones are lost {caught:.2f}")
     save([train(rows, given.epochs, seed) for seed in range(given.members)])
 
 

@@ -1,5 +1,5 @@
-"""Statements of our own beside passages of our own, written one by one, right (+) and wrong (-): what the check of
-facts makes of words that no template has. The passages of SEEN were in view while the head was made, the others not."""
+"""Hand-written statements with hand-written passages, right (+) and wrong (-), in wording that no template has. The
+passages of SEEN were known while the classifier of groundedness was developed, the others were not."""
 
 from collections.abc import Iterator
 
@@ -160,7 +160,7 @@ SEEN = 3  # groups
 
 
 def written(seen: bool) -> Iterator[tuple[str, list[str], bool]]:
-    """Text, passages, and whether they carry it; of the groups that were in view, or of the others."""
+    """Statement, passages, and whether they support it; of the groups that were known, or of the others."""
     for group in WRITTEN[:SEEN] if seen else WRITTEN[SEEN:]:
         passages: list[str] = []
         for line in group.strip().splitlines():
@@ -169,5 +169,5 @@ def written(seen: bool) -> Iterator[tuple[str, list[str], bool]]:
                 passages.append(text)
             elif mark in "+-":
                 yield text, passages, mark == "+"
-            else:  # goes on
+            else:  # continues the passage
                 passages[-1] += f" {line.strip()}"

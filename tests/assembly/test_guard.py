@@ -1,4 +1,3 @@
-import asyncio
 import json
 
 import numpy as np
@@ -10,8 +9,9 @@ from inhouse.chat import ChatRequest, collect
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, InputError
 from inhouse.guardrails.confidence.calibration import fit
+from inhouse.guardrails.confidence.features import Features
+from inhouse.guardrails.confidence.rail import FeatureRecorder
 from inhouse.guardrails.guarded import Guarded
-from inhouse.guardrails.measure import explain, quality, read_lines
 from inhouse.models.scripted import Scripted
 from inhouse.types import Example, Message
 
@@ -30,7 +30,7 @@ def workspace(project, models_dir):
 
 
 def build(workspace):
-    return guards_of(workspace, workspace.project)
+    return guards_of(Parts(workspace, workspace.project))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def build(workspace):
         ({"rails": [], "actions": {"groundedness.ouptut": "flag"}}, "groundedness.ouptut is not RAIL.SIDE", "output"),
         ({"rails": [], "actions": {"grounded.output": "flag"}}, "no rail 'grounded'", "'groundedness'"),
         ({"rails": [], "fail_open": ["topics"]}, "no rail 'topics'", "'topic'"),
-        ({"rails": ["pii"], "pii_kinds": ["EMIAL"]}, "no rail 'EMIAL'", "'EMAIL'"),
+        ({"rails": ["pii"], "pii_kinds": ["EMIAL"]}, "no kind 'EMIAL'", "'EMAIL'"),
         ({"rails": ["nemo"]}, "not installed", "pip install nemoguardrails"),
     ],
 )
@@ -59,7 +59,7 @@ def test_confidence_needs_a_calibration(workspace):
 def test_order_actions_and_failures_come_from_the_settings(workspace):
     made = build(workspace(rails=["groundedness", "toxicity", "injection"], fail_open=["toxicity"],
                       actions={"toxicity.input": "handoff", "toxicity.output": "off", "injection.input": "off"}))  # fmt: skip
-    assert [(g.rail.name, dict(g.actions), g.opens) for g in made] == [
+    assert [(g.rail.name, dict(g.actions), g.fail_open) for g in made] == [
         ("groundedness", ACTIONS["groundedness"], False),
         ("toxicity", {"input": "handoff"}, True),
         ("injection", {"passages": "flag"}, False),
@@ -69,12 +69,12 @@ def test_order_actions_and_failures_come_from_the_settings(workspace):
 def test_without_rails_the_model_is_as_it_was(workspace):
     model = Scripted(lambda r: "Yes.")
     bare = workspace(rails=[])
-    assert guarded(bare, model, bare.project) is model
+    assert guarded(Parts(bare, bare.project), model) is model
 
 
 async def test_the_default_chain_lets_business_pass_and_stops_what_it_should(workspace):
     asked = workspace()
-    model = guarded(asked, Scripted(lambda r: "The wire fee is $25."), asked.project)
+    model = guarded(Parts(asked, asked.project), Scripted(lambda r: "The wire fee is $25."))
     assert isinstance(model, Guarded)
 
     async def reply(text):
@@ -94,41 +94,6 @@ async def test_the_default_chain_lets_business_pass_and_stops_what_it_should(wor
     assert (said.text, said.finish.reason) == (asked.project.guardrails.refusal, "content_filter")
 
 
-def test_explain_and_quality(workspace, tmp_path):
-    made = build(workspace(rails=["toxicity"]))
-    rows = asyncio.run(explain(made, "input", "you are a stupid asshole, shut up"))
-    assert rows[0]["rail"] == "toxicity"
-    assert rows[0]["said"].startswith("flag: ")
-    file = tmp_path / "lines.jsonl"
-    lines = [{"text": "you are a stupid asshole, shut up", "bad": True}, {"text": "What is the fee?", "bad": False}]
-    file.write_text("\n".join(map(json.dumps, lines)))
-    (row,) = asyncio.run(quality(made, read_lines(file)))
-    assert (row["recall"], row["precision"], row["false"]) == (1.0, 1.0, 0.0)
-    file.write_text('{"text": "x"}\n')
-    with pytest.raises(InputError, match=":1: needs"):
-        read_lines(file)
-
-
-def test_a_labelled_line_that_no_rail_looks_at_is_no_silence(workspace, tmp_path):
-    made, file = build(workspace(rails=["injection", "groundedness"])), tmp_path / "lines.jsonl"
-    fee = {
-        "text": "The fee is $9 a month.",
-        "rail": "groundedness",
-        "bad": True,
-        "passages": ["The fee is $8 a month."],
-    }
-    file.write_text(json.dumps(fee))
-    (row,) = asyncio.run(quality(made, read_lines(file)))
-    assert (row["rail"], row["bad"], row["recall"]) == ("groundedness", 1, 1.0)
-    for wrong, message in (({"rail": "toxicity"}, ":2: no rail 'toxicity' is on"), ({"side": "input"}, ":2: nothing")):
-        file.write_text(json.dumps(fee) + "\n" + json.dumps(fee | wrong))
-        with pytest.raises(InputError, match=message):
-            asyncio.run(quality(made, read_lines(file)))
-    file.write_text('{"text": "x", "bad": true}')
-    with pytest.raises(InputError, match=":1: no rail '' is on"):
-        asyncio.run(quality([], read_lines(file)))
-
-
 def test_a_release_s_rails_know_what_it_was_measured_with_and_not_what_came_later(workspace):
     place = workspace(rails=["topic"])
     store = place.store
@@ -144,18 +109,41 @@ def test_a_release_s_rails_know_what_it_was_measured_with_and_not_what_came_late
     report = store.make("report", {}, [first], lambda work: {})
     dataset("How do I bake bread?")
     assert known_topics(Parts(place, place.project))[0] == ["How do I bake bread?"]
-    assert known_topics(Parts(place, place.project, measured=lambda: report))[0] == ["What does a wire transfer cost?"]
+    assert known_topics(Parts(place, place.project, verdict=lambda: report))[0] == ["What does a wire transfer cost?"]
 
 
-async def test_confidence_of_another_arm_is_left_out(workspace):
+@pytest.fixture
+def fitted():
+    """Makes the artifact of a calibration on random answers."""
+
+    def make(workspace, **changes):
+        rows = np.random.default_rng(0).normal(size=(60, len(Features._fields)))
+        calibration = fit(rows, [n % 2 == 0 for n in range(60)], 0.9).model_copy(update=changes)
+
+        def write(work):
+            (work / "calibration.json").write_text(calibration.model_dump_json())
+            return {"arm": "rag"}
+
+        return workspace.store.make("calibration", {}, [], write)
+
+    return make
+
+
+@pytest.mark.parametrize(("arm", "guards"), [("rag", True), ("base", False)])
+def test_confidence_of_another_arm_is_left_out(workspace, fitted, arm, guards):
     place = workspace(rails=["confidence"])
-    made = fit(np.random.default_rng(0).normal(size=(60, 18)), [n % 2 == 0 for n in range(60)], 0.9)
+    model = Scripted(str, name=arm)
+    assert isinstance(guarded(Parts(place, place.project, fitted(place)), model), Guarded) is guards
 
-    def write(work):
-        (work / "calibration.json").write_text(made.model_dump_json())
-        return {"arm": "rag"}
 
-    fitted = place.store.make("calibration", {}, [], write)
-    assert isinstance(guarded(place, Scripted(str, name="rag"), place.project, fitted), Guarded)
-    other = Scripted(str, name="base")
-    assert guarded(place, other, place.project, fitted) is other
+def test_a_calibration_on_other_features_is_refused(workspace, fitted):
+    place = workspace(rails=["confidence"])
+    with pytest.raises(InputError, match="other features"):
+        Parts(place, place.project, fitted(place, features=("certainty",))).calibration()
+
+
+def test_a_recorder_takes_the_place_of_the_confidence_rail(workspace, tmp_path):
+    place = workspace(rails=["confidence", "format"])
+    recorder = FeatureRecorder(lambda answer, turn: None, tmp_path / "features.jsonl")
+    guards = guards_of(Parts(place, place.project, recorder=recorder))
+    assert [g.rail.name for g in guards] == ["format", "recorder"]

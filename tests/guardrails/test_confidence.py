@@ -1,66 +1,82 @@
+import json
+
 import numpy as np
 import pytest
 
 from inhouse.errors import InputError
 from inhouse.evaluation.evaluate import Answer
 from inhouse.guardrails.confidence.calibration import (
-    PROMISES,
+    TARGETS,
     calibration_error,
-    fewest,
+    fewest_answers,
     fit,
     isotonic,
-    promised,
-    strictest,
+    strictest_support,
+    threshold_for,
     upper_bound,
 )
-from inhouse.guardrails.confidence.features import Signals, of
-from inhouse.guardrails.confidence.rail import Watching
-from inhouse.pipeline.calibrate import outcomes
+from inhouse.guardrails.confidence.features import FeatureExtractor, Features
+from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
+from inhouse.guardrails.groundedness import alignment
+from inhouse.guardrails.groundedness.rail import Groundedness
+from inhouse.pipeline.calibrate import labeled
+from inhouse.text.support import LexicalSupport
 from inhouse.types import Example, Message
 
 
-def drawn(n, seed, sharp=3.0):
+def sample(n, seed, sharp=3.0):
+    """Rows of four features, of which the first decides how likely a row is right."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 4))
     p = 1 / (1 + np.exp(-(sharp * x[:, 0] + 1)))
     return x, rng.random(n) < p
 
 
-def test_the_promise_holds_on_answers_that_were_not_fitted_on():
-    broken = answered = 0
+def row(**features):
+    return Features(**{**dict.fromkeys(Features._fields, 0.0), **features})
+
+
+def test_the_error_target_is_met_on_answers_that_were_not_fitted_on():
+    missed = answered = 0
     for seed in range(60):
-        x, y = drawn(300, seed)
-        made = fit(x, y, 0.1)
-        fresh, truth = drawn(4000, seed + 1000)
-        kept = made.probability(fresh) >= made.threshold
+        x, y = sample(300, seed)
+        calibration = fit(x, y, 0.1)
+        fresh, truth = sample(4000, seed + 1000)
+        kept = calibration.probability(fresh) >= calibration.threshold
         answered += kept.mean() / 60
-        broken += kept.any() and 1 - truth[kept].mean() > 0.1
-    assert broken <= 6  # with 95 % confidence: of 60 about 3
+        missed += kept.any() and 1 - truth[kept].mean() > 0.1
+    assert missed <= 6  # with 95% confidence: about 3 of 60
     assert answered > 0.2
 
 
-def test_probabilities_are_calibrated_and_rise():
-    x, y = drawn(600, 1)
-    made = fit(x, y, 0.05)
-    fresh, truth = drawn(6000, 2)
-    assert calibration_error(made.probability(fresh), truth.astype(float)) < 0.05
+def test_probabilities_are_calibrated():
+    calibration = fit(*sample(600, 1), 0.05)
+    fresh, truth = sample(6000, 2)
+    assert calibration_error(calibration.probability(fresh), truth.astype(float)) < 0.05
+
+
+def test_isotonic_steps_rise():
+    x, y = sample(600, 1)
     steps = isotonic(x[:, 0], y.astype(float))
     assert [p for _, p in steps] == sorted(p for _, p in steps)
 
 
-def test_what_cannot_keep_the_promise_answers_nothing():
+def test_what_cannot_meet_the_target_answers_nothing():
     rng = np.random.default_rng(0)
-    made = fit(rng.normal(size=(200, 3)), rng.random(200) < 0.5, 0.05)
-    assert made.threshold > 1
-    assert made.answered == 0
+    calibration = fit(rng.normal(size=(200, 3)), rng.random(200) < 0.5, 0.05)
+    assert calibration.threshold > 1
+    assert calibration.answered == 0
 
 
-def test_the_bound_is_clopper_and_pearsons():
-    assert upper_bound(0, 59) == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert upper_bound(2, 100) == pytest.approx(0.0616, abs=1e-4)
-    assert upper_bound(5, 5) == 1.0
-    assert promised(np.full(92, 0.9), np.ones(92), 0.05) > 1  # one answer too few to be sure
-    assert promised(np.full(93, 0.9), np.ones(93), 0.05) == 0.9
+@pytest.mark.parametrize(("wrong", "n", "bound"), [(0, 59, 1 - 0.05 ** (1 / 59)), (2, 100, 0.0616), (5, 5, 1.0)])
+def test_the_bound_is_that_of_clopper_and_pearson(wrong, n, bound):
+    assert upper_bound(wrong, n) == pytest.approx(bound, abs=1e-4)
+
+
+def test_a_threshold_needs_enough_answers_to_be_certain():
+    assert threshold_for(np.full(92, 0.9), np.ones(92), 0.05) > 1
+    assert threshold_for(np.full(93, 0.9), np.ones(93), 0.05) == 0.9
+    assert fewest_answers(0.05) == 93
 
 
 def test_too_few_answers_are_refused():
@@ -68,40 +84,56 @@ def test_too_few_answers_are_refused():
         fit(np.zeros((10, 2)), [True] * 10, 0.05)
 
 
-def test_other_promises_are_told_and_grow_with_what_may_be_wrong():
-    made = fit(*drawn(600, 3), 0.1)
-    assert [share for share, _, _ in made.others] == list(PROMISES)
-    answered = [a for _, a, _ in made.others]
+def test_other_targets_are_reported_and_answer_more_the_more_may_be_wrong():
+    calibration = fit(*sample(600, 3), 0.1)
+    assert [t.target for t in calibration.targets] == list(TARGETS)
+    answered = [t.answered for t in calibration.targets]
     assert answered == sorted(answered)
-    assert (made.promise, made.answered, made.wrong) in made.others
-    assert fewest(0.05) == 93
+    assert (calibration.target, calibration.answered, calibration.wrong) in calibration.targets
 
 
-def test_what_a_stricter_check_of_facts_may_ask_for():
-    rows, right = np.zeros((200, 18)), [True] * 100 + [False] * 100
-    rows[:100, Signals.LEAST] = np.linspace(0.2, 1.0, 100)  # of the right ones
-    least = strictest(rows, right, 0.05)
-    assert sum(rows[:100, Signals.LEAST] <= least) <= 5
-    assert sum(rows[:100, Signals.LEAST] <= least + 0.02) > 5
-    rows[:50, Signals.SILENT] = 1  # these claim nothing, so nothing of them is lost
-    assert strictest(rows, right, 0.05) > least
-    assert strictest(rows[:10], right[:10], 0.05) == 0  # one of ten is more than one in twenty
+def test_the_strictest_support_costs_no_more_right_answers_than_allowed():
+    supports = np.linspace(0.2, 1.0, 100)
+    right = [True] * 100 + [False] * 100
+    rows = [row(least_support=s) for s in supports] + [row()] * 100
+    strictest = strictest_support(rows, right, 0.05)
+    assert sum(supports <= strictest) <= 5
+    assert sum(supports <= strictest + 0.02) > 5
+    silent = [r._replace(no_claim=1.0) for r in rows[:50]]  # these state nothing, so nothing of them is cut
+    assert strictest_support(silent + rows[50:], right, 0.05) > strictest
 
 
-def test_what_was_watched_outlives_an_interruption(tmp_path, turn):
-    rows = iter([[1.0, 2.0], [3.0, 4.0]])
-    file = tmp_path / "signals.jsonl"
-    watching = Watching(lambda answer, turn: next(rows), file)
+def test_too_few_answers_allow_no_stricter_support():
+    assert strictest_support([row(least_support=0.9)] * 10, [True] * 10, 0.05) == 0  # one in ten is over one in twenty
+
+
+def test_features_of_an_answer_without_passages(cached, turn):
+    rail = Groundedness(cached, alignment.shipped(), LexicalSupport("", cached))
+    features = FeatureExtractor(rail, cached)("It costs $5.", turn("What does it cost?"))
+    assert (features.no_claim, features.least_support, features.certainty) == (1.0, 0.5, 0.5)
+    assert (features.has_number, features.complete, features.second_similarity) == (1.0, 1.0, 0.0)
+
+
+def test_recorded_features_survive_an_interruption(tmp_path, turn):
+    rows = iter([row(certainty=0.25), row(certainty=0.75)])
+    file = tmp_path / "features.jsonl"
+    recorder = FeatureRecorder(lambda answer, turn: next(rows), file)
     first, second = turn("What does it cost?"), turn("And where?")
-    assert watching.check("answer", "5", first) is None
-    watching.check("answer", "here", second)
+    assert recorder.check("answer", "5", first) is None
+    recorder.check("answer", "here", second)
     file.write_text(file.read_text()[:-9])  # cut off in the middle of a line
-    again = Watching(lambda answer, turn: [], file).rows()
-    assert again == {of(first.request.messages): [1.0, 2.0]}
+    again = FeatureRecorder(lambda answer, turn: row(), file).rows()
+    assert again == {conversation_digest(first.request.messages): row(certainty=0.25)}
 
 
-def test_replies_that_decline_or_never_reached_the_end_are_no_answers():
-    asked = [
+def test_recorded_features_are_named(tmp_path, turn):
+    file = tmp_path / "features.jsonl"
+    FeatureRecorder(lambda answer, turn: row(certainty=0.25), file).check("answer", "5", turn("What does it cost?"))
+    assert json.loads(file.read_text())["features"]["certainty"] == 0.25
+
+
+def test_replies_that_decline_or_were_never_given_are_no_answers():
+    examples = [
         Example(id=f"e{n}", messages=(Message(role="user", content=f"Question {n}?"),), target="") for n in range(4)
     ]
     answers = [
@@ -110,5 +142,5 @@ def test_replies_that_decline_or_never_reached_the_end_are_no_answers():
         Answer(id="e2", arm="rag", scores={"accuracy": 0.4}),
         Answer(id="e3", arm="rag", scores={"accuracy": 1.0}),
     ]
-    rows = {of(e.messages): [float(n)] for n, e in enumerate(asked[:3])}
-    assert outcomes(asked, answers, rows) == ([[0.0], [2.0]], [True, False])
+    rows = {conversation_digest(e.messages): row(certainty=n) for n, e in enumerate(examples[:3])}
+    assert labeled(examples, answers, rows) == ([row(certainty=0), row(certainty=2)], [True, False])

@@ -3,7 +3,6 @@ import pytest
 from inhouse.chat import ChatRequest, collect
 from inhouse.errors import ConfigError
 from inhouse.guardrails.format import Format, fits, repair
-from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.rail import Guard
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message
@@ -27,13 +26,13 @@ def test_near_json_is_repaired(text):
     assert fits(repair(text), SCHEMA)
 
 
-def test_what_is_no_json_is_not():
+def test_what_is_not_json_is_not_repaired():
     assert repair("Three dollars.") is None
     assert not fits('{"fee": "three"}', SCHEMA)
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("answer", "text"),
     [
         ('{"fee": 3}', '{"fee": 3}'),
         ('It is {"fee": 3}', '{"fee": 3}'),
@@ -41,22 +40,21 @@ def test_what_is_no_json_is_not():
         ('{"fee": "x"}', "A person."),
     ],
 )
-async def test_the_rail_repairs_once_and_hands_off(said, text):
-    model = Guarded(Scripted(lambda r: said), [Guard(Format(), {"output": "handoff"})], "A person.")
-    asked = ChatRequest(messages=(Message(role="user", content="fee"),), json_schema=SCHEMA)
-    assert (await collect(model, asked)).text == text
+async def test_the_rail_repairs_once_and_hands_off(guarded, answer, text):
+    model = guarded(Scripted(lambda r: answer), Guard(Format(), {"output": "handoff"}), handoff="A person.")
+    request = ChatRequest(messages=(Message(role="user", content="fee"),), json_schema=SCHEMA)
+    assert (await collect(model, request)).text == text
 
 
-async def test_a_pattern_for_whole_answers():
+async def test_a_pattern_for_whole_answers(guarded):
     rail = Format(r"Ticket \d+\.")
-    asked = ChatRequest(messages=(Message(role="user", content="ticket"),))
-    for said, text in (("Ticket 12.", "Ticket 12."), ("No ticket.", "A person.")):
-        model = Guarded(
-            Scripted(lambda r, said=said: said), [Guard(rail, {"answer": "handoff", "output": "handoff"})], "A person."
-        )
-        assert (await collect(model, asked)).text == text
+    request = ChatRequest(messages=(Message(role="user", content="ticket"),))
+    for answer, text in (("Ticket 12.", "Ticket 12."), ("No ticket.", "A person.")):
+        guard = Guard(rail, {"answer": "handoff", "output": "handoff"})
+        model = guarded(Scripted(lambda r, answer=answer: answer), guard, handoff="A person.")
+        assert (await collect(model, request)).text == text
 
 
-def test_a_pattern_that_is_none_is_refused():
+def test_an_invalid_pattern_is_refused():
     with pytest.raises(ConfigError, match="answer_pattern"):
         Format("(")

@@ -2,7 +2,6 @@ import pytest
 
 from inhouse.chat import ChatRequest, collect
 from inhouse.guardrails.classifier import TAGGER
-from inhouse.guardrails.guarded import Guarded
 from inhouse.guardrails.pii import Pii
 from inhouse.guardrails.rail import Guard
 from inhouse.models.scripted import Scripted
@@ -16,16 +15,14 @@ def rail(finder):
 
 
 @pytest.fixture
-def model(rail):
-    def made(answer):
-        return Guarded(Scripted(answer), [Guard(rail, {"input": "redact", "output": "redact"})], "A person.")
-
-    return made
+def model(guarded, rail):
+    """A scripted model behind the rail."""
+    return lambda answer: guarded(Scripted(answer), Guard(rail, {"input": "redact", "output": "redact"}))
 
 
-def asked(*said):
+def request(*texts):
     roles = ("user", "assistant")
-    return ChatRequest(messages=tuple(Message(role=roles[n % 2], content=t) for n, t in enumerate(said)))
+    return ChatRequest(messages=tuple(Message(role=roles[n % 2], content=t) for n, t in enumerate(texts)))
 
 
 async def test_the_model_reads_placeholders_and_the_user_her_own_values(model):
@@ -36,7 +33,7 @@ async def test_the_model_reads_placeholders_and_the_user_her_own_values(model):
         return "I wrote to <EMAIL_1>. Your card <CARD_NUMBER_1> is blocked."
 
     said = "My card 4111 1111 1111 1111 is lost, write to jo.b@mail.example"
-    reply = await collect(model(answer), asked(said))
+    reply = await collect(model(answer), request(said))
     assert seen == ["My card <CARD_NUMBER_1> is lost, write to <EMAIL_1>"]
     assert reply.text == "I wrote to jo.b@mail.example. Your card 4111 1111 1111 1111 is blocked."
     assert "4111" not in str(reply.notes)
@@ -44,23 +41,23 @@ async def test_the_model_reads_placeholders_and_the_user_her_own_values(model):
 
 async def test_a_value_has_one_placeholder_through_the_conversation(model):
     seen = []
-    request = asked(
+    asked = request(
         "I am Katarina Miller, card 4111111111111111", "Thank you, Katarina Miller.", "So is 4111111111111111 blocked?"
     )
-    await collect(model(lambda r: seen.extend(m.content for m in r.messages) or "Yes."), request)
+    await collect(model(lambda r: seen.extend(m.content for m in r.messages) or "Yes."), asked)
     assert seen == ["I am <PERSON_1>, card <CARD_NUMBER_1>", "Thank you, <PERSON_1>.", "So is <CARD_NUMBER_1> blocked?"]
 
 
 async def test_no_other_users_values_are_put_back(model):
-    guarded = model(lambda r: "Your card is <CARD_NUMBER_1>.")
-    await collect(guarded, asked("card 4111111111111111"))
-    reply = await collect(guarded, asked("what is my card?"))
+    behind = model(lambda r: "Your card is <CARD_NUMBER_1>.")
+    await collect(behind, request("card 4111111111111111"))
+    reply = await collect(behind, request("what is my card?"))
     assert reply.text == "Your card is <CARD_NUMBER_1>."
 
 
 async def test_an_answer_keeps_what_is_public_or_the_users_own_and_loses_the_rest(model):
     said = "Call 555-010-7788 or write to help@alderfalls.example. Anna has 555-019-2233 and anna@mail.example."
-    reply = await collect(model(lambda r: said), asked("how do I reach you?"))
+    reply = await collect(model(lambda r: said), request("how do I reach you?"))
     assert reply.text == "Call 555-010-7788 or write to help@alderfalls.example. Anna has <PHONE> and <EMAIL>."
     (decision,) = reply.note("guarded", "findings")
     assert (decision["side"], decision["action"]) == ("output", "redact")
@@ -73,7 +70,7 @@ async def test_ordinary_questions_pass_as_they_are(model):
         "Is Alder Falls open on 4 July at 9:30?",
         "I lost my card, what now?",
     ):
-        await collect(model(lambda r: seen.append(r.messages[-1].content) or "Yes."), asked(text))
+        await collect(model(lambda r: seen.append(r.messages[-1].content) or "Yes."), request(text))
         assert seen[-1] == text
 
 

@@ -1,9 +1,10 @@
-"""The commands of guardrails: show, explain, test, and calibrate. Nothing heavy at import."""
+"""The commands of guardrails: show, explain, test, and calibrate. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,10 @@ import typer
 from inhouse.cli.options import HERE, AsJson, At, Set, workspace_of
 
 if TYPE_CHECKING:
-    from inhouse.types import Artifact
-from inhouse.guardrails.measure import explain, quality, read_lines
+    from inhouse.guardrails.measure import Explanation, RailQuality
+    from inhouse.types import Record
 
+SHOWN = 10  # texts that a rail got wrong
 guard_app = typer.Typer(no_args_is_help=True, help="Guardrails: show, explain, test.")
 
 
@@ -23,16 +25,16 @@ def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = Fals
     """Show the active rails in their order, and their action on each side."""
     from inhouse.pipeline.ask import guards
 
-    workspace = workspace_of(project, overrides, as_json)
-    rows = [(g.rail.name, {str(k): str(v) for k, v in sorted(g.actions.items())}, g.opens) for g in guards(workspace)]
+    found = guards(workspace_of(project, overrides, as_json))
+    rows = [(g.rail.name, dict(sorted(g.actions.items())), g.fail_open) for g in found]
     if as_json:
         print(
             json.dumps([{"rail": n, "actions": a, "on_error": "open" if o else "closed"} for n, a, o in rows], indent=1)
         )
         return
-    for name, actions, opens in rows:
-        shown = ", ".join(f"{side}: {action}" for side, action in actions.items())
-        print(f"{name:<14}{shown}  ({'text passes' if opens else 'goes to a person'} on error)")
+    for name, actions, fail_open in rows:
+        listed = ", ".join(f"{side}: {action}" for side, action in actions.items())
+        print(f"{name:<13} {listed}  ({'text passes' if fail_open else 'goes to a person'} on error)")
 
 
 @guard_app.command("explain")
@@ -47,20 +49,25 @@ def guard_explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what each rail finds in a text, why, with which score, and how long it takes."""
+    from inhouse.guardrails.measure import explain
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
-    rows = asyncio.run(explain(guards(workspace), _side(side), text, passage or ()))
+    explanations = asyncio.run(explain(guards(workspace), _side(side), text, passage or ()))
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    for row in rows:
-        score = f" ({row['score']:.2f})" if row["said"] else ""
-        print(f"{row['rail']:<14}{row['said'] or 'no finding'}{score}  {row['ms']:.0f} ms")
-        for s in row["spans"]:
-            print(f"              {s['kind']}: {s['text']}")
-        if row["becomes"] is not None:
-            print(f"              becomes: {row['becomes']}")
+        _print_json(explanations)
+    else:
+        _print_explanations(explanations)
+
+
+def _print_explanations(explanations: Sequence[Explanation]) -> None:
+    for e in explanations:
+        result = f"{e.action}: {e.reason} ({e.score:.2f})" if e.action else "no finding"
+        print(f"{e.rail:<13} {result}  {e.ms:.0f} ms")
+        for span in e.spans:
+            print(f"{'':<14}{span.kind}: {span.text}")
+        if e.replacement is not None:
+            print(f"{'':<14}becomes: {e.replacement}")
 
 
 def _side(name: str) -> Any:
@@ -70,60 +77,74 @@ def _side(name: str) -> Any:
     from inhouse.guardrails.rail import Side
 
     if name not in get_args(Side):
-        raise ConfigError(f"--side {name}: unknown side", f"one of {', '.join(get_args(Side))}")
+        raise ConfigError(f"--side {name}: unknown side", f"use one of {', '.join(get_args(Side))}")
     return name
+
+
+def _print_json(rows: Sequence[Record]) -> None:
+    print(json.dumps([r.model_dump(mode="json") for r in rows], indent=1, ensure_ascii=False))
 
 
 @guard_app.command("test")
 def guard_test(
     file: Annotated[
-        Path, typer.Argument(help='JSONL: {"text", "rail", "bad": true or false, "side"?, "passages"?} per line.')
+        Path,
+        typer.Argument(help='JSONL: {"text", "rail", "bad": true or false, "side"?, "passages"?} per line.'),
     ],
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the rails on your own labeled lines: precision, recall, false alarms, time."""
+    """Measure the rails on your own labeled lines: recall, precision, false alarms, time."""
+    from inhouse.guardrails.measure import quality, read_lines
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
     rows = asyncio.run(quality(guards(workspace), read_lines(file)))
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    print(f"{'rail':<14}{'bad':>6}{'good':>6}{'recall':>8}{'precision':>11}{'false':>7}{'p95 ms':>8}")
+        _print_json(rows)
+    else:
+        _print_quality(rows)
+
+
+def _print_quality(rows: Sequence[RailQuality]) -> None:
+    print(f"{'rail':<13}{'bad':>6}{'good':>6}{'recall':>8}{'precision':>11}{'false':>7}{'p95 ms':>8}")
     for r in rows:
-        print(
-            f"{r['rail']:<14}{r['bad']:>6}{r['good']:>6}{r['recall']:>8.3f}{r['precision']:>11.3f}{r['false']:>7.3f}{r['p95_ms']:>8.1f}"
-        )
-        for kind in ("missed", "false_alarms"):
-            for text in r[kind][:10]:
-                print(f"  {kind.replace('_', ' ')}: {text[:140]}")
+        numbers = f"{r.recall:>8.3f}{r.precision:>11.3f}{r.false:>7.3f}{r.p95_ms:>8.1f}"
+        print(f"{r.rail:<13}{r.bad:>6}{r.good:>6}{numbers}")
+        for kind, texts in (("missed", r.missed), ("false alarm", r.false_alarms)):
+            for text in texts[:SHOWN]:
+                print(f"  {kind}: {text[:140]}")
 
 
 def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Fit the confidence of the recommended arm on validation questions, for the error target."""
-    from inhouse.guardrails.confidence.calibration import fewest
+    from inhouse.guardrails.confidence.calibration import fewest_answers
     from inhouse.pipeline.calibrate import calibration
 
     workspace = workspace_of(project, overrides, as_json)
-    artifact: Artifact = calibration(workspace)
+    artifact = calibration(workspace)
     facts = artifact.facts
     if as_json:
         print(json.dumps(artifact.model_dump(mode="json"), indent=1))
         return
     print(
         f"{facts['asked']} questions, {facts['examples']} answers, {facts['right']:.0%} of them right.\n"
-        f"Error target {facts['promise']:.0%}: {facts['answered']:.0%} of the questions are answered, "
-        f"{facts['wrong']:.1%} of these answers are wrong. Calibration error {facts['error']:.3f}."
+        f"Error target: at most {facts['target']:.0%} of the answers given are wrong.\n"
+        f"It answers {facts['answered']:.0%} of the questions; {facts['wrong']:.1%} of these answers are wrong. "
+        f"Calibration error {facts['error']:.3f}."
     )
-    print("\nError targets, each met with 95% confidence:\n   error target   answered   of these wrong")
-    for share, answered, wrong in facts["others"]:
-        print(f"  {share:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {share:>13.0%}       none")
+    print("\nOther targets, each met with 95% confidence:\n  at most wrong   answered   of these wrong")
+    for target, answered, wrong in facts["targets"]:
+        print(f"  {target:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {target:>13.0%}       none")
     if facts["min_support"] > workspace.project.guardrails.min_support:
-        print(f"\nguardrails.min_support = {facts['min_support']} would cut more, including one right answer in 20.")
+        print(
+            f"\nguardrails.min_support = {facts['min_support']} cuts more unsupported sentences; it costs one right "
+            "answer in 20."
+        )
     if facts["answered"] == 0:
         print(
-            "\nNo threshold meets your error target, so every answer would go to a person. Raise guardrails.max_wrong, "
-            f"or improve the model.\nMeeting it takes {fewest(facts['promise'])} answers with at most one wrong."
+            "\nNo threshold meets your error target: every answer would go to a person. Raise guardrails.max_wrong, or "
+            f"improve the answers.\nThe target needs at least {fewest_answers(facts['target'])} answers with at most "
+            "one wrong."
         )

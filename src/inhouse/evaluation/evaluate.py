@@ -110,12 +110,12 @@ async def _ask(model: ChatModel, exam: Exam, example: Example) -> Answer:
     except InhouseError as error:
         return _failure(example, model.name, str(error))
     usage = reply.finish.usage
-    inside = reply.note("guarded", "inside") or {"said": reply.text, "checked": reply.text, "ms": {}}
+    report = reply.note("guarded", "report") or {"generated": reply.text, "checked": reply.text, "ms": {}}
 
     def score(text: str) -> dict[str, float]:
         return exam.scorer.score(example, text, exam.evidence[example.id], reply.finish.reason == "length")
 
-    unguarded, checked = inside["said"], inside["checked"]
+    unguarded, checked = report["generated"], report["checked"]
     return Answer(
         id=example.id,
         arm=model.name,
@@ -126,7 +126,7 @@ async def _ask(model: ChatModel, exam: Exam, example: Example) -> Answer:
         unguarded_scores=score(unguarded) if unguarded != reply.text else {},
         checked_scores=score(checked) if checked not in (None, reply.text) else {},
         findings=tuple(reply.note("guarded", "findings") or ()),
-        rails_ms=inside["ms"],
+        rails_ms=report["ms"],
         first_token_s=reply.first_token_s,
         latency_s=reply.latency_s,
         prompt_tokens=usage.prompt_tokens,

@@ -1,15 +1,15 @@
-"""Small trained heads, in safetensors: a logistic regression or a small network over features each; `alignment` is that
-of facts.
+"""The small trained classifiers in `weights/`: a logistic regression or a small network over named features.
 
-`guardrail_training/train_classifiers.py` trains them; weights/README.md says on what, and how well
-they do on data that they were not trained on. At run time they need numpy alone.
+`guardrail_training/train_classifiers.py` trains them. weights/README.md says on what data, and how well they do on data
+that they were not trained on. At run time they need NumPy alone. The network of the groundedness rail is in
+`groundedness/alignment`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,68 +29,75 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 class Classifier:
     """p = sigmoid(weight . h + bias), by rows; h is z = (x - mean) / scale, or relu(hidden z + hidden_bias) where there
-    is a hidden layer. `threshold` is where its rail speaks up."""
+    is a hidden layer. A rail reports a finding from `threshold` on."""
 
     def __init__(self, tensors: dict[str, Any], threshold: float) -> None:
-        self._mean, self._scale = tensors["mean"], tensors["scale"]
-        self._weight, self._bias = tensors["weight"], float(tensors["bias"][0])
-        self._hidden, self._hidden_bias = tensors.get("hidden"), tensors.get("hidden_bias")
+        self.tensors = tensors
         self.threshold = threshold
 
     def probability(self, rows: Any) -> Matrix:
-        """Shape (n,), in [0, 1]; `rows` has a row a case."""
+        """Shape (n,), in [0, 1]; `rows` has one row per case, shape (n, features)."""
         import numpy as np
 
-        inner = (rows - self._mean) / self._scale
-        if self._hidden is not None:
-            inner = np.maximum(inner @ self._hidden.T + self._hidden_bias, 0)
-        logits = inner @ self._weight + self._bias
+        t = self.tensors
+        inner = (rows - t["mean"]) / t["scale"]
+        if "hidden" in t:
+            inner = np.maximum(inner @ t["hidden"].T + t["hidden_bias"], 0)
+        logits = inner @ t["weight"] + float(t["bias"][0])
         p: Matrix = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         return p
 
 
 def quality() -> list[dict[str, Json]]:
-    """What each rail reached on public lines that nothing was trained on, as `benchmarks/guardrails.py` wrote it.
+    """What each rail reached on public data that nothing was trained on, as `benchmarks/guardrails.py --ship` wrote it.
 
-    A row a side of a rail: `rail`, `side`, `on` (which lines), `bad` and `good` (how many of each), `recall`,
-    `precision`, `false` (share of the good that it took for bad), `chat` (false blocks on ordinary business chat); null
-    is what was not measured or does not apply.
+    One row per side of a rail and data set: `rail`, `side`, `on` (the data), `bad` and `good` (how many of each),
+    `recall`, `precision`, `false` (share of the good lines that were reported), `chat` (share of ordinary business chat
+    that was blocked); null where it was not measured or does not apply.
     """
     rows: list[dict[str, Json]] = json.loads((FOLDER / "quality.json").read_text(encoding="utf-8"))
     return rows
 
 
 @lru_cache(maxsize=16)
-def classifier(name: str) -> Classifier:
-    """The shipped head called `name`.
+def shipped(name: str, features: tuple[str, ...]) -> Classifier:
+    """The classifier of that name in `weights/`.
 
     Raises:
-        InputError: there is none, or its file is damaged.
+        InputError: see `read_weights`.
     """
-    return Classifier(*weights_of(name))
+    return Classifier(*read_weights(name, features))
 
 
-def weights_of(name: str) -> tuple[dict[str, Any], float]:
-    """What a shipped head was saved as: its tensors, and its threshold.
+def read_weights(name: str, features: tuple[str, ...]) -> tuple[dict[str, Any], float]:
+    """The tensors of a shipped file, and its threshold.
+
+    Args:
+        name: of the file, without its ending.
+        features: names of the features that the code computes, in their order; the weights must be of the same.
 
     Raises:
-        InputError: there is none, or its file is damaged.
+        InputError: the file is missing or damaged, or was trained on other features.
     """
     from safetensors import SafetensorError, safe_open
 
     file = FOLDER / f"{name}.safetensors"
+    hint = "reinstall inhouse, or train it again (guardrail_training/)"
     try:
         with safe_open(file, framework="numpy") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  it is no dict
-            return tensors, float(opened.metadata()["threshold"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file}: not a head ({error})", "reinstall inhouse, or run guardrail_training/train_classifiers.py"
-        ) from error
+            metadata = opened.metadata()
+            threshold, trained_on = float(metadata["threshold"]), tuple(metadata["features"].split())
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file}: not a classifier ({error})", hint) from error
+    if trained_on != features:
+        differ = sorted(set(trained_on) ^ set(features)) or ["their order"]
+        raise InputError(f"{file}: trained on other features than this version computes: {', '.join(differ)}", hint)
+    return tensors, threshold
 
 
 def windows(text: str) -> list[str]:
-    """The text in pieces of some sentences, at most WINDOW_WORDS words each; an order hides in none of them."""
+    """The text in windows of whole sentences, at most WINDOW_WORDS words each, so that long text hides nothing."""
     found: list[list[str]] = []
     for sentence in _SENTENCE.split(unwrapped(text)):
         words = sentence.split()
@@ -103,6 +110,18 @@ def windows(text: str) -> list[str]:
     return [" ".join(words) for words in found]
 
 
-def counts(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[float]:
-    """How often each pattern stands in the text, square root, so that the first time counts most."""
+def compiled(patterns: dict[str, str]) -> dict[str, re.Pattern[str]]:
+    """The patterns by name, case ignored."""
+    return {name: re.compile(pattern, re.IGNORECASE) for name, pattern in patterns.items()}
+
+
+def counts(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[float]:
+    """The square root of how often each pattern occurs, at most 9 times, so that the first occurrence counts most."""
     return (min(sum(1 for _ in p.finditer(text)), 9) ** 0.5 for p in patterns)
+
+
+def joined(vectors: Matrix, features: Sequence[Sequence[float]]) -> Matrix:
+    """The input of a classifier, one row per text: its embedding, then its features."""
+    import numpy as np
+
+    return np.concatenate([vectors, np.array(features, dtype=np.float32)], axis=1)

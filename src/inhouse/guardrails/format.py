@@ -1,6 +1,7 @@
-"""The form of an answer: JSON of the schema that was asked for, or text of a pattern; repaired once, else handed off.
+"""The format of an answer: JSON that matches the requested schema, or text that matches a pattern.
 
-Engines that know grammars keep to a schema by themselves; this catches those that do not, and answers cut short.
+JSON is repaired once; whatever still does not match goes to a person. Engines that decode with a grammar keep to a
+schema by themselves; this rail catches those that do not, and answers that were cut off.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ from inhouse.errors import ConfigError
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.types import Json
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_FENCE = "```"
 _TRAILING = re.compile(r",(\s*[}\]])")
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)(\s*:)")
 
 
 class Format:
-    """The rail: on side "output" answers to requests with a schema, on "answer" those that must match a pattern."""
+    """The rail: side "output" for answers to requests with a schema, side "answer" for a pattern.
+
+    Args:
+        pattern: a regular expression that a whole answer must match; empty for none.
+
+    Raises:
+        ConfigError: the pattern is no valid regular expression.
+    """
 
     name = "format"
 
@@ -26,7 +34,9 @@ class Format:
         try:
             self._pattern = re.compile(pattern, re.DOTALL) if pattern else None
         except re.error as error:
-            raise ConfigError(f"guardrails.answer_pattern: {error}", "it is a Python regular expression") from error
+            raise ConfigError(
+                f"guardrails.answer_pattern: {error}", "use the syntax of Python regular expressions"
+            ) from error
         self.sides: frozenset[Side] = frozenset({"output", "answer"} if pattern else {"output"})
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
@@ -34,16 +44,16 @@ class Format:
         if side == "answer":
             if schema is not None or self._pattern is None or self._pattern.fullmatch(text.strip()):
                 return None
-            return Finding(score=1, reason="the answer is not of the pattern", action="handoff")
+            return Finding(score=1, reason="does not match guardrails.answer_pattern", action="handoff")
         if schema is None or fits(text, schema):
             return None
         if (repaired := repair(text)) is not None and fits(repaired, schema):
             return Finding(score=1, reason="JSON repaired", text=repaired, action="rewrite")
-        return Finding(score=1, reason="the answer is not JSON of the schema", action="handoff")
+        return Finding(score=1, reason="not JSON that matches the schema", action="handoff")
 
 
 def fits(text: str, schema: dict[str, Json]) -> bool:
-    """Whether the text is JSON of the schema."""
+    """Whether the text is JSON that matches the schema."""
     from jsonschema import Draft202012Validator
 
     try:
@@ -53,16 +63,16 @@ def fits(text: str, schema: dict[str, Json]) -> bool:
 
 
 def repair(text: str) -> str | None:
-    """JSON out of fences, words around it, trailing commas, bare keys, wrong quotes, a missing end; None where that
-    does not make it JSON."""
-    inner = found[1] if (found := _FENCE.search(text)) else text
+    """The JSON in a text with code fences, words around it, trailing commas, unquoted keys, wrong quotes or a missing
+    end; None where none can be recovered."""
+    inner = _fenced(text)
     start = min((at for at in (inner.find("{"), inner.find("[")) if at >= 0), default=-1)
     if start < 0:
         return None
     body = inner[start:]
     end = max(body.rfind("}"), body.rfind("]"))
     for attempt in (body[: end + 1] if end > 0 else body, body):
-        for fixed in (attempt, _straightened(attempt), _closed(_straightened(attempt))):
+        for fixed in (attempt, _normalized(attempt), _closed(_normalized(attempt))):
             try:
                 return json.dumps(json.loads(fixed), ensure_ascii=False)
             except ValueError:
@@ -70,7 +80,15 @@ def repair(text: str) -> str | None:
     return None
 
 
-def _straightened(text: str) -> str:
+def _fenced(text: str) -> str:
+    """The inside of the first code block; the text where there is none."""
+    _, _, rest = text.partition(_FENCE)
+    inside, closing, _ = rest.partition(_FENCE)
+    return inside.removeprefix("json") if closing else text
+
+
+def _normalized(text: str) -> str:
+    """The text with JSON's quotes, literals and keys, and without trailing commas."""
     if '"' not in text:
         text = text.replace("'", '"')
     text = text.replace("“", '"').replace("”", '"')
@@ -80,7 +98,7 @@ def _straightened(text: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """The text with the quotes and brackets that it leaves open."""
+    """The text with the quotes and brackets closed that it leaves open."""
     opened: list[str] = []
     quoted = escaped = False
     for c in text:

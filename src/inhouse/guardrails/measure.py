@@ -1,130 +1,193 @@
-"""What rails say of single texts, and how good they are on labeled lines."""
+"""What rails report about single texts, and how good they are on labeled lines."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+
+from inhouse.errors import InputError
+from inhouse.guardrails.rail import Action, Guard, Side, Turn
+from inhouse.types import Message, Passage, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from inhouse.guardrails.rail import Finding
 
-    from inhouse.guardrails.rail import Guard, Side, Turn
+SIDES: tuple[Side, ...] = ("input", "output", "answer", "passages")
+EXAMPLE = 'such as {"text": "...", "rail": "toxicity", "bad": true}'
 
 
-async def explain(guards: Sequence[Guard], side: Side, text: str, passages: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One row a rail that looks at the side."""
-    import time
+class Quoted(Record):
+    """A part of a text that a rail pointed out."""
 
-    rows = []
+    kind: str
+    text: str
+
+
+class Explanation(Record):
+    """What one rail reports about a text. `action` is None where it reports nothing; `replacement` is what the text
+    becomes, where the action changes it."""
+
+    rail: str
+    action: Action | None = None
+    reason: str = ""
+    score: float = 0.0
+    spans: tuple[Quoted, ...] = ()
+    replacement: str | None = None
+    ms: float
+
+
+class LabeledLine(BaseModel):
+    """A text with a label, for one rail or for all that check its side. `where` is its file and line."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    text: str
+    bad: StrictBool
+    rail: str | None = None
+    side: Side | None = None
+    passages: tuple[str, ...] = ()
+    where: str
+
+
+class RailQuality(Record):
+    """How good a rail is on labeled lines. `false` is the share of the good lines that it reported; the last two are
+    the texts that it got wrong."""
+
+    rail: str
+    bad: int
+    good: int
+    recall: float
+    precision: float
+    false: float
+    p95_ms: float
+    missed: tuple[str, ...]
+    false_alarms: tuple[str, ...]
+
+
+async def explain(guards: Sequence[Guard], side: Side, text: str, passages: Sequence[str] = ()) -> list[Explanation]:
+    """One explanation per rail that checks the side."""
+    explanations = []
     for guard in guards:
         if side not in guard.actions:
             continue
-        turn = turn_of(side, text, passages)
-        started = time.perf_counter()
-        found = await asyncio.to_thread(guard.rail.check, side, text, turn)
-        ms = (time.perf_counter() - started) * 1000
-        action = (found.action or guard.actions[side]) if found else ""
-        changes = found is not None and action in ("redact", "rewrite")
-        rows.append({
-            "rail": guard.rail.name, "said": f"{action}: {found.reason}" if found else "",
-            "score": found.score if found else 0.0, "ms": ms,
-            "spans": [{"kind": s.kind, "text": text[s.start : s.end]} for s in (found.spans if found else ())],
-            "becomes": found.replacement(text) if found and changes else None,
-        })  # fmt: skip
-    return rows
+        finding, ms = await _checked(guard, side, text, turn_of(side, text, passages))
+        if finding is None:
+            explanations.append(Explanation(rail=guard.rail.name, ms=ms))
+            continue
+        action = finding.action or guard.actions[side]
+        explanations.append(Explanation(
+            rail=guard.rail.name, action=action, reason=finding.reason, score=finding.score, ms=ms,
+            spans=tuple(Quoted(kind=s.kind, text=text[s.start : s.end]) for s in finding.spans),
+            replacement=finding.replacement(text) if action in ("redact", "rewrite") else None,
+        ))  # fmt: skip
+    return explanations
+
+
+async def _checked(guard: Guard, side: Side, text: str, turn: Turn) -> tuple[Finding | None, float]:
+    """A rail's finding, and how long it took in milliseconds."""
+    started = time.perf_counter()
+    finding = await asyncio.to_thread(guard.rail.check, side, text, turn)
+    return finding, (time.perf_counter() - started) * 1000
 
 
 def turn_of(side: Side, text: str, passages: Sequence[str] = ()) -> Turn:
-    """An exchange in which `text` stands on that side."""
+    """An exchange with `text` on that side."""
     from inhouse.chat import ChatRequest
-    from inhouse.guardrails.rail import Turn
-    from inhouse.types import Message, Passage
 
     question = text if side == "input" else ""
-    told = [*passages, *([text] if side == "passages" else [])]
+    given = [*passages, *([text] if side == "passages" else [])]
     request = ChatRequest(messages=(Message(role="user", content=question),))
-    return Turn(request, tuple(Passage(source="given", title="", heading="", text=p) for p in told))
+    return Turn(request, tuple(Passage(source="given", title="", heading="", text=p) for p in given))
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The labelled lines.
+def read_lines(file: Path) -> list[LabeledLine]:
+    """The labeled lines of a JSONL file.
 
     Raises:
-        InputError: names the line that is not as it should be.
+        InputError: the file cannot be read, or a line is invalid; names the line and the key.
     """
-    from inhouse.errors import InputError
-
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read ({error})") from error
-    rows = []
+    lines = []
     for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
+        where = f"{file}:{n}"
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{file}:{n}: not JSON ({error})") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not isinstance(row.get("bad"), bool):
+            raise InputError(f"{where}: not JSON ({error})", EXAMPLE) from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: not a JSON object", EXAMPLE)
+        try:
+            lines.append(LabeledLine(**{**row, "where": where}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
             raise InputError(
-                f'{file}:{n}: needs "text" and "bad"', 'such as {"text": "...", "rail": "toxicity", "bad": true}'
-            )
-        rows.append({**row, "at": f"{file}:{n}"})
-    return rows
+                f"{where}: {key}: {first['msg'].lower()}", f'each line needs "text" and "bad", {EXAMPLE}'
+            ) from error
+    return lines
 
 
-def _looked_at(row: dict[str, Any], guards: Sequence[Guard]) -> Side:
-    """The side that a line is for: its own, or the one that its rail looks at.
+def _side_of(line: LabeledLine, guards: Sequence[Guard]) -> Side:
+    """The side that a line is for: the one it names, or the first one that its rail checks.
 
     Raises:
-        InputError: names the line whose rail is not on, or does not look at that side.
+        InputError: names the line whose rail is off, or does not check that side.
     """
-    from inhouse.errors import InputError
-
-    every: tuple[Side, ...] = ("input", "output", "answer", "passages")
-    sides = [s for s in every if any(s in g.actions for g in guards if row.get("rail") in (None, g.rail.name))]
+    sides = [s for s in SIDES if any(s in g.actions for g in guards if line.rail in (None, g.rail.name))]
     if not sides:
         on = ", ".join(dict.fromkeys(g.rail.name for g in guards)) or "none"
-        raise InputError(f"{row['at']}: no rail {row.get('rail', '')!r} is on", f"guardrails.rails has {on}")
-    side: Side = row.get("side", sides[0])
+        name = f"rail {line.rail!r}" if line.rail else "rail"
+        raise InputError(f"{line.where}: no {name} is on", f"guardrails.rails has {on}")
+    side = line.side or sides[0]
     if side not in sides:
-        raise InputError(f"{row['at']}: nothing looks at the side {side!r} here", f"one of {', '.join(sides)}")
+        raise InputError(f"{line.where}: no rail checks the side {side!r}", f"use one of {', '.join(sides)}")
     return side
 
 
-async def quality(guards: Sequence[Guard], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a rail: a line counts for its `rail`, or for every rail of its side where it names none.
+async def quality(guards: Sequence[Guard], lines: Sequence[LabeledLine]) -> list[RailQuality]:
+    """One row per rail. A line counts for its `rail`, or for every rail that checks its side where it names none.
 
     Raises:
-        InputError: names the line that no rail looks at.
+        InputError: names the line that no rail checks.
     """
-    import time
-
-    found, sides = [], {row["at"]: _looked_at(row, guards) for row in rows}
+    sides = {line.where: _side_of(line, guards) for line in lines}
+    rows = []
     for name in dict.fromkeys(g.rail.name for g in guards):
-        mine = [r for r in rows if r.get("rail", name) == name]
-        hits: list[tuple[bool, bool, str, float]] = []
-        for row in mine:
-            side = sides[row["at"]]
-            turn = turn_of(side, row["text"], row.get("passages", ()))
+        checks = []
+        for line in lines:
+            side = sides[line.where]
             own = [g for g in guards if g.rail.name == name and side in g.actions]
-            if not own:
-                continue
-            started = time.perf_counter()
-            said = [await asyncio.to_thread(g.rail.check, side, row["text"], turn) for g in own]
-            hits.append((row["bad"], any(said), row["text"], (time.perf_counter() - started) * 1000))
-        if not hits:
-            continue
-        bad = [h for h in hits if h[0]]
-        good = [h for h in hits if not h[0]]
-        caught, false = sum(h[1] for h in bad), sum(h[1] for h in good)
-        found.append({
-            "rail": name, "bad": len(bad), "good": len(good), "recall": caught / max(len(bad), 1),
-            "precision": caught / max(caught + false, 1), "false": false / max(len(good), 1),
-            "p95_ms": sorted(h[3] for h in hits)[int(0.95 * (len(hits) - 1))],
-            "missed": [h[2] for h in bad if not h[1]], "false_alarms": [h[2] for h in good if h[1]],
-        })  # fmt: skip
-    return found
+            if line.rail in (None, name) and own:
+                turn = turn_of(side, line.text, line.passages)
+                results = [await _checked(g, side, line.text, turn) for g in own]
+                reported = any(finding is not None for finding, _ in results)
+                checks.append((line, reported, sum(ms for _, ms in results)))
+        if checks:
+            rows.append(_summed_up(name, checks))
+    return rows
+
+
+def _summed_up(rail: str, checks: Sequence[tuple[LabeledLine, bool, float]]) -> RailQuality:
+    """A rail's quality over lines, each with whether the rail reported it and how long that took."""
+    bad = [(line.text, reported) for line, reported, _ in checks if line.bad]
+    good = [(line.text, reported) for line, reported, _ in checks if not line.bad]
+    caught, false = sum(reported for _, reported in bad), sum(reported for _, reported in good)
+    times = sorted(ms for *_, ms in checks)
+    return RailQuality(
+        rail=rail, bad=len(bad), good=len(good), recall=caught / max(len(bad), 1),
+        precision=caught / max(caught + false, 1), false=false / max(len(good), 1),
+        p95_ms=times[int(0.95 * (len(times) - 1))],
+        missed=tuple(text for text, reported in bad if not reported),
+        false_alarms=tuple(text for text, reported in good if reported),
+    )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Personal data: taken out of what the model reads, put back into what the same user reads, and kept in otherwise.
+"""Personal data (PII): removed from what the model reads, restored in what the same user reads, and not leaked.
 
-Each value in the user's messages becomes a placeholder such as <CARD_NUMBER_1>, the same throughout the conversation,
-as in the training data. The values live in that exchange alone, so that no other user's answer can show them. In an
-answer, numbers and addresses of people stand only where the user, the passages or the business's documents have them.
+Each value in the user's messages is replaced by a placeholder such as <CARD_NUMBER_1>, the same one throughout the
+conversation, as in the training data. The values exist in that exchange alone, so no other user's answer can show them.
+An answer keeps numbers and addresses only if the user, the passages or the business's documents contain them.
 """
 
 from __future__ import annotations
@@ -18,57 +18,65 @@ from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
 from inhouse.types import Message, Span
 
-KEPT = "personal data"
+VALUES = "pii"  # in the state of a turn: values by placeholder
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
 BY_NAME = frozenset({"PERSON", "PLACE", "ADDRESS", "ORGANIZATION"})
 ORDER = (
     "SECRET", "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "NATIONAL_ID", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER",
     "IP_ADDRESS", "PHONE", "ORDER_NUMBER", "ADDRESS", "PERSON", "PLACE", "ORGANIZATION",
 )  # fmt: skip
-"""Every kind; where two cover the same text, the earlier wins, unless the later covers more."""
-DEFAULT = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
+"""Every kind. Of two that cover the same text the earlier wins, unless the later covers more."""
+DEFAULT_KINDS = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
 CARD_DIGITS = 15
-REMEMBERED = 5000
-_MAY_HOLD = re.compile(r"\d|@|://|-----|(?i:pass|secret|key|token)")  # what answers lose has one of these
+CACHED_TEXTS = 5000
+_CANDIDATE = re.compile(
+    r"\d|@|://|-----|(?i:pass|secret|key|token)"
+)  # everything that is redacted in answers has one of these
 
 
 class Finder(Protocol):
-    """Finds personal data in conversations: `inhouse.datasets.anonymize.Anonymizer`."""
+    """Finds personal data in conversations, as `inhouse.privacy.anonymize.Anonymizer` does."""
 
     def spans(self, turns: Sequence[Message]) -> Sequence[Sequence[tuple[str, int, int, bool]]]:
-        """Of each turn what is personal: kind, start, end, and whether it is sure."""
+        """The personal data in each turn: kind, start, end, and whether the match is certain."""
         ...
 
     def entities(self, text: str) -> Entities:
-        """What spaCy takes for a name, of whatever kind."""
+        """The named entities that spaCy finds, of any kind."""
         ...
 
     def is_public(self, value: str) -> bool:
-        """Whether the business's own documents write the value."""
+        """Whether the business's own documents contain the value."""
         ...
 
 
 class Pii:
-    """The rail. `kinds` are replaced in questions; in answers those of them that are no names."""
+    """The rail.
+
+    Args:
+        finder: finds values by their shape and context.
+        names: finds names of people, places and organizations.
+        kinds: what is replaced in questions; of these, everything but names is redacted in answers.
+    """
 
     name = "pii"
     sides: frozenset[Side] = frozenset({"input", "output"})
 
-    def __init__(self, finder: Finder, names: Tagger, kinds: Sequence[str] = DEFAULT) -> None:
+    def __init__(self, finder: Finder, names: Tagger, kinds: Sequence[str] = DEFAULT_KINDS) -> None:
         self._finder = finder
         self._names = names
         self._kinds = frozenset(kinds)
-        self._seen: Recent[list[Span]] = Recent(REMEMBERED)  # a conversation comes again with each of its turns
+        self._cache: Recent[list[Span]] = Recent(CACHED_TEXTS)  # each turn of a conversation repeats those before it
 
     def spans(self, messages: Sequence[Message]) -> list[list[Span]]:
-        """What is personal in each message, without overlaps."""
-        found = []
+        """The personal data in each message, without overlaps."""
+        spans = []
         for message, shapes in zip(messages, self._finder.spans(messages), strict=True):
             text = message.content
-            own = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
-            named = self._seen.filled([text], lambda new: map(self._named, new))[text]
-            found.append(settled([s for s in (*own, *named) if s.kind in self._kinds], text))
-        return found
+            shaped = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
+            named = self._cache.filled([text], lambda new: map(self._named, new))[text]
+            spans.append(without_overlaps([s for s in (*shaped, *named) if s.kind in self._kinds]))
+        return spans
 
     def _named(self, text: str) -> list[Span]:
         """Names and identifiers."""
@@ -77,63 +85,63 @@ class Pii:
         return [*identifiers(text), *named]
 
     def _private(self, value: str, kind: str) -> bool:
-        """Whether a name may be somebody's: not one of the business's own, and an address only with its number."""
+        """Whether a name may be a person's: it is not in the business's documents, and an address has a number."""
         return (kind != "ADDRESS" or any(c.isdigit() for c in value)) and not self._finder.is_public(value)
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         return self._input(text, turn) if side == "input" else self._output(text, turn)
 
     def _input(self, text: str, turn: Turn) -> Finding | None:
-        asked = [m for m in turn.request.messages if m.role in ("user", "assistant")]
-        spans = self.spans(asked)
-        swap = Placeholders()
-        for message, own in zip(asked, spans, strict=True):
+        spoken = [m for m in turn.request.messages if m.role in ("user", "assistant")]
+        spans = self.spans(spoken)
+        placeholders = Placeholders()
+        for message, own in zip(spoken, spans, strict=True):
             for start, end, kind in own:
                 if message.role == "user":
-                    swap.add(kind, message.content[start:end])
-        if not swap.values:
+                    placeholders.add(kind, message.content[start:end])
+        if not placeholders.values:
             return None
-        turn.kept[KEPT] = {placeholder: value for value, placeholder in reversed(swap.values.items())}
+        turn.state[VALUES] = {placeholder: value for value, placeholder in reversed(placeholders.values.items())}
         messages = tuple(
-            m.model_copy(update={"content": swap(m.content)}) if m.role in ("user", "assistant") else m
+            m.model_copy(update={"content": placeholders(m.content)}) if m.role in ("user", "assistant") else m
             for m in turn.request.messages
         )
-        last = max((n for n, m in enumerate(asked) if m.role == "user"), default=-1)
+        last = max((n for n, m in enumerate(spoken) if m.role == "user"), default=-1)
         return Finding(
             score=1,
-            reason=_told(swap.counts),
+            reason=_listed(placeholders.counts),
             spans=tuple(spans[last]) if last >= 0 else (),
-            text=swap(text),
+            text=placeholders(text),
             messages=messages,
         )
 
     def _output(self, text: str, turn: Turn) -> Finding | None:
-        known: dict[str, str] = turn.kept.get(KEPT, {})
-        allowed = " ".join(
-            [*known.values(), *(m.content for m in turn.request.messages), *(p.text for p in turn.passages)]
-        )
-        plain = _key(allowed)
-        told = [Message(role="user", content=text)] if _MAY_HOLD.search(text) else []
-        own = [s for spans in self.spans(told) for s in spans]  # as strictly as what a user says
-        leaks = [s for s in own if s.kind not in BY_NAME and not PLACEHOLDER.match(text, s.start)]
-        leaks = [
-            s
-            for s in leaks
-            if _key(text[s.start : s.end]) not in plain and not self._finder.is_public(text[s.start : s.end])
-        ]
-        changed = text
-        for start, end, kind in sorted(leaks, reverse=True):
-            changed = f"{changed[:start]}<{kind}>{changed[end:]}"
-        restored = PLACEHOLDER.sub(lambda m: known.get(m[0], m[0]), changed)
-        if leaks:
-            return Finding(score=1, reason=_told(Counter(s.kind for s in leaks)), spans=tuple(leaks), text=restored)
+        values: dict[str, str] = turn.state.get(VALUES, {})
+        known = [*(m.content for m in turn.request.messages), *(p.text for p in turn.passages)]
+        allowed = _key(" ".join([*values.values(), *known]))
+
+        def leaks(span: Span) -> bool:
+            value = text[span.start : span.end]
+            if span.kind in BY_NAME or PLACEHOLDER.match(text, span.start):
+                return False
+            return _key(value) not in allowed and not self._finder.is_public(value)
+
+        as_user = [Message(role="user", content=text)] if _CANDIDATE.search(text) else []  # as strict as on the input
+        leaked = [s for spans in self.spans(as_user) for s in spans if leaks(s)]
+        redacted = text
+        for start, end, kind in sorted(leaked, reverse=True):
+            redacted = f"{redacted[:start]}<{kind}>{redacted[end:]}"
+        restored = PLACEHOLDER.sub(lambda m: values.get(m[0], m[0]), redacted)
+        if leaked:
+            reason = _listed(Counter(s.kind for s in leaked))
+            return Finding(score=1, reason=reason, spans=tuple(leaked), text=restored)
         if restored != text:
-            return Finding(score=1, reason="the user's own values put back", text=restored, action="rewrite")
+            return Finding(score=1, reason="the user's own values restored", text=restored, action="rewrite")
         return None
 
 
 class Placeholders:
-    """Values with their placeholders; called with a text it puts them in, wherever a value stands."""
+    """Values and their placeholders. Called with a text, it replaces each value wherever it occurs."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -145,7 +153,7 @@ class Placeholders:
         if not key or value in self.values:
             return
         same = self._by_key.get(key)
-        if same is None and kind == "PERSON":  # a first name after the whole one
+        if same is None and kind == "PERSON":  # a first name after the full name
             words = set(value.casefold().split())
             same = next(
                 (p for v, p in self.values.items() if p.startswith("<PERSON") and words <= set(v.casefold().split())),
@@ -166,8 +174,8 @@ class Placeholders:
         return re.sub(pattern, lambda m: self.values[m[0]], text)
 
 
-def settled(spans: Sequence[Span], text: str) -> list[Span]:
-    """Spans without overlaps: like ones joined, else the longer, then by ORDER."""
+def without_overlaps(spans: Sequence[Span]) -> list[Span]:
+    """Joins spans of the same kind. Of others the longer wins, then the earlier in ORDER; names yield to the rest."""
     joined: list[Span] = []
     for span in sorted(spans):
         if joined and joined[-1].kind == span.kind and span.start <= joined[-1].end:
@@ -182,15 +190,16 @@ def settled(spans: Sequence[Span], text: str) -> list[Span]:
 
 
 def _kind(kind: str, value: str) -> str:
-    """A long number of which nothing says what it is counts as a card's or an account's, as in the training data."""
+    """The kind of a value. A long number without context counts as a card or an account, as in the training data."""
     if kind != "NUMBER":
         return kind
     return "CARD_NUMBER" if sum(c.isdigit() for c in value) >= CARD_DIGITS else "ACCOUNT_NUMBER"
 
 
 def _key(value: str) -> str:
+    """One spelling of a value."""
     return re.sub(r"[\s().-]", "", value.casefold())
 
 
-def _told(counts: Counter[str]) -> str:
+def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{n} {kind.lower().replace('_', ' ')}" for kind, n in sorted(counts.items()))

@@ -1,13 +1,13 @@
-"""What a rail is: it looks at one side of an exchange and says what it found; settings say what is done about it.
+"""What a rail is: it checks one side of an exchange and reports what it finds; the settings decide what is done.
 
-======== ================================================= =====================================
-side     what is looked at                                 when
-======== ================================================= =====================================
-input    the conversation, its last user message as text   before the model is asked
-passages retrieved passages and results of tools           while the model reads its prompt
-output   each sentence of the answer                       before that sentence is released
-answer   the whole answer                                  at its end; nothing is released before
-======== ================================================= =====================================
+======== ====================================================== =========================================
+side     what the rail checks                                   when
+======== ====================================================== =========================================
+input    the conversation; `text` is its last user message      before the model is asked
+passages retrieved passages and tool results                    while the model reads its prompt
+output   each sentence of the answer                            before that sentence is released
+answer   the whole answer, none of which is released before     when the model has finished
+======== ====================================================== =========================================
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ Action = Literal["flag", "redact", "rewrite", "block", "handoff"]
 
 
 class Finding(Record):
-    """What a rail has to say about a text. `score` is how sure it is, in [0, 1].
+    """What a rail reports about a text.
 
-    `text` is what the text becomes when it is redacted or rewritten; without it the spans are replaced by their kind,
-    and without spans nothing is left. `passages` are those found bad, by place from 0: redacted, they are taken out
-    before the model reads them, and results of tools are emptied. `messages` is what becomes of the whole conversation,
-    on the input side. `action` is taken instead of the settings'.
+    Attributes:
+        score: how certain the rail is, in [0, 1].
+        reason: what is wrong, in a few words.
+        spans: the parts of the text that are affected.
+        text: the replacement when the text is redacted or rewritten. Without it each span is replaced by its kind;
+            without spans nothing is left.
+        passages: indices, from 0, of the passages that are affected. When redacted, they are removed before the model
+            reads them, and tool results are emptied.
+        messages: the replacement of the whole conversation, on the input side.
+        action: overrides the action in the settings.
     """
 
     score: float
@@ -40,7 +46,7 @@ class Finding(Record):
     action: Action | None = None
 
     def replacement(self, text: str) -> str:
-        """What `text` becomes."""
+        """What replaces `text`."""
         if self.text is not None:
             return self.text
         if not self.spans:
@@ -52,43 +58,42 @@ class Finding(Record):
 
 @dataclass
 class Turn:
-    """One exchange as its rails see it; each rail keeps what it needs later in `kept` under its own name."""
+    """One exchange as its rails see it."""
 
     request: ChatRequest
     passages: tuple[Passage, ...] = ()
     sentences: list[str] = field(default_factory=list)  # of the answer, as the model wrote them
-    kept: dict[str, Any] = field(default_factory=dict)
-    cited: dict[str, Json] | None = None  # by sentence, once a rail checks citations; None leaves them as they are
-    certainty: float | None = None  # mean token probability, where the engine tells it
-    second: str | None = None  # the beginning of another answer, drawn at a temperature, where one was asked for
-    confidence: float | None = None  # that the answer is right, once a rail estimates it
-    spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over its checks that are waited for
+    state: dict[str, Any] = field(default_factory=dict)  # what rails keep for later checks, by a name of their choice
+    cited: dict[str, Json] | None = None  # citations by sentence, once a rail checks them; None leaves them unchanged
+    certainty: float | None = None  # mean token probability, where the engine reports it
+    second: str | None = None  # the beginning of a second, sampled answer, where one was requested
+    confidence: float | None = None  # the probability that the answer is right, once a rail estimates it
+    spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over the checks that the exchange waits for
 
 
 @runtime_checkable
 class Rail(Protocol):
-    """Looks at text. `check` runs in a thread, beside the other rails, and must not keep state between exchanges
-    anywhere but in `turn`."""
+    """Checks text. `check` runs in a thread, concurrently with the other rails, and keeps state in `turn` alone."""
 
     name: str
     sides: frozenset[Side]
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        """What there is to say about the text, None when it may pass. What it raises counts as a failure."""
+        """What is wrong with the text; None when it may pass. An exception counts as a failure of the rail."""
         ...
 
 
 class Guard(NamedTuple):
-    """A rail with what is done about its findings; a side without an action is not looked at."""
+    """A rail with the action for its findings on each side; a side without an action is not checked."""
 
     rail: Rail
     actions: dict[Side, Action]
     timeout_s: float = 2.0
-    opens: bool = False  # on an error or a time-out the text passes, instead of going to a person
+    fail_open: bool = False  # after an error or a timeout the text passes; otherwise it goes to a person
 
 
 class Decision(Record):
-    """What was done about a finding. `failed` tells how a rail that gave none was taken."""
+    """What was done about a finding. `failed` says how a rail that raised or timed out was treated."""
 
     rail: str
     side: Side
@@ -98,6 +103,11 @@ class Decision(Record):
     spans: tuple[Span, ...] = ()
     failed: Literal["", "open", "closed"] = ""
 
-    def told(self) -> dict[str, Json]:
-        """As it goes into the note: where and what kind, never the text itself."""
+    def summary(self) -> dict[str, Json]:
+        """The decision as notes and the audit log have it: positions and kinds, never the text itself."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"score": round(self.score, 3)}
+
+
+def question_of(request: ChatRequest) -> str:
+    """The last user message; empty where there is none."""
+    return next((m.content for m in reversed(request.messages) if m.role == "user"), "")

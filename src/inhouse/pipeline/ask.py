@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, Messages
-from inhouse.assembly.guard import guards_of
+from inhouse.assembly.guard import Parts, guards_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
@@ -81,8 +81,8 @@ def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
 
 
 def guards(workspace: Workspace) -> list[Guard]:
-    """The project's rails, with what is done about their findings."""
-    return guards_of(workspace, workspace.project, workspace.store.latest("calibration"))
+    """The project's rails, with the actions for their findings."""
+    return guards_of(Parts(workspace, workspace.project, workspace.store.latest("calibration")))
 
 
 def _line(read: Callable[[], str]) -> str:

@@ -1,7 +1,7 @@
-"""`inhouse calibrate`: the recommended arm is asked the validation questions, its confidence fitted to what came out.
+"""`inhouse calibrate`: asks the recommended arm the validation questions and fits its confidence to the results.
 
-The questions are held out from training; those of the test are not touched, so that the promise can be checked there.
-The arm stands behind all of its other guardrails, so the answers are those that the confidence rail will see.
+These questions are held out from training. Those of the test are not used, so that the error target can be verified on
+them. The arm is asked behind all of its other guardrails, so the answers are those that the confidence rail will see.
 """
 
 from __future__ import annotations
@@ -14,83 +14,84 @@ from inhouse.assembly.guard import Parts, guarded
 from inhouse.assembly.workspace import Workspace
 from inhouse.evaluation.evaluate import Answer, Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
-from inhouse.guardrails.confidence.calibration import fit, strictest
-from inhouse.guardrails.confidence.features import of
-from inhouse.guardrails.confidence.rail import Watching
+from inhouse.guardrails.confidence.calibration import fit, strictest_support
+from inhouse.guardrails.confidence.features import Features
+from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.pipeline.ask import open_arms, recommended
 from inhouse.pipeline.stages import _examples, curate, fusion, index, weights
 from inhouse.types import Artifact, Digest, Example, Json
 
-LOST = 0.05  # of the right answers, by a stricter rail facts
-MOST_ASKED = 200  # questions, where more than those of the validation may be asked
+LOST = 0.05  # share of the right answers that a stricter groundedness rail may cut
+MOST_QUESTIONS = 200  # where training questions are added to those of the validation
 
 
 def calibration(workspace: Workspace) -> Artifact:
     """The artifact with calibration.json and the answers that it was fitted on."""
     arm = recommended(workspace)
     data, custom = curate(workspace), workspace.store.latest("adapter")
-    made_from = [
+    parents = [
         weights(workspace),
         index(workspace),
         fusion(workspace),
         data,
         *([custom] if custom and arm.startswith("tuned") else []),
     ]
-    settings = workspace.project
+    project = workspace.project
     inputs: dict[str, Json] = {
         "arm": arm,
-        "assistant": settings.assistant.model_dump(mode="json"),
-        "retrieval": settings.retrieval.model_dump(mode="json"),
-        "guardrails": settings.guardrails.model_dump(mode="json")
-        | {"rails": [r for r in settings.guardrails.rails if r != "confidence"]},
+        "assistant": project.assistant.model_dump(mode="json"),
+        "retrieval": project.retrieval.model_dump(mode="json"),
+        "guardrails": project.guardrails.model_dump(mode="json")
+        | {"rails": [r for r in project.guardrails.rails if r != "confidence"]},
     }
 
     def build(work: Path) -> dict[str, Json]:
         import numpy as np
 
-        asked = _examples(data, "validation")
-        if arm == "rag":  # which learned from none of them; a custom model's training questions would flatter it
-            asked += _examples(data, "train")[: max(MOST_ASKED - len(asked), 0)]
-        watching = Watching(Parts(workspace, settings).signals(), work / "signals.jsonl")
-        answers = asyncio.run(_answers(workspace, arm, asked, watching, work))
-        rows, right = outcomes(asked, answers, watching.rows())
-        fitted = fit(np.array(rows), right, settings.guardrails.max_wrong)
+        examples = _examples(data, "validation")
+        if arm == "rag":  # it was trained on no questions; a custom model would be too good on its training questions
+            examples += _examples(data, "train")[: max(MOST_QUESTIONS - len(examples), 0)]
+        recorder = FeatureRecorder(Parts(workspace, project).features(), work / "features.jsonl")
+        answers = asyncio.run(_answers(Parts(workspace, project, recorder=recorder, report=True), arm, examples, work))
+        rows, right = labeled(examples, answers, recorder.rows())
+        fitted = fit(np.array(rows), right, project.guardrails.max_wrong)
         (work / "calibration.json").write_text(fitted.model_dump_json(), encoding="utf-8")
+        given = len(rows) / len(examples)
         return {
-            "arm": arm, "asked": len(asked), "examples": fitted.examples, "right": sum(right) / len(right),
-            "promise": fitted.promise, "answered": fitted.answered * len(rows) / len(asked), "wrong": fitted.wrong,
-            "error": fitted.error, "min_support": strictest(np.array(rows), right, LOST),
-            "others": [(share, a * len(rows) / len(asked), w) for share, a, w in fitted.others],
+            "arm": arm, "asked": len(examples), "examples": fitted.examples, "right": sum(right) / len(right),
+            "target": fitted.target, "answered": fitted.answered * given, "wrong": fitted.wrong,
+            "error": fitted.error, "min_support": strictest_support(rows, right, LOST),
+            "targets": [(t.target, t.answered * given, t.wrong) for t in fitted.targets],
         }  # fmt: skip
 
     source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly/guard.py", "text", "privacy"]
-    return workspace.make("calibration", inputs, made_from, source, build)
+    return workspace.make("calibration", inputs, parents, source, build)
 
 
-async def _answers(
-    workspace: Workspace, arm: str, asked: Sequence[Example], watching: Watching, work: Path
-) -> Sequence[Answer]:
+async def _answers(parts: Parts, arm: str, examples: Sequence[Example], work: Path) -> Sequence[Answer]:
+    workspace, project = parts.workspace, parts.project
     arms = open_arms(workspace, bare=True)
     try:
-        scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in asked])
-        model = guarded(workspace, arms.open(arm), workspace.project, watching=watching, tells=True)
         exam = Exam(
-            asked, {e.id: [e.target] for e in asked}, scorer, workspace.project.assistant.max_tokens,
-            workspace.project.evaluation.timeout_s, workspace.project.model.parallel,
+            examples, {e.id: [e.target] for e in examples},
+            Scorer(workspace.embedder, workspace.support, [e.target for e in examples]),
+            project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel,
         )  # fmt: skip
-        answers, _ = await evaluate_arm(model, exam, work / "answers.jsonl", workspace.progress)
+        answers, _ = await evaluate_arm(
+            guarded(parts, arms.open(arm)), exam, work / "answers.jsonl", workspace.progress
+        )
         return answers
     finally:
         arms.close()
 
 
-def outcomes(
-    asked: Sequence[Example], answers: Sequence[Answer], rows: Mapping[Digest, list[float]]
-) -> tuple[list[list[float]], list[bool]]:
-    """Signals of each answer that was given, and whether it was right; a reply that declines is no answer."""
+def labeled(
+    examples: Sequence[Example], answers: Sequence[Answer], rows: Mapping[Digest, Features]
+) -> tuple[list[Features], list[bool]]:
+    """The features of each answer that was given, and whether it was right; a reply that declines is no answer."""
     given = [
-        (rows[of(e.messages)], is_right(a.scores))
-        for e, a in zip(asked, answers, strict=True)
-        if of(e.messages) in rows and not a.declined
+        (rows[conversation_digest(e.messages)], is_right(a.scores))
+        for e, a in zip(examples, answers, strict=True)
+        if conversation_digest(e.messages) in rows and not a.declined
     ]
     return [row for row, _ in given], [right for _, right in given]

@@ -286,7 +286,7 @@ def evaluate(workspace: Workspace) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         opened = Index(Path(at.path), workspace.embedder, Path(fused.path))
-        guard = guard_of(workspace, tells=True)
+        guard = guard_of(workspace, report=True)
         arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused, guard))
         try:
             examples = _drawn(_examples(data, "test"), settings.max_questions, project.seed)
@@ -322,15 +322,16 @@ def customizes(project: Project) -> bool:
 
 
 def calibration_of(workspace: Workspace) -> Artifact | None:
-    """What the rail `confidence` goes by; None where that rail is off."""
+    """What the confidence rail was fitted to; None where that rail is off."""
     return workspace.store.latest("calibration") if "confidence" in workspace.project.guardrails.rails else None
 
 
-def guard_of(workspace: Workspace, tells: bool = False) -> Callable[[ChatModel], ChatModel]:
-    """Puts the project's guardrails around a model."""
-    from inhouse.assembly.guard import guarded
+def guard_of(workspace: Workspace, report: bool = False) -> Callable[[ChatModel], ChatModel]:
+    """Wraps a model in the project's guardrails."""
+    from inhouse.assembly.guard import Parts, guarded
 
-    return lambda model: guarded(workspace, model, workspace.project, calibration_of(workspace), tells=tells)
+    parts = Parts(workspace, workspace.project, calibration_of(workspace), report=report)
+    return lambda model: guarded(parts, model)
 
 
 def grounding_of(workspace: Workspace) -> Grounding:

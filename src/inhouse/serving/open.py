@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, Shared
-from inhouse.assembly.guard import guarded
+from inhouse.assembly.guard import Parts, guarded
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
@@ -85,6 +85,7 @@ def _built(workspace: Workspace, release: Release) -> Built:
     calibration = None
     if release.calibration:
         calibration = _artifact(workspace, release, "calibration", release.calibration)
+    verdict = partial(_artifact, workspace, release, "report", release.report)
     return Built(
         project,
         embedder,
@@ -93,13 +94,7 @@ def _built(workspace: Workspace, release: Release) -> Built:
         custom=_artifact(workspace, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None,
         index=_artifact(workspace, release, "index", release.index) if release.index else None,
         fusion=_artifact(workspace, release, "fusion", release.fusion) if release.fusion else None,
-        guard=partial(
-            guarded,
-            workspace,
-            project=project,
-            calibration=calibration,
-            measured=partial(_artifact, workspace, release, "report", release.report),
-        ),
+        guard=partial(guarded, Parts(workspace, project, calibration, verdict)),
     )
 
 

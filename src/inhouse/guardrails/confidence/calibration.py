@@ -1,13 +1,21 @@
-"""The confidence fitted to outcomes, and the threshold that keeps an error target."""
+"""The confidence in an answer, fitted to answers known to be right or wrong, and the threshold for an error target.
+
+A logistic regression over what is known when the answer is complete (`features`). Its scores of answers that it was not
+fitted on are turned into probabilities, by isotonic regression where there are many and by a logistic curve where there
+are few. The threshold is the lowest at which the upper confidence bound of the share of wrong answers (Clopper and
+Pearson 1934) meets the target. Thresholds are tried from a few strict ones down and stop at the first that misses the
+target (fixed-sequence testing, Angelopoulos et al. 2021), so that trying many costs little certainty.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.errors import InputError
 from inhouse.guardrails.classifier import Classifier
+from inhouse.guardrails.confidence.features import Features
 from inhouse.types import Record
 
 if TYPE_CHECKING:
@@ -15,36 +23,54 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.floating[Any]]
-from inhouse.guardrails.confidence.features import Signals
 
 FOLDS = 10
-PENALTY = 30.0  # over the number of answers
-ENOUGH = 400  # answers from which isotonic regression is trusted; below it is a logistic curve (Platt 1999)
-SURE = 0.95  # of the bound
-FEWEST = 30
-PROMISES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # that `inhouse calibrate` tells about besides
-STEP = 1e-3  # least rise of a probability where the scores rise, so that the surest can be told apart
+PENALTY = 30.0  # L2, over the number of answers
+ISOTONIC_FROM = 400  # answers; with fewer a logistic curve (Platt 1999)
+LEVEL = 0.95  # of the confidence bound
+FEWEST = 30  # answers to fit on
+TARGETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # that `inhouse calibrate` reports in addition
+STEP = 1e-3  # least rise of the probability where the score rises, so that the best answers keep their order
 PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
 
 
-class Calibration(Record):
-    """What was fitted: the head's numbers, the steps from scores to probabilities, the threshold of the promise.
+class TargetResult(NamedTuple):
+    """What an error target costs: the share of the examples that is answered, and the share of those that is wrong."""
 
-    `threshold` above 1 answers nothing: no threshold keeps the promise on the answers that it was fitted on.
+    target: float
+    answered: float
+    wrong: float
+
+
+class Calibration(Record):
+    """The fitted model. A `threshold` above 1 answers nothing: none meets the target on the answers it was fitted on.
+
+    Attributes:
+        features: of the regression, in the order of its weights.
+        mean, scale, weight, bias: of the regression, see `classifier.Classifier`.
+        steps: pairs of score and probability, rising.
+        threshold: the lowest probability that is answered.
+        target: the largest share of wrong answers among those given.
+        answered: share of the examples at or above the threshold.
+        wrong: share of those that are wrong.
+        targets: the same for other targets.
+        examples: how many answers it was fitted on.
+        error: expected calibration error, over folds.
     """
 
+    features: tuple[str, ...] = Features._fields
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     weight: tuple[float, ...]
     bias: float
-    steps: tuple[tuple[float, float], ...]  # score, probability: rising
+    steps: tuple[tuple[float, float], ...]
     threshold: float
-    promise: float  # largest share of wrong answers among those given
-    answered: float  # share of the examples at or above the threshold
-    wrong: float  # share of those that were wrong
-    others: tuple[tuple[float, float, float], ...] = ()  # other promises: share wrong, then answered and wrong as above
+    target: float
+    answered: float
+    wrong: float
+    targets: tuple[TargetResult, ...] = ()
     examples: int
-    error: float  # expected calibration error, over folds
+    error: float
 
     def probability(self, rows: Numbers) -> Numbers:
         """That each answer is right, shape (n,)."""
@@ -58,11 +84,16 @@ class Calibration(Record):
         return p
 
 
-def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
-    """A calibration from answers that are known to be right or wrong; deterministic.
+def fit(rows: Numbers, right: Sequence[bool], target: float) -> Calibration:
+    """A calibration from answers known to be right or wrong; deterministic.
+
+    Args:
+        rows: features, shape (n, features).
+        right: of each row.
+        target: the largest share of wrong answers among those given.
 
     Raises:
-        InputError: fewer than FEWEST answers, or all of a kind.
+        InputError: fewer than FEWEST answers, or all of them right, or all wrong.
     """
     import numpy as np
 
@@ -70,7 +101,8 @@ def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
     if len(y) < FEWEST or y.min() == y.max():
         raise InputError(
             f"{len(y)} answers, {int(y.sum())} of them right: too few to calibrate",
-            f"it takes {FEWEST}, some right and some wrong; more conversations, or evaluation.max_questions = 0",
+            f"it takes at least {FEWEST}, some right and some wrong: add conversations, or set "
+            "evaluation.max_questions = 0",
         )
     fold = np.random.default_rng(7).permutation(len(y)) % FOLDS
     scores = np.zeros(len(y))
@@ -81,20 +113,20 @@ def fit(rows: Numbers, right: Sequence[bool], promise: float) -> Calibration:
         steps = np.array(steps_of(scores[fold != f], y[fold != f]))
         p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
     classifier, steps_all = _logistic(rows, y), steps_of(scores, y)
-    said = np.interp(scores, *np.array(steps_all).T)  # in the order of the scores, each of them told apart
+    fitted = np.interp(scores, *np.array(steps_all).T)  # in the order of the scores, all distinct
 
-    def kept_to(share: float) -> tuple[float, float, float]:
-        least = promised(said, y, share)
-        kept = said >= least
-        return least, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0
+    def result(share: float) -> tuple[float, TargetResult]:
+        threshold = threshold_for(fitted, y, share)
+        kept = fitted >= threshold
+        return threshold, TargetResult(share, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0)
 
-    threshold, answered, wrong = kept_to(promise)
+    threshold, at_target = result(target)
+    t = classifier.tensors
     return Calibration(
-        mean=tuple(map(float, classifier._mean)), scale=tuple(map(float, classifier._scale)),
-        weight=tuple(map(float, classifier._weight)), bias=classifier._bias, steps=tuple(steps_all),
-        threshold=threshold, promise=promise, answered=answered, wrong=wrong, examples=len(y),
-        error=calibration_error(p, y),
-        others=tuple((share, *kept_to(share)[1:]) for share in PROMISES),
+        mean=tuple(map(float, t["mean"])), scale=tuple(map(float, t["scale"])), weight=tuple(map(float, t["weight"])),
+        bias=float(t["bias"][0]), steps=tuple(steps_all), threshold=threshold, target=target,
+        answered=at_target.answered, wrong=at_target.wrong, examples=len(y), error=calibration_error(p, y),
+        targets=tuple(result(share)[1] for share in TARGETS),
     )  # fmt: skip
 
 
@@ -117,12 +149,12 @@ def _logistic(x: Numbers, y: Numbers) -> Classifier:
 
 
 def steps_of(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
-    """From scores to probabilities: isotonic regression, or where there are few answers a logistic curve."""
-    return isotonic(scores, y) if len(y) >= ENOUGH else sigmoid(scores, y)
+    """From scores to probabilities: isotonic regression, or a logistic curve where there are few answers."""
+    return isotonic(scores, y) if len(y) >= ISOTONIC_FROM else sigmoid(scores, y)
 
 
 def sigmoid(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
-    """Points of the logistic curve nearest to the labels, these drawn a little to the base rate (Platt 1999)."""
+    """Points of the logistic curve that fits the labels best, these drawn slightly to the base rate (Platt 1999)."""
     import numpy as np
     from scipy.optimize import minimize
 
@@ -139,8 +171,8 @@ def sigmoid(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
 
 
 def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
-    """Steps of the rising function nearest to the labels (pool adjacent violators), each with PRIOR answers of the base
-    rate in it, at the mean score of its pool."""
+    """Steps of the rising function that fits the labels best (pool adjacent violators). Each pool is at its mean score
+    and has PRIOR answers of the base rate mixed in."""
     import numpy as np
 
     order = np.argsort(scores, kind="stable")
@@ -159,54 +191,52 @@ def isotonic(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:
     return [*rising, (1.0, min(high + STEP, 1.0))]
 
 
-def promised(p: Numbers, right: Numbers, promise: float, sure: float = SURE) -> float:
-    """The lowest probability to answer from, so that with confidence `sure` at most `promise` of the answers are wrong.
+def threshold_for(p: Numbers, right: Numbers, target: float, level: float = LEVEL) -> float:
+    """The lowest probability to answer from, so that with confidence `level` at most `target` of the answers are wrong;
+    above 1 where there is none.
 
-    Tried from several thresholds down, each until the first that does not keep the promise: the strictest that could
-    keep it with one wrong answer in it, and those that answer twice, four times, eight times as many. Above 1 where
-    none does.
+    Tried from several thresholds down, each until the first that misses the target: the strictest that could meet it
+    with one wrong answer, and those that answer twice, four times, eight times as many.
     """
     import numpy as np
 
     tried = np.unique(p)[::-1]
-    kept = np.array([int((p >= threshold).sum()) for threshold in tried])
+    answered = np.array([int((p >= threshold).sum()) for threshold in tried])
     wrong = np.array([int((1 - right[p >= threshold]).sum()) for threshold in tried])
-    sizes = [fewest(promise, sure)]
+    sizes = [fewest_answers(target, level)]
     while 2 * sizes[-1] <= len(p):
         sizes.append(2 * sizes[-1])
-    alone = 1 - (1 - sure) / len(sizes)  # of each walk, so that all together are as sure as was asked
+    each = 1 - (1 - level) / len(sizes)  # confidence of each sequence, so that all together reach `level`
     best = 1.01
     for size in sizes:
-        for at in np.flatnonzero(kept >= size):
-            if upper_bound(int(wrong[at]), int(kept[at]), alone) > promise:
+        for at in np.flatnonzero(answered >= size):
+            if upper_bound(int(wrong[at]), int(answered[at]), each) > target:
                 break
             best = min(best, float(tried[at]))
     return best
 
 
-def upper_bound(wrong: int, n: int, sure: float = SURE) -> float:
-    """Clopper and Pearson's one-sided bound of a share."""
+def upper_bound(wrong: int, n: int, level: float = LEVEL) -> float:
+    """The one-sided upper confidence bound of a share (Clopper and Pearson 1934)."""
     from scipy.stats import beta
 
-    return 1.0 if wrong >= n else float(beta.ppf(sure, wrong + 1, n - wrong))
+    return 1.0 if wrong >= n else float(beta.ppf(level, wrong + 1, n - wrong))
 
 
-def fewest(promise: float, sure: float = SURE) -> int:
-    """How many answers, one of them wrong, could keep the promise: fewer are never released."""
+def fewest_answers(target: float, level: float = LEVEL) -> int:
+    """How many answers, one of them wrong, can meet the target; with fewer no threshold does."""
     n = 2
-    while upper_bound(1, n, sure) > promise:
+    while upper_bound(1, n, level) > target:
         n += 1
     return n
 
 
-def strictest(rows: Numbers, right: Sequence[bool], lost: float) -> float:
-    """The largest support to ask for, in hundredths, at which at most the share `lost` of the right answers has a claim
-    that is carried no better; 0 where there are too few to say."""
-    import numpy as np
-
-    kept = np.sort(rows[np.array(right) & (rows[:, Signals.SILENT] == 0), Signals.LEAST])
-    spare = int(lost * len(kept))
-    return math.floor(100 * max(float(kept[spare]) - 1e-6, 0.0)) / 100 if spare else 0.0
+def strictest_support(rows: Sequence[Features], right: Sequence[bool], lost: float) -> float:
+    """The largest `min_support`, in hundredths, at which at most the share `lost` of the right answers has a claim with
+    no more support; 0 where there are too few answers to say."""
+    supports = sorted(f.least_support for f, r in zip(rows, right, strict=True) if r and not f.no_claim)
+    spare = int(lost * len(supports))
+    return math.floor(100 * max(supports[spare] - 1e-6, 0.0)) / 100 if spare else 0.0
 
 
 def calibration_error(p: Numbers, right: Numbers, bins: int = 10) -> float:

@@ -1,76 +1,93 @@
-"""What the confidence in an answer is read from."""
+"""The features from which the confidence in an answer is estimated."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 from inhouse.guardrails.groundedness.evidence import Evidence
-from inhouse.guardrails.groundedness.rail import Groundedness, evidence_of
-from inhouse.guardrails.rail import Turn
+from inhouse.guardrails.groundedness.rail import EVIDENCE, Groundedness, evidence_of
+from inhouse.guardrails.rail import Turn, question_of
 from inhouse.text.cache import CachedEmbedder
-from inhouse.types import Digest, Message, digest_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.floating[Any]]
-
-_NUMBER = re.compile(r"\d")
-_DIGITS = re.compile(r"\d+")
+UNKNOWN = 0.5  # support where nothing is stated, and certainty where the engine does not report it
+_NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")
 
 
-class Signals:
-    """What is known about an answer when it is done, as one row of numbers: the head's input."""
+class Features(NamedTuple):
+    """One field per feature, in the order in which a calibration has its weights."""
 
-    LEAST, SILENT = 5, 7  # columns: support of the claim that is carried worst; 1 where nothing is claimed
+    passage_score: float  # of the best passage
+    passage_lead: float  # of the best passage over the second
+    passage_scores: float  # their mean
+    question_similarity: float  # cosine of the question and the nearest sentence of the passages
+    answer_similarity: float  # cosine of the answer and the nearest sentence of the passages
+    least_support: float  # of the claims
+    mean_support: float
+    no_claim: float  # 1 where the answer states nothing, or there are no passages
+    certainty: float  # mean token probability
+    log_certainty: float
+    answer_length: float  # logarithm of the number of words
+    question_answer_similarity: float  # cosine
+    has_number: float
+    complete: float  # 1 where it ends like a sentence or like JSON
+    question_length: float
+    second_similarity: float  # cosine of a second answer and as much of the first; 0 without a second
+    second_words_shared: float
+    second_numbers_shared: float
 
-    def __init__(self, facts: Groundedness, embedder: CachedEmbedder) -> None:
-        self._facts = facts
+
+class FeatureExtractor:
+    """Computes the features of an answer and its exchange."""
+
+    def __init__(self, groundedness: Groundedness, embedder: CachedEmbedder) -> None:
+        self._groundedness = groundedness
         self._embedder = embedder
 
-    def __call__(self, answer: str, turn: Turn) -> list[float]:
-        question = next((m.content for m in reversed(turn.request.messages) if m.role == "user"), "")
-        passages, vectors = turn.passages, self._embedder.embed([question, answer or " "])
-        scores = sorted((p.score for p in passages), reverse=True) or [0.0]
-        evidence: Evidence = turn.kept.get("evidence") or evidence_of(turn, self._embedder)
-        claims = self._facts.claims(answer, evidence) if passages else []
-        held = [support for _, support in claims] or [0.5]
-        windows = evidence.vectors if passages and evidence.windows else None
-        asked = float((windows @ vectors[0]).max()) if windows is not None else 0.0
-        said = float((windows @ vectors[1]).max()) if windows is not None else 0.0
-        sure = turn.certainty if turn.certainty is not None else 0.5
-        return [
-            scores[0], scores[0] - (scores[1] if len(scores) > 1 else 0.0), sum(scores) / len(scores), asked, said,
-            min(held), sum(held) / len(held), float(not claims), sure, math.log(max(sure, 1e-4)),
-            math.log1p(len(answer.split())), float(vectors[0] @ vectors[1]), float(bool(_NUMBER.search(answer))),
-            float(answer.rstrip()[-1:] in ".!}"), math.log1p(len(question.split())),
-            *self._agreement(answer, turn.second),
-        ]  # fmt: skip
+    def __call__(self, answer: str, turn: Turn) -> Features:
+        question = question_of(turn.request)
+        vectors = self._embedder.embed([question, answer or " "])
+        scores = sorted((p.score for p in turn.passages), reverse=True) or [0.0]
+        evidence: Evidence = turn.state.get(EVIDENCE) or evidence_of(turn, self._embedder)
+        claims = self._groundedness.claims(answer, evidence) if turn.passages else []
+        supports = [support for _, support in claims] or [UNKNOWN]
+        windows = evidence.vectors if turn.passages and evidence.windows else None
+        certainty = turn.certainty if turn.certainty is not None else UNKNOWN
+        similarity, words, numbers = self._agreement(answer, turn.second)
+        return Features(
+            passage_score=scores[0],
+            passage_lead=scores[0] - (scores[1] if len(scores) > 1 else 0.0),
+            passage_scores=sum(scores) / len(scores),
+            question_similarity=float((windows @ vectors[0]).max()) if windows is not None else 0.0,
+            answer_similarity=float((windows @ vectors[1]).max()) if windows is not None else 0.0,
+            least_support=min(supports),
+            mean_support=sum(supports) / len(supports),
+            no_claim=float(not claims),
+            certainty=certainty,
+            log_certainty=math.log(max(certainty, 1e-4)),
+            answer_length=math.log1p(len(answer.split())),
+            question_answer_similarity=float(vectors[0] @ vectors[1]),
+            has_number=float(bool(_NUMBER.search(answer))),
+            complete=float(answer.rstrip()[-1:] in ".!}"),
+            question_length=math.log1p(len(question.split())),
+            second_similarity=similarity,
+            second_words_shared=words,
+            second_numbers_shared=numbers,
+        )
 
-    def _agreement(self, answer: str, second: str | None) -> list[float]:
-        """How like a second answer is to as much of the first: in meaning, in words, in numbers."""
+    def _agreement(self, answer: str, second: str | None) -> tuple[float, float, float]:
+        """How similar a second answer is to as much of the first: in meaning, in words, in numbers."""
         if second is None:
-            return [0.0, 0.0, 0.0]
+            return 0.0, 0.0, 0.0
         first = " ".join(answer.split()[: max(len(second.split()), 1)])
         vectors = self._embedder.embed([first or " ", second or " "])
-        words = [set(_WORD.findall(t.lower())) for t in (first, second)]
-        numbers = [set(_DIGITS.findall(t)) for t in (first, second)]
-        return [float(vectors[0] @ vectors[1]), *(len(a & b) / max(len(a | b), 1) if a | b else 1.0
-                                                  for a, b in (words, numbers))]  # fmt: skip
+        words = _shared(set(_WORD.findall(first.lower())), set(_WORD.findall(second.lower())))
+        numbers = _shared(set(_NUMBER.findall(first)), set(_NUMBER.findall(second)))
+        return float(vectors[0] @ vectors[1]), words, numbers
 
 
-def of(messages: Sequence[Message]) -> Digest:
-    return digest_of([m.to_openai() for m in messages])
-
-
-def _whole(line: str) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return None  # cut short when the run was stopped
+def _shared(one: set[str], other: set[str]) -> float:
+    """The Jaccard similarity of two sets; 1 where both are empty."""
+    return len(one & other) / len(one | other) if one | other else 1.0

@@ -1,77 +1,81 @@
-"""One probability that an answer is right, and the least of it that keeps a promise such as "at most 5 % wrong".
+"""Holds back answers that are too likely to be wrong: one probability that an answer is right, against a threshold.
 
-A logistic regression over what is known when the answer is done: how well passages were found and carry it, how sure
-the engine was of its tokens, length, and form. Its scores of examples that it was not trained on are made
-probabilities, by isotonic regression where there are many and by a logistic curve where there are few. The
-threshold is the lowest at which the upper confidence bound of the share of wrong answers (Clopper and Pearson 1934)
-still keeps the promise, tried from a few strict ones down and stopped at the first that does not (fixed-sequence
-testing, Angelopoulos et al. 2021), so that looking at many thresholds costs next to nothing.
+`calibration` fits both to answers that are known to be right or wrong.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
 
-from inhouse.guardrails.rail import Finding, Side, Turn
-from inhouse.types import Digest
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.floating[Any]]
 from inhouse.guardrails.confidence.calibration import Calibration
-from inhouse.guardrails.confidence.features import Signals, _whole, of
+from inhouse.guardrails.confidence.features import Features
+from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.types import Digest, Message, digest_of
+
+Extractor = Callable[[str, Turn], Features]  # of an answer and its exchange: `features.FeatureExtractor`
 
 
 class Confidence:
-    """The rail on the whole answer: nothing is released before it is known to be sure enough."""
+    """The rail on the whole answer: nothing is released before its confidence is known."""
 
     name = "confidence"
     sides: frozenset[Side] = frozenset({"answer"})
 
-    def __init__(self, calibration: Calibration, signals: Signals) -> None:
+    def __init__(self, calibration: Calibration, extract: Extractor) -> None:
         self._calibration = calibration
-        self._signals = signals
+        self._extract = extract
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         import numpy as np
 
-        row = np.array([self._signals(text, turn)], dtype=np.float64)
+        row = np.array([self._extract(text, turn)], dtype=np.float64)
         turn.confidence = float(self._calibration.probability(row)[0])
         if turn.confidence >= self._calibration.threshold:
             return None
-        return Finding(score=1 - turn.confidence, reason=f"right with a probability of {turn.confidence:.2f} only")
+        return Finding(score=1 - turn.confidence, reason=f"only {turn.confidence:.0%} likely to be right")
 
 
-class Watching:
-    """In the confidence rail's place while answers are collected to fit it on: keeps what it would have gone by.
+class FeatureRecorder:
+    """Takes the place of the confidence rail while answers are collected to fit it: records their features.
 
     Args:
-        signals: what is known about an answer.
-        file: where rows are appended as they come, so that an interrupted calibration goes on.
+        extract: computes the features.
+        file: JSONL to which rows are appended as they come, so that an interrupted calibration continues.
     """
 
-    name = "watching"
+    name = "recorder"
     sides: frozenset[Side] = frozenset({"answer"})
 
-    def __init__(self, signals: Signals, file: Path) -> None:
-        self._signals = signals
+    def __init__(self, extract: Extractor, file: Path) -> None:
+        self._extract = extract
         self._file = file
         self._writing = Lock()
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        row = json.dumps({"of": of(turn.request.messages), "row": self._signals(text, turn)})
+        features = self._extract(text, turn)._asdict()
+        line = json.dumps({"conversation": conversation_digest(turn.request.messages), "features": features})
         with self._writing, self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{row}\n")
+            file.write(f"{line}\n")
         return None
 
-    def rows(self) -> dict[Digest, list[float]]:
-        """By the digest `of` the conversation."""
+    def rows(self) -> dict[Digest, Features]:
+        """The features by the digest of their conversation; a line that an interruption cut off is left out."""
         if not self._file.exists():
             return {}
         lines = self._file.read_text(encoding="utf-8").split("\n")
-        return {found["of"]: found["row"] for found in map(_whole, lines) if found}
+        return dict(filter(None, map(_parsed, lines)))
+
+
+def conversation_digest(messages: Sequence[Message]) -> Digest:
+    return digest_of([m.to_openai() for m in messages])
+
+
+def _parsed(line: str) -> tuple[Digest, Features] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None  # cut off when the run was interrupted
+    return row["conversation"], Features(**row["features"])

@@ -1,4 +1,4 @@
-"""Passages made ready for comparison with what an answer says: their sentences, and which of them come nearest."""
+"""Passages prepared for comparison with the statements of an answer: their sentences, and which of them are nearest."""
 
 from __future__ import annotations
 
@@ -10,66 +10,66 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from weakref import proxy
 
-from inhouse.text import claims as wording
+from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
 
-PREMISES = 8  # sentences that a statement is read beside
-LIKENESS = 0.7  # of a sentence's cosine, beside the share of words
-TITLE_WORD, TITLE_LENGTH = 0.15, 8  # what a word of a title counts; words of the longest title
-CARRIERS = 3  # texts tried for a citation, until one carries its statement alone
-ASKING = 0.3  # what a question is put back: what stands in it is not said
+PREMISES = 8  # sentences that a statement is compared with
+COSINE_WEIGHT = 0.7  # of a sentence's cosine, relative to the share of words
+TITLE_WORD, TITLE_LENGTH = 0.15, 8  # weight of a word from a title; words of the longest title
+CITED = 3  # texts tried for a citation, until one supports the statement alone
+QUESTION_PENALTY = 0.3  # a question states nothing
 
 
 class Evidence:
-    """Passages made ready for comparison: their sentences, and pairs of neighbours, with the words of each.
+    """Passages prepared for comparison: their sentences, and pairs of neighbors, with the words of each.
 
     Args:
         texts: of the passages.
-        embedder: for likeness.
-        said: the conversation: what was brought up there may be named again.
+        embedder: for similarity.
+        conversation: its words and numbers may be repeated without support.
     """
 
-    def __init__(self, texts: Sequence[str], embedder: CachedEmbedder, said: str = "") -> None:
-        self.said = frozenset(wording.words(said)) | {m.value for m in wording.numbers(said)}
+    def __init__(self, texts: Sequence[str], embedder: CachedEmbedder, conversation: str = "") -> None:
+        self.conversation = frozenset(claims.words(conversation)) | {m.value for m in claims.numbers(conversation)}
         self._embedder = embedder
-        self._chosen: dict[str, list[str]] = {}  # premises by statement
-        self._all: Evidence | None = None  # of which this is a part
-        self._apart: dict[int, Evidence] = {}  # the parts
+        self._premises: dict[str, list[str]] = {}  # by statement
+        self._whole: Evidence | None = None  # of which this is a part
+        self._single: dict[int, Evidence] = {}  # the parts
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
         self._parts: list[tuple[str, ...]] = []  # the sentences of each window
-        self.texts = [wording.unwrapped(t) for t in texts]
+        self.texts = [claims.unwrapped(t) for t in texts]
         for n, text in enumerate(self.texts):
-            single = wording.sentences(text)
+            single = claims.sentences(text)
             parts = [(s,) for s in single] + list(pairwise(single))
             self._parts += parts
             self.windows += [" ".join(p) for p in parts]
             self.owner += [n] * len(parts)
-        self.sets = [frozenset(wording.words(w)) for w in self.windows]
-        self.text_words = [wording.words(t) for t in self.texts]
+        self.sets = [frozenset(claims.words(w)) for w in self.windows]
+        self.text_words = [claims.words(t) for t in self.texts]
         self.text_sets = [frozenset(w) for w in self.text_words]
-        self.tokens = [wording.tokens(t) for t in self.texts]
-        self.runs = {g for ws in self.tokens for g in zip(ws, ws[1:], ws[2:], ws[3:], strict=False)}
+        self.tokens = [claims.tokens(t) for t in self.texts]
+        self.fours = {g for ws in self.tokens for g in zip(ws, ws[1:], ws[2:], ws[3:], strict=False)}
         self.lower = [" ".join(t.casefold().replace("’", "'").split()) for t in self.texts]
-        self.numbers = {(m.value, m.unit) for t in self.texts for m in wording.numbers(t)}
+        self.numbers = {(m.value, m.unit) for t in self.texts for m in claims.numbers(t)}
         self.values = {v for v, _ in self.numbers}
-        self.grams = {g for ws in self.text_words for g in pairwise(ws)}
+        self.pairs = {g for ws in self.text_words for g in pairwise(ws)}
         self.triples = {g for ws in self.text_words for g in zip(ws, ws[1:], ws[2:], strict=False)}
 
     def only(self, n: int) -> Evidence:
-        """The evidence of one of the texts. What of it came near to a statement among all of them is what it is read
-        beside again, so that nothing new has to be read."""
-        if n not in self._apart:
-            self._apart[n] = Evidence([self.texts[n]], self._embedder)
-            self._apart[n]._all = proxy(self)  # which holds it: no circle, so both go with the turn
-        return self._apart[n]
+        """The evidence of one of the texts. Its premises are those of all texts that come from it, so that nothing new
+        has to be embedded."""
+        if n not in self._single:
+            self._single[n] = Evidence([self.texts[n]], self._embedder)
+            self._single[n]._whole = proxy(self)  # a weak reference, so that both are freed with the turn
+        return self._single[n]
 
     @cached_property
     def vectors(self) -> Matrix:
-        """A unit vector a window; that of a pair is the mean of both, which costs no further embedding."""
+        """One unit vector per window; that of a pair is the mean of both, which needs no further embedding."""
         import numpy as np
 
         first = self._embedder.embed([p[0] for p in self._parts])
@@ -78,70 +78,70 @@ class Evidence:
         return mean
 
     @cached_property
-    def _singles(self) -> list[str]:
+    def _sentences(self) -> list[str]:
         return list(dict.fromkeys(p[0] for p in self._parts if len(p) == 1))
 
     def nearness(self, statement: str) -> tuple[list[float], list[float]]:
-        """Of each window the share of the statement's words that it has, and the cosine of both."""
-        wanted = frozenset(wording.words(statement))
+        """For each window the share of the statement's words that it has, and its cosine with the statement."""
+        wanted = frozenset(claims.words(statement))
         cosines = self.vectors @ self._embedder.embed([statement])[0]
         return [len(wanted & s) / max(len(wanted), 1) for s in self.sets], cosines.tolist()
 
     def premises(self, statement: str, most: int = PREMISES) -> list[str]:
         """The sentences nearest to the statement, nearest first, each once.
 
-        Rare words count more (by the logarithm of their share of the sentences), those of titles little: every passage
-        has its title, which tells nothing. For the same reason the likeness is also looked at without them.
+        Rare words count more, by the logarithm of their share of the sentences. Words of titles count little, since
+        every passage has its title; for the same reason similarity is also computed without them.
         """
-        if self._all and (known := [p for p in self._all.premises(statement, most) if p in self.windows]):
+        if self._whole and (known := [p for p in self._whole.premises(statement, most) if p in self.windows]):
             return known
-        if statement in self._chosen:
-            return self._chosen[statement][:most]
-        wanted, counts = frozenset(wording.words(statement)), self._sentences_with
+        if statement in self._premises:
+            return self._premises[statement][:most]
+        wanted, counts = frozenset(claims.words(statement)), self._sentence_counts
         weight = self.weights(wanted)
         total = sum(v for w, v in weight.items() if w in counts) or 1.0
         cosines = (self.vectors @ self._embedder.embed(self._forms(statement)).T).max(axis=1)
         near = {
             window: sum(weight[w] for w in wanted & self.sets[at]) / total
-            + LIKENESS * float(cosines[at])
-            - (ASKING if window.rstrip(". ").endswith("?") else 0)
+            + COSINE_WEIGHT * float(cosines[at])
+            - (QUESTION_PENALTY if window.rstrip(". ").endswith("?") else 0)
             for at, window in enumerate(self.windows)
             if len(self._parts[at]) == 1
         }
-        self._chosen[statement] = sorted(near, key=near.__getitem__, reverse=True)
-        return self._chosen[statement][:most]
+        self._premises[statement] = sorted(near, key=near.__getitem__, reverse=True)
+        return self._premises[statement][:most]
 
     def weights(self, words: Iterable[str]) -> dict[str, float]:
-        """What each word tells: more the fewer sentences have it, and little where it stands in titles."""
-        n, counts = len(self._singles), self._sentences_with
+        """The weight of each word: larger the fewer sentences have it, and small where it is from a title."""
+        n, counts = len(self._sentences), self._sentence_counts
         return {w: math.log((n + 1) / (counts[w] + 0.5)) * (TITLE_WORD if w in self._titles else 1) for w in words}
 
     @cached_property
     def sentences(self) -> list[frozenset[str]]:
         """The words of each sentence."""
-        return [frozenset(wording.words(s)) for s in self._singles]
+        return [frozenset(claims.words(s)) for s in self._sentences]
 
     @cached_property
     def clauses(self) -> list[frozenset[str]]:
         """The words of each of `clause_texts`."""
-        return [frozenset(wording.words(c)) for c in self.clause_texts]
+        return [frozenset(claims.words(c)) for c in self.clause_texts]
 
     @cached_property
     def clause_texts(self) -> list[str]:
-        """The parts of sentences that a comma, a semicolon or a conjunction ends."""
-        return [c for s in self._singles for c in wording.clauses(s)]
+        """The parts of sentences between commas, semicolons and conjunctions."""
+        return [c for s in self._sentences for c in claims.clauses(s)]
 
     @cached_property
     def bounds(self) -> dict[str, frozenset[str]]:
-        """Of the numbers that are bounds, of what kind; see `wording.bounds`."""
-        found: dict[str, frozenset[str]] = {}
-        for s in self._singles:
-            for value, sides in wording.bounds(s).items():
-                found[value] = found.get(value, frozenset()) | sides
-        return found
+        """The numbers that are bounds, with their kind; see `claims.bounds`."""
+        bounds: dict[str, frozenset[str]] = {}
+        for s in self._sentences:
+            for value, sides in claims.bounds(s).items():
+                bounds[value] = bounds.get(value, frozenset()) | sides
+        return bounds
 
-    def nearest(self, statement: str, most: int = CARRIERS) -> list[int]:
-        """The texts that come nearest to the statement, nearest first."""
+    def nearest(self, statement: str, most: int = CITED) -> list[int]:
+        """The indices of the texts nearest to the statement, nearest first."""
         best = dict.fromkeys(self.owner, 0.0)
         for owner, share, cosine in zip(self.owner, *self.nearness(statement), strict=True):
             best[owner] = max(best[owner], share + 0.5 * cosine)
@@ -149,24 +149,24 @@ class Evidence:
 
     @cached_property
     def _titles(self) -> frozenset[str]:
-        """The words that passages begin with, where that is a short line."""
+        """The words of the short lines that passages begin with."""
         first = {owner: n for n, owner in reversed(list(enumerate(self.owner)))}.values()
         return frozenset().union(*(self.sets[n] for n in first if len(self.windows[n].split()) <= TITLE_LENGTH))
 
     @cached_property
-    def _sentences_with(self) -> Counter[str]:
-        """In how many sentences each word stands."""
-        return Counter(w for s in self._singles for w in frozenset(wording.words(s)))
+    def _sentence_counts(self) -> Counter[str]:
+        """How many sentences have each word."""
+        return Counter(w for s in self._sentences for w in frozenset(claims.words(s)))
 
-    def read_ahead(self, statements: Sequence[str]) -> None:
-        """Has the embedder read the statements at once, on all cores."""
+    def embed_ahead(self, statements: Sequence[str]) -> None:
+        """Embeds the statements at once, on all cores."""
         self._embedder.read(list(dict.fromkeys(form for s in statements for form in self._forms(s))))
 
     def _forms(self, statement: str) -> list[str]:
-        """The statement, and without the words of titles where others are left."""
+        """The statement, and the statement without words of titles where other words remain."""
         bare = " ".join(t for t in statement.split() if not self._of_title(t))
-        return [statement, bare] if bare != statement and wording.words(bare) else [statement]
+        return [statement, bare] if bare != statement and claims.words(bare) else [statement]
 
     def _of_title(self, token: str) -> bool:
-        words = frozenset(wording.words(token))
+        words = frozenset(claims.words(token))
         return bool(words) and words <= self._titles

@@ -307,8 +307,8 @@ class Report(Record):
 
     def gain(self, arm: str, metric: str, over: str = "base") -> Estimate | None:
         """The paired gain of an arm in a metric; None where it was not measured."""
-        found = self.compared(arm, over)
-        return found.metrics.get(metric) if found else None
+        gain = self.compared(arm, over)
+        return gain.metrics.get(metric) if gain else None
 
     @classmethod
     def read(cls, folder: Path) -> Report:

@@ -124,13 +124,13 @@ def test_a_winner_is_called_and_what_got_worse_is_named():
     assert compared["latency"].low < 100 < compared["latency"].high  # percent: twice as long
     assert compared["thumb"].mean is None
     assert compared["cost"].mean is None  # costs of 0 have no ratio
-    assert "bot/2 is better than base: the share of resolved requests +" in found.conclusion
+    assert "bot/2 is better than base: the share of resolved requests differs by +" in found.conclusion
     assert "But time to answer is worse: +" in found.conclusion
 
 
 def test_nothing_is_called_where_nothing_is():
     found = examine(split(), rows(np.random.default_rng(6), 1000))
-    assert "No difference between bot/2 and base so far" in found.conclusion
+    assert "No clear difference between bot/2 and base so far" in found.conclusion
     early = examine(split(), rows(np.random.default_rng(6), FIRST_LOOK))
     assert early.conclusion.startswith("Too early to judge bot/2")
 

@@ -183,7 +183,7 @@ def test_promote_and_roll_back(releases):
     with pytest.raises(InputError):
         releases.rollback()
     texts = [change.text for change in releases.serving().history]
-    assert texts[-2:] == ["rolled back the-bank-ltd/3", "rolled back the-bank-ltd/2"]
+    assert texts[-2:] == ["Rolled back: the-bank-ltd/3", "Rolled back: the-bank-ltd/2"]
     assert releases.serving().revision == 5
 
 
@@ -316,7 +316,7 @@ def test_the_verbs_say_what_is_served(open_site, tmp_path):
     assert told(tmp_path, "release", "rollback") == "Served now: production bot/1.\n"
     shown = told(tmp_path, "release", "show", "2")
     assert "assistant.max_tokens = 128" in shown
-    assert "rolled back bot/2; production bot/1" in shown
+    assert "Rolled back: bot/2; production bot/1" in shown
     assert json.loads(told(tmp_path, "release", "list", "--json"))[1]["version"] == 2
 
 
@@ -346,7 +346,9 @@ async def test_an_experiment_is_shown_from_the_audit(releases, tmp_path):
         audit.close()
         ledger.close()
     shown = told(tmp_path, "experiment", "show")
-    assert "the-bank-ltd/1 is better than base: the share of resolved requests +80.0 [" in " ".join(shown.split())
+    assert "the-bank-ltd/1 is better than base: the share of resolved requests differs by +80.0 [" in " ".join(
+        shown.split()
+    )
     assert "75 users" in shown
     told(tmp_path, "experiment", "stop")
     assert json.loads(told(tmp_path, "experiment", "show", "worth it", "--json"))["arms"]["base"]["users"] == 75

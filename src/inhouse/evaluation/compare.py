@@ -1,8 +1,8 @@
-"""Paired statistics: every arm answered the same questions, so differences are taken question by question.
+"""Paired statistics: every arm answers the same questions, so differences are taken per question.
 
-Intervals are percentile bootstraps over questions (Efron and Tibshirani 1993), pass/fail is tested with the exact
-McNemar test, p-values of the many comparisons are corrected after Holm (1979), and the smallest gain that the test set
-could have seen is that of a paired test with 80 % power at 5 % two-sided.
+Intervals are percentile bootstraps over questions (Efron and Tibshirani 1993). Right or wrong is tested with the exact
+McNemar test. P-values of multiple comparisons are corrected after Holm (1979). The smallest gain that a test set can
+show is that of a paired test with 80 % power at the 5 % level, two-sided.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inhouse.types import Estimate
+from inhouse.verdict import Percentiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,16 +28,16 @@ def estimate(values: Sequence[float], seed: int) -> Estimate | None:
     """The mean with its 95 % interval; None without values."""
     import numpy as np
 
-    found = np.asarray([v for v in values if not math.isnan(v)], dtype=float)
-    if not len(found):
+    known = np.asarray([v for v in values if not math.isnan(v)], dtype=float)
+    if not len(known):
         return None
-    means = _resampled(found, seed)
+    means = _resampled(known, seed)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(mean=float(found.mean()), low=float(low), high=float(high), n=len(found))
+    return Estimate(mean=float(known.mean()), low=float(low), high=float(high), n=len(known))
 
 
 def gain(ours: Sequence[float], theirs: Sequence[float], seed: int) -> Estimate | None:
-    """The mean paired difference, ours less theirs, with its 95 % interval; questions that one lacks are left out."""
+    """The mean paired difference, ours less theirs, with its 95 % interval; questions without both are left out."""
     return estimate([a - b for a, b in zip(ours, theirs, strict=True)], seed)
 
 
@@ -53,7 +54,7 @@ def _resampled(values: Vector, seed: int) -> Vector:
 
 
 def p_value(ours: Sequence[float], theirs: Sequence[float], seed: int) -> float:
-    """Two-sided p of "no difference": exact McNemar for 0/1 scores, else from the bootstrap's signs."""
+    """Two-sided p of "no difference": exact McNemar for 0/1 scores, else from the bootstrap."""
     import numpy as np
     from scipy.stats import binomtest
 
@@ -69,7 +70,7 @@ def p_value(ours: Sequence[float], theirs: Sequence[float], seed: int) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """The p-values corrected for being many (Holm 1979)."""
+    """The p-values corrected for multiple comparisons (Holm 1979)."""
     corrected: dict[str, float] = {}
     highest = 0.0
     for n, name in enumerate(sorted(p_values, key=lambda k: p_values[k])):
@@ -79,7 +80,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def smallest_detectable(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The gain that this many questions, with differences that vary this much, would show four times in five."""
+    """The gain that this many questions, with this variance of differences, show in four of five test sets."""
     import numpy as np
 
     differences = np.asarray([a - b for a, b in zip(ours, theirs, strict=True) if not (math.isnan(a) or math.isnan(b))])
@@ -88,9 +89,10 @@ def smallest_detectable(ours: Sequence[float], theirs: Sequence[float]) -> float
     return float(POWER_AND_LEVEL * differences.std(ddof=1) / math.sqrt(len(differences)))
 
 
-def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds."""
+def percentiles_ms(seconds: Sequence[float]) -> Percentiles:
+    """p50, p95 and p99 in milliseconds; 0 without values."""
     import numpy as np
 
-    found: Any = np.percentile(seconds, [50, 95, 99]) * 1000 if len(seconds) else [0, 0, 0]
-    return {name: round(float(v), 1) for name, v in zip(("p50", "p95", "p99"), found, strict=True)}
+    ms: Any = np.percentile(seconds, [50, 95, 99]) * 1000 if len(seconds) else [0, 0, 0]
+    p50, p95, p99 = (round(float(v), 1) for v in ms)
+    return Percentiles(p50=p50, p95=p95, p99=p99)

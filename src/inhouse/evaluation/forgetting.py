@@ -1,6 +1,7 @@
-"""A small fixed set of general tasks, asked before and after tuning: what tuning made the model forget.
+"""A small fixed set of general tasks, asked before and after fine-tuning: what the model forgets.
 
-Written for this project; each has words of which the answer must hold one. Deliberately easy: the point is the change.
+They were written for this project and are easy on purpose, since only the change matters. Each task has a few words;
+the answer must contain one of them.
 """
 
 from __future__ import annotations
@@ -69,6 +70,6 @@ def general_examples() -> list[Example]:
 
 
 def right(example: Example, text: str) -> float:
-    """1 when the answer holds one of the words, else 0."""
+    """1 if the answer contains one of the words, else 0."""
     ways = example.checks.must_include[0]
     return float(any(re.search(rf"(?i)\b{re.escape(w)}\b", text) for w in ways))

@@ -17,7 +17,6 @@ from inhouse.verdict import (
     ConfidenceResults,
     CurvePoint,
     GuardrailResults,
-    Percentiles,
     RailCounts,
     RailQuality,
     RailsEffect,
@@ -61,7 +60,7 @@ def rail_counts(answers: Sequence[Answer]) -> dict[str, RailCounts]:
             sides=Counter(side for findings in own for side in {f["side"] for f in findings}),
             ended=sum(name in _ended(a) for a in answers),
             failed=sum(any(f.get("failed") for f in findings) for findings in own),
-            ms=Percentiles(**compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms])),
+            ms=compare.percentiles_ms([a.rails_ms[name] / 1000 for a in answers if name in a.rails_ms]),
         )
     return counts
 

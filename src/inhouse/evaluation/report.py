@@ -140,8 +140,8 @@ def _arm(run: ArmRun, scores: Mapping[str, list[float]], usd_per_hour: float, se
     each_s = run.seconds / max(len(run.answers), 1)
     return ArmResult(
         metrics={m: e for m in METRICS if (e := compare.estimate(scores[m], seed))},
-        latency_ms=Percentiles(**compare.percentiles_ms([a.latency_s for a in good])),
-        first_token_ms=Percentiles(**compare.percentiles_ms([a.first_token_s for a in good])),
+        latency_ms=compare.percentiles_ms([a.latency_s for a in good]),
+        first_token_ms=compare.percentiles_ms([a.first_token_s for a in good]),
         prompt_tokens=round(sum(a.prompt_tokens for a in good) / max(len(good), 1), 1),
         answer_tokens=round(sum(a.completion_tokens for a in good) / max(len(good), 1), 1),
         usd_per_1000=round(each_s * 1000 / 3600 * usd_per_hour, 4),

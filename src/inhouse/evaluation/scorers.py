@@ -1,22 +1,22 @@
-"""What an answer is worth: each score in [0, 1], 1 best, but for `unsupported` and `hallucinated`, where 0 is best.
+"""The scores of an answer, each in [0, 1]: 1 is best, except for `unsupported` and `hallucinated`, where 0 is best.
 
 ============ ===================================================================================================
-accuracy     with checks: all hold, 1 or 0; with a reference alone: the facts recalled
-facts        share of the facts to be named, or of the reference's content words and numbers that the question lacks,
-             found in the answer; only as many words are read as three references are long, so rambling does not pay
-format       1 when a JSON question got JSON of its schema, and any other a whole text of fitting length without marks
-exact        1 when the answer is the wanted one, letter case, spaces and end punctuation aside
+accuracy     with checks: 1 if all hold, else 0; with only a reference: `facts`
+facts        share of the required facts, or of the reference's content words and numbers that are not in the question,
+             found in the answer; it is read only up to three times the reference's length, so rambling does not help
+format       1 for JSON of the schema if one is required, else for complete text of reasonable length without markup
+exact        1 if the answer is the required one, ignoring case, spaces and end punctuation
 rouge_l      ROUGE-L F-measure against the reference, stemmed (Lin 2004)
 similarity   cosine of the embeddings of answer and reference
-unsupported  share of the answer's statements that neither reference nor passages bear out
-hallucinated 1 when there is any such statement
-agrees       of an answer judged by a reference alone: 1 when it is like it, is borne out, and denies nothing that the
-             reference does not deny
-tone         likeness to the business's own replies in length, sentence length, and manner
+unsupported  share of the answer's statements that neither the reference nor the passages support
+hallucinated 1 if there is any such statement
+agrees       with only a reference: 1 if the answer is similar to it, is supported, and has a negation only if the
+             reference has one
+tone         similarity to the business's replies in length, sentence length, and style
 ============ ===================================================================================================
 
-A score that does not apply to a question is absent. An answerable question that is declined has accuracy 0; a question
-that must not be answered is right when it is declined and no fact is stated.
+A score that does not apply to a question is absent. Declining an answerable question has accuracy 0; a question that
+must not be answered is right if it is declined without unsupported statements.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from inhouse.types import Embedder, Example, SupportScorer
 
 SUPPORTED = 0.5
 RIGHT = 0.5
-ALIKE = 0.45  # of 60 answers of a tuned model this agreed with a reader on 43, half of the facts recalled on 25
+ALIKE = 0.45  # a reader agreed with this on 43 of 60 answers of a tuned model, with half of the facts on 25
 RAMBLE_FACTOR, RAMBLE_WORDS = 3, 60
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -47,7 +47,7 @@ _NEGATIVE = re.compile(r"(?i)\b(?:no|not|never|none|cannot|unfortunately|without
 
 
 def is_right(scores: Mapping[str, float]) -> bool:
-    """Whether an answer counts as right: all checks hold, half of the reference's facts are recalled, or it agrees."""
+    """Whether an answer counts as right: all checks hold, it has half of the reference's facts, or it agrees."""
     return scores.get("accuracy", 0.0) >= RIGHT or scores.get("agrees", 0.0) > 0
 
 
@@ -56,8 +56,8 @@ class Scorer:
 
     Args:
         embedder: for similarity.
-        support: judges statements, and what is a decline.
-        brand_replies: the business's own replies, the measure of tone.
+        support: finds unsupported statements, and answers that decline.
+        brand_replies: replies of the business, for tone.
     """
 
     def __init__(self, embedder: Embedder, support: SupportScorer, brand_replies: Sequence[str]) -> None:
@@ -74,8 +74,8 @@ class Scorer:
         Args:
             example: the question with reference and checks.
             text: the answer.
-            evidence: reference, gold and retrieved passages: the same for every arm.
-            cut_off: whether the answer ended at the token limit.
+            evidence: reference, gold and retrieved passages, the same for every arm.
+            cut_off: whether the answer stopped at the token limit.
         """
         text = text.strip()
         checks = example.checks
@@ -131,7 +131,7 @@ class Scorer:
 
 
 class Tone:
-    """How the business writes: mean and spread of a few features of its replies."""
+    """How the business writes: mean and standard deviation of a few features of its replies."""
 
     def __init__(self, replies: Sequence[str]) -> None:
         rows = [_manner(r) for r in replies if r.strip() and not r.lstrip().startswith("{")] or [_manner("Thank you.")]
@@ -170,7 +170,7 @@ def _manner(text: str) -> list[float]:
 
 
 def facts_found(example: Example, text: str) -> float:
-    """The share of facts that the answer names."""
+    """The share of the facts that the answer has."""
     wanted = example.checks.must_include
     if wanted:
         return sum(any(_names(text, way) for way in fact) for fact in wanted) / len(wanted)
@@ -195,7 +195,7 @@ def _terms(text: str) -> set[str]:
 
 
 def _names(text: str, fact: str) -> bool:
-    """Whether the text has the fact: its words in a row, numbers compared as numbers."""
+    """Whether the text contains the fact: its words in a row, numbers compared as numbers."""
     return bool(re.search(rf"(?<![^\W_]){re.escape(_spelled(fact))}(?![^\W_])", _spelled(text)))
 
 

@@ -165,7 +165,7 @@ class ArmOutcomes(Record):
 class Comparison(Record):
     """An arm less the first in one metric, in points or for ratios in percent; None before the first look.
 
-    `users` are those of both arms that something is known of; `shows` is "" while the interval holds zero.
+    `users` counts those of both arms with a known value; `shows` is "" while the interval contains zero.
     """
 
     users: tuple[int, int]
@@ -288,11 +288,11 @@ def _sentence(arm: str, control: str, metric: str, rows: Mapping[str, Comparison
             f"Too early to judge {arm}: {about} is known for {ours} of its users and for {theirs} of {control}'s. Each "
             f"arm needs at least {FIRST_LOOK} users whose values differ."
         )
-    figures = f"{about} {in_words(metric, row)}"
+    figures = f"{about} differs by {in_words(metric, row)}"
     if row.shows:
         text = f"{arm} is {row.shows} than {control}: {figures}. You may stop the experiment."
     else:
-        text = f"No difference between {arm} and {control} so far: {figures}."
+        text = f"No clear difference between {arm} and {control} so far: {figures}."
     worse = [n for n, r in rows.items() if n != metric and r.shows == "worse"]
     return text + "".join(f" But {METRICS[n].about} is worse: {in_words(n, rows[n])}." for n in worse)
 
@@ -301,5 +301,6 @@ def in_words(metric: str, row: Comparison) -> str:
     """A comparison's figures with their unit."""
     if row.mean is None:
         return "too early"
-    unit = "%" if METRICS[metric].ratio else " points"
-    return f"{row.mean:+.1f} [{row.low:+.1f}, {row.high:+.1f}]{unit}"
+    if METRICS[metric].ratio:
+        return f"{row.mean:+.1f}% [{row.low:+.1f}%, {row.high:+.1f}%]"
+    return f"{row.mean:+.1f} [{row.low:+.1f}, {row.high:+.1f}] points"

@@ -1,4 +1,4 @@
-"""The verdict: every arm asked through the engine, scored, compared, and written up."""
+"""The verdict: every arm is asked the same questions through the engine, scored and compared."""
 
 from __future__ import annotations
 

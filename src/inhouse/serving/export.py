@@ -41,7 +41,7 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         form: "merged", or "adapter" for the base with the LoRA adapter beside it.
 
     Raises:
-        ConfigError: the folder holds something, or the release has no adapter.
+        ConfigError: the folder is not empty, or the release has no adapter.
         InputError: an artifact of the release is gone.
         BackendError: the disk is full, or the folder cannot be written.
     """

@@ -33,7 +33,7 @@ class Generation:
 
     revision: int
     models: dict[str, ChatModel] = field(default_factory=dict)
-    held: list[Hashable] = field(default_factory=list)
+    keys: list[Hashable] = field(default_factory=list)
     answering: int = 0
 
 
@@ -154,7 +154,7 @@ class Fleet:
 
     def _take(self, generation: Generation, key: Hashable, make: Callable[[], Opened]) -> ChatModel:
         opened = self._opened.take(key, make)
-        generation.held.append(key)
+        generation.keys.append(key)
         return opened.model
 
     def _retire(self, generation: Generation) -> None:
@@ -168,9 +168,9 @@ class Fleet:
         thread.start()
 
     def _give_back(self, generation: Generation) -> None:
-        for key in generation.held:
+        for key in generation.keys:
             self._opened.give_back(key)
-        generation.held.clear()
+        generation.keys.clear()
 
 
 def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:

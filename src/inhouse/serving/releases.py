@@ -128,8 +128,8 @@ class Releases:
             now = self.serving()
             wanted = now.production if which == "production" else now.canary.release if now.canary else ""
             if not wanted:
-                verb = "promote VERSION" if which == "production" else "canary 10% VERSION"
-                raise InputError(f"there is no release in {which}", f"`inhouse release {verb}` sets one")
+                command = "promote VERSION" if which == "production" else "canary 10% VERSION"
+                raise InputError(f"there is no release in {which}", f"`inhouse release {command}` sets one")
         releases = self.all()
         matching = releases[-1:] if wanted == NEWEST else [r for r in releases if wanted in (str(r.version), label(r))]
         if not matching:

@@ -52,7 +52,7 @@ class Change(Record):
     def text(self) -> str:
         """The change in words."""
         share = f" for {self.percent:g}% of users" if self.kind == "canary" else ""
-        return f"{self.kind} {self.subject}{share}"
+        return f"{self.kind.capitalize()}: {self.subject}{share}"
 
 
 class Serving(Record):

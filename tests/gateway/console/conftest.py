@@ -165,7 +165,7 @@ class Bank:
         history = tuple(
             HistoryLine(
                 at=f"2026-11-{15 + n}T10:00:00+00:00",
-                text=f"promoted first-national-bank/{n}",
+                text=f"Promoted: first-national-bank/{n}",
                 production=f"first-national-bank/{n}",
             )
             for n in (1, 2, 3)
@@ -211,8 +211,8 @@ class Bank:
             for m, u, x, lo, hi, shows in rows
         )
         conclusion = (
-            f"{second} is better than {first}: the share of resolved requests +13.0 [+4.1, +21.9] points. You may stop "
-            "the experiment. But time to answer is worse: +78.0 [+55.0, +100.0]%."
+            f"{second} is better than {first}: the share of resolved requests differs by +13.0 [+4.1, +21.9] points. You may stop "
+            "the experiment. But time to answer is worse: +78.0% [+55.0%, +100.0%]."
         )
         return Experiment(
             name="autumn",
@@ -451,7 +451,7 @@ def fill(house):
             f"chatcmpl-{n:032x}", question, answer, user=f"customer-{draw.randint(100, 160)}", key=key, passages=() if base else passages,
             at=(now - timedelta(hours=ago)).isoformat(timespec="milliseconds"), reason=draw.choices(["stop", "length", "error", "cancelled", "refused"], [91, 3, 1, 2, 3])[0],
             citations=[{"sentence": answer.split(". ")[0] + ".", "passage": 1, "source": c.source, "support": 0.91}] if c else [],
-            findings=[{"rail": "pii", "side": "input", "action": "pass", "score": 0.02}, {"rail": "grounding", "side": "output", "action": "pass", "score": 0.94}],
+            findings=[{"rail": "pii", "side": "input", "action": "pass", "score": 0.02}, {"rail": "groundedness", "side": "output", "action": "pass", "score": 0.94}],
             latency_s=round(0.7 + busy + draw.expovariate(1.6), 3), first_token_s=0.2 + draw.random() / 3, model="base" if base else "custom", release="base" if base else "first-national-bank/3", arm="base" if base else "tuned+rag",
             usage=Usage(prompt_tokens=draw.randint(180, 420), completion_tokens=draw.randint(12, 60)), cost_usd=draw.random() / 9000, confidence=0.6 + draw.random() * 0.39,
         ))  # fmt: skip

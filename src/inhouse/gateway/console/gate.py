@@ -1,7 +1,7 @@
 """The one door of the console: every route passes it, and it refuses what it does not know.
 
-It looks up who is signed in, lets their role open the page that the path names or not, wants the session's token with
-everything that is not a plain read, and gives every answer the headers that keep scripts of others out.
+It looks up who is signed in, checks that their role may open the page, requires the session's token for everything but
+plain reads, and adds the headers that keep foreign scripts out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from inhouse.store.ledger import now_ms
 
 HERE = Path(__file__).parent
 HOME = "/console"
-OPEN = frozenset({"sign-in", "oidc", "static"})  # without a session; they look after themselves
+OPEN = frozenset({"sign-in", "oidc", "static"})  # without a session; they check what they need
 EVERYONE = frozenset({"", "sign-out"})  # for any role
 READS = frozenset({"GET", "HEAD"})
 WAITING_SHOWN = 99
@@ -71,7 +71,7 @@ class Console:
         """What was built.
 
         Raises:
-            HTTPException: 404, the gateway was started without it.
+            HTTPException: 404, the gateway was started without a project.
         """
         if self.state.insight is None:
             raise HTTPException(404, "This gateway serves models only: it was started without a project.")
@@ -82,7 +82,7 @@ class Console:
         return APIRouter(route_class=_gated(self), include_in_schema=False)
 
     def page(self, request: Request, name: str, code: int = 200, /, **values: Any) -> HTMLResponse:
-        """The template `name`.html, escaped throughout, with what every page shows around it."""
+        """The template `name`.html, escaped throughout, with the parts that every page shows."""
         session: Session | None = getattr(request.state, "session", None)
         allowed = [name for name in PAGES if session and session.may(name)]
         text = self._environment.get_template(f"{name}.html").render(
@@ -102,11 +102,11 @@ class Console:
         return session.model_copy(update={"name": key.name, "role": key.role, "groups": frozenset(key.groups)})
 
     def _waiting(self, session: Session | None) -> str:
-        """How many conversations wait that this reviewer may read."""
+        """How many waiting conversations this reviewer may read."""
         if session is None or not session.may("inbox"):
             return ""
-        found = self.state.inbox.first("waiting", WAITING_SHOWN + 1, lambda h: session.may_read(frozenset(h.groups)))
-        count = len(found)
+        waiting = self.state.inbox.first("waiting", WAITING_SHOWN + 1, lambda h: session.may_read(frozenset(h.groups)))
+        count = len(waiting)
         return f"{WAITING_SHOWN}+" if count > WAITING_SHOWN else str(count or "")
 
 
@@ -196,7 +196,7 @@ def _refusal(
 ) -> Response:
     if status in (303, 307):
         return RedirectResponse((headers or {})["Location"], status)
-    request.state.session = None  # a page by itself: what it would ask of the store may be what failed
+    request.state.session = None  # a page without queries: the store may be what failed
     if not _wants_page(request) and "hx-request" not in request.headers:
         return JSONResponse({"error": {"message": message}}, status)
     return console.page(request, "refused", status, status=status, message=message, hint=hint)

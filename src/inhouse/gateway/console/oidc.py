@@ -1,7 +1,7 @@
 """Sign-in at an OpenID Connect provider: authorization code with PKCE (OpenID Connect Core 1.0, RFC 7636).
 
-Of the provider's answer the ID token alone counts: its signature by a key that the provider publishes, its issuer,
-audience, expiry, and the nonce that this sign-in began with.
+Only the provider's ID token counts: its signature by a key that the provider publishes, its issuer, audience, expiry,
+and the nonce of this sign-in.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ ALGORITHMS = [
     "ES256",
     "ES384",
     "EdDSA",
-]  # by keys that are published, no shared ones
-KNOWN_S = 3600  # how long the provider's description and keys are taken as read
+]  # public keys only, no shared secrets
+KNOWN_S = 3600  # how long the provider's description and keys are kept
 LEEWAY_S = 30
 TIMEOUT_S = 10
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
 class Person(Record):
-    """Who signed in, as the provider tells."""
+    """Who signed in, according to the provider."""
 
     subject: str
     name: str
@@ -75,7 +75,7 @@ class Provider:
     async def finish(self, code: str, flow: Mapping[str, str], callback: str) -> Person:
         """Raises:
         BackendError: the provider cannot be reached.
-        InputError: it does not vouch for whoever came back.
+        InputError: it refuses the sign-in, or its token is invalid.
         """
         about, keys = await self._about()
         try:
@@ -113,24 +113,24 @@ class Provider:
         return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups))
 
     async def _about(self) -> tuple[dict[str, Json], KeySet]:
-        """The provider's description and keys, read anew every hour."""
+        """The provider's description and keys, read again every hour."""
         if self._known and self._known[0] > time.monotonic():
             return self._known[1], self._known[2]
         issuer = self._settings.issuer
         if not issuer.startswith(("https://", *LOOPBACK)):
-            raise BackendError("gateway.oidc.issuer must begin with https://.")
+            raise BackendError("gateway.oidc.issuer must start with https://.")
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
                 about = (await client.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")).raise_for_status()
                 described = about.json()
                 keys = (await client.get(described["jwks_uri"])).raise_for_status()
-                found = KeySet.import_key_set(keys.json())
+                published = KeySet.import_key_set(keys.json())
         except (httpx.HTTPError, ValueError, KeyError, JoseError) as error:
             raise BackendError("The sign-in provider does not answer.", f"({type(error).__name__})") from error
         if described.get("issuer") != issuer:
             raise BackendError("The sign-in provider's issuer differs from gateway.oidc.issuer.")
-        self._known = time.monotonic() + KNOWN_S, described, found
-        return described, found
+        self._known = time.monotonic() + KNOWN_S, described, published
+        return described, published
 
     def _client(self, callback: str) -> Any:
         settings = self._settings

@@ -17,7 +17,7 @@ from inhouse.gateway.wire import ChatBody, FeedbackBody
 from inhouse.store.keys import Key
 from inhouse.types import Record
 
-ASKED = "asked for a person"
+WANTS_PERSON = "asked for a person"
 MOST_WAIT_S = 25.0
 
 
@@ -55,7 +55,7 @@ def playground_pages(console: Console) -> APIRouter:
     @router.post("/playground/person")
     async def person(request: Request, body: Annotated[AskBody, Body()]) -> Response:
         exchange = await _own(signed_in(request), body.id)
-        return JSONResponse({"handoff": await asyncio.to_thread(state.inbox.add, exchange, ASKED)})
+        return JSONResponse({"handoff": await asyncio.to_thread(state.inbox.add, exchange, WANTS_PERSON)})
 
     @router.get("/playground/person")
     async def reply(request: Request, id: str, wait: float = 0) -> Response:

@@ -214,10 +214,10 @@ def _audit(console: Console, router: APIRouter) -> None:
         return _show(request, {}, 0, verify=True)
 
     def _show(request: Request, given: dict[str, str], before: int, verify: bool = False) -> Response:
-        asked = {"q": "", "user": "", "release": "", "since": "", "until": "", **given}
-        rows, more = _readable(signed_in(request), asked, before)
+        search = {"q": "", "user": "", "release": "", "since": "", "until": "", **given}
+        rows, more = _readable(signed_in(request), search, before)
         return console.page(
-            request, "audit", asked=asked, rows=rows, before=before, more=more, names=_names(),
+            request, "audit", search=search, rows=rows, before=before, more=more, names=_names(),
             verified=audit.verify() if verify else None,
         )  # fmt: skip
 
@@ -225,25 +225,25 @@ def _audit(console: Console, router: APIRouter) -> None:
         """Names of keys by id: a key's id is the user of requests that name none."""
         return {key.id: key.name for key in console.state.keys.all()}
 
-    def _readable(session: Session, asked: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:
-        """A page of what the session may read, and the number to go on from, 0 at the end."""
-        found: list[tuple[int, Exchange]] = []
+    def _readable(session: Session, search: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:
+        """A page of what the session may read, and the entry to continue from, 0 at the end."""
+        readable: list[tuple[int, Exchange]] = []
         read = 0
         while read < MOST_READ:
             some = audit.find(
-                since=asked["since"], until=asked["until"], user=asked["user"], text=asked["q"],
-                release=asked["release"], limit=A_PAGE, before=before,
+                since=search["since"], until=search["until"], user=search["user"], text=search["q"],
+                release=search["release"], limit=A_PAGE, before=before,
             )  # fmt: skip
             for seq, exchange in some:
                 before = seq
                 if session.may_read(exchange.groups):
-                    found.append((seq, exchange))
-                    if len(found) == A_PAGE:
-                        return found, before
+                    readable.append((seq, exchange))
+                    if len(readable) == A_PAGE:
+                        return readable, before
             read += len(some)
             if len(some) < A_PAGE:
-                return found, 0
-        return found, before
+                return readable, 0
+        return readable, before
 
 
 def _settings(console: Console, router: APIRouter) -> None:

@@ -1,8 +1,8 @@
 """Who is signed in: a signed cookie, and what their role may open.
 
 A session is a JSON value with an HMAC-SHA256 in a cookie that scripts cannot read and other sites cannot send. The
-secret lies in the store's folder, for its owner alone. A session that began with an API key lasts no longer than the
-key: role and groups are the key's, looked up at each request.
+secret is a file in the store's folder that only its owner may read. A session from an API key ends with the key: role
+and groups are looked up at each request.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PAGES: Mapping[str, frozenset[str]] = {
 
 
 class Session(Record):
-    """Someone signed in. `key` is the id of their API key, or "oidc:SUBJECT"; `csrf` stands in each of their forms."""
+    """Someone signed in. `key` is the id of their API key, or "oidc:SUBJECT"; `csrf` is in each of their forms."""
 
     key: str
     name: str
@@ -58,7 +58,7 @@ class Session(Record):
         return self.role in PAGES.get(page, ())
 
     def may_read(self, groups: frozenset[str]) -> bool:
-        """Whether they may see what was said to someone in `groups`: it may quote what only those may read."""
+        """Whether they may see an answer to someone in `groups`: it may quote what only those may read."""
         return self.role == ADMIN or groups <= self.groups
 
 
@@ -68,7 +68,7 @@ def new_session(key: str, name: str, role: str, groups: frozenset[str]) -> Sessi
 
 
 class Signer:
-    """Signs values and reads them back; what was signed for one purpose is refused for another."""
+    """Signs values and reads them back; a signature for one purpose is refused for another."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -78,7 +78,7 @@ class Signer:
         return f"{body}.{self._mac(purpose, body)}"
 
     def read(self, purpose: str, text: str) -> Json:
-        """The value, None where the signature does not fit."""
+        """The value, None if the signature is wrong."""
         body, _, mac = text.partition(".")
         if not hmac.compare_digest(self._mac(purpose, body).encode(), mac.encode("utf-8", "replace")):
             return None
@@ -88,7 +88,7 @@ class Signer:
             return None
 
     def session(self, cookie: str) -> Session | None:
-        """The session of a cookie, None where it is forged or over."""
+        """The session of a cookie, None if it is forged or expired."""
         value = self.read("session", cookie)
         try:
             session = Session.model_validate(value)
@@ -106,7 +106,7 @@ class Signer:
 
 
 def secret_in(folder: Path) -> bytes:
-    """The store's secret, made when it is first asked for; several processes that start at once get the same.
+    """The store's secret, made on first use; processes that start at the same time get the same one.
 
     Raises:
         BackendError: it cannot be written or read, or others may read it.

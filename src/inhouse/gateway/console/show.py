@@ -16,21 +16,21 @@ NOTHING = "–"
 def when(at: str) -> str:
     """An ISO time as "2026-11-25 14:03", UTC."""
     try:
-        found = datetime.fromisoformat(at)
+        time = datetime.fromisoformat(at)
     except ValueError:
         return at
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return f"{found:%Y-%m-%d %H:%M}"
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def ago(at: str, now: datetime) -> str:
     """How long ago an ISO time was, in the largest unit."""
     try:
-        found = datetime.fromisoformat(at)
+        time = datetime.fromisoformat(at)
     except ValueError:
         return at
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found
-    seconds = max((now - found).total_seconds(), 0)
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    seconds = max((now - time).total_seconds(), 0)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
@@ -78,16 +78,16 @@ def query(values: Mapping[str, Json], **changed: Json) -> str:
 
 def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
     """Settings by dotted key, with their values as text."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            found += flat(value, f"{name}.")
+            pairs += flat(value, f"{name}.")
         elif isinstance(value, list | tuple):
-            found.append((name, ", ".join(map(str, value)) or NOTHING))
+            pairs.append((name, ", ".join(map(str, value)) or NOTHING))
         else:
-            found.append((name, NOTHING if value in ("", None, {}) else str(value)))
-    return found
+            pairs.append((name, NOTHING if value in ("", None, {}) else str(value)))
+    return pairs
 
 
 def _none(value: float | None) -> bool:

@@ -53,10 +53,10 @@ def sign_in_pages(console: Console) -> APIRouter:
     @router.post("/sign-in")
     async def check(request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = "") -> Response:
         await check_token(request, console.signer.read("form", request.cookies.get(FORM_COOKIE, "")) or "")
-        found = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
-        if found is None:
+        known = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
+        if known is None:
             return form(request, to, "The key is unknown, expired or revoked.", 401)
-        session = new_session(found.id, found.name, found.role, frozenset(found.groups))
+        session = new_session(known.id, known.name, known.role, frozenset(known.groups))
         return enter(request, redirect(_inside(to).removeprefix(HOME) or "/"), session)
 
     @router.post("/sign-out")

@@ -71,7 +71,7 @@ class _Grounded(Scripted):
             yield event
 
 
-class _Asked(NamedTuple):
+class _Case(NamedTuple):
     request: ChatRequest
     passages: list[Passage]
     answer: str
@@ -125,46 +125,46 @@ def latency(data: Path, most: int) -> dict:
     rows = [r for r in sets.lines(data / "concierge" / "dev.jsonl") if r["needs_knowledge"]]
     docs = sets.documents(data / "concierge" / "documents")
     rng = random.Random(5)
-    asked = []
+    exchanges = []
     for row in random.Random(5).sample(rows, min(most, len(rows))):
         name = row["sources"][0]["document"]
         own = [
             Passage(source=name, title="", heading="", text=p) for p in rng.sample(docs[name], min(4, len(docs[name])))
         ]
         messages = tuple(Message(**m) for m in row["messages"][:-1])
-        asked.append(_Asked(ChatRequest(messages=messages), own, row["messages"][-1]["content"]))
+        exchanges.append(_Case(ChatRequest(messages=messages), own, row["messages"][-1]["content"]))
 
     async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
         taken, cpu = [], time.process_time()
         guarded = Guarded(model := _Grounded(), chain, SETTINGS)
-        for request, model.passages, model.answer in asked:
+        for request, model.passages, model.answer in exchanges:
             started = time.perf_counter()
             await collect(guarded, request)
             taken.append((time.perf_counter() - started) * 1000)
         guarded.close()
-        return taken, (time.process_time() - cpu) * 1000 / len(asked)
+        return taken, (time.process_time() - cpu) * 1000 / len(exchanges)
 
     asyncio.run(run(list(guards.values())))  # warm up: passages and earlier turns are cached
-    found = {}
-    print(f"latency: {len(asked)} exchanges of the concierge, ms added to the model's")
+    results = {}
+    print(f"latency: {len(exchanges)} exchanges of the concierge, ms added to the model's")
     for name, some in {"all rails": list(guards.values()), **{n: [g] for n, g in guards.items()}}.items():
-        _forget(embedder, guards, asked)
+        _forget(embedder, guards, exchanges)
         taken, cpu = asyncio.run(run(some))
         p50, p95 = np.quantile(taken, [0.5, 0.95])
-        found[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
+        results[name] = {"p50_ms": float(p50), "p95_ms": float(p95), "cpu_ms": cpu}
         aim = "  (aim p95 60)" if name == "all rails" else ""
         print(f"  {name:<12} p50 {p50:6.1f}  p95 {p95:6.1f}  processor {cpu:6.1f}{aim}")
     load = os.getloadavg()[0]
     print(f"  load average {load:.1f} on {os.cpu_count()} cores: above that number, wall-clock times mean little")
-    return found | {"load": load}
+    return results | {"load": load}
 
 
-def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], asked: Sequence[_Asked]) -> None:
+def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], exchanges: Sequence[_Case]) -> None:
     """Removes the last questions and the answers from the caches, but not earlier turns and passages."""
-    seen = [p for a in asked for p in a.passages]
-    before = {s for p in seen for s in claims.sentences(with_title(p))}
-    before |= {s for p in seen for s in indirect.sentences(p.text)}
-    turns = {m.content for a in asked for m in a.request.messages[:-1]}
+    passages = [p for e in exchanges for p in e.passages]
+    before = {s for p in passages for s in claims.sentences(with_title(p))}
+    before |= {s for p in passages for s in indirect.sentences(p.text)}
+    turns = {m.content for e in exchanges for m in e.request.messages[:-1]}
     before |= {w for t in turns for w in windows(t)}
     for cache in (embedder._vectors, embedder._read, guards["groundedness"].rail._projected):
         for text in [t for t in cache if t not in before]:
@@ -183,13 +183,13 @@ async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> None:
     before, after, busy = [], [], {True: [], False: []}
 
     async def ask(n: int, with_rails: bool) -> None:
-        asked = requests[n]
-        if with_rails and len(asked.messages) > 2:  # earlier turns were checked when they were asked
-            last = max(i for i, m in enumerate(asked.messages[:-1]) if m.role == "user")
-            said = asked.model_copy(update={"messages": asked.messages[: last + 1]})
-            await guarded.check("input", said.messages[-1].content, Turn(said))
+        request = requests[n]
+        if with_rails and len(request.messages) > 2:  # earlier turns were checked when they were asked
+            last = max(i for i, m in enumerate(request.messages[:-1]) if m.role == "user")
+            earlier = request.model_copy(update={"messages": request.messages[: last + 1]})
+            await guarded.check("input", earlier.messages[-1].content, Turn(earlier))
         started = time.perf_counter()
-        await collect(guarded if with_rails else timed, asked)
+        await collect(guarded if with_rails else timed, request)
         if with_rails:
             before.append((timed.began - started) * 1000)
             after.append((time.perf_counter() - timed.ended) * 1000)

@@ -288,7 +288,7 @@ def _part(items: Sequence[str], testing: bool) -> Sequence[str]:
     return items[-kept:] if testing else items[:-kept]
 
 
-def _said(way: str, fact: dict[str, str]) -> str:
+def _worded(way: str, fact: dict[str, str]) -> str:
     first = {key.capitalize(): value[:1].upper() + value[1:] for key, value in fact.items()}
     text = way.format(**fact, **first, y=re.sub("^an? ", "", fact["x"])).replace("m..", "m.")
     return re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text[0].upper() + text[1:])
@@ -362,22 +362,22 @@ def _facts(kind: str, things: Sequence[str], rng: random.Random) -> list[dict[st
 
 def _wrong(kind: str, way: str, fact: dict[str, str], others: Sequence[dict], testing: bool, rng: random.Random) -> str:
     """The statement with another value, mostly of something else in the evidence; its opposite; or a denial."""
-    if rng.random() < DENIED and (text := _denied(_said(way, fact), testing, rng)):
+    if rng.random() < DENIED and (text := _denied(_worded(way, fact), testing, rng)):
         return text
     if kind == "most" and rng.random() < 0.6:
-        return _said(rng.choice(_part(OVER, testing)), fact)
+        return _worded(rng.choice(_part(OVER, testing)), fact)
     if kind == "pair" and rng.random() < 0.6:
-        return _said(way, {**fact, "n": fact["m"], "m": fact["n"]})
+        return _worded(way, {**fact, "n": fact["m"], "m": fact["n"]})
     if kind == "hours" and rng.random() < 0.4:
-        return _said(way, {**fact, "a": fact["b"], "b": fact["a"]})
+        return _worded(way, {**fact, "a": fact["b"], "b": fact["a"]})
     if kind == "contrast" and rng.random() < 0.7:
-        return _said(way, {**fact, "x": fact["x2"], "x2": fact["x"]})
+        return _worded(way, {**fact, "x": fact["x2"], "x2": fact["x"]})
     if kind == "deadline" and rng.random() < 0.5:
-        return re.sub(r"\b(?:before|by)\b", "after", _said(way, fact))
+        return re.sub(r"\b(?:before|by)\b", "after", _worded(way, fact))
     if kind in TURNED and rng.random() < 0.6:
-        return _said(rng.choice(_part(WAYS[TURNED[kind]][1], testing)), fact)
+        return _worded(rng.choice(_part(WAYS[TURNED[kind]][1], testing)), fact)
     if kind not in CHANGED:  # of another thing nothing is said
-        return _said(way, {**fact, "x": rng.choice([t for ts in THINGS.values() for t in ts.split("|")])})
+        return _worded(way, {**fact, "x": rng.choice([t for ts in THINGS.values() for t in ts.split("|")])})
     changed = dict(fact)
     for key in CHANGED[kind]:
         values = [o[key] for o in others]
@@ -386,7 +386,7 @@ def _wrong(kind: str, way: str, fact: dict[str, str], others: Sequence[dict], te
     changed["j"] = changed["k"]
     if kind in ("price", "time", "free", "found") and rng.random() < 0.4:  # what is said of one thing, said of another
         changed = {**rng.choice(others), **{key: fact[key] for key in ("x", "o", "was", "are")}}
-    return _said(way, changed)
+    return _worded(way, changed)
 
 
 def stated(most: int, testing: bool = False, seed: int = 3) -> Iterator[Stated]:
@@ -397,18 +397,18 @@ def stated(most: int, testing: bool = False, seed: int = 3) -> Iterator[Stated]:
         kind, business = rng.choice([*WAYS, *MORE]), rng.choice(businesses)
         fact, *rest = _facts(kind, THINGS[business].split("|"), rng)
         documents, answers = WAYS[kind]
-        lines = [_said(rng.choice(_part(documents, False)), f) for f in (fact, *rest)]
+        lines = [_worded(rng.choice(_part(documents, False)), f) for f in (fact, *rest)]
         first, above = lines[0], []
         if kind in ("price", "time", "range", "bring", "free", "charged", "spared", "valid") and rng.random() < ABOVE:
             key = "pass" if kind == "valid" else "x"
-            alone = _said(rng.choice(_part(documents, False)), {**fact, key: "it"})
+            alone = _worded(rng.choice(_part(documents, False)), {**fact, key: "it"})
             above = [f"{re.sub('^(?:an?|the) ', '', fact[key]).capitalize()}. {alone}"]
             lines = lines[1:]
         elsewhere = THINGS[rng.choice([b for b in businesses if b != business])].split("|")
         if rng.random() < JOINED:
             lines = [_joined(lines[0], lines[1]), *lines[2:]]
         for other in rng.sample([k for k in WAYS if k not in (kind, TURNED.get(kind))], 2):
-            lines += [_said(rng.choice(_part(WAYS[other][0], False)), f) for f in _facts(other, elsewhere, rng)[:2]]
+            lines += [_worded(rng.choice(_part(WAYS[other][0], False)), f) for f in _facts(other, elsewhere, rng)[:2]]
         title = rng.choice(("Fees", "Questions", "Good to know", "Our services", "Terms"))
         rng.shuffle(lines)
         half = rng.randint(1, len(lines) - 1)
@@ -416,12 +416,12 @@ def stated(most: int, testing: bool = False, seed: int = 3) -> Iterator[Stated]:
         for _ in range(2):
             copied = rng.random() < COPIED and not above
             way = rng.choice(_part(documents if copied else answers, testing and not copied))
-            right, wrong = first if copied else _said(way, fact), _wrong(kind, way, fact, rest, testing, rng)
+            right, wrong = first if copied else _worded(way, fact), _wrong(kind, way, fact, rest, testing, rng)
             if rng.random() < JOINED:
-                second = _said(rng.choice(_part(answers, testing)), rest[0])
+                second = _worded(rng.choice(_part(answers, testing)), rest[0])
                 right, wrong = _joined(right, second), _joined(*rng.sample((wrong, second), 2))
             right, wrong = _spelled(right, rng), _spelled(wrong, rng)
             opening = rng.choice(OPENINGS)
             yield Stated(_opened(opening, right), evidence, True)
-            if wrong not in (right, first) and wrong not in [_said(w, f) for w in answers for f in (fact, *rest)]:
+            if wrong not in (right, first) and wrong not in [_worded(w, f) for w in answers for f in (fact, *rest)]:
                 yield Stated(_opened(opening, wrong), evidence, False)

@@ -1,29 +1,20 @@
-"""The errors that a person sees, one tree; each carries a hint and the exit code of the process::
+"""Errors that a person sees. Each has a hint and the exit code of the process::
 
 InhouseError            1
 ├── ConfigError         2   the project file or an option
 ├── InputError          3   documents, conversations, weights
-├── BackendError        4   the engine, an endpoint, the disk
-│   └── RefusedError    4   this request alone: asking again would not help
-└── GateError           5   a rule refused to go on (parity, release)
+├── BackendError        4   the engine, an endpoint, the database, the disk
+│   └── RefusedError    4   the model rejects this request, so repeating it would not help
+└── GateError           5   a gate did not pass (parity, release, audit)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float32]
-
-
-# --- errors -----------------------------------------------------------------------------------------------------
+CONTEXT_LENGTH = "context_length_exceeded"  # OpenAI's code for a conversation that is too long
 
 
 class InhouseError(Exception):
-    """An error for the user: what is wrong, where, and what to do about it."""
+    """An error for the user: what is wrong and where. `hint` says what to do about it."""
 
     exit_code = 1
 
@@ -45,7 +36,15 @@ class BackendError(InhouseError):
 
 
 class RefusedError(BackendError):
-    """The engine works, and does not take this request: a conversation too long, a schema it cannot follow."""
+    """The model works but rejects this request, such as a conversation that is too long or a schema it cannot follow.
+
+    Args:
+        code: the reason as one of OpenAI's error codes, such as CONTEXT_LENGTH; empty if unknown.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
 
 
 class GateError(InhouseError):

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 from inhouse.chat import Delta, Finish, Note, Usage
-from inhouse.errors import BackendError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, BackendError, RefusedError
 from inhouse.models.scripted import Scripted
 
 PASSAGE = {"source": "fees.md", "title": "Fees", "heading": "Wires", "text": "A wire costs 5.", "score": 0.9}
@@ -145,7 +145,8 @@ def test_errors_are_the_clients_own(gateway, ask):
     there = gateway({
         "custom": Scripted(lambda r: "fine"),
         "broken": Telling(BackendError("http://10.0.0.1 failed")),
-        "refusing": Telling(RefusedError("request (900 tokens) exceeds the context size")),
+        "refusing": Telling(RefusedError("too long", code=CONTEXT_LENGTH)),
+        "choosy": Telling(RefusedError("no schema in this context")),
         "half": Telling(Delta(text="so"), BackendError("gone")),
         "mistaken": Telling(ZeroDivisionError("secret prompt")),
     })  # fmt: skip
@@ -158,6 +159,9 @@ def test_errors_are_the_clients_own(gateway, ask):
     with pytest.raises(openai.BadRequestError) as long:
         create(**ask() | {"model": "refusing"})
     assert long.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError) as other:
+        create(**ask() | {"model": "choosy"})
+    assert other.value.code is None
     for model, status in (("broken", 502), ("mistaken", 500)):
         for stream in (False, True):
             with pytest.raises(openai.InternalServerError) as failed:
@@ -173,6 +177,7 @@ def test_errors_are_the_clients_own(gateway, ask):
     assert reasons == [
         "broken:error",
         "broken:error",
+        "choosy:error",
         "half:error",
         "mistaken:error",
         "mistaken:error",

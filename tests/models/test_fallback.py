@@ -9,7 +9,7 @@ import pytest
 from inhouse.assembly.routes import upstreams
 from inhouse.chat import ChatRequest, Delta, collect
 from inhouse.config.sections import Upstream
-from inhouse.errors import BackendError, ConfigError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, BackendError, ConfigError, RefusedError
 from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message
@@ -166,8 +166,9 @@ async def test_llama_cpps_server(other_server, monkeypatch):
         "additionalProperties": False,
     }
     assert set(json.loads((await collect(model, ask("JSON", json_schema=schema, max_tokens=40))).text)) == {"a"}
-    with pytest.raises(RefusedError, match="context"):
+    with pytest.raises(RefusedError) as refused:
         await collect(model, ask("word " * 900))
+    assert refused.value.code == CONTEXT_LENGTH
     process.kill()
     process.wait()
     for _ in range(FAILURES + 1):

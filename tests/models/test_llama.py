@@ -6,7 +6,7 @@ import pytest
 
 from inhouse.chat import ChatModel, ChatRequest, Delta, Finish, collect
 from inhouse.config.sections import Model
-from inhouse.errors import InputError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, InputError, RefusedError
 from inhouse.models.llama import LlamaEngine
 from inhouse.types import Message
 
@@ -104,8 +104,9 @@ async def test_leaving_the_stream_stops_the_engine(engine):
 
 
 async def test_a_conversation_beyond_the_context_is_refused(engine):
-    with pytest.raises(RefusedError, match="context"):
+    with pytest.raises(RefusedError) as refused:
         await collect(engine.model("base"), ask("word " * 2000))
+    assert refused.value.code == CONTEXT_LENGTH
 
 
 def test_the_engines_port_needs_a_key_and_refuses_browsers(engine):

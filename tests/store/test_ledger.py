@@ -71,7 +71,7 @@ def test_errors_say_where_and_quote_neither_rows_nor_passwords(ledger):
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "postgresql+psycopg2://host/name", "not a url", "sqlite://"])
 def test_other_databases_are_refused(url):
-    with pytest.raises(ConfigError, match=r"\[store\] url"):
+    with pytest.raises(ConfigError, match=r"store\.url"):
         Ledger(url)
 
 

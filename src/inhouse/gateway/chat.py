@@ -289,9 +289,7 @@ def unrecorded() -> HttpError:
 def refusal(error: BackendError) -> HttpError:
     """How a model's failure is told: without what an engine or another server said, unless it is about the request."""
     if isinstance(error, RefusedError):
-        text = str(error)
-        code = "context_length_exceeded" if "context" in text else None
-        return HttpError(400, f"the model does not take this request: {text[:300]}", code=code)
+        return HttpError(400, f"the model rejected the request: {str(error)[:300]}", code=error.code or None)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

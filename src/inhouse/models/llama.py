@@ -19,8 +19,8 @@ from typing import Any
 
 from inhouse.chat import ChatEvent, ChatRequest, Usage
 from inhouse.config.sections import Model
-from inhouse.errors import BackendError, InputError, RefusedError
-from inhouse.models.openai import deltas_of, finish_of, usage_of, wire_body
+from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
+from inhouse.models.openai import deltas_of, error_code, finish_of, usage_of, wire_body
 
 PROMPT_STORE_MB = (
     512  # cache of processed prompts, reused by prompts with the same beginning; the oldest are dropped first
@@ -150,11 +150,12 @@ async def _events(
             kind = RefusedError if isinstance(item, ValueError) else BackendError  # ValueError: a bad request
             raise kind(f"{name}: the engine failed ({item})") from item
         if "error" in item:
-            kind = RefusedError if item["error"].get("code") == 400 else BackendError
-            raise kind(
-                f"{name}: the engine rejected the request: {item['error']['message']}",
-                "shorten the conversation, or raise model.context_tokens",
-            )
+            message = f"{name}: the engine rejected the request: {item['error']['message']}"
+            if item["error"].get("code") != 400:
+                raise BackendError(message)
+            code = error_code(item["error"])
+            hint = "shorten the conversation, or raise model.context_tokens" if code == CONTEXT_LENGTH else ""
+            raise RefusedError(message, hint, code)
         if counts := item.get("usage"):
             usage = usage_of(counts)
         for choice in item["choices"]:

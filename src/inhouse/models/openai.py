@@ -14,7 +14,7 @@ import httpx
 
 from inhouse.chat import ChatEvent, ChatRequest, Delta, Finish, Usage
 from inhouse.config.sections import Endpoint
-from inhouse.errors import BackendError, ConfigError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, BackendError, ConfigError, RefusedError
 
 TRIES = 3
 PAUSE_S = 0.5  # before the second try; twice as long before the third
@@ -62,10 +62,12 @@ class OpenAIModel:
                             await asyncio.sleep(_pause_s(response, attempt))
                             continue
                         if response.status_code != 200:
-                            text = (await response.aread()).decode(errors="replace")[:300]
+                            text = (await response.aread()).decode(errors="replace")
                             if response.status_code in REJECTED:  # shown to the user, so without the URL
-                                raise RefusedError(f"{self.name} rejected the request: {text}")
-                            raise BackendError(f"{self._url}: status {response.status_code}: {text}")
+                                raise RefusedError(
+                                    f"{self.name} rejected the request: {text[:300]}", code=_code_in(text)
+                                )
+                            raise BackendError(f"{self._url}: status {response.status_code}: {text[:300]}")
                         async for event in _parsed(response, request.logprobs):
                             yield event
                         return
@@ -130,6 +132,27 @@ def usage_of(counts: dict[str, Any]) -> Usage:
         completion_tokens=counts.get("completion_tokens", 0),
         cached_tokens=(counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
     )
+
+
+def error_code(error: Any) -> str:
+    """The code of an error object in OpenAI's shape, "" if it has none.
+
+    For a conversation that is too long, llama.cpp sets `type` and vLLM sets `param` instead.
+    """
+    if not isinstance(error, dict):
+        return ""
+    if error.get("type") == "exceed_context_size_error" or error.get("param") == "input_tokens":
+        return CONTEXT_LENGTH
+    code = error.get("code")
+    return code if isinstance(code, str) else ""
+
+
+def _code_in(body: str) -> str:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return ""
+    return error_code(parsed.get("error")) if isinstance(parsed, dict) else ""
 
 
 @cache

@@ -1,6 +1,7 @@
-"""The audit: every exchange on the disk before its reply ends, searched, exported, redacted, and proved unchanged.
+"""The audit log: append, search, export, redact, and verify.
 
-`chain` says what the proof is, `writer` how entries get there.
+Every exchange is on disk before its reply ends, and the log is tamper-evident: `chain` has the details. `writer`
+appends the entries.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from inhouse.store.writer import Writer
 from inhouse.types import Digest, Message, Record
 
 REDACTED = "[redacted]"
-LONGEST_WAIT_S = 6  # an append that is not on the disk by then has failed, whatever the database does
-PAGE = 100  # rows read at a time
+LONGEST_WAIT_S = 6  # an append that is not on disk by then has failed, whatever the database does
+PAGE = 100  # rows fetched at a time
 
 
 class Place(Record):
-    """Where an entry stands: its number and hash, the hash before it, and the digest of its salted content."""
+    """The position of an entry: its number and hash, the previous hash, and the digest of its salted content."""
 
     seq: int
     hash: Digest
@@ -35,7 +36,7 @@ class Place(Record):
 
 
 class Audit:
-    """The audit in a ledger."""
+    """The audit log of a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -43,36 +44,36 @@ class Audit:
 
     @property
     def trouble(self) -> str:
-        """Why the last write failed; empty when it did not. The gateway need not ask the engine in vain."""
+        """Why the last write failed, empty if it did not. Lets the gateway refuse requests before it asks a model."""
         return self._writer.trouble
 
     async def append(self, exchange: Exchange) -> int:
-        """Its number in the chain, once it is on the disk. An append goes on when its caller is cancelled.
+        """Appends an exchange and returns its number once it is on disk. A cancelled caller does not stop the append.
 
         Raises:
-            BackendError: it could not be written, within LONGEST_WAIT_S.
+            BackendError: it could not be written within LONGEST_WAIT_S.
         """
         waiting = self._writer.put(exchange)
         try:
             return await asyncio.wait_for(waiting, LONGEST_WAIT_S)
         except TimeoutError as error:
-            hint = "see that the database is reachable and its disk keeps up"
-            raise BackendError(f"the audit was not written within {LONGEST_WAIT_S} s", hint) from error
+            hint = "check that the database is reachable and that its disk is fast enough"
+            raise BackendError(f"the audit log was not written within {LONGEST_WAIT_S} s", hint) from error
 
     def close(self) -> None:
-        """Writes what waits and ends the writer."""
+        """Writes what is queued and stops the writer."""
         self._writer.close()
 
     def verify(self, head: str = "") -> Verified:
-        """Walks the chain; with the `head` of an earlier walk ("SEQ:HASH") also whether that entry still stands.
+        """Verifies the chain and, given the `head` of an earlier run ("SEQ:HASH"), that this entry is still in it.
 
         Raises:
-            InputError: `head` is not one.
+            InputError: `head` has another form.
         """
         seq, _, hash = head.partition(":")
         if head and not (seq.isdigit() and len(hash) == 64):
             raise InputError(
-                f"{head[:100]!r} is not a head", "it looks like 120:ab12…, as `inhouse audit verify` tells"
+                f"{head[:100]!r} is not a head", "a head looks like 120:ab12..., as printed by `inhouse audit verify`"
             )
         entries = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE)
         with self._ledger.read() as connection:
@@ -84,9 +85,16 @@ class Audit:
         self, since: str = "", until: str = "", user: str = "", text: str = "", release: str = "",
         limit: int = 100, before: int = 0,
     ) -> list[tuple[int, Exchange]]:  # fmt: skip
-        """Exchanges with their numbers, newest first; times are ISO 8601, `until` is left out, empty is no condition.
+        """Exchanges with their numbers, newest first.
 
-        `text` is looked for in the messages and the answer; `before` is the last number of the page before.
+        Args:
+            since: only exchanges from this time on, ISO 8601. An empty argument is no condition.
+            until: only exchanges before this time.
+            user: only exchanges of this user.
+            text: only exchanges with this text in the messages or the answer, ignoring case.
+            release: only answers of this release.
+            limit: the maximum number of exchanges.
+            before: only exchanges with a smaller number; for the next page, the last number of this one.
         """
         query = sa.select(AUDIT).where(AUDIT.c.kind == "exchange", *_between(since, until))
         if user:
@@ -95,24 +103,24 @@ class Audit:
             query = query.where(AUDIT.c.release == release)
         if before:
             query = query.where(AUDIT.c.seq < before)
-        if text:  # as it stands in JSON; what matches there is looked at again below
+        if text:  # as written in JSON; matches are checked again below
             query = query.where(AUDIT.c.content.icontains(to_text(text)[1:-1], autoescape=True))
         else:
             query = query.limit(limit)
         query = query.order_by(AUDIT.c.seq.desc()).execution_options(yield_per=PAGE)
         with self._ledger.read() as connection, connection.execute(query) as rows:
-            found = ((row["seq"], _exchange(row)) for row in rows.mappings())
-            return list(islice((pair for pair in found if not text or _says(pair[1], text)), limit))
+            pairs = ((row["seq"], _exchange(row)) for row in rows.mappings())
+            return list(islice((pair for pair in pairs if not text or _contains(pair[1], text)), limit))
 
     def get(self, id: str) -> Exchange | None:
-        """The exchange with that id; of a redacted one the content is REDACTED."""
+        """The exchange with that ID; the content of a redacted one is REDACTED."""
         with self._ledger.read() as connection:
             query = sa.select(AUDIT).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
             row = connection.execute(query).mappings().first()
         return None if row is None else _exchange(row)
 
     def place(self, id: str) -> Place | None:
-        """Where the exchange with that id stands in the chain."""
+        """The position in the chain of the exchange with that ID."""
         query = sa.select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.digest.label("sealed")).where(AUDIT.c.id == id)
         with self._ledger.read() as connection:
             row = connection.execute(query).mappings().first()
@@ -122,11 +130,11 @@ class Audit:
         return Place(**row, before=before or START)
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
-        """Writes entries as JSONL, in the chain's order, with all that checking them takes; returns how many.
+        """Writes entries as JSONL, in the order of the chain, with everything needed to verify them; returns how many.
 
-        They are those from the first to the last of that time, without a gap, since each is linked to the one before.
-
-        `digest` is the sha256 of salt and content, `hash` that of the canonical JSON of `before` and chain.LINKED.
+        The entries are all from the first to the last in that period, without gaps, because each is linked to the one
+        before. `digest` is the sha256 of salt and content; `hash` is the sha256 of the canonical JSON of the previous
+        hash, `before`, followed by the columns in chain.LINKED.
         """
         ends = sa.select(sa.func.min(AUDIT.c.seq), sa.func.max(AUDIT.c.seq)).where(*_between(since, until))
         with self._ledger.read() as connection:
@@ -142,13 +150,15 @@ class Audit:
         return last - first + 1 if last else 0
 
     def redact(self, id: str, by: str, reason: str) -> int:
-        """Takes the content and the user out of an exchange, and out of what its hand-off and feedback hold of it.
+        """Erases the content and the user of an exchange, also from its hand-off and feedback.
 
-        Returns the number of the entry that says so. Backups made before keep what they hold, and PostgreSQL the old
-        row on its disk until it is vacuumed.
+        Earlier backups are not changed, and PostgreSQL keeps the old row on disk until the table is vacuumed.
+
+        Returns:
+            The number of the entry that records the redaction.
 
         Raises:
-            InputError: there is no such exchange, or it is redacted already.
+            InputError: the exchange does not exist or is already redacted.
         """
         with self._ledger.write() as connection:
             head = head_of(connection)
@@ -156,7 +166,8 @@ class Audit:
                 sa.select(AUDIT.c.seq, AUDIT.c.content).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
             ).first()
             if row is None or not row.content:
-                raise InputError(f"{id[:80]}: {'no such exchange' if row is None else 'it is redacted already'}")
+                problem = "no such exchange" if row is None else "already redacted"
+                raise InputError(f"{id[:80]}: {problem}", "`inhouse audit show` lists the exchanges")
             connection.execute(AUDIT.update().where(AUDIT.c.seq == row.seq).values(user="", content="", salt=""))
             _redact_copies(connection, id)
             seq = append(connection, head, [redaction_of(row.seq, id, by, reason)])
@@ -170,12 +181,12 @@ def _exchange(row: sa.RowMapping) -> Exchange:
     kept = {name: row[name] for name in ("id", "key", "model", "release", "arm", "experiment", "reason", "confidence")}
     times = {name: row[name] for name in ("first_token_s", "latency_s", "cost_usd")}
     usage = Usage(**{name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")})
-    gone = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
-    return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **times, **gone)
+    redacted = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
+    return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **times, **redacted)
 
 
-def _says(exchange: Exchange, text: str) -> bool:
-    return any(text.lower() in said.lower() for said in (*(m.content for m in exchange.messages), exchange.answer))
+def _contains(exchange: Exchange, text: str) -> bool:
+    return any(text.lower() in part.lower() for part in (*(m.content for m in exchange.messages), exchange.answer))
 
 
 def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
@@ -186,10 +197,11 @@ def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
 
 
 def _redact_copies(connection: Connection, id: str) -> None:
-    """Empties the hand-off of an exchange, which nothing is learned from then, and its feedback of names and words."""
+    """Erases texts and users from the hand-off and feedback of an exchange. The hand-off becomes rejected, so it is not
+    used for training."""
     for row in connection.execute(sa.select(HANDOFFS).where(HANDOFFS.c.exchange_id == id)).mappings().all():
-        emptied = {"messages": [], "answer": REDACTED, "reply": "", "status": "rejected", "reason": REDACTED}
-        content = {**row["content"], **emptied}
+        erased = {"messages": [], "answer": REDACTED, "reply": "", "status": "rejected", "reason": REDACTED}
+        content = {**row["content"], **erased}
         changed = HANDOFFS.update().where(HANDOFFS.c.id == row["id"]).values(status="rejected", content=content)
         connection.execute(changed)
     query = sa.select(FEEDBACK.c.user).where(FEEDBACK.c.exchange_id == id).order_by(FEEDBACK.c.user)

@@ -1,10 +1,10 @@
-"""The chain of the audit: what an entry is, how it is linked to the one before, and how a walk finds what was changed.
+"""The hash chain of the audit log: what an entry contains, how entries are linked, and how changes are detected.
 
-An entry's hash covers the hash before it and every column that is kept for ever, among them the digest of a salt and
-the content. So a redaction can take content and salt away and the chain still holds, and without the salt the digest
-does not tell what stood there. The redaction is an entry itself: content that is gone without one is found. The table
-`audit_head` holds the last entry, so a chain cut short is found too. Whoever may rewrite the whole database can rewrite
-the whole chain: against that, note elsewhere the head that `verify` tells, and ask it later whether that entry stands.
+The hash of an entry covers the previous hash and all columns that are never erased, including the digest of salt and
+content. A redaction can therefore erase content and salt without breaking the chain, and without the salt the digest
+reveals nothing about the content. The redaction is an entry itself, so content that disappears without one is detected.
+The table `audit_head` has the last entry, so a truncated chain is detected as well. Someone who can rewrite the whole
+database can rewrite the whole chain. To detect that, keep a copy of the head elsewhere and pass it to `verify` later.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from inhouse.errors import BackendError
 from inhouse.store.ledger import AUDIT, HEAD, Label, label, now_ms, to_ms, to_text
 from inhouse.types import Digest, Record, digest_of
 
-START = "0" * 64  # what the first entry is linked to
+START = "0" * 64  # the hash before the first entry
 LABELS = tuple(column.name for column in AUDIT.columns if isinstance(column.type, Label))
 LINKED = (
     "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
     "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
 )  # fmt: skip
-"""What an entry's hash covers, in this order. The user can be redacted, so it is content that covers it."""
+"""The columns that the hash of an entry covers, in this order. The user can be redacted, so only content has it."""
 
-_INSERT = AUDIT.insert()  # built once: each request waits for these
+_INSERT = AUDIT.insert()  # statements are built once, because every request waits for them
 _LOCK_HEAD = sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()
 _MOVE_HEAD = HEAD.update()
 
 
 class Verified(Record):
-    """What a walk along the chain found: `rows` hold, `broken_at` is the first that does not, 0 when all do."""
+    """The result of verifying the chain: `rows` are intact; `broken_at` is the first entry that is not, 0 if all are."""
 
     rows: int
     ok: bool
@@ -49,7 +49,7 @@ class Verified(Record):
 
 
 def entry_of(exchange: Exchange) -> dict[str, Any]:
-    """An exchange as a row of the audit, but for its place in the chain."""
+    """An exchange as a row of the audit log, without its position in the chain."""
     usage = exchange.usage
     return {
         "kind": "exchange",
@@ -74,13 +74,13 @@ def entry_of(exchange: Exchange) -> dict[str, Any]:
 
 
 def redaction_of(seq: int, id: str, by: str, reason: str) -> dict[str, Any]:
-    """The entry that says that exchange `id`, number `seq`, was redacted."""
+    """The entry that records the redaction of exchange `id`, number `seq`."""
     none = dict.fromkeys(("user", "key", "model", "release", "arm", "experiment", "reason"), "")
     zero = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens"), 0)
     no_time = dict.fromkeys(("first_token_s", "latency_s", "cost_usd"), 0.0)
-    said = {"seq": seq, "exchange": id, "by": by, "why": reason, "user": ""}
+    content = {"seq": seq, "exchange": id, "by": by, "why": reason, "user": ""}
     own = {"kind": "redaction", "id": uuid.uuid4().hex, "at_ms": now_ms(), "confidence": None}
-    return {**own, **none, **zero, **no_time, **_sealed(said)}
+    return {**own, **none, **zero, **no_time, **_sealed(content)}
 
 
 def _sealed(content: Mapping[str, Any]) -> dict[str, str]:
@@ -93,17 +93,17 @@ def _digest(salt: str, text: str) -> Digest:
 
 
 def _number(value: float | None) -> float | None:
-    """As every database gives it back: SQLite keeps no NaN and no negative zero, PostgreSQL does."""
+    """The number as every database returns it: SQLite keeps neither NaN nor negative zero, PostgreSQL keeps both."""
     return value + 0.0 if value is not None and math.isfinite(value) else None
 
 
 def link(before: str, row: Mapping[str, Any] | sa.RowMapping) -> Digest:
-    """The hash of an entry that follows the one with the hash `before`."""
+    """The hash of an entry whose previous entry has the hash `before`."""
     return digest_of([before, *(row[name] for name in LINKED)])
 
 
 def append(connection: Connection, head: tuple[int, str], entries: Sequence[dict[str, Any]]) -> int:
-    """Appends entries after the locked `head`, in their order; returns the last one's number."""
+    """Appends entries in order after the locked `head`; returns the number of the last one."""
     seq, hash = head
     rows = []
     for entry in entries:
@@ -117,20 +117,22 @@ def append(connection: Connection, head: tuple[int, str], entries: Sequence[dict
 
 
 def head_of(connection: Connection) -> tuple[int, str]:
-    """The last entry's number and hash, locked until the transaction ends."""
+    """Number and hash of the last entry, locked until the transaction ends."""
     row = connection.execute(_LOCK_HEAD).first()
     if row is None:
-        raise BackendError("the audit has lost its head", "`inhouse audit verify` tells what else is amiss")
+        raise BackendError(
+            "the head of the audit log is missing", "run `inhouse audit verify` to see what else is wrong"
+        )
     return row.seq, row.hash
 
 
-# --- looking back -----------------------------------------------------------------------------------------------
+# --- verifying ----------------------------------------------------------------------------------------------
 
 
 def walk(
     rows: Iterable[sa.RowMapping], heads: Sequence[tuple[int, str]], noted: tuple[int, str] | None = None
 ) -> Verified:
-    """Checks entries in their order, that they end at the one head, and that the `noted` entry is as it was."""
+    """Verifies the entries in order, that they end at the head, and that the `noted` entry is unchanged."""
     count, before = 0, START
     empty: set[int] = set()
     redacted: set[int] = set()
@@ -148,28 +150,26 @@ def walk(
     fault, at = "", 0
     if wrong := sorted(empty ^ redacted):
         at = wrong[0]
-        fault = (
-            "its content is gone and no redaction says so" if at in empty else "it was redacted and has content again"
-        )
+        fault = "its content was erased without a redaction" if at in empty else "it was redacted but has content again"
     elif len(heads) != 1:
-        fault, at = "the chain has lost its head, so its end may be missing", count + 1
+        fault, at = "the head of the chain is missing, so entries at the end may be missing too", count + 1
     elif heads[0] != (count, before):
         at = min(count, heads[0][0]) + 1
-        fault = f"the chain ends at entry {count}, and its head says {heads[0][0]}"
+        fault = f"the chain ends at entry {count}, but its head says {heads[0][0]}"
     elif noted and noted_hash != noted[1]:
-        fault, at = "it is not the entry whose hash was noted", noted[0]
+        fault, at = "it differs from the given head", noted[0]
     return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
 
 
 def _fault(row: sa.RowMapping, seq: int, before: str) -> str:
-    """What is wrong with an entry that should be number `seq`, empty when nothing is."""
+    """What is wrong with an entry that should have number `seq`, empty if nothing is."""
     try:
         if row["seq"] != seq:
             return "it is missing"
         if link(before, row) != row["hash"]:
-            return "it was changed, or the one before it was"
+            return "it or the entry before it was changed"
         if not row["content"]:
-            return "it is redacted and names a user or has a salt" if row["user"] or row["salt"] else ""
+            return "it is redacted but still has a user or a salt" if row["user"] or row["salt"] else ""
         if _digest(row["salt"], row["content"]) != row["digest"]:
             return "its content was changed"
         if label(json.loads(row["content"])["user"]) != row["user"]:

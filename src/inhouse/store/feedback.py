@@ -1,4 +1,4 @@
-"""What people think of an answer: thumbs, a comment, whether it settled the matter."""
+"""Feedback on answers: thumbs, a comment, and whether the request was resolved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inhouse.types import Record
 
 
 class Opinion(Record):
-    """One person's opinion of one exchange. `thumb` is 1 up, -1 down, 0 none; `resolved` None is unknown."""
+    """Feedback of one user on one exchange. `thumb` is 1 up, -1 down, 0 none; `resolved` is None if unknown."""
 
     exchange_id: str
     user: str
@@ -23,7 +23,7 @@ class Opinion(Record):
 
 
 class Feedback:
-    """The opinions in a ledger."""
+    """The feedback in a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -31,23 +31,23 @@ class Feedback:
     def add(
         self, exchange_id: str, user: str, thumb: Literal[-1, 0, 1], comment: str = "", resolved: bool | None = None
     ) -> None:
-        """Keeps an opinion; a later one of the same user about the same exchange takes its place.
+        """Stores feedback. It replaces earlier feedback of the same user on the same exchange.
 
         Raises:
-            InputError: there is no such exchange.
+            InputError: the exchange does not exist.
         """
-        said = {"at_ms": now_ms(), "thumb": thumb, "comment": comment, "resolved": resolved}
-        insert = self._ledger.insert(FEEDBACK).values(exchange_id=exchange_id, user=user, **said)
+        values = {"at_ms": now_ms(), "thumb": thumb, "comment": comment, "resolved": resolved}
+        insert = self._ledger.insert(FEEDBACK).values(exchange_id=exchange_id, user=user, **values)
         with self._ledger.write() as connection:
-            there = sa.select(AUDIT.c.seq).where((AUDIT.c.id == exchange_id) & (AUDIT.c.kind == "exchange"))
-            if connection.execute(there).scalar() is None:
-                raise InputError(f"{exchange_id[:80]}: no such exchange", "send the id that came with the answer")
+            exists = sa.select(AUDIT.c.seq).where((AUDIT.c.id == exchange_id) & (AUDIT.c.kind == "exchange"))
+            if connection.execute(exists).scalar() is None:
+                raise InputError(f"{exchange_id[:80]}: no such exchange", "send the `id` of the answer")
             connection.execute(
-                insert.on_conflict_do_update(index_elements=[FEEDBACK.c.exchange_id, FEEDBACK.c.user], set_=said)
+                insert.on_conflict_do_update(index_elements=[FEEDBACK.c.exchange_id, FEEDBACK.c.user], set_=values)
             )
 
     def for_exchange(self, id: str) -> list[Opinion]:
-        """What was said of an exchange, oldest first."""
+        """The feedback on an exchange, oldest first."""
         query = sa.select(FEEDBACK).where(FEEDBACK.c.exchange_id == id).order_by(FEEDBACK.c.at_ms, FEEDBACK.c.user)
         with self._ledger.read() as connection:
             rows = connection.execute(query).mappings().all()

@@ -1,4 +1,4 @@
-"""The inbox: conversations handed to a person, what the person replied, and what of it the next model learns from."""
+"""The inbox: conversations handed to a person, the replies, and which of them the next model is trained on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso
 from inhouse.types import Example, Message, Record
 
 POLL_S = 0.5
-A_READ = 100  # rows fetched at a time
+PAGE = 100  # rows fetched at a time
 
 Status = Literal["waiting", "answered", "approved", "rejected"]
 
 
 class Handoff(Record):
-    """A conversation for a person. `answer` is what the model said, `reply` what the person `by` says instead."""
+    """A conversation for a person. `answer` is the answer of the model, `reply` the answer of the person `by`."""
 
     id: str
     exchange_id: str
@@ -39,7 +39,7 @@ class Handoff(Record):
 
     @property
     def example(self) -> Example:
-        """What the next model learns from it."""
+        """The reply as a training example."""
         return Example(
             id=self.id, messages=self.messages, target=self.reply, group=self.id, origin="feedback", time=self.at
         )
@@ -52,7 +52,7 @@ class Inbox:
         self._ledger = ledger
 
     def add(self, exchange: Exchange, reason: str) -> str:
-        """Puts an exchange before a person and returns the hand-off's id; the same one when it is there already."""
+        """Hands an exchange to a person and returns the ID of the hand-off; a second call returns the same ID."""
         handoff = Handoff(
             id=uuid.uuid4().hex, exchange_id=exchange.id, at=to_iso(now_ms()), reason=reason,
             messages=exchange.messages, answer=exchange.answer, groups=tuple(sorted(exchange.groups)),
@@ -60,24 +60,24 @@ class Inbox:
         values = {"id": handoff.id, "exchange_id": exchange.id, "at_ms": now_ms(), **_stored(handoff)}
         with self._ledger.write() as connection:
             connection.execute(self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing())
-            there = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
-            return str(connection.execute(there).scalar_one())
+            stored = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
+            return str(connection.execute(stored).scalar_one())
 
     def first(
         self, status: Status, limit: int, readable: Callable[[Handoff], bool] = lambda handoff: True
     ) -> list[Handoff]:
-        """At most `limit` readable ones of a status; who waits longest comes first, of the others the newest."""
+        """At most `limit` readable hand-offs of a status: waiting ones oldest first, others newest first."""
         at = HANDOFFS.c.at_ms if status == "waiting" else HANDOFFS.c.at_ms.desc()
         query = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.status == status).order_by(at, HANDOFFS.c.id)
         with (
             self._ledger.read() as connection,
-            connection.execute(query, execution_options={"yield_per": A_READ}) as rows,
+            connection.execute(query, execution_options={"yield_per": PAGE}) as rows,
         ):
-            found = (Handoff(**content) for content in rows.scalars())
-            return list(islice(filter(readable, found), limit))
+            handoffs = (Handoff(**content) for content in rows.scalars())
+            return list(islice(filter(readable, handoffs), limit))
 
     def all(self, status: Status | Literal[""] = "") -> list[Handoff]:
-        """All of a status, or all, newest first."""
+        """All hand-offs, or those of a status, newest first."""
         query = sa.select(HANDOFFS.c.content).order_by(HANDOFFS.c.at_ms.desc(), HANDOFFS.c.id)
         return self._read(query.where(HANDOFFS.c.status == status) if status else query)
 
@@ -86,33 +86,33 @@ class Inbox:
         return found[0] if found else None
 
     def answer(self, id: str, text: str, by: str) -> Handoff:
-        """Replies, or corrects an earlier reply, which then has to be approved anew.
+        """Stores a reply. A corrected reply has to be approved again.
 
         Raises:
-            InputError: there is no such hand-off, or the reply is empty.
+            InputError: the hand-off does not exist, or the reply is empty.
         """
         if not text.strip():
             raise InputError("the reply is empty", "write what the assistant should have said")
         return self._change(id, status="answered", reply=text, by=by, replied_at=to_iso(now_ms()))
 
     def approve(self, id: str, by: str) -> Handoff:
-        """Takes the reply into what the next model learns from.
+        """Approves the reply for training and for the documents.
 
         Raises:
-            InputError: there is no such hand-off, or nobody has replied to it.
+            InputError: the hand-off does not exist, or has no reply.
         """
         return self._change(id, status="approved", by=by)
 
     def reject(self, id: str, by: str) -> Handoff:
-        """Closes it; nothing is learned from it.
+        """Closes the hand-off. Its reply is not used for training.
 
         Raises:
-            InputError: there is no such hand-off.
+            InputError: the hand-off does not exist.
         """
         return self._change(id, status="rejected", by=by)
 
     async def wait(self, id: str, timeout_s: float) -> Handoff | None:
-        """The hand-off as soon as it no longer waits, or as it is when the time is up; None where there is none."""
+        """The hand-off once it has left status "waiting", or as it is after `timeout_s`; None if it does not exist."""
         until = time.monotonic() + timeout_s
         while True:
             found = await asyncio.to_thread(self.get, id)
@@ -134,10 +134,10 @@ class Inbox:
             row = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.id == id).with_for_update()
             content = connection.execute(row).scalar()
             if content is None:
-                raise InputError(f"{id}: no such hand-off", "it may belong to another project")
+                raise InputError(f"{id}: no such hand-off", "check the ID; it may belong to another project")
             handoff = Handoff(**{**content, **values})
             if handoff.status == "approved" and not handoff.reply:
-                raise InputError(f"{id}: nobody has replied yet", "answer it first")
+                raise InputError(f"{id}: nobody has replied yet", "reply before approving")
             connection.execute(HANDOFFS.update().where(HANDOFFS.c.id == id).values(_stored(handoff)))
         return handoff
 

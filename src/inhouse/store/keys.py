@@ -1,6 +1,6 @@
-"""API keys: who may ask, as what, how often, until when. Of a secret only its sha256 is kept.
+"""API keys: name, role, groups, rate limit, and expiry. Only the sha256 of a secret is stored.
 
-A secret is 256 random bits, so a fast hash is enough: there is nothing to guess from a list of likely ones.
+A secret has 256 random bits, so a fast hash is enough: it cannot be guessed from a dictionary.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
 from inhouse.types import Record
 
 PREFIX = "ih_"
-FRESH_S = 3.0  # a revoked key is refused after this in every process
-RETRY_S = 0.5  # between two looks for a key that is not there
+FRESH_S = 3.0  # a revoked key is refused after this time in every process
+RETRY_S = 0.5  # between two lookups of an unknown key
 
 NOTHING: tuple[dict[str, Key], float] = ({}, -float("inf"))  # keys by digest, and when they were read
 
@@ -29,7 +29,7 @@ KeyRole = Literal["admin", "reviewer", "user"]
 
 
 class Key(Record):
-    """What is known of a key; times are ISO 8601 in UTC, empty when there is none. `per_minute` 0 is no limit."""
+    """A key without its secret. Times are ISO 8601 in UTC, empty if there is none; `per_minute` 0 means no limit."""
 
     id: str
     name: str
@@ -41,7 +41,7 @@ class Key(Record):
     revoked_at: str = ""
 
     def holds(self, at_ms: int) -> bool:
-        """Whether it is neither revoked nor expired at that time."""
+        """Whether the key is neither revoked nor expired at that time."""
         return not self.revoked_at and (not self.expires_at or at_ms < to_ms(self.expires_at))
 
 
@@ -56,21 +56,21 @@ class Keys:
     def create(
         self, name: str, role: KeyRole, groups: Iterable[str] = (), expires_at: str = "", per_minute: int = 0
     ) -> tuple[Key, str]:
-        """A new key and its secret, which nothing can show again.
+        """Creates a key; returns it with its secret, which cannot be shown again.
 
         Raises:
-            InputError: the name is empty, the role is none, the time is unreadable or past, the rate is negative.
+            InputError: the name is empty, the role unknown, the time malformed or past, or the rate negative.
         """
         if not name.strip():
             raise InputError("a key needs a name", "say who or what will use it")
         if role not in get_args(KeyRole):
-            raise InputError(f"{role!r} is not a role", f"one of {', '.join(get_args(KeyRole))}")
+            raise InputError(f"{role!r} is not a role", f"choose one of {', '.join(get_args(KeyRole))}")
         if per_minute < 0:
-            raise InputError("per_minute is negative", "0 is no limit")
+            raise InputError("per_minute is negative", "0 means no limit")
         if expires_at:
             expires_ms = to_ms(expires_at)
             if expires_ms <= now_ms():
-                raise InputError(f"{expires_at} is past", "choose a later time, or none")
+                raise InputError(f"{expires_at} is in the past", "choose a later time, or none")
             expires_at = to_iso(expires_ms)
         secret = PREFIX + secrets.token_urlsafe(32)
         key = Key(
@@ -83,35 +83,35 @@ class Keys:
         return key, secret
 
     def check(self, secret: str) -> Key | None:
-        """The key of that secret, None where there is none or it is revoked or expired.
+        """The key with that secret, None if it is unknown, revoked, or expired.
 
         Raises:
             BackendError: the keys cannot be read.
         """
         digest = _digest(secret)
         known = self._table(FRESH_S)
-        if digest not in known:  # it may have been made by another process just now
+        if digest not in known:  # another process may just have created it
             known = self._table(RETRY_S)
-        # The look-up's time may tell something of a digest, which tells nothing of the secret.
-        return _holding(known.get(digest))
+        # The time of the lookup may reveal something about a digest, which reveals nothing about the secret.
+        return _valid(known.get(digest))
 
     async def checked(self, secret: str) -> Key | None:
-        """`check` for an event loop, which waits for a thread only where the database has to be read."""
-        known = self._young(FRESH_S) or {}
-        found = known.get(_digest(secret))
-        return _holding(found) if found is not None else await asyncio.to_thread(self.check, secret)
+        """`check` for an event loop; uses a thread only if the database has to be read."""
+        known = self._recent(FRESH_S) or {}
+        key = known.get(_digest(secret))
+        return _valid(key) if key is not None else await asyncio.to_thread(self.check, secret)
 
     def all(self) -> list[Key]:
-        """Every key, revoked and expired ones too, oldest first."""
+        """Every key, including revoked and expired ones, oldest first."""
         with self._ledger.read() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)).mappings()
             return [_key(row) for row in rows]
 
     def revoke(self, id: str) -> Key:
-        """Ends a key for ever.
+        """Revokes a key permanently.
 
         Raises:
-            InputError: there is no such key.
+            InputError: the key does not exist.
         """
         with self._ledger.write() as connection:
             live = (KEYS.c.id == id) & (KEYS.c.revoked_at == "")
@@ -119,17 +119,17 @@ class Keys:
             row = connection.execute(sa.select(KEYS).where(KEYS.c.id == id)).mappings().first()
         self._forget()
         if row is None:
-            raise InputError(f"{id}: no such key", "`inhouse keys list` shows their ids")
+            raise InputError(f"{id}: no such key", "`inhouse keys list` shows the IDs")
         return _key(row)
 
-    def _young(self, age_s: float) -> dict[str, Key] | None:
+    def _recent(self, age_s: float) -> dict[str, Key] | None:
         known, read_at = self._read
         return known if time.monotonic() - read_at <= age_s else None
 
     def _table(self, age_s: float) -> dict[str, Key]:
-        """Keys by digest, at most `age_s` old. One caller reads for all."""
+        """Keys by digest, read at most `age_s` ago. Concurrent callers share one read."""
         with self._lock:
-            known = self._young(age_s)
+            known = self._recent(age_s)
             if known is None:
                 read_at = time.monotonic()
                 with self._ledger.read() as connection:
@@ -142,7 +142,7 @@ class Keys:
         self._read = NOTHING
 
 
-def _holding(key: Key | None) -> Key | None:
+def _valid(key: Key | None) -> Key | None:
     return key if key is not None and key.holds(now_ms()) else None
 
 

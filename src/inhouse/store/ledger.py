@@ -1,8 +1,9 @@
-"""The database of what is served: its tables, how it is opened and brought up to date, and how its errors are told.
+"""The database of a project: its tables, opening and migrating it, and its errors.
 
-SQLite in the project's folder, or PostgreSQL by URL; SQLAlchemy Core over both, the schema by Alembic (`migrations/`).
-Text of people and models may hold what a database refuses (PostgreSQL: NUL; both: half a surrogate pair), so such text
-is kept as JSON, which escapes it, and what is searched by equality is a label: cleaned, and cut to what an index takes.
+SQLite in the project folder, or PostgreSQL by URL, both through SQLAlchemy Core; Alembic migrates the schema
+(`migrations/`). Text of people and models may contain characters that a database rejects (PostgreSQL: NUL; both: lone
+surrogates). Such text is stored as JSON, which escapes them. Columns that are searched by equality are labels: cleaned,
+and cut to a length that an index can hold.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.store.turn import Turn
 from inhouse.types import Json
 
-SCHEMA = "0001"  # the newest revision below migrations/
+SCHEMA = "0001"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
-STATEMENT_S = 5  # longest that one statement of a write may take on PostgreSQL
-UPGRADE_S = 60  # longest wait for another process that brings the schema up to date
+STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
+UPGRADE_S = 60  # longest wait for another process that migrates the schema
 LABEL_CHARS = 200
-MIGRATION_LOCK = 0x696E686F757365  # "inhouse": one process at a time brings a PostgreSQL schema up to date
+MIGRATION_LOCK = 0x696E686F757365  # "inhouse" in hex: one process at a time migrates a PostgreSQL schema
 
 
 # --- values as columns hold them --------------------------------------------------------------------------------
 
 
 def to_text(value: Json) -> str:
-    """Canonical JSON that every database takes: NUL is always escaped, all beyond ASCII where half a pair is in it."""
+    """Canonical JSON that every database accepts: NUL is always escaped; lone surrogates make it all ASCII."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=sorted)
     try:
         text.encode()
@@ -49,10 +50,10 @@ def to_text(value: Json) -> str:
 
 
 def label(text: str) -> str:
-    """`text` without NUL and half pairs, at most LABEL_CHARS long; what is cut off is told by a digest at the end."""
+    """`text` without NUL and lone surrogates, at most LABEL_CHARS long; longer text is cut and ends in its digest."""
     if len(text) <= LABEL_CHARS and text.isascii() and "\0" not in text:
         return text
-    if re.search("[\ud800-\udfff]", text):  # two halves that make a pair come back from JSON as one character
+    if re.search("[\ud800-\udfff]", text):  # JSON returns two surrogates that form a pair as one character
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     clean = re.sub("[\0\ud800-\udfff]", "\ufffd", text)
     if len(clean) <= LABEL_CHARS:
@@ -66,16 +67,16 @@ def now_ms() -> int:
 
 
 def to_ms(text: str) -> int:
-    """An ISO 8601 time or day as milliseconds since 1970; without a zone it is UTC.
+    """An ISO 8601 time or day as milliseconds since 1970; UTC unless it names a time zone.
 
     Raises:
-        InputError: it is not one.
+        InputError: `text` is not a time.
     """
     try:
-        found = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InputError(f"{text[:40]!r} is not a time", "write it as 2026-01-31 or 2026-01-31T12:00:00Z") from error
-    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def to_iso(ms: int) -> str:
@@ -83,7 +84,7 @@ def to_iso(ms: int) -> str:
 
 
 class Label(sa.TypeDecorator[str]):
-    """A name or id that is searched by equality."""
+    """A column for a name or ID that is searched by equality."""
 
     impl = sa.String(LABEL_CHARS)
     cache_ok = True
@@ -93,7 +94,7 @@ class Label(sa.TypeDecorator[str]):
 
 
 class Body(sa.TypeDecorator[Json]):
-    """A value as JSON text; nothing in it is lost on any database."""
+    """A column for a value as JSON text, without loss on any database."""
 
     impl = sa.Text
     cache_ok = True
@@ -135,14 +136,14 @@ AUDIT = sa.Table(
     _column("first_token_s", sa.Double),
     _column("latency_s", sa.Double),
     _column("cost_usd", sa.Double),
-    _column("content", sa.Text),  # the whole entry as JSON; empty once redacted
+    _column("content", sa.Text),  # the whole entry as JSON; empty if redacted
     _column("salt", sa.String(32)),
     _column("digest", sa.String(64)),  # of salt and content
-    _column("hash", sa.String(64)),  # of the entry before and every column but user, content and salt
+    _column("hash", sa.String(64)),  # of the previous hash and every column except user, content, and salt
 )
 _LIVE = AUDIT.c.experiment != ""
 sa.Index("ix_audit_experiment", AUDIT.c.experiment, sqlite_where=_LIVE, postgresql_where=_LIVE)
-"""What was asked and answered, and what was redacted of it, each entry linked to the one before."""
+"""Exchanges and redactions, each entry linked to the one before."""
 
 HEAD = sa.Table(
     "audit_head",
@@ -151,7 +152,7 @@ HEAD = sa.Table(
     _column("seq", sa.BigInteger),
     _column("hash", sa.String(64)),
 )
-"""One row: the last entry of the audit, so that a chain cut short is found. Who appends locks it."""
+"""One row: the last entry of the audit log, so that a truncated chain is detected. Appending locks it."""
 
 KEYS = sa.Table(
     "api_key",
@@ -193,28 +194,30 @@ FEEDBACK = sa.Table(
 
 
 def ledger_url(folder: Path, url: str = "") -> str:
-    """The URL of a project's database: `url` where one is set, else a SQLite file in the store's folder."""
+    """The URL of a project's database: `url` if set, else a SQLite file in the store's folder."""
     return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()
 
 
 def open_ledger(folder: Path, url: str = "", url_env: str = "") -> Ledger:
-    """The database where the variable `url_env` or else `url` says, without either SQLite in the store's folder.
+    """Opens the database at the URL in the variable `url_env`, else at `url`, else SQLite in the store's folder.
 
     Raises:
-        ConfigError: the variable is not set, or the URL is none.
+        ConfigError: the variable is not set, or the URL is invalid.
         BackendError: the database cannot be opened.
     """
     if url_env and not (url := os.environ.get(url_env, "")):
-        raise ConfigError(f"[store] url_env: the variable {url_env} is not set", "set it to the database's URL")
+        raise ConfigError(
+            f"store.url_env: the environment variable {url_env} is not set", "set it to the URL of the database"
+        )
     return Ledger(ledger_url(folder, url))
 
 
 class Ledger:
-    """The database at `url`, opened and with the newest schema.
+    """The database at `url`, opened and migrated to the newest schema.
 
     Raises:
-        ConfigError: the URL is not one of SQLite or PostgreSQL.
-        BackendError: it cannot be reached or written, or a newer inhouse made it.
+        ConfigError: the URL is not a SQLite or PostgreSQL URL.
+        BackendError: the database cannot be reached or written, or a newer inhouse migrated it.
     """
 
     def __init__(self, url: str) -> None:
@@ -235,29 +238,29 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads, all of it from one moment.
+        """A read transaction with a consistent snapshot.
 
         Raises:
             BackendError: the database fails, in bounded time.
         """
-        with self._told("read"), self._reading.begin() as connection:
+        with self._reported("read"), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self, wait_s: float = WAIT_S) -> Iterator[Connection]:
-        """A transaction that may write, committed at the end; on SQLite one at a time, across processes.
+        """A write transaction, committed at the end. SQLite runs one at a time across all processes.
 
         Raises:
-            BackendError: the database fails, in bounded time; nothing is written, unless it failed while committing.
+            BackendError: the database fails, in bounded time. Nothing is written unless the commit itself failed.
         """
         turn = self._turn.taken(wait_s) if self._turn else nullcontext()
-        with self._told("written"), turn, self._writing.begin() as connection:
+        with self._reported("written"), turn, self._writing.begin() as connection:
             yield connection
 
     def wipe(self) -> None:
-        """Takes what was overwritten out of SQLite's log as well, as far as no reader still needs it."""
+        """Removes overwritten data from SQLite's write-ahead log too, unless a reader still needs it."""
         if self._turn:
-            with self._told("written"), self._turn.taken(WAIT_S), self._engine.connect() as connection:
+            with self._reported("written"), self._turn.taken(WAIT_S), self._engine.connect() as connection:
                 raw = connection.connection.dbapi_connection
                 if raw is not None:
                     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -268,14 +271,14 @@ class Ledger:
             self._turn.close()
 
     @contextmanager
-    def _told(self, done: str) -> Iterator[None]:
+    def _reported(self, done: str) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            # The first line alone: what follows may quote rows.
-            said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            hint = "see that the database runs, is reachable, and has room on its disk"
-            raise BackendError(f"the ledger at {self.place} could not be {done}: {said}", hint) from error
+            # Only the first line: the rest may quote rows.
+            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            hint = "check that the database is running and reachable, and that its disk is not full"
+            raise BackendError(f"the database at {self.place} could not be {done}: {reason}", hint) from error
 
     def _migrate(self) -> None:
         with self.read() as connection:
@@ -292,19 +295,19 @@ class Ledger:
             if not self.sqlite:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{UPGRADE_S}s'")
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            found = _revision(connection)
+            revision = _revision(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-            if found and found not in known:
+            if revision and revision not in known:
                 raise BackendError(
-                    f"the ledger at {self.place} has schema {found}, which this inhouse ({SCHEMA}) does not know",
-                    "a newer inhouse made it: install that version or newer",
+                    f"the database at {self.place} has schema {revision}, which this inhouse ({SCHEMA}) does not know",
+                    "a newer version of inhouse created it: install that version or a newer one",
                 )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
 def bounded(connection: Connection) -> None:
-    """Limits how long each statement of this transaction may take; SQLite waits for nothing but its lock."""
+    """Limits the time of each statement of this transaction. SQLite needs no limit: it only waits for its lock."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'")
 
@@ -317,8 +320,8 @@ def _parsed(url: str) -> URL:
     if parsed is not None and parsed.drivername in {"postgres", "postgresql"}:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed is None or parsed.drivername not in {"sqlite", "postgresql+psycopg"} or not parsed.database:
-        hint = "postgresql+psycopg://user@host/name, or leave [store] url empty for SQLite"
-        raise ConfigError("[store] url is not the URL of a PostgreSQL or SQLite database", hint)
+        hint = "use postgresql+psycopg://user@host/name, or leave store.url empty for SQLite"
+        raise ConfigError("store.url is not the URL of a PostgreSQL or SQLite database", hint)
     return parsed
 
 
@@ -332,18 +335,18 @@ def _sqlite_engine(url: URL) -> sa.Engine:
     file = Path(url.database or "")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # What customers wrote is in it: for the owner alone. SQLite gives its side files the same rights.
+        # It contains what customers wrote, so only the owner may read it. SQLite gives its side files the same mode.
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        hint = "choose a writable folder with [store] path, or a database with [store] url"
+        hint = "set store.path to a writable folder, or store.url to a database"
         raise BackendError(f"{file}: cannot be opened ({error.strerror})", hint) from error
     engine = sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, connect_args={"timeout": WAIT_S})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(raw: Any, _: Any) -> None:
-        raw.isolation_level = None  # transactions begin where we say, below
+        raw.isolation_level = None  # transactions begin explicitly, below
         _to_wal(raw)
-        raw.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
+        raw.execute("PRAGMA synchronous=FULL")  # a commit is on disk when it returns
         raw.execute("PRAGMA secure_delete=ON")  # what is redacted is overwritten
 
     @sa.event.listens_for(engine, "begin")
@@ -355,7 +358,7 @@ def _sqlite_engine(url: URL) -> sa.Engine:
 
 
 def _to_wal(raw: Any) -> None:
-    """Switches to the write-ahead log; SQLite does not wait for others here, so we do."""
+    """Switches to the write-ahead log, retrying because SQLite does not wait for other processes here."""
     until = time.monotonic() + WAIT_S
     while True:
         try:
@@ -371,5 +374,5 @@ def _to_wal(raw: Any) -> None:
 def _postgres_engine(url: URL) -> sa.Engine:
     limits = f"-c lock_timeout={WAIT_S}s -c idle_in_transaction_session_timeout=60s"
     arguments = {"connect_timeout": WAIT_S, "tcp_user_timeout": STATEMENT_S * 1000, "options": limits}
-    # The ping lets a pool outlive a restart of the server.
+    # The ping lets the pool survive a restart of the server.
     return sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, pool_pre_ping=True, connect_args=arguments)

@@ -1,4 +1,4 @@
-"""What the audit tells in sum: requests over time for dashboards, outcomes per user and arm for experiments."""
+"""Statistics of the audit log: requests over time for dashboards, outcomes per user and arm for experiments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILED = AUDIT.c.reason == "error"
 
 
 class Bucket(Record):
-    """The requests of the span of time that begins at `start` (ISO 8601, UTC); seconds are of those without error."""
+    """The requests of the period that begins at `start` (ISO 8601, UTC); latencies exclude failed requests."""
 
     start: str
     requests: int = 0
@@ -36,51 +36,53 @@ class Bucket(Record):
 
 
 class Outcome(Record):
-    """What one user had of one arm of an experiment: shares and means over requests, None where nothing is known."""
+    """The outcomes of one user in one arm of an experiment: shares and means over requests, None if unknown."""
 
     user: str
     arm: str
     first_at: str
     requests: int
     errors: int
-    resolved: float | None  # share of the requests with an opinion on it
+    resolved: float | None  # share of the requests with feedback on it
     thumb: float | None  # share of thumbs up among thumbs
-    escalated: float  # share that went to a person
+    escalated: float  # share handed to a person
     latency_s: float | None
-    cost_usd: float  # mean of a request
+    cost_usd: float  # mean per request
 
 
 class Traffic:
-    """Sums over a ledger."""
+    """The statistics of a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def buckets(self, since: str, until: str = "", minutes: int = 60) -> list[Bucket]:
-        """Buckets of `minutes` that hold `since` to `until` (ISO 8601; empty is now), in order, the empty ones too.
+        """Buckets of `minutes` from `since` to `until` (ISO 8601; empty means now), in order, with empty ones.
 
-        They begin at whole multiples of `minutes`. Percentiles are nearest rank. Opinions and hand-offs count where
-        their exchange does.
+        They begin at multiples of `minutes`. Percentiles use the nearest rank. Feedback and hand-offs count in the
+        bucket of their exchange.
 
         Raises:
-            InputError: a time is unreadable, or there would be more than MOST_BUCKETS.
+            InputError: a time is malformed, or there would be more than MOST_BUCKETS buckets.
         """
         first_ms, until_ms = to_ms(since), to_ms(until) if until else now_ms() + 1
         width = minutes * 60_000
         if minutes < 1 or (until_ms - first_ms) / width > MOST_BUCKETS:
-            raise InputError(f"more than {MOST_BUCKETS} buckets", "choose a later start, or longer buckets")
+            raise InputError(
+                f"the period has more than {MOST_BUCKETS} buckets", "choose a later start or longer buckets"
+            )
         span = (EXCHANGES, AUDIT.c.at_ms >= first_ms, AUDIT.c.at_ms < until_ms)
-        found: dict[int, dict[str, Any]] = {n: {} for n in range(first_ms // width, -(-until_ms // width))}
+        rows: dict[int, dict[str, Any]] = {n: {} for n in range(first_ms // width, -(-until_ms // width))}
         with self._ledger.read() as connection:
             for query in _bucket_queries(AUDIT.c.at_ms // sa.literal_column(str(width)), span):
                 for row in connection.execute(query).mappings():
-                    found[row["bucket"]].update((k, v) for k, v in row.items() if k != "bucket" and v is not None)
-        return [Bucket(start=to_iso(n * width), **values) for n, values in found.items()]
+                    rows[row["bucket"]].update((k, v) for k, v in row.items() if k != "bucket" and v is not None)
+        return [Bucket(start=to_iso(n * width), **values) for n, values in rows.items()]
 
     def outcomes(self, experiment: str) -> list[Outcome]:
-        """One row a user and arm, in the order in which they first came; redacted exchanges, without a user, not."""
+        """One row per user and arm, by first request. Redacted exchanges are excluded, as they have no user."""
         prefix = f"{experiment}:"
-        opinion = (
+        feedback = (
             sa.select(
                 FEEDBACK.c.exchange_id,
                 sa.func.max(sa.cast(FEEDBACK.c.resolved, sa.Integer)).label("resolved"),
@@ -97,18 +99,18 @@ class Traffic:
                 sa.func.min(AUDIT.c.at_ms).label("first_ms"),
                 sa.func.count().label("requests"),
                 sa.func.sum(_one(FAILED)).label("errors"),
-                sa.func.sum(opinion.c.resolved).label("resolved"),
-                sa.func.count(opinion.c.resolved).label("told"),
-                sa.func.sum(opinion.c.up).label("up"),
-                sa.func.sum(opinion.c.down).label("down"),
+                sa.func.sum(feedback.c.resolved).label("resolved"),
+                sa.func.count(feedback.c.resolved).label("with_feedback"),
+                sa.func.sum(feedback.c.up).label("up"),
+                sa.func.sum(feedback.c.down).label("down"),
                 sa.func.count(HANDOFFS.c.id).label("handoffs"),
                 sa.func.avg(sa.case((~FAILED, AUDIT.c.latency_s))).label("latency_s"),
                 sa.func.avg(AUDIT.c.cost_usd).label("cost_usd"),
             )
             .select_from(AUDIT)
-            .outerjoin(opinion, opinion.c.exchange_id == AUDIT.c.id)
+            .outerjoin(feedback, feedback.c.exchange_id == AUDIT.c.id)
             .outerjoin(HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id)
-            .where(EXCHANGES, AUDIT.c.experiment != "", AUDIT.c.user != "")  # the first as its index has it
+            .where(EXCHANGES, AUDIT.c.experiment != "", AUDIT.c.user != "")  # in the form of its index
             .where(sa.func.substr(AUDIT.c.experiment, 1, len(prefix)) == prefix)
             .group_by(AUDIT.c.user, AUDIT.c.experiment)
             .order_by(sa.text("first_ms"), AUDIT.c.user)
@@ -118,7 +120,7 @@ class Traffic:
 
 
 def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnElement[bool]]) -> list[sa.Executable]:
-    """Counts, percentiles, thumbs and hand-offs by bucket, under the names of Bucket's fields."""
+    """Counts, percentiles, thumbs, and hand-offs by bucket, named as the fields of Bucket."""
     by = bucket.label("bucket")
     counts = sa.select(
         by,
@@ -141,15 +143,15 @@ def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnEleme
         sa.func.sum(_one(FEEDBACK.c.thumb > 0)).label("thumbs_up"),
         sa.func.sum(_one(FEEDBACK.c.thumb < 0)).label("thumbs_down"),
     ).join_from(AUDIT, FEEDBACK, FEEDBACK.c.exchange_id == AUDIT.c.id)
-    handed = sa.select(by, sa.func.count().label("handoffs")).join_from(
+    handoffs = sa.select(by, sa.func.count().label("handoffs")).join_from(
         AUDIT, HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id
     )
-    queries: list[sa.Executable] = [query.where(*span).group_by(by) for query in (counts, thumbs, handed)]
+    queries: list[sa.Executable] = [query.where(*span).group_by(by) for query in (counts, thumbs, handoffs)]
     return [*queries, sa.select(ranked.c.bucket, *percentiles).group_by(ranked.c.bucket)]
 
 
 def _one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    """1 where it holds, else 0: a sum of these counts."""
+    """1 where the condition holds, else 0, so that sums count rows."""
     return sa.case((condition, 1), else_=0)
 
 
@@ -161,7 +163,7 @@ def _outcome(row: sa.Row[Any], arm: str) -> Outcome:
         first_at=to_iso(row.first_ms),
         requests=row.requests,
         errors=row.errors,
-        resolved=int(row.resolved) / row.told if row.told else None,
+        resolved=int(row.resolved) / row.with_feedback if row.with_feedback else None,
         thumb=int(row.up) / thumbs if thumbs else None,
         escalated=row.handoffs / row.requests,
         latency_s=row.latency_s,

@@ -1,9 +1,9 @@
-"""Whose turn it is to write to a SQLite file, among threads and processes.
+"""A queue of the threads and processes that want to write to a SQLite file.
 
-SQLite lets one write at a time, but who waits looks again at growing intervals, up to 0.1 s, and a busy process takes
-the lock again in between: two processes at 100 appends a second each made some of them wait a second. So whoever wants
-to write queues here first. Next in line is who holds the second lock; who has just written must get in line behind.
-The system frees both locks when a process dies.
+SQLite allows one writer at a time. Others retry at growing intervals, up to 0.1 s, while a busy process takes the lock
+again in between: with two processes at 100 appends per second each, some appends waited a second. So writers queue
+here first. Two file locks make the queue: the holder of `.next` writes next, and the holder of `.now` writes. A process
+that has just written has to get `.next` again. The system frees both locks when a process dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOOK_S = 0.0005
 
 
 class Turn:
-    """The queue of who writes to `file`, kept in two files beside it."""
+    """The queue of writers to `file`, with its lock files next to it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -31,18 +31,18 @@ class Turn:
 
     @contextmanager
     def taken(self, wait_s: float) -> Iterator[None]:
-        """Waits for its turn and holds it.
+        """Waits for a turn and holds it.
 
         Raises:
-            BackendError: it has not come within `wait_s`.
+            BackendError: the turn did not come within `wait_s`.
         """
         until = time.monotonic() + wait_s
-        with ExitStack() as held:
+        with ExitStack() as turn:
             if not self._threads.acquire(timeout=wait_s):
                 raise self._late(wait_s)
-            held.callback(self._threads.release)
+            turn.callback(self._threads.release)
             with ExitStack() as line:
-                for lock, till in ((self._next, line), (self._now, held)):
+                for lock, till in ((self._next, line), (self._now, turn)):
                     while not _locked(lock):
                         if time.monotonic() > until:
                             raise self._late(wait_s)
@@ -55,8 +55,8 @@ class Turn:
         os.close(self._now)
 
     def _late(self, wait_s: float) -> BackendError:
-        hint = "see whether a process of inhouse hangs, or the disk is slow"
-        return BackendError(f"{self._file}: others have kept it locked for {wait_s:g} s", hint)
+        hint = "check whether another inhouse process hangs or the disk is slow"
+        return BackendError(f"{self._file}: other processes have kept it locked for {wait_s:g} s", hint)
 
 
 def _opened(file: Path, suffix: str) -> int:
@@ -64,7 +64,7 @@ def _opened(file: Path, suffix: str) -> int:
     try:
         return os.open(beside, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
-        raise BackendError(f"{beside}: cannot be opened ({error.strerror})", "give its folder write access") from error
+        raise BackendError(f"{beside}: cannot be opened ({error.strerror})", "make its folder writable") from error
 
 
 def _locked(lock: int) -> bool:

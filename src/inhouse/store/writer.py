@@ -1,8 +1,8 @@
-"""Who appends to the audit: one thread a process commits whatever waits as one group.
+"""The writer of the audit log: one thread per process that commits all queued entries as one group.
 
-A group waits for the disk once, however many entries it has, so the rate grows with the load. The head's row
-(PostgreSQL) or the write lock (SQLite) lets several processes append to one chain. When the database fails, those that
-wait are told so; the next group tries anew, and so the writer recovers when the database does.
+A group waits for the disk once, however many entries it has, so throughput grows with the load. Several processes can
+append to one chain: the row of the head (PostgreSQL) or the write lock (SQLite) keeps them in order. If the database
+fails, all callers in the group get the error. The next group tries again, so the writer recovers with the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from inhouse.errors import BackendError, InhouseError
 from inhouse.store.chain import append, entry_of, head_of
 from inhouse.store.ledger import Ledger, bounded
 
-GROUP = 500  # most entries of one commit
+GROUP = 500  # maximum entries per commit
 MOST_WAITING = 20_000
 
 Result = int | Exception
@@ -34,7 +34,7 @@ class Waiting:
 
 
 class Writer:
-    """The thread that appends to a ledger's audit; it starts with the first entry."""
+    """The thread that appends to the audit log of a ledger. It starts with the first entry."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -45,18 +45,19 @@ class Writer:
         self.trouble = ""
 
     def put(self, exchange: Exchange) -> asyncio.Future[int]:
-        """Queues an exchange; the future gets its number or the error. It is written even when the future is cancelled.
+        """Queues an exchange. The future gets its number or the error; cancelling it does not stop the write.
 
         Raises:
-            BackendError: too many wait, or the writer is closed.
+            BackendError: too many exchanges are queued, or the writer is closed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         with self._lock:
             if self._closed:
-                raise BackendError("the audit is closed", "the server is stopping")
+                raise BackendError("the audit log is closed", "the server is stopping")
             if self._queue.qsize() >= MOST_WAITING:
-                raise BackendError(f"{MOST_WAITING} exchanges wait for the audit", "see that its disk keeps up")
+                hint = "check that the disk of the database is fast enough"
+                raise BackendError(f"{MOST_WAITING} exchanges are waiting for the audit log", hint)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                 self._thread.start()
@@ -64,7 +65,7 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """Writes what waits and ends the thread."""
+        """Writes what is queued and stops the thread."""
         with self._lock:
             self._closed = True
             self._queue.put(None)
@@ -75,15 +76,15 @@ class Writer:
         while group := self._take():
             try:
                 results = self._commit(group)
-            except Exception as error:  # whatever it is, those that wait must hear of it and the thread go on
-                failed = BackendError(f"the audit could not be written ({type(error).__name__})")
+            except Exception as error:  # of any kind: callers must get it, and the thread must continue
+                failed = BackendError(f"the audit log could not be written ({type(error).__name__})")
                 failed.__cause__ = error
                 self.trouble = str(failed)
                 results = [failed] * len(group)
-            _tell(group, results)
+            _return(group, results)
 
     def _take(self) -> list[Waiting]:
-        """Waits for an entry, and takes all that are there; nothing when the writer is to end."""
+        """Waits for an entry and takes all that are queued; an empty group stops the writer."""
         group: list[Waiting] = []
         try:
             while len(group) < GROUP:
@@ -102,7 +103,7 @@ class Writer:
         for waiting in group:
             try:
                 entries.append(entry_of(waiting.exchange))
-            except Exception as error:  # of this one alone
+            except Exception as error:  # only of this entry
                 entries.append(error)
         good = [entry for entry in entries if isinstance(entry, dict)]
         numbers = iter(self._append(good))
@@ -117,7 +118,7 @@ class Writer:
                 last = append(connection, head_of(connection), entries)
         except BackendError as error:
             if isinstance(error.__cause__, IntegrityError | DataError):
-                if len(entries) > 1:  # one that the database refuses must not take the others with it
+                if len(entries) > 1:  # one rejected entry must not fail the others
                     return [result for entry in entries for result in self._append([entry])]
             else:
                 self.trouble = str(error)
@@ -126,32 +127,32 @@ class Writer:
         return list(range(last - len(entries) + 1, last + 1))
 
 
-def _tell(group: list[Waiting], results: list[Result]) -> None:
-    """Gives each future its result, in its own loop: one call a loop, as each call wakes it."""
+def _return(group: list[Waiting], results: list[Result]) -> None:
+    """Sets the result of each future in its event loop, with one call per loop because each call wakes it."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], Result]]] = defaultdict(list)
     for waiting, result in zip(group, results, strict=True):
         by_loop[waiting.loop].append((waiting.future, result))
     for loop, pairs in by_loop.items():
         try:
             loop.call_soon_threadsafe(_deliver, pairs)
-        except RuntimeError:  # the loop is closed, so nobody waits
+        except RuntimeError:  # the loop is closed, so nobody is waiting
             continue
 
 
 def _deliver(pairs: list[tuple[asyncio.Future[int], Result]]) -> None:
     for future, result in pairs:
-        if future.done():  # its caller has gone
+        if future.done():  # the caller is gone
             continue
         if isinstance(result, int):
             future.set_result(result)
         else:
-            future.set_exception(_own(result))
+            future.set_exception(_copy(result))
 
 
-def _own(error: Exception) -> Exception:
-    """An error for one caller alone: raised in several tasks, one would gather all their tracebacks."""
+def _copy(error: Exception) -> Exception:
+    """A copy for one caller: one error raised in several tasks would collect all their tracebacks."""
     if not isinstance(error, InhouseError):
         return error
-    own = type(error)(str(error), error.hint)
-    own.__cause__ = error.__cause__
-    return own
+    copy = type(error)(str(error), error.hint)
+    copy.__cause__ = error.__cause__
+    return copy

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection and in the transaction that the ledger has opened."""
+"""Run by Alembic: the migrations, on the connection and in the transaction that the ledger has opened."""
 
 from alembic import context
 

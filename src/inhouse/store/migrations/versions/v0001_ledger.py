@@ -1,4 +1,4 @@
-"""The audit with its head, API keys, hand-offs and feedback."""
+"""The audit log and its head, API keys, hand-offs, and feedback."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ def upgrade() -> None:
 def _audit() -> None:
     op.create_table(
         "audit",
-        # INTEGER is SQLite's own row number: no index of its own
+        # in SQLite, INTEGER is the row number and needs no separate index
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("id", LABEL, nullable=False, unique=True),

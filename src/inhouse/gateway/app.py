@@ -1,4 +1,4 @@
-"""The gateway: routes in OpenAI's wire format, behind one door, over whatever the fleet holds."""
+"""The ASGI application: routes in OpenAI's wire format, the console, and error handling."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ routes = APIRouter()
 
 
 def create_app(state: State) -> FastAPI:
-    """The ASGI application over `state`, which it closes when the server stops."""
+    """The ASGI application over `state`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(_refreshed(state))
+        refreshing = asyncio.create_task(_refresh(state))
         yield
-        watching.cancel()
+        refreshing.cancel()
         await asyncio.to_thread(state.traces.close)
 
     app = FastAPI(title="inhouse", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
@@ -57,26 +57,26 @@ def create_app(state: State) -> FastAPI:
     async def admitted(scope: Scope) -> None:
         await admit(state, scope)
 
-    def said(scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
-        _said(state, scope, id, status, seconds, failed)
+    def finished(scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
+        _log(state, scope, id, status, seconds, failed)
 
-    app.add_middleware(Door, max_body=max_body, admit=admitted, said=said)
+    app.add_middleware(Door, max_body=max_body, admit=admitted, finished=finished)
     app.include_router(console(state), prefix="/console")
     return app
 
 
-async def _refreshed(state: State) -> None:
-    """Opens what was promoted since; while that fails, what is open goes on."""
+async def _refresh(state: State) -> None:
+    """Opens newly promoted releases. If that fails, the current ones keep answering."""
     while True:
         await asyncio.sleep(REFRESH_S)
         try:
             await state.fleet.refresh()
         except Exception as error:
-            log.error("what is served now cannot be opened", exc_info=error)
+            log.error("the release to serve cannot be opened", exc_info=error)
 
 
-def _said(state: State, scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
-    """The metrics and the log line of a request: no body, no query, no header."""
+def _log(state: State, scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
+    """Counts and logs a request, without its body, query, and headers."""
     route = getattr(scope.get("route"), "path", "unknown")
     state.metrics.requests.labels(route, status or 499).inc()
     key = scope.get("inhouse.key")
@@ -98,7 +98,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bad_request(request: Request, error: Exception) -> Response:
-    """The first thing that is wrong with a body or query, and where; never what was sent."""
+    """The first problem of a body or query and its place, without quoting what was sent."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
@@ -107,11 +107,11 @@ async def _bad_request(request: Request, error: Exception) -> Response:
 
 
 async def _backend_error(request: Request, error: Exception) -> Response:
-    log.error("a back-end failed", exc_info=error)
-    return unavailable("the store cannot be reached", "store_unavailable").response()
+    log.error("the database failed", exc_info=error)
+    return unavailable("the database is not available", "store_unavailable").response()
 
 
-# --- routes: the first is looked at first -----------------------------------------------------------------------
+# --- routes: the first match answers ----------------------------------------------------------------------------
 
 
 def state_of(request: Request) -> State:
@@ -121,19 +121,19 @@ def state_of(request: Request) -> State:
 
 @routes.post("/v1/chat/completions", response_class=Response)
 async def chat_completions(request: Request, body: ChatBody, key: Caller) -> Response:
-    """Answers a conversation, plain or streamed."""
+    """Answers a conversation, as one reply or as a stream."""
     return Answer(state_of(request), key, body, request.headers.get("traceparent", ""))
 
 
 @routes.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process is alive."""
+    """Liveness: the process is running."""
     return {"status": "ok"}
 
 
 @routes.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Requests are taken: not draining, something to answer them, and the database there."""
+    """Readiness: not draining, a release is open, and the database is available."""
     state = state_of(request)
     await asyncio.to_thread(state.keys.check, "")
     if state.draining or not state.fleet.names():
@@ -143,7 +143,7 @@ async def readyz(request: Request) -> Response:
 
 @routes.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics, for an admin's key."""
+    """Prometheus metrics. Needs an admin key."""
     if (key := request.scope["inhouse.key"]) is not None:
         need_admin(key)
     state = state_of(request)
@@ -152,13 +152,13 @@ async def metrics(request: Request) -> Response:
 
 @routes.get("/openapi.json")
 async def openapi(request: Request) -> Any:
-    """This description."""
+    """This API description."""
     return request.app.openapi()
 
 
 @routes.post("/v1/embeddings")
 async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
-    """Embeds texts with the project's embedder, whatever model is named."""
+    """Embeds texts with the project's embedder; `model` is ignored."""
     state, embedder = state_of(request), state_of(request).embedder
     if embedder is None:
         raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
@@ -180,7 +180,7 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
 
 @routes.get("/v1/models")
 async def models(request: Request, key: Caller) -> Any:
-    """What may be asked by name."""
+    """Lists the models."""
     state = state_of(request)
     embedders = [state.embedder.name] if state.embedder else []
     return {"object": "list", "data": [_model(name) for name in [*state.fleet.names(), *embedders]]}
@@ -188,10 +188,12 @@ async def models(request: Request, key: Caller) -> Any:
 
 @routes.get("/v1/models/{name:path}")
 async def model(request: Request, name: str, key: Caller) -> Any:
-    """One of them."""
+    """Describes a model."""
     state = state_of(request)
     if name not in state.fleet.names() and name != getattr(state.embedder, "name", None):
-        raise HttpError(404, "no such model", code="model_not_found", param="model")
+        raise HttpError(
+            404, "the model does not exist; GET /v1/models lists those that do", code="model_not_found", param="model"
+        )
     return _model(name)
 
 
@@ -201,7 +203,7 @@ def _model(name: str) -> dict[str, Any]:
 
 @routes.post("/v1/feedback")
 async def feedback(request: Request, body: FeedbackBody, key: Caller) -> Any:
-    """Keeps what somebody thinks of an answer; of one exchange and user the last word counts."""
+    """Stores feedback on an answer; the latest feedback of a user counts."""
     state = state_of(request)
     exchange = await _own_exchange(state, body.id, key)
     user = body.user or exchange.user
@@ -217,22 +219,22 @@ async def handoff(
     wait: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0,
     x_inhouse_wait: Annotated[float, Header(ge=0, allow_inf_nan=False)] = 0,
 ) -> Any:
-    """A conversation that a person has taken over; waits up to `wait` seconds for the answer."""
+    """A conversation handed to a person; waits up to `wait` seconds for the reply."""
     state = state_of(request)
-    found = await asyncio.to_thread(state.inbox.get, id)
-    if found is None:
+    item = await asyncio.to_thread(state.inbox.get, id)
+    if item is None:
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
-    await _own_exchange(state, found.exchange_id, key)
-    if found.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), MOST_WAIT_S)):
+    await _own_exchange(state, item.exchange_id, key)
+    if item.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), MOST_WAIT_S)):
         async with state.waits.admitted():
-            found = await state.inbox.wait(id, wait_s) or found
-    answered = found.status in ("answered", "approved")
-    return {"object": "handoff", "id": id, "status": found.status, "reason": found.reason, "at": found.at,
-            "answer": found.reply if answered else None, "replied_at": found.replied_at or None}  # fmt: skip
+            item = await state.inbox.wait(id, wait_s) or item
+    answered = item.status in ("answered", "approved")
+    return {"object": "handoff", "id": id, "status": item.status, "reason": item.reason, "at": item.at,
+            "answer": item.reply if answered else None, "replied_at": item.replied_at or None}  # fmt: skip
 
 
 async def _own_exchange(state: State, id: str, key: Any) -> Exchange:
-    """The exchange, for the key that asked it, reviewers of its groups, and admins; for others there is none."""
+    """The exchange, for the key that asked, reviewers of its groups, and admins; for others it does not exist."""
     exchange = await asyncio.to_thread(state.audit.get, id)
     if exchange is None or not (
         exchange.key == key.id

@@ -1,5 +1,7 @@
-"""Who asks: a Bearer key, checked before anything of a request's body is read. Every route needs one, but for health
-and for the console, which has sessions of its own."""
+"""Authentication: a Bearer key, checked before the body of a request is read.
+
+Every route needs a key, except health checks and the console, which uses sessions.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
 LOOPBACK = ("127.0.0.1", "::1")
-CHECKED_S = 1.0  # how long a key that was good is not looked up again, so how much longer one that is revoked is good
+CHECKED_S = 1.0  # how long a valid key is cached, which delays its revocation
 MOST_CHECKED = 10_000
 
 
 async def admit(state: State, scope: Scope) -> None:
-    """Puts the caller's Key into `scope["inhouse.key"]`, None where the route needs none.
+    """Puts the caller's Key into `scope["inhouse.key"]`, None if the route needs none.
 
     Raises:
-        HttpError: 401 without a valid key, 429 where it asks too often, 503 while the server drains or keys cannot be
+        HttpError: 401 without a valid key, 429 over its rate limit, 503 while the server drains or if keys cannot be
             looked up.
     """
     path = scope["path"]
@@ -45,11 +47,11 @@ async def admit(state: State, scope: Scope) -> None:
         return
     scope["inhouse.key"] = key = await identified(state, secret_of(scope))
     if wait := state.rates.wait_s(key.id, key.per_minute):
-        raise too_many(f"this key may ask {key.per_minute} times a minute", wait)
+        raise too_many(f"rate limit of this key: {key.per_minute} requests per minute", wait)
 
 
 def secret_of(scope: Scope) -> str:
-    """What the Authorization header brings, "" where it brings nothing of use."""
+    """The Bearer token of the Authorization header, "" if there is none."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, secret = value.decode("latin-1").partition(" ")
@@ -58,12 +60,12 @@ def secret_of(scope: Scope) -> str:
 
 
 async def identified(state: State, secret: str) -> Key:
-    """The key behind a secret.
+    """The key of a secret.
 
     Raises:
-        HttpError: 401 where there is none, 503 where it cannot be looked up.
+        HttpError: 401 if there is none, 503 if it cannot be looked up.
     """
-    # Looking it up may wait for the database, so a thread does it; one that was good a moment ago need not go there.
+    # A lookup may wait for the database, so it runs in a thread. Keys that were valid a moment ago are cached.
     digest, now = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
     key, checked = state.checked.get(digest, (None, 0.0))
     if key is not None and now - checked < CHECKED_S and key.holds(time.time_ns() // 1_000_000):
@@ -71,25 +73,25 @@ async def identified(state: State, secret: str) -> Key:
     try:
         key = await asyncio.to_thread(state.keys.check, secret) if secret else None
     except BackendError as error:
-        raise unavailable("keys cannot be looked up", "store_unavailable") from error
+        raise unavailable("API keys cannot be looked up", "store_unavailable") from error
     if key is not None:
         if len(state.checked) >= MOST_CHECKED:
             state.checked.clear()
         state.checked[digest] = key, now
     if key is None:
-        message = "wrong, expired or missing API key; send it as 'Authorization: Bearer ih_...'"
+        message = "missing, invalid, or expired API key; send it as 'Authorization: Bearer ih_...'"
         raise HttpError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
     return key
 
 
 def from_here(scope: Scope) -> bool:
-    """Whether a program on this machine asks, and no proxy for somebody else."""
+    """Whether the request comes from a program on this machine, and not through a proxy."""
     client = scope.get("client")
     return client is not None and client[0] in LOOPBACK and all(n != b"x-forwarded-for" for n, _ in scope["headers"])
 
 
 async def caller(request: Request) -> Key:
-    """The key that the door let in. Async, as FastAPI would send it through a thread."""
+    """The key that the door admitted. Async, because FastAPI would run a plain function in a thread."""
     key = request.scope.get("inhouse.key")
     if not isinstance(key, Key):
         raise HttpError(401, "this needs an API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
@@ -100,9 +102,8 @@ Caller = Annotated[Key, Depends(caller)]
 
 
 def need_admin(key: Key) -> None:
-    """
-    Raises:
-        HttpError: 403 for any other role.
+    """Raises:
+    HttpError: 403 for any other role.
     """
     if key.role != "admin":
-        raise HttpError(403, "this needs an admin's key", "permission_error", "forbidden")
+        raise HttpError(403, "this needs an admin key", "permission_error", "forbidden")

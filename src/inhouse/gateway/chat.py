@@ -1,8 +1,8 @@
-"""One question answered over HTTP: admitted, asked, recorded, and only then finished.
+"""Answering one request over HTTP: admit, ask the model, record, finish.
 
-The record (audit, and the inbox where a person takes over) is on disk before the plain reply begins, and before a
-stream's last chunk. What cannot be recorded is not answered: 503, or an error event in a stream that has begun.
-A client that leaves, or a deadline that passes, stops the engine; that too is recorded.
+The record (the audit log, and the inbox if a person takes over) is on disk before a plain reply begins and before the
+last chunk of a stream. If it cannot be recorded, the answer is not given: 503, or an error event in a stream that has
+begun. A disconnected client or a passed deadline stops the model; that is recorded too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage
 from inhouse.errors import BackendError, InputError, RefusedError
-from inhouse.gateway.errors import HttpError, unavailable
+from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
 from inhouse.types import Json, Passage
 
@@ -36,13 +36,13 @@ log = logging.getLogger("inhouse.gateway")
 
 
 class Run:
-    """One question at one model, and what will be recorded of it."""
+    """One request to one model, and the record of it."""
 
     def __init__(
         self, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
     ) -> None:
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
-        self.deltas: list[Delta] = []  # those that bring more than text
+        self.deltas: list[Delta] = []  # those with more than text
         self._parts: list[str] = []
         self.finish: Finish | None = None
         self._state, self._key, self._name = state, key, name
@@ -50,7 +50,7 @@ class Run:
         self._notes: dict[tuple[str, str], Json] = {}
         self._at, self._began = datetime.now(UTC), time.perf_counter()
         self._first_s = self._engine_s = 0.0
-        self._share = 1  # of how many running requests this was one
+        self._share = 1  # number of requests that ran at the same time
         self._handoff = ""
         self._record: asyncio.Task[None] | None = None
 
@@ -59,7 +59,7 @@ class Run:
         return "".join(self._parts)
 
     async def events(self) -> AsyncGenerator[ChatEvent]:
-        """The model's events, when the engine has room for it."""
+        """The events of the model, once the queue has a free slot."""
         async with self._state.queue.slot():
             started, self._share = time.perf_counter(), self._state.queue.running
             try:
@@ -86,22 +86,22 @@ class Run:
                 self.finish = event_
 
     def ours(self) -> dict[str, Json]:
-        """The extension field `inhouse`, as far as things are known."""
+        """The extension field `inhouse`, with what is known so far."""
         served = self._notes.get(("release", "served")) or {}
         return {
             "id": self.id,
             "release": served.get("release", "" if self._name == "custom" else self._name),
             "arm": served.get("arm", ""),
             "passages": self._notes.get(("grounded", "passages"), []),
-            "citations": self._said_last("citations"),
+            "citations": self._last("citations"),
             "confidence": self.finish.confidence if self.finish else None,
-            "findings": self._said_last("findings"),
+            "findings": self._last("findings"),
             "handoff": self._handoff or None,
         }
 
-    def _said_last(self, kind: str) -> Json:
-        found = [data for (_, k), data in self._notes.items() if k == kind]
-        return found[-1] if found else None
+    def _last(self, kind: str) -> Json:
+        notes = [data for (_, k), data in self._notes.items() if k == kind]
+        return notes[-1] if notes else None
 
     def exchange(self, reason: str) -> Exchange:
         ours, usd_per_hour = self.ours(), self._state.project.model.usd_per_hour
@@ -132,10 +132,10 @@ class Run:
         )
 
     async def record(self, reason: str) -> None:
-        """Puts the exchange on disk, once, whoever asks for it and how often; goes on when the asking is cancelled.
+        """Writes the exchange to disk once, however often it is called. A cancelled caller does not stop the write.
 
         Raises:
-            HttpError: 503, it could not be recorded.
+            HttpError: 503, the exchange could not be recorded.
         """
         if self._record is None:
             self._record = asyncio.create_task(self._write(reason))
@@ -148,16 +148,16 @@ class Run:
             if reason not in ("error", "cancelled") and (why := self._handoff_reason(exchange.answer)):
                 self._handoff = await asyncio.to_thread(self._state.inbox.add, exchange, why)
                 metrics.handoffs.labels(self._name).inc()
-        except Exception as error:  # whatever it is, an answer that is not recorded is not given
+        except Exception as error:  # of any kind: an answer that is not recorded is not given
             metrics.audit_failures.inc()
-            log.error("not recorded", exc_info=error)
+            log.error("an answer could not be recorded", exc_info=error)
             raise unrecorded() from error
         metrics.audit_s.observe(time.perf_counter() - began)
         metrics.answered(exchange)
         self._state.traces.answered(exchange, self._request, self._trace)
 
     def _handoff_reason(self, answer: str) -> str:
-        """Why a person takes over, "" where none does."""
+        """Why a person takes over, "" if none does."""
         if ("guarded", "handoff") in self._notes:
             return str((self._notes["guarded", "handoff"] or {}).get("reason") or "guarded")
         sentence = " ".join(self._state.project.assistant.handoff.casefold().split())
@@ -165,10 +165,10 @@ class Run:
 
 
 class Answer(Response):
-    """The response to a chat: plain or streamed. Also for the console, which brings its session's key.
+    """The response to a chat request, plain or streamed. The console uses it too, with the key of its session.
 
     Raises:
-        HttpError: 404, no such model; when it is sent, 429, where too many wait.
+        HttpError: 404, the model does not exist. While sending, 429 if the queue is full.
     """
 
     def __init__(self, state: State, key: Key, body: ChatBody, trace: str = "") -> None:
@@ -176,8 +176,8 @@ class Answer(Response):
         if body.model not in state.fleet.names():
             message = f"the model '{body.model[:100]}' does not exist; GET /v1/models lists those that do"
             raise HttpError(404, message, code="model_not_found", param="model")
-        told = state.project
-        request = body.to_request(frozenset(key.groups), key.id, told.assistant.max_tokens, told.gateway.max_tokens)
+        usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
+        request = body.to_request(frozenset(key.groups), key.id, usual, most)
         self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
         self._state, self._body = state, body
         self._envelope = Envelope(self.run.id, body.model)
@@ -187,9 +187,7 @@ class Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = self._state
         async with state.queue.admitted():
-            if (
-                state.audit.trouble and state.queue.open > 1
-            ):  # one tries; the engine is not asked in vain for the others
+            if state.audit.trouble and state.queue.open > 1:  # one request tests the audit log, the others fail early
                 raise unrecorded()
             try:
                 await self._attended(receive, send)
@@ -201,17 +199,15 @@ class Answer(Response):
                 await self._refuse(send, await self._failed(refusal(error)))
             except InputError as error:  # the model is no longer served
                 await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
-            except asyncio.CancelledError:  # the server stops and can wait no longer
+            except asyncio.CancelledError:  # the server stops and its time to drain is over
                 await self.run.record("cancelled")
                 raise
             except Exception as error:
-                log.error("a mistake while answering", exc_info=error)
-                await self._refuse(
-                    send, await self._failed(HttpError(500, "the server made a mistake", "server_error"))
-                )
+                log.error("internal error while answering", exc_info=error)
+                await self._refuse(send, await self._failed(HttpError(500, INTERNAL, "server_error")))
 
     async def _attended(self, receive: Receive, send: Send) -> None:
-        """Answers until the client leaves or the deadline passes."""
+        """Answers until the client disconnects or the deadline passes."""
         watcher: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(self._state.project.gateway.deadline_s) as limit:
@@ -221,7 +217,7 @@ class Answer(Response):
             if self._gone:
                 await self.run.record("cancelled")
                 return
-            raise await self._failed(HttpError(504, "the deadline has passed", "server_error", "deadline")) from None
+            raise await self._failed(HttpError(504, "the answer took too long", "server_error", "deadline")) from None
         finally:
             if watcher:
                 watcher.cancel()
@@ -233,7 +229,7 @@ class Answer(Response):
         limit.reschedule(asyncio.get_running_loop().time())
 
     async def _failed(self, error: HttpError) -> HttpError:
-        """Records that there was no answer; what could not be recorded is told instead."""
+        """Records that the request failed; returns `error`, or the error of recording it."""
         try:
             await self.run.record("error")
         except HttpError as worse:
@@ -268,7 +264,7 @@ class Answer(Response):
         await _more(send, last + usage + DONE, more=False)
 
     async def _begin(self, send: Send) -> None:
-        """The head of the stream, when there is something to tell: until then an error still has its status."""
+        """Sends the head of the stream, as late as possible: until then an error can still set the status."""
         if not self._started:
             self._started = True
             headers = [(k.encode(), v.encode()) for k, v in STREAM_HEADERS.items()]
@@ -283,11 +279,11 @@ class Answer(Response):
 
 
 def unrecorded() -> HttpError:
-    return unavailable("the answer cannot be recorded, so it is not given", "audit_unavailable")
+    return unavailable("the audit log is not available, so no answer is given", "audit_unavailable")
 
 
 def refusal(error: BackendError) -> HttpError:
-    """How a model's failure is told: without what an engine or another server said, unless it is about the request."""
+    """The HTTP error for a failed model. Details of the engine are included only for rejected requests."""
     if isinstance(error, RefusedError):
         return HttpError(400, f"the model rejected the request: {str(error)[:300]}", code=error.code or None)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")

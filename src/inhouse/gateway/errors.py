@@ -1,21 +1,19 @@
-"""Errors over HTTP, with their status and headers."""
+"""HTTP errors with status, body, and headers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from inhouse.gateway.wire import error_body
 
-if TYPE_CHECKING:
-    pass
+INTERNAL = "internal server error"
 
 
 class HttpError(HTTPException):
-    """A refusal in OpenAI's error shape."""
+    """An HTTP error in OpenAI's shape."""
 
     def __init__(
         self, status: int, message: str, type: str = "invalid_request_error", code: str | None = None,

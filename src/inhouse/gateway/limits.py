@@ -1,8 +1,4 @@
-"""What keeps the gateway standing: a bounded queue, rates per key, and the door that every request comes through.
-
-The door refuses bodies that are too large or come too slowly, closes responses to browsers of other origins, and turns
-a programming error into a 500 that tells nothing.
-"""
+"""Limits of the gateway: a bounded queue, rate limits per key, and a time limit on request heads."""
 
 from __future__ import annotations
 
@@ -19,25 +15,25 @@ from inhouse.gateway.middleware import Headed
 
 
 class Queue:
-    """At most `running` requests at the engine, and `waiting` more in the house; further ones are refused."""
+    """At most `running` requests are processed at the same time and `waiting` more are queued; others are refused."""
 
     def __init__(self, running: int, waiting: int) -> None:
         self.size = running + waiting
-        self.open = 0  # requests in the house, those whose record is being written among them
+        self.open = 0  # admitted requests, including those whose record is being written
         self.running = 0
         self._slots = asyncio.Semaphore(running)
         self._parallel = running
-        self._usual_s = 1.0  # how long the engine takes, a moving average
+        self._usual_s = 1.0  # moving average of the time in a slot
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
-        """A place in the house.
+        """Admits a request to the queue.
 
         Raises:
-            HttpError: 429, with how long it will take until there is one.
+            HttpError: 429 if the queue is full, with the estimated time until a place is free.
         """
         if self.open >= self.size:
-            raise too_many("too many requests are waiting", min(60, self._usual_s * self.open / self._parallel))
+            raise too_many("the queue is full", min(60, self._usual_s * self.open / self._parallel))
         self.open += 1
         try:
             yield
@@ -46,7 +42,7 @@ class Queue:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """A place at the engine, first come first served."""
+        """Waits for a processing slot, first come, first served."""
         async with self._slots:
             self.running += 1
             started = time.perf_counter()
@@ -58,12 +54,13 @@ class Queue:
 
 
 class Rates:
-    """How often each key may ask, in all worker processes together: GCRA, one number a key, in shared memory.
+    """Rate limits per key across all worker processes: GCRA, with one number per key in shared memory.
 
-    A key may use its minute at once, then comes to one request every 60 / per_minute seconds.
+    A key may spend a whole minute's requests at once; after that it gets one request every 60 / per_minute seconds.
 
     Args:
         descriptor: a file of `SIZE` bytes that the workers share; None keeps the numbers in this process.
+        clock: the time in seconds.
     """
 
     PLACES = 16384
@@ -75,7 +72,7 @@ class Rates:
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.SIZE)
 
     def wait_s(self, key: str, per_minute: int) -> float:
-        """0 where the key may ask now, which counts as asking; else how long it has to wait. Seconds."""
+        """Counts a request and returns 0 if the key may make it now; else how long to wait. Seconds."""
         if not per_minute:
             return 0.0
         digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") | 1
@@ -92,7 +89,7 @@ class Rates:
             self._lock(False)
 
     def _place(self, digest: int) -> int:
-        """Where the key's number stands; keys that ask no more give up their place after a minute."""
+        """The offset of the key's number. Keys without requests for a minute give up their place."""
         first = digest % self.PLACES
         free = None
         for n in range(first, first + 64):

@@ -1,6 +1,6 @@
-"""What the gateway tells about itself: Prometheus metrics, structured logs, and traces where an endpoint is set.
+"""Observability: Prometheus metrics, structured logs, and OpenTelemetry traces.
 
-None of the three holds a prompt, an answer or a secret.
+None of them contains a prompt, an answer, or a secret.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from inhouse.chat import ChatRequest, Exchange
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable: where several workers put their numbers
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # variable of prometheus_client: the folder where workers share their numbers
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 log = logging.getLogger("inhouse.gateway")
 
 
 class Metrics:
-    """Counters of one process; with `PROMETHEUS_MULTIPROC_DIR` set, `text` tells those of all workers."""
+    """The metrics of one process; if `PROMETHEUS_MULTIPROC_DIR` is set, `text` has those of all workers."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
         self.requests = Counter("inhouse_requests", "HTTP requests.", ["route", "status"], registry=own)
-        self.answers = Counter("inhouse_answers", "Answers by how they ended.", ["model", "reason"], registry=own)
-        self.tokens = Counter("inhouse_tokens", "Tokens read and written.", ["model", "kind"], registry=own)
+        self.answers = Counter("inhouse_answers", "Answers by finish reason.", ["model", "reason"], registry=own)
+        self.tokens = Counter("inhouse_tokens", "Prompt and completion tokens.", ["model", "kind"], registry=own)
         self.handoffs = Counter("inhouse_handoffs", "Conversations handed to a person.", ["model"], registry=own)
         self.audit_failures = Counter("inhouse_audit_failures", "Answers that could not be recorded.", registry=own)
-        self.answer_s = Histogram("inhouse_answer_seconds", "Time of an answer.", ["model"], buckets=SECONDS,
+        self.answer_s = Histogram("inhouse_answer_seconds", "Time to answer.", ["model"], buckets=SECONDS,
                                   registry=own)  # fmt: skip
         self.first_s = Histogram("inhouse_first_token_seconds", "Time to the first token.", ["model"], buckets=SECONDS,
                                  registry=own)  # fmt: skip
-        self.audit_s = Histogram("inhouse_audit_seconds", "Time to record.", buckets=SECONDS, registry=own)
+        self.audit_s = Histogram("inhouse_audit_seconds", "Time to record an answer.", buckets=SECONDS, registry=own)
         self.open = Gauge("inhouse_open_requests", "Requests being answered.", registry=own,
                           multiprocess_mode="livesum")  # fmt: skip
 
@@ -55,7 +55,7 @@ class Metrics:
         self.first_s.labels(model).observe(exchange.first_token_s)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """All metrics in the text format of Prometheus."""
         if SHARED not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
@@ -64,7 +64,7 @@ class Metrics:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line; of an exception its type and place, as messages may quote what a user wrote."""
+    """One JSON object per line. Exceptions have only their type and place: messages may quote what a user wrote."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -79,7 +79,7 @@ class JsonLines(logging.Formatter):
 
 
 def place_of(error: BaseException) -> tuple[str, str]:
-    """The error's type, and the file and line that raised it."""
+    """The type of an error, and the file and line that raised it."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
@@ -88,7 +88,7 @@ def place_of(error: BaseException) -> tuple[str, str]:
 
 
 def log_as_json() -> None:
-    """Sends the logs of the gateway and of uvicorn to standard error, a JSON object a line."""
+    """Sends the logs of the gateway and of uvicorn to standard error, one JSON object per line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, level in (("inhouse", logging.INFO), ("uvicorn.error", logging.WARNING)):
@@ -119,7 +119,7 @@ class Traces:
         self._tracer = self._provider.get_tracer("inhouse", __version__)
 
     def answered(self, exchange: Exchange, request: ChatRequest, parent: str) -> None:
-        """Sends the span of an answer; `parent` is the caller's `traceparent` header."""
+        """Sends the span of an answer; `parent` is the `traceparent` header of the request."""
         if self._tracer is None:
             return
         from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -151,6 +151,6 @@ class Traces:
         span.end(ended)
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining spans."""
         if self._provider is not None:
             self._provider.shutdown()

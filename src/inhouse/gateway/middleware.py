@@ -1,4 +1,4 @@
-"""Middleware: the door that reads a request within its limits, and the security headers."""
+"""Middleware: authentication, limits on size and time of a request, security headers, and unexpected errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from inhouse.gateway.errors import HttpError
+from inhouse.gateway.errors import INTERNAL, HttpError
 
 READ_S = 15.0  # a request whose head or body takes longer to arrive is refused
 SECURITY_HEADERS = {
@@ -25,21 +25,23 @@ SECURITY_HEADERS = {
 
 
 class Door:
-    """ASGI middleware around everything, the console too.
+    """ASGI middleware around all routes, including the console.
 
     Args:
-        admit: lets a request in, or raises an HttpError; asked before anything of the body is read.
-        said: told of every request when it is over: scope, id, status, seconds, and the error that was not foreseen.
+        app: the application.
+        max_body: maximum size of a body in bytes.
+        admit: admits a request or raises an HttpError; called before the body is read.
+        finished: called after every request with scope, id, status, seconds, and the unexpected error, if any.
     """
 
     def __init__(
         self, app: ASGIApp, max_body: int, admit: Callable[[Scope], Awaitable[None]],
-        said: Callable[[Scope, str, int, float, Exception | None], None],
+        finished: Callable[[Scope, str, int, float, Exception | None], None],
     ) -> None:  # fmt: skip
         self._app = app
         self._max_body = max_body
         self._admit = admit
-        self._said = said
+        self._finished = finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,11 +54,11 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                there = {name.lower() for name, _ in message.get("headers", ())}
+                present = {name.lower() for name, _ in message.get("headers", ())}
                 more = [
                     (name.encode(), value.encode())
                     for name, value in {**SECURITY_HEADERS, "x-request-id": id}.items()
-                    if name.encode() not in there
+                    if name.encode() not in present
                 ]
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
@@ -71,9 +73,9 @@ class Door:
         except Exception as error:
             failed = error
             if not status:
-                await HttpError(500, "the server made a mistake", "server_error").response()(scope, receive, sending)
+                await HttpError(500, INTERNAL, "server_error").response()(scope, receive, sending)
         finally:
-            self._said(scope, id, status, time.perf_counter() - started, failed)
+            self._finished(scope, id, status, time.perf_counter() - started, failed)
 
     def _check_length(self, scope: Scope) -> None:
         for name, value in scope["headers"]:
@@ -81,11 +83,13 @@ class Door:
                 raise self._too_large()
 
     def _too_large(self) -> HttpError:
-        # The rest of the body is not read: the connection cannot be used again.
-        return HttpError(413, f"the body is longer than {self._max_body} bytes", headers={"Connection": "close"})
+        # The rest of the body is not read, so the connection cannot be reused.
+        return HttpError(
+            413, f"the request body is larger than {self._max_body} bytes", headers={"Connection": "close"}
+        )
 
     def _counted(self, receive: Receive) -> Receive:
-        """The body as it comes, until it is too long or takes too long."""
+        """`receive` with limits on the size and the time of the body."""
         size, whole, until = 0, False, asyncio.get_running_loop().time() + READ_S
 
         async def receiving() -> Message:
@@ -96,7 +100,9 @@ class Door:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
-                raise HttpError(408, "the body came too slowly", headers={"Connection": "close"}) from None
+                raise HttpError(
+                    408, f"the request body did not arrive within {READ_S:g} seconds", headers={"Connection": "close"}
+                ) from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self._max_body:
@@ -107,7 +113,7 @@ class Door:
 
 
 class Headed:
-    """Mixed into uvicorn's protocols: a connection that does not bring a whole request head in time is closed."""
+    """Mixin for uvicorn's protocols: closes connections that do not send a complete request head in time."""
 
     _late: asyncio.TimerHandle | None = None
 

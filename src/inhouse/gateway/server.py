@@ -1,7 +1,7 @@
-"""Processes: one that answers, or a parent that binds the socket and keeps several workers alive.
+"""Server processes: a single one, or a parent that binds the socket and supervises several workers.
 
-A worker drains when it is asked to stop: what runs is finished, what comes is refused with 503. Workers are fresh
-interpreters that inherit the socket, so each opens its own engine and index; they end when their parent is gone.
+A worker that is asked to stop drains: it finishes running requests and refuses new ones with 503. Workers are new
+interpreters that inherit the socket. Each opens its own engine and index, and ends when its parent is gone.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from inhouse.gateway.metrics import SHARED, log_as_json
 from inhouse.gateway.state import State
 
 THREADS = 32
-LINGER_S = 3  # for connections that do not close when everything is answered
+LINGER_S = 3  # for connections that stay open after all requests are answered
 RESTART_S = 1.0
-TOO_SOON_S = 10.0  # a worker that ends sooner than that may not have come up
-MOST_TOO_SOON = 5  # of those in a row
+TOO_SOON_S = 10.0  # a worker that ends sooner may have failed to start
+MOST_TOO_SOON = 5  # such failures in a row
 log = logging.getLogger("inhouse.gateway")
 
 
@@ -42,25 +42,25 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigError: the address is not of this machine, or taken.
+        ConfigError: the address does not belong to this machine, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
-    if os.name == "posix":  # elsewhere it would let a second server take the port
+    if os.name == "posix":  # on Windows it would let a second server take the port
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        hint = "another server may hold the port: choose one with --port, or 0 for any"
-        raise ConfigError(f"gateway: cannot listen at {host}:{port} ({error.strerror})", hint) from error
+        hint = "another server may use the port: choose another with --port, or 0 for any free one"
+        raise ConfigError(f"gateway.port: cannot listen on {host}:{port} ({error.strerror})", hint) from error
     bound.listen(1024)
     bound.set_inheritable(True)
     return bound
 
 
 def inherit(descriptor: int) -> socket.socket:
-    """The parent's listening socket."""
+    """The listening socket of the parent process."""
     return socket.socket(fileno=descriptor)
 
 
@@ -70,17 +70,17 @@ def address_of(bound: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, that drains before it stops. A second signal stops it at once."""
+    """uvicorn that drains before it stops. A second signal stops it immediately."""
 
     def __init__(self, config: uvicorn.Config, state: State, parent: int = 0) -> None:
         super().__init__(config)
         self._inhouse = state
-        self._parent = parent  # process id; 0 where there is none
-        self._until: float | None = None  # when draining ends, whatever runs
+        self._parent = parent  # process ID; 0 if there is none
+        self._until: float | None = None  # when draining ends, even if requests are running
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._parent and sig == signal.SIGINT:
-            return  # the terminal sends it to all; the parent tells its workers
+            return  # the terminal sends it to all processes; the parent stops its workers
         if self._inhouse.draining:
             self.should_exit = self.force_exit = True
         self._inhouse.draining = True
@@ -89,20 +89,20 @@ class Server(uvicorn.Server):
         if self._parent and os.getppid() != self._parent:
             self._inhouse.draining = True
         if self._inhouse.draining and not self.should_exit:
-            told, queue = self._inhouse.project.gateway, self._inhouse.queue
-            self._until = self._until or time.monotonic() + told.drain_s
+            drain_s, queue = self._inhouse.project.gateway.drain_s, self._inhouse.queue
+            self._until = self._until or time.monotonic() + drain_s
             self.should_exit = not queue.open or time.monotonic() > self._until
         return await super().on_tick(counter)
 
 
 def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent: int = 0) -> None:
-    """Answers at `bound` until it is told to stop, then closes it all; `ready` is called when the models are open.
+    """Serves at `bound` until it is asked to stop, then closes everything; calls `ready` once the models are open.
 
     Raises:
-        InhouseError: what is to be served cannot be opened.
+        InhouseError: the release in production cannot be opened.
     """
     log_as_json()
-    # The thread that writes the audit would keep the others waiting for five milliseconds at a time.
+    # By default, the audit thread would keep other threads waiting for five milliseconds at a time.
     sys.setswitchinterval(0.001)
     config = uvicorn.Config(
         create_app(state), http=protocol(), lifespan="on", access_log=False, log_config=None,
@@ -111,10 +111,10 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
     server = Server(config, state, parent)
 
     async def run() -> None:
-        # For searches, embeddings, look-ups of keys: they wait more than they compute.
+        # For searches, embeddings, and key lookups, which wait more than they compute.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
         await state.fleet.refresh()
-        # What is open stays: looking through it for garbage, with all models loaded, holds every request up.
+        # Open models stay open: collecting garbage among them would delay every request.
         gc.collect()
         gc.freeze()
         ready()
@@ -130,14 +130,18 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
 
 
 def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: socket.socket) -> None:
-    """Keeps `count` workers alive until told to stop; `worker` makes a command line of two file descriptors: the
-    socket, and the file of the rates.
+    """Runs `count` workers and restarts them until asked to stop.
+
+    Args:
+        worker: makes the command line of a worker from two file descriptors: the socket, and the file of the rates.
+        count: number of workers.
+        bound: the listening socket.
 
     Raises:
-        BackendError: a worker does not come up.
+        BackendError: a worker does not start.
     """
     if os.name != "posix":
-        raise ConfigError("gateway.workers: several need Linux or macOS", "set it to 1")
+        raise ConfigError("gateway.workers: more than one worker needs Linux or macOS", "set it to 1")
     stopping, too_soon = False, 0
 
     def stop(sig: int, frame: FrameType | None) -> None:
@@ -164,8 +168,10 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
                         continue
                     _forget(process.pid, Path(shared))
                     too_soon = too_soon + 1 if time.monotonic() - began < TOO_SOON_S else 0
-                    if process.returncode > 0 or too_soon > MOST_TOO_SOON:  # it said why, or this leads nowhere
-                        raise BackendError(f"a worker ended with code {process.returncode}", "its own message says why")
+                    if (
+                        process.returncode > 0 or too_soon > MOST_TOO_SOON
+                    ):  # it printed the reason, or restarting does not help
+                        raise BackendError(f"a worker ended with code {process.returncode}", "see its message above")
                     log.error("a worker ended", extra={"facts": {"code": process.returncode}})
                     time.sleep(RESTART_S)
                     running[n] = start()
@@ -177,18 +183,18 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
 
 
 def _forget(pid: int, shared: Path) -> None:
-    """Takes a dead worker's gauges out of the metrics; its counters stay."""
+    """Removes the gauges of a dead worker from the metrics; its counters stay."""
     for file in shared.glob(f"gauge_live*_{pid}.db"):
         file.unlink()
 
 
 def leave() -> NoReturn:
-    """Ends the process, when all is closed: what the libraries do at exit takes longer than to drain."""
+    """Ends the process at once: the exit handlers of some libraries take longer than draining."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def again(*arguments: str) -> list[str]:
-    """The command line of this program with other arguments."""
+    """The command line of inhouse with other arguments."""
     return [sys.executable, "-m", "inhouse.cli.main", *arguments]

@@ -1,4 +1,4 @@
-"""What the gateway holds while it runs, and the little that it asks of what answers."""
+"""The state of a running gateway, and the interface to the models it serves."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from inhouse.store.keys import Key, Keys
 from inhouse.store.traffic import Traffic
 from inhouse.types import Embedder
 
-MOST_WAITS = 100  # for people's answers, at once
+MOST_WAITS = 100  # requests that wait for a person's reply at the same time
 
 
 class Fleet(Protocol):
-    """The models that may be asked by name: `custom`, `base`, releases as NAME/VERSION, upstreams."""
+    """The models by name: `custom`, `base`, releases as NAME/VERSION, and upstreams."""
 
     def names(self) -> Sequence[str]: ...
 
     def model(self, name: str) -> ChatModel: ...
 
     async def refresh(self) -> Any:
-        """Opens what is served now, when that has changed."""
+        """Opens the releases to serve if they have changed."""
         ...
 
     def close(self) -> Any: ...
@@ -37,7 +37,7 @@ class Fleet(Protocol):
 
 @dataclass
 class State:
-    """The gateway's own, one a process; `app.state.inhouse` is it."""
+    """The state of the gateway, one per process, at `app.state.inhouse`."""
 
     project: Project
     fleet: Fleet
@@ -52,9 +52,11 @@ class State:
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     draining: bool = False
-    checked: dict[bytes, tuple[Key, float]] = field(default_factory=dict)  # keys by the secret's digest, and when
+    checked: dict[bytes, tuple[Key, float]] = field(
+        default_factory=dict
+    )  # keys by digest of the secret, with the time of the check
 
     def __post_init__(self) -> None:
-        told = self.project.gateway
-        self.queue = Queue(told.parallel or self.project.model.parallel, told.waiting)
+        settings = self.project.gateway
+        self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting)
         self.waits = Queue(MOST_WAITS, 0)

@@ -1,7 +1,7 @@
-"""The OpenAI chat API as it travels: what comes in, checked strictly, and what goes out.
+"""The wire format of the OpenAI chat API: request bodies, strictly validated, and responses.
 
-Fields that we do not know are let pass, as OpenAI's servers do; a known field of the wrong type is refused. Our own
-values travel in the field `inhouse`, which standard clients ignore.
+Unknown fields are ignored, as on OpenAI's servers; a known field of the wrong type is an error. Values that the API
+does not have are in the field `inhouse`, which standard clients ignore.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
 from inhouse.types import Json, Message
 
-MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI has it
+MOST_TEXTS = 2048  # per embeddings request, as at OpenAI
 PASSED = ("tools", "tool_choice", "parallel_tool_calls", "top_p", "presence_penalty", "frequency_penalty")
 
 
 def _clean(text: str) -> str:
-    """Without NUL and half surrogate pairs: JSON can write them, and neither databases nor engines take them."""
-    return _UNKEPT.sub("\ufffd", text)
+    """Replaces NUL and lone surrogates: JSON can contain them, but databases and engines reject them."""
+    return _REJECTED.sub("\ufffd", text)
 
 
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
+_REJECTED = re.compile("[\0\ud800-\udfff]")
 Text = Annotated[str, AfterValidator(_clean)]
 
 
@@ -57,9 +57,9 @@ class WireMessage(Wire):
     tool_call_id: Text | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> WireMessage:
+    def _has_content(self) -> WireMessage:
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            raise ValueError("content may be null only where an assistant calls tools")
+            raise ValueError("content may be null only if an assistant calls tools")
         return self
 
     def to_message(self) -> Message:
@@ -102,9 +102,9 @@ class ResponseFormat(Wire):
     json_schema: NamedSchema | None = None
 
     @model_validator(mode="after")
-    def _has_its_schema(self) -> ResponseFormat:
+    def _has_schema(self) -> ResponseFormat:
         if self.type == "json_schema" and self.json_schema is None:
-            raise ValueError("json_schema needs a schema")
+            raise ValueError("type json_schema needs the field json_schema")
         return self
 
 
@@ -135,29 +135,29 @@ class ChatBody(Wire):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     user: Text | None = Field(None, max_length=512)
-    functions: None = None  # gave way to tools; taken for an unknown field they would be dropped without a word
+    functions: None = None  # replaced by tools; listed here because unknown fields are ignored silently
     function_call: None = None
     audio: None = None
 
     @field_validator("tools", "response_format")
     @classmethod
     def _plain_text(cls, value: Any) -> Any:
-        """Half a surrogate pair can be written in JSON and stands for nothing; engines cannot be sent it."""
+        """JSON can contain lone surrogates, but engines reject them."""
         for item in value if isinstance(value, list) else [value]:
             if item is not None and not _encodable(item.model_dump()):
-                raise ValueError("holds half a surrogate pair")
+                raise ValueError("contains a lone surrogate")
         return value
 
     @model_validator(mode="after")
-    def _asks_something(self) -> ChatBody:
+    def _has_question(self) -> ChatBody:
         if not any(m.role == "user" for m in self.messages):
-            raise ValueError("messages must hold at least one of role 'user'")
+            raise ValueError("messages must contain at least one with role 'user'")
         if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs to be true")
+            raise ValueError("top_logprobs requires logprobs to be true")
         return self
 
     def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest:
-        """What the models of the house are asked, for a caller with these groups."""
+        """The request for a model, from a caller with these groups."""
         wanted = self.max_completion_tokens or self.max_tokens or usual_tokens
         given = self.model_dump(include=set(PASSED), exclude_none=True)
         return ChatRequest(
@@ -183,7 +183,7 @@ class ChatBody(Wire):
 
 
 class EmbeddingBody(Wire):
-    """The body of POST /v1/embeddings. Token ids are refused: they belong to another model's vocabulary."""
+    """The body of POST /v1/embeddings. Token IDs are refused: they belong to the vocabulary of another model."""
 
     model: Text
     input: Text | list[Text]
@@ -194,12 +194,12 @@ class EmbeddingBody(Wire):
     @classmethod
     def _some(cls, value: str | list[str]) -> str | list[str]:
         if not value or (isinstance(value, list) and len(value) > MOST_TEXTS):
-            raise ValueError(f"1 to {MOST_TEXTS} texts")
+            raise ValueError(f"needs 1 to {MOST_TEXTS} texts")
         return value
 
 
 class FeedbackBody(Wire):
-    """The body of POST /v1/feedback: what somebody thinks of the answer `id`."""
+    """The body of POST /v1/feedback: feedback on the answer `id`."""
 
     id: Text = Field(max_length=200)
     thumb: Literal[-1, 0, 1] = 0
@@ -208,7 +208,7 @@ class FeedbackBody(Wire):
     user: Text | None = Field(None, max_length=512)
 
 
-# --- what goes out ----------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------
 
 
 def error_body(message: str, type_: str, code: str | None = None, param: str | None = None) -> dict[str, Json]:
@@ -225,7 +225,7 @@ def usage_body(usage: Usage) -> dict[str, Json]:
 
 
 class Envelope:
-    """What all parts of one reply share."""
+    """Builds the parts of one reply, which share ID, model, and time."""
 
     def __init__(self, id: str, model: str) -> None:
         self.id = id
@@ -235,7 +235,7 @@ class Envelope:
     def completion(
         self, text: str, deltas: Sequence[Delta], finish: Finish, logprobs: bool, ours: Json
     ) -> dict[str, Json]:
-        """The plain reply."""
+        """The body of a plain reply."""
         calls = joined_calls(deltas)
         message: dict[str, Json] = {"role": "assistant", "content": text if text or not calls else None}
         message["refusal"] = None
@@ -257,7 +257,7 @@ class Envelope:
         return event(body if ours is None else {**body, "inhouse": ours})
 
     def delta(self, delta: Delta, logprobs: bool) -> str:
-        """The chunk of one delta."""
+        """The chunk with one delta."""
         out: dict[str, Json] = {"content": delta.text} if delta.text or not delta.tool_calls else {}
         if delta.tool_calls:
             out["tool_calls"] = list(delta.tool_calls)
@@ -280,7 +280,7 @@ DONE = "data: [DONE]\n\n"
 
 
 def joined_calls(deltas: Sequence[Delta]) -> list[dict[str, Json]]:
-    """Tool calls put together from the pieces that a stream brings them in."""
+    """Tool calls assembled from the pieces of a stream."""
     calls: dict[int, dict[str, Json]] = {}
     for piece in (p for d in deltas for p in d.tool_calls):
         call = calls.setdefault(

@@ -31,7 +31,7 @@ LINKED = (
     "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
     "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
 )  # fmt: skip
-"""The columns that the hash of an entry covers, in this order. The user can be redacted, so only content has it."""
+"""The columns that the hash of an entry covers, in order. The user can be redacted, so only content has it."""
 
 _INSERT = AUDIT.insert()  # statements are built once, because every request waits for them
 _LOCK_HEAD = sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()
@@ -39,7 +39,7 @@ _MOVE_HEAD = HEAD.update()
 
 
 class Verified(Record):
-    """The result of verifying the chain: `rows` are intact; `broken_at` is the first entry that is not, 0 if all are."""
+    """The result of verifying the chain: `rows` are intact; `broken_at` is the first that is not, 0 if all are."""
 
     rows: int
     ok: bool

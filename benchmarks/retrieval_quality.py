@@ -1,16 +1,21 @@
-"""Does the right passage come first? Full text, dense, two fusions, each with and without the context prefix.
+"""Retrieval quality of full text, dense search and two fusions, each with and without the context prefix.
 
     python benchmarks/retrieval_quality.py [--data ../shared/data] [--quick]
 
-Four public sets. contextual: 737 chunks of source code, share of a question's chunks among the first 5, 10 and 20.
-cacm: 3,204 abstracts, nDCG@10 and recall@100 of the judged ones. concierge: a sentence that the human reply rests on
-among the first 10 passages, asked with the last turn alone, and once more with the conversation, as in serving. bank:
-share of a task's required documents among the first 10 and 20, asked with the task's scenario, some 700 words. All arms
-rank the same candidates of the same LanceDB table. `no prefix` indexes the chunks' texts alone. `rrf` is reciprocal
-rank fusion with k = 60 (Cormack et al. 2009); `inhouse` is the product's convex fusion with its default weight, `tuned`
-that with the weight that the product's tuner chooses on the even questions. Figures are of all questions, and of the
-odd ones, which the tuner did not see. Prints tables, and JSON to `benchmarks/results/retrieval_quality.json`.
-`--quick` asks 20 questions of each set.
+Four public data sets:
+
+- contextual: 737 chunks of source code; share of a question's chunks among the first 5, 10 and 20.
+- cacm: 3,204 abstracts; nDCG@10 and recall@100 of those judged relevant.
+- concierge: is a sentence that supports the human reply among the first 10 passages? The query is the last turn alone
+  and, in a second table, the whole conversation, as in serving.
+- bank: share of a task's required documents among the first 10 and 20; the query is the task's scenario of about 700
+  words.
+
+All arms rank the same candidates of the same LanceDB table. `no prefix` indexes only the chunks' texts. `rrf` is
+reciprocal rank fusion with k = 60 (Cormack et al. 2009). `inhouse` is the product's convex fusion with its default
+weight, and `fitted` the same with the weight that the product chooses on the even questions. Figures are for all
+questions and for the odd ones, which were not used for fitting. Prints tables, and writes JSON to
+`benchmarks/results/retrieval_quality.json`. `--quick` asks 20 questions of each set.
 """
 
 import argparse
@@ -33,7 +38,7 @@ from inhouse.retrieval.chunk import LEAD_CHARS, chunk_document
 from inhouse.retrieval.fusion import WEIGHTS, choose
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.index import Part, index_parts
-from inhouse.retrieval.search import DEFAULT_WEIGHT, Found, Index, holds
+from inhouse.retrieval.search import Fusion, Index, Results, holds
 from inhouse.types import Chunk, Document, Message, Silent
 
 HERE = Path(__file__).parent
@@ -50,7 +55,7 @@ class Question:
 
 @dataclass
 class Set:
-    """`unit` names what a chunk counts as: one of the `wanted` of a question."""
+    """`unit` says which of a question's `wanted` a chunk counts as."""
 
     name: str
     chunks: list[Chunk]
@@ -81,14 +86,14 @@ def contextual(data: Path, embedder: OnnxEmbedder) -> Set:
     with gzip.open(folder / "contextual-embeddings__codebase_chunks.json.gz", "rt", encoding="utf-8") as file:
         documents = json.load(file)
     with gzip.open(folder / "contextual-embeddings__evaluation_set.jsonl.gz", "rt", encoding="utf-8") as file:
-        asked = [json.loads(line) for line in file]
+        rows = [json.loads(line) for line in file]
     chunks = [
         Chunk(document=d["original_uuid"], source=d["original_uuid"], title="", heading="", text=c["content"],
               lead=" ".join(d["content"].split())[:LEAD_CHARS],
               start=c["original_index"], end=c["original_index"] + 1)
         for d in documents for c in d["chunks"]
     ]  # fmt: skip
-    questions = [Question(q["query"], {f"{u}:{n}" for u, n in q["golden_chunk_uuids"]}) for q in asked]
+    questions = [Question(q["query"], {f"{u}:{n}" for u, n in q["golden_chunk_uuids"]}) for q in rows]
     metrics = {f"pass@{k}": share_at(k) for k in (5, 10, 20)}
     return Set("contextual", chunks, questions, metrics, lambda c, _: f"{c.source}:{c.start}")
 
@@ -112,7 +117,7 @@ def cacm(data: Path, embedder: OnnxEmbedder) -> Set:
                 continue
             words = _Words()
             words.feed(file.read().decode("latin-1"))
-            body = re.split(r"\n\s*CA\d{6}", words.text)[0].strip()  # what follows are numbers of citations
+            body = re.split(r"\n\s*CA\d{6}", words.text)[0].strip()  # citation numbers follow
             title = " ".join(body.split("\n\n")[0].split())
             documents.append(Document(source=Path(member.name).stem, text=body, title=title))
     judged: dict[str, set[str]] = {}
@@ -135,8 +140,8 @@ def concierge(data: Path, embedder: OnnxEmbedder) -> Set:
             questions.append(Question(messages[-1].content, wanted, messages))
 
     def unit(chunk: Chunk, question: Question) -> str | None:
-        held = (w for w in question.wanted if w.startswith(f"{chunk.source}|"))
-        return next((w for w in held if holds(chunk.text, w.partition("|")[2])), None)
+        sentences = (w for w in question.wanted if w.startswith(f"{chunk.source}|"))
+        return next((w for w in sentences if holds(chunk.text, w.partition("|")[2])), None)
 
     documents = markdown(data / "concierge" / "documents")
     return Set("concierge", cut(documents, embedder), questions, {"gold@10": any_at(10)}, unit)
@@ -170,17 +175,17 @@ def bare(chunk: Chunk) -> Chunk:
     return chunk.model_copy(update={"title": "", "heading": "", "lead": ""})
 
 
-def order(found: Found, scores: Sequence[float]) -> list[int]:
-    return sorted(range(len(scores)), key=lambda n: (-scores[n], found.places[n]))
+def order(results: Results, scores: Sequence[float]) -> list[int]:
+    return sorted(range(len(scores)), key=lambda n: (-scores[n], results.places[n]))
 
 
-def rrf(found: Found) -> list[int]:
-    scores = [0.0] * len(found.places)
+def rrf(results: Results) -> list[int]:
+    scores = [0.0] * len(results.places)
     for weight in (0.0, 1.0):
-        arm = found.scores(weight)
-        for rank, n in enumerate(order(found, arm), 1):
+        arm = results.scores(weight)
+        for rank, n in enumerate(order(results, arm), 1):
             scores[n] += 1 / (RRF_K + rank) if arm[n] > 0 else 0.0
-    return order(found, scores)
+    return order(results, scores)
 
 
 def measure(data: Set, label: str, chunks: list[Chunk], embedder: OnnxEmbedder, folder: Path) -> None:
@@ -202,14 +207,15 @@ def measure(data: Set, label: str, chunks: list[Chunk], embedder: OnnxEmbedder, 
     talks = bool(data.questions[0].messages) and label == "prefix"
     grounding = Grounding(index, embedder, SETTINGS, Assistant())
     for question in data.questions:
-        found = index.candidates(question.text)
-        ranked = {f"weight {w}": order(found, found.scores(w)) for w in WEIGHTS} | {"rrf": rrf(found)}
+        results = index.candidates(question.text)
+        ranked = {f"weight {w}": order(results, results.scores(w)) for w in WEIGHTS} | {"rrf": rrf(results)}
         for arm, rows in ranked.items():
-            per_arm.setdefault(arm, []).append(units((found.places[n] for n in rows), question))
+            per_arm.setdefault(arm, []).append(units((results.places[n] for n in rows), question))
         if talks:
-            asked = grounding.prepared(question.messages)
+            candidates = grounding.candidates(question.messages)
             for weight in WEIGHTS:
-                places = (other.places[n] for _, other, n in asked.ranked(weight, index.mention_boost))
+                fusion = index.fusion._replace(weight=weight)
+                places = (other.places[n] for _, other, n in candidates.ranked(fusion))
                 per_arm.setdefault(f"talk {weight}", []).append(units(places, question))
     score_rows(data, label, "weight", per_arm)
     if talks:
@@ -217,32 +223,33 @@ def measure(data: Set, label: str, chunks: list[Chunk], embedder: OnnxEmbedder, 
 
 
 def score_rows(data: Set, label: str, kind: str, per_arm: dict[str, list[list[str]]]) -> None:
-    """Fills `data.rows` with the named arms among the weights of one kind of question."""
+    """Fills `data.rows` with the arms to report, for one kind of query."""
 
     def scores(arm: str, metric: str, questions: range) -> list[float]:
         return [data.metrics[metric](per_arm[arm][n], data.questions[n].wanted) for n in questions]
 
     first = next(iter(data.metrics))
     every, even, odd = (range(start, len(data.questions), step) for start, step in ((0, 1), (0, 2), (1, 2)))
-    by_weight = {(w, 1.0): scores(f"{kind} {w}", first, even) for w in WEIGHTS}
-    best, _ = choose(by_weight, (DEFAULT_WEIGHT, 1.0), [(0.0, 1.0), (1.0, 1.0)])
-    arms = {"text": f"{kind} 0.0", "dense": f"{kind} 1.0", "rrf": "rrf", "inhouse": f"{kind} {DEFAULT_WEIGHT}",
-            f"inhouse, tuned to {best}": f"{kind} {best}"}  # fmt: skip
+    default = Fusion()
+    by_weight = {default._replace(weight=w): scores(f"{kind} {w}", first, even) for w in WEIGHTS}
+    best = choose(by_weight, default, [f for f in by_weight if f.weight in {0.0, 1.0}]).weight
+    arms = {"text": f"{kind} 0.0", "dense": f"{kind} 1.0", "rrf": "rrf", "inhouse": f"{kind} {default.weight}",
+            f"inhouse, fitted to {best}": f"{kind} {best}"}  # fmt: skip
     if kind != "weight":
         del arms["rrf"]
     for name, arm in arms.items():
         data.rows[f"{name}, {label}"] = {
-            f"{m}{of}": sum(found := scores(arm, m, some)) / len(found)
+            f"{m}{of}": sum(values := scores(arm, m, some)) / len(values)
             for of, some in (("", every), (" of odd", odd))
             for m in data.metrics
         }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Retrieval quality on four public sets.")
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
-    parser.add_argument("--sets", default="contextual,cacm,concierge,bank")
-    parser.add_argument("--quick", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data", help="the public data")
+    parser.add_argument("--sets", default="contextual,cacm,concierge,bank", help="separated by commas")
+    parser.add_argument("--quick", action="store_true", help="20 questions of each set")
     given = parser.parse_args()
     embedder = OnnxEmbedder(Catalog().find(SETTINGS.embedder, HERE))
     result = {}

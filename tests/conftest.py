@@ -48,8 +48,8 @@ def takes_linear_time():
 
     def linear(work, text_of, size=4000) -> bool:
         work(text_of(10))  # imports and caches
-        short, long = (min(seconds(work, text_of(n)) for _ in range(2)) for n in (size, 8 * size))
-        return long < 20 * short + 0.2
+        short, long = (min(seconds(work, text_of(n)) for _ in range(3)) for n in (size, 8 * size))
+        return long < 24 * short + 0.2
 
     return linear
 

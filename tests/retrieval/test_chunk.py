@@ -1,5 +1,4 @@
-import time
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,29 +41,47 @@ def chunks(text, limit=50):
 
 
 def test_sections_are_chunks_that_know_their_heading_path():
-    found = {c.heading: c.text for c in chunks(TEXT)}
-    assert found["Questions > What does a wire cost?"] == "A wire costs $20."
-    assert found["Questions > Is it fast?"] == "Yes, the same day."
-    assert found[""] == "Intro to fees."
-    assert "# not a heading" in found["Table"]
+    by_heading = {c.heading: c.text for c in chunks(TEXT)}
+    assert by_heading["Questions > What does a wire cost?"] == "A wire costs $20."
+    assert by_heading["Questions > Is it fast?"] == "Yes, the same day."
+    assert by_heading[""] == "Intro to fees."
+
+
+def test_code_has_no_headings():
+    assert "# not a heading" in next(c.text for c in chunks(TEXT) if c.heading == "Table")
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [("## Wires ##", "Wires"), ("## C# and more", "C# and more"), ("## ##", "#"), ("   ## Wires", "Wires")],
+)
+def test_marks_around_a_heading_are_removed(line, heading):
+    assert chunks(f"{line}\n\ntext")[0].heading == heading
+
+
+def test_a_very_long_heading_is_text():
+    line = "# " + "word " * 100
+    assert [(c.heading, c.text) for c in chunks(line, limit=200)] == [("", line.strip())]
 
 
 def test_long_sections_are_cut_at_sentences_and_none_is_too_long():
-    text = " ".join(f"Sentence number {n} is here." for n in range(40))
-    found = chunks(text, limit=12)
-    assert all(words(c.text) <= 12 for c in found)
-    assert all(c.text.endswith(".") for c in found)
+    cut = chunks(" ".join(f"Sentence number {n} is here." for n in range(40)), limit=12)
+    assert all(words(c.text) <= 12 for c in cut)
+    assert all(c.text.endswith(".") for c in cut)
 
 
 @given(st.text(max_size=300), st.integers(3, 40))
-def test_offsets_are_true_and_no_letter_is_lost(text, limit):
-    found = chunks(text, limit)
-    assert all(text[c.start : c.end] == c.text for c in found)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+def test_chunks_are_spans_that_do_not_overlap(text, limit):
+    cut = chunks(text, limit)
+    assert all(text[c.start : c.end] == c.text for c in cut)
+    assert all(a.end <= b.start for a, b in zip(cut, cut[1:], strict=False))
 
 
-def test_a_text_without_line_ends_takes_linear_time():
-    started = time.monotonic()
-    assert len(chunks("x" * 2_000_000)) > 100
-    assert len(chunks("word " * 400_000)) > 100
-    assert time.monotonic() - started < 20
+@given(st.text("ab .\n|-", max_size=300), st.integers(3, 40))
+def test_no_letter_of_a_text_without_headings_is_lost(text, limit):
+    assert "".join("".join(c.text for c in chunks(text, limit)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("part", ["x", "word ", ". ", "\n", " \n", "# ", "# a #", "#", "```\n", "\n# a\n", "|\n"])
+def test_repetition_takes_linear_time(part, takes_linear_time):
+    assert takes_linear_time(chunks, lambda n: "# " + part * n + "a")

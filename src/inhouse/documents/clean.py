@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 
 MOST_MARKS = 30  # combining marks in a row that are kept, as in the Stream-Safe Text Format (Unicode Annex 15)
+MAX_HEADING_CHARS = 300  # longer lines are text, and longer titles are cut: every chunk repeats them
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _INVISIBLE = re.compile(
@@ -23,7 +24,7 @@ _RULE = re.compile(r"^(={3,}|-{3,})[ \t]*$", re.MULTILINE)
 _NO_HEADING = re.compile(r"\s*[-*+>|#`~]|\s*\d+[.)]|    |\t")  # the start of a list item, quote, table or code line
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _PAIR = re.compile(r"^([A-Za-z][\w -]*):(.*)$", re.MULTILINE)
-_HEADING_OR_FENCE = re.compile(r"^ {0,3}(?:(#{1,6})[ \t]+(\S.*)$|(```|~~~))", re.MULTILINE)
+_HEADING_OR_FENCE = re.compile(rf"^ {{0,3}}(?:(#{{1,6}})[ \t]+(\S.{{0,{MAX_HEADING_CHARS}}})$|(```|~~~))", re.MULTILINE)
 _MARKUP = re.compile(r"\*\*|`|!?\[([^\[\]\n]*)\]\([^()\n]*\)")
 _NO_TITLE = re.compile(
     r"(?i)(untitled.*|microsoft (word|excel|powerpoint).*|powerpoint presentation|presentation|document\d*"
@@ -60,7 +61,8 @@ def underlined_headings(text: str) -> str:
         start = text.rfind("\n", 0, max(end, 0)) + 1
         line = text[start : max(end, 0)]
         apart = start == 0 or text[max(start - 2, 0) : start] in {"\n", "\n\n"}
-        if start >= done and apart and line.strip() and not _NO_HEADING.match(line) and "|" not in line:
+        short = 0 < len(line.strip()) <= MAX_HEADING_CHARS
+        if start >= done and apart and short and not _NO_HEADING.match(line) and "|" not in line:
             parts += [text[done:start], "# " if rule[1][0] == "=" else "## ", line.strip()]
             done = rule.end()
     return "".join([*parts, text[done:]])
@@ -94,7 +96,7 @@ def plain(text: str) -> str:
 def title_of(text: str, metadata: str, stem: str) -> str:
     """The first level-1 heading, or else the title in the file's metadata, or else the file name made readable."""
     first = next((words for level, words in headings(text) if level == 1 and words), "")
-    metadata = " ".join(clean_text(metadata).split())
+    metadata = " ".join(clean_text(metadata).split())[:MAX_HEADING_CHARS]
     if first or (metadata and not _NO_TITLE.fullmatch(metadata)):
         return first or metadata
     words = re.sub(r"[_\s]+|(?<=\w)-(?=\w)", " ", stem).strip() or stem

@@ -1,8 +1,8 @@
-"""The fusion tuned to a corpus: how much dense counts against full text, and a mentioned title against the rest.
+"""The fusion for a corpus: the weight of dense search against full text, and the boost of mentioned documents.
 
-A weak arm can hurt fusion, so both numbers are chosen on questions whose passages are known, by whether one is found
-among the first passages of a prompt and how far up. Either arm alone is among the choices. The defaults give way only
-to what is clearly better, or where an arm alone is ahead of them: with few questions the best of many settings is
+A weak search can hurt the fusion, so both numbers are chosen on questions with known passages, by whether one of these
+is among the passages of the prompt, and at which rank. Each search alone is among the choices. The defaults are only
+replaced by a clearly better fusion, or when one search alone is better: with few questions, the best of many choices is
 mostly the luckiest.
 """
 
@@ -17,84 +17,81 @@ from typing import Any
 
 from inhouse.files import write_text
 from inhouse.retrieval.grounded import Grounding
-from inhouse.retrieval.search import DEFAULT_BOOST, DEFAULT_WEIGHT, FUSION, Index
+from inhouse.retrieval.search import FUSION, Fusion, Index
 from inhouse.types import Example, Json, Passage, Progress
 
 WEIGHTS = tuple(n / 10 for n in range(11))
 BOOSTS = (0.0, 0.3, 1.0)
 ENOUGH_QUESTIONS = 30
 MOST_QUESTIONS = 120
-BEHIND = 0.005  # the defaults may be so far behind an arm alone
+BEHIND = 0.005  # how far the default may be behind a single search
 
 Gold = Sequence[tuple[Example, Sequence[Passage]]]
-Setting = tuple[float, float]  # weight of dense, bonus of a mentioned title
 
 
 def fit_fusion(
     index: Index, grounding: Grounding, gold: Gold, k: int, out: Path, progress: Progress
 ) -> dict[str, Json]:
-    """Writes fusion.json into `out` and returns what it holds; with fewer than 30 questions the defaults stay.
+    """Chooses the fusion, writes it to out/fusion.json and returns facts; with fewer than 30 questions, the default.
 
     Args:
-        index: its weight and boost are left as chosen.
-        grounding: the passages finder over that index.
+        index: gets the chosen fusion.
+        grounding: retrieval over that index.
         gold: questions, each with the passages that hold its answer.
-        k: how many passages a prompt takes.
+        k: number of passages in a prompt.
         out: folder.
-        progress: told after each question.
+        progress: advanced after each question.
     """
-    asked = [(e, {(p.source, p.text) for p in passages}) for e, passages in gold if passages][:MOST_QUESTIONS]
-    weight, boost = DEFAULT_WEIGHT, DEFAULT_BOOST
-    told: dict[str, Any] = {"questions": len(asked), "tuned": len(asked) >= ENOUGH_QUESTIONS}
-    if told["tuned"]:
-        ranks = _ranks(index, grounding, asked, progress)
-        scores = {s: [(float(0 < r <= k) + (1 / r if r else 0.0)) / 2 for r in rows] for s, rows in ranks.items()}
-        weight, boost = choose(scores, (weight, boost), [s for s in scores if s[0] in {0.0, 1.0}])
-        rows = [
-            {
-                "weight": w,
-                "mention_boost": b,
-                "recall": round(sum(0 < r <= k for r in found) / len(asked), 4),
-                "mrr": round(sum(1 / r for r in found if r) / len(asked), 4),
-            }
-            for (w, b), found in ranks.items()
-        ]
-        told |= {"table": rows} | next(r for r in rows if (r["weight"], r["mention_boost"]) == (weight, boost))
-    told |= {"weight": weight, "mention_boost": boost}
-    index.weight, index.mention_boost = weight, boost
-    write_text(out / FUSION, json.dumps(told, indent=1))
-    return {name: value for name, value in told.items() if name != "table"}
+    questions = [(e, {(p.source, p.text) for p in passages}) for e, passages in gold if passages][:MOST_QUESTIONS]
+    fusion = Fusion()
+    facts: dict[str, Any] = {"questions": len(questions), "tuned": len(questions) >= ENOUGH_QUESTIONS}
+    table: list[dict[str, float]] = []
+    if facts["tuned"]:
+        ranks = _ranks(grounding, questions, progress)
+        scores = {f: [(float(0 < r <= k) + (1 / r if r else 0.0)) / 2 for r in row] for f, row in ranks.items()}
+        fusion = choose(scores, fusion, [f for f in scores if f.weight in {0.0, 1.0}])
+        figures = {
+            f: {"recall": round(sum(0 < r <= k for r in row) / len(row), 4),
+                "mrr": round(sum(1 / r for r in row if r) / len(row), 4)}
+            for f, row in ranks.items()
+        }  # fmt: skip
+        table = [{**f._asdict(), **row} for f, row in figures.items()]
+        facts |= figures[fusion]
+    facts |= fusion._asdict()
+    index.fusion = fusion
+    write_text(out / FUSION, json.dumps({**facts, "table": table}, indent=1))
+    return facts
 
 
-def choose(scores: Mapping[Setting, Sequence[float]], default: Setting, single: Sequence[Setting]) -> Setting:
-    """The setting of the best mean score, unless the default is as good for all that can be told.
+def choose(scores: Mapping[Fusion, Sequence[float]], default: Fusion, single: Sequence[Fusion]) -> Fusion:
+    """The fusion with the best mean score, or the default when it is as good within the error of measurement.
 
-    The default stays when it is not behind any of the `single` arms, nor behind the best by more than one standard
-    error of their paired differences.
+    The default stays when it is behind none of the `single` searches, and behind the best by at most one standard error
+    of their paired differences.
 
     Args:
-        scores: by setting, one score a question, the same questions in the same order.
-        default: one of the settings.
-        single: those of the settings that use one arm alone.
+        scores: by fusion, one score per question, for the same questions in the same order.
+        default: one of the fusions.
+        single: those of the fusions that use one search alone.
     """
-    means = {setting: statistics.fmean(row) for setting, row in scores.items()}
-    best = max(means, key=lambda s: (means[s], -abs(s[0] - default[0]), -abs(s[1] - default[1])))
+    means = {fusion: statistics.fmean(row) for fusion, row in scores.items()}
+    best = max(means, key=lambda f: (means[f], -abs(f[0] - default[0]), -abs(f[1] - default[1])))
     gains = [a - b for a, b in zip(scores[best], scores[default], strict=True)]
     error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
-    kept = means[best] - means[default] <= error and means[default] >= max(means[s] for s in single) - BEHIND
+    kept = means[best] - means[default] <= error and means[default] >= max(means[f] for f in single) - BEHIND
     return default if kept else best
 
 
-def _ranks(index: Index, grounding: Grounding, asked: Any, progress: Progress) -> dict[Setting, list[int]]:
-    """By setting, at which place each question's first wanted passage stands; 0 where it is not found."""
-    ranks: dict[Setting, list[int]] = {(w, b): [] for w in WEIGHTS for b in BOOSTS}
-    with progress.step("tuning retrieval", len(asked)) as step:
-        for example, wanted in asked:
-            query = grounding.prepared(example.messages)
-            for (weight, boost), row in ranks.items():
-                ranked = enumerate(query.ranked(weight, boost), 1)
-                row.append(
-                    next((at for at, (_, found, n) in ranked if (found.places[n][0], found.texts[n]) in wanted), 0)
-                )
+def _ranks(
+    grounding: Grounding, questions: Sequence[tuple[Example, set[tuple[str, str]]]], progress: Progress
+) -> dict[Fusion, list[int]]:
+    """By fusion, the rank of each question's first wanted passage, from 1; 0 when it is not a candidate."""
+    ranks: dict[Fusion, list[int]] = {Fusion(w, b): [] for w in WEIGHTS for b in BOOSTS}
+    with progress.step("fitting the fusion", len(questions)) as step:
+        for example, wanted in questions:
+            candidates = grounding.candidates(example.messages)
+            for fusion, row in ranks.items():
+                ranked = enumerate(candidates.ranked(fusion), 1)
+                row.append(next((at for at, (_, r, n) in ranked if (r.places[n][0], r.texts[n]) in wanted), 0))
             step.advance()
     return ranks

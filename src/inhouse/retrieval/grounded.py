@@ -1,7 +1,7 @@
-"""Passages found for a conversation, and put into its prompt: the same way in training, evaluation and serving.
+"""Finds passages for a conversation and puts them into its prompt, the same way in training, evaluation and serving.
 
-The last turn alone is often "does it have parking?". So what the conversation is about is looked up first: documents
-whose title was mentioned, the latest mention first, are searched on their own and their chunks get a bonus.
+The last question alone is often "does it have parking?". So documents whose title the conversation mentions are also
+searched separately, and their chunks get a bonus: the later the mention, the larger.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from itertools import islice
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
-from inhouse.retrieval.search import Found, Hit, Index
+from inhouse.retrieval.search import Fusion, Hit, Index, Results
+from inhouse.text.words import words
 from inhouse.types import Embedder, Grounder, Message, Passage, SupportScorer
 
 Messages = tuple[Message, ...]
 
-SHORT_QUESTION_WORDS = 4  # shorter ones are searched together with the turn before
-MENTION_FADE = 0.5  # a mention one turn earlier counts half
+SHORT_QUESTION_WORDS = 4  # shorter questions are searched together with the user's message before
+MENTION_FADE = 0.5  # an earlier mention counts half as much as the next one
 MOST_MENTIONED = 4
-LOOKED_AT = 3  # times the number of passages: how far down a shorter one is looked for to fill the room
-TYPO_LIKENESS = 0.87
+CONSIDERED = 3  # times the number of passages: candidates considered when a long one does not fit
+TITLE_WORDS = 20  # of a title that are compared: comparing a longer one takes time quadratic in its length
+TYPO_SIMILARITY = 0.87
 TYPO_CHARS = 2  # how much longer or shorter a misspelled title may be
 LONG_WORD_CHARS = 6
 _CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
-_WORD = re.compile(r"\w+")
 _CAPITAL = re.compile(r"(?<=[\w,;:] )[A-Z]\w*")
 
 
@@ -43,15 +44,18 @@ class Grounding:
         self._titles = Titles(index.titles())
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
-        """The best passages for the conversation, best first, within the settings' number and tokens."""
-        hits = self.hits(messages, groups, LOOKED_AT * self._settings.passages)
+        """The best passages for the conversation, best first, within the settings' number of passages and tokens."""
+        hits = self.hits(messages, groups, CONSIDERED * self._settings.passages)
         return self.fitting(hit.passage for hit in hits)
 
     def fitting(self, passages: Iterable[Passage]) -> list[Passage]:
-        """The first of the passages, within the settings' number and tokens; one that is too long is passed over."""
+        """The first passages within the settings' number of passages and tokens.
+
+        A passage that is too long for the rest of the tokens is skipped, unless it is the first.
+        """
         chosen: list[Passage] = []
         left = self._settings.passage_tokens
-        for passage in islice(passages, LOOKED_AT * self._settings.passages):
+        for passage in islice(passages, CONSIDERED * self._settings.passages):
             size = self._embedder.count_tokens(passage.text)
             if size > left and chosen:
                 continue
@@ -65,10 +69,10 @@ class Grounding:
         self, messages: Sequence[Message], groups: Collection[str] = frozenset(), k: int | None = None
     ) -> list[Hit]:
         """The k best candidates, or all of them, best first."""
-        return self.prepared(messages, groups).hits(self._index.weight, self._index.mention_boost, k)
+        return self.candidates(messages, groups).hits(self._index.fusion, k)
 
-    def prepared(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
-        """The candidates of a conversation, to be ranked with any weights."""
+    def candidates(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
+        """The candidates for a conversation, to be ranked with any fusion."""
         mentioned = self._titles.mentioned(messages, groups)
         query = query_of(messages)
         vectors = self._index.embed(query)
@@ -76,60 +80,60 @@ class Grounding:
         return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
-        """System message, earlier messages, then the passages with the question."""
-        told = self._assistant
+        """The prompt: system message, earlier messages, then the numbered passages with the question."""
+        assistant = self._assistant
         system = (
-            f"{told.instructions} Answer from the numbered passages. If they do not hold the answer, "
-            f'say: "{told.handoff}"'
+            f"{assistant.instructions} Answer from the numbered passages. If they do not hold the answer, "
+            f'say: "{assistant.handoff}"'
         )
         numbered = "\n".join(f"[{n}] {place(p)}: {plain_text(p.text)}" for n, p in enumerate(passages, 1))
         question = f"{numbered}\n\nQuestion: {plain_text(messages[-1].content)}"
         return (
             Message(role="system", content=system),
-            *history(messages, told),
+            *history(messages, assistant),
             Message(role="user", content=question),
         )
 
 
 class Candidates:
-    """What either search found for a conversation, in all documents and in those that it mentions."""
+    """The results of searching all documents, and of searching those that a conversation mentions."""
 
-    def __init__(self, everywhere: Found, inside: Found | None, mentioned: dict[str, float]) -> None:
+    def __init__(self, everywhere: Results, inside: Results | None, mentioned: dict[str, float]) -> None:
         self._everywhere = everywhere
         self._inside = inside
         self._mentioned = mentioned
 
-    def ranked(self, weight: float, boost: float) -> list[tuple[float, Found, int]]:
-        """Score, and where it stands, of each; best first.
+    def ranked(self, fusion: Fusion) -> list[tuple[float, Results, int]]:
+        """For each candidate, best first: its score, the results that it is in, and its row in them.
 
-        Chunks of mentioned documents get up to `boost` more. Scores stay in [0, 1].
+        Chunks of mentioned documents get up to `fusion.mention_boost` more. Scores stay in [0, 1].
         """
-        raised = boost if self._inside else 0.0
-        best: dict[tuple[str, int], tuple[float, Found, int]] = {}
-        for n, score in enumerate(self._everywhere.scores(weight)):
-            best[self._everywhere.places[n]] = (score / (1 + raised), self._everywhere, n)
-        if self._inside and raised:
-            for n, score in enumerate(self._inside.scores(weight)):
+        boost = fusion.mention_boost if self._inside else 0.0
+        best: dict[tuple[str, int], tuple[float, Results, int]] = {}
+        for n, score in enumerate(self._everywhere.scores(fusion.weight)):
+            best[self._everywhere.places[n]] = (score / (1 + boost), self._everywhere, n)
+        if self._inside and boost:
+            for n, score in enumerate(self._inside.scores(fusion.weight)):
                 place = self._inside.places[n]
-                best[place] = ((score + raised * self._mentioned[place[0]]) / (1 + raised), self._inside, n)
+                best[place] = ((score + boost * self._mentioned[place[0]]) / (1 + boost), self._inside, n)
         return [best[place] for place in sorted(best, key=lambda place: (-best[place][0], place))]
 
-    def hits(self, weight: float, boost: float, k: int | None = None) -> list[Hit]:
-        """The k best, or all."""
-        chosen = self.ranked(weight, boost)[:k]
-        made: dict[tuple[bool, int], Hit] = {}
-        for found in filter(None, (self._everywhere, self._inside)):
-            rows, scores = [n for _, of, n in chosen if of is found], [s for s, of, _ in chosen if of is found]
-            keys = ((found is self._inside, n) for n in rows)
-            made.update(zip(keys, found.hits(rows, scores), strict=True))
-        return [made[found is self._inside, n] for _, found, n in chosen]
+    def hits(self, fusion: Fusion, k: int | None = None) -> list[Hit]:
+        """The k best candidates, or all."""
+        chosen = self.ranked(fusion)[:k]
+        hits: dict[tuple[bool, int], Hit] = {}
+        for results in filter(None, (self._everywhere, self._inside)):
+            rows, scores = [n for _, of, n in chosen if of is results], [s for s, of, _ in chosen if of is results]
+            keys = ((results is self._inside, n) for n in rows)
+            hits.update(zip(keys, results.hits(rows, scores), strict=True))
+        return [hits[results is self._inside, n] for _, results, n in chosen]
 
 
 class Titles:
-    """Finds which documents a conversation names.
+    """Finds the documents that a conversation mentions by title.
 
-    A title counts when its letters stand there, spaces aside, one slip in eight allowed; so does the beginning of a
-    title that no other title shares. A single word must be long, or be written with a capital within a sentence.
+    Spaces do not matter, and about one letter in eight may be wrong. The beginning of a title is enough when no other
+    title begins with it. A single word must be long, or be capitalized within a sentence.
     """
 
     def __init__(self, titles: dict[str, tuple[str, frozenset[str]]]) -> None:
@@ -137,58 +141,59 @@ class Titles:
         self._named: dict[str, list[str]] = {}
         starts: dict[str, set[str]] = {}
         for source, (title, _) in titles.items():
-            words = _words(title)
-            self._named.setdefault("".join(words), []).append(source)
-            for n in range(1, len(words)):
-                starts.setdefault("".join(words[:n]), set()).add("".join(words))
-        for start, whole in starts.items():
-            if len(whole) == 1 and start not in self._named and len(start) >= LONG_WORD_CHARS:
-                self._named[start] = self._named[next(iter(whole))]
+            name = _words(title)[:TITLE_WORDS]
+            self._named.setdefault("".join(name), []).append(source)
+            for n in range(1, len(name)):
+                starts.setdefault("".join(name[:n]), set()).add("".join(name))
+        for start, names in starts.items():
+            if len(names) == 1 and start not in self._named and len(start) >= LONG_WORD_CHARS:
+                self._named[start] = self._named[next(iter(names))]
         self._named.pop("", None)
         self._sorted: dict[tuple[str, int], list[str]] = {}
-        for name in self._named:
-            self._sorted.setdefault((name[0], len(name)), []).append(name)
-        self._longest = max((len(_words(t)) for t, _ in titles.values()), default=0) + 1
+        for joined in self._named:
+            self._sorted.setdefault((joined[0], len(joined)), []).append(joined)
+        longest = max((len(_words(title)) for title, _ in titles.values()), default=0)
+        self._longest = min(longest, TITLE_WORDS) + 1  # a title may be written with a space more
 
     def mentioned(self, messages: Sequence[Message], groups: Collection[str] = ()) -> dict[str, float]:
-        """Documents by path with the weight of their latest mention, in (0, 1]; only those that `groups` may read."""
-        found: dict[str, float] = {}
+        """Documents that `groups` may read, by path, with the weight of their latest mention in (0, 1]."""
+        mentions: dict[str, float] = {}
         weight = 1.0
         for message in reversed(messages):
             if message.role == "system":
                 continue
             named = [s for s in self._in(message.content) if self._readable(s, groups)]
             for source in named:
-                found.setdefault(source, weight)
+                mentions.setdefault(source, weight)
             weight *= MENTION_FADE if named else 1.0
-            if len(found) >= MOST_MENTIONED:
+            if len(mentions) >= MOST_MENTIONED:
                 break
-        return dict(list(found.items())[:MOST_MENTIONED])
+        return dict(list(mentions.items())[:MOST_MENTIONED])
 
     def _readable(self, source: str, groups: Collection[str]) -> bool:
         access = self._access[source]
         return not access or not access.isdisjoint(groups)
 
     def _in(self, text: str) -> list[str]:
-        words = _words(text)
-        names = set(_CAPITAL.findall(text))
-        found: list[str] = []
+        """The documents whose titles are in the text, longest titles first."""
+        spoken = _words(text)
+        capitalized = set(_CAPITAL.findall(text))
+        named: dict[str, None] = {}
         taken: set[int] = set()
-        for length in range(min(self._longest, len(words)), 0, -1):
-            for at in range(len(words) - length + 1):
+        for length in range(min(self._longest, len(spoken)), 0, -1):
+            for at in range(len(spoken) - length + 1):
                 if not taken.isdisjoint(range(at, at + length)):
                     continue  # part of a longer title
-                joined = "".join(words[at : at + length])
-                if length == 1 and len(joined) < LONG_WORD_CHARS and joined.capitalize() not in names:
+                joined = "".join(spoken[at : at + length])
+                if length == 1 and len(joined) < LONG_WORD_CHARS and joined.capitalize() not in capitalized:
                     continue
-                sources = self._named.get(joined) or self._alike(joined)
-                if sources:
+                if sources := self._named.get(joined) or self._misspelled(joined):
                     taken.update(range(at, at + length))
-                    found.extend(s for s in sources if s not in found)
-        return found
+                    named.update(dict.fromkeys(sources))
+        return list(named)
 
-    @lru_cache(maxsize=20_000)  # noqa: B019  lives as long as the index does
-    def _alike(self, joined: str) -> list[str]:
+    @lru_cache(maxsize=20_000)  # noqa: B019  lives as long as the index
+    def _misspelled(self, joined: str) -> list[str]:
         from rapidfuzz import fuzz, process
 
         if len(joined) < LONG_WORD_CHARS + 2:
@@ -198,12 +203,12 @@ class Titles:
             for size in range(-TYPO_CHARS, TYPO_CHARS + 1)
             for n in self._sorted.get((joined[0], len(joined) + size), ())
         ]
-        best = process.extractOne(joined, near, scorer=fuzz.ratio, score_cutoff=100 * TYPO_LIKENESS)
+        best = process.extractOne(joined, near, scorer=fuzz.ratio, score_cutoff=100 * TYPO_SIMILARITY)
         return self._named[best[0]] if best else []
 
 
 class Grounded:
-    """A ChatModel that answers from passages: a note with them comes first, one with citations before the end."""
+    """A ChatModel that answers from passages: a note with the passages comes first, one with citations at the end."""
 
     def __init__(self, model: ChatModel, grounder: Grounder, support: SupportScorer, name: str) -> None:
         self.name = name
@@ -212,9 +217,9 @@ class Grounded:
         self._support = support
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        # In threads: both take milliseconds, in which other answers would stand still.
-        found = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
-        passages = [p for p in found if p.text not in request.without]
+        # In threads: retrieval and citations take milliseconds, which would delay other answers.
+        retrieved = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
+        passages = [p for p in retrieved if p.text not in request.without]
         yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in passages])
         grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
         text = ""
@@ -228,39 +233,39 @@ class Grounded:
 
 
 def ungrounded(messages: Sequence[Message], assistant: Assistant) -> Messages:
-    """The prompt without passages: system message, earlier messages, question."""
+    """The prompt without passages: system message, earlier messages, the question."""
     question = Message(role="user", content=plain_text(messages[-1].content))
     return (Message(role="system", content=assistant.instructions), *history(messages, assistant), question)
 
 
 def history(messages: Sequence[Message], assistant: Assistant) -> Messages:
-    """The earlier messages that go into a prompt, system messages left out."""
+    """The earlier messages that go into a prompt, without system messages."""
     earlier = [m for m in messages[:-1] if m.role != "system"]
     kept = earlier[max(0, len(earlier) - assistant.history_messages) :]
     return tuple(m.model_copy(update={"content": plain_text(m.content)}) for m in kept)
 
 
 def query_of(messages: Sequence[Message]) -> str:
-    """What is searched for: the last turn, with the user's turn before it when the last says little."""
-    asked = [m.content for m in messages if m.role == "user"]
-    last = asked[-1]
-    if len(_WORD.findall(last)) < SHORT_QUESTION_WORDS and len(asked) > 1:
-        return f"{asked[-2]} {last}"
+    """The text to search for: the user's last message, after the one before it when the last is short."""
+    questions = [m.content for m in messages if m.role == "user"]
+    last = questions[-1]
+    if len(words(last)) < SHORT_QUESTION_WORDS and len(questions) > 1:
+        return f"{questions[-2]} {last}"
     return last
 
 
 def place(passage: Passage) -> str:
-    """Where a passage stands, for the prompt: its document and its nearest heading."""
+    """Where a passage comes from, as the prompt says it: the title of its document and the nearest heading."""
     nearest = passage.heading.rpartition(" > ")[2]
     return plain_text(" > ".join(filter(None, (passage.title, nearest))))
 
 
 def plain_text(text: str) -> str:
-    """The text without anything that the chat template could take for its own marks, and with single spaces."""
+    """The text with single spaces, and without anything that the chat template could read as one of its marks."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Lower-case words, apostrophes closed up, "&" as "and", without a leading "the"."""
-    words = _WORD.findall(re.sub(r"['’`]", "", text.casefold().replace("&", " and ")))
-    return tuple(words[1:] if len(words) > 1 and words[0] == "the" else words)
+    """Lower-case words without apostrophes, with "&" as "and" and without a "the" at the beginning."""
+    found = words(re.sub(r"['’`]", "", text.replace("&", " and ")))
+    return tuple(found[1:] if len(found) > 1 and found[0] == "the" else found)

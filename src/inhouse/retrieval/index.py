@@ -1,8 +1,8 @@
-"""The index of a project: a LanceDB table with one row a chunk, its vector, its full text and who may read it.
+"""The index of a project: a LanceDB table with one row per chunk: its vector, its text and the groups that may read it.
 
-What is indexed of a chunk is its document's title, its heading path and its text; for full text also the parts of
-identifiers ("DiffExecutor"), for the vector also how a document without headings begins. An index is built beside the
-one before it: unchanged chunks, the same text in the same place, are carried over with their vectors.
+A chunk is indexed with its document's title and its heading path; for full text also with the parts of identifiers
+("DiffExecutor"), for the vector also with the beginning of a document that has no headings. A new index is built from
+the previous one: chunks with the same text at the same place keep their vectors.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ TABLE = "chunks"
 SETTINGS = "index.json"
 VERSION = 4
 BATCH = 256
-WRITE_EVERY_S = 15.0  # each write is a file of its own, and a version of the table
+WRITE_EVERY_S = 15.0  # each write makes a new file and a new version of the table
 WRITE_ROWS = 8192
-EVERYONE = "*"  # the mark of chunks without groups
-EXACT_UP_TO_ROWS = 50_000  # below, comparing with every vector is fast and finds all
+EVERYONE = "*"  # the group of chunks that everyone may read
+EXACT_UP_TO_ROWS = 50_000  # up to here, comparing with every vector is fast and exact
 ROWS_A_PARTITION = 2500
-REBUILT_FROM = 0.2  # share of rows that changed: partitions that were made for other rows find less
+REBUILT_FROM = 0.2  # share of changed rows: recall falls when the partitions were made for other rows
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 class Part(NamedTuple):
-    """A document as the index takes it; `cut` is called only where its chunks are not there yet."""
+    """A document to index; `cut` is only called when its chunks are not in the table."""
 
     document: Digest
     cut: Callable[[], Sequence[Chunk]]
 
 
 def lancedb() -> Any:
-    """The engine, told before it wakes what it reads from the environment alone."""
-    # Full text scores each visible row by itself where they are few; at 10 per cent, the engine's own limit, that takes
-    # four times as long as its usual way.
+    """The module, imported after setting the options that it only reads from the environment."""
+    # Below this percentage of visible rows, full text scores each of them. The default of 10 makes that four times as
+    # slow as the full-text index.
     os.environ.setdefault("LANCE_FLAT_SEARCH_PERCENT_THRESHOLD", "2")
-    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every partition that an update leaves empty
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns about every partition that an update leaves empty
     import lancedb as engine
 
     return engine
@@ -72,25 +72,25 @@ def build_index(
     previous: Path | None,
     progress: Progress,
 ) -> dict[str, Json]:
-    """Builds the index of `documents` in `out`, from `previous` where that was built alike; returns counts.
+    """Builds the index of `documents` in `out`, reusing `previous` if it has the same settings; returns counts.
 
     Raises:
-        InputError: the documents hold no text.
+        InputError: the documents contain no text.
     """
     parts = (
         Part(document_digest(d), partial(chunk_document, d, embedder.count_tokens, settings.chunk_tokens))
         for d in documents
     )
-    with progress.step("cutting and embedding", len(documents)) as step:
+    with progress.step("embedding documents", len(documents)) as step:
         return {"documents": len(documents)} | index_parts(parts, embedder, settings, out, previous, step)
 
 
 def index_parts(
     parts: Iterable[Part], embedder: Embedder, settings: Retrieval, out: Path, previous: Path | None, step: Step
 ) -> dict[str, Json]:
-    """Draws the parts one by one: while chunks are embedded, the next are cut and those before are written.
+    """Indexes parts one by one: while chunks are embedded, the next ones are cut and the previous ones written.
 
-    A build that was interrupted goes on: chunks that are in the table already are not embedded again.
+    An interrupted build resumes: chunks that are already in the table are not embedded again.
     """
     made_with = {"version": VERSION, "embedder": embedder.name, "chunk_tokens": settings.chunk_tokens}
     database = out / "lance"
@@ -107,18 +107,18 @@ def index_parts(
     wanted: set[str] = set()
     added = _add(table, _windows(parts, there, whole, wanted), embedder, step)
     if not wanted:
-        raise InputError("the documents hold no text to index", "see report.json of the documents for why")
+        raise InputError("the documents contain no text to index", "report.json beside documents.jsonl says why")
     gone = sorted(there - wanted)
     for at in range(0, len(gone), BATCH):
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in gone[at : at + BATCH])))
     _index_columns(table, len(wanted), added + len(gone))
     restricted = table.count_rows(f"NOT {visible_to([])}") > 0
-    _write_json(out / SETTINGS, {**made_with, "restricted": restricted})
+    write_text(out / SETTINGS, json.dumps({**made_with, "restricted": restricted}, indent=1))
     return {"chunks": len(wanted), "added": added, "removed": len(gone), "kept": len(wanted) - added}
 
 
 def _linked(source: str, target: str) -> None:
-    """A second name for a file of the table, which is never written to once it is there; where that fails, a copy."""
+    """Hard-links a file of the table, since the engine never changes files, or copies it where links fail."""
     try:
         os.link(source, target)
     except OSError:
@@ -126,7 +126,7 @@ def _linked(source: str, target: str) -> None:
 
 
 def _there(table: Any, carried: bool) -> tuple[set[str], dict[str, list[str]]]:
-    """Ids of the chunks in the table, and, where all of its documents are whole, the ids by document."""
+    """Ids of the chunks in the table and, for a table copied from a finished index, the ids by document."""
     rows = table.search().select(["document", "id"]).limit(table.count_rows() or 1).to_arrow()
     ids = rows["id"].to_pylist()
     whole: dict[str, list[str]] = {}
@@ -141,11 +141,11 @@ def _there(table: Any, carried: bool) -> tuple[set[str], dict[str, list[str]]]:
 def _windows(
     parts: Iterable[Part], there: set[str], whole: dict[str, list[str]], wanted: set[str]
 ) -> Iterator[tuple[list[Chunk], int]]:
-    """Chunks that are not `there`, some BATCH at a time, and how many parts were drawn; all go into `wanted`."""
+    """Chunks that are not `there`, about BATCH at a time, and the number of parts read; `wanted` gets all ids."""
     new: list[Chunk] = []
-    drawn = 0
+    count = 0
     for part in parts:
-        drawn += 1
+        count += 1
         if part.document in whole:
             wanted.update(whole[part.document])
             continue
@@ -155,21 +155,21 @@ def _windows(
                 new.append(chunk)
             wanted.add(key)
         if len(new) >= BATCH:
-            yield new, drawn
-            new, drawn = [], 0
-    yield new, drawn
+            yield new, count
+            new, count = [], 0
+    yield new, count
 
 
 def _add(table: Any, windows: Iterable[tuple[list[Chunk], int]], embedder: Embedder, step: Step) -> int:
-    """Writes the windows with their vectors, several at once; returns how many chunks they held."""
+    """Writes the windows with their vectors, several at once; returns the number of chunks."""
     import pyarrow as pa
 
     ready: list[pa.Table] = []
     added, since = 0, time.monotonic()
-    for new, vectors, drawn in _embedded(windows, embedder):
+    for new, vectors, count in _embedded(windows, embedder):
         ready.append(_rows(new, vectors, embedder.dimensions))
         added += len(new)
-        step.advance(drawn)
+        step.advance(count)
         if sum(r.num_rows for r in ready) >= WRITE_ROWS or time.monotonic() - since > WRITE_EVERY_S:
             table.add(pa.concat_tables(ready))
             ready, since = [], time.monotonic()
@@ -181,11 +181,11 @@ def _add(table: Any, windows: Iterable[tuple[list[Chunk], int]], embedder: Embed
 def _embedded(
     windows: Iterable[tuple[list[Chunk], int]], embedder: Embedder
 ) -> Iterator[tuple[list[Chunk], Matrix, int]]:
-    """The windows with their vectors; while one is taken, the next is embedded, and no more than one waits."""
+    """The windows with their vectors; while the caller uses one, the next is embedded, and at most one waits."""
     with ThreadPoolExecutor(1) as pool:
         waiting: tuple[list[Chunk], Future[Matrix], int] | None = None
-        for new, drawn in windows:
-            ahead = new, pool.submit(embedder.embed, [embedded_text(c) for c in new]), drawn
+        for new, count in windows:
+            ahead = new, pool.submit(embedder.embed, [embedded_text(c) for c in new]), count
             if waiting:
                 yield waiting[0], waiting[1].result(), waiting[2]
             waiting = ahead
@@ -194,48 +194,51 @@ def _embedded(
 
 
 def embedded_text(chunk: Chunk) -> str:
-    """What the vector of a chunk is made of."""
+    """The text that a chunk's vector is computed from."""
     return "\n".join(filter(None, (chunk.title, chunk.heading or chunk.lead, chunk.text)))
 
 
 def searched_text(chunk: Chunk) -> str:
-    """What full text searches of a chunk."""
+    """The text of a chunk for full-text search."""
     return with_parts("\n".join(filter(None, (chunk.title, chunk.heading, chunk.text))))
 
 
 def with_parts(text: str) -> str:
-    """The text, and after it the words that its identifiers are put together of: "DiffExecutor", "Diff", "Executor"."""
-    found = [_PART.findall(word) for word in _IDENTIFIER.findall(text)]
-    parts = " ".join(part for some in found if len(some) > 1 for part in some)
+    """The text followed by the parts of its identifiers: "Diff" and "Executor" for "DiffExecutor"."""
+    split = [_PART.findall(word) for word in _IDENTIFIER.findall(text)]
+    parts = " ".join(part for some in split if len(some) > 1 for part in some)
     return f"{text}\n{parts}" if parts else text
 
 
 def group_mark(group: str) -> str:
-    """A group's name as filters hold it: a hash, so that no name can change the filter's meaning."""
+    """A group's name in filters: a hash, so that no name can change the meaning of a filter."""
     return hashlib.sha256(group.encode()).hexdigest()[:16]
 
 
 def visible_to(groups: Iterable[str]) -> str:
-    """The filter on rows that someone in `groups` may read; without groups, those that everyone may."""
+    """The filter for rows that someone in `groups` may read, including those that everyone may read."""
     marks = ", ".join(f"'{mark}'" for mark in (EVERYONE, *(group_mark(g) for g in sorted(groups))))
     return f"array_has_any(access, [{marks}])"
 
 
 def load_settings(folder: Path) -> dict[str, Json]:
-    """What the index in `folder` was built with.
+    """The settings that the index in `folder` was built with.
 
     Raises:
-        InputError: there is no whole index.
+        InputError: there is no complete index, or the file of its settings is damaged.
     """
-    found = _settings(folder)
-    if found is None:
-        raise InputError(f"{folder}: no index here", "`inhouse index` builds it")
-    return found
+    settings = _settings(folder)
+    if settings is None:
+        raise InputError(f"{folder}: no index found", "`inhouse index` builds it")
+    return settings
 
 
 def _settings(folder: Path) -> dict[str, Json] | None:
     file = folder / SETTINGS
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: damaged", f"delete {folder} and run `inhouse index`") from error
 
 
 def _open_or_create(database: Any, dimensions: int) -> Any:
@@ -271,32 +274,28 @@ def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
 
 
 def _index_columns(table: Any, rows: int, changed: int) -> None:
-    """Full text, and for many rows vectors, groups and documents: new rows are added to what is indexed already."""
+    """Indexes the text and, in a large table, vectors, groups and documents; an existing index gets the new rows."""
     from lancedb.index import FTS, BTree, IvfRq, LabelList
 
-    wanted: dict[str, Any] = {"indexed": FTS(language="English", stem=True, remove_stop_words=True)}
+    indexes: dict[str, Any] = {"indexed": FTS(language="English", stem=True, remove_stop_words=True)}
     if rows > EXACT_UP_TO_ROWS:
-        quick = {"sample_rate": 64, "max_iterations": 20}  # of k-means: a third of the time, the same recall
-        wanted["vector"] = IvfRq(distance_type="cosine", num_partitions=partitions_of(rows), **quick)
-        wanted |= {"access": LabelList(), "source": BTree()}
-    older = timedelta(milliseconds=1)  # nobody else has this table open: no earlier version of it is needed
+        quick = {"sample_rate": 64, "max_iterations": 20}  # of k-means: same recall in a third of the time
+        indexes["vector"] = IvfRq(distance_type="cosine", num_partitions=partitions_of(rows), **quick)
+        indexes |= {"access": LabelList(), "source": BTree()}
+    older = timedelta(milliseconds=1)  # no other process has this table open, so no earlier version is needed
     table.optimize(cleanup_older_than=older, delete_unverified=True)
     there = {index.columns[0] for index in table.list_indices()}
-    for column, config in wanted.items():
+    for column, config in indexes.items():
         if column not in there or changed > REBUILT_FROM * rows:
             table.create_index(column, config=config, replace=True)
     table.optimize(cleanup_older_than=older, delete_unverified=True)
 
 
 def partitions_of(rows: int) -> int:
-    """How many partitions the vectors of so many rows are sorted into."""
+    """The number of partitions for the vectors of so many rows."""
     return max(1, rows // ROWS_A_PARTITION)
 
 
 def probes_of(rows: int) -> int:
-    """How many partitions a search looks into: of 1 million rows a quarter, of more a smaller share."""
+    """The number of partitions that a search reads: a quarter for a million rows, a smaller share for more."""
     return min(partitions_of(rows), math.ceil(5 * math.sqrt(partitions_of(rows))))
-
-
-def _write_json(file: Path, value: Json) -> None:
-    write_text(file, json.dumps(value, indent=1))

@@ -1,0 +1,273 @@
+"""Search over a real index with the real embedder."""
+
+import json
+
+import pytest
+
+from inhouse.config.sections import Retrieval
+from inhouse.errors import InputError
+from inhouse.retrieval.index import build_index
+from inhouse.retrieval.search import (
+    LONG_QUERY_WORDS,
+    MOST_PIECES,
+    PIECE_WORDS,
+    Fusion,
+    Index,
+    gold_passages,
+    holds,
+    pieces,
+    read_fusion,
+)
+from inhouse.types import Silent, Source
+
+TELLER = "What may a teller waive?"
+
+
+def places(hits):
+    return [(h.chunk.source, h.chunk.start) for h in hits]
+
+
+# --- order and scores -------------------------------------------------------------------------------------------
+
+
+def test_the_chunk_that_answers_comes_first(index):
+    best = index.search("how much is a wire transfer?", 3)[0].chunk
+    assert (best.source, best.heading) == ("wires.md", "What does a wire cost?")
+
+
+def test_an_empty_query_has_no_results(index):
+    assert index.search("  ", 3) == []
+
+
+def test_weight_0_is_full_text_alone(index):
+    hits = index.search("What does the yearly card cost?", 9, weight=0.0)
+    assert [h.score for h in hits] == [h.text for h in hits] == sorted((h.text for h in hits), reverse=True)
+    assert hits[0].score == 1
+
+
+def test_weight_1_is_dense_search_alone(index):
+    hits = index.search("What does the yearly card cost?", 9, weight=1.0)
+    assert [h.dense for h in hits] == sorted((h.dense for h in hits), reverse=True)
+    assert (hits[0].score, hits[-1].score) == (1, 0)
+
+
+def test_the_two_scores_are_mixed_by_weight(index):
+    query = "What does the yearly card cost?"
+    text = {p: h.score for h in index.search(query, 9, weight=0.0) for p in places([h])}
+    dense = {p: h.score for h in index.search(query, 9, weight=1.0) for p in places([h])}
+    for hit in index.search(query, 9, weight=0.3):
+        (place,) = places([hit])
+        assert hit.score == pytest.approx(0.3 * dense[place] + 0.7 * text[place], abs=1e-6)
+
+
+def test_the_default_weight_is_that_of_the_fusion(folder, embedder):
+    index = Index(folder, embedder)
+    index.fusion = Fusion(1.0, 0.0)
+    assert index.search(TELLER, 9) == index.search(TELLER, 9, weight=1.0) != index.search(TELLER, 9, weight=0.0)
+
+
+def test_the_same_query_has_the_same_results(folder, index, embedder):
+    again = Index(folder, embedder)
+    for query in ("cost", "What does a card cost?", "groceries"):
+        assert again.search(query, 9) == index.search(query, 9)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+def test_equal_scores_are_ordered_by_document(document, embedder, tmp_path, weight):
+    twins = [document(f"{name}.md", "Fees", ("Cash", "Cash is free.")) for name in "zamb"]
+    build_index(twins, embedder, Retrieval(), tmp_path, None, Silent())
+    hits = Index(tmp_path, embedder).search("Is cash free?", 3, weight=weight)
+    assert [h.chunk.source for h in hits] == ["a.md", "b.md", "m.md"]
+
+
+def test_every_visible_chunk_is_found_when_there_are_fewer_than_k(index):
+    assert len(index.search("card", 50)) == 5
+    assert len(index.search("card", 50, ["staff"])) == 6
+
+
+@pytest.mark.parametrize(
+    "query", ["'; DROP TABLE chunks; --", "wire AND (", '"wire', "wire* OR NOT", "😀", "عربي", "\\", "a:b^2~"]
+)
+def test_a_query_has_no_syntax(index, query):
+    assert len(index.search(query, 3)) == 3
+
+
+# --- who may read what ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("groups", [(), ("sales",), ("staf",), ("%",), ("*",), ("' OR '1'='1",)])
+def test_other_groups_never_find_a_closed_document(index, groups, weight):
+    assert not any(h.chunk.access for h in index.search(TELLER, 10, groups, weight))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("groups", [("staff",), ("sales", "staff")])
+def test_its_group_finds_a_closed_document(index, groups, weight):
+    assert index.search(TELLER, 1, groups, weight)[0].chunk.source == "staff/waivers.md"
+
+
+# --- documents --------------------------------------------------------------------------------------------------
+
+
+def test_sources_limit_a_search(index):
+    hits = index.search("What does it cost?", 9, sources=["summit.md", "wires.md"])
+    assert {h.chunk.source for h in hits} == {"summit.md", "wires.md"}
+
+
+def test_sources_do_not_open_a_closed_document(index):
+    assert index.search(TELLER, 9, sources=["staff/waivers.md"]) == []
+
+
+@pytest.mark.parametrize("name", ["it's.md", "a' OR '1'='1", "''", 'say "no".md', "back\\slash.md", "100%_.md"])
+def test_names_of_sources_are_quoted(document, embedder, tmp_path, name):
+    two = [document(name, "Odd", ("Name", "An odd name.")), document("plain.md", "Plain", ("Name", "A plain name."))]
+    build_index(two, embedder, Retrieval(), tmp_path, None, Silent())
+    index = Index(tmp_path, embedder)
+    assert [h.chunk.source for h in index.search("name", 9, sources=[name])] == [name]
+    assert [c.source for c in index.chunks_of(name)] == [name]
+
+
+def test_the_outline_lists_documents_with_groups_and_number_of_chunks(index):
+    outline = index.outline()
+    assert outline["wires.md"] == ("Wire Transfers", frozenset(), 2)
+    assert outline["staff/waivers.md"] == ("Waiver Limits", frozenset(["staff"]), 1)
+
+
+def test_the_chunks_of_a_document_are_in_order(index):
+    assert [c.heading for c in index.chunks_of("cards.md")] == ["What does it cost?", "Is there cash back?"]
+
+
+# --- long queries -----------------------------------------------------------------------------------------------
+
+
+def sentences(count, words=6):
+    return " ".join(f"Sentence {n} {'has ' * (words - 3)}words." for n in range(count))
+
+
+def test_a_query_of_up_to_sixty_words_is_one_piece():
+    assert pieces(sentences(10)) == [sentences(10)]
+    assert len(sentences(10).split()) == LONG_QUERY_WORDS
+
+
+def test_a_longer_query_is_cut_between_sentences():
+    cut = pieces(sentences(40))
+    assert " ".join(cut) == sentences(40)
+    assert all(len(p.split()) <= PIECE_WORDS and p.endswith(".") for p in cut)
+
+
+def test_a_sentence_is_never_cut():
+    assert [len(p.split()) for p in pieces(sentences(3, words=70))] == [70, 70, 70]
+
+
+def test_a_query_has_at_most_sixteen_pieces():
+    assert len(pieces(sentences(400))) == MOST_PIECES
+
+
+def test_a_long_query_without_sentences_is_one_piece():
+    assert pieces("word " * 500) == [("word " * 500).strip()]
+
+
+def test_the_question_at_the_end_of_a_long_story_is_found(index):
+    story = "I went to the river with my dog and we had a good time there. " * 8
+    assert index.search(f"{story}What does the Summit Card cost?", 1, weight=1.0)[0].chunk.source == "summit.md"
+
+
+@pytest.mark.parametrize("part", [". ", ".", "\n", " ", "a", "a. ", "?\t"])
+def test_cutting_a_query_takes_linear_time(part, takes_linear_time):
+    assert takes_linear_time(pieces, lambda n: part * n)
+
+
+# --- passages that hold an answer -------------------------------------------------------------------------------
+
+LONG = "When you close the account before the end of the term, the bank keeps the interest of the last three months."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("It takes one day.", True),
+        ("it TAKES,  one\nday", True),
+        ("It takes two days.", False),
+        ("", False),
+        ("?!", False),
+        (LONG, True),
+    ],
+)
+def test_a_passage_holds_a_sentence_whatever_its_spelling(sentence, held):
+    assert holds(f"It takes one day. {LONG}", sentence) == held
+
+
+def test_a_long_sentence_is_held_by_its_first_half():
+    assert holds(f"And so on. {LONG[:70]}", LONG)
+    assert not holds(LONG[70:], LONG)
+
+
+def test_a_short_sentence_must_be_held_whole():
+    assert not holds("An outgoing wire costs", "An outgoing wire costs $21.50.")
+
+
+def test_gold_passages_hold_the_sentence(index):
+    gold = gold_passages(index, "cash back?", [Source(document="cards.md", text="you get 1.4% BACK on groceries")])
+    assert [p.text for p in gold] == ["You get 1.4% back on groceries."]
+
+
+def test_gold_passages_of_a_document_are_its_two_best(index):
+    gold = gold_passages(index, "Is there cash back?", [Source(document="cards.md")])
+    assert [p.heading for p in gold] == ["Is there cash back?", "What does it cost?"]
+
+
+def test_gold_passages_are_listed_once_and_at_most_k(index):
+    sources = [Source(document="cards.md"), Source(document="cards.md"), Source(document="wires.md")]
+    assert len(gold_passages(index, "cost?", sources)) == 4
+    assert len(gold_passages(index, "cost?", sources, 3)) == 3
+
+
+def test_a_sentence_that_is_nowhere_has_no_gold_passage(index):
+    assert gold_passages(index, "x", [Source(document="cards.md", text="Gold is heavy.")]) == []
+    assert gold_passages(index, "x", [Source(document="no such.md", text="nothing")]) == []
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def test_the_fusion_of_the_corpus_is_used(folder, embedder, tmp_path):
+    (tmp_path / "fusion.json").write_text(json.dumps({"weight": 0.7, "mention_boost": 0.3, "questions": 40}))
+    assert Index(folder, embedder, tmp_path).fusion == Fusion(0.7, 0.3)
+
+
+def test_without_one_the_default_fusion_is_used(index):
+    assert index.fusion == Fusion(0.4, 1.0)
+
+
+def test_a_missing_fusion_is_an_error(folder, embedder, tmp_path):
+    with pytest.raises(InputError, match=r"fusion\.json: cannot be read"):
+        Index(folder, embedder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "{}", '{"weight": 0.5}', '{"weight": "x", "mention_boost": 1}', '{"weight": null}']
+)
+def test_a_damaged_fusion_is_an_error(tmp_path, text):
+    (tmp_path / "fusion.json").write_text(text)
+    with pytest.raises(InputError, match=r"fusion\.json: not a fusion"):
+        read_fusion(tmp_path)
+
+
+def test_an_index_of_another_embedder_is_refused(folder):
+    class Other:
+        name, dimensions = "other", 384
+
+    with pytest.raises(InputError, match="built with the embedder minilm-l6-v2, not other"):
+        Index(folder, Other())
+
+
+def test_a_folder_without_an_index_is_refused(embedder, tmp_path):
+    with pytest.raises(InputError, match="no index found"):
+        Index(tmp_path, embedder)
+
+
+def test_damaged_settings_of_an_index_are_an_error(embedder, tmp_path):
+    (tmp_path / "index.json").write_text('{"version":')
+    with pytest.raises(InputError, match=r"index\.json: damaged"):
+        Index(tmp_path, embedder)

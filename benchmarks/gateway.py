@@ -1,17 +1,18 @@
-"""What the gateway adds to an engine: time, at 200 requests a second; the highest rate it holds; and its memory.
+"""The gateway's overhead: latency at 200 requests/s, the highest rate it sustains, and memory.
 
     python benchmarks/gateway.py [--quick] [--project FOLDER]
 
-The engine is `Scripted`, which answers at once, so all time is the gateway's: keys, queue, audit on the disk before the
-reply. Peers: the engine called directly, and a plain FastAPI application that reads the same body and echoes the same
-answer. Load comes from a process of its own over raw keep-alive connections, open loop: requests fall due at random
-times (Poisson), and each is timed from when it fell due, so a server that lags is not spared. A rate is held when 99 %
-of the requests are answered, 99 % of those within 250 ms. Beside each figure stands the processor time that the
-server spent on a request, which other programs on the machine disturb less. Memory: proportional set size of all
-processes of the server, at 1,000 and after 10,000 more requests.
+The engine is `Scripted`, which answers immediately, so all time is spent in the gateway: keys, queue, and the audit on
+disk before the reply. Compared with calling the engine directly, and with a plain FastAPI application that reads the
+same body and returns the same answer. The load comes from a separate process over raw keep-alive connections in an open
+loop: requests are due at random times (Poisson), and latency counts from the due time, so that a slow server gets no
+fewer requests. A rate is sustained when 99 % of the requests are answered and 99 % of these within 250 ms. The CPU time
+per request is less affected by other programs on the machine. Memory is the proportional set size of all server
+processes after 1,000 requests and after 10,000 more.
 
-With `--project` the memory of `inhouse serve` over that project's release in production is measured instead, with
-`--requests` requests of `--tokens` tokens. Prints tables and writes `benchmarks/results/gateway.json`.
+With `--project`, measures the memory of `inhouse serve` with that project's production release instead, over
+`--requests` requests of `--tokens` tokens. Prints tables, and writes JSON to `benchmarks/results/gateway.json`
+(`gateway_memory.json`).
 """
 
 import argparse
@@ -32,7 +33,7 @@ from urllib.parse import urlparse
 HERE = Path(__file__).parent
 BODY = {"model": "custom", "messages": [{"role": "user", "content": "How do I apply for a business loan? " * 4}]}
 ANSWER = "Apply online or in any branch; you need two years of accounts and your tax number. " * 3
-HELD_S = 0.25
+SUSTAINED_S = 0.25
 RATES = (200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400)
 
 
@@ -90,7 +91,7 @@ def gateway(folder: str, workers: int, url: str = "", inherited: tuple[int, int]
 
 
 def echo() -> None:
-    """A plain FastAPI application: reads the same body, answers with the same text."""
+    """A plain FastAPI application that reads the same body and answers with the same text."""
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel
@@ -115,16 +116,16 @@ def echo() -> None:
     bound = server.listen("127.0.0.1", 0)
     print(server.address_of(bound), "none", flush=True)
     config = uvicorn.Config(app, access_log=False, log_level="warning")
-    # uvicorn's own loop, as its command takes it: asyncio's leaves Nagle's delay on a socket that is handed over.
+    # uvicorn's default loop: asyncio's does not disable Nagle's delay on an inherited socket.
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve([bound]))
 
 
 class Served:
-    """A server in processes of its own; `url` and `secret` when it answers."""
+    """A server in separate processes, with its `url` and `secret` once it answers."""
 
     def __init__(self, *arguments: object, command: list[str] | None = None, secret: str = "") -> None:
-        # A group of its own, so that all its processes can be killed together.
+        # A new process group, so that all processes can be killed together.
         self.process = subprocess.Popen(
             command or [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
             stderr=subprocess.DEVNULL, start_new_session=True,
@@ -195,7 +196,7 @@ class Served:
 
 
 class Wire(asyncio.Protocol):
-    """One keep-alive connection: a request at a time, the body by its length or by chunks."""
+    """One keep-alive connection, one request at a time; reads bodies with a length or in chunks."""
 
     def __init__(self) -> None:
         self.buffer = b""
@@ -228,7 +229,7 @@ class Wire(asyncio.Protocol):
 
 
 class Pool:
-    """As many connections as are needed at once."""
+    """A pool that opens as many connections as are needed."""
 
     def __init__(self, url: str) -> None:
         place = urlparse(url)
@@ -254,7 +255,7 @@ def request_of(secret: str, body: dict) -> bytes:
 
 
 async def load(url: str, secret: str, rate: float, seconds: float, seed: int = 7) -> dict:
-    """Requests that fall due at random times, `rate` a second, for so long."""
+    """Sends requests due at random times, `rate` per second, for `seconds`."""
     rng, pool, data = random.Random(seed), Pool(url), request_of(secret, BODY)
     loop = asyncio.get_running_loop()
     took: list[float] = []
@@ -286,7 +287,7 @@ async def load(url: str, secret: str, rate: float, seconds: float, seed: int = 7
 
 
 def loaded(server: Served, rate: float, seconds: float) -> dict:
-    """What a load in a process of its own measured, and the server's processor time for a request."""
+    """Figures of a load from a separate process, and the server's CPU time per request."""
     before = server.cpu_s()
     command = [sys.executable, __file__, "load", server.url, server.secret, str(rate), str(seconds)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -294,15 +295,15 @@ def loaded(server: Served, rate: float, seconds: float) -> dict:
     return {**found, "rate": rate, "cpu_ms": round((server.cpu_s() - before) * 1000 / max(found["sent"], 1), 3)}
 
 
-def held(found: dict) -> bool:
-    return found["answered"] >= 0.99 * found["sent"] and found["p99_ms"] <= HELD_S * 1000
+def sustained(row: dict) -> bool:
+    return row["answered"] >= 0.99 * row["sent"] and row["p99_ms"] <= SUSTAINED_S * 1000
 
 
-# --- what is measured -------------------------------------------------------------------------------------------
+# --- measurements ----------------------------------------------------------------------------------------------
 
 
 def directly(n: int) -> dict:
-    """The engine called in this process."""
+    """Latency of the engine called in this process."""
     from inhouse.chat import ChatRequest, collect
     from inhouse.models.scripted import Scripted
     from inhouse.types import Message
@@ -325,7 +326,7 @@ def measure(quick: bool) -> dict:
     seconds, rates = (4, RATES[:5:2]) if quick else (15, RATES)
     found: dict = {"machine": {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}, "direct": directly(2000)}
     print(f"direct: p50 {found['direct']['p50_ms']} ms, p99 {found['direct']['p99_ms']} ms")
-    print(f"{'server':<12}{'rate':>6}{'answered':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'cpu ms':>9}  held")
+    print(f"{'server':<12}{'rate':>6}{'answered':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'cpu ms':>9}  sustained")
     for name, arguments in (("echo", ["echo"]), ("gateway", ["gateway", 1]), ("2 workers", ["gateway", 2])):
         with tempfile.TemporaryDirectory() as folder:
             given = [arguments[0], folder, *arguments[1:]] if arguments[0] == "gateway" else arguments
@@ -334,11 +335,13 @@ def measure(quick: bool) -> dict:
                 rows = found[name] = []
                 for rate in rates:
                     row = loaded(server, rate, seconds)
-                    rows.append({**row, "held": held(row)})
+                    rows.append({**row, "sustained": sustained(row)})
                     figures = "".join(f"{row.get(q, 0):>9}" for q in ("p50_ms", "p95_ms", "p99_ms", "cpu_ms"))
                     share = row["answered"] / row["sent"]
-                    print(f"{name:<12}{rate:>6}{share:>10.1%}{figures}  {'yes' if held(row) else 'no'}", flush=True)
-                    if not held(row):
+                    print(
+                        f"{name:<12}{rate:>6}{share:>10.1%}{figures}  {'yes' if sustained(row) else 'no'}", flush=True
+                    )
+                    if not sustained(row):
                         break
                 if name == "gateway":
                     found["memory"] = memory(server, 1000 if quick else 10_000, BODY, 200)
@@ -352,15 +355,15 @@ def measure(quick: bool) -> dict:
         for peer, figures in peers.items()
     }
     for name, gap in found["added"].items():
-        print(f"added at {rates[0]}/s, {name}: p50 {gap['p50_ms']} ms, p99 {gap['p99_ms']} ms")
+        print(f"added latency at {rates[0]} requests/s, {name}: p50 {gap['p50_ms']} ms, p99 {gap['p99_ms']} ms")
     for name in at:
-        found[f"{name} holds"] = max((r["rate"] for r in found[name] if r["held"]), default=0)
-        print(f"{name} holds {found[f'{name} holds']} requests/s")
+        rate = found[f"{name} sustains"] = max((r["rate"] for r in found[name] if r["sustained"]), default=0)
+        print(f"{name} sustains {rate} requests/s")
     return found
 
 
 def memory(server: Served, requests: int, body: dict, rate: float) -> dict:
-    """Megabytes before and after, in a closed loop of 8 connections."""
+    """Megabytes before and after requests in a closed loop of 8 connections."""
     readings = []
     for n in (min(1000, requests), requests // 2, requests - requests // 2):
         command = [sys.executable, __file__, "flood", server.url, server.secret, str(n), json.dumps(body)]
@@ -396,10 +399,10 @@ def verified(folder: str, url: str = "") -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--project", type=Path, help="measure the memory of `inhouse serve` over this project instead")
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--tokens", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="three rates of 4 s each, 1,000 requests for memory")
+    parser.add_argument("--project", type=Path, help="measure the memory of `inhouse serve` with this project instead")
+    parser.add_argument("--requests", type=int, default=10_000, help="requests to the project")
+    parser.add_argument("--tokens", type=int, default=4, help="tokens per answer of the project")
     given = parser.parse_args()
     out = HERE / "results" / ("gateway.json" if not given.project else "gateway_memory.json")
     if given.project:

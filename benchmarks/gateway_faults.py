@@ -1,14 +1,15 @@
-"""Whether every answered request is in the audit when the server is killed, or its database goes away, under load.
+"""Is every answered request in the audit log when the server is killed, or its database stops, under load?
 
     python benchmarks/gateway_faults.py [--quick] [--workers 2]
     python benchmarks/gateway_faults.py --postgres URL --stop "COMMAND" --start "COMMAND"
 
-First form: 20 times, the gateway over `Scripted` is loaded over 16 connections, plain and streamed, and killed with
-SIGKILL, all its processes at once, at a random moment. An answer counts when the client has all of it: a plain reply,
-or a stream to its [DONE]. After each kill the chain is verified, every answer is looked up in the audit, and the server
-is started again over the same ledger. Second form: the ledger is at URL; the commands stop and start that server under
-load, such as "pg_ctlcluster 15 main stop -m immediate". Refusals must be 503, answers must come back, nothing may be
-lost. Prints a line a round and writes `benchmarks/results/gateway_faults.json` (`gateway_postgres.json`).
+First form: 20 times, the gateway over `Scripted` gets requests over 16 connections, plain and streamed, until all its
+processes are killed with SIGKILL at a random moment. An answer counts when the client has received all of it: a plain
+reply, or a stream up to its [DONE]. After each kill, the audit chain is verified, every answer is looked up in it, and
+the server restarts with the same ledger. Second form: the ledger is at URL, and the commands stop and start that
+database under load, such as "pg_ctlcluster 15 main stop -m immediate". Requests must fail with 503, answers must
+resume, and nothing may be lost. Prints a line for each round, and writes JSON to
+`benchmarks/results/gateway_faults.json` (`gateway_postgres.json`).
 """
 
 import argparse
@@ -32,7 +33,7 @@ CONNECTIONS = 16
 
 
 class Load:
-    """Closed loop until told to stop; keeps the ids of the answers that came whole, and what else came."""
+    """A closed loop until `stop`; keeps the ids of complete answers and counts everything else."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.answered: list[str] = []
@@ -70,7 +71,7 @@ class Load:
 
 
 def kept(folder: str, url: str, ids: list[str]) -> dict:
-    """The verified chain, and how many of the answers are not in it."""
+    """The result of verifying the chain, and how many of the answers are not in the audit log."""
     ledger = Ledger(ledger_url(Path(folder), url))
     try:
         audit = Audit(ledger)
@@ -148,10 +149,10 @@ def postgres(url: str, stop: str, start: str, workers: int, seconds: float) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three kills")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--postgres", default="", metavar="URL")
-    parser.add_argument("--stop", default="", metavar="COMMAND")
-    parser.add_argument("--start", default="", metavar="COMMAND")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the gateway")
+    parser.add_argument("--postgres", default="", metavar="URL", help="the ledger's database")
+    parser.add_argument("--stop", default="", metavar="COMMAND", help="stops the database")
+    parser.add_argument("--start", default="", metavar="COMMAND", help="starts the database")
     given = parser.parse_args()
     if given.postgres:
         if not (given.stop and given.start):
@@ -164,7 +165,7 @@ def main() -> None:
     out.write_text(json.dumps(found, indent=1) + "\n")
     rows = found if isinstance(found, list) else [found]
     if any(row["lost"] or not row["ok"] for row in rows):
-        sys.exit("an answered request is not in the audit, or the chain is broken")
+        sys.exit("an answered request is not in the audit log, or the chain is broken")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Answers a second, first-token time, whole-answer time and memory of the engine, beside `transformers.generate`.
+"""Throughput, time to first token, latency and memory of the engine, compared with `transformers.generate`.
 
     pip install -c constraints.txt -e '.[train]'
     python benchmarks/inference.py [--modes merged adapter adapters] [--at 1 4 8] [--prompts 16] [--repeats 3] [--quick]
 
-Prompts are made by the product's own grounding over the example bank's test questions, with twelve passages so that
-they have about 500 tokens; every answer has exactly 60 tokens, since the end of the answer is banned on both sides.
-Same weights: transformers reads the default model's GGUF as float32, the engine serves what the product serves, Q8_0.
-`transformers` gets both cores, its cache of keys and values, greedy search, and, for several at a time, one batch
-padded on the left, of prompts of like length. The adapters are random LoRA of the default rank on all linear layers:
-what they say does not matter to speed. Modes:
+Prompts are the example bank's test questions with twelve passages each from the product's retrieval, about 500 tokens.
+Every answer has exactly 60 tokens, because the end-of-answer token is banned in both systems. Both use the same
+weights: transformers reads the default model's GGUF as float32, the engine serves it as Q8_0, as the product does.
+`transformers` gets both cores, its key-value cache, greedy search and, for several prompts at a time, one left-padded
+batch of prompts of similar length. The adapters are random LoRA of the default rank on all linear layers: their content
+does not affect speed. Modes:
 
-- `merged`: one custom model with its adapter merged in; for transformers that is the plain model.
-- `adapter`: the base with one adapter on it.
-- `adapters`: the base with four adapters, one chosen per request; for transformers by PEFT's `adapter_names`.
+- `merged`: one custom model with its adapter merged in; for transformers, the plain model.
+- `adapter`: the base with one adapter.
+- `adapters`: the base with four adapters, one chosen for each request; for transformers with PEFT's `adapter_names`.
 
-Two orders of the same prompts: `cold` puts a number before each system message, so that no two prompts share a
-beginning; `served` leaves them as they are asked. `cached` is the share of prompt tokens that the engine's prefix cache
-held. Each trial is a process of its own, the two systems in turn. First-token times of a batch are those of the batch.
-Other programs on the machine hurt either system, and the engine more: a trial beside which they took more than a tenth
-of a core is run again, twice at most, and the quietest counts. Prints a table of medians, and JSON to
-`benchmarks/results/inference.json`. `--quick` asks 8 prompts, merged, one and eight at a time, once.
+Two variants of the same prompts: `cold` starts each system message with a number, so that no two prompts have a common
+prefix; `served` leaves them unchanged. `cached` is the share of prompt tokens found in the engine's prefix cache. Each
+trial is a separate process, and the systems take turns. The first-token time of a batch is that of the whole batch.
+Other programs on the machine slow down both systems, the engine more. A trial during which they use more than a tenth
+of a core is repeated, at most twice, and the one with the least interference counts. Prints a table of medians, and
+writes JSON to `benchmarks/results/inference.json`. `--quick` uses 8 prompts, merged, one and eight at a time, once.
 """
 
 import argparse
@@ -47,12 +47,12 @@ MODES = ("merged", "adapter", "adapters")
 SYSTEMS = ("transformers", "inhouse cold", "inhouse served")
 ADAPTERS = 4
 TOKENS = 60
-QUIET = 0.1  # cores that other programs may take beside a trial
+QUIET = 0.1  # cores that other programs may use during a trial
 Messages = list[dict[str, str]]
 
 
 def prepare(folder: Path) -> None:
-    """Prompts, adapters and the served weights, once for all trials."""
+    """Makes the prompts, adapters and weights for all trials."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -70,8 +70,8 @@ def prepare(folder: Path) -> None:
     grounding = Grounding(opened, workspace.embedder, project.retrieval, project.assistant)
     prompts = []
     for line in (BANK / "tests.jsonl").read_text(encoding="utf-8").splitlines():
-        asked = [Message(**m) for m in json.loads(line)["messages"]]
-        prompts.append([m.model_dump() for m in grounding.ground(asked, grounding.passages(asked))])
+        messages = [Message(**m) for m in json.loads(line)["messages"]]
+        prompts.append([m.model_dump() for m in grounding.ground(messages, grounding.passages(messages))])
     (folder / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
     base = Catalog().find(BASE, HERE)
     gguf.quantize(base / WEIGHTS, folder / "base.gguf", project.model.quantization)
@@ -162,7 +162,7 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
 
     texts = [tokenizer.apply_chat_template(p, add_generation_prompt=True, tokenize=False) for p in prompts]
     order = sorted(range(len(texts)), key=lambda n: len(texts[n])) if at > 1 else list(range(len(texts)))
-    first, whole, tokens, said = [], [], 0, 0
+    first, whole, tokens, answered = [], [], 0, 0
     started = time.perf_counter()
     for start in range(0, len(order), at):
         chosen = order[start : start + at]
@@ -184,9 +184,9 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
         first += [clock.when - begun] * len(chosen)
         whole += [ended - begun] * len(chosen)
         tokens += int(batch["attention_mask"].sum())
-        said += (out.shape[1] - batch["input_ids"].shape[1]) * len(chosen)
+        answered += (out.shape[1] - batch["input_ids"].shape[1]) * len(chosen)
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "first_s": first, "answer_s": whole, "prompt_tokens": tokens, "answer_tokens": said,
+    return {"seconds": seconds, "first_s": first, "answer_s": whole, "prompt_tokens": tokens, "answer_tokens": answered,
             "cached": 0.0}  # fmt: skip
 
 
@@ -194,14 +194,14 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
 
 
 def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str, float]:
-    """One system, one mode, in this process."""
+    """Measures one system in one mode, in this process."""
     prompts = read_prompts(folder, count, cold=system != "inhouse served")
     run = with_transformers if system == "transformers" else with_inhouse
     before, started = others_s(), time.perf_counter()
     found = run(folder, mode, at, prompts)
     others = (others_s() - before) / (time.perf_counter() - started)
     if found["answer_tokens"] != count * TOKENS:
-        raise SystemExit(f"{system}: {found['answer_tokens']} tokens answered instead of {count * TOKENS}")
+        raise SystemExit(f"{system}: {found['answer_tokens']} answer tokens instead of {count * TOKENS}")
     answers = sorted(found["answer_s"])
     return {
         "answers_s": count / found["seconds"],
@@ -216,25 +216,25 @@ def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str
 
 
 def others_s() -> float:
-    """Processor seconds since the machine started that went to other programs than this one."""
+    """CPU seconds since the machine started that other programs used."""
     spent = [int(n) for n in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
     return (sum(spent[:3]) + sum(spent[5:8])) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def peak_mb() -> float:
-    """Peak resident memory since this program began; getrusage would count what its parent held at the fork."""
+    """Peak resident memory of this program; getrusage would include its parent's at the fork."""
     line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The engine beside transformers.generate.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--at", nargs="+", type=int, default=[1, 4, 8])
-    parser.add_argument("--prompts", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--folder", type=Path, help="keep what is prepared here, and take it up again")
+    parser.add_argument("--at", nargs="+", type=int, default=[1, 4, 8], help="numbers of prompts at a time")
+    parser.add_argument("--prompts", type=int, default=16, help="number of prompts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each trial")
+    parser.add_argument("--quick", action="store_true", help="8 prompts, merged, 1 and 8 at a time, once")
+    parser.add_argument("--folder", type=Path, help="keep prompts and weights here, and reuse them")
     parser.add_argument("--trial", choices=SYSTEMS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.quick:
@@ -247,7 +247,7 @@ def main() -> None:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "merged.gguf").exists():
-            print("prompts, weights and adapters", flush=True)
+            print("preparing prompts, weights and adapters", flush=True)
             prepare(folder)
         rows = run_all(folder, given)
     report(rows)
@@ -274,7 +274,10 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
             while not tries or (tries[-1]["others"] > QUIET and len(tries) < 3):
                 subprocess.run(command, check=True)
                 tries.append(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
-                print(f"  {tries[-1]['answers_s']:.2f} answers/s, others {tries[-1]['others']:.2f} cores", flush=True)
+                print(
+                    f"  {tries[-1]['answers_s']:.2f} answers/s, other programs {tries[-1]['others']:.2f} cores",
+                    flush=True,
+                )
             row["runs"].append(min(tries, key=lambda t: t["others"]))
     for row in rows:
         row["median"] = {key: statistics.median(r[key] for r in row["runs"]) for key in row["runs"][0]}
@@ -282,18 +285,8 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def report(rows: list[dict[str, object]]) -> None:
-    columns = (
-        "mode",
-        "at a time",
-        "system",
-        "answers/s",
-        "ratio",
-        "first token s",
-        "p50 s",
-        "p99 s",
-        "peak MB",
-        "cached",
-    )
+    columns = ("mode", "at a time", "system", "answers/s", "ratio", "first token s", "p50 s", "p99 s", "peak MB",
+               "cached")  # fmt: skip
     print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     peers = {(r["mode"], r["at"]): r["median"]["answers_s"] for r in rows if r["system"] == "transformers"}
     for row in rows:

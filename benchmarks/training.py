@@ -1,16 +1,16 @@
-"""A fine-tune of the default model: tokens a second, memory and validation loss, beside TRL's SFTTrainer.
+"""Fine-tuning the default model: tokens per second, memory and validation loss, compared with TRL's SFTTrainer.
 
     pip install -c constraints.txt -e '.[train,bench]'
     python benchmarks/training.py [--steps 12] [--repeats 3] [--quick]
 
-The rows are those that `inhouse train` makes of the example bank. Same base, same LoRA on all linear layers, same rows,
-batch size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing, both cores and batches of like
-length, since its own defaults take longer here; its loss is on completions alone, with logits for their tokens alone.
-It is tried with a batch at once and in two halves, and the faster is what ours is held against. Each trial is a process
-of its own, ours and TRL's in turn. `seconds` is the time of the steps, TRL's that of `trainer.train()`, which does
-nothing else; `all` is ours with its probe, validations and checkpoints, of which TRL has none. The validation loss
-is taken by one function from either's adapter. Both compute the same. Prints a table of medians, and JSON to
-`benchmarks/results/training.json`. `--quick` takes 2 steps once.
+The rows are those of `inhouse train` for the example bank. Both trainers get the same base, the same LoRA on all linear
+layers, the same rows, batch size, learning rate, steps and cores. TRL gets fp32, no gradient checkpointing, both cores
+and batches of similar length, because its defaults are slower here; its loss and logits cover the completions only. It
+runs with whole batches and with half batches, and ours is compared with the faster one. Each trial is a separate
+process, and the trainers take turns. `seconds` is the time of the steps; for TRL that of `trainer.train()`, which does
+nothing else. `all` includes our speed test, validation and checkpoints, which TRL does not do here. The same function
+computes the validation loss of both adapters. Prints a table of medians, and writes JSON to
+`benchmarks/results/training.json`. `--quick` takes 2 steps, once.
 """
 
 import argparse
@@ -36,7 +36,7 @@ BASE = "smollm2-135m-instruct"
 SETTINGS = Training(epochs=1, batch_size=8, patience=1000)
 RATE = 5e-4
 HELD_ROWS = 24
-TRIALS: dict[str, Training | int] = {  # ours by its settings, TRL's by how many rows it takes at once
+TRIALS: dict[str, Training | int] = {  # ours with its settings, TRL with its rows per pass
     "inhouse": SETTINGS,
     "TRL SFTTrainer": 8,
     "TRL SFTTrainer, 4 rows at once": 4,
@@ -44,7 +44,7 @@ TRIALS: dict[str, Training | int] = {  # ours by its settings, TRL's by how many
 
 
 def prepare(out: Path, steps: int) -> None:
-    """The bank's training rows, rows held out of its validation set, and the base as safetensors, quick to load."""
+    """Writes the bank's training rows, some rows of its validation set, and the base as safetensors."""
     from inhouse.assembly.workspace import Workspace
     from inhouse.pipeline.stages import training_rows
     from inhouse.training.sft import load
@@ -64,7 +64,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
-    """One training run in this process."""
+    """Runs one training in this process."""
     from transformers import AutoTokenizer
 
     from inhouse.training.data import encode
@@ -135,7 +135,7 @@ def with_trl(rows: list[Row], base: Path, work: Path, steps: int, at_once: int) 
 
 
 def loss_of(adapter: Path, base: Path, held: list[Row]) -> float:
-    """Mean cross-entropy a token of the held answers."""
+    """Mean cross-entropy per token of the answers held out."""
     import torch
     from peft import PeftModel
 
@@ -155,10 +155,10 @@ def loss_of(adapter: Path, base: Path, held: list[Row]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A fine-tune beside TRL's SFTTrainer.")
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=12, help="optimizer steps")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each trial")
+    parser.add_argument("--quick", action="store_true", help="2 steps, once")
     parser.add_argument("--trial", choices=TRIALS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -181,9 +181,7 @@ def main() -> None:
         name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in measured.items()
     }
     peer = max(row["tokens_s"] for name, row in middle.items() if name.startswith("TRL"))
-    print(
-        "\n| trainer | seconds | all | tokens/s | of TRL | peak MB | validation loss |\n|---|---|---|---|---|---|---|"
-    )
+    print("\n| trainer | seconds | all | tokens/s | relative to TRL | peak MB | validation loss |\n" + "|---" * 7 + "|")
     for name, row in middle.items():
         ratio = row["tokens_s"] / peer
         print(

@@ -95,9 +95,10 @@ def _write(workspace: Workspace, release: Release, work: Path, form: str) -> Non
     if banned:
         request["logit_bias"] = {str(token): -100 for token in banned}
     write_text(work / "request.json", json.dumps(request, indent=1, ensure_ascii=False) + "\n")
-    licence = reader.fields.get("general.license")
+    license_field = reader.fields.get("general.license")
     write_text(
-        work / "README.md", _card(workspace, release, project, custom, form, licence.contents() if licence else "")
+        work / "README.md",
+        _card(workspace, release, project, custom, form, license_field.contents() if license_field else ""),
     )
 
 
@@ -185,7 +186,7 @@ def _vllm(release: Release, project: Project, custom: Artifact | None, form: str
 # --- the card ---------------------------------------------------------------------------------------------------
 
 CARD = """---
-{licence}tags: [gguf, inhouse]
+{license}tags: [gguf, inhouse]
 ---
 
 # {label}
@@ -225,7 +226,7 @@ LEARNED_PROMPT = """- Unrestricted sampling: the learned prompt is made of token
 
 
 def _card(
-    workspace: Workspace, release: Release, project: Project, custom: Artifact | None, form: str, licence: str
+    workspace: Workspace, release: Release, project: Project, custom: Artifact | None, form: str, license_id: str
 ) -> str:
     """The model card, README.md: what it is, what was measured, how to run it, what is not there."""
     report = Report.read(_report(workspace, release))
@@ -235,10 +236,10 @@ def _card(
     if custom and custom.facts.get("banned_tokens"):
         lacks += LEARNED_PROMPT
     return CARD.format(
-        licence=f"license: {licence}\n" if licence else "",
+        license=f"license: {license_id}\n" if license_id else "",
         label=label(release),
         project=project.name,
-        base=project.model.base + (f" ({licence})" if licence else ""),
+        base=project.model.base + (f" ({license_id})" if license_id else ""),
         made=_made(custom),
         released=release.made_at[:10],
         report=release.report,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -14,9 +14,26 @@ from inhouse.gateway.console.gate import HOME, Console, check_token, redirect
 from inhouse.gateway.console.oidc import Provider
 from inhouse.gateway.console.session import COOKIE, SESSION_S, Session, new_session
 
-FORM_COOKIE = "inhouse_form"  # ties the sign-in form to the browser that loaded it
-FLOW_COOKIE = "inhouse_oidc"  # the state of a sign-in at the provider
-FLOW_S = 600
+
+class Cookie(NamedTuple):
+    """A cookie that scripts cannot read."""
+
+    name: str
+    seconds: int
+    path: str
+    same_site: Literal["strict", "lax"] = "strict"
+
+    def set(self, request: Request, response: Response, value: str) -> None:
+        response.set_cookie(
+            self.name, value, max_age=self.seconds, path=self.path, httponly=True, secure=request.url.scheme == "https",
+            samesite=self.same_site,
+        )  # fmt: skip
+
+
+SIGNED_IN = Cookie(COOKIE, SESSION_S, HOME)
+FORM = Cookie("inhouse_form", 600, f"{HOME}/sign-in")  # ties the sign-in form to the browser that loaded it
+# The state of a sign-in at the provider. Lax: a strict cookie would not come along when the provider redirects here.
+FLOW = Cookie("inhouse_oidc", 600, f"{HOME}/oidc", "lax")
 MOST_CHARS = 200
 
 Ask = Callable[[Request, str, str, int], Response]
@@ -39,11 +56,11 @@ def sign_in_pages(console: Console) -> APIRouter:
             token=token,
             single_sign_on=provider is not None,
         )
-        _set(request, response, FORM_COOKIE, console.signer.sign("form", token), FLOW_S, f"{HOME}/sign-in")
+        FORM.set(request, response, console.signer.sign("form", token))
         return response
 
     def enter(request: Request, response: Response, session: Session) -> Response:
-        _set(request, response, COOKIE, console.signer.cookie(session), SESSION_S, HOME)
+        SIGNED_IN.set(request, response, console.signer.cookie(session))
         return response
 
     @router.get("/sign-in")
@@ -52,7 +69,7 @@ def sign_in_pages(console: Console) -> APIRouter:
 
     @router.post("/sign-in")
     async def check(request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = "") -> Response:
-        await check_token(request, console.signer.read("form", request.cookies.get(FORM_COOKIE, "")) or "")
+        await check_token(request, console.signer.read("form", request.cookies.get(FORM.name, "")) or "")
         known = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
         if known is None:
             return form(request, to, "The key is unknown, expired or revoked.", 401)
@@ -80,13 +97,12 @@ def _provider_pages(console: Console, router: APIRouter, provider: Provider, for
         except InhouseError as error:
             return form(request, "", f"{error} {error.hint}".strip(), 502)
         response = Response(status_code=303, headers={"Location": url})
-        # Lax: the provider's page leads back here, and a strict cookie would not come along.
-        _set(request, response, FLOW_COOKIE, console.signer.sign("oidc", flow), FLOW_S, f"{HOME}/oidc", "lax")
+        FLOW.set(request, response, console.signer.sign("oidc", flow))
         return response
 
     @router.get("/oidc/callback")
     async def back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
-        flow = console.signer.read("oidc", request.cookies.get(FLOW_COOKIE, ""))
+        flow = console.signer.read("oidc", request.cookies.get(FLOW.name, ""))
         if not flow or not secrets.compare_digest(str(flow["state"]).encode(), state.encode("utf-8", "replace")):
             raise HTTPException(403, "This sign-in was not started in this browser, or it took too long. Start again.")
         if error or not code:
@@ -98,7 +114,7 @@ def _provider_pages(console: Console, router: APIRouter, provider: Provider, for
         session = new_session(f"oidc:{who.subject}", who.name, who.role, who.groups)
         # A page, not a redirect: the browser sends a strict cookie only with what our own page leads to.
         response = enter(request, console.page(request, "signed_in", name=who.name), session)
-        response.delete_cookie(FLOW_COOKIE, path=f"{HOME}/oidc")
+        response.delete_cookie(FLOW.name, path=FLOW.path)
         return response
 
 
@@ -109,12 +125,3 @@ def _inside(to: str) -> str:
 
 def _callback(request: Request) -> str:
     return f"{str(request.base_url).rstrip('/')}{HOME}/oidc/callback"
-
-
-def _set(
-    request: Request, response: Response, name: str, value: str, seconds: int, path: str, same_site: str = "strict"
-) -> None:
-    response.set_cookie(
-        name, value, max_age=seconds, path=path, httponly=True, secure=request.url.scheme == "https",
-        samesite="lax" if same_site == "lax" else "strict",
-    )  # fmt: skip

@@ -1,30 +1,25 @@
-"""Everything that answers is a ChatModel: its request, the events it streams, and a whole reply collected."""
+"""ChatModel, the interface of everything that answers: its request, its events, and a collected reply."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float32]
 from pydantic import Field
 
 from inhouse.errors import BackendError
 from inhouse.types import Json, Message, Passage, Record
 
-# --- answering --------------------------------------------------------------------------------------------------
+# --- requests, events, models --------------------------------------------------------------------------------
 
 
 class ChatRequest(Record):
-    """A question as a chat. `groups` are the access groups of whoever asks; temperature 0 is greedy.
+    """A conversation to answer. Temperature 0 is greedy.
 
-    `user` is who asks, the same in each of their requests: splits hold on to it. `without` are texts of passages that a
-    guardrail took out: they are not put into the prompt again. `extra` is passed through to the
-    engine as it is (tools, top_p, penalties); the gateway lets only known keys in.
+    `groups` are the access groups of the user. `user` identifies the user across requests, so that a split keeps each
+    user in one arm. `without` has texts of passages that a guardrail removed; they are not put into the prompt again.
+    `extra` is passed through to the engine (tools, top_p, penalties); the gateway admits only known keys.
     """
 
     messages: tuple[Message, ...]
@@ -36,7 +31,7 @@ class ChatRequest(Record):
     groups: frozenset[str] = frozenset()
     user: str = ""
     without: frozenset[str] = frozenset()
-    logprobs: int | None = None  # alternatives wanted with each token's log-probability; None wants none
+    logprobs: int | None = None  # number of alternatives per token; None for no log probabilities
     extra: dict[str, Json] = Field(default_factory=dict)
 
 
@@ -47,7 +42,7 @@ class Usage(Record):
 
 
 class Delta(Record):
-    """A piece of the answer. `logprobs` are its tokens as the OpenAI API has them, where they were asked for."""
+    """A piece of the answer. `logprobs` are its tokens in the shape of the OpenAI API, if requested."""
 
     text: str
     logprobs: tuple[dict[str, Json], ...] = ()
@@ -55,7 +50,7 @@ class Delta(Record):
 
 
 class Note(Record):
-    """What a layer has to tell besides text: `layer` "grounded", `kind` "passages" or "citations", ..."""
+    """Information from a layer other than text, such as `layer` "grounded" with `kind` "passages" or "citations"."""
 
     layer: str
     kind: str
@@ -63,7 +58,7 @@ class Note(Record):
 
 
 class Finish(Record):
-    """The last event. `confidence` is the mean token probability where the engine tells it, else None."""
+    """The last event. `confidence` is the geometric mean of the token probabilities, None if the engine has none."""
 
     reason: Literal["stop", "length", "tool_calls", "content_filter"]
     usage: Usage = Usage()
@@ -75,7 +70,7 @@ ChatEvent = Delta | Note | Finish
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """Everything that answers. Wrappers take a ChatModel and are one."""
+    """Anything that answers. Wrappers take a ChatModel and are one."""
 
     name: str
 
@@ -89,7 +84,7 @@ class ChatModel(Protocol):
 
 
 class Reply(Record):
-    """A whole answer, collected: times in seconds from the request."""
+    """A complete answer. Times are in seconds since the request."""
 
     text: str
     notes: tuple[Note, ...] = ()
@@ -98,13 +93,13 @@ class Reply(Record):
     latency_s: float
 
     def note(self, layer: str, kind: str) -> Json:
-        """The data of the last note of that layer and kind, None when there is none."""
-        found = [n.data for n in self.notes if (n.layer, n.kind) == (layer, kind)]
-        return found[-1] if found else None
+        """The data of the last note of that layer and kind, None if there is none."""
+        notes = [n.data for n in self.notes if (n.layer, n.kind) == (layer, kind)]
+        return notes[-1] if notes else None
 
 
 async def collect(model: ChatModel, request: ChatRequest) -> Reply:
-    """Asks `model` and waits for the whole answer."""
+    """Asks `model` and waits for the complete answer."""
     started, first = time.perf_counter(), 0.0
     parts: list[str] = []
     notes: list[Note] = []
@@ -124,25 +119,25 @@ async def collect(model: ChatModel, request: ChatRequest) -> Reply:
 
 
 class Exchange(Record):
-    """One question answered, as the audit keeps it: on disk before the reply ends."""
+    """One answered request, as recorded in the audit log before the reply ends."""
 
     id: str
     at: str  # ISO 8601, UTC
     user: str
-    key: str  # id of the API key, or of the console session
-    model: str  # as asked for
-    release: str  # "NAME/VERSION" that answered, "base", or "" where none did
+    key: str  # ID of the API key, or "oidc:SUBJECT" for a console session
+    model: str  # as requested
+    release: str  # "NAME/VERSION" that answered, "base", or "" if none did
     arm: str
     messages: tuple[Message, ...]
     answer: str
     passages: tuple[Passage, ...] = ()
     citations: Json = None
-    findings: Json = None  # what the guardrails said
-    reason: str  # of the finish, or "error", "cancelled", "refused"
+    findings: Json = None  # of the guardrails
+    reason: str  # finish reason, or "error", "cancelled", "refused"
     confidence: float | None = None
     usage: Usage = Usage()
     first_token_s: float = 0.0
     latency_s: float = 0.0
     cost_usd: float = 0.0
-    experiment: str = ""  # "NAME:ARM" where a live experiment chose
+    experiment: str = ""  # "NAME:ARM" if a live experiment chose the arm
     groups: frozenset[str] = frozenset()

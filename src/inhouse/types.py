@@ -1,14 +1,4 @@
-"""The nouns of the house, the Protocols at its seams, and its errors. Imports nothing of the house.
-
-Errors, one tree; each carries a hint and the exit code of the process::
-
-    InhouseError            1
-    ├── ConfigError         2   the project file or an option
-    ├── InputError          3   documents, conversations, weights
-    ├── BackendError        4   the engine, an endpoint, the disk
-    │   └── RefusedError    4   this request alone: asking again would not help
-    └── GateError           5   a rule refused to go on (parity, release)
-"""
+"""The values that rooms exchange, and the Protocols of the seams between rooms."""
 
 from __future__ import annotations
 
@@ -36,17 +26,17 @@ Json = Any  # a value that the json module reads and writes
 
 
 def canonical_json(value: Json) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text. Sets must be sorted by the caller."""
+    """JSON with sorted keys and no spaces, so that equal values give equal text. The caller must sort sets."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest_of(value: Json) -> Digest:
-    """sha256, in hex, of the canonical JSON of `value`."""
+    """The sha256, in hex, of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Record(BaseModel):
-    """An immutable value with a digest: the sha256 of its canonical JSON."""
+    """An immutable value. Its digest is the sha256 of its canonical JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +50,7 @@ class Record(BaseModel):
 
 
 class Message(Record):
-    """One turn, in the shape of the OpenAI API; the last two fields are passed through to engines that know tools."""
+    """One message in the shape of the OpenAI API. The last two fields are passed through to the engine."""
 
     role: Role
     content: str
@@ -68,14 +58,14 @@ class Message(Record):
     tool_call_id: str = ""
 
     def to_openai(self) -> dict[str, Json]:
-        """The message as endpoints and chat templates take it, without empty fields."""
+        """The message for endpoints and chat templates, without empty fields."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class Document(Record):
-    """One file read: `source` is its path relative to the documents folder, with forward slashes.
+    """The text of one file. `source` is its path relative to the documents folder, with forward slashes.
 
-    `text` is Markdown; `access` names the groups that may read it, empty means everyone.
+    `text` is Markdown. `access` has the groups that may read it; empty means everyone.
     """
 
     source: str
@@ -95,12 +85,12 @@ class Chunk(Record):
     end: int
     text: str
     heading: str  # the heading path, "Fees > Wire transfers"
-    lead: str = ""  # how the document begins, where it has no headings to say what it is about
+    lead: str = ""  # the beginning of the document if it has no headings
     access: frozenset[str] = frozenset()
 
 
 class Passage(Record):
-    """A piece of text that goes into a prompt, with where it comes from. `score` is in [0, 1]."""
+    """A piece of text for a prompt, with its source. `score` is in [0, 1]."""
 
     source: str
     title: str
@@ -110,7 +100,7 @@ class Passage(Record):
 
 
 class Span(NamedTuple):
-    """A part of the text by characters, and what it is."""
+    """A part of a text, by offsets in characters, and what kind of thing it is."""
 
     start: int
     end: int
@@ -118,14 +108,14 @@ class Span(NamedTuple):
 
 
 class Source(Record):
-    """What an answer rests on: a document's path, and the sentence where it is known."""
+    """Where an answer comes from: the path of a document, and the sentence if it is known."""
 
     document: str
     text: str = ""
 
 
 class Checks(Record):
-    """What an answer must satisfy. A fact is a tuple of accepted spellings; case does not matter."""
+    """What an answer must satisfy. A fact is a tuple of accepted spellings; case is ignored."""
 
     must_include: tuple[tuple[str, ...], ...] = ()
     must_not_include: tuple[str, ...] = ()
@@ -145,7 +135,7 @@ class Checks(Record):
 
 
 class Example(Record):
-    """One question with its answer, for training and for evaluation alike.
+    """One question with its answer, for training and evaluation.
 
     `messages` ends with a user's message; `target` is the reply. `group` is what splits must keep together: the
     conversation, or the source document.
@@ -160,14 +150,14 @@ class Example(Record):
     group: str = ""
     origin: Literal["human", "synthetic", "feedback"] = "human"
     tags: tuple[str, ...] = ()
-    time: str = ""  # ISO 8601, empty when the log has none
+    time: str = ""  # ISO 8601, empty if unknown
 
     @property
     def question(self) -> str:
         return self.messages[-1].content
 
     def to_openai(self) -> dict[str, Json]:
-        """The row as the OpenAI fine-tuning format has it; what is ours stands under `metadata`."""
+        """The example in OpenAI's fine-tuning format, with other fields under `metadata`."""
         rest = self.model_dump(mode="json", exclude={"messages", "target"}, exclude_defaults=True)
         messages = [*self.messages, Message(role="assistant", content=self.target)]
         return {"messages": [m.to_openai() for m in messages], "metadata": rest}
@@ -179,8 +169,7 @@ class Example(Record):
 
 
 class Review(Record):
-    """A person's word on an example, by its id: what it shall say where `question` or `target` is given, and whether
-    it is trained on."""
+    """A person's review of an example: corrections of `question` and `target`, and whether to train on it."""
 
     id: str
     status: Literal["approved", "rejected"]
@@ -191,7 +180,7 @@ class Review(Record):
 
 
 class Estimate(Record):
-    """A mean with its 95 % interval over `n` questions."""
+    """A mean over `n` questions with its 95% confidence interval."""
 
     mean: float
     low: float
@@ -200,7 +189,7 @@ class Estimate(Record):
 
 
 class Artifact(Record):
-    """A finished directory in the store. `facts` is what the stage tells about it; `parents` are keys."""
+    """A finished directory in the store. `facts` are figures of the stage; `parents` are keys of artifacts."""
 
     kind: str
     key: Digest
@@ -251,7 +240,7 @@ class Embedder(Protocol):
     dimensions: int
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        """Float32 unit vectors, shape (len(texts), dimensions). Long texts are cut to the model's window."""
+        """Float32 unit vectors of shape (len(texts), dimensions). Long texts are cut to the model's window."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
@@ -259,34 +248,34 @@ class Embedder(Protocol):
 
 class TokenEmbedder(Embedder, Protocol):
     def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
-        """Of each text its unit vector, and what the model makes of its tokens: float32 (tokens, dimensions), the
-        special ones at both ends."""
+        """For each text, its unit vector and the states of its tokens: float32 of shape (tokens, dimensions), including
+        the special tokens at both ends."""
         ...
 
 
 class Grounder(Protocol):
-    """Finds passages for a conversation and puts them into its prompt, the same way in training and serving."""
+    """Finds passages for a conversation and puts them into its prompt, in the same way for training and serving."""
 
     def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
-        """The best passages for the conversation's last question, best first."""
+        """The passages for the last question of the conversation, best first."""
         ...
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> tuple[Message, ...]:
-        """The messages that the model is asked with."""
+        """The messages to send to the model."""
         ...
 
 
 class SupportScorer(Protocol):
     def declines(self, sentence: str) -> bool:
-        """Whether the sentence says that it cannot answer."""
+        """Whether the sentence declines to answer."""
         ...
 
     def statements(self, text: str) -> Sequence[str]:
-        """The sentences of `text` that claim something; greetings, questions and offers are left out."""
+        """The sentences of `text` that make a claim, without greetings, questions, and offers."""
         ...
 
     def support(self, statement: str, evidence: Sequence[str]) -> float:
-        """How well the evidence carries the statement, in [0, 1]; from 0.5 it counts as supported."""
+        """How well the evidence supports the statement, in [0, 1]; from 0.5 on it counts as supported."""
         ...
 
 
@@ -295,7 +284,7 @@ class Step(Protocol):
 
 
 class Progress(Protocol):
-    """Where long work tells how far it is. `total` in units; None when unknown."""
+    """Receives the progress of long-running work. `total` is the number of units, None if unknown."""
 
     def step(self, label: str, total: float | None) -> AbstractContextManager[Step]: ...
 

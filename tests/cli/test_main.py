@@ -68,7 +68,7 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["models", "add", "x", "nothing.gguf"], 3, "nothing.gguf"),
         (["release"], 3, "no verdict"),
         (["release", "promote", "3"], 3, "no such release"),
-        (["release", "rollback"], 3, "nothing to go back to"),
+        (["release", "rollback"], 3, "no earlier production"),
         (["release", "canary", "a lot"], 2, "not a percentage"),
         (["release", "--project", ".", "list"], 2, "must follow the command"),
         (["experiment", "start", "base"], 2, "expected ARM=WEIGHT"),

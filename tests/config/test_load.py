@@ -24,11 +24,11 @@ def test_defaults_and_the_dial(tmp_path):
 @pytest.mark.parametrize(
     ("text", "where", "hint"),
     [
-        ('name = "x"\n[training]\nrnak = 3\n', ":3: training.rnak is not a setting", "did you mean 'rank'?"),
-        ('name = "x"\n[trainin]\nrank = 3\n', ":2: trainin is not a setting", "did you mean 'training'?"),
-        ("nmae = 1\n", ":1: nmae is not a setting", "did you mean 'name'?"),
+        ('name = "x"\n[training]\nrnak = 3\n', ":3: unknown key training.rnak", "did you mean 'rank'?"),
+        ('name = "x"\n[trainin]\nrank = 3\n', ":2: unknown key trainin", "did you mean 'training'?"),
+        ("nmae = 1\n", ":1: unknown key nmae", "did you mean 'name'?"),
         ('[training]\nrank = "many"\n', ":2: training.rank", "--explain training"),
-        ('[[documents.access]]\nfoldr = "x"\n', "documents.access.foldr is not a setting", "did you mean 'folder'?"),
+        ('[[documents.access]]\nfoldr = "x"\n', "unknown key documents.access.foldr", "did you mean 'folder'?"),
         ('size = "huge"\n', ":1: size", ""),
         ("name = \n", "not valid TOML", "quotes"),
     ],

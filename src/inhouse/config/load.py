@@ -1,4 +1,4 @@
-"""Reads inhouse.toml into a Project: overrides, presets, and errors that name file, line and key."""
+"""Reads inhouse.toml into a Project: overrides, sizes, and errors that name file, line, and key."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "medium": {"training": {"max_minutes": 60, "max_examples": 2500}, "evaluation": {"max_questions": 400}},
     "large": {"training": {"max_minutes": 600}},
 }
-"""What the dial sets, on two cores about 20 minutes, 2 hours, and half a day in all."""
+"""The keys that `size` sets. On two CPU cores, a build takes about 20 minutes, 2 hours, and half a day."""
 
 
 def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project:
-    """Reads the project file at `path`, or `path`/inhouse.toml; `overrides` maps dotted keys to TOML values.
+    """Reads the project file at `path` or `path`/inhouse.toml; `overrides` maps dotted keys to TOML values.
 
     Raises:
-        ConfigError: the file is missing, not TOML, or has an unknown key or a bad value; names file, line and key.
+        ConfigError: the file is missing or not TOML, or has an unknown key or an invalid value.
     """
     file = path / FILE if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init DIR` writes one") from error
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init FOLDER` creates one") from error
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{file}: not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
@@ -42,7 +42,9 @@ def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not valid TOML: {error}", "strings need quotes, tables need [brackets]") from error
+        raise ConfigError(
+            f"{file}: not valid TOML: {error}", "check that strings have quotes and sections have [brackets]"
+        ) from error
     for key, value in (overrides or {}).items():
         _override(data, key, value)
     return _validated(data, text, file)
@@ -57,7 +59,7 @@ def _override(data: dict[str, Any], key: str, value: str) -> None:
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"--set {key}: {section} is not a section")
+            raise ConfigError(f"--set {key}: {section} is not a section", "write --set SECTION.KEY=VALUE")
     data[last] = parsed
 
 
@@ -84,14 +86,15 @@ def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigErro
         close = difflib.get_close_matches(named[-1], known_keys(named[:-1]), n=1, cutoff=0.5)
         did = f"did you mean '{close[0]}'? " if close else ""
         page = section if len(named) > 1 else "project"
-        return ConfigError(f"{where}: {dotted} is not a setting", f"{did}`inhouse check --explain {page}` lists them")
+        return ConfigError(f"{where}: unknown key {dotted}", f"{did}`inhouse check --explain {page}` lists all keys")
     return ConfigError(
-        f"{where}: {dotted}: {first['msg']} (found {first['input']!r})", f"`inhouse check --explain {section}`"
+        f"{where}: {dotted}: {first['msg']} (the value is {first['input']!r})",
+        f"`inhouse check --explain {section}` describes the key",
     )
 
 
 def section_class(path: list[str]) -> type[Section] | None:
-    """The model that describes the section at `path` ([] is the project itself), None when there is none."""
+    """The class of the section at `path` ([] is the project itself), None if it does not exist."""
     model: type[Section] = Project
     for name in path:
         field = model.model_fields.get(name)
@@ -111,11 +114,11 @@ def known_keys(path: list[str]) -> list[str]:
 
 
 def line_of(text: str, keys: list[str]) -> int:
-    """The line, from 1, where `keys` stands in the TOML text; the section's line, or 1, when it is not found."""
+    """The line of the dotted key in the TOML text, from 1; the line of its section, or 1, if it is not found."""
     header, best = "", 1
     for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-            header = found.group(1).replace('"', "")
+        if match := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
+            header = match.group(1).replace('"', "")
             if header == ".".join(keys):
                 return number
             if header == ".".join(keys[:-1]):

@@ -9,6 +9,7 @@
 """
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_every_folder_and_file_at_the_top_is_a_room():
     assert {room(file) for file in FILES} <= BELOW.keys()
 
 
+@functools.cache
 def wrappers() -> set[str]:
     """Classes that are ChatModels around ChatModels: they have `stream`, and take a model, or a way to one."""
     found = set()

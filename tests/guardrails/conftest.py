@@ -1,4 +1,4 @@
-"""Fixtures of the room: the shipped embedder, cached, and personal data as it is found in training."""
+"""Fixtures of the room: the shipped embedder, cached, and the anonymizer of the training data."""
 
 import pytest
 

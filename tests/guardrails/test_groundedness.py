@@ -179,8 +179,8 @@ def test_a_number_from_the_conversation_may_be_repeated(cached):
 
 
 def test_a_name_that_the_assistant_used_before_may_be_repeated(cached, turn):
-    asked = turn("Where can we eat?", "At Kestrel Grill and at Marlow Diner.", "Which is quieter?", passages=BANK)
-    evidence = evidence_of(asked, cached)
+    exchange = turn("Where can we eat?", "At Kestrel Grill and at Marlow Diner.", "Which is quieter?", passages=BANK)
+    evidence = evidence_of(exchange, cached)
     assert not contradiction("I would take Kestrel Grill.", evidence)
     assert contradiction("I would take Osprey Grill.", evidence) == "osprey grill is not in the sources"
 
@@ -199,15 +199,15 @@ async def test_unsupported_sentences_are_cut_and_citations_are_those_that_were_c
 
 
 def test_a_sentence_is_cited_with_a_passage_that_supports_it_alone(rail, turn):
-    asked = turn("What does it cost?", passages=BANK)
-    assert rail.check("output", "The fee is waived from a balance of $6,500.", asked) is None
-    assert [(c["passage"], c["support"] > 0.4) for c in asked.cited.values()] == [(1, True)]
+    exchange = turn("What does it cost?", passages=BANK)
+    assert rail.check("output", "The fee is waived from a balance of $6,500.", exchange) is None
+    assert [(c["passage"], c["support"] > 0.4) for c in exchange.cited.values()] == [(1, True)]
 
 
 def test_a_sentence_that_is_cut_is_not_cited(groundedness, turn):
-    asked = turn("What does it cost?", passages=BANK)
-    assert groundedness(0.99999).check("output", "The fee is waived from a balance of $6,500.", asked)
-    assert not asked.cited
+    exchange = turn("What does it cost?", passages=BANK)
+    assert groundedness(0.99999).check("output", "The fee is waived from a balance of $6,500.", exchange)
+    assert not exchange.cited
 
 
 async def test_min_support_decides_what_is_cut(guarded, groundedness, bank):

@@ -32,8 +32,8 @@ async def test_the_model_reads_placeholders_and_the_user_her_own_values(model):
         seen.append(request.messages[-1].content)
         return "I wrote to <EMAIL_1>. Your card <CARD_NUMBER_1> is blocked."
 
-    said = "My card 4111 1111 1111 1111 is lost, write to jo.b@mail.example"
-    reply = await collect(model(answer), request(said))
+    text = "My card 4111 1111 1111 1111 is lost, write to jo.b@mail.example"
+    reply = await collect(model(answer), request(text))
     assert seen == ["My card <CARD_NUMBER_1> is lost, write to <EMAIL_1>"]
     assert reply.text == "I wrote to jo.b@mail.example. Your card 4111 1111 1111 1111 is blocked."
     assert "4111" not in str(reply.notes)
@@ -41,10 +41,10 @@ async def test_the_model_reads_placeholders_and_the_user_her_own_values(model):
 
 async def test_a_value_has_one_placeholder_through_the_conversation(model):
     seen = []
-    asked = request(
+    conversation = request(
         "I am Katarina Miller, card 4111111111111111", "Thank you, Katarina Miller.", "So is 4111111111111111 blocked?"
     )
-    await collect(model(lambda r: seen.extend(m.content for m in r.messages) or "Yes."), asked)
+    await collect(model(lambda r: seen.extend(m.content for m in r.messages) or "Yes."), conversation)
     assert seen == ["I am <PERSON_1>, card <CARD_NUMBER_1>", "Thank you, <PERSON_1>.", "So is <CARD_NUMBER_1> blocked?"]
 
 
@@ -56,8 +56,8 @@ async def test_no_other_users_values_are_put_back(model):
 
 
 async def test_an_answer_keeps_what_is_public_or_the_users_own_and_loses_the_rest(model):
-    said = "Call 555-010-7788 or write to help@alderfalls.example. Anna has 555-019-2233 and anna@mail.example."
-    reply = await collect(model(lambda r: said), request("how do I reach you?"))
+    text = "Call 555-010-7788 or write to help@alderfalls.example. Anna has 555-019-2233 and anna@mail.example."
+    reply = await collect(model(lambda r: text), request("how do I reach you?"))
     assert reply.text == "Call 555-010-7788 or write to help@alderfalls.example. Anna has <PHONE> and <EMAIL>."
     (decision,) = reply.note("guarded", "findings")
     assert (decision["side"], decision["action"]) == ("output", "redact")
@@ -78,5 +78,5 @@ async def test_ordinary_questions_pass_as_they_are(model):
     "text", ["my name is patricia desrosiers", "Krisztián Szöllösy called", "This is Halldór Sigurdsson"]
 )
 def test_names_of_other_languages_and_cases(rail, text):
-    (found,) = rail.spans([Message(role="user", content=text)])
-    assert [s.kind for s in found] == ["PERSON"]
+    (spans,) = rail.spans([Message(role="user", content=text)])
+    assert [s.kind for s in spans] == ["PERSON"]

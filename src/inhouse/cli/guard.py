@@ -25,8 +25,8 @@ def guard_show(project: At = HERE, overrides: Set = None, as_json: AsJson = Fals
     """Show the active rails in their order, and their action on each side."""
     from inhouse.pipeline.ask import guards
 
-    found = guards(workspace_of(project, overrides, as_json))
-    rows = [(g.rail.name, dict(sorted(g.actions.items())), g.fail_open) for g in found]
+    workspace = workspace_of(project, overrides, as_json)
+    rows = [(g.rail.name, dict(sorted(g.actions.items())), g.fail_open) for g in guards(workspace)]
     if as_json:
         print(
             json.dumps([{"rail": n, "actions": a, "on_error": "open" if o else "closed"} for n, a, o in rows], indent=1)

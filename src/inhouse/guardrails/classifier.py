@@ -98,16 +98,16 @@ def read_weights(name: str, features: tuple[str, ...]) -> tuple[dict[str, Any], 
 
 def windows(text: str) -> list[str]:
     """The text in windows of whole sentences, at most WINDOW_WORDS words each, so that long text hides nothing."""
-    found: list[list[str]] = []
+    pieces: list[list[str]] = []
     for sentence in _SENTENCE.split(unwrapped(text)):
         words = sentence.split()
         for at in range(0, len(words), WINDOW_WORDS):
             piece = words[at : at + WINDOW_WORDS]
-            if found and len(found[-1]) + len(piece) <= WINDOW_WORDS:
-                found[-1] += piece
+            if pieces and len(pieces[-1]) + len(piece) <= WINDOW_WORDS:
+                pieces[-1] += piece
             else:
-                found.append(list(piece))
-    return [" ".join(words) for words in found]
+                pieces.append(piece)
+    return [" ".join(words) for words in pieces]
 
 
 def compiled(patterns: dict[str, str]) -> dict[str, re.Pattern[str]]:

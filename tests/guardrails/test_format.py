@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from inhouse.chat import ChatRequest, collect
@@ -58,3 +60,10 @@ async def test_a_pattern_for_whole_answers(guarded):
 def test_an_invalid_pattern_is_refused():
     with pytest.raises(ConfigError, match="answer_pattern"):
         Format("(")
+
+
+@pytest.mark.parametrize("text", ["`" * 50_000, "```" + " " * 50_000, "{" + "," * 50_000, "{" + "a" * 50_000])
+def test_hostile_text_takes_linear_time(text):
+    started = time.process_time()
+    repair(text)
+    assert time.process_time() - started < 1

@@ -108,6 +108,15 @@ def test_sentences_do_not_depend_on_how_the_stream_was_cut(text, one, other):
     assert "".join(sentences(one)) == text
 
 
+@pytest.mark.parametrize("text", ["!" * 50_000, "\n" * 50_000, "A. " * 20_000, "a." * 30_000])
+def test_hostile_text_takes_linear_time(text):
+    buffer = Buffer(whole=False)
+    buffer.add(Delta(text=text))
+    started = time.process_time()
+    buffer.sentence()
+    assert time.process_time() - started < 1
+
+
 @settings(max_examples=100, deadline=None)
 @given(prose.map(lambda t: t.replace("b", "bad")), cuts)
 def test_what_is_cut_out_never_leaves_whole_or_in_part(text, at):

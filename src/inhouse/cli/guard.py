@@ -67,7 +67,7 @@ def _print_explanations(explanations: Sequence[Explanation]) -> None:
         for span in e.spans:
             print(f"{'':<14}{span.kind}: {span.text}")
         if e.replacement is not None:
-            print(f"{'':<14}becomes: {e.replacement}")
+            print(f"{'':<14}becomes: {e.replacement or '(removed)'}")
 
 
 def _side(name: str) -> Any:

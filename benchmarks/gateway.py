@@ -216,8 +216,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        head, found, body = self.buffer.partition(b"\r\n\r\n")
-        if not found or self.waiting is None or self.waiting.done():
+        head, separator, body = self.buffer.partition(b"\r\n\r\n")
+        if not separator or self.waiting is None or self.waiting.done():
             return
         lowered = head.lower()
         if b"content-length: " in lowered:
@@ -290,9 +290,9 @@ def loaded(server: Served, rate: float, seconds: float) -> dict:
     """Figures of a load from a separate process, and the server's CPU time per request."""
     before = server.cpu_s()
     command = [sys.executable, __file__, "load", server.url, server.secret, str(rate), str(seconds)]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    del found["lag_ms"]
-    return {**found, "rate": rate, "cpu_ms": round((server.cpu_s() - before) * 1000 / max(found["sent"], 1), 3)}
+    results = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    del results["lag_ms"]
+    return {**results, "rate": rate, "cpu_ms": round((server.cpu_s() - before) * 1000 / max(results["sent"], 1), 3)}
 
 
 def sustained(row: dict) -> bool:
@@ -324,15 +324,15 @@ def directly(n: int) -> dict:
 
 def measure(quick: bool) -> dict:
     seconds, rates = (4, RATES[:5:2]) if quick else (15, RATES)
-    found: dict = {"machine": {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}, "direct": directly(2000)}
-    print(f"direct: p50 {found['direct']['p50_ms']} ms, p99 {found['direct']['p99_ms']} ms")
+    results: dict = {"machine": {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}, "direct": directly(2000)}
+    print(f"direct: p50 {results['direct']['p50_ms']} ms, p99 {results['direct']['p99_ms']} ms")
     print(f"{'server':<12}{'rate':>6}{'answered':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'cpu ms':>9}  sustained")
     for name, arguments in (("echo", ["echo"]), ("gateway", ["gateway", 1]), ("2 workers", ["gateway", 2])):
         with tempfile.TemporaryDirectory() as folder:
             given = [arguments[0], folder, *arguments[1:]] if arguments[0] == "gateway" else arguments
             with Served(*given) as server:
                 loaded(server, 100, 2)  # warm
-                rows = found[name] = []
+                rows = results[name] = []
                 for rate in rates:
                     row = loaded(server, rate, seconds)
                     rows.append({**row, "sustained": sustained(row)})
@@ -344,22 +344,22 @@ def measure(quick: bool) -> dict:
                     if not sustained(row):
                         break
                 if name == "gateway":
-                    found["memory"] = memory(server, 1000 if quick else 10_000, BODY, 200)
+                    results["memory"] = memory(server, 1000 if quick else 10_000, BODY, 200)
             if name != "echo":
-                found[f"{name} audit"] = verified(folder)
-    at = {name: found[name][0] for name in ("echo", "gateway", "2 workers")}
-    peers = {"direct": found["direct"], "echo": at["echo"]}
-    found["added"] = {
+                results[f"{name} audit"] = verified(folder)
+    at = {name: results[name][0] for name in ("echo", "gateway", "2 workers")}
+    peers = {"direct": results["direct"], "echo": at["echo"]}
+    results["added"] = {
         f"{name} over {peer}": {q: round(at[name][q] - figures[q], 2) for q in ("p50_ms", "p99_ms")}
         for name in ("gateway", "2 workers")
         for peer, figures in peers.items()
     }
-    for name, gap in found["added"].items():
+    for name, gap in results["added"].items():
         print(f"added latency at {rates[0]} requests/s, {name}: p50 {gap['p50_ms']} ms, p99 {gap['p99_ms']} ms")
     for name in at:
-        rate = found[f"{name} sustains"] = max((r["rate"] for r in found[name] if r["sustained"]), default=0)
+        rate = results[f"{name} sustains"] = max((r["rate"] for r in results[name] if r["sustained"]), default=0)
         print(f"{name} sustains {rate} requests/s")
-    return found
+    return results
 
 
 def memory(server: Served, requests: int, body: dict, rate: float) -> dict:
@@ -413,11 +413,11 @@ def main() -> None:
         secret = json.loads(key.stdout)["secret"]
         with Served(command=[*inhouse, "serve", *project, "--port", "0"], secret=secret) as server:
             requests = 100 if given.quick else given.requests
-            found = memory(server, requests, {**BODY, "max_tokens": given.tokens}, 0)
+            results = memory(server, requests, {**BODY, "max_tokens": given.tokens}, 0)
     else:
-        found = measure(given.quick)
+        results = measure(given.quick)
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n")
+    out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ async def killed_after(server: Served, seconds: float) -> Load:
 
 
 def kills(rounds: int, workers: int) -> list[dict]:
-    rng, found, all_ids = random.Random(7), [], []
+    rng, results, all_ids = random.Random(7), [], []
     print(f"{'round':>5}{'killed after':>14}{'answered':>10}{'in audit':>10}{'lost':>6}  chain")
     with tempfile.TemporaryDirectory() as folder:
         for n in range(1, rounds + 1):
@@ -106,7 +106,7 @@ def kills(rounds: int, workers: int) -> list[dict]:
                 "answered": len(load.answered),
                 **kept(folder, "", load.answered),
             }
-            found.append(row)
+            results.append(row)
             chain = "whole" if row["ok"] else row["reason"]
             print(
                 f"{n:>5}{seconds:>12.2f} s{row['answered']:>10}{row['rows']:>10}{row['lost']:>6}  {chain}", flush=True
@@ -116,7 +116,7 @@ def kills(rounds: int, workers: int) -> list[dict]:
         print(f"{len(all_ids)} answers in {rounds} kills, {last['lost']} lost, chain {chain}")
         with Served("gateway", folder, workers):
             print("the server starts again")
-    return found
+    return results
 
 
 async def outage(server: Served, stop: str, start: str, seconds: float) -> Load:
@@ -138,12 +138,13 @@ def postgres(url: str, stop: str, start: str, workers: int, seconds: float) -> d
     first = min(load.by_second)
     for second, codes in sorted(load.by_second.items()):
         print(f"{second - first:>4} s  {dict(codes)}")
-    found = {"answered": len(load.answered), "codes": dict(load.codes), **kept("-", url, load.answered)}
+    results = {"answered": len(load.answered), "codes": dict(load.codes), **kept("-", url, load.answered)}
     last = load.by_second[max(load.by_second)]
-    found["recovered"] = last["200"] > 0
-    print(f"{found['answered']} answered, {found['lost']} lost, chain {'whole' if found['ok'] else found['reason']}, "
-          f"{'recovered' if found['recovered'] else 'NOT recovered'}; {found['codes']}")  # fmt: skip
-    return found
+    results["recovered"] = last["200"] > 0
+    chain = "whole" if results["ok"] else results["reason"]
+    recovered = "recovered" if results["recovered"] else "NOT recovered"
+    print(f"{results['answered']} answered, {results['lost']} lost, chain {chain}, {recovered}; {results['codes']}")
+    return results
 
 
 def main() -> None:
@@ -157,13 +158,13 @@ def main() -> None:
     if given.postgres:
         if not (given.stop and given.start):
             parser.error("--postgres needs --stop and --start")
-        found: object = postgres(given.postgres, given.stop, given.start, given.workers, 4 if given.quick else 10)
+        results: object = postgres(given.postgres, given.stop, given.start, given.workers, 4 if given.quick else 10)
     else:
-        found = kills(3 if given.quick else 20, given.workers)
+        results = kills(3 if given.quick else 20, given.workers)
     out = HERE / "results" / ("gateway_postgres.json" if given.postgres else "gateway_faults.json")
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n")
-    rows = found if isinstance(found, list) else [found]
+    out.write_text(json.dumps(results, indent=1) + "\n")
+    rows = results if isinstance(results, list) else [results]
     if any(row["lost"] or not row["ok"] for row in rows):
         sys.exit("an answered request is not in the audit log, or the chain is broken")
 

@@ -198,20 +198,20 @@ def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str
     prompts = read_prompts(folder, count, cold=system != "inhouse served")
     run = with_transformers if system == "transformers" else with_inhouse
     before, started = others_s(), time.perf_counter()
-    found = run(folder, mode, at, prompts)
+    figures = run(folder, mode, at, prompts)
     others = (others_s() - before) / (time.perf_counter() - started)
-    if found["answer_tokens"] != count * TOKENS:
-        raise SystemExit(f"{system}: {found['answer_tokens']} answer tokens instead of {count * TOKENS}")
-    answers = sorted(found["answer_s"])
+    if figures["answer_tokens"] != count * TOKENS:
+        raise SystemExit(f"{system}: {figures['answer_tokens']} answer tokens instead of {count * TOKENS}")
+    answers = sorted(figures["answer_s"])
     return {
-        "answers_s": count / found["seconds"],
-        "first_p50_s": statistics.median(found["first_s"]),
+        "answers_s": count / figures["seconds"],
+        "first_p50_s": statistics.median(figures["first_s"]),
         "p50_s": statistics.median(answers),
         "p99_s": answers[min(len(answers) - 1, round(0.99 * (len(answers) - 1)))],
         "memory_mb": peak_mb(),
-        "cached": found["cached"],
+        "cached": figures["cached"],
         "others": others,
-        "prompt_tokens": found["prompt_tokens"] / count,
+        "prompt_tokens": figures["prompt_tokens"] / count,
     }
 
 
@@ -240,8 +240,8 @@ def main() -> None:
     if given.quick:
         given.modes, given.at, given.prompts, given.repeats = ["merged"], [1, 8], 8, 1
     if given.trial:
-        found = trial(given.trial, given.folder, given.modes[0], given.at[0], given.prompts)
-        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        figures = trial(given.trial, given.folder, given.modes[0], given.at[0], given.prompts)
+        (given.folder / "trial.json").write_text(json.dumps(figures), encoding="utf-8")
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)

@@ -77,9 +77,9 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
     assert workspace.embedder.dimensions  # loads the model
     started = clocks()
     ingest(workspace)
-    found = index(workspace)
+    artifact = index(workspace)
     seconds = since(started)
-    table = lancedb.connect(Path(found.path) / "lance").open_table(TABLE)
+    table = lancedb.connect(Path(artifact.path) / "lance").open_table(TABLE)
     return seconds, table.search().select(["indexed"]).limit(table.count_rows()).to_arrow()["indexed"].to_pylist()
 
 
@@ -100,12 +100,12 @@ def with_haystack(folder: Path, weights: Path | None) -> tuple[tuple[float, floa
 
         @component.output_types(documents=list[Document])
         def run(self, documents: list[Document]) -> dict[str, list[Document]]:
-            found: list[Document] = []
+            done: list[Document] = []
             for start in range(0, len(documents), CALL):
                 some = documents[start : start + CALL]
                 vectors = self._embedder.embed([embedded(d) for d in some])
-                found += [replace(d, embedding=v.tolist()) for d, v in zip(some, vectors, strict=True)]
-            return {"documents": found}
+                done += [replace(d, embedding=v.tolist()) for d, v in zip(some, vectors, strict=True)]
+            return {"documents": done}
 
     def embedded(document: Document) -> str:
         return "\n".join(filter(None, (str(document.meta.get("header") or ""), document.content)))
@@ -194,8 +194,8 @@ def measured(name: str, folder: Path, scratch: Path) -> dict[str, float]:
     thread.join()
     if code:
         raise SystemExit(f"{name}: exit code {code}")
-    found: dict[str, float] = json.loads((scratch / "trial.json").read_text(encoding="utf-8"))
-    return found | {"peak_mb": peak}
+    figures: dict[str, float] = json.loads((scratch / "trial.json").read_text(encoding="utf-8"))
+    return figures | {"peak_mb": peak}
 
 
 def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: int) -> dict[str, dict[str, float]]:
@@ -203,10 +203,10 @@ def compare(label: str, folder: Path, documents: int, scratch: Path, repeats: in
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
     for n in range(repeats):
         shutil.rmtree(scratch / "store", ignore_errors=True)
-        for name, found in runs.items():
-            found.append(measured(name, folder, scratch))
-            print(f"{label}, run {n + 1} of {repeats}: {name}: {found[-1]['seconds']:.1f} s", flush=True)
-    middle = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in runs.items()}
+        for name, rows in runs.items():
+            rows.append(measured(name, folder, scratch))
+            print(f"{label}, run {n + 1} of {repeats}: {name}: {rows[-1]['seconds']:.1f} s", flush=True)
+    middle = {name: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for name, rows in runs.items()}
     peer = middle["Haystack"]
     print(f"\n{label}, {documents} documents\n")
     print(
@@ -243,8 +243,8 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.trial:
-        found = trial(given.trial, given.documents, given.scratch)
-        (given.scratch / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        figures = trial(given.trial, given.documents, given.scratch)
+        (given.scratch / "trial.json").write_text(json.dumps(figures), encoding="utf-8")
         return
     repeats = 1 if given.quick else given.repeats
     sets = [("Markdown", given.documents, "*.md", 60 if given.quick else 0),
@@ -258,8 +258,8 @@ def main() -> None:
             if not count:
                 print(f"{label}: skipped, no {pattern} in {folder or '/usr/' + MANUAL}; `apt install postgresql-doc`")
                 continue
-            found = compare(label, copied, count, Path(scratch), repeats)
-            results[label] = {"documents": count, "median": found}
+            figures = compare(label, copied, count, Path(scratch), repeats)
+            results[label] = {"documents": count, "median": figures}
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "ingestion.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 

@@ -66,16 +66,16 @@ class Set:
 
 
 def share_at(k: int) -> Callable[[list[str], set[str]], float]:
-    return lambda found, wanted: len(set(found[:k]) & wanted) / len(wanted)
+    return lambda ranked, wanted: len(set(ranked[:k]) & wanted) / len(wanted)
 
 
 def any_at(k: int) -> Callable[[list[str], set[str]], float]:
-    return lambda found, wanted: float(bool(set(found[:k]) & wanted))
+    return lambda ranked, wanted: float(bool(set(ranked[:k]) & wanted))
 
 
 def ndcg_at(k: int) -> Callable[[list[str], set[str]], float]:
-    def ndcg(found: list[str], wanted: set[str]) -> float:
-        gain = sum(1 / math.log2(n + 2) for n, unit in enumerate(found[:k]) if unit in wanted)
+    def ndcg(ranked: list[str], wanted: set[str]) -> float:
+        gain = sum(1 / math.log2(n + 2) for n, unit in enumerate(ranked[:k]) if unit in wanted)
         return gain / sum(1 / math.log2(n + 2) for n in range(min(k, len(wanted))))
 
     return ndcg

@@ -75,13 +75,13 @@ class Rows:
 
     def texts(self, start: int, stop: int) -> list[str]:
         random = np.random.default_rng([start, 2])
-        found = []
+        texts = []
         for serial, source in enumerate(self._sources(start, stop), start):
             words = list(self.words[source])
             swapped = self.all_words[random.integers(0, len(self.all_words), len(words[::SWAPPED]))]
             words[::SWAPPED] = swapped.tolist()
-            found.append(f"{serial} {' '.join(words)}")
-        return found
+            texts.append(f"{serial} {' '.join(words)}")
+        return texts
 
     def groups(self, start: int, stop: int) -> list[str]:
         kinds = np.random.default_rng([start, 3]).random(stop - start)
@@ -107,13 +107,13 @@ class GeneratedEmbedder:
         serials = [text.partition("\n")[2].partition(" ")[0] for text in texts]
         if not all(serial.isdigit() for serial in serials):
             return self._embedder.embed(texts)
-        found = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for n, serial in enumerate(map(int, serials)):
             at = serial // BLOCK * BLOCK
             if at != self._at:
                 self._at, self._block = at, self._rows.vectors(at, at + BLOCK)
-            found[n] = self._block[serial - at]
-        return found
+            vectors[n] = self._block[serial - at]
+        return vectors
 
 
 class Ours:
@@ -153,8 +153,8 @@ class Ours:
     def update(self) -> None:
         stop = self.rows.rows + UPDATE
         self._index(stop, self.folder / "b", self.folder / "a")
-        found = Index(self.folder / "b", self.embedder).search(str(stop - 1), 1, VISIBLE["100 %"], weight=0.0)
-        if found[0].chunk.source != f"{stop - 1}.md":
+        results = Index(self.folder / "b", self.embedder).search(str(stop - 1), 1, VISIBLE["100 %"], weight=0.0)
+        if results[0].chunk.source != f"{stop - 1}.md":
             raise SystemExit("inhouse: the update is incomplete, the last document is not found")
 
 
@@ -192,14 +192,14 @@ class Chroma:
     def search(self, question: str, groups: tuple[str, ...]) -> list[int]:
         where = {"group": {"$in": list(groups)}} if groups else None
         vector = self.embedder.embed([question])
-        found = self.collection.query(query_embeddings=vector, n_results=10, where=where, include=["documents"])
-        return [int(n) for n in found["ids"][0]]
+        results = self.collection.query(query_embeddings=vector, n_results=10, where=where, include=["documents"])
+        return [int(n) for n in results["ids"][0]]
 
     def update(self) -> None:
         start = -(-self.rows.rows // BLOCK) * BLOCK
         self.add(start, start + UPDATE)
-        found = self.collection.query(query_embeddings=self.rows.vectors(start, start + UPDATE)[-1:], n_results=1)
-        if found["ids"][0][0] != str(start + UPDATE - 1):
+        results = self.collection.query(query_embeddings=self.rows.vectors(start, start + UPDATE)[-1:], n_results=1)
+        if results["ids"][0][0] != str(start + UPDATE - 1):
             raise SystemExit("chroma: the update is incomplete, the last document is not found")
 
 
@@ -218,7 +218,7 @@ def exact(rows: Rows, vectors: np.ndarray) -> dict[str, list[list[int]]]:
                 scores, places = (np.concatenate(p) for p in zip(best[name][n], (row, numbers + start), strict=True))
                 top = np.argsort(-scores)[:10]
                 best[name][n] = scores[top], places[top]
-    return {name: [places.tolist() for _, places in found] for name, found in best.items()}
+    return {name: [places.tolist() for _, places in results] for name, results in best.items()}
 
 
 def timed(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str], visible: tuple[str, ...],
@@ -226,18 +226,20 @@ def timed(ask: Callable[[str, tuple[str, ...]], list[int]], questions: list[str]
     """Latency of questions asked one by one, for at most MOST_S after five warm-up questions, and recall at ten."""
     for question in questions[:5]:
         ask(question, visible)
-    times, found = [], []
+    times, results = [], []
     over = time.perf_counter() + MOST_S
     for question in questions:
         started = time.perf_counter()
-        found.append(ask(question, visible))
+        results.append(ask(question, visible))
         times.append(1000 * (time.perf_counter() - started))
         if time.perf_counter() > over:
             break
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
     figures = {"questions": len(times), "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
     if wanted is not None:
-        figures["recall"] = statistics.mean(len(set(a) & set(b)) / len(b) for a, b in zip(found, wanted, strict=False))
+        figures["recall"] = statistics.mean(
+            len(set(a) & set(b)) / len(b) for a, b in zip(results, wanted, strict=False)
+        )
     return figures
 
 
@@ -342,8 +344,8 @@ def main() -> None:
     given = parser.parse_args()
     rows, questions = (100_000, 60) if given.quick else (given.rows, given.questions)
     if given.trial:
-        found = trial(*given.trial, given.folder, Rows(given.folder, rows), given.ef_search)
-        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        results = trial(*given.trial, given.folder, Rows(given.folder, rows), given.ef_search)
+        (given.folder / "trial.json").write_text(json.dumps(results), encoding="utf-8")
         return
     result: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:

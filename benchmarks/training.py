@@ -164,19 +164,19 @@ def main() -> None:
     given = parser.parse_args()
     steps, repeats = (2, 1) if given.quick else (given.steps, given.repeats)
     if given.trial:
-        found = trial(given.trial, given.folder, steps)
-        (given.folder / "trial.json").write_text(json.dumps(found), encoding="utf-8")
+        figures = trial(given.trial, given.folder, steps)
+        (given.folder / "trial.json").write_text(json.dumps(figures), encoding="utf-8")
         return
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in TRIALS}
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), steps)
         for n in range(repeats):
-            for name, found in measured.items():
+            for name, runs in measured.items():
                 print(f"run {n + 1} of {repeats}: {name}", flush=True)
                 command = [sys.executable, __file__, "--trial", name, "--folder", folder, "--steps", str(steps)]
                 subprocess.run([*command, *(["--quick"] if given.quick else [])], check=True)
-                found.append(json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8")))
-                print("  " + ", ".join(f"{key} {value:.4g}" for key, value in found[-1].items()), flush=True)
+                runs.append(json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8")))
+                print("  " + ", ".join(f"{key} {value:.4g}" for key, value in runs[-1].items()), flush=True)
     middle = {
         name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in measured.items()
     }

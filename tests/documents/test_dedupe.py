@@ -22,10 +22,10 @@ def documents(*texts, access=()):
 
 def test_exact_and_near_duplicates_fall_to_the_first():
     near = LONG.replace("step bravo", "stage bravo")
-    found = duplicates(documents("other", LONG, near, LONG, near), 0.8)
-    assert {i: j for i, (j, _) in found.items()} == {2: 1, 3: 1, 4: 1}
-    assert found[3][1] == 1
-    assert 0.8 <= found[2][1] == found[4][1] < 1
+    repeats = duplicates(documents("other", LONG, near, LONG, near), 0.8)
+    assert {i: j for i, (j, _) in repeats.items()} == {2: 1, 3: 1, 4: 1}
+    assert repeats[3][1] == 1
+    assert 0.8 <= repeats[2][1] == repeats[4][1] < 1
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_documents_that_differ_in_a_fact_are_both_kept(one, other):
 
 def test_documents_for_different_groups_are_never_merged():
     assert duplicates(documents(LONG, LONG, LONG, access=[(), ("staff",), ("staff", "hr")]), 0.5) == {}
-    found = duplicates(documents(LONG, LONG, LONG, access=[(), ("staff",), ("staff",)]), 0.5)
-    assert found == {2: (1, 1.0)}
+    repeats = duplicates(documents(LONG, LONG, LONG, access=[(), ("staff",), ("staff",)]), 0.5)
+    assert repeats == {2: (1, 1.0)}
 
 
 def test_a_threshold_of_one_keeps_all_but_copies():

@@ -35,10 +35,10 @@ def test_pdf_that_only_forbids_copying_is_read(files):
 
 
 def test_docx(files):
-    found = read(files, "handbook.docx")
+    parsed = read(files, "handbook.docx")
     table_text = "| Term | Rate |\n| --- | --- |\n| 12 months | 4.5 % |"
-    assert found.text == f"## Who can apply\n\nAny open_account holder with * income.\n\n{table_text}"
-    assert found.title == "Handbook & more"
+    assert parsed.text == f"## Who can apply\n\nAny open_account holder with * income.\n\n{table_text}"
+    assert parsed.title == "Handbook & more"
 
 
 def test_docx_with_a_linked_image_opens_nothing(files, tmp_path):
@@ -77,10 +77,10 @@ def test_pptx(files):
 
 
 def test_xlsx_shows_cells_as_the_spreadsheet_does(files):
-    found = read(files, "rates.xlsx")
+    parsed = read(files, "rates.xlsx")
     rows = ["| Product | Rate | Fee | From |", "| --- | --- | --- | --- |", "| Blue | 4.25% | $1,234.50 | 2025-03-01 |"]
-    assert found.text == "\n".join(["## Rates", "", *rows, "| Green\\|plus | 3 |  |  |"])
-    assert found.note == "1 hidden sheet skipped"
+    assert parsed.text == "\n".join(["## Rates", "", *rows, "| Green\\|plus | 3 |  |  |"])
+    assert parsed.note == "1 hidden sheet skipped"
 
 
 def test_csv_with_semicolons_in_an_old_encoding(files):
@@ -88,10 +88,10 @@ def test_csv_with_semicolons_in_an_old_encoding(files):
 
 
 def test_eml_has_its_text_once_and_leaves_attachments(files):
-    found = read(files, "hours.eml")
-    assert found.text.startswith("# Opening hours ☃\n\nFrom: office@bank.example\nDate: Mon, 03 Mar 2025")
-    assert found.text.endswith("\n\nWe are closed on Monday.")
-    assert found.note == "attachments skipped: all.zip"
+    parsed = read(files, "hours.eml")
+    assert parsed.text.startswith("# Opening hours ☃\n\nFrom: office@bank.example\nDate: Mon, 03 Mar 2025")
+    assert parsed.text.endswith("\n\nWe are closed on Monday.")
+    assert parsed.note == "attachments skipped: all.zip"
 
 
 def test_eml_of_html_alone():
@@ -102,17 +102,17 @@ def test_eml_of_html_alone():
 
 
 def test_html_is_what_a_reader_sees_and_nothing_is_fetched(files):
-    found = read(files, "cards.html")
+    parsed = read(files, "cards.html")
     card = "Our [card](https://x.example/a) costs 5 a_b."
-    assert found.text == f"# Cards\n\n{card}\n\na card\n\n| Card | Fee |\n| --- | --- |\n| Blue | $5 |"
-    assert found.title == "Cards & fees"
+    assert parsed.text == f"# Cards\n\n{card}\n\na card\n\n| Card | Fee |\n| --- | --- |\n| Blue | $5 |"
+    assert parsed.title == "Cards & fees"
 
 
 def test_md_front_matter_and_underlined_headings():
     data = b'---\ntitle: "Leave"\nowner: hr\n---\nLeave policy\n===\n\nWho\n---\n\nYou.\n\n| a |\n|---|\n\n- x\n---\n'
-    found = parse(data, ".md")
-    assert found.text == "# Leave policy\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
-    assert found.meta == {"title": "Leave", "owner": "hr"}
+    parsed = parse(data, ".md")
+    assert parsed.text == "# Leave policy\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
+    assert parsed.meta == {"title": "Leave", "owner": "hr"}
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_md_front_matter_and_underlined_headings():
     ],
 )
 def test_encodings(data, text):
-    found, note = decode(data)
-    assert found.startswith(text)
+    parsed, note = decode(data)
+    assert parsed.startswith(text)
     assert note == ""
 
 

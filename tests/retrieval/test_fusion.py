@@ -1,4 +1,4 @@
-"""The fusion that is fitted to a corpus."""
+"""Fitting the fusion to a corpus."""
 
 import json
 
@@ -12,7 +12,7 @@ from inhouse.types import Example, Silent, Source
 
 @pytest.fixture
 def opened(folder, embedder, settings, assistant):
-    """An index of its own and its retrieval, since fitting changes the index's fusion."""
+    """A separate index with its retrieval, because fitting changes the fusion of the index."""
     index = Index(folder, embedder)
     return index, Grounding(index, embedder, settings, assistant)
 

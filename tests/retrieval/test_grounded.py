@@ -265,7 +265,7 @@ def test_without_gold_passages_retrieved_ones_are_shown(grounding, say):
 
 # --- prompts, word for word: fine-tuned models were trained with them --------------------------------------------
 
-TOLD = Assistant(instructions="Be brief.", handoff="I do not know.", history_messages=2)
+ASSISTANT = Assistant(instructions="Be brief.", handoff="I do not know.", history_messages=2)
 TALK = [
     Message(role="system", content="Ignore me."),
     Message(role="user", content="one"),
@@ -277,7 +277,7 @@ TALK = [
 
 
 def test_a_grounded_prompt(index, embedder):
-    grounding = Grounding(index, embedder, Retrieval(), TOLD)
+    grounding = Grounding(index, embedder, Retrieval(), ASSISTANT)
     prompt = grounding.ground(TALK, [passage("A wire\ncosts $20."), passage("| a | b |", "Fees", "")])
     assert [(m.role, m.content) for m in prompt] == [
         ("system", 'Be brief. Answer from the numbered passages. If they do not hold the answer, say: "I do not know."'),
@@ -289,7 +289,7 @@ def test_a_grounded_prompt(index, embedder):
 
 
 def test_an_ungrounded_prompt():
-    assert [(m.role, m.content) for m in ungrounded(TALK, TOLD)] == [
+    assert [(m.role, m.content) for m in ungrounded(TALK, ASSISTANT)] == [
         ("system", "Be brief."),
         ("user", "three"),
         ("assistant", "four and more"),
@@ -298,7 +298,10 @@ def test_an_ungrounded_prompt():
 
 
 def test_a_prompt_without_history():
-    assert [m.role for m in ungrounded(TALK, TOLD.model_copy(update={"history_messages": 0}))] == ["system", "user"]
+    assert [m.role for m in ungrounded(TALK, ASSISTANT.model_copy(update={"history_messages": 0}))] == [
+        "system",
+        "user",
+    ]
 
 
 @pytest.mark.parametrize(

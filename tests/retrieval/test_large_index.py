@@ -1,4 +1,4 @@
-"""What changes when an index is large, on a small one that takes itself for large."""
+"""What changes in a large index, on a small one with lowered limits."""
 
 import zlib
 from functools import cache
@@ -22,7 +22,7 @@ def word(text):
 
 
 class Hashed:
-    """An embedder of 32 dimensions: the sum of one random vector a word."""
+    """An embedder of 32 dimensions: the sum of one random vector per word."""
 
     name, dimensions = "hashed", 32
 
@@ -58,31 +58,31 @@ def large(tmp_path_factory):
 
 @cache
 def everything():
-    found = list(documents(ROWS))
-    return found, Hashed().embed([d.text for d in found])
+    drawn = list(documents(ROWS))
+    return drawn, Hashed().embed([d.text for d in drawn])
 
 
 def nearest(query, groups, k=10):
     """The k visible documents nearest by exact cosine."""
-    found, vectors = everything()
+    drawn, vectors = everything()
     order = np.argsort(-(vectors @ Hashed().embed([query])[0]))
-    return {d.source for d in [found[n] for n in order if not found[n].access - set(groups)][:k]}
+    return {d.source for d in [drawn[n] for n in order if not drawn[n].access - set(groups)][:k]}
 
 
 @pytest.mark.parametrize("groups", [(), ("few",), ("few", "some")])
 def test_the_right_rows_are_found_among_those_that_may_be_read(large, groups):
     index = Index(large / "a", Hashed())
     assert {i.columns[0] for i in index._table.list_indices()} == {"indexed", "vector", "access", "source"}
-    found = 0
+    hit = 0
     for n in range(20):
         query = f"w{n} w{2 * n + 1} w{3 * n + 2}"
         hits = index.search(query, 10, groups, weight=1.0)
         assert all(not h.chunk.access or h.chunk.access & set(groups) for h in hits)
-        found += len({h.chunk.source for h in hits} & nearest(query, groups))
-    assert found >= 190
+        hit += len({h.chunk.source for h in hits} & nearest(query, groups))
+    assert hit >= 190
 
 
-def test_one_closed_document_is_found_by_its_readers_alone(large):
+def test_a_closed_document_is_found_by_its_group_alone(large):
     index = Index(large / "a", Hashed())
     for weight in (0.0, 0.4, 1.0):
         assert index.search("serial700", 1, ("few",), weight=0.0)[0].chunk.source == "700.md"
@@ -91,7 +91,7 @@ def test_one_closed_document_is_found_by_its_readers_alone(large):
     assert index.search("w1", 3, sources=["700.md"]) == []
 
 
-def test_an_update_embeds_and_cuts_what_is_new_alone(large, monkeypatch):
+def test_an_update_cuts_and_embeds_new_documents_only(large, monkeypatch):
     cut = []
     whole = module.chunk_document
     monkeypatch.setattr(module, "chunk_document", lambda d, *rest: cut.append(d.source) or whole(d, *rest))

@@ -184,7 +184,7 @@ LONG = "When you close the account before the end of the term, the bank keeps th
 
 
 @pytest.mark.parametrize(
-    ("sentence", "held"),
+    ("sentence", "expected"),
     [
         ("It takes one day.", True),
         ("it TAKES,  one\nday", True),
@@ -194,8 +194,8 @@ LONG = "When you close the account before the end of the term, the bank keeps th
         (LONG, True),
     ],
 )
-def test_a_passage_holds_a_sentence_whatever_its_spelling(sentence, held):
-    assert holds(f"It takes one day. {LONG}", sentence) == held
+def test_a_passage_holds_a_sentence_whatever_its_spelling(sentence, expected):
+    assert holds(f"It takes one day. {LONG}", sentence) == expected
 
 
 def test_a_long_sentence_is_held_by_its_first_half():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inhouse.config import sections as config
+from inhouse.config.sections import AccessRule, Documents
 from inhouse.documents.parse import FORMATS
 from inhouse.errors import ConfigError, InputError
 from inhouse.types import digest_of
@@ -39,7 +39,7 @@ class Entry:
         return Path(self.source).suffix.lower()
 
 
-def walk(folder: Path, settings: config.Documents) -> list[Entry]:
+def walk(folder: Path, settings: Documents) -> list[Entry]:
     """All files under `folder` except hidden ones, sorted by path.
 
     Raises:
@@ -57,7 +57,7 @@ def walk(folder: Path, settings: config.Documents) -> list[Entry]:
     return [_checked(root, file, rules, settings.max_file_mb) for file in files]
 
 
-def folder_digest(folder: Path, settings: config.Documents) -> str:
+def folder_digest(folder: Path, settings: Documents) -> str:
     """sha256 of the paths, sizes and contents of all files that `walk` finds; for unreadable files, of path and reason.
 
     Raises:
@@ -81,7 +81,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rules(folder: Path, rules: Sequence[config.AccessRule]) -> dict[Inode, frozenset[str]]:
+def _rules(folder: Path, rules: Sequence[AccessRule]) -> dict[Inode, frozenset[str]]:
     """Groups by the folder's inode, so that no other spelling, case or link of its path avoids the rule."""
     groups: dict[Inode, frozenset[str]] = {}
     for i, rule in enumerate(rules):

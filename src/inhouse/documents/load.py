@@ -19,7 +19,7 @@ from typing import IO, Literal
 
 from pydantic import ValidationError
 
-from inhouse.config import sections as config
+from inhouse.config.sections import Documents
 from inhouse.documents import clean, office, parse, parsed, pdf
 from inhouse.documents.dedupe import duplicates
 from inhouse.documents.folder import Entry, file_digest, walk
@@ -54,7 +54,7 @@ class Summary(Record):
     failures: tuple[Outcome, ...] = ()
 
 
-def load_documents(folder: Path, settings: config.Documents, cache: Path, out: Path, progress: Progress) -> Summary:
+def load_documents(folder: Path, settings: Documents, cache: Path, out: Path, progress: Progress) -> Summary:
     """Reads every file under `folder` into out/documents.jsonl, sorted by path; out/report.json has a line for each.
 
     The result depends on the files alone, not on the cache.

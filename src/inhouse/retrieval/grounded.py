@@ -267,5 +267,5 @@ def plain_text(text: str) -> str:
 
 def _words(text: str) -> tuple[str, ...]:
     """Lower-case words without apostrophes, with "&" as "and" and without a "the" at the beginning."""
-    found = words(re.sub(r"['’`]", "", text.replace("&", " and ")))
-    return tuple(found[1:] if len(found) > 1 and found[0] == "the" else found)
+    spoken = words(re.sub(r"['’`]", "", text.replace("&", " and ")))
+    return tuple(spoken[1:] if len(spoken) > 1 and spoken[0] == "the" else spoken)

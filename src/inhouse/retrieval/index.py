@@ -94,16 +94,14 @@ def index_parts(
     """
     made_with = {"version": VERSION, "embedder": embedder.name, "chunk_tokens": settings.chunk_tokens}
     database = out / "lance"
-    carried = (
-        not database.exists() and previous is not None and made_with.items() <= (_settings(previous) or {}).items()
-    )
-    if carried and previous:
+    copied = not database.exists() and previous is not None and made_with.items() <= (_settings(previous) or {}).items()
+    if copied and previous:
         scratch = out / "lance.partial"
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.copytree(previous / "lance", scratch, copy_function=_linked)
         os.rename(scratch, database)
     table = _open_or_create(lancedb().connect(database), embedder.dimensions)
-    there, whole = _there(table, carried)
+    there, whole = _there(table, copied)
     wanted: set[str] = set()
     added = _add(table, _windows(parts, there, whole, wanted), embedder, step)
     if not wanted:
@@ -125,12 +123,12 @@ def _linked(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _there(table: Any, carried: bool) -> tuple[set[str], dict[str, list[str]]]:
+def _there(table: Any, copied: bool) -> tuple[set[str], dict[str, list[str]]]:
     """Ids of the chunks in the table and, for a table copied from a finished index, the ids by document."""
     rows = table.search().select(["document", "id"]).limit(table.count_rows() or 1).to_arrow()
     ids = rows["id"].to_pylist()
     whole: dict[str, list[str]] = {}
-    if carried:
+    if copied:
         documents = rows["document"].combine_chunks().dictionary_encode()
         names = documents.dictionary.to_pylist()
         for name, key in zip(documents.indices.to_pylist(), ids, strict=True):

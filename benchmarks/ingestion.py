@@ -40,7 +40,8 @@ from pathlib import Path
 from build import resident_mb
 
 from inhouse.config.load import load_project
-from inhouse.models.catalog import CATALOG, Catalog, file_sha256
+from inhouse.files import file_sha256
+from inhouse.models.catalog import CATALOG, Catalog
 from inhouse.models.embed import WINDOW_TOKENS, OnnxEmbedder
 
 HERE = Path(__file__).parent

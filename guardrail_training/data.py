@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inhouse.models.catalog import Catalog, file_sha256
+from inhouse.files import file_sha256
+from inhouse.models.catalog import Catalog
 from inhouse.models.embed import INT8, OnnxEmbedder
 
 HERE = Path(__file__).parent

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, whatever stops the program while it writes."""
+"""Files that appear whole or not at all, whatever stops the program while it writes; and their sha256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -10,6 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".partial"
+
+
+def file_sha256(file: Path) -> str:
+    """sha256, in hex, of a file's bytes."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @contextmanager

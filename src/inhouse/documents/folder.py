@@ -6,7 +6,6 @@ exception: a link to a hidden file in the folder is read, because Kubernetes mou
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from inhouse.config.sections import AccessRule, Documents
 from inhouse.documents.parse import FORMATS
 from inhouse.errors import ConfigError, InputError
+from inhouse.files import file_sha256
 from inhouse.types import digest_of
 
 Inode = tuple[int, int]
@@ -70,15 +70,9 @@ def _content(file: Entry) -> str:
     if file.problem or file.same_as:
         return file.problem or file.same_as
     try:
-        return file_digest(file.path)
+        return file_sha256(file.path)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rules(folder: Path, rules: Sequence[AccessRule]) -> dict[Inode, frozenset[str]]:

@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from inhouse.config.sections import Documents
 from inhouse.documents import clean, office, parse, parsed, pdf
 from inhouse.documents.dedupe import duplicates
-from inhouse.documents.folder import Entry, file_digest, walk
+from inhouse.documents.folder import Entry, walk
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
-from inhouse.files import replacing
+from inhouse.files import file_sha256, replacing
 from inhouse.types import Document, Progress, Record
 
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
@@ -153,7 +153,7 @@ def _read_plain(file: Entry) -> Parsed | str:
 def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueue[Worker]) -> Parsed | str:
     """The file from the cache, or parsed and cached. Failures are not cached: a time-out may not happen again."""
     try:
-        data = file_digest(file.path)
+        data = file_sha256(file.path)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     name = hashlib.sha256(f"{data} {file.suffix} {parser}".encode()).hexdigest()

@@ -7,7 +7,6 @@ place once it is complete.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from inhouse.errors import BackendError, ConfigError, InputError
-from inhouse.files import replacing, write_text
+from inhouse.files import file_sha256, replacing, write_text
 from inhouse.models.embed import INT8, to_int8
 
 Kind = Literal["llm", "embedder", "ner"]
@@ -201,11 +200,6 @@ class Catalog:
         except InputError as error:
             raise InputError(str(error), f"delete {folder} and run `inhouse models pull {name}`") from error
         return folder
-
-
-def file_sha256(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _verify(folder: Path, entry: Entry) -> None:

@@ -18,7 +18,8 @@ from inhouse.assembly.workspace import NER, Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import GateError, InputError
-from inhouse.models.catalog import WEIGHTS, file_sha256
+from inhouse.files import file_sha256
+from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import approved_replies, reply_documents
 from inhouse.retrieval.grounded import Grounding, ungrounded

@@ -16,8 +16,8 @@ from inhouse.assembly.arms import open_grounding, with_examples
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
-from inhouse.files import write_text
-from inhouse.models.catalog import WEIGHTS, file_sha256
+from inhouse.files import file_sha256, write_text
+from inhouse.models.catalog import WEIGHTS
 from inhouse.retrieval.grounded import ungrounded
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import label

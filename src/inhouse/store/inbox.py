@@ -82,8 +82,7 @@ class Inbox:
         return self._read(query.where(HANDOFFS.c.status == status) if status else query)
 
     def get(self, id: str) -> Handoff | None:
-        found = self._read(sa.select(HANDOFFS.c.content).where(HANDOFFS.c.id == id))
-        return found[0] if found else None
+        return next(iter(self._read(sa.select(HANDOFFS.c.content).where(HANDOFFS.c.id == id))), None)
 
     def answer(self, id: str, text: str, by: str) -> Handoff:
         """Stores a reply. A corrected reply has to be approved again.
@@ -115,10 +114,10 @@ class Inbox:
         """The hand-off once it has left status "waiting", or as it is after `timeout_s`; None if it does not exist."""
         until = time.monotonic() + timeout_s
         while True:
-            found = await asyncio.to_thread(self.get, id)
+            handoff = await asyncio.to_thread(self.get, id)
             left = until - time.monotonic()
-            if found is None or found.status != "waiting" or left <= 0:
-                return found
+            if handoff is None or handoff.status != "waiting" or left <= 0:
+                return handoff
             await asyncio.sleep(min(POLL_S, left))
 
     def approved(self) -> list[Handoff]:

@@ -143,8 +143,8 @@ def fleet(workspace):
     made = Fleet(workspace)
     yield made
     made.close()
-    assert not made._opened._held
-    assert not made._engines._held
+    assert not made._opened._open
+    assert not made._engines._open
 
 
 async def settled(fleet):
@@ -160,12 +160,12 @@ async def test_names_and_what_they_stand_for(workspace, fleet):
     assert await fleet.refresh()
     assert not await fleet.refresh()
     assert fleet.names() == ["custom", "base", "bot/2"]
-    assert not fleet._engines._held.keys() - {k for k in fleet._engines._held if "weights" in str(k)}
+    assert not fleet._engines._open.keys() - {k for k in fleet._engines._open if "weights" in str(k)}
     for name, release in {"custom": "bot/2", "bot/2": "bot/2", "base": "base"}.items():
         reply = await collect(fleet.model(name), ask("What does plan 2 cost?"))
         assert reply.note("release", "served")["release"] == release
-    assert len(fleet._engines._held) == 1  # the arm rag and base stand on the same weights
-    with pytest.raises(InputError, match="no such model is served"):
+    assert len(fleet._engines._open) == 1  # the arm rag and base stand on the same weights
+    with pytest.raises(InputError, match="there is no such model"):
         fleet.model("bot/9")
 
 
@@ -181,12 +181,12 @@ async def test_a_request_ends_on_the_release_it_began_with(workspace, fleet):
     assert await fleet.refresh()
     new = await collect(fleet.model("custom"), ask("What does plan 2 cost?"))
     assert new.note("release", "served")["release"] == "bot/2"
-    assert len(fleet._engines._held) == 2
+    assert len(fleet._engines._open) == 2
     rest = [event async for event in stream]
     assert "".join(e.text for e in rest if isinstance(e, Delta)) == expected
     assert isinstance(rest[-1], Finish)
     await settled(fleet)
-    assert len(fleet._engines._held) == 1  # the custom model's engine went with its last request
+    assert len(fleet._engines._open) == 1  # the custom model's engine went with its last request
     with pytest.raises(InputError, match="no such model"):
         fleet.model("bot/3")
 
@@ -280,8 +280,8 @@ def test_the_folder_is_whole_and_checked(exported):
         assert "must start above +2.0" in card
         assert "None" not in card
         assert not list(exported.glob(".*.partial"))
-    assert "passages found for each question" in (exported / "rag" / "README.md").read_text()
-    assert "passages found" not in (exported / "tuned" / "README.md").read_text()
+    assert "passages retrieved for each question" in (exported / "rag" / "README.md").read_text()
+    assert "passages retrieved" not in (exported / "tuned" / "README.md").read_text()
 
 
 async def test_the_exported_model_answers_without_inhouse_as_the_release_does(exported, workspace):
@@ -327,7 +327,7 @@ def test_ollama_and_vllm_are_told_how(exported):
     adapted = exported / "adapter" / "serve_vllm.sh"
     assert "--max-lora-rank 8 --lora-modules bot=./adapter" in adapted.read_text()
     assert subprocess.run(["sh", "-n", str(adapted)], check=False).returncode == 0
-    assert "name the base model" in subprocess.run([str(adapted)], capture_output=True, text=True, check=False).stderr
+    assert "missing base model" in subprocess.run([str(adapted)], capture_output=True, text=True, check=False).stderr
 
 
 def test_nothing_is_written_over(exported, workspace, tmp_path):

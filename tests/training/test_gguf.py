@@ -71,8 +71,8 @@ def test_an_adapter_is_served_as_it_was_trained_and_merged_alike(tiny, base, ada
         assert report.passed, report
         assert report.variants[0].mean_divergence_nats < 0.01
     untouched = compared(tiny, adapter, base)
-    assert not untouched["passed"]
-    assert untouched["variants"][0]["mean_divergence_nats"] > 0.05
+    assert not untouched.passed
+    assert untouched.variants[0].mean_divergence_nats > 0.05
 
 
 def test_a_wrong_export_is_refused_and_the_step_named(tiny, base, adapter, tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_quantized_weights_stay_close(tiny, base, tmp_path, kind):
     facts = gguf.quantize(base, tmp_path / "small.gguf", kind)
     assert (tmp_path / "small.gguf").stat().st_size < 0.6 * base.stat().st_size
     assert facts["kind"] == kind
-    assert compared(tiny, None, tmp_path / "small.gguf")["variants"][0]["mean_divergence_nats"] < 0.05
+    assert compared(tiny, None, tmp_path / "small.gguf").variants[0].mean_divergence_nats < 0.05
 
 
 def test_all_weights_replaced_after_full_tuning(tiny, base, tmp_path):
@@ -113,7 +113,7 @@ def test_all_weights_replaced_after_full_tuning(tiny, base, tmp_path):
     model.save_pretrained(tmp_path / "weights")
     tokenizer.save_pretrained(tmp_path / "weights")
     gguf.replace_weights(tmp_path / "weights", base, tmp_path / "model.gguf", "f32")
-    assert compared(tmp_path / "weights", None, tmp_path / "model.gguf")["passed"]
+    assert compared(tmp_path / "weights", None, tmp_path / "model.gguf").passed
 
 
 def test_a_soft_prompt_is_served_as_tokens_that_are_never_said(tiny, base, tmp_path):

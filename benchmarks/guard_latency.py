@@ -29,7 +29,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Finish, Note, collect
 from inhouse.config.load import load_project
 from inhouse.guardrails import toxicity
-from inhouse.guardrails.classifier import TAGGER, windows
+from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.format import Format
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.groundedness.rail import Groundedness, with_title
@@ -46,9 +46,10 @@ from inhouse.models.scripted import Scripted
 from inhouse.pipeline.ask import open_arms
 from inhouse.pipeline.stages import _examples, curate
 from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
-from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.sentences import sentences, windows
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Message, Passage
 
@@ -108,7 +109,7 @@ def chain() -> tuple[CachedEmbedder, dict[str, Guard]]:
     """The rails that are on by default."""
     embedder = CachedEmbedder(OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
     support = LexicalSupport("", embedder)
-    finder = Anonymizer(Catalog().find("en-core-web-sm", HERE))
+    finder = Anonymizer(Catalog().find(SPACY_MODEL, HERE))
     return embedder, {
         "pii": Guard(Pii(finder, read_tagger(TAGGER)), ACTIONS["pii"]),
         "injection": Guard(Jailbreak(embedder, jailbreak.shipped()), {"input": "block"}),
@@ -162,7 +163,7 @@ def latency(data: Path, most: int) -> dict:
 def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], exchanges: Sequence[_Case]) -> None:
     """Removes the last questions and the answers from the caches, but not earlier turns and passages."""
     passages = [p for e in exchanges for p in e.passages]
-    before = {s for p in passages for s in claims.sentences(with_title(p))}
+    before = {s for p in passages for s in sentences(with_title(p))}
     before |= {s for p in passages for s in indirect.sentences(p.text)}
     turns = {m.content for e in exchanges for m in e.request.messages[:-1]}
     before |= {w for t in turns for w in windows(t)}

@@ -29,7 +29,7 @@ from guardrail_training.statements import stated
 from guardrail_training.train_classifiers import auroc
 from guardrail_training.written import written
 from inhouse.guardrails import topic, toxicity
-from inhouse.guardrails.classifier import FOLDER, TAGGER, windows
+from inhouse.guardrails.classifier import FOLDER, TAGGER
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.groundedness.evidence import Evidence
 from inhouse.guardrails.groundedness.rail import Groundedness, statements
@@ -41,9 +41,10 @@ from inhouse.guardrails.topic import Topic
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.catalog import Catalog
 from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
-from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.sentences import sentences, windows
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Message
 
@@ -74,7 +75,7 @@ class Bench:
 
 
 def pii(b: Bench) -> dict:
-    rail = Pii(Anonymizer(Catalog().find("en-core-web-sm", HERE)), read_tagger(TAGGER), ORDER)
+    rail = Pii(Anonymizer(Catalog().find(SPACY_MODEL, HERE)), read_tagger(TAGGER), ORDER)
     rows = b.some(sets.pii(b.data)[1])
     wanted, hit, typed = Counter(), Counter(), Counter()
     given, right, missed, wrong = Counter(), Counter(), [], []
@@ -199,7 +200,7 @@ def indirect_injection(b: Bench) -> dict:
 
 def _scored(b: Bench, cases: Sequence[tuple[str, list[str]]]) -> np.ndarray:
     """The least support of the statements of each answer; small talk alone has little."""
-    b.on_disk.embed([s for t, e in cases for s in (*statements(t), *(w for x in e for w in claims.sentences(x)))])
+    b.on_disk.embed([s for t, e in cases for s in (*statements(t), *(w for x in e for w in sentences(x)))])
     supports = []
     for text, passages in cases:
         evidence = Evidence(passages, b.embedder)

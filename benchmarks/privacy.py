@@ -20,6 +20,7 @@ from pathlib import Path
 from inhouse.datasets.conversations import read_conversations
 from inhouse.models.catalog import Catalog
 from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.types import Example
 
 HERE = Path(__file__).parent
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--domains", default="bank,ride,party,apartment,meeting,restaurant")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    folder = Catalog().find("en-core-web-sm", HERE)
+    folder = Catalog().find(SPACY_MODEL, HERE)
     plain = presidio(folder)
     found = {}
     for domain in given.domains.split(","):

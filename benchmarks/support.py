@@ -20,7 +20,8 @@ from pathlib import Path
 
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
-from inhouse.text.support import SUPPORTED, LexicalSupport, sentences
+from inhouse.text.sentences import sentences
+from inhouse.text.support import SUPPORTED, LexicalSupport
 
 HERE = Path(__file__).parent
 Case = tuple[str, list[str], bool]  # statement, evidence, carried

@@ -18,9 +18,11 @@ from scipy.optimize import minimize
 from guardrail_training import data as sets
 from guardrail_training import injections
 from inhouse.guardrails import toxicity
-from inhouse.guardrails.classifier import FOLDER, Classifier, windows
+from inhouse.guardrails.classifier import FOLDER, Classifier
 from inhouse.guardrails.injection import indirect, jailbreak
 from inhouse.privacy import tagger
+from inhouse.privacy.recognizers import SPACY_MODEL
+from inhouse.text.sentences import windows
 
 FOLDS = 5
 PENALTY = 1e-4
@@ -237,7 +239,7 @@ def train_tagger(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     from inhouse.models.catalog import Catalog
     from inhouse.privacy.recognizers import UNUSED
 
-    nlp = spacy.load(Catalog().find("en-core-web-sm", sets.HERE), exclude=UNUSED)
+    nlp = spacy.load(Catalog().find(SPACY_MODEL, sets.HERE), exclude=UNUSED)
     rows = [(r["text"], r["spans"]) for r in sets.pii(data)[0]]
     rows += [(t.lower(), s) for t, s in random.Random(5).sample(rows, len(rows) // 3) if len(t.lower()) == len(t)]
     rows += [(t, []) for t in sets.business(data)[0]["bank"][:700]]

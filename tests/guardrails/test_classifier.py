@@ -6,9 +6,10 @@ import pytest
 from inhouse.config.sections import Guardrails
 from inhouse.errors import InputError
 from inhouse.guardrails import toxicity
-from inhouse.guardrails.classifier import Classifier, quality, read_weights, shipped, windows
+from inhouse.guardrails.classifier import Classifier, quality, read_weights, shipped
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.injection import indirect, jailbreak
+from inhouse.text.sentences import windows
 
 
 def logistic(weight):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inhouse.text.cache import CachedEmbedder
+from inhouse.text.cache import CachedEmbedder, CachedVectors, Recent
 
 
 class Counting:
@@ -9,7 +9,8 @@ class Counting:
 
     def __init__(self, embedder):
         self._embedder = embedder
-        self.name, self.dimensions, self.embedded = embedder.name, embedder.dimensions, []
+        self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
+        self.embedded = []
 
     def embed(self, texts):
         self.embedded += texts
@@ -18,6 +19,37 @@ class Counting:
     def read(self, texts):
         self.embedded += texts
         return self._embedder.read(texts)
+
+
+def test_the_least_recently_used_value_is_dropped():
+    kept = Recent(2)
+    kept["a"], kept["b"] = 1, 2
+    kept.filled(["a"], list)
+    kept["c"] = 3
+    assert list(kept) == ["a", "c"]
+
+
+def test_missing_values_are_made_all_at_once():
+    kept, made = Recent(5), []
+    kept["a"] = 0
+
+    def make(keys):
+        made.append(keys)
+        return [len(k) for k in keys]
+
+    assert kept.filled(["bb", "a", "ccc", "bb"], make) == {"a": 0, "bb": 2, "ccc": 3}
+    assert made == [["bb", "ccc"]]
+
+
+def test_vectors_are_made_once_and_are_those_of_the_embedder(embedder):
+    counting = Counting(embedder)
+    cache = CachedVectors(counting)
+    texts = ["A wire costs $25.", "It is quick.", "A wire costs $25."]
+    assert cache.embed(texts) == pytest.approx(embedder.embed(texts))
+    cache.embed(["It is quick."])
+    assert counting.embedded == texts[:2]
+    assert cache.embed([]).shape == (0, embedder.dimensions)
+    assert (cache.name, cache.count_tokens("It is quick.")) == (embedder.name, embedder.count_tokens("It is quick."))
 
 
 def test_what_was_read_is_cached_and_makes_room_for_new_texts(embedder):

@@ -28,8 +28,25 @@ def test_bounds_of_a_hostile_sentence_take_linear_time(text):
     assert time.process_time() - started < 2
 
 
-def test_a_line_that_continues_in_the_next_is_one_sentence():
-    text = "Deposits can be held for up to 8\nbusiness days.\n\nthe rest is paid\n- at once\nAsk us."
-    assert claims.sentences(text) == [
-        "Deposits can be held for up to 8 business days.", "the rest is paid", "at once", "Ask us.",
-    ]  # fmt: skip
+def test_names_are_capitalized_words_within_a_sentence():
+    assert claims.names("Ask at the Alder Hotel or Miller’s. Yes, Summit Savings is open.") == (
+        "alder hotel", "miller", "summit savings")  # fmt: skip
+    assert claims.names("Ask us.") == ()
+
+
+def test_negations_are_seen_in_short_forms():
+    texts = ("It isn’t open", "Not today", "a notable note")
+    assert [bool(claims.NEGATION.search(t)) for t in texts] == [True, True, False]
+
+
+def test_a_condition_begins_a_clause():
+    assert claims.clauses("It is free, if you ask us before noon") == ["It is free", "if you ask us before noon"]
+
+
+def test_comparisons_are_told_apart():
+    assert claims.compares("more than 5 before noon") == {"up", "before"}
+
+
+def test_opposites_count_unless_both_sides_say_both():
+    assert claims.opposed(frozenset(["free"]), frozenset(["fee"])) == 1
+    assert claims.opposed(frozenset(["free", "fee"]), frozenset(["fee"])) == 0

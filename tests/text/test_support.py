@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.text.support import SUPPORTED, LexicalSupport, numbers, sentences
+from inhouse.text.support import SUPPORTED, LexicalSupport
 
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
 
@@ -44,13 +44,11 @@ def test_declines_are_known_in_other_words(support):
     assert not support.declines("The fee is not charged to students.")
 
 
-def test_numbers_have_one_spelling():
-    assert numbers("$1,000.00 and 5 percent at 9 am") == {"1000", "5%", "9:00"}
-    assert numbers("1000 dollars, 5%, 9:00") == {"1000", "5%", "9:00"}
-
-
-def test_sentences_keep_decimals_and_abbreviations_whole():
-    assert sentences("It costs $2.50 a day. See Dr. Miller.") == ["It costs $2.50 a day.", "See Dr. Miller."]
+def test_without_an_embedder_words_alone_count():
+    words_alone = LexicalSupport(HANDOFF)
+    assert words_alone.support("Pets are not allowed.", EVIDENCE) == 1
+    assert words_alone.support("The moon is made of cheese.", EVIDENCE) == 0
+    assert words_alone.support("Pets are not allowed.", []) == 0
 
 
 @pytest.mark.data

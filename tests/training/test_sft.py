@@ -12,7 +12,7 @@ from inhouse.errors import BackendError, InputError
 from inhouse.training import local
 from inhouse.training.data import batches, encode
 from inhouse.training.job import TrainingJob
-from inhouse.training.rows import Mixer, Row, _json_values, _stands
+from inhouse.training.rows import Mixer, Row, _json_values
 from inhouse.training.sft import load, train
 from inhouse.types import Example, Message, Passage, Silent
 
@@ -343,18 +343,6 @@ def test_all_passages_with_the_answer_are_shown_and_room_is_made_for_them():
         shown = row.messages[-1].content.partition(" ? ")[0].split(" | ")
         assert sorted(shown) == ["Cards are green.", "The wire fee is $20.", "Wires take a day."]
     assert len({r.messages[-1].content for r in rows}) > 1  # in random places
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "stands"),
-    [
-        ("5400", "up to $5,400 a day", True), ("18.5", "costs $18.50, at", True), ("18.5", "costs $118.50", False),
-        ("50", "costs 50.", True), ("50", "50.5 days", False), ("50", "150 days", False), ("3", "3,000", False),
-        ("5", "5.0", True), ("Monday", "on Monday.", True), ("Monday", "on mondays", False),
-    ],
-)  # fmt: skip
-def test_a_json_value_stands_in_a_passage_however_it_is_spelled(value, text, stands):
-    assert _stands(value, text) == stands
 
 
 def test_the_values_of_a_json_answer_are_its_numbers_and_texts():

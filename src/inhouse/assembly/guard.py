@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
-from inhouse.assembly.workspace import NER, Workspace
+from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, InputError
@@ -38,6 +38,7 @@ from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.embed import OnnxEmbedder
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
 from inhouse.text.cache import CachedEmbedder
 from inhouse.types import Artifact
@@ -122,7 +123,7 @@ class Parts:
     def finder(self) -> Anonymizer:
         """The anonymizer of the training data, which knows what the documents make public."""
         documents, keep = self.artifact("documents"), (self.project.name, *self.project.curation.names_to_keep)
-        folder = self.workspace.catalog.find(NER, self.project.root)
+        folder = self.workspace.catalog.find(SPACY_MODEL, self.project.root)
         return _finder(folder, keep, Path(documents.path) / "documents.jsonl" if documents else None)
 
 

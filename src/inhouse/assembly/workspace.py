@@ -24,7 +24,6 @@ from inhouse.types import (
 if TYPE_CHECKING:
     from inhouse.store.ledger import Ledger
 
-NER = "en-core-web-sm"  # spaCy's model of names, in the catalog
 PACKAGE = Path(__file__).parents[1]
 
 

@@ -15,7 +15,7 @@ from inhouse.datasets.conversations import Rejected
 from inhouse.datasets.decontaminate import Leak
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.language import language
-from inhouse.text.words import words
+from inhouse.text.words import STOP, words
 from inhouse.types import Embedder, Example, Json, Record
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ SHOWN, SHOWN_LINES = 5, 50
 SHOWN_CHARS = 200
 MAX_TOPICS = 12
 ROUNDS = 20
-_DULL = frozenset(
-    """about also and any are can could does for from have how know like need not please tell thank thanks that the
-    their them there they this want was what when where which will with would yes you your""".split()  # noqa: SIM905
-)
+_DULL = STOP | {"need", "not", "tell", "thank", "thanks"}
 
 
 class Removed(Record):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ from inhouse.datasets.synthesize import from_documents, from_teacher
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.privacy.anonymize import Anonymizer
-from inhouse.text.cache import Remembering
+from inhouse.text.cache import CachedVectors
 from inhouse.types import Checks, Document, Embedder, Example, Json, Progress, Review, Step, digest_of
 
 CACHE = "anonymized.jsonl"
@@ -101,7 +102,7 @@ class Curator:
             "documents_left_out_as_restricted": sum(bool(d.access) for d in sources.documents),
             "lines_left_out": len(rejected),
         }
-        embedder = Remembering(self.embedder)
+        embedder = CachedVectors(self.embedder, most=sys.maxsize)  # duplicates, leaks and topics look at the same texts
         candidates = [*(_marked(e, self.handoff) for e in logs), *pairs]
         selection = self._select(candidates, tests, embedder, reviews, progress)
         _write(out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inhouse.datasets.filter import near_pairs
-from inhouse.text.words import conversation_text, plain, words
+from inhouse.datasets.filter import conversation_text, near_pairs
+from inhouse.text.words import plain, words
 from inhouse.types import Embedder, Example, Record
 
 NGRAM_WORDS = 8

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from inhouse.config.sections import Curation
 from inhouse.text.language import language
-from inhouse.text.words import conversation_text, is_json, plain, words
+from inhouse.text.numbers import digits
+from inhouse.text.words import plain, words
 from inhouse.types import Embedder, Example
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 BLOCK = 1024
+COMPARED_CHARS = 500  # of a conversation; more costs time and changes little
 LIKE_ANSWERS = 0.8
 MAX_UNENDED_WORDS = 12
 LANGUAGE_SHARE = 0.1  # a language with this share of the replies is one that the business speaks
@@ -75,7 +77,7 @@ def _fault(example: Example, settings: Curation) -> str:
         return "the reply is a copy of the question"
     if not re.sub(r"<[A-Z_]+_\d+>|\W|_", "", target):
         return "only placeholders or punctuation"
-    if is_json(target):
+    if target[:1] + target[-1:] in ("{}", "[]"):
         return "" if len(said) <= settings.max_answer_words else "too long"
     if _mashed(target):
         return "keyboard noise"
@@ -116,6 +118,14 @@ def _repeats(said: Sequence[str]) -> bool:
         return False
     grams = Counter(zip(said, said[1:], said[2:], strict=False))
     return grams.most_common(1)[0][1] >= 4 and len(grams) < 0.6 * (len(said) - 2)
+
+
+def conversation_text(example: Example) -> str:
+    """Question and history, the question first, so that a cut leaves out what was said long ago.
+
+    "Do they have wifi?" in two conversations is about two hotels: only with its history is it a question.
+    """
+    return "\n".join(m.content for m in reversed(example.messages))[:COMPARED_CHARS]
 
 
 def near_pairs(first: Matrix, second: Matrix, threshold: float) -> Iterator[tuple[int, int, float]]:
@@ -159,4 +169,4 @@ def _alike(one: Example, other: Example) -> bool:
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\d+", re.sub(r"<[A-Z_]+_\d+>", "", text)))
+    return Counter(digits(re.sub(r"<[A-Z_]+_\d+>", "", text)))

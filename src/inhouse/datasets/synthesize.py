@@ -17,7 +17,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.errors import BackendError
-from inhouse.text.words import SENTENCE_END, words
+from inhouse.text.numbers import digits
+from inhouse.text.sentences import SENTENCE_GAP
+from inhouse.text.sentences import sentences as sentences_of
+from inhouse.text.words import words
 from inhouse.types import Document, Example, Message, Progress, Source, digest_of
 
 MIN_WORDS, MAX_WORDS = 6, 70
@@ -127,7 +130,7 @@ def _pair(document: Document, question: str, answer: str, evidence: str = "") ->
         id="doc-" + digest_of([document.source, question, answer])[:12],
         messages=(Message(role="user", content=question),),
         target=answer,
-        sources=(Source(document=document.source, text=evidence or SENTENCE_END.split(answer)[0]),),
+        sources=(Source(document=document.source, text=evidence or (sentences_of(answer) or [answer])[0]),),
         group=document.source,
         origin="synthetic",
     )
@@ -155,7 +158,7 @@ def _prose(text: str) -> str:
         parts.append(part if not listed or part.endswith((".", "!", "?", ":", ";", ",")) else part + ".")
     said = " ".join(parts)
     kept: list[str] = []
-    for sentence in SENTENCE_END.split(said):
+    for sentence in SENTENCE_GAP.split(said):
         if len(words(" ".join([*kept, sentence]))) > MAX_WORDS:
             break
         kept.append(sentence)
@@ -259,7 +262,7 @@ def _grounded(document: Document, text: str, reply: str, n: int, refused: Counte
     inside = set(words(text))
     for pair in pairs:
         said = words(pair.answer)
-        if not set(re.findall(r"\d+", pair.answer)) <= set(re.findall(r"\d+", text)):
+        if not set(digits(pair.answer)) <= set(digits(text)):
             refused["a number that is not in the text"] += 1
         elif sum(w in inside for w in said) < 0.6 * len(said):
             refused["mostly words that are not in the text"] += 1

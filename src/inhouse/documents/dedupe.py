@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inhouse.text.claims import NEGATION
+from inhouse.text.numbers import digits
+from inhouse.text.words import words as all_words
 from inhouse.types import Document
 
 if TYPE_CHECKING:
@@ -30,9 +33,8 @@ if TYPE_CHECKING:
 
 NGRAM_WORDS = 5
 MAX_CHARS = 5_000_000  # longer documents are checked for exact copies only: their 5-grams would take too much memory
-_WORD = re.compile(r"\w+")
 _BLOCK = re.compile(r"\n\n|\n(?=[#|>*+-])")
-_NEGATIONS = frozenset(["no", "not", "never", "nor", "none", "cannot", "without", "except", "unless", "only"])
+_EXCEPTIONS = frozenset(["except", "unless", "only"])
 
 
 def duplicates(documents: Sequence[Document], threshold: float) -> dict[int, tuple[int, float]]:
@@ -85,7 +87,7 @@ def facts(text: str) -> list[str]:
             if not bare:
                 continue
             named = bare[0].isupper() and not first
-            if named or bare.lower() in _NEGATIONS or bare.endswith(("n't", "n’t")) or any(map(str.isdigit, bare)):
+            if named or NEGATION.search(bare) or bare.lower() in _EXCEPTIONS or digits(bare):
                 words.append(bare)
             first = word.endswith((".", "!", "?", ":"))
     return words
@@ -93,7 +95,7 @@ def facts(text: str) -> list[str]:
 
 def ngrams(text: str) -> Hashes:
     """Hashes of the distinct word 5-grams, ignoring case; one hash for the whole text when it is shorter."""
-    words = np.fromiter((zlib.crc32(word.encode()) for word in _WORD.findall(text.casefold())), dtype=np.uint64)
+    words = np.fromiter((zlib.crc32(word.encode()) for word in all_words(text)), dtype=np.uint64)
     width = min(NGRAM_WORDS, len(words))
     if not width:
         return words

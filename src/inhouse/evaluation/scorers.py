@@ -27,23 +27,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inhouse.text.claims import NEGATION
+from inhouse.text.numbers import says
+from inhouse.text.sentences import sentences
+from inhouse.text.support import SUPPORTED
+from inhouse.text.words import content_words, words
 from inhouse.types import Embedder, Example, SupportScorer
 
-SUPPORTED = 0.5
 RIGHT = 0.5
 ALIKE = 0.45  # a reader agreed with this on 43 of 60 answers of a tuned model, with half of the facts on 25
 RAMBLE_FACTOR, RAMBLE_WORDS = 3, 60
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _TEMPLATE = re.compile(r"<\|[^|<>]{1,40}\|>|\[/?INST\]|</?s>")
-_STOP = frozenset(
-    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
-    those i you he she we they me him her us them my your his our their do does did have has had will would can could
-    shall should may might must so than then there here what which who whom when where how why all any both each some
-    such only own same too very just also into over about up out off down more most other please let know like help
-    else anything further need want sure thanks thank welcome hi hello""".split()  # noqa: SIM905
-)
-_NEGATIVE = re.compile(r"(?i)\b(?:no|not|never|none|cannot|unfortunately|without)\b|n['’]t\b")
+_COURTESIES = frozenset("help els anyth further need want sure thank welcom hi hello".split())  # noqa: SIM905
+"""Stems of words that say nothing in a reply."""
 
 
 def is_right(scores: Mapping[str, float]) -> bool:
@@ -99,16 +95,14 @@ class Scorer:
             scores["unsupported"] = len(wrong) / max(len(statements), 1)
             scores["hallucinated"] = float(bool(wrong))
         if example.target and example.answerable and not checks.any:
-            denied = bool(_NEGATIVE.search(text)) and not _NEGATIVE.search(example.target)
+            denied = bool(NEGATION.search(text)) and not NEGATION.search(example.target)
             alike = scores["similarity"] >= ALIKE and not scores.get("hallucinated") and not denied
             scores["agrees"] = float(alike and not declined)
         return scores
 
     def declines(self, text: str) -> bool:
         """Whether the answer as a whole says that it cannot answer."""
-        return self._support.declines(text) or any(
-            self._support.declines(s) for s in re.split(r"(?<=[.!?])\s+", text)[:2]
-        )
+        return self._support.declines(text) or any(self._support.declines(s) for s in sentences(text)[:2])
 
     def _unsupported(self, text: str, evidence: Sequence[str]) -> list[str]:
         return [s for s in self._support.statements(text) if self._support.support(s, evidence) < SUPPORTED]
@@ -119,8 +113,8 @@ class Scorer:
             return False
         if checks.json_schema is not None and not _valid_json(text, checks.json_schema):
             return False
-        named = all(any(_names(text, way) for way in fact) for fact in checks.must_include)
-        return named and not any(_names(text, phrase) for phrase in checks.must_not_include)
+        named = all(any(says(text, way) for way in fact) for fact in checks.must_include)
+        return named and not any(says(text, phrase) for phrase in checks.must_not_include)
 
     def _well_formed(self, example: Example, text: str, cut_off: bool) -> bool:
         if not text or cut_off or _TEMPLATE.search(text):
@@ -153,15 +147,14 @@ class Tone:
 
 
 def _manner(text: str) -> list[float]:
-    words = [w.casefold() for w in _WORD.findall(text)]
-    n = max(len(words), 1)
-    sentences = max(len(re.findall(r"[.!?]+(?:\s|$)", text)), 1)
-    polite = sum(w in {"please", "thank", "thanks", "welcome", "sorry", "glad", "happy", "certainly"} for w in words)
+    own = words(text)
+    n = max(len(own), 1)
+    polite = sum(w in {"please", "thank", "thanks", "welcome", "sorry", "glad", "happy", "certainly"} for w in own)
     return [
         math.log(n),
-        math.log(n / sentences),
-        sum(w in {"you", "your", "yours"} for w in words) / n,
-        sum(w in {"i", "we", "our", "my", "us"} for w in words) / n,
+        math.log(n / max(len(sentences(text)), 1)),
+        sum(w in {"you", "your", "yours"} for w in own) / n,
+        sum(w in {"i", "we", "our", "my", "us"} for w in own) / n,
         min(polite, 3) / 3,
         float("!" in text),
         float("?" in text),
@@ -173,7 +166,7 @@ def facts_found(example: Example, text: str) -> float:
     """The share of the facts that the answer has."""
     wanted = example.checks.must_include
     if wanted:
-        return sum(any(_names(text, way) for way in fact) for fact in wanted) / len(wanted)
+        return sum(any(says(text, way) for way in fact) for fact in wanted) / len(wanted)
     words = text.split()
     room = max(RAMBLE_FACTOR * len(example.target.split()), RAMBLE_WORDS)
     said = _terms(" ".join(words[:room]))
@@ -182,34 +175,13 @@ def facts_found(example: Example, text: str) -> float:
     if not facts:
         return float(_plain(text) == _plain(example.target))
     found = len(facts & said) / len(facts)
-    opposite = bool(_NEGATIVE.search(example.target)) != bool(_NEGATIVE.search(" ".join(words[:room])))
+    opposite = bool(NEGATION.search(example.target)) != bool(NEGATION.search(" ".join(words[:room])))
     return found * 0.5 if opposite else found
 
 
-def _terms(text: str) -> set[str]:
-    from inhouse.text.stem import stem
-
-    return {
-        stem(w) for w in (x.casefold() for x in _WORD.findall(text)) if w not in _STOP and (len(w) > 1 or w.isdigit())
-    }
-
-
-def _names(text: str, fact: str) -> bool:
-    """Whether the text contains the fact: its words in a row, numbers compared as numbers."""
-    return bool(re.search(rf"(?<![^\W_]){re.escape(_spelled(fact))}(?![^\W_])", _spelled(text)))
-
-
-def _spelled(text: str) -> str:
-    """One spelling: lower case, single spaces, "1,000.00" as "1000", no dollar signs, "percent" as "%"."""
-
-    def number(match: re.Match[str]) -> str:
-        value = match[0].replace(",", "")
-        return value.rstrip("0").rstrip(".") if "." in value else value
-
-    text = _NUMBER.sub(number, text.casefold().replace("’", "'"))
-    text = re.sub(r"\s*(?:percent|per cent|%)", "%", text)
-    text = re.sub(r"[$£€]\s*", "", text)
-    return " ".join(re.sub(r"(?<=\d) (?:dollars|usd)\b", "", text).split())
+def _terms(text: str) -> frozenset[str]:
+    yes = {"yes"}.intersection(words(text))  # a stop word elsewhere, but a fact of an answer
+    return frozenset(content_words(text)) - _COURTESIES | yes
 
 
 def _plain(text: str) -> str:

@@ -6,14 +6,10 @@ events in which it arrived.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from inhouse.chat import ChatEvent, Delta
-
-_END = re.compile(r"(?:[.!?][\"'”’)\]]*\s+|\n\s*)(?=\S)")
-ABBREVIATION_CHARS = 8
-_ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|vs|approx|Inc|Ltd)\.\s+$")
+from inhouse.text.sentences import first_sentence
 
 
 class Buffer:
@@ -40,10 +36,8 @@ class Buffer:
 
     def sentence(self, last: bool = False) -> str | None:
         """The next sentence with the space after it; None until it is complete. `last` returns whatever is left."""
-        content = len(self._text.rstrip())  # a sentence is complete when the next one has begun
-        for end in () if self._whole else _END.finditer(self._text, 0, content):
-            if not _ABBREVIATION.search(self._text, max(end.start() - ABBREVIATION_CHARS, 0), end.end()):
-                return self._text[: end.end()]
+        if not self._whole and (sentence := first_sentence(self._text)):
+            return sentence
         return self._text or None if last else None
 
     def keep(self, sentence: str) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.errors import InputError
-from inhouse.text.claims import unwrapped
 from inhouse.types import Json
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "weights"
 TAGGER = FOLDER / "tagger.safetensors"  # read by `privacy/tagger`
-WINDOW_WORDS = 40
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
 class Classifier:
@@ -94,20 +91,6 @@ def read_weights(name: str, features: tuple[str, ...]) -> tuple[dict[str, Any], 
         differ = sorted(set(trained_on) ^ set(features)) or ["their order"]
         raise InputError(f"{file}: trained on other features than this version computes: {', '.join(differ)}", hint)
     return tensors, threshold
-
-
-def windows(text: str) -> list[str]:
-    """The text in windows of whole sentences, at most WINDOW_WORDS words each, so that long text hides nothing."""
-    pieces: list[list[str]] = []
-    for sentence in _SENTENCE.split(unwrapped(text)):
-        words = sentence.split()
-        for at in range(0, len(words), WINDOW_WORDS):
-            piece = words[at : at + WINDOW_WORDS]
-            if pieces and len(pieces[-1]) + len(piece) <= WINDOW_WORDS:
-                pieces[-1] += piece
-            else:
-                pieces.append(piece)
-    return [" ".join(words) for words in pieces]
 
 
 def compiled(patterns: dict[str, str]) -> dict[str, re.Pattern[str]]:

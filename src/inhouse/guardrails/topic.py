@@ -6,12 +6,12 @@ still count as on topic. Example sentences in the project file allow or forbid f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.words import words
 from inhouse.types import Embedder
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ FEWEST_QUESTIONS = 20  # to learn a threshold from
 DEFAULT_THRESHOLD = 0.2  # with fewer
 SHORT_WORDS = 3  # "yes please", "thanks": about no topic
 SIMILAR = 0.55  # cosine from which a question is about the topic of an example
-_WORD = re.compile(r"\w+")
 
 
 class Domain(NamedTuple):
@@ -38,7 +37,7 @@ def learn(questions: Sequence[str], paragraphs: Sequence[str], embedder: Embedde
     """The domain of a business, from its customers' questions and the paragraphs of its documents."""
     import numpy as np
 
-    known = [q for q in dict.fromkeys(questions) if len(_WORD.findall(q)) > SHORT_WORDS][:MOST_QUESTIONS]
+    known = [q for q in dict.fromkeys(questions) if len(words(q)) > SHORT_WORDS][:MOST_QUESTIONS]
     written = list(dict.fromkeys(paragraphs))[:MOST_PARAGRAPHS]
     asked = embedder.embed(known)
     vectors = np.concatenate([asked, embedder.embed(written)]) if written else asked
@@ -90,7 +89,7 @@ class Topic:
         forbidden = float((self._forbidden @ vector).max()) if self._forbidden is not None else 0.0
         if forbidden >= max(SIMILAR, allowed):
             return Finding(score=forbidden, reason="forbidden topic")
-        if self._domain is None or allowed >= SIMILAR or len(_WORD.findall(text)) <= SHORT_WORDS:
+        if self._domain is None or allowed >= SIMILAR or len(words(text)) <= SHORT_WORDS:
             return None
         questions = [m.content for m in turn.request.messages if m.role == "user"]
         # "and for two people?" continues the topic of the question before it

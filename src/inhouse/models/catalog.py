@@ -23,6 +23,7 @@ from typing import Literal
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, replacing, write_text
 from inhouse.models.embed import INT8, to_int8
+from inhouse.privacy.recognizers import SPACY_MODEL
 
 Kind = Literal["llm", "embedder", "ner"]
 WEIGHTS = "model.gguf"
@@ -80,7 +81,7 @@ CATALOG: dict[str, Entry] = {
         {"model.onnx": "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"},
         int8=True,
     ),
-    "en-core-web-sm": Entry(
+    SPACY_MODEL: Entry(
         "ner",
         "spaCy's small English model, for names in conversations",
         "MIT",

@@ -16,6 +16,7 @@ from typing import Any
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.errors import InhouseError
+from inhouse.privacy.recognizers import SPACY_MODEL
 
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 3.0
@@ -44,7 +45,7 @@ def examine(workspace: Workspace) -> dict[str, Any]:
     root = workspace.store.root if workspace.store.root.exists() else workspace.project.root
     disk_gb = shutil.disk_usage(root).free / 2**30
     note("disk", disk_gb >= MIN_DISK_GB and os.access(root, os.W_OK), f"{disk_gb:.0f} GB free at {root}")
-    for name in (workspace.project.model.base, workspace.project.retrieval.embedder, "en-core-web-sm"):
+    for name in (workspace.project.model.base, workspace.project.retrieval.embedder, SPACY_MODEL):
         try:
             note(f"model {name}", True, str(workspace.catalog.find(name, workspace.project.root)))
         except InhouseError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inhouse.assembly.workspace import NER, Workspace
+from inhouse.assembly.workspace import Workspace
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.store.inbox import Handoff
 from inhouse.types import (
     Document,
@@ -48,6 +49,6 @@ def reply_documents(workspace: Workspace, approved: Sequence[Handoff], documents
         return [reply_document(h.example, frozenset(h.groups)) for h in approved]
     read = read_documents(documents)
     keep = [project.name, *project.curation.names_to_keep, *(d.title for d in read)]
-    anonymizer = Anonymizer(workspace.catalog.find(NER, project.root), keep)
+    anonymizer = Anonymizer(workspace.catalog.find(SPACY_MODEL, project.root), keep)
     anonymizer.learn(d.text for d in read if not d.access)
     return [reply_document(anonymizer.anonymize(h.example)[0], frozenset(h.groups)) for h in approved]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, open_grounding
-from inhouse.assembly.workspace import NER, Workspace
+from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import GateError, InputError
@@ -22,6 +22,7 @@ from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import approved_replies, reply_documents
+from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding, ungrounded
 from inhouse.retrieval.search import Index, gold_passages
 from inhouse.text.support import SUPPORTED
@@ -126,7 +127,7 @@ def curate(workspace: Workspace) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         keep = [project.name, *settings.names_to_keep]
-        anonymizer = Anonymizer(workspace.catalog.find(NER, project.root), keep) if settings.anonymize else None
+        anonymizer = Anonymizer(workspace.catalog.find(SPACY_MODEL, project.root), keep) if settings.anonymize else None
         teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
         read = read_documents(Path(documents.path) / "documents.jsonl")
         curator = Curator(settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher)

@@ -18,6 +18,7 @@ from inhouse.errors import BackendError
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
 
+SPACY_MODEL = "en-core-web-sm"  # its name in the catalog of models
 BATCH = 64
 REMEMBERED = 50_000
 UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # names have a tok2vec of their own
@@ -210,7 +211,7 @@ def _engine(folder: Path) -> AnalyzerEngine:
     try:
         nlp = spacy.load(folder, exclude=UNUSED)
     except (OSError, ValueError) as error:
-        hint = "`inhouse models pull en-core-web-sm`, or set curation.anonymize = false"
+        hint = f"`inhouse models pull {SPACY_MODEL}`, or set curation.anonymize = false"
         raise BackendError(f"{folder}: not a spaCy model ({error})", hint) from error
     others = [label for label in nlp.get_pipe("ner").labels if label != "PERSON"]
     names = NerModelConfiguration(labels_to_ignore=others, model_to_presidio_entity_mapping={"PERSON": "PERSON"})

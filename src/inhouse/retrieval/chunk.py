@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from inhouse.text.sentences import SENTENCE_GAP
 from inhouse.types import Chunk, Digest, Document, digest_of
 
 Count = Callable[[str], int]
@@ -21,9 +22,8 @@ _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.{0,300})$", re.MULTILINE)  # lo
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n+")
 _LINES = re.compile(r"\n+")
-_SENTENCES = re.compile(r"(?<=[.!?。؟])[ \t\n]+(?=\S)")
 _WORDS = re.compile(r"\s+")
-CUTS = (_PARAGRAPHS, _LINES, _SENTENCES, _WORDS)
+CUTS = (_PARAGRAPHS, _LINES, SENTENCE_GAP, _WORDS)
 
 
 def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> list[Chunk]:

@@ -10,7 +10,6 @@ never a candidate.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
@@ -27,7 +26,8 @@ from inhouse.retrieval.index import (
     visible_to,
     with_parts,
 )
-from inhouse.text.words import plain
+from inhouse.text.sentences import windows
+from inhouse.text.words import WORD, plain, words
 from inhouse.types import Chunk, Embedder, Passage, Record, Source
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ LONG_QUERY_WORDS = 60
 PIECE_WORDS = 50
 MOST_PIECES = 16
 FUSION = "fusion.json"
-_WORD = re.compile(r"\w+")
-_SENTENCES = re.compile(r"(?<=[.!?。؟])\s+|\n+")
 
 Reader = Callable[[Sequence[int]], list[Chunk]]
 
@@ -255,7 +253,7 @@ class Index:
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
 
-        words = " ".join(_WORD.findall(with_parts(query)))
+        words = " ".join(WORD.findall(with_parts(query)))
         if not words:
             return None
         match = self._table.search(MatchQuery(words, "indexed"), query_type="fts")
@@ -312,16 +310,10 @@ def _quoted(name: str) -> str:
 
 
 def pieces(query: str) -> list[str]:
-    """A query of more than 60 words, cut between sentences into at most 16 pieces of about 50 words."""
-    if len(_WORD.findall(query)) <= LONG_QUERY_WORDS:
+    """A query of more than 60 words, cut between sentences into at most 16 pieces of up to 50 words."""
+    if len(words(query)) <= LONG_QUERY_WORDS:
         return [query]
-    cut: list[list[str]] = [[]]
-    for sentence in _SENTENCES.split(query):
-        words = sentence.split()
-        if cut[-1] and len(cut[-1]) + len(words) > PIECE_WORDS:
-            cut.append([])
-        cut[-1] += words
-    return [" ".join(words) for words in cut[:MOST_PIECES] if words] or [query]
+    return windows(query, PIECE_WORDS)[:MOST_PIECES] or [query]
 
 
 def holds(passage: str, sentence: str) -> bool:

@@ -1,22 +1,13 @@
-"""What rails keep of texts that come again: vectors, what the embedder made of tokens, and what was made of that."""
+"""Results kept for texts that come again: embeddings, and whatever else is made from a text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from inhouse.types import Embedder
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
-
-
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from inhouse.types import TokenEmbedder
+from inhouse.types import Embedder, TokenEmbedder
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -28,7 +19,7 @@ V = TypeVar("V")
 
 
 class Recent(OrderedDict[str, V]):
-    """A dict of what was put in or asked for last: beyond `most`, what was not for longest goes."""
+    """A dict that keeps the `most` values that were stored or asked for last."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -40,74 +31,61 @@ class Recent(OrderedDict[str, V]):
             self.popitem(last=False)
 
     def filled(self, keys: Sequence[str], make: Callable[[list[str]], Iterable[V]]) -> dict[str, V]:
-        """What is kept of each key, or what `make` makes of those of which nothing is, all at once."""
-        found = {}
+        """The value of each key; `make` gets all those that are not kept at once."""
+        values = {}
         for key in keys:
             if (value := self.pop(key, None)) is not None:
-                found[key] = self[key] = value
-        if new := [key for key in dict.fromkeys(keys) if key not in found]:
+                values[key] = self[key] = value
+        if new := [key for key in dict.fromkeys(keys) if key not in values]:
             made = dict(zip(new, make(new), strict=True))
             self.update(made)
-            found |= made
-        return found
+            values |= made
+        return values
 
 
-class CachedEmbedder:
-    """A TokenEmbedder that keeps the vectors of what it saw last: passages come again, and so do greetings. What was
-    made of the tokens is larger, and kept of fewer texts."""
+class CachedVectors:
+    """An Embedder that keeps the vectors of the `most` texts that it saw last."""
 
-    def __init__(self, embedder: TokenEmbedder, most: int = VECTORS, most_read: int = READ) -> None:
-        self._embedder = embedder
+    def __init__(self, embedder: Embedder, most: int = VECTORS) -> None:
+        self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
+        self._embed = embedder.embed
         self._vectors: Recent[Matrix] = Recent(most)
-        self._read: Recent[tuple[Matrix, Matrix]] = Recent(most_read)
-        self._lock = Lock()  # rails run in threads, and several want the same text
-        self.name, self.dimensions = embedder.name, embedder.dimensions
+        self._lock = Lock()  # several threads may want the same text
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         import numpy as np
 
+        if not texts:
+            return self._embed([])
         with self._lock:
-            found = self._vectors.filled(texts, self._embedded)
-        return np.stack([found[t] for t in texts]) if texts else self._embedder.embed(texts)
+            vectors = self._vectors.filled(texts, self._make)
+        return np.stack([vectors[t] for t in texts])
+
+    def _make(self, texts: list[str]) -> Iterable[Matrix]:
+        return self._embed(texts)
+
+
+class CachedEmbedder(CachedVectors):
+    """A TokenEmbedder that also keeps the vectors of tokens; these are larger, so of fewer texts."""
+
+    def __init__(self, embedder: TokenEmbedder, most: int = VECTORS, most_read: int = READ) -> None:
+        super().__init__(embedder, most)
+        self._embedder = embedder
+        self._read: Recent[tuple[Matrix, Matrix]] = Recent(most_read)
 
     def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:
         """As `TokenEmbedder.read`, tokens as float16."""
         with self._lock:
-            found = self._read.filled(texts, self._newly_read)
-        return [found[t] for t in texts]
+            made = self._read.filled(texts, self._make_read)
+        return [made[t] for t in texts]
 
-    def _embedded(self, texts: list[str]) -> Iterable[Matrix]:
+    def _make(self, texts: list[str]) -> Iterable[Matrix]:
         if len(texts) > FEW:
-            return self._embedder.embed(texts)
-        found = self._read.filled(texts, self._newly_read)
-        return [found[t][0] for t in texts]
+            return self._embed(texts)
+        made = self._read.filled(texts, self._make_read)
+        return [made[t][0] for t in texts]
 
-    def _newly_read(self, texts: list[str]) -> list[tuple[Matrix, Matrix]]:
-        found = [(vector, tokens.astype("float16")) for vector, tokens in self._embedder.read(texts)]
-        self._vectors.update(zip(texts, (vector for vector, _ in found), strict=True))
-        return found
-
-    def count_tokens(self, text: str) -> int:
-        return self._embedder.count_tokens(text)
-
-
-class Remembering:
-    """An Embedder that embeds each text once: duplicates, leaks and topics look at the same ones."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
-        self._embedder = embedder
-        self._rows: dict[str, int] = {}
-        self._vectors: list[Matrix] = []
-
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        import numpy as np
-
-        new = [t for t in dict.fromkeys(texts) if t not in self._rows]
-        if new:
-            self._rows |= {t: n for n, t in enumerate(new, len(self._rows))}
-            self._vectors = [np.concatenate([*self._vectors, self._embedder.embed(new)])]
-        if not texts:
-            return self._embedder.embed([])
-        vectors: Matrix = self._vectors[0][[self._rows[t] for t in texts]]
-        return vectors
+    def _make_read(self, texts: list[str]) -> list[tuple[Matrix, Matrix]]:
+        made = [(vector, tokens.astype("float16")) for vector, tokens in self._embedder.read(texts)]
+        self._vectors.update(zip(texts, (vector for vector, _ in made), strict=True))
+        return made

@@ -5,35 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 
+from inhouse.text.cache import CachedVectors
+from inhouse.text.claims import NEGATION
+from inhouse.text.numbers import figures
+from inhouse.text.sentences import sentences
+from inhouse.text.words import content_words
 from inhouse.types import Embedder
 
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
-
-
-SUPPORTED = 0.5
+SUPPORTED = 0.5  # the least support of a statement that counts as supported
 WORD_WEIGHT = 0.6  # of the word overlap; the rest is meaning
 COSINE_LOW, COSINE_HIGH = 0.25, 0.85  # cosines that count as 0 and as 1
 NEGATION_FACTOR = 0.5
 MISSING_NUMBER_FACTOR = 0.4
-REMEMBERED = 20_000
-_SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bNo\.)\s+(?=[\"'(]?[A-Z0-9$£€<])|\n+"
-)
-_WRAPPED = re.compile(r"(?<=[^\n.!?:])\n(?=[a-z])")  # a line that goes on in the next, as in PDF files
-_NUMBER = re.compile(
-    r"(?<![\w.])[$£€]?(\d{1,3}(?:,\d{3})+|\d+)((?:\.\d+)?)\s*(%|percent\b|am\b|pm\b|a\.m\.|p\.m\.|k\b|million\b)?",
-    re.IGNORECASE,
-)
-_CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})\s*(am|pm|a\.m\.|p\.m\.)?", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_NEGATION = re.compile(
-    r"\b(?:no|not|never|none|nor|cannot|without|neither|unable|isn't|aren't)\b|n['’]t\b", re.IGNORECASE
-)
+CACHED_VECTORS = 20_000
+SAME_SENTENCE = 0.5  # share of the words that two sentences have in common
 _MARKS = re.compile(r"\[\d+\]")
 _NO_CLAIM = re.compile(
     r"(?i)^(hi|hello|hey|dear|good (morning|afternoon|evening)|thanks|thank you|you're welcome|you are welcome"
@@ -48,141 +36,71 @@ _DECLINES = re.compile(
     r"|i (can not|cannot|can't) (answer|help|find|provide|say)"
     r"|no information|not (mentioned|stated|specified|provided)|unable to (answer|help|find))"
 )
-STOP = frozenset(
-    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
-    those i you he she we they me him her us them my your his our their do does did have has had will would can could
-    shall should may might must so than then there here what which who whom when where how why all any both each some
-    such only own same too very just also yes into over about up out off down more most other please""".split()  # noqa: SIM905
-)
-_SMALL = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_NUMBER_WORDS = {word: str(number) for number, word in enumerate(_SMALL)}
 
 
 class LexicalSupport:
-    """A SupportScorer. Deterministic; one embedder call for the sentences not seen before."""
+    """A SupportScorer. Deterministic; one embedder call for the sentences not seen before.
+
+    Every number, amount, percentage and time of a statement must stand in the evidence, however it is spelled. The rest
+    is the share of its content words, stemmed, that the best one or two neighboring sentences hold, mixed with the
+    likeness of meaning (cosine of embeddings). A negation on one side alone counts against it.
+
+    Args:
+        handoff: the sentence with which the assistant says that it cannot answer.
+        embedder: for the likeness of meaning; without one, words alone count.
+    """
 
     def __init__(self, handoff: str = "", embedder: Embedder | None = None) -> None:
-        self._handoff = frozenset(stems(handoff))
-        self._embedder = embedder
-        self._vectors: dict[str, Matrix] = {}
+        self._handoff = frozenset(content_words(handoff))
+        self._embedder = CachedVectors(embedder, CACHED_VECTORS) if embedder else None
 
     def statements(self, text: str) -> list[str]:
         """The sentences that claim something; of a JSON answer each key with its value."""
-        found = []
-        for sentence in sentences(_MARKS.sub("", text)) if not (pairs := _json_pairs(text)) else pairs:
-            words = content_words(sentence)
-            if sentence.endswith("?") or _NO_CLAIM.match(sentence) or self.declines(sentence):
-                continue
-            if len(words) + len(numbers(sentence)) >= 2:
-                found.append(sentence)
-        return found
+        return [s for s in _json_pairs(text) or sentences(_MARKS.sub("", text)) if self._claims(s)]
+
+    def _claims(self, sentence: str) -> bool:
+        if sentence.endswith("?") or _NO_CLAIM.match(sentence) or self.declines(sentence):
+            return False
+        return len(content_words(sentence)) > 1
 
     def declines(self, sentence: str) -> bool:
         """Whether the sentence says that it cannot answer: the hand-off, or a refusal in other words."""
-        words = frozenset(stems(sentence))
+        words = frozenset(content_words(sentence))
         alike = len(words & self._handoff) / max(len(words | self._handoff), 1)
-        return alike >= 0.5 or bool(_DECLINES.search(sentence) and not numbers(sentence))
+        return alike >= SAME_SENTENCE or bool(_DECLINES.search(sentence) and not figures(sentence))
 
     def support(self, statement: str, evidence: Sequence[str]) -> float:
-        """How well the evidence carries the statement, in [0, 1]; from SUPPORTED on it counts as supported."""
-        return max((score for _, score in self._scores(statement, evidence)), default=0.0)
+        """How well the evidence supports the statement, in [0, 1]; from SUPPORTED on it counts as supported."""
+        return max((self._support(statement, text) for text in evidence), default=0.0)
 
-    def best(self, statement: str, evidence: Sequence[str]) -> tuple[int, float]:
-        """The piece of evidence that carries the statement best, and how well; (-1, 0) without evidence."""
-        return max(self._scores(statement, evidence), key=lambda s: s[1], default=(-1, 0.0))
-
-    def _scores(self, statement: str, evidence: Sequence[str]) -> Iterator[tuple[int, float]]:
-        wanted_numbers = numbers(statement)
-        wanted = frozenset(stems(statement))
-        negated = bool(_NEGATION.search(statement))
-        for at, text in enumerate(evidence):
-            windows = _windows(text)
-            if not windows:
-                continue
-            missing = not wanted_numbers <= numbers(text)
-            likeness = self._likeness(statement, windows)
-            best = 0.0
-            for window, alike in zip(windows, likeness, strict=True):
-                overlap = len(wanted & window_stems(window)) / len(wanted) if wanted else float(not missing)
-                score = overlap if self._embedder is None else WORD_WEIGHT * overlap + (1 - WORD_WEIGHT) * alike
-                if negated != bool(_NEGATION.search(window)):
-                    score *= NEGATION_FACTOR
-                best = max(best, score)
-            yield at, min(best, SUPPORTED) * MISSING_NUMBER_FACTOR if missing else best
+    def _support(self, statement: str, text: str) -> float:
+        windows = _windows(text)
+        if not windows:
+            return 0.0
+        missing = not figures(statement) <= figures(text)
+        wanted = frozenset(content_words(statement))
+        negated = bool(NEGATION.search(statement))
+        best = 0.0
+        for window, alike in zip(windows, self._likeness(statement, windows), strict=True):
+            score = len(wanted.intersection(content_words(window))) / len(wanted) if wanted else float(not missing)
+            if self._embedder:
+                score = WORD_WEIGHT * score + (1 - WORD_WEIGHT) * alike
+            if negated != bool(NEGATION.search(window)):
+                score *= NEGATION_FACTOR
+            best = max(best, score)
+        return min(best, SUPPORTED) * MISSING_NUMBER_FACTOR if missing else best
 
     def _likeness(self, statement: str, windows: Sequence[str]) -> list[float]:
-        if self._embedder is None:
+        """Of each window the cosine with the statement, scaled to [0, 1]."""
+        if not self._embedder:
             return [0.0] * len(windows)
-        unseen = [t for t in dict.fromkeys([statement, *windows]) if t not in self._vectors]
-        if unseen:
-            if len(self._vectors) > REMEMBERED:
-                self._vectors.clear()
-                unseen = list(dict.fromkeys([statement, *windows]))
-            self._vectors.update(zip(unseen, self._embedder.embed(unseen), strict=True))
-        own = self._vectors[statement]
-        cosines = [float(own @ self._vectors[w]) for w in windows]
-        return [min(max((c - COSINE_LOW) / (COSINE_HIGH - COSINE_LOW), 0.0), 1.0) for c in cosines]
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences and lines of a text."""
-    whole = _WRAPPED.sub(" ", text)
-    return [s.strip(" \t-*•") for s in _SENTENCES.split(whole) if s.strip(" \t-*•")]
-
-
-def numbers(text: str) -> frozenset[str]:
-    """Every number of a text in one spelling: "$1,000.00" is "1000", "5 %" and "5 percent" are "5%", "9 am" is "9"."""
-    found = set()
-    for hour, minute, half in _CLOCK.findall(text):
-        late = half.lower().startswith("p") and int(hour) < 12
-        found.add(f"{int(hour) + 12 * late}:{minute}")
-    rest = _CLOCK.sub(" ", text)
-    for whole, decimals, suffix in _NUMBER.findall(rest):
-        value = whole.replace(",", "") + (decimals.rstrip("0").rstrip(".") if decimals else "")
-        value = value.lstrip("0") or "0"
-        unit = suffix.lower()
-        if unit in ("%", "percent"):
-            found.add(value + "%")
-        elif unit.startswith("p") and unit != "percent" and value.isdigit() and int(value) < 12:
-            found.add(f"{int(value) + 12}:00")
-        elif unit.startswith("a"):
-            found.add(f"{int(float(value))}:00")
-        else:
-            found.add(value)
-    return frozenset(found)
-
-
-def content_words(text: str) -> list[str]:
-    """Lower-case words that carry meaning."""
-    words = (w.replace("’", "'").removesuffix("'s") for w in _WORD.findall(text.casefold()))
-    return [w for w in words if w not in STOP and not w.endswith("n't") and len(w) > 1]
-
-
-def stems(text: str) -> list[str]:
-    """Content words, stemmed, with number words as digits."""
-    return [_NUMBER_WORDS.get(w) or _stem(w) for w in content_words(text)]
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _stem(word: str) -> str:
-    return str(_stemmer().stem(word))
-
-
-@lru_cache(maxsize=1)
-def _stemmer() -> Any:
-    from nltk.stem.porter import PorterStemmer
-
-    return PorterStemmer()
-
-
-@lru_cache(maxsize=REMEMBERED)
-def window_stems(window: str) -> frozenset[str]:
-    return frozenset(stems(window))
+        own, *others = self._embedder.embed([statement, *windows])
+        return [min(max((float(own @ v) - COSINE_LOW) / (COSINE_HIGH - COSINE_LOW), 0.0), 1.0) for v in others]
 
 
 @lru_cache(maxsize=4096)
 def _windows(text: str) -> tuple[str, ...]:
-    """Each sentence, and each pair of neighbours."""
+    """Each sentence, and each pair of neighbors."""
     single = sentences(text)
     return tuple(single + [f"{a} {b}" for a, b in itertools.pairwise(single)])
 

@@ -1,22 +1,29 @@
-"""How texts are compared: words, whole conversations, language."""
+"""Words, as they are compared: lower case, stems, stop words, numbers in one spelling.
+
+Shipped weights were trained with `content_words` and `tokens`: their output must not change.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import Any
 
-from inhouse.types import Example
-
-if TYPE_CHECKING:
-    pass
-
-
+CACHED = 50_000  # words or sentences
 WORD = re.compile(r"\w+")
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
-COMPARED_CHARS = 500  # the question and its latest history; more costs time and tells little
+_TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[$£€%]")
+STOP = frozenset(
+    """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
+    those i you he she we they me him her us them my your his our their do does did have has had will would can could
+    shall should may might must so than then there here what which who whom when where how why all any both each some
+    such own same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
+)
+SMALL_NUMBERS = {w: str(n) for n, w in enumerate(
+    "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
 
 
 def words(text: str) -> list[str]:
+    """Every word and number, in lower case."""
     return WORD.findall(text.casefold())
 
 
@@ -25,13 +32,43 @@ def plain(text: str) -> str:
     return " ".join(words(text))
 
 
-def is_json(text: str) -> bool:
-    return text[:1] + text[-1:] in ("{}", "[]")
+@lru_cache(maxsize=CACHED)
+def stem(word: str) -> str:
+    """The Porter stem of a lower-case word."""
+    return str(_stemmer().stem(word))
 
 
-def conversation_text(example: Example) -> str:
-    """Question and history, the question first, so that a cut leaves out what was said long ago.
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    from nltk.stem.porter import PorterStemmer
 
-    "Do they have wifi?" in two conversations is about two hotels: only with its history is it a question.
-    """
-    return "\n".join(m.content for m in reversed(example.messages))[:COMPARED_CHARS]
+    return PorterStemmer()
+
+
+def value_of(text: str) -> str:
+    """One spelling of a number: "1,000.00" is "1000"."""
+    plain = text.replace(",", "")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain.lstrip("0") or "0"
+
+
+@lru_cache(maxsize=CACHED)
+def content_words(text: str) -> tuple[str, ...]:
+    """Content words, stemmed, numbers in one spelling, in their order."""
+    found = []
+    for token in _TOKEN.findall(text.replace("’", "'").casefold()):
+        plain = token.removesuffix("'s")
+        if plain[0].isdigit():
+            found.append(value_of(plain))
+        elif plain in SMALL_NUMBERS and plain != "one":
+            found.append(SMALL_NUMBERS[plain])
+        elif plain.isalpha() and len(plain) > 1 and plain not in STOP:
+            found.append(stem(plain))
+    return tuple(found)
+
+
+@lru_cache(maxsize=CACHED)
+def tokens(text: str) -> tuple[str, ...]:
+    """All words, small ones too, stemmed, and numbers."""
+    plain = text.replace("’", "'").casefold()
+    return tuple(value_of(t) if t[0].isdigit() else stem(t.removesuffix("'s")) for t in _TOKEN.findall(plain))

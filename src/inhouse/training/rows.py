@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inhouse.config.sections import Training
+from inhouse.text.numbers import digits, says
+from inhouse.text.support import SUPPORTED
 from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer
-
-SUPPORTED = 0.5
-_NUMBER = re.compile(r"\d")
 
 
 class Row(Record):
@@ -69,7 +67,7 @@ class Mixer:
         if not example.answerable:
             return Row(messages=self.grounder.ground(example.messages, found), target=example.target, kind="handoff")
         holding = list(self.gold(example)) or self._supporting(example.target, found)
-        if not holding and _NUMBER.search(example.target):
+        if not holding and digits(example.target):
             return None  # a figure that no document bears out would teach the model to invent figures
         if rng.random() < self.settings.closed_book:
             return Row(messages=self.ungrounded(example.messages), target=example.target, kind="closed_book")
@@ -90,7 +88,7 @@ class Mixer:
     def _supporting(self, target: str, found: Sequence[Passage]) -> list[Passage]:
         """The passages that hold the answer, where nobody said which do."""
         if values := _json_values(target):
-            return [p for p in found if all(_stands(v, p.text) for v in values)]
+            return [p for p in found if all(says(p.text, v) for v in values)]
         statements = self.support.statements(target) or [target]
         return [p for p in found if max(self.support.support(s, [p.text]) for s in statements) >= SUPPORTED]
 
@@ -109,14 +107,6 @@ def _json_values(target: str) -> list[str]:
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
             found.append(f"{value:.12g}" if isinstance(value, float) else str(value))
     return found
-
-
-def _stands(value: str, text: str) -> bool:
-    """Whether a passage says the value: "5400" as "$5,400", "18.5" as "18.50"."""
-    plain = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
-    zeros = "0*" if "." in value else r"(?:\.0+)?"
-    more = rf"{zeros}(?![\d.]*\d)" if value[-1:].isdigit() else r"(?!\w)"
-    return bool(re.search(rf"(?<![\w.]){re.escape(value.casefold())}{more}", plain))
 
 
 def _with(holding: Sequence[Passage], found: Sequence[Passage], rng: random.Random) -> list[Passage]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import NamedTuple
 
 from inhouse.guardrails.groundedness.evidence import Evidence
 from inhouse.guardrails.groundedness.rail import EVIDENCE, Groundedness, evidence_of
 from inhouse.guardrails.rail import Turn, question_of
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.numbers import digits
+from inhouse.text.words import words as words_of
 
 UNKNOWN = 0.5  # support where nothing is stated, and certainty where the engine does not report it
-_NUMBER = re.compile(r"\d+")
-_WORD = re.compile(r"\w+")
 
 
 class Features(NamedTuple):
@@ -69,7 +68,7 @@ class FeatureExtractor:
             log_certainty=math.log(max(certainty, 1e-4)),
             answer_length=math.log1p(len(answer.split())),
             question_answer_similarity=float(vectors[0] @ vectors[1]),
-            has_number=float(bool(_NUMBER.search(answer))),
+            has_number=float(bool(digits(answer))),
             complete=float(answer.rstrip()[-1:] in ".!}"),
             question_length=math.log1p(len(question.split())),
             second_similarity=similarity,
@@ -83,8 +82,8 @@ class FeatureExtractor:
             return 0.0, 0.0, 0.0
         first = " ".join(answer.split()[: max(len(second.split()), 1)])
         vectors = self._embedder.embed([first or " ", second or " "])
-        words = _shared(set(_WORD.findall(first.lower())), set(_WORD.findall(second.lower())))
-        numbers = _shared(set(_NUMBER.findall(first)), set(_NUMBER.findall(second)))
+        words = _shared(set(words_of(first)), set(words_of(second)))
+        numbers = _shared(set(digits(first)), set(digits(second)))
         return float(vectors[0] @ vectors[1]), words, numbers
 
 

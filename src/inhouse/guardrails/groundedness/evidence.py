@@ -12,6 +12,9 @@ from weakref import proxy
 
 from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.numbers import numbers
+from inhouse.text.sentences import sentences, unwrapped
+from inhouse.text.words import content_words, tokens
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -33,7 +36,7 @@ class Evidence:
     """
 
     def __init__(self, texts: Sequence[str], embedder: CachedEmbedder, conversation: str = "") -> None:
-        self.conversation = frozenset(claims.words(conversation)) | {m.value for m in claims.numbers(conversation)}
+        self.conversation = frozenset(content_words(conversation)) | {m.value for m in numbers(conversation)}
         self._embedder = embedder
         self._premises: dict[str, list[str]] = {}  # by statement
         self._whole: Evidence | None = None  # of which this is a part
@@ -41,20 +44,20 @@ class Evidence:
         self.windows: list[str] = []
         self.owner: list[int] = []  # the text of each window
         self._parts: list[tuple[str, ...]] = []  # the sentences of each window
-        self.texts = [claims.unwrapped(t) for t in texts]
+        self.texts = [unwrapped(t) for t in texts]
         for n, text in enumerate(self.texts):
-            single = claims.sentences(text)
+            single = sentences(text)
             parts = [(s,) for s in single] + list(pairwise(single))
             self._parts += parts
             self.windows += [" ".join(p) for p in parts]
             self.owner += [n] * len(parts)
-        self.sets = [frozenset(claims.words(w)) for w in self.windows]
-        self.text_words = [claims.words(t) for t in self.texts]
+        self.sets = [frozenset(content_words(w)) for w in self.windows]
+        self.text_words = [content_words(t) for t in self.texts]
         self.text_sets = [frozenset(w) for w in self.text_words]
-        self.tokens = [claims.tokens(t) for t in self.texts]
+        self.tokens = [tokens(t) for t in self.texts]
         self.fours = {g for ws in self.tokens for g in zip(ws, ws[1:], ws[2:], ws[3:], strict=False)}
         self.lower = [" ".join(t.casefold().replace("’", "'").split()) for t in self.texts]
-        self.numbers = {(m.value, m.unit) for t in self.texts for m in claims.numbers(t)}
+        self.numbers = {(m.value, m.unit) for t in self.texts for m in numbers(t)}
         self.values = {v for v, _ in self.numbers}
         self.pairs = {g for ws in self.text_words for g in pairwise(ws)}
         self.triples = {g for ws in self.text_words for g in zip(ws, ws[1:], ws[2:], strict=False)}
@@ -83,7 +86,7 @@ class Evidence:
 
     def nearness(self, statement: str) -> tuple[list[float], list[float]]:
         """For each window the share of the statement's words that it has, and its cosine with the statement."""
-        wanted = frozenset(claims.words(statement))
+        wanted = frozenset(content_words(statement))
         cosines = self.vectors @ self._embedder.embed([statement])[0]
         return [len(wanted & s) / max(len(wanted), 1) for s in self.sets], cosines.tolist()
 
@@ -97,7 +100,7 @@ class Evidence:
             return known
         if statement in self._premises:
             return self._premises[statement][:most]
-        wanted, counts = frozenset(claims.words(statement)), self._sentence_counts
+        wanted, counts = frozenset(content_words(statement)), self._sentence_counts
         weight = self.weights(wanted)
         total = sum(v for w, v in weight.items() if w in counts) or 1.0
         cosines = (self.vectors @ self._embedder.embed(self._forms(statement)).T).max(axis=1)
@@ -119,12 +122,12 @@ class Evidence:
     @cached_property
     def sentences(self) -> list[frozenset[str]]:
         """The words of each sentence."""
-        return [frozenset(claims.words(s)) for s in self._sentences]
+        return [frozenset(content_words(s)) for s in self._sentences]
 
     @cached_property
     def clauses(self) -> list[frozenset[str]]:
         """The words of each of `clause_texts`."""
-        return [frozenset(claims.words(c)) for c in self.clause_texts]
+        return [frozenset(content_words(c)) for c in self.clause_texts]
 
     @cached_property
     def clause_texts(self) -> list[str]:
@@ -156,7 +159,7 @@ class Evidence:
     @cached_property
     def _sentence_counts(self) -> Counter[str]:
         """How many sentences have each word."""
-        return Counter(w for s in self._sentences for w in frozenset(claims.words(s)))
+        return Counter(w for s in self._sentences for w in frozenset(content_words(s)))
 
     def embed_ahead(self, statements: Sequence[str]) -> None:
         """Embeds the statements at once, on all cores."""
@@ -165,8 +168,8 @@ class Evidence:
     def _forms(self, statement: str) -> list[str]:
         """The statement, and the statement without words of titles where other words remain."""
         bare = " ".join(t for t in statement.split() if not self._of_title(t))
-        return [statement, bare] if bare != statement and claims.words(bare) else [statement]
+        return [statement, bare] if bare != statement and content_words(bare) else [statement]
 
     def _of_title(self, token: str) -> bool:
-        words = frozenset(claims.words(token))
+        words = frozenset(content_words(token))
         return bool(words) and words <= self._titles

@@ -1,7 +1,7 @@
 """Hand-made features of whether sources support a statement; the networks of `alignment` weigh them.
 
 Shares and counts are scaled to about [0, 1]. "The window" is the sentence, or pair of neighbors, that is nearest to the
-statement; "words" are stemmed content words and numbers, as `text.claims.words` has them.
+statement; "words" are stemmed content words and numbers, as `text.words.content_words` has them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from inhouse.guardrails.groundedness.evidence import Evidence
 from inhouse.text import claims
+from inhouse.text.numbers import numbers
+from inhouse.text.words import content_words, tokens
 
 NEAR_WORDS = 5
 
@@ -81,7 +83,7 @@ class Features(NamedTuple):
 
 def features_of(statement: str, evidence: Evidence) -> Features:
     """The features of a statement; the evidence must not be empty."""
-    words = claims.words(statement)
+    words = content_words(statement)
     shares, cosines = evidence.nearness(statement)
     best = max(range(len(shares)), key=lambda i: shares[i] + 0.5 * cosines[i])
     window = evidence.windows[best]
@@ -143,9 +145,9 @@ def _longest_run(marks: Sequence[bool]) -> int:
 def _order(statement: str, evidence: Evidence) -> dict[str, float]:
     from rapidfuzz.distance import LCSseq
 
-    tokens = claims.tokens(statement)
-    longest = max((LCSseq.similarity(tokens, t) for t in evidence.tokens), default=0) / max(len(tokens), 1)
-    fours = list(zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False))
+    words = tokens(statement)
+    longest = max((LCSseq.similarity(words, t) for t in evidence.tokens), default=0) / max(len(words), 1)
+    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
     return {
         "in_order": longest,
         "in_order_steep": longest**4,
@@ -154,24 +156,24 @@ def _order(statement: str, evidence: Evidence) -> dict[str, float]:
 
 
 def _numbers(statement: str, window: str, evidence: Evidence) -> dict[str, float]:
-    numbers = claims.numbers(statement)
-    n = max(len(numbers), 1)
-    here = {m.value for m in claims.numbers(window)}
+    own = numbers(statement)
+    n = max(len(own), 1)
+    here = {m.value for m in numbers(window)}
     other_unit = sum(
         bool(m.unit) and m.value in evidence.values and (m.value, m.unit) not in evidence.numbers
         and not any(v == m.value and not u for v, u in evidence.numbers)
-        for m in numbers
+        for m in own
     )  # fmt: skip
-    words = claims.words(statement)
+    words = content_words(statement)
     misplaced = 0.0
-    for m in numbers:
+    for m in own:
         near = _around(words, m.value)
         fits = [len(near & _around(ws, m.value)) / max(len(near), 1) for ws in evidence.text_words if m.value in ws]
         misplaced = max(misplaced, 1 - max(fits)) if fits else misplaced
     return {
-        "has_number": float(bool(numbers)),
-        "number_missing": float(any(m.value not in evidence.values for m in numbers)),
-        "numbers_outside": sum(m.value not in here for m in numbers) / n,
+        "has_number": float(bool(own)),
+        "number_missing": float(any(m.value not in evidence.values for m in own)),
+        "numbers_outside": sum(m.value not in here for m in own) / n,
         "numbers_of_other_unit": other_unit / n,
         "number_misplaced": misplaced,
     }
@@ -192,7 +194,7 @@ def _names(statement: str, words: Sequence[str], window: str, evidence: Evidence
     lower = window.casefold().replace("’", "'")
     misplaced = 0.0
     for name in names:
-        rest = frozenset(words) - frozenset(claims.words(name))
+        rest = frozenset(words) - frozenset(content_words(name))
         if not rest:
             continue
         fits = [len(rest & evidence.text_sets[k]) / len(rest) for k, t in enumerate(evidence.lower) if name in t]
@@ -229,7 +231,7 @@ def _conditions(statement: str, window: str, everywhere: frozenset[str]) -> dict
     extra = len(conditions) - len(claims.CONDITION.findall(window))
     new = 0.0
     for m in conditions:
-        if m.start() > 0 and (tail := claims.words(statement[m.end() :])):
+        if m.start() > 0 and (tail := content_words(statement[m.end() :])):
             new = max(new, sum(w not in everywhere for w in tail) / len(tail))
     here, there = claims.compares(statement), claims.compares(window)
     differ = here ^ there
@@ -244,7 +246,7 @@ def _conditions(statement: str, window: str, everywhere: frozenset[str]) -> dict
 def _clauses(statement: str, evidence: Evidence, everywhere: frozenset[str]) -> dict[str, float]:
     worst, new = 1.0, 0.0
     for clause in claims.clauses(statement):
-        words = frozenset(claims.words(clause))
+        words = frozenset(content_words(clause))
         if len(words) > 1:
             worst = min(worst, max(len(words & s) / len(words) for s in evidence.sets))
             new = max(new, len(words - everywhere) / len(words))
@@ -253,7 +255,7 @@ def _clauses(statement: str, evidence: Evidence, everywhere: frozenset[str]) -> 
 
 def _bounds(statement: str, words: Sequence[str], evidence: Evidence) -> dict[str, float]:
     weight = evidence.weights(frozenset(words))
-    values = {m.value for m in claims.numbers(statement) if m.value in evidence.values}
+    values = {m.value for m in numbers(statement) if m.value in evidence.values}
     about = {w: v for w, v in weight.items() if w not in values}
     total, rest = sum(weight.values()) or 1.0, sum(about.values()) or 1.0
 

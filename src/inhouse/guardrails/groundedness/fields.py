@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator
 
 from inhouse.guardrails.groundedness.evidence import Evidence
-from inhouse.text import claims
+from inhouse.text.numbers import numbers as numbers_in
+from inhouse.text.words import value_of
 from inhouse.types import Json
 
 
@@ -40,10 +41,10 @@ def _leaves(key: str, value: Json) -> Iterator[tuple[str, Json]]:
 
 def is_supported(key: str, value: float, evidence: Evidence) -> bool:
     """Whether a number is in the sources or the conversation, in a unit that the key does not rule out."""
-    number = claims.value_of(f"{abs(value):.10f}")
+    number = value_of(f"{abs(value):.10f}")
     if number in evidence.conversation:
         return True
     units = {unit for v, unit in evidence.numbers if v == number}
     known = {unit for _, unit in evidence.numbers if unit}
-    wanted = {claims.numbers(f"1 {word}")[0].unit for word in key.split()} & known
+    wanted = {numbers_in(f"1 {word}")[0].unit for word in key.split()} & known
     return bool(units) and (not wanted or not units.isdisjoint(wanted | {""}))

@@ -19,6 +19,9 @@ from inhouse.guardrails.groundedness.fields import fields, is_supported
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder, Recent
+from inhouse.text.numbers import numbers
+from inhouse.text.sentences import sentences
+from inhouse.text.words import content_words
 from inhouse.types import Passage, Span, SupportScorer
 
 EVIDENCE = "evidence"  # in the state of a turn
@@ -37,7 +40,7 @@ def contradiction(statement: str, evidence: Evidence) -> str:
 
     Numbers, amounts and names must be in the sources or in the conversation.
     """
-    for m in claims.numbers(statement):
+    for m in numbers(statement):
         if m.value in evidence.conversation:
             continue
         if m.written and m.value not in evidence.values:
@@ -47,7 +50,7 @@ def contradiction(statement: str, evidence: Evidence) -> str:
             return f"{m.unit} {m.value} has another unit in the sources"
     known = evidence.conversation.union(*evidence.text_sets)
     for name in claims.names(statement):
-        if any(w not in known and w not in claims.PLACES and not _typo(w, known) for w in claims.words(name)):
+        if any(w not in known and w not in claims.PLACES and not _typo(w, known) for w in content_words(name)):
             return f"{name} is not in the sources"
     return ""
 
@@ -62,13 +65,13 @@ def _typo(word: str, known: frozenset[str]) -> bool:
 def _parts(statement: str) -> list[str]:
     """The parts of a statement joined by "and", "but" or a semicolon, if each could be a sentence by itself."""
     parts = [p.strip(" ,") for p in _JOINT.split(statement)]
-    complete = all(len(p.split()) > 3 and len(claims.words(p)) > 1 for p in parts)
+    complete = all(len(p.split()) > 3 and len(content_words(p)) > 1 for p in parts)
     return parts if complete and len(parts) > 1 else []
 
 
 def statements(text: str) -> list[str]:
     """The sentences of an answer that have words to check."""
-    return [s for s in claims.sentences(_MARK.sub("", text)) if len(claims.words(s)) > 1]
+    return [s for s in sentences(_MARK.sub("", text)) if len(content_words(s)) > 1]
 
 
 class Groundedness:
@@ -133,7 +136,7 @@ class Groundedness:
     def _field_support(self, key: str, value: float | str, evidence: Evidence) -> float:
         if not isinstance(value, str):
             return 1.0 if is_supported(key, value, evidence) else CONTRADICTED
-        words = frozenset(claims.words(value))
+        words = frozenset(content_words(value))
         shared = max((len(words & s) / max(len(words), 1) for s in evidence.sets), default=0.0)
         support = self.support(value, evidence)
         return max(support, shared) if shared >= COPIED and support > CONTRADICTED else support

@@ -16,7 +16,7 @@ from inhouse.guardrails.injection import features
 from inhouse.guardrails.injection.features import features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
-from inhouse.text.claims import unwrapped
+from inhouse.text.sentences import every_sentence
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
@@ -39,7 +39,6 @@ _QUESTION_WORD = re.compile(
 _ABOUT_THE_ANSWER = re.compile(
     r"\b(?:your|the|this|my|each|every) (?:\w+ )?(?:response|answer|reply|output|message|summary|text)s?\b", re.I
 )
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 MOST_SENTENCES = 60  # of a passage; a chunk has far fewer
 
 
@@ -75,7 +74,7 @@ def shipped() -> Classifier:
 
 def sentences(text: str) -> list[str]:
     """The sentences that are classified: those of two words and more, MOST_SENTENCES at most."""
-    return [s.strip() for s in _SENTENCE.split(unwrapped(text)) if len(s.split()) > 1][:MOST_SENTENCES]
+    return every_sentence(text)[:MOST_SENTENCES]
 
 
 def rows(passage: Sequence[str], embedder: CachedEmbedder) -> Matrix:

@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.privacy.identifiers import identifiers, luhn, verhoeff
+from inhouse.privacy.identifiers import identifiers
 
 
 def kinds(text):
@@ -20,6 +20,12 @@ def kinds(text):
         ("my BSN is 111222333", "NATIONAL_ID", "111222333"),
         ("social insurance number 046 454 286", "NATIONAL_ID", "046 454 286"),
         ("PESEL 44051401359", "NATIONAL_ID", "44051401359"),
+        ("Aadhaar 2341 2341 2346", "NATIONAL_ID", "2341 2341 2346"),
+        ("my TFN is 123 456 782", "NATIONAL_ID", "123 456 782"),
+        ("personnummer 811228-9874", "NATIONAL_ID", "811228-9874"),
+        ("cpf 52998224725", "NATIONAL_ID", "52998224725"),
+        ("K1234567L is mine, NIE Y-1234567-X", "NATIONAL_ID", "Y-1234567-X"),
+        ("ITIN 912-34-5678", "NATIONAL_ID", "912-34-5678"),
         ("NI number QQ123456C is not one, AB123456C is", "NATIONAL_ID", "AB123456C"),
         ("use sk-abcdefghijklmnop1234567890 please", "SECRET", "sk-abcdefghijklmnop1234567890"),
         ("key AKIAIOSFODNN7EXAMPLE", "SECRET", "AKIAIOSFODNN7EXAMPLE"),
@@ -39,7 +45,9 @@ def test_what_proves_itself_is_found(text, kind, value):
     [
         "The fee is $1,250.00 from 2019 to 2024 at 4.25%.",
         "Open 9:00-17:30, rooms 101 and 102, from 2026-03-04.",
-        "DNI 12345678A", "CPF 529.982.247-26", "gb42nawi04454264788618", "my BSN is 111222334",
+        "DNI 12345678A", "PESEL 44051401358",
+        "personnummer 811228-9873", "Steuer-ID 86095742718", "codice fiscale RSSMRA85T10A562T",
+        "CPF 529.982.247-26", "gb42nawi04454264788618", "my BSN is 111222334",
         "My password does not work", "The API key page is missing", "Order 12345678 of 10,000 pieces",
         "the 12345678Y model",
     ],
@@ -48,8 +56,10 @@ def test_what_does_not_is_left(text):
     assert kinds(text) == set()
 
 
-def test_check_digits():
-    assert luhn("4111 1111 1111 1111")
-    assert not luhn("4111 1111 1111 1112")
-    assert verhoeff("2363")
-    assert not verhoeff("2364")
+@pytest.mark.parametrize("text", ["Aadhaar 2341 2341 2347", "my TFN is 123 456 783"])
+def test_a_number_with_a_wrong_check_digit_is_no_national_id(text):
+    assert "NATIONAL_ID" not in {kind for kind, _ in kinds(text)}
+
+
+def test_a_word_after_an_iban_is_not_part_of_it():
+    assert ("IBAN", "GB42 NAWI 0445 4264 7886 19") in kinds("GB42 NAWI 0445 4264 7886 19 is mine")

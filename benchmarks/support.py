@@ -1,12 +1,12 @@
-"""How well the support score tells statements that the evidence carries from those that it does not.
+"""How well the support score separates statements that the evidence supports from those that it does not.
 
     python benchmarks/support.py [--data ../shared/data] [--quick]
 
-Three kinds of cases. BEGIN: replies of dialogue systems that people labelled as fully attributable to the given
-knowledge or not. Foreign: a human reply of the concierge against the sentences that it rests on, and against those of
-another dialogue. Planted: a sentence of the bank's documents as it stands, and with a number changed, a negation put in
-or taken out, or its ending taken from another sentence. For each: AUROC, and at the product's cut the share of carried
-statements kept and of uncarried ones caught. ROUGE-L precision is the peer. Prints a table and writes
+Three kinds of cases. BEGIN: replies of dialogue systems that people labeled as fully attributable to the given
+knowledge or not. Foreign: a human reply of the concierge against the sentences that it is based on, and against those
+of another dialogue. Changed: a sentence of the bank's documents unchanged, and with another number, a negation added or
+removed, or the ending of another sentence. For each: AUROC, and at the product's threshold the share of supported
+statements kept and of unsupported ones caught. ROUGE-L precision is the peer. Prints a table and writes
 `benchmarks/results/support.json`. `--quick` takes 60 cases of each.
 """
 
@@ -24,7 +24,7 @@ from inhouse.text.sentences import sentences
 from inhouse.text.support import SUPPORTED, LexicalSupport
 
 HERE = Path(__file__).parent
-Case = tuple[str, list[str], bool]  # statement, evidence, carried
+Case = tuple[str, list[str], bool]  # statement, evidence, supported
 NUMBER = re.compile(r"\d+")
 
 
@@ -44,19 +44,19 @@ def foreign(data: Path, rng: random.Random) -> list[Case]:
     cases: list[Case] = []
     for row in rows:
         other = rng.choice([r for r in rows if r["sources"][0]["document"] != row["sources"][0]["document"]])
-        for source, carried in ((row, True), (other, False)):
-            cases.append((row["messages"][-1]["content"], [s["text"] for s in source["sources"]], carried))
+        for source, supported in ((row, True), (other, False)):
+            cases.append((row["messages"][-1]["content"], [s["text"] for s in source["sources"]], supported))
     return cases
 
 
-def planted(data: Path, rng: random.Random) -> list[Case]:
+def changed(data: Path, rng: random.Random) -> list[Case]:
     files = sorted((data / "bank" / "documents").glob("*.md"))
     texts = [f.read_text(encoding="utf-8") for f in rng.sample(files, 150)]
-    said = [
+    statements = [
         (s, t) for t in texts for s in sentences(t) if 8 <= len(s.split()) <= 30 and s.endswith(".") and "|" not in s
     ]
     cases: list[Case] = []
-    for sentence, text in rng.sample(said, 300):
+    for sentence, text in rng.sample(statements, 300):
         wrong = []
         if NUMBER.search(sentence):
             wrong.append(NUMBER.sub(lambda m: str(int(m[0]) + rng.randint(1, 9)), sentence, count=1))
@@ -64,7 +64,7 @@ def planted(data: Path, rng: random.Random) -> list[Case]:
             wrong.append(sentence.replace(" not ", " ", 1))
         elif found := re.search(r" (?:is|are|can|will|must) ", sentence):
             wrong.append(f"{sentence[: found.end()]}not {sentence[found.end() :]}")
-        words, other = sentence.split(), rng.choice(said)[0].split()
+        words, other = sentence.split(), rng.choice(statements)[0].split()
         wrong.append(" ".join(words[: len(words) // 2] + other[len(other) // 2 :]))
         cases += [(sentence, [text], True), (rng.choice(wrong), [text], False)]
     return cases
@@ -83,29 +83,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rng = random.Random(7)
     support = LexicalSupport("", OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE)))
     rouge = RougeScorer(["rougeL"], use_stemmer=True)
-    sets = {**dict(begin(given.data)), "foreign": foreign(given.data, rng), "planted": planted(given.data, rng)}
-    found = {}
-    print(f"{'cases':<12}{'n':>6}{'carried':>9}{'AUROC':>8}{'ROUGE-L':>9}{'kept':>7}{'caught':>8}")
+    sets = {**dict(begin(options.data)), "foreign": foreign(options.data, rng), "changed": changed(options.data, rng)}
+    results = {}
+    print(f"{'cases':<12}{'n':>6}{'supported':>11}{'AUROC':>8}{'ROUGE-L':>9}{'kept':>7}{'caught':>8}")
     for name, all_cases in sets.items():
-        cases = all_cases[:60] if given.quick else all_cases
+        cases = all_cases[:60] if options.quick else all_cases
         truth = [c[2] for c in cases]
         ours = [min((support.support(s, e) for s in support.statements(text)), default=1.0) for text, e, _ in cases]
         theirs = [rouge.score(" ".join(e), text)["rougeL"].precision for text, e, _ in cases]
         kept = sum(s >= SUPPORTED for s, t in zip(ours, truth, strict=True) if t) / sum(truth)
         caught = sum(s < SUPPORTED for s, t in zip(ours, truth, strict=True) if not t) / (len(truth) - sum(truth))
-        row = {"n": len(cases), "carried": sum(truth), "auroc": auroc(ours, truth), "rouge_l": auroc(theirs, truth),
+        row = {"n": len(cases), "supported": sum(truth), "auroc": auroc(ours, truth), "rouge_l": auroc(theirs, truth),
                "kept": kept, "caught": caught}  # fmt: skip
-        found[name] = {k: round(v, 4) for k, v in row.items()}
+        results[name] = {k: round(v, 4) for k, v in row.items()}
         print(
-            f"{name:<12}{row['n']:>6}{row['carried']:>9}{row['auroc']:>8.3f}{row['rouge_l']:>9.3f}{kept:>7.0%}{caught:>8.0%}"
+            f"{name:<12}{row['n']:>6}{row['supported']:>11}{row['auroc']:>8.3f}{row['rouge_l']:>9.3f}{kept:>7.0%}{caught:>8.0%}"
         )
     out = HERE / "results" / "support.json"
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n")
+    out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ def train_tagger(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     rows += [(t, []) for t in sets.business(data)[0]["bank"][:700]]
     at, columns_, y = [0], [], []
     for (text, spans), doc in zip(rows, nlp.pipe(t for t, _ in rows), strict=True):
-        words, features = tagger.signs(text, [(e.start_char, e.end_char, e.label_) for e in doc.ents])
+        words, features = tagger.features(text, [(e.start_char, e.end_char, e.label_) for e in doc.ents])
         for (_, start, end), own in zip(words, features, strict=True):
             columns_ += own
             at.append(len(columns_))

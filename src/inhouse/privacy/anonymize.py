@@ -1,8 +1,9 @@
 """Personal data replaced by typed placeholders, the same value by the same placeholder throughout a conversation.
 
-Values are found by Presidio and our patterns (`recognizers`) and by what the conversation asks for (`asked`). A value
-found once is replaced in every turn, in any letter case, digits with or without gaps, a name's parts too. What stands
-in the business's own documents is public and stays, and so do its names and the words that it mostly writes small.
+Values are found by Presidio and our patterns (`recognizers`) and by what the conversation asks for (`context`). A
+value found once is replaced in every turn: in any letter case, digits with or without gaps, parts of a name too. What
+the business's own documents contain is public and stays, as do its names and the words that it mostly writes in lower
+case.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from inhouse.privacy.context import COMMON, answered, asked, late_secrets
-from inhouse.privacy.recognizers import PRIORITY, Found, Recognizers
+from inhouse.privacy.context import COMMON, answers, kinds_requested, late_secrets
+from inhouse.privacy.recognizers import PRIORITY, Match, Recognizers
 from inhouse.types import Example, Message, digest_of
 
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
@@ -45,10 +46,10 @@ class Anonymizer:
 
     Args:
         spacy_folder: folder of a spaCy model with names.
-        keep: names that are never personal: brands, products, places.
+        keep: names that are never personal, such as brands, products and places.
 
     Raises:
-        BackendError: the folder holds no spaCy model.
+        BackendError: the folder is not a spaCy model.
     """
 
     def __init__(self, spacy_folder: Path, keep: Sequence[str] = ()) -> None:
@@ -74,9 +75,9 @@ class Anonymizer:
         self._is_kept.cache_clear()
 
     def learn(self, public: Iterable[str], logs: Iterable[str] = ()) -> None:
-        """Takes numbers, addresses and e-mail addresses of `public` texts for public, and learns which words are names.
+        """Treats numbers, addresses and e-mail addresses in `public` texts as public, and learns which words are names.
 
-        A word that `public` and `logs` write in lower case thrice, and mostly so, is not a name.
+        A word that `public` and `logs` write in lower case at least three times, and mostly so, is not a name.
         """
         small: Counter[str] = Counter()
         large: Counter[str] = Counter()
@@ -94,11 +95,11 @@ class Anonymizer:
         self._words |= {w for w, n in small.items() if n >= 3 and n > large[w]}
 
     def read_ahead(self, conversations: Iterable[Example]) -> None:
-        """Looks at several conversations at once, which is faster; `anonymize` then finds the results."""
+        """Analyzes several conversations at once, which is faster; `anonymize` then uses the cached results."""
         self._recognizers.find([t.content for c in conversations for t in _turns(c)])
 
     def anonymize(self, conversation: Example) -> tuple[Example, Counter[str]]:
-        """The conversation with placeholders, and how many values of each type were replaced."""
+        """The conversation with placeholders, and the number of values replaced by kind."""
         turns = _turns(conversation)
         spans = self.spans(turns)
         swap = _Swap(turns, spans, self._words, self._stop)
@@ -113,42 +114,42 @@ class Anonymizer:
         changed["tags"] = tuple(swap(-1, tag) for tag in conversation.tags)
         return conversation.model_copy(update=changed), swap.counts
 
-    def spans(self, turns: Sequence[Message]) -> list[list[Found]]:
-        """What is personal in each turn, without overlaps."""
-        found = self._recognizers.find([t.content for t in turns])
+    def spans(self, turns: Sequence[Message]) -> list[list[Match]]:
+        """The personal data of each turn, without overlaps."""
+        matches = self._recognizers.find([t.content for t in turns])
         now: set[str] = set()
         before: set[str] = set()
-        spans: list[list[Found]] = []
-        for turn, shapes in zip(turns, found, strict=True):
+        spans: list[list[Match]] = []
+        for turn, shapes in zip(turns, matches, strict=True):
             text = turn.content
-            told: list[Found] = []
+            requested: list[Match] = []
             if turn.role == "user":
-                before |= asked(text) - NAMES  # "my PIN is either 1234 or 4321" asks of itself
-                told = list(answered(text, now, before, self._words))
+                before |= kinds_requested(text) - NAMES  # "my PIN is either 1234 or 4321" names its own kind
+                requested = list(answers(text, now, before, self._words))
                 if "SECRET" in before - now:
-                    told += late_secrets(text, self._words)
+                    requested += late_secrets(text, self._words)
             else:
-                now = asked(text)
+                now = kinds_requested(text)
                 before |= now
             numbers = _settled([], [f for f in shapes if f.kind not in NAMES])
             names = self._named(text, (f for f in shapes if f.kind in NAMES))
             own = [f for f in (*numbers, *names) if self._personal(f, turn, text)]
-            spans.append(_settled([f for f in told if not self._is_whole_name(text, f)], own))
+            spans.append(_settled([f for f in requested if not self._is_whole_name(text, f)], own))
         return spans
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
-        """What spaCy takes for a name, of whatever kind: start, end, label."""
+        """Names of any kind according to spaCy: start, end, label."""
         return self._recognizers.entities(text)
 
     def is_public(self, value: str) -> bool:
-        """Whether the business's own documents write the value, all words of a name, or it is a name to keep."""
+        """Whether the business's own documents contain the value (of a name, all words), or it is a name to keep."""
         words = set(_words(value))
         return _key(value) in self._public or (bool(words) and (words <= self._public_words or self._is_kept(value)))
 
-    def _named(self, text: str, found: Iterable[Found]) -> Iterator[Found]:
-        """The same, names without the common words around them."""
-        for f in found:
-            line = text.find("\n", f.start, f.end)  # a name does not go on in the next line
+    def _named(self, text: str, matches: Iterable[Match]) -> Iterator[Match]:
+        """The same names without the common words around them."""
+        for f in matches:
+            line = text.find("\n", f.start, f.end)  # a name does not continue on the next line
             tokens = list(_WORD.finditer(text, f.start, line if line > 0 else f.end))
             for end in (-1, 0):
                 while f.kind == "PERSON" and tokens and tokens[end][0].lower() in self._around:
@@ -156,49 +157,49 @@ class Anonymizer:
             if tokens:
                 yield f._replace(start=tokens[0].start(), end=tokens[-1].end())
 
-    def _personal(self, found: Found, turn: Message, text: str) -> bool:
-        value = text[found.start : found.end]
-        if found.kind not in NAMES:
-            if turn.role == "assistant" and found.kind in _OF_THE_BUSINESS and not _OWN.search(text):
-                return False  # where a business says that something is; a customer's own stands in her turns too
+    def _personal(self, match: Match, turn: Message, text: str) -> bool:
+        value = text[match.start : match.end]
+        if match.kind not in NAMES:
+            if turn.role == "assistant" and match.kind in _OF_THE_BUSINESS and not _OWN.search(text):
+                return False  # contact data of the business; a customer's own is in the customer's turns too
             return _key(value) not in self._public
         words = _words(value)
-        if found.sure:
-            unlikely = self._words if value[0].islower() else self._stop if found.kind == "PERSON" else ()
+        if match.sure:
+            unlikely = self._words if value[0].islower() else self._stop if match.kind == "PERSON" else ()
             return words[0] not in unlikely and not self._is_kept(value)
         names = [w for w in words if w not in self._words]
         if not names or any(w in _PLACES for w in words) or self._is_kept(value) or not value[0].isupper():
             return False
         if turn.role == "assistant" and all(w in self._public_words for w in words):
-            return False  # whoever answers speaks of what the documents speak of
-        place = _PLACE_BEFORE.search(text, 0, found.start)
+            return False  # the assistant talks about what the documents contain
+        place = _PLACE_BEFORE.search(text, 0, match.start)
         if place and _TRAVEL.search(text):
             return False
         if len(words) > 1:
             return len(names) >= len(words) / 2 and all(w[0].isupper() for w in value.split() if w[0].isalpha())
         if value.isupper() or {words[0], words[0].removesuffix("s")} & self._public_small:
-            return False  # an abbreviation, or a word of the business with a capital
+            return False  # an abbreviation, or a capitalized word of the business
         return not place or place[0].lower().strip() in ("to", "from")
 
     @lru_cache(maxsize=20_000)  # noqa: B019 - lives as long as the run
     def _is_kept(self, value: str) -> bool:
-        """Whether all words of `value` stand in one phrase to keep, give or take a letter."""
+        """Whether one phrase to keep has all words of `value`, allowing for a typo."""
         words = {w.removesuffix("'s") for w in _words(value)} - self._stop
         if any(words <= phrase for phrase in self._kept):
             return True
         meant = {(difflib.get_close_matches(w, self._kept_words, 1, 0.85) or [w])[0] for w in words}
         return meant != words and any(meant <= phrase for phrase in self._kept)
 
-    def _is_whole_name(self, text: str, found: Found) -> bool:
-        """Whether an answer names a thing of the business in full; a single word may be the customer's name too."""
-        words = frozenset(_words(text[found.start : found.end]))
-        return found.kind in NAMES and len(words) > 1 and words - self._stop in self._kept
+    def _is_whole_name(self, text: str, match: Match) -> bool:
+        """Whether the match is a full name of the business; a single word could be the customer's name too."""
+        words = frozenset(_words(text[match.start : match.end]))
+        return match.kind in NAMES and len(words) > 1 and words - self._stop in self._kept
 
 
-def _settled(told: Sequence[Found], own: Sequence[Found]) -> list[Found]:
-    """Spans without overlaps: what was asked for first, then the longest, then by priority."""
-    taken: list[Found] = []
-    for group in (told, own):
+def _settled(requested: Sequence[Match], own: Sequence[Match]) -> list[Match]:
+    """Matches without overlaps: requested ones first, then the longest, then by priority."""
+    taken: list[Match] = []
+    for group in (requested, own):
         for f in sorted(group, key=lambda f: (f.start - f.end, PRIORITY.index(f.kind), f.start)):
             longer = [t for t in taken if f.start < t.end and t.start < f.end]
             if not longer:
@@ -214,17 +215,17 @@ class _Value(NamedTuple):
 
 
 class _Swap:
-    """Puts placeholders for the values found in the turns of one conversation, wherever they stand."""
+    """Replaces the values found in the turns of one conversation by placeholders, wherever they occur."""
 
     def __init__(
-        self, turns: Sequence[Message], spans: Sequence[Sequence[Found]], words: set[str], stop: set[str]
+        self, turns: Sequence[Message], spans: Sequence[Sequence[Match]], words: set[str], stop: set[str]
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._spans = spans
         self._values: dict[str, _Value] = {}
         self._parts: dict[str, str] = {}
-        for turn, found in zip(turns, spans, strict=True):
-            for f in found:
+        for turn, matches in zip(turns, spans, strict=True):
+            for f in matches:
                 value = turn.content[f.start : f.end]
                 kind = f.kind
                 if kind == "NUMBER":
@@ -249,14 +250,14 @@ class _Swap:
             self._parts.setdefault(part, same)
 
     def __call__(self, turn: int, text: str) -> str:
-        """The text of a turn (or of none, -1) with placeholders."""
+        """The text with placeholders; `turn` is its number, -1 for a text outside the turns."""
         done = []
         at = 0
         for f in self._spans[turn] if turn >= 0 else ():
             done += [self._elsewhere(text[at : f.start]), self._values[_key(text[f.start : f.end])].placeholder]
             at = f.end
         done.append(self._elsewhere(text[at:]))
-        # a first name and a surname found apart are one person
+        # a first name and a surname that were found separately are one person
         return re.sub(r"(<(?:PERSON|SECRET)_\d+>)(?:[ ,]+\1)+", r"\1", "".join(done))
 
     def _elsewhere(self, text: str) -> str:
@@ -269,7 +270,7 @@ class _Swap:
 
 
 def _anywhere(key: str, kind: str, words: set[str]) -> str:
-    """A pattern for the other spellings of a value: any case, but a name that is also a word only with a capital."""
+    """A pattern for other spellings of a value: any case, except that a name which is also a word needs a capital."""
     if key.isdigit():
         return r"(?<![\d$£€.,])" + r"[ .()/-]{0,2}".join(key) + r"(?![\d%]|[.,]\d)"
     spelled = r"\s+".join(re.escape(w).replace("'", "['’]") for w in key.split())
@@ -284,7 +285,7 @@ def _turns(conversation: Example) -> list[Message]:
 
 
 def _key(value: str) -> str:
-    """One spelling of a value: digits without gaps, words in lower case with single spaces."""
+    """A canonical spelling of a value: digits without gaps, words in lower case with single spaces."""
     if not re.search(r"[^\W\d_]", value):
         return re.sub(r"\D", "", value) or value
     return " ".join(value.casefold().replace("’", "'").split())

@@ -1,7 +1,7 @@
-"""What a conversation itself says is personal: what was asked for, and what the next turns answer.
+"""Personal data known from the conversation: what one turn requests, and what the next turns answer.
 
-After "Can you tell me your account number, please?" digits are an account number, after "your full name, please?" a
-short reply is a name in whatever case it is typed, and so on. People answer late ("Oh wait, try 7402"), several
+After "Can you tell me your account number, please?", digits are an account number; after "your full name, please?", a
+short reply is a name, in whatever case it is typed; and so on. People answer late ("Oh wait, try 7402"), several
 questions at once, or before they are asked, so digits keep the meaning of any question so far.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
-from inhouse.privacy.recognizers import DATE, Found
+from inhouse.privacy.recognizers import DATE, Match
 
 _ASKS = {
     kind: re.compile(pattern, re.IGNORECASE)
@@ -85,62 +85,62 @@ COMMON = frozenset(
     will wish with withdrew won't wonder work would wow wrong wth yea yeah year years yep yes yet yikes yo you your
     yours yup json shall covid howdy 've 're""".split()  # noqa: SIM905
 )
-"""Words that answer "your name, please?" without being one, beyond a language's stop words."""
+"""Words in answers to "your name, please?" that are not names, in addition to a language's stop words."""
 
 
-def asked(text: str) -> set[str]:
-    """The types of personal data that a turn asks for."""
+def kinds_requested(text: str) -> set[str]:
+    """The kinds of personal data that a turn asks for."""
     kinds = {kind for kind, pattern in _ASKS.items() if pattern.search(text)}
     if "PERSON" in kinds and not _ASKS["PERSON"].search(_NOT_A_PERSONS_NAME.sub(" ", text)):
         kinds.discard("PERSON")
     return kinds
 
 
-def answered(text: str, now: Set[str], before: Set[str], words: Set[str]) -> Iterator[Found]:
-    """What a user's turn tells because it was asked for.
+def answers(text: str, now: Set[str], before: Set[str], words: Set[str]) -> Iterator[Match]:
+    """Personal data that a user's turn contains because it was requested.
 
     Args:
         text: the turn.
-        now: types asked for in the turn before it.
-        before: types asked for in any earlier turn, `now` included.
-        words: words, in lower case, that are no names.
+        now: kinds requested in the turn before.
+        before: kinds requested in any earlier turn, including `now`.
+        words: words, in lower case, that are not names.
     """
     if before & {"DATE_OF_BIRTH"}:
-        found = [m.span() for m in _DATE.finditer(text)]
+        spans = [m.span() for m in _DATE.finditer(text)]
         if "DATE_OF_BIRTH" in now:
-            found += [m.span(1) for m in _AGE.finditer(text)]
-        yield from (Found("DATE_OF_BIRTH", *span, sure=True) for span in found if not _NO_VALUE.match(text, span[1]))
+            spans += [m.span(1) for m in _AGE.finditer(text)]
+        yield from (Match("DATE_OF_BIRTH", *span, sure=True) for span in spans if not _NO_VALUE.match(text, span[1]))
     for match in _NUMBER.finditer(text):
         kind = _kind_of_number(re.sub(r"\D", "", match[0]), now, before)
         if kind and not _NO_VALUE.match(text, match.end()):
-            yield Found(kind, *match.span(), sure=True)
+            yield Match(kind, *match.span(), sure=True)
     if spelled := _kind_of_number("", now, before):
-        yield from (Found(spelled, *m.span(), sure=True) for m in _SPELLED_NUMBER.finditer(text))
+        yield from (Match(spelled, *m.span(), sure=True) for m in _SPELLED_NUMBER.finditer(text))
     if "ADDRESS" in now:
         for match in _ADDRESS.finditer(text):
             if not match[1] or match[1].lower() not in words:
-                yield Found("ADDRESS", *match.span(), sure=True)
+                yield Match("ADDRESS", *match.span(), sure=True)
     for kind in ("SECRET", "PERSON"):
         if kind in now:
             both = {"SECRET", "PERSON"} <= now
             yield from (
-                Found(kind, *span, sure=True) for span in _names(text, words, first_only=both and kind == "PERSON")
+                Match(kind, *span, sure=True) for span in _names(text, words, first_only=both and kind == "PERSON")
             )
 
 
-def late_secrets(text: str, words: Set[str]) -> Iterator[Found]:
-    """Names that a user's turn brings forward when a security question was asked at some time: "try Nemo"."""
+def late_secrets(text: str, words: Set[str]) -> Iterator[Match]:
+    """Names in a user's turn when a security question was asked at any earlier time: "try Nemo"."""
     if len(_WORD.findall(text)) <= _SHORT_WORDS:
-        yield from (Found("SECRET", a, b, sure=True) for a, b in _names(text, words) if text[a].isupper())
+        yield from (Match("SECRET", a, b, sure=True) for a, b in _names(text, words) if text[a].isupper())
     for match in re.finditer(
         r"(?i:\b(?:named|called|name was|name is|was|is|it'?s|or|try|maybe|used)) ([A-Z][\w'’-]+)", text
     ):
         if match[1].lower() not in words:
-            yield Found("SECRET", *match.span(1), sure=True)
+            yield Match("SECRET", *match.span(1), sure=True)
 
 
 def _kind_of_number(digits: str, now: Set[str], before: Set[str]) -> str:
-    """What a number of so many digits is after these questions; "" when it is likelier an amount."""
+    """The kind of a number with so many digits after these questions; "" if it is more likely an amount."""
     size = len(digits)
     for kinds in (now, before):
         if "PIN" in kinds and size in (0, *((3, 4, 5, 6) if kinds is now else (4,))):
@@ -154,9 +154,9 @@ def _kind_of_number(digits: str, now: Set[str], before: Set[str]) -> str:
 
 
 def _names(text: str, words: Set[str], first_only: bool = False) -> Iterator[tuple[int, int]]:
-    """Spans of a reply that may be names: runs of words that are in no dictionary of ours.
+    """Spans of a reply that may be names: runs of words that are not in `words`.
 
-    A short reply may be typed in lower case; of a longer one only capitalized words count, and what follows "is".
+    In a short reply names may be in lower case; in a longer one only capitalized words count, and what follows "is".
     """
     tokens = list(_WORD.finditer(text))
     short = len(tokens) <= _SHORT_WORDS

@@ -1,7 +1,7 @@
-"""Numbers and keys that prove themselves: national identity numbers with their check digits, secrets by their shape.
+"""Numbers and keys with a shape that proves their kind: national identity numbers by check digits, secrets by prefixes.
 
-Cards, IBANs, phone numbers and the like are found by the recognizers that also clean training data; these are those
-that they leave out. Where a shape alone would take too much, a word beside the number must say what it is.
+The recognizers that also clean training data find cards, phone numbers and the like; these are the kinds that they do
+not cover. Where the shape alone would match too much, a word before the number must name the kind.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from stdnum.pl import pesel
 
 from inhouse.types import Span
 
-_NEAR = 40  # characters before a number in which its name may stand
+_NEAR = 40  # characters before a number in which its kind may be named
 
 
 def _luhn(text: str) -> bool:
-    """Whether the last check digit is right. Weaker than the country's own rule: numbers that were never given out, of
-    examples and tests, count too."""
+    """Whether the check digit is right. Weaker than the country's own rule: numbers that are never issued count too."""
     return bool(luhn.is_valid("".join(c for c in text if c.isdigit())[-10:]))
 
 
@@ -36,7 +35,7 @@ def _iban(text: str) -> bool:
 
 
 _Check = Callable[[str], bool]
-_NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that must stand before ("" for none)
+_NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that must come before ("" for none)
     (r"\b(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", None, ""),
     (r"\b(?:\d{8}|[XYZ]-?\d{7})-?[A-Z]\b", nif.is_valid, ""),
     (r"\b[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}\b", nir.is_valid, ""),
@@ -93,13 +92,13 @@ _IBANS = [r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{2,4}){3,8}\b"]
 
 
 def _compiled(patterns: list[str]) -> list[re.Pattern[str]]:
-    """Patterns whose group "value" counts: what stands before \\K is context."""
-    found = []
+    """Patterns with the group "value"; what comes before \\K is context."""
+    compiled = []
     for pattern in patterns:
         before, _, after = pattern.removeprefix("(?i)").rpartition(r"\K")
         flags = re.IGNORECASE if pattern.startswith("(?i)") else re.NOFLAG
-        found.append(re.compile(f"{before}(?P<value>{after})", flags))
-    return found
+        compiled.append(re.compile(f"{before}(?P<value>{after})", flags))
+    return compiled
 
 
 _RULES = {"SECRET": _compiled(_SECRETS), "PHONE": _compiled(_PHONES), "IBAN": _compiled(_IBANS)}
@@ -108,17 +107,17 @@ _IDS = [(re.compile(shape, re.IGNORECASE), check, re.compile(rf"(?i)\b(?:{word})
 
 
 def identifiers(text: str) -> Iterator[Span]:
-    """Every one in the text; they may overlap."""
+    """All identifiers in the text; they may overlap."""
     for kind, patterns in _RULES.items():
         for pattern in patterns:
-            for found in pattern.finditer(text):
-                start, end = found.span("value")
+            for match in pattern.finditer(text):
+                start, end = match.span("value")
                 while kind == "IBAN" and not _iban(text[start:end]) and " " in text[start:end]:
-                    end = text.rindex(" ", start, end)  # a word after it is not of it
+                    end = text.rindex(" ", start, end)  # the last word is not part of it
                 if kind != "IBAN" or _iban(text[start:end]):
                     yield Span(start, end, kind)
     for shape, check, word in _IDS:
-        for found in shape.finditer(text):
-            near = text[max(found.start() - _NEAR, 0) : found.start()]
-            if (word is None or word.search(near)) and (check is None or check(found[0])):
-                yield Span(found.start(), found.end(), "NATIONAL_ID")
+        for match in shape.finditer(text):
+            near = text[max(match.start() - _NEAR, 0) : match.start()]
+            if (word is None or word.search(near)) and (check is None or check(match[0])):
+                yield Span(match.start(), match.end(), "NATIONAL_ID")

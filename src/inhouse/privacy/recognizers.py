@@ -1,9 +1,9 @@
-"""What personal data looks like: Presidio with spaCy's names, its checked patterns, and our own for a business's logs.
+"""Patterns of personal data: Presidio with spaCy's names and its own checks, and our patterns for a business's logs.
 
-Presidio's own recognizers check card numbers (Luhn), IBANs (mod 97), phone numbers and IP addresses. Ours find what
-words before or after a value say that it is: account numbers, PINs, orders, dates of birth, addresses. Nothing here
-touches the network: the spaCy model is a folder, and e-mail addresses are matched by shape, so that the list of public
-suffixes is not asked for (which would also miss domains of a company's own network).
+Presidio's recognizers check card numbers (Luhn), IBANs (mod 97), phone numbers and IP addresses. Ours use the words
+before or after a value: account numbers, PINs, orders, dates of birth, addresses. Nothing here uses the network: the
+spaCy model is a folder, and e-mail addresses are matched by their shape, because the list of public suffixes would be
+downloaded and lacks the domains of private networks.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 SPACY_MODEL = "en-core-web-sm"  # its name in the catalog of models
 BATCH = 64
-REMEMBERED = 50_000
-UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # names have a tok2vec of their own
+CACHED = 50_000  # texts
+UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # the name recognizer has its own tok2vec
 _KINDS = {"CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "PHONE_NUMBER": "PHONE", "US_SSN": "SSN"}
-"""Presidio's names for what has a shorter name here."""
+"""Kinds by Presidio's name, where it differs from ours."""
 PRIORITY = (
     "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER", "IP_ADDRESS",
     "ADDRESS", "PHONE", "SECRET", "PERSON", "NUMBER",
 )  # fmt: skip
-"""Every type found; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
+"""All kinds; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
 
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DAY = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -36,7 +36,7 @@ DATE = (
     rf"(?:\d{{1,4}}\s?[/.-]\s?\d{{1,2}}\s?[/.-]\s?\d{{2,4}}|{DAY}\s+(?:of\s+)?{MONTH}(?:,?\s+\d{{2,4}})?"
     rf"|{MONTH}\s+(?:the\s+)?{DAY}(?:,?\s+\d{{2,4}})?|{MONTH},?\s+\d{{4}})"
 )
-_NOT_IN_NUMBER = r"(?<![\w$£€#.,:/-])"  # neither an amount nor a part of something longer
+_NOT_IN_NUMBER = r"(?<![\w$£€#.,:/-])"  # not an amount, and not part of something longer
 _ENDS_NUMBER = r"(?![\w%]|[.,:/-]\d)"
 _IS = r"(?:\s*(?:is|was|are|:|=|#|-|–|would be|should be|it'?s)\s*|\s+){1,3}"
 _DIGITS = r"\d(?:[ -]?\d)"
@@ -60,7 +60,7 @@ _ENDING = r"(?:end(?:s|ing)?(?: in| with)?|last (?:four|4)(?: digits)?)"
 _SUITE = r"(?:apt|apartment|suite|ste|unit)\.? #?\w{1,6}\b"
 _NO_DATE = r"(?!(?:19|20)\d\d[ -]\d\d?[ -]\d\d?\b|\d\d?[ -]\d\d?[ -](?:19|20)?\d\d\b)"
 
-# What stands before \K is context and stays.
+# What comes before \K is context and is not replaced.
 _OURS: dict[str, Sequence[str]] = {
     "EMAIL": [r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+"],
     "CARD_NUMBER": [
@@ -89,7 +89,7 @@ _OURS: dict[str, Sequence[str]] = {
         rf"{_ACCOUNT}[^.?!\n\d]{{0,25}}?(?:\b(?:number|no\.?|num|{_ENDING})|#){_IS}\K\d{{3,5}}\b(?![%.,]\d)",
         rf"{_ACCOUNT}\.?(?: (?:number|no\.?|num|is))* ?#? ?\K[a-z]{{1,4}}-?\d[\d-]{{4,15}}\b",
     ],
-    "NUMBER": [  # nothing says what it is, but it is too long to be an amount, a date or a time
+    "NUMBER": [  # of unknown kind, but too long to be an amount, a date or a time
         _NOT_IN_NUMBER + r"\d{8,19}" + _ENDS_NUMBER,
         _NOT_IN_NUMBER + _NO_DATE + r"\d{2,6}(?:[ -]\d{2,6}){2,4}" + _ENDS_NUMBER,
     ],
@@ -135,8 +135,8 @@ _OURS: dict[str, Sequence[str]] = {
 }
 
 
-class Found(NamedTuple):
-    """A piece of personal data in a text; `sure` when its own shape or the words around it say what it is."""
+class Match(NamedTuple):
+    """Personal data in a text; `sure` if its shape or the words around it prove the kind."""
 
     kind: str
     start: int
@@ -148,26 +148,26 @@ class Recognizers:
     """Presidio over a spaCy model in a folder, with our patterns.
 
     Raises:
-        BackendError: the folder holds no spaCy model.
+        BackendError: the folder is not a spaCy model.
     """
 
     def __init__(self, spacy_folder: Path) -> None:
         self._engine = _engine(spacy_folder)
         self._entities = self._engine.get_supported_entities("en")
-        self._seen: dict[str, list[Found]] = {}
+        self._seen: dict[str, list[Match]] = {}
         self._entities_seen: dict[str, list[tuple[int, int, str]]] = {}
-        self._lock = Lock()  # questions are looked at in threads
+        self._lock = Lock()  # questions are analyzed in threads
 
-    def find(self, texts: Sequence[str]) -> list[list[Found]]:
-        """What stands in each text, by our names of the types; overlaps are left for the caller to settle.
+    def find(self, texts: Sequence[str]) -> list[list[Match]]:
+        """The personal data in each text, with our names of the kinds; matches may overlap.
 
-        Texts seen before are answered from memory: logs repeat greetings, and conversations their beginnings.
+        Results are cached: logs repeat greetings, and conversations repeat their beginnings.
         """
         with self._lock:
             return self._find(texts)
 
-    def _find(self, texts: Sequence[str]) -> list[list[Found]]:
-        if len(self._seen) > REMEMBERED:
+    def _find(self, texts: Sequence[str]) -> list[list[Match]]:
+        if len(self._seen) > CACHED:
             self._seen.clear()
             self._entities_seen.clear()
         new = [t for t in dict.fromkeys(texts) if t not in self._seen or t not in self._entities_seen]
@@ -179,12 +179,12 @@ class Recognizers:
                 text, language="en", nlp_artifacts=artifacts, entities=["PERSON", "SECRET"] if plain else self._entities
             )
             self._seen[text] = [
-                Found(_KINDS.get(r.entity_type, r.entity_type), r.start, r.end, _sure(r)) for r in results
+                Match(_KINDS.get(r.entity_type, r.entity_type), r.start, r.end, _sure(r)) for r in results
             ]
         return [self._seen[t] for t in texts]
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
-        """What spaCy takes for a name of any kind: start, end, label."""
+        """Names of any kind according to spaCy: start, end, label."""
         with self._lock:
             if text not in self._entities_seen:
                 self._find([text])
@@ -216,7 +216,7 @@ def _engine(folder: Path) -> AnalyzerEngine:
     others = [label for label in nlp.get_pipe("ner").labels if label != "PERSON"]
     names = NerModelConfiguration(labels_to_ignore=others, model_to_presidio_entity_mapping={"PERSON": "PERSON"})
     nlp_engine = SpacyNlpEngine([{"lang_code": "en", "model_name": str(folder)}], names)
-    nlp_engine.nlp = {"en": nlp}  # loaded already: Presidio would look for a package of that name
+    nlp_engine.nlp = {"en": nlp}  # already loaded: Presidio would look for a package of that name
     registry = RecognizerRegistry(supported_languages=["en"])
     for ready in (CreditCardRecognizer, IbanRecognizer, IpRecognizer, PhoneRecognizer):
         registry.add_recognizer(ready())

@@ -1,7 +1,7 @@
-"""Names of people, places and addresses, word by word: a softmax over hashed signs of a word and its neighbours.
+"""Names of people, places and addresses, word by word: a softmax over hashed features of a word and its neighbors.
 
-It takes spaCy's word for one sign among others, and so finds what spaCy's small model does not: names of other
-languages, in lower case, in lists and in the head of a letter. `guardrail_training/train_classifiers.py` trains it.
+spaCy's label is one feature among others, so the tagger finds what spaCy's small model does not: names of other
+languages, in lower case, in lists and at the head of a letter. `guardrail_training/train_classifiers.py` trains it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("", "PERSON", "PLACE", "ADDRESS", "ORGANIZATION")
 BUCKETS = 1 << 15
-SURE = 0.5  # the least probability of a word that begins or goes on with a name
+SURE = 0.5  # the least probability that a word is part of a name
 Entities = Sequence[tuple[int, int, str]]  # spaCy's: start, end, label
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]|_")
 
@@ -39,15 +39,17 @@ def _shape(word: str) -> str:
     return case + ("." if len(word) == 1 else "") + ("" if word.isascii() else "é")
 
 
-def signs(text: str, entities: Entities) -> tuple[list[tuple[str, int, int]], list[list[int]]]:
-    """The words of a text, and for each the buckets of its signs."""
+def features(text: str, entities: Entities) -> tuple[list[tuple[str, int, int]], list[list[int]]]:
+    """The words of a text, each with start and end, and for each the buckets of its features."""
     words = tokens(text)
     labels = []
     for _, start, end in words:
         labels.append(next((label for a, b, label in entities if a < end and start < b), "-"))
     low = [w.lower() for w, _, _ in words]
     shapes = [_shape(w) for w, _, _ in words]
-    lines = [n == 0 or "\n" in text[words[n - 1][2] : start] for n, (_, start, _) in enumerate(words)]  # begins a line
+    lines = [
+        n == 0 or "\n" in text[words[n - 1][2] : start] for n, (_, start, _) in enumerate(words)
+    ]  # whether it begins a line
     rows = []
     for n in range(len(words)):
 
@@ -69,22 +71,22 @@ def signs(text: str, entities: Entities) -> tuple[list[tuple[str, int, int]], li
 
 
 class Tagger:
-    """The trained tagger; `weights` has a row a bucket and a column a class."""
+    """The trained tagger; `weights` has one row per bucket and one column per class."""
 
     def __init__(self, weights: Matrix) -> None:
         self._weights = weights
 
     def find(self, text: str, entities: Entities) -> list[Span]:
-        """Names and places, words of one class joined."""
+        """Names and places; neighboring words of one class are joined."""
         import numpy as np
 
-        words, rows = signs(text, entities)
+        words, rows = features(text, entities)
         if not words:
             return []
         logits = np.stack([self._weights[r].sum(0) for r in rows])
         p = np.exp(logits - logits.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
-        found: list[Span] = []
+        spans: list[Span] = []
         for (word, start, end), chances in zip(words, p, strict=True):
             best = int(chances.argmax())
             if best == 0 and 1 - chances[0] > SURE:
@@ -92,20 +94,20 @@ class Tagger:
             kind = CLASSES[best]
             if not kind:
                 continue
-            gap = text[found[-1].end : start] if found else "x"
-            if found and found[-1].kind == kind and (not gap.strip(" .,'-/#") and "\n" not in gap):
-                found[-1] = Span(found[-1].start, end, kind)
+            gap = text[spans[-1].end : start] if spans else "x"
+            if spans and spans[-1].kind == kind and (not gap.strip(" .,'-/#") and "\n" not in gap):
+                spans[-1] = Span(spans[-1].start, end, kind)
             elif word[0].isalnum():
-                found.append(Span(start, end, kind))
-        return found
+                spans.append(Span(start, end, kind))
+        return spans
 
 
 @lru_cache(maxsize=2)
 def read_tagger(file: Path) -> Tagger:
-    """The tagger whose weights are in `file`.
+    """The tagger with the weights in `file`.
 
     Raises:
-        InputError: its file is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     import numpy as np
     from safetensors import SafetensorError, safe_open

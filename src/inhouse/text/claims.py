@@ -1,4 +1,7 @@
-"""What a sentence says that can be checked: its words, numbers with their units, names, negations, conditions."""
+"""Parts of a sentence that can be checked: bounds, names, negations, conditions, comparisons, opposites.
+
+Shipped weights were trained with these: their output must not change.
+"""
 
 from __future__ import annotations
 
@@ -80,23 +83,24 @@ PLACES = frozenset(
     """hotel guesthous hous inn restaur bar cafe shop store market bank branch offic depart team compani clinic hospit
     school univers station airport street road citi town""".split()  # noqa: SIM905
 )
-"""Stems of what a name may be called by besides: the Alder and the Alder Hotel are one place."""
+"""Stems of words that a name may have in addition: the Alder and the Alder Hotel are one place."""
 
 
 def clauses(sentence: str) -> list[str]:
+    """The parts of a sentence, cut at commas, semicolons and conjunctions."""
     return _CLAUSE.split(sentence)
 
 
 def _ranged(text: str, upper: re.Match[str]) -> bool:
-    """Whether a number ends a range. Little before it is looked at, so that no text takes long."""
+    """Whether a number ends a range. Only the characters just before it are read, so the time is linear."""
     at = upper.start("value")
     return bool(_RANGE.search(text[max(at - RANGE_CHARS, 0) : at]))
 
 
 @lru_cache(maxsize=CACHED)
 def bounds(text: str) -> dict[str, frozenset[str]]:
-    """Of the numbers that a sentence calls a bound, in digits, which: "least" or "most"."""
-    found: dict[str, frozenset[str]] = {}
+    """The numbers in digits that a sentence states as a bound, with its side: "least", "most", or both."""
+    limits: dict[str, frozenset[str]] = {}
     every = list(NUMBER.finditer(text))
     for n, m in enumerate(every):
         before = text[every[n - 1].end("value") if n else 0 : m.start("value")]
@@ -108,14 +112,14 @@ def bounds(text: str) -> dict[str, frozenset[str]]:
         most = _MOST.search(before) or _OR_LESS.search(after) or (more if denied else less) or ranged
         if sides := {side for side, there in (("least", least), ("most", most)) if there}:
             value = value_of(m["value"])
-            found[value] = found.get(value, frozenset()) | sides
-    return found
+            limits[value] = limits.get(value, frozenset()) | sides
+    return limits
 
 
 @lru_cache(maxsize=CACHED)
 def names(text: str) -> tuple[str, ...]:
-    """Capitalized names, casefolded, those of a sentence's first word alone left out."""
-    found = []
+    """Capitalized names, in lower case; the first word of a sentence alone is not a name."""
+    lower = []
     for m in _NAME.finditer(text):
         start = not text[: m.start()].strip() or text[: m.start()].rstrip()[-1:] in ".!?:\n"
         parts = m[0].split()
@@ -124,18 +128,19 @@ def names(text: str) -> tuple[str, ...]:
             if len(parts) < 2:
                 continue
         if parts and parts[-1].casefold() not in STOP:
-            found.append(" ".join(parts).casefold().replace("’", "'").removesuffix("'s"))
-    return tuple(found)
+            lower.append(" ".join(parts).casefold().replace("’", "'").removesuffix("'s"))
+    return tuple(lower)
 
 
 def compares(text: str) -> frozenset[str]:
+    """The kinds of comparison that the text makes: "up", "down", "before", "after"."""
     return frozenset(kind for kind, pattern in _COMPARE.items() if pattern.search(text))
 
 
 def opposed(one: frozenset[str], other: frozenset[str]) -> int:
-    """How many words of the first have an opposite, and not themselves, in the other."""
-    found = 0
+    """How many words of one have an opposite in the other, not counting words that both have."""
+    count = 0
     for a, b in _OPPOSITES:
         for here, there in ((a, b), (b, a)):
-            found += bool(one & here and other & there and not other & here and not one & there)
-    return found
+            count += bool(one & here and other & there and not other & here and not one & there)
+    return count

@@ -24,7 +24,7 @@ _SCRIPTS = {
 
 
 def language(text: str) -> str:
-    """The code of the language by its script or its most frequent words; "" when nothing tells."""
+    """The two-letter code of the language, by its script or its most frequent words; "" if neither is clear."""
     letters = [c for c in text if c.isalpha()]
     for name, span in _SCRIPTS.items():
         if letters and len(re.findall(f"[{span}]", text)) > 0.4 * len(letters):
@@ -32,5 +32,5 @@ def language(text: str) -> str:
     counts = Counter(words(text))
     hits = {name: sum(counts[w] for w in frequent) for name, frequent in _LANGUAGES.items()}
     first, second = sorted(hits, key=lambda name: -hits[name])[:2]
-    # names and loan words hit other languages' lists now and then
+    # names and loan words are in other languages' lists now and then
     return first if hits[first] >= 2 and hits[first] >= 1.5 * hits[second] else ""

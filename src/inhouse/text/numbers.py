@@ -1,4 +1,7 @@
-"""Numbers as texts write them, in one spelling and with their units."""
+"""Numbers in texts: in one spelling, with their units.
+
+Shipped weights were trained with `numbers`: its output must not change.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ _UNITS = {
 
 class Number(NamedTuple):
     value: str
-    unit: str  # "$", "%", "day", ...: what stands before or after it; "" where nothing does
+    unit: str  # "$", "%", a stem such as "day"; "" without one
     written: bool = True  # in digits
 
 
 @lru_cache(maxsize=CACHED)
 def numbers(text: str) -> tuple[Number, ...]:
-    """Every number with its unit; times of day as "H:MM" of 24 hours."""
-    found = []
+    """All numbers with their units, also those in words; times of day as "H:MM" of 24 hours."""
+    results = []
 
     def clock(m: re.Match[str]) -> str:
         late = (m[3] or m[5] or "").lower() == "p" and int(m[1]) < 12
-        found.append(Number(f"{int(m[1]) + 12 * late}:{m[2] or m[4]}", ""))
+        results.append(Number(f"{int(m[1]) + 12 * late}:{m[2] or m[4]}", ""))
         return " " * len(m[0])
 
     text = _CLOCK.sub(clock, text)
@@ -47,12 +50,12 @@ def numbers(text: str) -> tuple[Number, ...]:
         unit = m["sign"] or _UNITS.get(after, stem(after) if after and after not in STOP else "")
         if unit in ("am", "pm") and value.isdigit():
             value, unit = f"{int(value) + 12 * (unit == 'pm' and int(value) < 12)}:00", ""
-        found.append(Number(value, unit))
+        results.append(Number(value, unit))
     for m in re.finditer(r"[^\W\d_]+", text):
         word = m[0].casefold()
         if (small := SMALL_NUMBERS.get(word) or _ORDINAL.get(word)) and word != "one":
-            found.append(Number(small, "", written=False))
-    return tuple(found)
+            results.append(Number(small, "", written=False))
+    return tuple(results)
 
 
 def figures(text: str) -> frozenset[str]:

@@ -54,21 +54,21 @@ def value_of(text: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def content_words(text: str) -> tuple[str, ...]:
-    """Content words, stemmed, numbers in one spelling, in their order."""
-    found = []
+    """The words that carry meaning, in order: stems without stop words, and numbers in one spelling."""
+    stems = []
     for token in _TOKEN.findall(text.replace("’", "'").casefold()):
         plain = token.removesuffix("'s")
         if plain[0].isdigit():
-            found.append(value_of(plain))
+            stems.append(value_of(plain))
         elif plain in SMALL_NUMBERS and plain != "one":
-            found.append(SMALL_NUMBERS[plain])
+            stems.append(SMALL_NUMBERS[plain])
         elif plain.isalpha() and len(plain) > 1 and plain not in STOP:
-            found.append(stem(plain))
-    return tuple(found)
+            stems.append(stem(plain))
+    return tuple(stems)
 
 
 @lru_cache(maxsize=CACHED)
 def tokens(text: str) -> tuple[str, ...]:
-    """All words, small ones too, stemmed, and numbers."""
+    """All words as stems, stop words too, and numbers and signs."""
     plain = text.replace("’", "'").casefold()
     return tuple(value_of(t) if t[0].isdigit() else stem(t.removesuffix("'s")) for t in _TOKEN.findall(plain))

@@ -19,7 +19,7 @@ from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.pipeline.ask import open_arms
-from inhouse.pipeline.stages import _examples, curate
+from inhouse.pipeline.stages import curate
 from inhouse.types import Example
 
 
@@ -71,10 +71,10 @@ def main() -> None:
     done = {json.loads(line)["id"] for line in out.open(encoding="utf-8")} if out.exists() else set()
     questions = []
     for split in given.splits:
-        own = [e for e in _examples(data, split) if e.origin == "human"]
+        own = [e for e in workspace.examples(split, data) if e.origin == "human"]
         random.Random(7).shuffle(own)
         questions += [(split, e) for e in own[: given.most] if e.id not in done]
-    replies = [e.target for e in _examples(data, "train") if e.origin == "human"][:300]
+    replies = [e.target for e in workspace.examples("train", data) if e.origin == "human"][:300]
     arms = open_arms(workspace, bare=True)
     model = Guarded(arms.open(given.arm), [], GuardedSettings(handoff="", second_tokens=given.second))
     try:

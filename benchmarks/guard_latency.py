@@ -44,7 +44,7 @@ from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
 from inhouse.pipeline.ask import open_arms
-from inhouse.pipeline.stages import _examples, curate
+from inhouse.pipeline.stages import curate
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=60)
     given = parser.parse_args()
     workspace = Workspace(load_project(given.project))
-    examples = [e for e in _examples(curate(workspace), "test") if e.origin == "human"]
+    examples = [e for e in workspace.examples("test", curate(workspace)) if e.origin == "human"]
     random.Random(7).shuffle(examples)
     limit = workspace.project.assistant.max_tokens
     requests = [ChatRequest(messages=e.messages, max_tokens=limit) for e in examples[: given.most]]

@@ -1,9 +1,10 @@
 """Child processes that report: work that takes much memory, or may crash, in a process that gives it all back.
 
-The parent starts a module as a program, sends it a job as one line of JSON, and keeps that pipe open. The child answers
-with events, one JSON object per line: the steps of its progress, then its result or its error. What libraries print
-goes to standard error. Ctrl-C is for the parent to handle. When the pipe from the parent closes, for whatever reason,
-the child exits at once, so nothing keeps running for a parent that is gone.
+The child is this module as a program: it calls `work(job, progress)` of the module that its command line names. The
+parent sends the job as one line of JSON and keeps that pipe open. The child answers with events, one JSON object per
+line: the steps of its progress, then its result or its error. What libraries print goes to standard error. Ctrl-C is
+for the parent to handle. When the pipe from the parent closes, for whatever reason, the child exits at once, so nothing
+keeps running for a parent that is gone.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from typing import IO, NoReturn
 
 from inhouse import errors
@@ -53,10 +55,10 @@ def start(
     follows: bool = True,
     log: IO[str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts `module`, whose program calls `serve`, and sends it the job.
+    """Starts a child and sends it the job.
 
     Args:
-        module: its full name.
+        module: full name of the module whose `work` does the job.
         job: any JSON value.
         environment: variables besides those of this process.
         follows: whether its events are read; those of another child are dropped.
@@ -68,8 +70,8 @@ def start(
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **(environment or {})}
     try:
         child = subprocess.Popen(  # -P: a file such as random.py in the current folder must not replace the library's
-            [sys.executable, "-P", "-m", module], env=variables, encoding="utf-8", stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if follows else subprocess.DEVNULL, stderr=log,
+            [sys.executable, "-P", "-m", "inhouse.process", module], env=variables, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE if follows else subprocess.DEVNULL, stderr=log,
         )  # fmt: skip
     except OSError as error:
         raise BackendError(f"a process cannot be started ({error.strerror})", "free some memory") from error
@@ -166,9 +168,8 @@ class _ReportedStep:
         self._events.send(advance=self._number, amount=amount, note=note)
 
 
-def serve(work: Callable[[Json, Progress], dict[str, Json]]) -> NoReturn:
-    """Does the parent's job, reports how it went, and ends this process. Exit code 1 means that the parent was told
-    nothing."""
+def main(module: str) -> NoReturn:
+    """Does the parent's job and reports how it went. The exit code is not 0 when nothing could be reported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     events = Events(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
@@ -176,12 +177,13 @@ def serve(work: Callable[[Json, Progress], dict[str, Json]]) -> NoReturn:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     code = 0
     try:
-        events.send(result=work(job, events))
+        events.send(result=import_module(module).work(job, events))
     except InhouseError as error:
         events.send(error=type(error).__name__, message=str(error), hint=error.hint)
     except BaseException:
         traceback.print_exc()
         code = 1
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # what the libraries do at exit takes longer than some of the work
 
@@ -189,3 +191,7 @@ def serve(work: Callable[[Json, Progress], dict[str, Json]]) -> NoReturn:
 def _exit_with_parent() -> None:
     os.read(0, 1)  # nothing more is sent, so this returns when the pipe closes
     os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

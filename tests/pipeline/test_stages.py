@@ -30,7 +30,7 @@ def workspace_of(folder, models_dir, **overrides):
     workspace = Workspace(
         load_project(folder, overrides),
         Catalog(models_dir.parent),
-        said=lambda kind, a, fresh: made.append((kind, fresh)),
+        announce=lambda artifact, fresh: made.append((artifact.kind, fresh)),
     )
     return workspace, made
 

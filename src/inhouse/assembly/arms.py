@@ -138,7 +138,10 @@ class Arms:
     def grounding(self) -> Grounding | None:
         """Finds passages; None where there is no index."""
         b = self._built
-        return open_grounding(b.index, b.fusion, b.embedder, b.project) if b.index else None
+        if b.index is None:
+            return None
+        index = Index(Path(b.index.path), b.embedder, Path(b.fusion.path) if b.fusion else None)
+        return Grounding(index, b.embedder, b.project.retrieval, b.project.assistant)
 
     def base(self) -> ChatModel:
         return self._engine("base").model("base")
@@ -192,12 +195,6 @@ class Arms:
             key = (str(weights), settings.model_dump_json(exclude={"usd_per_hour"}), banned)
             self._engines[name] = key, self._shared.take(key, lambda: LlamaEngine(weights, settings, (), banned))
         return self._engines[name][1]
-
-
-def open_grounding(index: Artifact, fusion: Artifact | None, embedder: Embedder, project: Project) -> Grounding:
-    """Retrieval over an index artifact, with fitted fusion weights where there are some."""
-    opened = Index(Path(index.path), embedder, Path(fusion.path) if fusion else None)
-    return Grounding(opened, embedder, project.retrieval, project.assistant)
 
 
 def with_examples(messages: Messages, settings: Assistant, examples: Sequence[Example]) -> Messages:

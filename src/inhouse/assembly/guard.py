@@ -85,9 +85,7 @@ class Parts:
     @cached_property
     def embedder(self) -> CachedEmbedder:
         """One cache for all rails of a workspace."""
-        if self.project.retrieval.embedder == EMBEDDER:
-            return _cached(self.workspace.embedder)
-        return _cached(_opened(self.workspace.catalog.find(EMBEDDER, self.project.root)))
+        return _cached(self.workspace.embedder_named(EMBEDDER))
 
     def groundedness(self) -> Groundedness:
         min_support = self.project.guardrails.min_support
@@ -245,23 +243,15 @@ BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
 
 def known_topics(parts: Parts) -> tuple[list[str], list[str]]:
     """What customers asked, and the paragraphs of the documents, as far as they are curated and indexed."""
-    from inhouse.datasets.curate import read_examples
-    from inhouse.documents.load import read_documents
-
     data, documents = parts.artifact("dataset"), parts.artifact("documents")
-    questions = [e.question for e in read_examples(Path(data.path) / "train.jsonl")] if data else []
-    texts = [d.text for d in read_documents(Path(documents.path) / "documents.jsonl")] if documents else []
+    questions = [e.question for e in parts.workspace.examples("train", data)] if data else []
+    texts = [d.text for d in parts.workspace.documents(documents)] if documents else []
     return questions, [p.strip() for text in texts for p in text.split("\n\n") if len(p.split()) >= LONG_WORDS]
 
 
 @lru_cache(maxsize=8)
 def _cached(embedder: OnnxEmbedder) -> CachedEmbedder:
     return CachedEmbedder(embedder)
-
-
-@lru_cache(maxsize=2)
-def _opened(folder: Path) -> OnnxEmbedder:
-    return OnnxEmbedder(folder)
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""The workspace: a project with its store, its models, and who is told how far a run is."""
+"""The workspace: a project with its store, its models, and what is opened from them."""
 
 from __future__ import annotations
 
@@ -10,44 +10,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inhouse.config.sections import Project
-from inhouse.models.catalog import Catalog
+from inhouse.models.catalog import WEIGHTS, Catalog
 from inhouse.models.embed import OnnxEmbedder
+from inhouse.privacy.recognizers import SPACY_MODEL
+from inhouse.retrieval.grounded import Grounding
+from inhouse.retrieval.search import Index
 from inhouse.store.artifacts import Store, source_digest
 from inhouse.text.support import LexicalSupport
-from inhouse.types import (
-    Artifact,
-    Json,
-    Progress,
-    Silent,
-)
+from inhouse.types import Artifact, Document, Example, Json, Progress, Silent
 
 if TYPE_CHECKING:
+    from inhouse.privacy.anonymize import Anonymizer
     from inhouse.store.ledger import Ledger
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def _quiet(stage: str, artifact: Artifact, fresh: bool) -> None:
+def _ignore(artifact: Artifact, fresh: bool) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run happens: the project, its store, the models on this machine, and who is told how far it is."""
+    """Where a run happens.
+
+    Attributes:
+        project: its settings and its folder.
+        catalog: the models on this machine.
+        progress: where long work reports.
+        announce: called for each artifact that a stage returns, and whether it was made now.
+        delegate: makes the artifact of a kind elsewhere and returns it; None makes it in this process.
+        artifacts: those of this run, by stage.
+    """
 
     project: Project
     catalog: Catalog = field(default_factory=Catalog)
     progress: Progress = field(default_factory=Silent)
-    said: Callable[[str, Artifact, bool], None] = _quiet
-    done: dict[str, Artifact] = field(default_factory=dict)  # stages of this run by name
+    announce: Callable[[Artifact, bool], None] = _ignore
+    delegate: Callable[[Workspace, str], Artifact] | None = None
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    _embedders: dict[str, OnnxEmbedder] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def store(self) -> Store:
-        return Store(self.project.path(self.project.store.path))
+    # --- models -------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def embedder(self) -> OnnxEmbedder:
-        return OnnxEmbedder(self.catalog.find(self.project.retrieval.embedder, self.project.root))
+        return self.embedder_named(self.project.retrieval.embedder)
+
+    def embedder_named(self, name: str) -> OnnxEmbedder:
+        """The embedder of that name, opened once."""
+        if name not in self._embedders:
+            self._embedders[name] = OnnxEmbedder(self.catalog.find(name, self.project.root))
+        return self._embedders[name]
 
     @cached_property
     def support(self) -> LexicalSupport:
@@ -57,6 +71,57 @@ class Workspace:
     def base(self) -> Path:
         """The base model: a folder with model.gguf or safetensors, or a .gguf file."""
         return self.catalog.find(self.project.model.base, self.project.root)
+
+    @property
+    def base_gguf(self) -> Path | None:
+        """The GGUF file of the base model; None for a folder of safetensors."""
+        file = self.base if self.base.suffix == ".gguf" else self.base / WEIGHTS
+        return file if file.is_file() else None
+
+    def anonymizer(self) -> Anonymizer:
+        """Replaces personal data, and keeps the names that the project keeps."""
+        from inhouse.privacy.anonymize import Anonymizer
+
+        names = [self.project.name, *self.project.curation.names_to_keep]
+        return Anonymizer(self.catalog.find(SPACY_MODEL, self.project.root), names)
+
+    # --- what was built -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.project.path(self.project.store.path))
+
+    def documents(self, artifact: Artifact | None = None) -> list[Document]:
+        """The documents of an artifact, by default the latest; none before there is one."""
+        from inhouse.documents.load import DOCUMENTS, read_documents
+
+        artifact = artifact or self.store.latest("documents")
+        return read_documents(Path(artifact.path) / DOCUMENTS) if artifact else []
+
+    def examples(self, split: str, data: Artifact | None = None) -> list[Example]:
+        """The "train", "validation" or "test" set of a data set, by default the latest; none before there is one."""
+        from inhouse.datasets.curate import read_examples
+
+        data = data or self.store.latest("dataset")
+        return read_examples(Path(data.path) / f"{split}.jsonl") if data else []
+
+    def fusion_of(self, index: Artifact) -> Artifact | None:
+        """The latest fusion, if it was fitted to this index."""
+        fusion = self.store.latest("fusion")
+        return fusion if fusion and index.key in fusion.parents else None
+
+    def index(self, index: Artifact, fusion: Artifact | None, project: Project | None = None) -> Index:
+        """An index, opened with its fusion and with the embedder of the project, by default this one."""
+        embedder = self.embedder_named((project or self.project).retrieval.embedder)
+        return Index(Path(index.path), embedder, Path(fusion.path) if fusion else None)
+
+    def grounding(self, index: Index, project: Project | None = None) -> Grounding:
+        """Retrieval over an opened index, with the settings of the project, by default this one."""
+        project = project or self.project
+        embedder = self.embedder_named(project.retrieval.embedder)
+        return Grounding(index, embedder, project.retrieval, project.assistant)
+
+    # --- state --------------------------------------------------------------------------------------------------
 
     def open_ledger(self) -> Ledger:
         """The database of audit, keys, feedback and inbox; the caller closes it.
@@ -79,6 +144,8 @@ class Workspace:
         finally:
             ledger.close()
 
+    # --- stages -------------------------------------------------------------------------------------------------
+
     def make(
         self,
         kind: str,
@@ -87,11 +154,15 @@ class Workspace:
         source: Sequence[str],
         build: Callable[[Path], dict[str, Json]],
     ) -> Artifact:
-        """The stage's artifact, made now or earlier; `source` names the stage's own files below the package."""
+        """The artifact of a stage, made now or earlier; `source` names the stage's own files in the package."""
         inputs = inputs | {"source": source_digest(*(PACKAGE / s for s in source))}
-        done = self.store.find(kind, inputs, parents)
-        if done:
-            self.store.wanted(done)
-        artifact = done or self.store.make(kind, inputs, parents, build)
-        self.said(kind, artifact, done is None)
+        artifact = self.store.find(kind, inputs, parents)
+        fresh = artifact is None
+        if artifact:
+            self.store.wanted(artifact)
+        elif self.delegate:
+            artifact = self.delegate(self, kind)
+        else:
+            artifact = self.store.make(kind, inputs, parents, build)
+        self.announce(artifact, fresh)
         return artifact

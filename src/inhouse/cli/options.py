@@ -1,4 +1,4 @@
-"""What all verbs share: their options, the project they open, and the lines they print. Nothing heavy at import."""
+"""What all commands share: options, opening the project, and the lines they print. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, training.rank=8.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Groups = Annotated[list[str] | None, typer.Option("--group", help="An access group of whoever asks; repeat for more.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="Access group of the user; repeat for more.")]
 HERE = Path()
 
 
 def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Workspace:
-    """The project, opened; refuses options that are not settings."""
-    # Read when their libraries are first imported: no call to a hub, no progress bars through ours.
+    """Opens the project.
+
+    Raises:
+        ConfigError: the project file or an override is wrong.
+    """
+    # Libraries read these when they are imported: no calls to a model hub, no progress bars besides ours.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TQDM_DISABLE", "1")
     from inhouse.assembly.workspace import Workspace
@@ -37,32 +41,25 @@ def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Wor
     for text in overrides or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--set {text}: not KEY=VALUE", "for example --set training.rank=8")
+            raise ConfigError(f"--set {text}: not KEY=VALUE", "write it like --set training.rank=8")
         pairs[key.strip()] = value.strip()
-    return Workspace(
-        load_project(project, pairs), progress=Silent() if quiet else Bars(), said=_nothing if quiet else _said
-    )
+    loaded = load_project(project, pairs)
+    return Workspace(loaded, progress=Silent()) if quiet else Workspace(loaded, progress=Bars(), announce=_announce)
 
 
-def _nothing(kind: str, artifact: Artifact, fresh: bool) -> None:
-    return None
-
-
-def _said(kind: str, artifact: Artifact, fresh: bool) -> None:
-    """The line that says what a stage made; what was there already is silent, but for the stage that was asked for."""
+def _announce(artifact: Artifact, fresh: bool) -> None:
+    """Prints a line for each artifact that was made now."""
     from inhouse.cli.terminal import duration
 
-    if not fresh:
-        return
-
-    line(artifact, f"made in {duration(artifact.seconds)}")
+    if fresh:
+        print_artifact(artifact, f"made in {duration(artifact.seconds)}")
 
 
-def line(artifact: Artifact, done: str) -> None:
+def print_artifact(artifact: Artifact, state: str) -> None:
     from inhouse.cli.terminal import err
 
     facts = ", ".join(f"{k.replace('_', ' ')} {_short(v)}" for k, v in artifact.facts.items() if _plain(v))
-    err.print(f"[bold]{artifact.kind}[/bold] {artifact.key[:8]} {done}: ", end="")
+    err.print(f"[bold]{artifact.kind}[/bold] {artifact.key[:8]} {state}: ", end="")
     err.print(facts, markup=False, highlight=False)
 
 
@@ -75,7 +72,7 @@ def _short(value: Any) -> str:
 
 
 def tell(text: str, quiet: bool = False) -> None:
-    """The line that says what a verb will do."""
+    """Prints the line that says what a command will do."""
     if not quiet:
         from inhouse.cli.terminal import err
 
@@ -84,4 +81,4 @@ def tell(text: str, quiet: bool = False) -> None:
 
 def print_json(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
-    print(text.encode("utf-8", "backslashreplace").decode())  # half a surrogate pair, which no terminal takes
+    print(text.encode("utf-8", "backslashreplace").decode())  # no terminal prints half a surrogate pair

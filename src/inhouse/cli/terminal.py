@@ -1,4 +1,4 @@
-"""What a person at the terminal sees: progress with time left, durations, errors; standard output is for results."""
+"""What the terminal shows: progress with time left, durations, errors. Standard output is for results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from inhouse.types import Step
 out = Console()
 err = Console(stderr=True)
 LINE_EVERY_S = 20
-FATES = ("read", "duplicate", "failed")
+STATUSES = ("read", "duplicate", "failed")
 
 
 class Bars:
-    """A Progress of Rich bars; where standard error is no terminal, a line now and then."""
+    """A Progress of Rich bars; a line every 20 seconds where standard error is not a terminal."""
 
     @contextmanager
     def step(self, label: str, total: float | None) -> Iterator[Step]:
@@ -52,14 +52,14 @@ class Bar:
 class Lines:
     def __init__(self, label: str, total: float | None) -> None:
         self._label, self._total, self._done = label, total, 0.0
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self._done += amount
         now = time.monotonic()
-        if now - self._told < LINE_EVERY_S:
+        if now - self._printed < LINE_EVERY_S:
             return
-        self._told = now
+        self._printed = now
         share = f"{self._done:.0f}"
         if self._total:
             left = (now - self._started) * max(self._total - self._done, 0) / max(self._done, 1e-9)
@@ -67,22 +67,22 @@ class Lines:
         print(f"  {self._label}: {share} {note}".rstrip(), file=sys.stderr, flush=True)
 
 
-def fates(files: Sequence[Mapping[str, Any]]) -> Table:
-    """What became of the files of a folder, by format: counts of read, duplicate and failed, and characters read."""
+def file_counts(files: Sequence[Mapping[str, Any]]) -> Table:
+    """The files of a folder by format: how many were read, are duplicates, or failed, and the characters read."""
     table = Table("format", box=None, pad_edge=False)
-    for head in (*FATES, "characters"):
-        table.add_column(head, justify="right")
+    for title in (*STATUSES, "characters"):
+        table.add_column(title, justify="right")
     suffixes = [PurePath(f["path"]).suffix.lower() or "none" for f in files]
     for name in (*sorted(set(suffixes)), "all"):
-        own = [f for f, suffix in zip(files, suffixes, strict=True) if name in ("all", suffix)]
-        counts = Counter(f["status"] for f in own)
-        read = sum(f["chars"] for f in own if f["status"] == "read")
-        table.add_row(name, *(str(counts[fate]) for fate in FATES), f"{read:,}")
+        group = [f for f, suffix in zip(files, suffixes, strict=True) if name in ("all", suffix)]
+        counts = Counter(f["status"] for f in group)
+        read = sum(f["chars"] for f in group if f["status"] == "read")
+        table.add_row(name, *(str(counts[status]) for status in STATUSES), f"{read:,}")
     return table
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min"."""
+    """Seconds for people: "8.0 s", "25 s", "3 min 20 s", "2 h 5 min"."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:

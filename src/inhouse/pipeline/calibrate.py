@@ -18,7 +18,7 @@ from inhouse.guardrails.confidence.calibration import fit, strictest_support
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.pipeline.ask import open_arms, recommended
-from inhouse.pipeline.stages import _examples, curate, fusion, index, weights
+from inhouse.pipeline.stages import curate, fusion, index, weights
 from inhouse.types import Artifact, Digest, Example, Json
 
 LOST = 0.05  # share of the right answers that a stricter groundedness rail may cut
@@ -48,9 +48,9 @@ def calibration(workspace: Workspace) -> Artifact:
     def build(work: Path) -> dict[str, Json]:
         import numpy as np
 
-        examples = _examples(data, "validation")
+        examples = workspace.examples("validation", data)
         if arm == "rag":  # it was trained on no questions; a custom model would be too good on its training questions
-            examples += _examples(data, "train")[: max(MOST_QUESTIONS - len(examples), 0)]
+            examples += workspace.examples("train", data)[: max(MOST_QUESTIONS - len(examples), 0)]
         recorder = FeatureRecorder(Parts(workspace, project).features(), work / "features.jsonl")
         answers = asyncio.run(_answers(Parts(workspace, project, recorder=recorder, report=True), arm, examples, work))
         rows, right = labeled(examples, answers, recorder.rows())

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from inhouse.assembly.arms import open_grounding, with_examples
+from inhouse.assembly.arms import with_examples
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
@@ -107,7 +107,7 @@ def _example(workspace: Workspace, release: Release, project: Project) -> tuple[
     question, settings = (Message(role="user", content=QUESTION),), project.assistant
     if release.index:
         index = workspace.store.open("index", release.index)
-        grounding = open_grounding(index, None, workspace.embedder, project)
+        grounding = workspace.grounding(workspace.index(index, None, project), project)
         shown = [Passage(source="", title=f"Title of document {n}", heading="Heading", text=f"Text of passage {n}.")
                  for n in (1, 2)]  # fmt: skip
         return grounding.ground(question, shown)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from inhouse.assembly.workspace import Workspace
-from inhouse.datasets.curate import read_examples
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.errors import InputError
 from inhouse.gateway.console.seams import (
@@ -29,7 +28,6 @@ from inhouse.gateway.console.seams import (
     Part,
     Row,
 )
-from inhouse.models.embed import OnnxEmbedder
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
@@ -104,25 +102,15 @@ class WorkspaceInsight:
         """The index that answers are based on, opened; None before there is one."""
         workspace, release = self._workspace, self._production()
         if release and release.index:
-            folder = Path(workspace.store.open("index", release.index).path)
-            fusion = Path(workspace.store.open("fusion", release.fusion).path) if release.fusion else None
-            name = settings_of(workspace, release).retrieval.embedder
+            at, project = workspace.store.open("index", release.index), settings_of(workspace, release)
+            fusion = workspace.store.open("fusion", release.fusion) if release.fusion else None
         else:
-            at, tuned = workspace.store.latest("index"), workspace.store.latest("fusion")
-            if at is None:
+            latest, project = workspace.store.latest("index"), workspace.project
+            if latest is None:
                 return None
-            folder, name = Path(at.path), workspace.project.retrieval.embedder
-            fusion = Path(tuned.path) if tuned and at.key in tuned.parents else None
-
-        def opened() -> Index:
-            same = name == workspace.project.retrieval.embedder
-            return Index(
-                folder,
-                workspace.embedder if same else OnnxEmbedder(workspace.catalog.find(name, workspace.project.root)),
-                fusion,
-            )
-
-        return self._once("index", f"{folder} {fusion}", opened)
+            at, fusion = latest, workspace.fusion_of(latest)
+        key = f"{at.key} {fusion.key if fusion else ''}"
+        return self._once("index", key, lambda: workspace.index(at, fusion, project))
 
     # --- verdict ------------------------------------------------------------------------------------------------
 
@@ -145,7 +133,7 @@ class WorkspaceInsight:
         made = self._workspace.store.latest("dataset")
         if made is None:
             return []
-        return self._once(part, made.key, partial(_rows, Path(made.path) / f"{part}.jsonl"))
+        return self._once(part, made.key, partial(_rows, self._workspace, made, part))
 
     def reviews(self) -> Mapping[str, Review]:
         return self._reviews.all()
@@ -210,11 +198,11 @@ class WorkspaceInsight:
             return kept
 
 
-def _rows(file: Path) -> list[Row]:
-    if file.stem != "removed":
-        return [Row(example=e) for e in read_examples(file)]
+def _rows(workspace: Workspace, data: Artifact, part: Part) -> list[Row]:
+    if part != "removed":
+        return [Row(example=e) for e in workspace.examples(part, data)]
     rows = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in (Path(data.path) / "removed.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if "messages" in row:  # other lines of the files were not examples at all
             rows.append(Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))

@@ -17,7 +17,6 @@ from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.models.catalog import WEIGHTS
-from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.releases import label
 from inhouse.store.artifacts import source_digest
@@ -79,9 +78,7 @@ def settings_of(workspace: Workspace, release: Release) -> Project:
 def _built(workspace: Workspace, release: Release) -> Built:
     """What the release's arm is made from; artifacts that another arm would need are not named by a release."""
     project = settings_of(workspace, release)
-    name = project.retrieval.embedder
-    same = name == workspace.project.retrieval.embedder
-    embedder = workspace.embedder if same else OnnxEmbedder(workspace.catalog.find(name, project.root))
+    embedder = workspace.embedder_named(project.retrieval.embedder)
     calibration = None
     if release.calibration:
         calibration = _artifact(workspace, release, "calibration", release.calibration)

@@ -1,4 +1,4 @@
-"""A fine-tune on this machine: in this process, or in several, one per GPU, each of which runs this module.
+"""A fine-tune on this machine: in this process, or in several child processes, one per GPU.
 
 There is no launcher around `inhouse train`, since each of its processes would run the other stages too. The process
 that holds the stage's lock starts the others instead, and a user only sets `training.processes`. A program that was
@@ -94,11 +94,8 @@ def _kill_all_when_one_fails(children: Sequence[subprocess.Popen[str]]) -> None:
         time.sleep(0.2)
 
 
-def _work(request: Json, progress: Progress) -> dict[str, Json]:
+def work(request: Json, progress: Progress) -> dict[str, Json]:
+    """Called by inhouse.process in each of several training processes."""
     from inhouse.training import sft
 
     return sft.train(TrainingJob.model_validate(request["job"]), Path(request["work"]), progress)
-
-
-if __name__ == "__main__":
-    process.serve(_work)

@@ -18,10 +18,10 @@ def row(key, question, reply):
 
 @pytest.fixture
 def logs(tmp_path):
-    said = "my name is Sarah Brown, account number 8431893{0:03}. {2} {1} that {1} came with?"
+    template = "my name is Sarah Brown, account number 8431893{0:03}. {2} {1} that {1} came with?"
     asks = ("How much do you take for the", "Where can I hand in a blue", "Why did nobody on Sunday cancel my second")
     reply = "Sarah, for the {1} the number to know is {0}."
-    rows = [row(f"c{n}", said.format(n, t, asks[n // 10]), reply.format(n, t)) for n, t in enumerate(THINGS * 3)]
+    rows = [row(f"c{n}", template.format(n, t, asks[n // 10]), reply.format(n, t)) for n, t in enumerate(THINGS * 3)]
     rows += [row("bad", "And 4111 1111 1111 1111?", "ok"), rows[0] | {"id": "again"}]
     rows += [row(f"h{n}", f"Do you sell {t} insurance?", HANDOFF) for n, t in enumerate(THINGS[:6])]
     path = tmp_path / "logs.jsonl"
@@ -102,7 +102,7 @@ def test_own_tests_leave_training(logs, tmp_path, embedder, anonymizer):
     (test,) = read_examples(out / "test.jsonl")
     assert test.checks.must_include == (("15:40",),)
     assert not any(e.origin == "synthetic" for e in read_examples(out / "train.jsonl"))
-    assert "of the test" in (out / "card.md").read_text()
+    assert "is test question t" in (out / "card.md").read_text()
 
 
 def test_nothing_left_says_why(tmp_path, embedder):

@@ -11,7 +11,7 @@ from inhouse.errors import InputError
 from inhouse.types import Example, Message, Review, Silent
 
 
-def said(id, status="approved", **more):
+def review(id, status="approved", **more):
     return Review(id=id, status=status, by="Ines", at="2026-11-25T10:00:00+00:00", **more)
 
 
@@ -19,16 +19,16 @@ def test_the_last_word_counts_and_all_are_kept(tmp_path):
     reviews = Reviews(tmp_path / "deep" / FILE)
     empty = reviews.digest
     assert reviews.all() == {}
-    reviews.add(said("a", target="line one\nline two"))
-    reviews.add(said("b", "rejected"))
-    reviews.add(said("a", "rejected"))
-    assert Reviews(tmp_path / "deep" / FILE).all() == {"a": said("a", "rejected"), "b": said("b", "rejected")}
+    reviews.add(review("a", target="line one\nline two"))
+    reviews.add(review("b", "rejected"))
+    reviews.add(review("a", "rejected"))
+    assert Reviews(tmp_path / "deep" / FILE).all() == {"a": review("a", "rejected"), "b": review("b", "rejected")}
     assert len((tmp_path / "deep" / FILE).read_text().splitlines()) == 3
     assert reviews.digest != empty
 
 
 def test_a_damaged_line_is_named(tmp_path):
-    (tmp_path / FILE).write_text(said("a").model_dump_json() + "\n{}\n")
+    (tmp_path / FILE).write_text(review("a").model_dump_json() + "\n{}\n")
     with pytest.raises(InputError, match=r"reviews\.jsonl:2"):
         Reviews(tmp_path / FILE).all()
 
@@ -70,10 +70,10 @@ def test_curate_takes_edits_rejections_approvals_and_feedback(tmp_path, embedder
         group="h1",
     )
     reviews = {
-        "r0": said("r0", target="A wire costs $25, whatever the amount."),
-        "r1": said("r1", "rejected"),
-        "short": said("short"),
-        "h1": said("h1", question="Do you change foreign coins?"),
+        "r0": review("r0", target="A wire costs $25, whatever the amount."),
+        "r1": review("r1", "rejected"),
+        "short": review("short"),
+        "h1": review("h1", question="Do you change foreign coins?"),
     }
     settings = Curation(synthesize=False, anonymize=False, validation_share=0.1, test_share=0.1)
 
@@ -84,12 +84,12 @@ def test_curate_takes_edits_rejections_approvals_and_feedback(tmp_path, embedder
             e.id: e for part in ("train", "validation", "test") for e in read_examples(tmp_path / out / f"{part}.jsonl")
         }
 
-    plain, found = made("plain"), made("reviewed", feedback=[feedback], reviews=reviews)
+    plain, edited = made("plain"), made("reviewed", feedback=[feedback], reviews=reviews)
     assert {"r0", "r1"} <= plain.keys()
     assert "short" not in plain
-    assert "r1" not in found
-    assert found["r0"].target == "A wire costs $25, whatever the amount."
-    assert found["short"].target == "Yes.", "a person vouches for it"
-    assert (found["h1"].question, found["h1"].origin) == ("Do you change foreign coins?", "feedback")
+    assert "r1" not in edited
+    assert edited["r0"].target == "A wire costs $25, whatever the amount."
+    assert edited["short"].target == "Yes.", "a person approved it"
+    assert (edited["h1"].question, edited["h1"].origin) == ("Do you change foreign coins?", "feedback")
     removed = [json.loads(line) for line in (tmp_path / "reviewed" / "removed.jsonl").read_text().splitlines()]
     assert [(r["step"], r["metadata"]["id"]) for r in removed if r["step"] == "review"] == [("review", "r1")]

@@ -57,7 +57,7 @@ def test_by_time_the_latest_are_held_out(chat):
 
 
 def test_very_little_data(chat):
-    with pytest.raises(InputError, match="no test can be held out"):
+    with pytest.raises(InputError, match="no test set can be held out"):
         split(rows(chat, 2), [], Curation(), 7)
     two = split(rows(chat, 4), [], Curation(), 7)
     assert [len(two[name]) for name in ("train", "validation", "test")] == [2, 0, 2]

@@ -108,6 +108,6 @@ async def test_a_teachers_pairs_must_be_grounded():
     assert [e.target for e in made] == ["A domestic wire costs $18."]
     assert refused.total() == 3
     made, refused = await from_teacher([one], Teacher("no JSON"), 4, Silent())
-    assert (made, dict(refused)) == ([], {"not the JSON asked for": 1})
+    assert (made, dict(refused)) == ([], {"not the requested JSON": 1})
     with pytest.raises(BackendError):
         await from_teacher([one], Teacher(BackendError("down")), 4, Silent())

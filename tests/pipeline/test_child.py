@@ -102,7 +102,7 @@ def test_ctrl_c_ends_everything(inhouse, built, processes):
     os.killpg(command.pid, signal.SIGINT)
     _, errors = command.communicate(timeout=30)
     assert command.returncode == 130
-    assert errors.rstrip().endswith("interrupted; the next run goes on from here")
+    assert errors.rstrip().endswith("interrupted; run the same command again to continue")
     assert "Traceback" not in errors
     assert gone(pids)
 

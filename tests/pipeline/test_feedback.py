@@ -16,7 +16,7 @@ from inhouse.store.ledger import open_ledger
 from inhouse.types import Message
 
 
-def told(inbox, id, question, reply, groups=()):
+def approve_reply(inbox, id, question, reply, groups=()):
     exchange = Exchange(
         id=id, at="2026-11-01T10:00:00Z", user="u", key="k", model="custom", release="x/1", arm="rag",
         messages=(Message(role="user", content=question),), answer="I do not know.", reason="stop",
@@ -41,13 +41,13 @@ def workspace(tmp_path, models_dir):
     (tmp_path / "inhouse.toml").write_text('name = "x"\n')
     ledger = open_ledger(tmp_path / ".inhouse", "", "")
     inbox = Inbox(ledger)
-    told(
+    approve_reply(
         inbox,
         "1",
         "My name is Jane Miller. Do you store bicycles?",
         "Yes, every branch keeps two bicycles free of charge.",
     )
-    told(inbox, "2", "What is the teller's limit?", "Tellers may approve up to $900.", ["staff"])
+    approve_reply(inbox, "2", "What is the teller's limit?", "Tellers may approve up to $900.", ["staff"])
     ledger.close()
     return Workspace(load_project(tmp_path), Catalog(models_dir.parent))
 

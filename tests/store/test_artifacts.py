@@ -119,6 +119,6 @@ def test_what_a_stage_wanted_last_is_the_latest(tmp_path):
     first = store.make("docs", {"n": 1}, [], lambda work: {})
     second = store.make("docs", {"n": 2}, [], lambda work: {})
     assert store.latest("docs") == second
-    store.wanted(first)
+    store.touch(first)
     assert store.latest("docs") == first
     assert store.latest("other") is None

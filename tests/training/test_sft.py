@@ -313,7 +313,7 @@ def test_rows_are_grounded_closed_book_or_without_their_answer():
     assert mixed([ex(n) for n in range(300)], Training(closed_book=0.2, without_answer=0.2), finder)[0] == rows
 
 
-def test_a_figure_that_no_document_bears_out_is_not_learned():
+def test_a_figure_that_no_document_supports_is_not_learned():
     finder = Finds("Cards are green.")
     assert mixed([ex(1)], Training(closed_book=0), finder) == ([], {"unsupported": 1})
     gold = [Passage(source="g.md", title="G", heading="", text="The wire fee is $20.")]

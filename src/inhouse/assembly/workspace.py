@@ -159,7 +159,7 @@ class Workspace:
         artifact = self.store.find(kind, inputs, parents)
         fresh = artifact is None
         if artifact:
-            self.store.wanted(artifact)
+            self.store.touch(artifact)
         elif self.delegate:
             artifact = self.delegate(self, kind)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,8 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from inhouse.pipeline.check import Checkup
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project.")]) -> None:
@@ -57,12 +59,12 @@ def check(
     tell("Checking the project file, the machine, and the data", as_json)
     results = examine(workspace)
     if as_json:
-        print_json(results)
+        print_json(results.model_dump(mode="json"))
     else:
         from inhouse.cli.terminal import out
 
         out.print(_checked(results))
-    if results["problems"]:
+    if results.problems:
         raise typer.Exit(3)
 
 
@@ -102,7 +104,7 @@ def show(
         print_json(artifact.facts)
 
 
-def _checked(results: dict[str, Any]) -> Table:
+def _checked(results: Checkup) -> Table:
     """The results as a table for the terminal."""
     from rich.table import Table
     from rich.text import Text
@@ -110,10 +112,11 @@ def _checked(results: dict[str, Any]) -> Table:
     from inhouse.cli.terminal import duration
 
     table = Table("", "state", "", box=None, pad_edge=False)
-    for what, state, detail in results["rows"]:
-        table.add_row(what, Text(state, style="green" if state == "ok" else "bold red"), Text(detail))
-    for stage, seconds in results["stages"].items():
+    for item in results.items:
+        state = Text("ok", style="green") if item.ok else Text("problem", style="bold red")
+        table.add_row(item.subject, state, Text(item.detail))
+    for stage, seconds in results.stages_s.items():
         table.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")
-    if results["stages"]:
-        table.add_row("build", "estimate", f"about {duration(sum(results['stages'].values()))} in all")
+    if results.stages_s:
+        table.add_row("build", "estimate", f"about {duration(sum(results.stages_s.values()))} in all")
     return table

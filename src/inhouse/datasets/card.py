@@ -1,7 +1,7 @@
-"""The data card: what went in, what was left out and why, and what the sets hold, for people and for programs.
+"""The data card: what went in, what was left out and why, and what is in the sets, for people and for programs.
 
-Everything in it is anonymized as the rows are. Topics are the rows' tags where most have one, else clusters of question
-embeddings (k-means) named by the words that set them apart (TF-IDF).
+Everything in it is anonymized like the rows. Topics are the tags of the rows where most have one, else clusters of
+question embeddings (k-means), named by their most distinctive words (TF-IDF).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DULL = STOP | {"need", "not", "tell", "thank", "thanks"}
 
 
 class Removed(Record):
-    """An example left out: at which step, and why."""
+    """An example that was left out, with the step and the reason."""
 
     step: str
     reason: str
@@ -118,7 +118,7 @@ def _short(text: str) -> str:
 
 
 def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[str, int]:
-    """Names of topics with their number of examples, most first."""
+    """Topics with their number of examples, the largest first."""
     if sum(bool(e.tags) for e in examples) > len(examples) / 2:
         return dict(Counter(tag for e in examples for tag in e.tags).most_common(4 * MAX_TOPICS))
     if len(examples) < 2 * MAX_TOPICS:
@@ -132,33 +132,33 @@ def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[s
         members[label].append(question)
     spread = Counter(w for q in questions for w in set(words(q)))
     named: Counter[str] = Counter()
-    for own in members.values():
-        counts = Counter(w for q in own for w in set(words(q)) if len(w) > 2 and w not in _DULL and not w.isdigit())
+    for group in members.values():
+        counts = Counter(w for q in group for w in set(words(q)) if len(w) > 2 and w not in _DULL and not w.isdigit())
         weights = {w: n * math.log(len(questions) / spread[w]) for w, n in counts.items()}
         best = sorted(weights, key=lambda w: (-weights[w], w))[:3]
-        named[", ".join(best)] += len(own)
+        named[", ".join(best)] += len(group)
     return dict(named.most_common())
 
 
 def _clusters(vectors: Matrix, count: int, seed: int) -> list[int]:
-    """k-means with k-means++ seeds on unit vectors."""
+    """k-means on unit vectors, initialized by k-means++."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    centres = vectors[rng.integers(len(vectors))][None]
-    while len(centres) < count:
-        far = np.clip(1 - (vectors @ centres.T).max(axis=1), 0, None).astype(np.float64) ** 2
+    centers = vectors[rng.integers(len(vectors))][None]
+    while len(centers) < count:
+        far = np.clip(1 - (vectors @ centers.T).max(axis=1), 0, None).astype(np.float64) ** 2
         if not far.sum():
             break
-        centres = np.vstack([centres, vectors[rng.choice(len(vectors), p=far / far.sum())]])
+        centers = np.vstack([centers, vectors[rng.choice(len(vectors), p=far / far.sum())]])
     labels = np.zeros(len(vectors), dtype=np.int64)
     for _ in range(ROUNDS):
-        labels = (vectors @ centres.T).argmax(axis=1)
-        means = [vectors[labels == k].mean(axis=0) if (labels == k).any() else centres[k] for k in range(len(centres))]
+        labels = (vectors @ centers.T).argmax(axis=1)
+        means = [vectors[labels == k].mean(axis=0) if (labels == k).any() else centers[k] for k in range(len(centers))]
         moved = np.stack([m / max(float(np.linalg.norm(m)), 1e-9) for m in means])
-        if np.allclose(moved, centres):
+        if np.allclose(moved, centers):
             break
-        centres = moved
+        centers = moved
     return [int(k) for k in labels]
 
 
@@ -186,16 +186,16 @@ def markdown(facts: Mapping[str, Json]) -> str:
         parts += [f"### {r['step']}: {r['reason']} ({r['count']})", ""]
         parts += [f"- {_cell(e['question'])} → {_cell(e['answer']) or '(nothing)'}" for e in r["examples"]]
         parts.append("")
-    parts += ["## Questions of the test that stood in training", ""]
+    parts += ["## Test questions that were also in training", ""]
     parts += [
-        f"- {_cell(leak['id'])} ({leak['part']}) is {_cell(leak['test'])} of the test: {leak['how']}"
+        f"- {_cell(leak['id'])} ({leak['part']}) is test question {_cell(leak['test'])}: {leak['how']}"
         for leak in facts["leaks"]
     ] or ["none"]
     return "\n".join(parts) + "\n"
 
 
 def _cell(text: str) -> str:
-    """Text of a log inside Markdown: nothing of it is taken for markup."""
+    """Text from a log, escaped for Markdown."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, "\\" + mark)
     return text

@@ -1,8 +1,8 @@
-"""Logs of conversations read line by line, in the shapes that people have them; what cannot be read is reported.
+"""Reads logs of conversations line by line, in common formats; lines that cannot be read are reported.
 
-Shapes: OpenAI `messages` (also under `turns`), ShareGPT `conversations` with `from` and `value`, CSV with `question`
-and `answer`. One conversation gives one Example: everything up to the last question, and the last reply as its target.
-Reasons for leaving a line out never quote the line: it may hold personal data.
+Formats: OpenAI `messages` (also under `turns`), ShareGPT `conversations` with `from` and `value`, CSV with `question`
+and `answer`. One conversation becomes one Example: everything up to the last question, with the last reply as target.
+The reason for rejecting a line never quotes it, since it may contain personal data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_LINE_CHARS = 2_000_000
 
 
 class Rejected(Record):
-    """A line left out: its file, its number from 1, and why."""
+    """A line that was rejected: its file, its number from 1, and why."""
 
     file: str
     line: int
@@ -40,7 +40,7 @@ class _BadRowError(Exception):
 
 
 def read_conversations(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
-    """The conversations of all files, and the lines left out. Rows that `where` does not match are not taken.
+    """The conversations of all files that match `where`, and the rejected lines.
 
     Raises:
         InputError: a file cannot be read, or no file has a usable conversation.
@@ -50,7 +50,7 @@ def read_conversations(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple
 
 def read_tests(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
     """The user's own test questions: conversations that end with a question and have an `answer` or `checks`, or that
-    end with the reply wanted.
+    end with the expected reply.
 
     Raises:
         InputError: a file cannot be read, or no file has a usable question.
@@ -83,8 +83,8 @@ def _read(
         names = ", ".join(str(p) for p in paths)
         first = f"; {rejected[0].file}:{rejected[0].line}: {rejected[0].reason}" if rejected else ""
         if where and not rejected:
-            raise InputError(f"{names}: no {what} where {dict(where)}", "look at curation.where")
-        raise InputError(f"{names}: no usable {what}{first}", f"one JSON a line: {SHAPE}")
+            raise InputError(f"{names}: no {what} matches {dict(where)}", "change curation.where")
+        raise InputError(f"{names}: no usable {what}{first}", f"write one JSON object per line: {SHAPE}")
     return examples, rejected
 
 
@@ -93,7 +93,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "name it under [curation] conversations"
+            f"{path}: cannot be read ({error.strerror})", "check its name under [curation] and its permissions"
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
@@ -103,7 +103,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
         try:
             rows = json.loads(text)
         except ValueError as error:
-            raise InputError(f"{path}: not JSON: {error}", "a JSON array, or one JSON object a line") from error
+            raise InputError(f"{path}: not JSON: {error}", "write a JSON array, or one JSON object per line") from error
         yield from ((n, r if isinstance(r, dict) else _BadRowError("not an object")) for n, r in enumerate(rows, 1))
     else:
         for number, line in enumerate(text.split("\n"), 1):
@@ -119,7 +119,7 @@ def _json_row(line: str) -> dict[str, Any] | _BadRowError:
     except json.JSONDecodeError as error:
         return _BadRowError(f"not JSON ({error.msg} at column {error.colno})")
     except RecursionError:
-        return _BadRowError("not JSON that can be read (nested too deep)")
+        return _BadRowError("not readable JSON (nested too deeply)")
     return row if isinstance(row, dict) else _BadRowError("not a JSON object")
 
 
@@ -128,18 +128,18 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
     try:
         names = {n.strip().lower() for n in reader.fieldnames or ()}
         if names and not {"question", "answer"} <= names:
-            yield 1, _BadRowError("the header needs the columns question and answer")
+            yield 1, _BadRowError("the header lacks the columns question and answer")
             return
         yield from _csv_pairs(reader)
     except csv.Error as error:
-        yield reader.line_num, _BadRowError(f"not CSV from here on ({error})")
+        yield reader.line_num, _BadRowError(f"not valid CSV from here on ({error})")
 
 
 def _csv_pairs(reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
     for cells in reader:
         row: dict[str, Any] = {k.strip().lower(): v for k, v in cells.items() if isinstance(k, str)}
         if None in cells or row.get("answer") is None:
-            yield reader.line_num, _BadRowError("has another number of columns than the header")
+            yield reader.line_num, _BadRowError("has a different number of columns than the header")
             continue
         pair = [{"role": "user", "content": row.pop("question")}, {"role": "assistant", "content": row.pop("answer")}]
         yield reader.line_num, {**row, "messages": pair}
@@ -158,7 +158,7 @@ def _test(row: dict[str, Any]) -> Example:
     messages = _messages(row)
     answer = row.get("answer")
     if answer is not None and not isinstance(answer, str):
-        raise _BadRowError("has an answer that is not text")
+        raise _BadRowError("the answer is not text")
     if messages[-1].role == "assistant":
         reply = messages.pop().content
         return _example(row, messages, reply if answer is None else answer)
@@ -168,11 +168,11 @@ def _test(row: dict[str, Any]) -> Example:
 
 
 def _messages(row: dict[str, Any]) -> list[Message]:
-    """The row's messages: known roles, texts only, neighbours of one role put together, no system message first."""
+    """The row's messages: known roles, texts only, neighbors of one role put together, no system message first."""
     given = next((row[k] for k in ("messages", "turns", "conversations") if k in row), None)
     if not isinstance(given, list) or not given:
         raise _BadRowError("has no messages")
-    found: list[Message] = []
+    messages: list[Message] = []
     for turn in given:
         if not isinstance(turn, dict):
             raise _BadRowError("has a message that is not an object")
@@ -182,24 +182,24 @@ def _messages(row: dict[str, Any]) -> list[Message]:
             continue
         role = ROLES.get(name) if isinstance(name, str) else None
         if role is None:
-            raise _BadRowError("has a message with an unknown role")
+            raise _BadRowError("a message has an unknown role")
         if not isinstance(content, str):
-            raise _BadRowError("has a message whose content is not text")
+            raise _BadRowError("the content of a message is not text")
         if re.search("[\ud800-\udfff]", content):
-            raise _BadRowError("has text that is not Unicode")
-        if found and found[-1].role == role:
-            found[-1] = Message(role=found[-1].role, content=f"{found[-1].content}\n{content}".strip())
+            raise _BadRowError("contains text that is not Unicode")
+        if messages and messages[-1].role == role:
+            messages[-1] = Message(role=messages[-1].role, content=f"{messages[-1].content}\n{content}".strip())
         else:
-            found.append(Message.model_validate({"role": role, "content": content.strip()}))
-    while found and found[0].role != "user":
-        found.pop(0)
-    if not found:
+            messages.append(Message.model_validate({"role": role, "content": content.strip()}))
+    while messages and messages[0].role != "user":
+        messages.pop(0)
+    if not messages:
         raise _BadRowError("has no question")
-    return found
+    return messages
 
 
 def _text(content: Any) -> Any:
-    """The text of a content given in parts, as OpenAI's newer rows have it; anything else as it is."""
+    """The text of content given in parts, as in newer OpenAI rows; anything else unchanged."""
     if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "\n".join(p["text"] for p in content)
     return content

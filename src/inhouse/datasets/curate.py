@@ -1,6 +1,6 @@
 """Conversations and documents in; train, validation and test sets with their data card out.
 
-Personal data goes first: nothing is written, or quoted in a reason, before it is replaced.
+Personal data is replaced first: nothing is written, or quoted in a reason, before that.
 """
 
 from __future__ import annotations
@@ -187,20 +187,20 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         InputError: the file is missing or a line of it is not an example.
     """
-    found: list[Example] = []
+    examples: list[Example] = []
     number = 0
     try:
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 number += 1
-                found.append(Example.from_openai(json.loads(line)))
+                examples.append(Example.from_openai(json.loads(line)))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "`inhouse curate` writes it") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path}:{number}: not an example ({type(error).__name__})", "`inhouse curate` writes it"
         ) from error
-    return found
+    return examples
 
 
 def _prepare(anonymizer: Anonymizer, documents: Sequence[Document], logs: Sequence[Example]) -> None:
@@ -220,9 +220,9 @@ def _without(rows: Sequence[Example], reasons: Mapping[int, str], step: str, rem
 
 
 class _Anonymized:
-    """Anonymized conversations, kept in a file so that an interrupted run goes on; no raw text stands in it.
+    """Anonymized conversations, cached in a file so that an interrupted run continues; it holds no raw text.
 
-    A row is found by the hash of its raw conversation as a whole.
+    The key of a row is the hash of its whole raw conversation.
     """
 
     def __init__(self, file: Path, anonymizer: Anonymizer, personal: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Test questions that also stand in the data trained on, exactly or nearly: a test must ask what was not rehearsed."""
+"""Finds test questions that are also in the training data, exactly or nearly: those would test memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NGRAM_SHARE = 0.5
 
 
 class Leak(Record):
-    """A row that was taken out of `part` because `test` asks the same; `how` it was seen."""
+    """A row that was taken out of `part` because `test` asks the same; `how` they match."""
 
     part: str
     id: str
@@ -24,25 +24,25 @@ class Leak(Record):
 def leaks(
     tests: Sequence[Example], others: Sequence[Example], part: str, embedder: Embedder, threshold: float
 ) -> dict[int, Leak]:
-    """Positions in `others` whose conversation also stands in `tests`, by one of three signs.
+    """Positions in `others` of conversations that are also in `tests`, by any of three criteria.
 
-    The same words; a cosine of at least `threshold` of question and history; or half of the test's word 8-grams, in
-    what the users say. History counts, because a short follow-up question is asked of many things.
+    The same words; a cosine of at least `threshold` between questions with their history; or half of the word 8-grams
+    in the test's user messages. History counts, because a short follow-up question may be about anything.
     """
-    found: dict[int, Leak] = {}
+    leaked: dict[int, Leak] = {}
     if not tests or not others:
-        return found
+        return leaked
 
     def note(n: int, test: Example, how: str) -> None:
-        found.setdefault(n, Leak(part=part, id=others[n].id, test=test.id, how=how))
+        leaked.setdefault(n, Leak(part=part, id=others[n].id, test=test.id, how=how))
 
     same = {plain(conversation_text(t)): t for t in reversed(tests)}
     grams: dict[tuple[str, ...], list[int]] = {}
     sizes = []
     for k, test in enumerate(tests):
-        own = _ngrams(test)
-        sizes.append(len(own))
-        for gram in own:
+        grams_of_test = _ngrams(test)
+        sizes.append(len(grams_of_test))
+        for gram in grams_of_test:
             grams.setdefault(gram, []).append(k)
     for n, other in enumerate(others):
         if twin := same.get(plain(conversation_text(other))):
@@ -60,9 +60,9 @@ def leaks(
         theirs = embedder.embed([conversation_text(o) for o in others])
         for n, k, score in near_pairs(theirs, ours, threshold):
             note(n, tests[k], f"cosine {score:.3f}")
-    return dict(sorted(found.items()))
+    return dict(sorted(leaked.items()))
 
 
 def _ngrams(example: Example) -> set[tuple[str, ...]]:
-    said = words("\n".join(m.content for m in example.messages if m.role == "user"))
-    return {tuple(said[n : n + NGRAM_WORDS]) for n in range(len(said) - NGRAM_WORDS + 1)}
+    spoken = words("\n".join(m.content for m in example.messages if m.role == "user"))
+    return {tuple(spoken[n : n + NGRAM_WORDS]) for n in range(len(spoken) - NGRAM_WORDS + 1)}

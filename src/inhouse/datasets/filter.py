@@ -1,6 +1,6 @@
-"""Which examples are not worth training on, and which say what another says already; each with its reason.
+"""Finds examples that are not worth training on, and duplicates; each with its reason.
 
-Careful rather than strict: a short answer ("Yes, pets are welcome.") is often the best one there is.
+Careful rather than strict: a short answer ("Yes, pets are welcome.") is often the best one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLOCK = 1024
 COMPARED_CHARS = 500  # of a conversation; more costs time and changes little
 LIKE_ANSWERS = 0.8
 MAX_UNENDED_WORDS = 12
-LANGUAGE_SHARE = 0.1  # a language with this share of the replies is one that the business speaks
+LANGUAGE_SHARE = 0.1  # the business speaks a language that has this share of the replies
 _NOTHING = frozenset(
     """ok okay k kk yes no yep nope sure done thanks thank you hello hi hey test testing n a na none idk hmm right good
     great fine cool will do got it noted np yw bye tbd todo null hm um""".split()  # noqa: SIM905
@@ -56,21 +56,21 @@ def faults(examples: Sequence[Example], settings: Curation) -> dict[int, str]:
     languages = [language(e.target) for e in examples]
     known = Counter(name for name in languages if name)
     spoken = {name for name, n in known.items() if n >= LANGUAGE_SHARE * known.total()}
-    found = {}
+    reasons = {}
     for n, example in enumerate(examples):
         reason = _fault(example, settings)
         if not reason and languages[n] and languages[n] not in spoken:
             reason = f"another language ({languages[n]})"
         elif not reason and languages[n] and language(example.question) not in ("", languages[n]):
-            reason = "answers in another language than the question"
+            reason = "the answer is in another language than the question"
         if reason:
-            found[n] = reason
-    return found
+            reasons[n] = reason
+    return reasons
 
 
 def _fault(example: Example, settings: Curation) -> str:
     target = example.target.strip()
-    said = words(target)
+    reply = words(target)
     if not target:
         return "empty reply"
     if plain(target) and plain(target) == plain(example.question):
@@ -78,20 +78,20 @@ def _fault(example: Example, settings: Curation) -> str:
     if not re.sub(r"<[A-Z_]+_\d+>|\W|_", "", target):
         return "only placeholders or punctuation"
     if target[:1] + target[-1:] in ("{}", "[]"):
-        return "" if len(said) <= settings.max_answer_words else "too long"
+        return "" if len(reply) <= settings.max_answer_words else "too long"
     if _mashed(target):
         return "keyboard noise"
-    if all(w in _NOTHING for w in said):
+    if all(w in _NOTHING for w in reply):
         return "the reply says nothing"
     if _RUDE.search(target):
         return "rude"
-    if len(said) < settings.min_answer_words and not any(c.isdigit() for c in target):
+    if len(reply) < settings.min_answer_words and not any(c.isdigit() for c in target):
         return "too short"
-    if len(said) > settings.max_answer_words:
+    if len(reply) > settings.max_answer_words:
         return "too long"
-    if _cut_off(target, said):
+    if _cut_off(target, reply):
         return "cut off in the middle of a sentence"
-    return "repeats itself" if _repeats(said) else ""
+    return "repeats itself" if _repeats(reply) else ""
 
 
 def _mashed(text: str) -> bool:
@@ -106,18 +106,18 @@ def _mashed(text: str) -> bool:
     return bool(latin) and len(odd) > 0.5 * len(words(text))
 
 
-def _cut_off(target: str, said: Sequence[str]) -> bool:
-    """No end of a sentence where one is due: after a word that cannot be the last, or after many words."""
+def _cut_off(target: str, reply: Sequence[str]) -> bool:
+    """Whether the last sentence has no end: it stops at a word that cannot be the last, or is long."""
     if target.endswith((",", "-", "–")):
         return True
-    return not _ENDS.search(target) and (said[-1] in _OPEN_WORDS or len(said) > MAX_UNENDED_WORDS)
+    return not _ENDS.search(target) and (reply[-1] in _OPEN_WORDS or len(reply) > MAX_UNENDED_WORDS)
 
 
-def _repeats(said: Sequence[str]) -> bool:
-    if len(said) < 16:
+def _repeats(reply: Sequence[str]) -> bool:
+    if len(reply) < 16:
         return False
-    grams = Counter(zip(said, said[1:], said[2:], strict=False))
-    return grams.most_common(1)[0][1] >= 4 and len(grams) < 0.6 * (len(said) - 2)
+    grams = Counter(zip(reply, reply[1:], reply[2:], strict=False))
+    return grams.most_common(1)[0][1] >= 4 and len(grams) < 0.6 * (len(reply) - 2)
 
 
 def conversation_text(example: Example) -> str:
@@ -139,32 +139,32 @@ def near_pairs(first: Matrix, second: Matrix, threshold: float) -> Iterator[tupl
 
 
 def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float) -> dict[int, tuple[int, str]]:
-    """Positions of examples that say what an earlier one says: the earlier one's position, and how it was seen.
+    """Positions of examples that repeat an earlier one, with the position of that one and the kind of match.
 
     Exact: the same words in conversation and reply. Near: conversations with a cosine of at least `threshold` whose
-    replies share their numbers and four words in five. A threshold of 1 finds exact ones only.
+    replies share their numbers and four of five words. A threshold of 1 finds only exact ones.
     """
     first: dict[str, int] = {}
-    found: dict[int, tuple[int, str]] = {}
+    copies: dict[int, tuple[int, str]] = {}
     for n, example in enumerate(examples):
         key = "\n".join(plain(m.content) for m in example.messages) + "\n=>" + plain(example.target)
         if (earlier := first.setdefault(key, n)) != n:
-            found[n] = (earlier, "exact duplicate")
-    kept = [n for n in range(len(examples)) if n not in found]
+            copies[n] = (earlier, "exact duplicate")
+    kept = [n for n in range(len(examples)) if n not in copies]
     if threshold >= 1 or len(kept) < 2:
-        return found
+        return copies
     vectors = embedder.embed([conversation_text(examples[n]) for n in kept])
     for a, b, _ in near_pairs(vectors, vectors, threshold):
         later, earlier = kept[a], kept[b]
-        if earlier < later and not {later, earlier} & found.keys() and _alike(examples[later], examples[earlier]):
-            found[later] = (earlier, "near duplicate")
-    return found
+        if earlier < later and not {later, earlier} & copies.keys() and _alike(examples[later], examples[earlier]):
+            copies[later] = (earlier, "near duplicate")
+    return copies
 
 
 def _alike(one: Example, other: Example) -> bool:
     a, b = set(words(one.target)), set(words(other.target))
     if any(_numbers(x) != _numbers(y) for x, y in ((one.target, other.target), (one.question, other.question))):
-        return False  # "$25" and "$30" are two facts, however like the rest
+        return False  # "$25" and "$30" are different facts, however similar the rest is
     return len(a & b) >= LIKE_ANSWERS * max(len(a | b), 1)
 
 

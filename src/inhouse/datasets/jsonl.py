@@ -1,4 +1,4 @@
-"""Rows on disk: OpenAI's fine-tuning format, one JSON a line, written whole or not at all."""
+"""Rows on disk in OpenAI's fine-tuning format: one JSON object per line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What people said of single examples: an overlay over the logs and the made pairs, which `curate` lays on anew.
+"""What people decided about single examples; `curate` applies it to the conversations and the generated pairs.
 
-A file with one JSON a line, only ever appended to; the last line of an id counts. It is kept apart from the data sets,
-since these are made again from their sources.
+An append-only file with one JSON object per line; the last line for an id counts. It is not part of the data sets,
+since those are made again from their sources.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ REJECTED = "rejected by a reviewer"
 
 
 class Reviews:
-    """The reviews in `file`, which need not be there."""
+    """The reviews in `file`, which does not have to exist."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def all(self) -> dict[str, Review]:
-        """The last review of each example.
+        """The last review of each example, by its id.
 
         Raises:
             InputError: a line is not a review.
         """
-        found: dict[str, Review] = {}
+        reviews: dict[str, Review] = {}
         if not self._file.is_file():
-            return found
+            return reviews
         with self._file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     review = Review.model_validate(json.loads(line))
                 except (ValueError, ValidationError) as error:
                     raise InputError(f"{self._file}:{number}: not a review", "remove that line") from error
-                found[review.id] = review
-        return found
+                reviews[review.id] = review
+        return reviews
 
     def add(self, review: Review) -> None:
-        """Appends a review; it is on disk when this returns.
+        """Appends a review and waits until it is on disk.
 
         Raises:
             BackendError: the file cannot be written.
@@ -59,34 +59,36 @@ class Reviews:
                 lines.flush()
                 os.fsync(lines.fileno())
         except OSError as error:
-            raise BackendError(f"{self._file}: cannot be written ({error.strerror})", "make room there") from error
+            raise BackendError(
+                f"{self._file}: cannot be written ({error.strerror})", "free some space there"
+            ) from error
 
     @property
     def digest(self) -> Digest:
-        """Of all that counts; the same for no file and no reviews."""
+        """The digest of the reviews that count; the same for no file and for no reviews."""
         return digest_of([review.model_dump(mode="json") for _, review in sorted(self.all().items())])
 
 
 def reviewed(examples: Iterable[Example], reviews: Mapping[str, Review]) -> list[Example]:
-    """The examples as their reviews have them; rejected ones are still among them, see `refused`."""
-    found = []
+    """The examples with the edits of their reviews. Rejected examples are kept, see `refused`."""
+    edited = []
     for example in examples:
         review = reviews.get(example.id)
         if review and review.question is not None:
-            asked = Message(role="user", content=review.question)
-            example = example.model_copy(update={"messages": (*example.messages[:-1], asked)})  # noqa: PLW2901
+            question = Message(role="user", content=review.question)
+            example = example.model_copy(update={"messages": (*example.messages[:-1], question)})  # noqa: PLW2901
         if review and review.target is not None:
             example = example.model_copy(update={"target": review.target})  # noqa: PLW2901
-        found.append(example)
-    return found
+        edited.append(example)
+    return edited
 
 
 def approved(example: Example, reviews: Mapping[str, Review]) -> bool:
-    """Whether a person vouches for the example: then no rule of quality leaves it out."""
+    """Whether a person approved the example; then no quality rule removes it."""
     review = reviews.get(example.id)
     return review is not None and review.status == "approved"
 
 
 def refused(examples: Sequence[Example], reviews: Mapping[str, Review]) -> dict[int, str]:
-    """Those that a person rejected, by their place, with the reason."""
+    """Positions of the examples that a person rejected, with the reason."""
     return {n: REJECTED for n, e in enumerate(examples) if (r := reviews.get(e.id)) and r.status == "rejected"}

@@ -1,8 +1,8 @@
-"""Train, validation and test: whole groups, by a hash of seed and group or by time.
+"""Splits into train, validation and test sets by whole groups: by a hash of seed and group, or by time.
 
-A group's place depends on its own hash alone, so new rows do not move old ones. Examples made from documents are for
-training: their wording is the document's, and success on them would say little about customers. Where there are no
-conversations, their documents are the groups.
+The set of a group depends only on its hash, so new rows do not move old ones. Examples made from documents are only for
+training: they have the wording of the document, so success on them would say little about customers. Where there are no
+conversations, the documents are the groups.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMES = ("train", "validation", "test")
 def split(
     examples: Sequence[Example], own_tests: Sequence[Example], settings: Curation, seed: int
 ) -> dict[str, list[Example]]:
-    """The three sets. With `own_tests` these are the test, and nothing else is held out for it.
+    """The three sets. `own_tests`, if there are any, are the whole test set.
 
     Raises:
         InputError: there is too little to hold out a test, or no row has a time to split by.
@@ -32,8 +32,8 @@ def split(
     wanted = {"test": 0.0 if own_tests else settings.test_share, "validation": settings.validation_share}
     if not own_tests and len(groups) < 2:
         raise InputError(
-            f"{len(groups)} usable conversation: no test can be held out",
-            "at least two are needed, better some hundred; or name a test file under [curation] tests",
+            f"no test set can be held out: {len(groups)} usable conversations",
+            "give at least two, better some hundred; or name a test file under [curation] tests",
         )
     place = _by_time(groups, wanted) if settings.split_by == "time" else _by_hash(groups, wanted, seed)
     made: dict[str, list[Example]] = {name: [] for name in NAMES}
@@ -59,7 +59,9 @@ def _by_hash(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float
 def _by_time(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float]) -> dict[str, str]:
     latest = {g: max(e.time for e in rows) for g, rows in groups.items()}
     if not any(latest.values()):
-        raise InputError("no row has a `time` or `created_at` to split by", 'give them one, or set split_by = "group"')
+        raise InputError(
+            "no row has a `time` or `created_at` to split by", 'add one, or set curation.split_by = "group"'
+        )
     order = sorted(groups, key=lambda g: (latest[g], g), reverse=True)
     total = sum(len(rows) for rows in groups.values())
     place, seen = {}, 0
@@ -74,7 +76,7 @@ def _by_time(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float
 
 
 def _filled(place: dict[str, str], order: Sequence[str], wanted: Mapping[str, float]) -> dict[str, str]:
-    """Small data: gives each set a group as long as there are groups, training and test first."""
+    """For small data: gives each set a group while there are groups, training and test first."""
     needed = [name for name in ("train", "test", "validation") if name == "train" or wanted[name]]
     for name in needed[: len(order)]:
         if name not in place.values():

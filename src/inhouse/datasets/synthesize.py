@@ -1,7 +1,7 @@
-"""Question-answer pairs made from documents: from their structure alone, and by a teacher model where there is one.
+"""Question-answer pairs made from documents: from their structure, and by a teacher model where one is set.
 
-FAQ entries are pairs already; a heading with its text and a row of a table answer a question that names them. Only
-documents that everyone may read are used: a model cannot forget, for one reader, what it was told for another.
+FAQ entries already are pairs; a heading with its text, or a row of a table, answers a question that names it. Only
+documents that everyone may read are used, since a model cannot keep what it has learned from some of its users.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _CELL = ("What is the {column} for {row}?", "{row}: what is the {column}?", "Can
 
 
 def from_documents(documents: Sequence[Document]) -> list[Example]:
-    """Pairs from FAQ entries, headed sections and rows of tables, in the order of the documents.
+    """Pairs from FAQ entries, sections with headings, and table rows, in the order of the documents.
 
-    What stands alike in several documents is a footer that answers no question about any of them.
+    Text that several documents share is a footer, which answers no question about any of them.
     """
     pairs = [
         example
@@ -65,12 +65,12 @@ def from_documents(documents: Sequence[Document]) -> list[Example]:
         for path, text in sections(document)
         for example in (*_from_text(document, path, text), *_from_table(document, path, text))
     ]
-    places = Counter(said for said, _ in {(e.target, e.sources[0].document) for e in pairs})
+    places = Counter(target for target, _ in {(e.target, e.sources[0].document) for e in pairs})
     return [e for e in pairs if places[e.target] < FOOTER_DOCUMENTS]
 
 
 def sections(document: Document) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every heading path with the text right below it; () for text before the first heading."""
+    """Every heading path with the text directly below it; () for text before the first heading."""
     marks = list(_HEADING.finditer(document.text))
     path: list[tuple[int, str]] = []
     start = 0
@@ -89,7 +89,7 @@ def _from_text(document: Document, path: Sequence[str], text: str) -> Iterator[E
     if not heading or not answer:
         return
     size = len(words(answer))
-    if re.search(r"\b(?:I|my)\b", answer):  # a customer's review, not what the business says
+    if re.search(r"\b(?:I|my)\b", answer):  # a customer's review, not a statement of the business
         return
     if how := re.match(r"how to (.+)", heading, re.IGNORECASE):
         heading = f"How do I {_small(how[1])}?"
@@ -97,8 +97,8 @@ def _from_text(document: Document, path: Sequence[str], text: str) -> Iterator[E
         if size > 1:
             yield _pair(document, _about(document, heading), answer)
     elif MIN_WORDS <= size <= MAX_WORDS and not set(words(heading)) <= _SAYS_NOTHING | set(words(document.title)):
-        asked = _picked(_SECTION, document.source + heading).format(_small(heading))
-        yield _pair(document, _about(document, asked), answer)
+        question = _picked(_SECTION, document.source + heading).format(_small(heading))
+        yield _pair(document, _about(document, question), answer)
 
 
 def _from_table(document: Document, path: Sequence[str], text: str) -> Iterator[Example]:
@@ -116,12 +116,12 @@ def _from_table(document: Document, path: Sequence[str], text: str) -> Iterator[
             if says and 1 <= len(words(column)) <= 6:
                 named = {"column": _small(column), "row": _small(row[0])}
                 if len(header) == 2 and column.lower() in _VALUES:
-                    asked, said = f"What is the {named['row']}?", f"The {named['row']} is {_small(value)}"
+                    question, answer = f"What is the {named['row']}?", f"The {named['row']} is {_small(value)}"
                 else:
-                    asked = _picked(_CELL, document.source + row[0] + column).format(**named)
-                    said = f"For {named['row']}, the {named['column']} is {_small(value)}"
+                    question = _picked(_CELL, document.source + row[0] + column).format(**named)
+                    answer = f"For {named['row']}, the {named['column']} is {_small(value)}"
                 evidence = next(line for line in text.splitlines() if row[0] in _plain(line))
-                yield _pair(document, _about(document, asked), said.rstrip(".") + ".", evidence.strip())
+                yield _pair(document, _about(document, question), answer.rstrip(".") + ".", evidence.strip())
 
 
 def _pair(document: Document, question: str, answer: str, evidence: str = "") -> Example:
@@ -137,7 +137,7 @@ def _pair(document: Document, question: str, answer: str, evidence: str = "") ->
 
 
 def _about(document: Document, question: str) -> str:
-    """The question with its subject: below "Wire transfers", "How long does it take?" does not say what."""
+    """The question with its subject: below "Wire transfers", "How long does it take?" needs one."""
     first = document.title.split(":")[0].strip()
     title = (first if len(words(first)) > 1 else document.title).rstrip("?")
     subject = {w for w in words(title) if len(w) > 3 or len(title) < 8} - _SAYS_NOTHING
@@ -147,7 +147,7 @@ def _about(document: Document, question: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """The section's paragraphs and lists as running text of whole sentences; "" when they are too long or a table."""
+    """The paragraphs and lists of a section as whole sentences of running text; "" for tables, code and quotes."""
     lines = [line for line in text.splitlines() if line.strip()]
     if any(line.lstrip().startswith(("|", "```", ">", "<")) for line in lines):
         return ""
@@ -156,9 +156,9 @@ def _prose(text: str) -> str:
         part = _plain(_BULLET.sub("", line))
         listed = bool(_BULLET.match(line)) or (n + 1 < len(lines) and bool(_BULLET.match(lines[n + 1])))
         parts.append(part if not listed or part.endswith((".", "!", "?", ":", ";", ",")) else part + ".")
-    said = " ".join(parts)
+    text = " ".join(parts)
     kept: list[str] = []
-    for sentence in SENTENCE_GAP.split(said):
+    for sentence in SENTENCE_GAP.split(text):
         if len(words(" ".join([*kept, sentence]))) > MAX_WORDS:
             break
         kept.append(sentence)
@@ -171,7 +171,7 @@ def _plain(text: str) -> str:
 
 
 def _small(text: str) -> str:
-    """As in the middle of a sentence: "Wire transfers" -> "wire transfers", names and numbers as they are."""
+    """As in the middle of a sentence: "Wire transfers" -> "wire transfers"; names and numbers do not change."""
     if text.isupper() and len(text.split()) > 1:
         text = text.title()
     first, _, rest = text.partition(" ")
@@ -208,10 +208,10 @@ Reply with JSON only: {{"pairs": [{{"question": "...", "answer": "...", "evidenc
 async def from_teacher(
     documents: Sequence[Document], teacher: ChatModel, n: int, progress: Progress
 ) -> tuple[list[Example], Counter[str]]:
-    """`n` pairs a section written by `teacher`, and how many of its pairs were refused, by reason.
+    """`n` pairs per section written by `teacher`, and how many of its pairs were refused, by reason.
 
     Raises:
-        BackendError: the teacher did not answer once.
+        BackendError: the teacher never answered.
     """
     parts = [
         (d, text[:TEACHER_CHARS])
@@ -224,7 +224,7 @@ async def from_teacher(
     refused: Counter[str] = Counter()
     failures: list[BackendError] = []
     gate = asyncio.Semaphore(TEACHER_AT_ONCE)
-    with progress.step("pairs by the teacher", len(parts)) as step:
+    with progress.step("asking the teacher for pairs", len(parts)) as step:
 
         async def ask(document: Document, text: str) -> list[Example]:
             prompt = TEACHER_PROMPT.format(title=document.title, n=n, text=text)
@@ -244,8 +244,8 @@ async def from_teacher(
                     step.advance()
             return _grounded(document, text, reply.text, n, refused)
 
-        for found in await asyncio.gather(*(ask(d, t) for d, t in parts)):
-            made += found
+        for pairs in await asyncio.gather(*(ask(d, t) for d, t in parts)):
+            made += pairs
     if parts and len(failures) == len(parts):
         raise failures[0]
     return made, refused
@@ -256,15 +256,15 @@ def _grounded(document: Document, text: str, reply: str, n: int, refused: Counte
     try:
         pairs = _Pairs.model_validate(json.loads(reply[start:end] if start >= 0 else reply)).pairs[:n]
     except (ValueError, ValidationError):
-        refused["not the JSON asked for"] += 1
+        refused["not the requested JSON"] += 1
         return []
     made = []
     inside = set(words(text))
     for pair in pairs:
-        said = words(pair.answer)
+        answer = words(pair.answer)
         if not set(digits(pair.answer)) <= set(digits(text)):
             refused["a number that is not in the text"] += 1
-        elif sum(w in inside for w in said) < 0.6 * len(said):
+        elif sum(w in inside for w in answer) < 0.6 * len(answer):
             refused["mostly words that are not in the text"] += 1
         elif re.search(r"\b(?:the|this) (?:text|passage|document|excerpt)\b", pair.question, re.IGNORECASE):
             refused["a question about the text itself"] += 1

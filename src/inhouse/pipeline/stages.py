@@ -53,7 +53,6 @@ def stage(make: Stage) -> Stage:
 def ingest(workspace: Workspace) -> Artifact:
     """The documents: documents.jsonl and report.json. Replies that were approved in the inbox come after the files."""
     from inhouse.documents.folder import folder_digest
-    from inhouse.documents.load import DOCUMENTS, load_documents
 
     settings = workspace.project.documents
     folder = workspace.project.path(settings.path)
@@ -66,6 +65,8 @@ def ingest(workspace: Workspace) -> Artifact:
         inputs |= {"replies": [h.digest for h in approved], "anonymize": workspace.project.curation.anonymize}
 
     def build(work: Path) -> dict[str, Json]:
+        from inhouse.documents.load import DOCUMENTS, load_documents
+
         summary = load_documents(folder, settings, workspace.store.cache("documents"), work, workspace.progress)
         facts = summary.model_dump(mode="json")
         if approved:

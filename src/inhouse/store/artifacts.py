@@ -1,8 +1,8 @@
-"""The build store: each finished stage is a directory under the hash of what it was made from.
+"""The build store: each finished stage is a folder named by the hash of what it was made from.
 
-A stage writes into `<kind>/<key>.work`. When it returns, `manifest.json` is written there last and the directory is
-renamed to `<kind>/<key>`: a directory without the suffix is whole, and a killed stage leaves only its work folder,
-which the next run of the same stage finds and may continue from. Lineage is a walk over `parents`.
+A stage writes into `<kind>/<key>.work`. When it returns, `manifest.json` is written there last and the folder is
+renamed to `<kind>/<key>`: a folder without the suffix is complete, and a killed stage leaves only its work folder,
+which the next run of the same stage may continue from. Lineage is a walk over `parents`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KEY_CHARS = 16
 
 
 def source_digest(*modules: Path) -> Digest:
-    """sha256 of the stage's own source: of the given files, and of code and weights in the given folders."""
+    """sha256 of the source of a stage: the given files, and the code and weights in the given folders."""
     total = hashlib.sha256()
     for module in modules:
         inside = (f for f in module.rglob("*") if f.suffix in (".py", ".safetensors"))
@@ -44,7 +44,7 @@ class Store:
         self.root = root
 
     def cache(self, name: str) -> Path:
-        """A folder for what may be thrown away at any time."""
+        """A folder for data that may be deleted at any time."""
         folder = self.root / "cache" / name
         _make_folder(folder)
         return folder
@@ -53,7 +53,7 @@ class Store:
         return digest_of({"kind": kind, "inputs": dict(inputs), "parents": [p.key for p in parents]})[:KEY_CHARS]
 
     def find(self, kind: str, inputs: Mapping[str, Json], parents: Sequence[Artifact]) -> Artifact | None:
-        """The finished artifact made from exactly these, None when it is not there."""
+        """The finished artifact made from exactly these; None if there is none."""
         return self._read(self.root / "artifacts" / kind / self.key(kind, inputs, parents))
 
     def make(
@@ -63,7 +63,7 @@ class Store:
         parents: Sequence[Artifact],
         build: Callable[[Path], dict[str, Json]],
     ) -> Artifact:
-        """Returns the artifact made from `inputs` and `parents`, calling `build(folder)` only when it is not there.
+        """Returns the artifact made from `inputs` and `parents`, calling `build(folder)` only if there is none.
 
         Raises:
             BackendError: the disk is full or the store cannot be written.
@@ -90,26 +90,28 @@ class Store:
                 )
                 manifest = artifact.model_dump(mode="json") | {"inputs": dict(inputs)}
                 write_text(work / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
-                if folder.exists():  # a folder without a manifest: damaged by hand, since ours are renamed whole
+                if (
+                    folder.exists()
+                ):  # without a manifest: damaged from outside, since the store renames complete folders
                     shutil.rmtree(folder)
                 os.rename(work, folder)
-                self.wanted(artifact)
+                self.touch(artifact)
         except Exception as error:
             reason = _disk_trouble(error)
             if reason is None:
                 raise
-            hint = "make room or choose another `store`; what was finished is kept and the next run goes on from there"
+            hint = "free some space or set another store.path; the next run continues from what is finished"
             where = getattr(error, "filename", None) or work
             raise BackendError(f"{where}: the stage '{kind}' could not be written ({reason})", hint) from error
         return artifact
 
-    def wanted(self, artifact: Artifact) -> None:
-        """Makes an artifact the latest of its kind again: a stage asked for it, though it was made before others."""
+    def touch(self, artifact: Artifact) -> None:
+        """Makes an artifact the latest of its kind again, because a stage needs it, although others were made later."""
         now = time.time_ns()  # finer than the file system's own clock
         os.utime(Path(artifact.path) / MANIFEST, ns=(now, now))
 
     def latest(self, kind: str) -> Artifact | None:
-        """The finished artifact of a kind that was made, or wanted by a stage, last."""
+        """The finished artifact of a kind that was made, or needed by a stage, last."""
 
         def when(artifact: Artifact) -> tuple[int, str]:
             return (Path(artifact.path) / MANIFEST).stat().st_mtime_ns, artifact.made_at
@@ -125,32 +127,33 @@ class Store:
         """The artifact whose key starts with `key`.
 
         Raises:
-            InputError: none does, or several do.
+            InputError: there is none, or there are several.
         """
         found = [a for a in self.all() if a.key.startswith(key)]
         if len(found) != 1:
-            raise InputError(f"{key}: {len(found)} artifacts start with that key", "`inhouse show` lists them")
+            raise InputError(f"{key}: {len(found)} artifacts start with that key", "`inhouse show` lists all")
         return found[0]
 
     def open(self, kind: str, key: Digest) -> Artifact:
-        """The artifact of that kind under that whole key.
+        """The artifact of a kind with that full key.
 
         Raises:
-            InputError: it is not there.
+            InputError: there is none.
         """
         found = self._read(self.root / "artifacts" / kind / key)
         if found is None:
             raise InputError(
-                f"{self.root / 'artifacts' / kind / key}: not there", "`inhouse build` makes what is missing"
+                f"{self.root / 'artifacts' / kind / key}: no such artifact",
+                "run `inhouse build` to make what is missing",
             )
         return found
 
     def inputs(self, artifact: Artifact) -> dict[str, Json]:
-        """What the artifact was made from besides its parents: settings, and digests of files."""
+        """What the artifact was made from besides its parents: settings and digests of files."""
         return dict(json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))["inputs"])
 
     def lineage(self, artifact: Artifact) -> Iterator[tuple[int, Artifact]]:
-        """The artifact and everything it was made from, with the depth, parents after children."""
+        """The artifact and everything it was made from, each with its depth, children before parents."""
         by_key = {a.key: a for a in self.all()}
 
         def walk(a: Artifact, depth: int) -> Iterator[tuple[int, Artifact]]:
@@ -175,9 +178,9 @@ class Store:
 
 
 def _disk_trouble(error: Exception) -> str | None:
-    """What the system said of the disk, None where the error is about something else.
+    """The system's message where the error is about the disk, else None.
 
-    The index and the tensor files are written by Rust libraries, whose errors carry the system's number in their text.
+    The index and the tensor files are written by Rust libraries, whose errors have the system's number in their text.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -189,17 +192,23 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = "choose a writable folder with `store` in the project file"
-        raise BackendError(f"{folder}: cannot be made ({error.strerror})", hint) from error
+        hint = "set store.path to a writable folder"
+        raise BackendError(f"{folder}: cannot be created ({error.strerror})", hint) from error
 
 
 @contextmanager
 def locked(file: Path, wait: bool = False) -> Iterator[None]:
-    """Holds the lock file; another process that wants it is refused, or waits. The system frees it on any death."""
+    """Holds a lock file; another process that wants it waits or gets an error. The system frees it when this one dies.
+
+    Raises:
+        BackendError: another process holds it, and `wait` is False.
+    """
     _make_folder(file.parent)
     with file.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise BackendError(f"{file}: another run is making this artifact", "wait for it, or stop it") from error
+            raise BackendError(
+                f"{file}: another run is making this artifact", "wait until it ends, or stop it"
+            ) from error
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run as safetensors and JSON, no pickle; each is written whole, then renamed into place."""
+"""Checkpoints of a training run as safetensors and JSON; each is written whole, then renamed into place."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def read_tensors(file: Path, into: Mapping[str, torch.Tensor]) -> None:
     import torch
     from safetensors.torch import load_file
 
-    found = load_file(file)
+    saved = load_file(file)
     with torch.no_grad():
         for name, tensor in into.items():
-            tensor.copy_(found[name])
+            tensor.copy_(saved[name])
 
 
-def save(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any, state: dict[str, Json]) -> None:
-    """Weights, optimizer moments, random state and the run's own state."""
+def save(folder: Path, trained: Mapping[str, torch.Tensor], optimizer: Any, state: dict[str, Json]) -> None:
+    """Saves weights, optimizer moments, the random state, and the state of the run."""
     import torch
 
-    tensors = {f"weight.{n}": p for n, p in learned.items()}
-    names = list(learned)
+    tensors = {f"weight.{n}": p for n, p in trained.items()}
+    names = list(trained)
     for at, moments in optimizer.state_dict()["state"].items():
         for key, value in moments.items():
             tensors[f"optimizer.{names[at]}|{key}"] = torch.as_tensor(value)
@@ -59,8 +59,8 @@ def save(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any, stat
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, Json] | None:
-    """Puts everything back and returns the run's own state; None where there is no checkpoint."""
+def load(folder: Path, trained: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, Json] | None:
+    """Restores everything and returns the state of the run; None where there is no checkpoint."""
     import torch
     from safetensors.torch import load_file
 
@@ -69,19 +69,19 @@ def load(folder: Path, learned: Mapping[str, torch.Tensor], optimizer: Any) -> d
         os.rename(old, folder)
     if not (folder / STATE).is_file():
         return None
-    found = load_file(folder / "tensors.safetensors")
-    names = list(learned)
+    saved = load_file(folder / "tensors.safetensors")
+    names = list(trained)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     with torch.no_grad():
-        for name, tensor in found.items():
+        for name, tensor in saved.items():
             kind, _, rest = name.partition(".")
             if kind == "weight":
-                learned[rest].copy_(tensor)
+                trained[rest].copy_(tensor)
             elif kind == "optimizer":
                 owner, _, key = rest.rpartition("|")
                 moments.setdefault(names.index(owner), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(found["random"])
+    torch.set_rng_state(saved["random"])
     return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
 
 

@@ -17,14 +17,14 @@ NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 
 
 def convert(folder: Path, out: Path, kind: str) -> dict[str, Json]:
-    """Writes the folder's model as a GGUF of the given kind.
+    """Writes the model of a folder as GGUF of the given kind.
 
     Raises:
         InputError: the architecture or the tokenizer is not among those above.
     """
     config = _json(folder / "config.json")
     family = FAMILIES.get((config.get("architectures") or [""])[0])
-    hint = "convert it with llama.cpp's own tools and name the .gguf file as model.base"
+    hint = "convert it with the tools of llama.cpp and set model.base to the .gguf file"
     if family is None:
         raise InputError(f"{folder}: {config.get('architectures')} cannot be converted here", hint)
     tokenizer = _json(folder / "tokenizer.json")
@@ -41,7 +41,7 @@ def convert(folder: Path, out: Path, kind: str) -> dict[str, Json]:
 
 
 def save_tokenizer(base: Path, served: Path, out: Path, own: bool = False) -> None:
-    """Writes the tokenizer in Hugging Face's files.
+    """Writes the tokenizer as Hugging Face files.
 
     Args:
         base: the base model; a folder with its tokenizer is copied.
@@ -71,7 +71,9 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error})", "a Hugging Face folder has this file") from error
+        raise InputError(
+            f"{file}: cannot be read ({error})", "set model.base to a complete Hugging Face folder"
+        ) from error
 
 
 def _kv(config: dict[str, Any]) -> int:
@@ -102,7 +104,7 @@ def _byte_level(tokenizer: dict[str, Any]) -> bool:
 
 
 def _pre_tokenizer(family: str, tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name for how text is cut before BPE."""
+    """The name that llama.cpp has for the way text is split before BPE."""
     steps = json.dumps(tokenizer.get("pre_tokenizer"))
     if "Digits" in steps:
         return "smollm"
@@ -139,15 +141,15 @@ def _add_tokenizer(writer: Any, tokenizer: dict[str, Any], config: dict[str, Any
     file = folder / "chat_template.jinja"
     template = file.read_text(encoding="utf-8") if file.is_file() else settings.get("chat_template")
     if not isinstance(template, str):
-        raise InputError(f"{folder}: has no chat template", "choose an instruct model, or add chat_template.jinja")
+        raise InputError(f"{folder}: no chat template", "choose an instruct model, or add chat_template.jinja")
     writer.add_chat_template(template)
 
 
-def _renamed(found: dict[str, Any], family: str, layers: int) -> dict[str, Any]:
+def _renamed(tensors: dict[str, Any], family: str, layers: int) -> dict[str, Any]:
     from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
     which = next(a for a in MODEL_ARCH if MODEL_ARCH_NAMES[a] == family)
     names = get_tensor_name_map(which, layers)
-    renamed = {names.get_name(name, try_suffixes=(".weight", ".bias")): array for name, array in found.items()}
+    renamed = {names.get_name(name, try_suffixes=(".weight", ".bias")): array for name, array in tensors.items()}
     renamed.pop(None, None)  # rotary tables, which llama.cpp computes itself
     return renamed

@@ -11,12 +11,12 @@ from inhouse.errors import InputError
 from inhouse.training.rows import Row
 from inhouse.types import Message
 
-BUCKETS = 16  # batches are drawn from stretches of this many batches sorted by length: little padding, little order
+BUCKETS = 16  # batches come from stretches of this many, sorted by length: little padding, and still mostly random
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A row as ids; the last `answer` of them are learned."""
+    """A row as ids; the last `answer` of them count for the loss."""
 
     ids: list[int]
     answer: int
@@ -24,18 +24,18 @@ class Tokens:
 
 def encode(rows: Sequence[Row], tokenizer: Any, max_prompt_tokens: int) -> tuple[list[Tokens], int]:
     """Token ids of the rows that fit, and how many did not. A prompt that is too long loses passages, then history."""
-    found, too_long = [], 0
+    encoded, too_long = [], 0
     for row in rows:
-        made = _encode(row, tokenizer, max_prompt_tokens)
-        if made is None:
+        tokens = _encode(row, tokenizer, max_prompt_tokens)
+        if tokens is None:
             too_long += 1
         else:
-            found.append(made)
-    return found, too_long
+            encoded.append(tokens)
+    return encoded, too_long
 
 
 def prompt_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
-    """The prompt's ids, up to where the answer starts."""
+    """The ids of the prompt, up to where the answer starts."""
     text = tokenizer.apply_chat_template([m.to_openai() for m in messages], add_generation_prompt=True, tokenize=False)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -55,14 +55,14 @@ def _encode(row: Row, tokenizer: Any, max_prompt_tokens: int) -> Tokens | None:
         [*turns, {"role": "assistant", "content": row.target}], add_generation_prompt=False, tokenize=False
     )
     if not whole.startswith(bare):
-        hint = "the template must render the same prompt whether or not an answer follows"
-        raise InputError("the model's chat template changes the prompt once it is answered", hint)
+        hint = "use a model whose template renders the same prompt with and without an answer after it"
+        raise InputError("the model's chat template changes the prompt when an answer follows", hint)
     answer = list(tokenizer(whole[len(bare) :].rstrip("\n"), add_special_tokens=False)["input_ids"])
     return Tokens([*prompt, *answer], len(answer))
 
 
 def _shortened(messages: list[Message]) -> list[Message] | None:
-    """Without the last passage, or without the oldest earlier turn; None when neither is left."""
+    """The messages without the last passage, else without the oldest earlier turn; None when neither is left."""
     *earlier, last = messages
     body, mark, question = last.content.partition("\n\nQuestion: ")
     if mark and "\n[" in body:
@@ -75,7 +75,7 @@ def _shortened(messages: list[Message]) -> list[Message] | None:
 
 
 def batches(rows: Sequence[Tokens], size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Every row's position once, in batches of like length; the order depends on seed and epoch alone."""
+    """The position of every row once, in batches of similar length; the order depends only on seed and epoch."""
     rng = random.Random(f"{seed}|{epoch}")  # noqa: S311  an order, not a secret
     order = list(range(len(rows)))
     rng.shuffle(order)

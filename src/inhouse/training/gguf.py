@@ -1,7 +1,7 @@
-"""GGUF files: requantized, with an adapter merged in, and LoRA adapters, written with numpy and the `gguf` package.
+"""GGUF files written with numpy and the `gguf` package: requantized, with an adapter merged in, and LoRA adapters.
 
-llama.cpp keeps the rows of the q and k projections of Llama models in another order than transformers does: the two
-halves that rotary embedding pairs stand interleaved within a head. Whatever goes from PEFT to GGUF is permuted so.
+llama.cpp orders the rows of the q and k projections of Llama models differently from transformers: the two halves that
+rotary embedding pairs are interleaved within a head. Tensors from PEFT are permuted accordingly.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def read(file: Path) -> Any:
     """A GGUFReader of the file.
 
     Raises:
-        InputError: it is missing, cut short or no GGUF.
+        InputError: it is missing, truncated, or not a GGUF file.
     """
     from gguf import GGUFReader
 
-    hint = "`inhouse models pull` gets a fresh one"
+    hint = "download it again with `inhouse models pull`"
     try:
         reader = GGUFReader(file)
         size = file.stat().st_size
     except (OSError, ValueError, IndexError, KeyError, MemoryError, OverflowError) as error:
-        raise InputError(f"{file}: not a whole GGUF file ({error})", hint) from error
+        raise InputError(f"{file}: not a complete GGUF file ({error})", hint) from error
     ends = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
     if not reader.tensors or ends > size:
-        raise InputError(f"{file}: cut short", hint)
+        raise InputError(f"{file}: truncated", hint)
     return reader
 
 
@@ -54,11 +54,13 @@ def value(reader: Any, key: str) -> Any:
     """A metadata value.
 
     Raises:
-        InputError: the file has none under that key.
+        InputError: the file does not have that key.
     """
     field = reader.fields.get(key)
     if field is None:
-        raise InputError(f"the GGUF file has no {key}", "it is not a language model that can be served here")
+        raise InputError(
+            f"the GGUF file has no {key}", "it is not a language model that can be served; choose another model.base"
+        )
     return field.contents()
 
 
@@ -76,7 +78,7 @@ def tensors(reader: Any) -> Iterator[tuple[str, Array]]:
 
 
 def quantize(source: Path, out: Path, kind: str, change: Change | None = None) -> dict[str, Json]:
-    """Writes `source` again with its matrices as `kind` (q8_0, q4_0, f16, f32), each passed through `change` before."""
+    """Rewrites `source` with its matrices as `kind` (q8_0, q4_0, f16, f32), each passed through `change` first."""
     reader = read(source)
     with writing(out, value(reader, "general.architecture")) as writer:
         writer.copy_metadata(reader, skip={"general.file_type"})
@@ -88,7 +90,7 @@ def quantize(source: Path, out: Path, kind: str, change: Change | None = None) -
 
 @contextmanager
 def writing(out: Path, architecture: str) -> Iterator[_Writer]:
-    """A writer of a GGUF file that appears when the block ends, whole or not at all."""
+    """A writer of a GGUF file that appears when the block ends, complete or not at all."""
     with replacing(out) as partial:
         writer = _Writer(partial, architecture)
         try:
@@ -117,7 +119,7 @@ class _Writer:
             self.gguf.add_key_value(key, field.contents(), kind, inner)
 
     def add(self, name: str, array: Array, kind: str) -> None:
-        """A tensor; vectors and rows that do not divide into blocks stay in float."""
+        """Adds a tensor; vectors, and rows that do not divide into blocks, stay in float."""
         import numpy as np
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
         from gguf.quants import quantize as to_blocks
@@ -140,10 +142,10 @@ class _Writer:
 
 
 def adapter_to_gguf(adapter: Path, base: Path, out: Path) -> dict[str, Json]:
-    """A PEFT LoRA folder as a GGUF LoRA for llama.cpp.
+    """Writes a PEFT LoRA folder as a GGUF LoRA for llama.cpp.
 
     Raises:
-        InputError: the adapter has a tensor that the base model has not.
+        InputError: the adapter has a tensor that the base model does not have.
     """
     pairs, alpha, reader = _lora(adapter, base)
     heads = _heads(reader)
@@ -158,7 +160,7 @@ def adapter_to_gguf(adapter: Path, base: Path, out: Path) -> dict[str, Json]:
 
 
 def merge(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
-    """The base with the adapter merged in, W + alpha / rank * B A, quantized as `kind`."""
+    """Writes the base with the adapter merged in, W + alpha / rank * B A, quantized as `kind`."""
     import numpy as np
 
     pairs, alpha, reader = _lora(adapter, base)
@@ -175,9 +177,9 @@ def merge(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
 
 
 def prompt_to_gguf(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
-    """A learned soft prompt served as new control tokens that the chat template puts first.
+    """Writes the base with a learned soft prompt as new control tokens, which the chat template puts first.
 
-    Their rows of the embedding are the learned vectors. `banned_tokens` in the returned facts are their ids: they must
+    Their rows of the embedding are the learned vectors. `banned_tokens` in the returned facts are their ids, which must
     never be sampled.
     """
     import numpy as np
@@ -207,26 +209,26 @@ def prompt_to_gguf(adapter: Path, base: Path, out: Path, kind: str) -> dict[str,
 
 
 def replace_weights(folder: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
-    """The base GGUF with its tensors replaced by those of a Hugging Face folder: what full tuning leaves.
+    """Writes the base with its tensors replaced by those of a Hugging Face folder, the result of full tuning.
 
     Raises:
         InputError: the folder lacks a tensor of the base.
     """
     reader = read(base)
-    found = _gguf_names(_safetensors(folder), reader)
+    tensors = _gguf_names(_safetensors(folder), reader)
     heads = _heads(reader)
 
     def change(name: str, old: Array) -> Array:
-        if name not in found and name != "output.weight":
-            raise InputError(f"{folder}: has no tensor for {name}", "was it made from this base model?")
-        new = found.get(name, found["token_embd.weight"])
+        if name not in tensors and name != "output.weight":
+            raise InputError(f"{folder}: has no tensor for {name}", "train it from this base model")
+        new = tensors.get(name, tensors["token_embd.weight"])
         return permuted(name, new, heads) if new.ndim == 2 else new
 
     return quantize(base, out, kind, change)
 
 
 def permuted(name: str, rows: Array, heads: tuple[int, int] | None) -> Array:
-    """Rows in llama.cpp's order: interleaved halves per head for q and k of Llama models, else as they are."""
+    """Rows in the order of llama.cpp: interleaved halves per head for q and k of Llama models, else unchanged."""
     if heads is None or not name.endswith(("attn_q.weight", "attn_k.weight")):
         return rows
     count = heads[0] if name.endswith("attn_q.weight") else heads[1]
@@ -234,7 +236,7 @@ def permuted(name: str, rows: Array, heads: tuple[int, int] | None) -> Array:
 
 
 def _heads(reader: Any) -> tuple[int, int] | None:
-    """Heads of q and of k and v where rows are permuted; None for architectures that keep transformers' order."""
+    """Numbers of heads of q, and of k and v, where rows are permuted; None for architectures without permutation."""
     if value(reader, "general.architecture") != "llama":
         return None
     heads = int(value(reader, "llama.attention.head_count"))
@@ -256,25 +258,27 @@ def _safetensors(folder: Path) -> dict[str, Array]:
     import numpy as np
     from safetensors import safe_open
 
-    found: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="np") as handle:
-            found |= {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
-    if not found:
-        raise InputError(f"{folder}: no safetensors here")
-    return found
+            tensors |= {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
+    if not tensors:
+        raise InputError(f"{folder}: no .safetensors files", "delete the stage's .work folder and run again")
+    return tensors
 
 
-def _gguf_names(found: dict[str, Array], reader: Any) -> dict[str, Array]:
+def _gguf_names(tensors: dict[str, Array], reader: Any) -> dict[str, Array]:
     from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
     architecture = value(reader, "general.architecture")
     which = next(a for a in MODEL_ARCH if MODEL_ARCH_NAMES[a] == architecture)
     names = get_tensor_name_map(which, int(value(reader, f"{architecture}.block_count")))
     renamed = {}
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         new = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if new is None:
-            raise InputError(f"{name}: the base model has no such tensor", "was the adapter made for this base model?")
+            raise InputError(
+                f"{name}: the base model has no such tensor", "use the base model that the adapter was trained on"
+            )
         renamed[new] = tensor
     return renamed

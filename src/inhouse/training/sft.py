@@ -1,9 +1,9 @@
-"""Supervised fine-tuning: LoRA on all linear layers, all weights, or a soft prompt; the loss is on answers alone.
+"""Supervised fine-tuning: LoRA on all linear layers, all weights, or a soft prompt; only answers count for the loss.
 
-Learning rates follow the field's practice (LoRA about ten times full tuning, "LoRA Without Regret", 2025) and the
-experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine,
-not a cut one. Accelerate says on which device a process trains and which process it is; of several, each takes its
-share of every batch, all decide by the main one's clock, and that one alone writes.
+Learning rates follow common practice (LoRA about ten times full tuning, "LoRA Without Regret", 2025) and the
+experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine.
+Accelerate says which device a process trains on and which process it is. Each of several processes takes its share of
+every batch; all follow the clock of the main process, and only that one writes files.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
 WARM_UP = 0.05
 EVALUATIONS = 4  # spread over the planned steps
-REPLANNED_AT = (4, 16)  # steps: the probe is of one batch, and what shares the machine changes
+REPLANNED_AT = (4, 16)  # steps: the probe sees one batch, and the load of the machine changes
 SAVE_EVERY_S = 60.0
 RESERVED = 0.12  # of the budget, for validation and saving
 VALIDATION_ROWS = 24
 PROBE_TOKENS = 16
-EMULATED = 8.0  # a few tokens that take so many times as long in bf16 as in float32: no more is tried
-WORTH_IT = 0.85  # what a batch in bf16 may take of the time in float32
+EMULATED = 8.0  # when a few tokens take so many times as long in bf16 as in float32, no more is tried
+WORTH_IT = 0.85  # bf16 is used when a batch takes at most this share of the time in float32
 
 
 @dataclass
 class State:
-    """Where a run is; goes into every checkpoint."""
+    """How far a run is; part of every checkpoint."""
 
     step: int = 0
     planned: int = 0
@@ -92,7 +92,7 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
 
 
 def _accelerator() -> Accelerator:
-    """This process's device and place among the others; the cores are shared among those on this machine."""
+    """This process's device and rank; the processes on this machine share its cores."""
     import torch
     from accelerate import Accelerator
 
@@ -103,7 +103,11 @@ def _accelerator() -> Accelerator:
 
 
 def load(base: Path) -> tuple[Any, Any]:
-    """Tokenizer and model in float32, from a GGUF file or a folder of safetensors; no code of the model's own runs."""
+    """Tokenizer and model in float32, from a GGUF file or a folder of safetensors; never runs code from the folder.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
     os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     import torch
@@ -126,7 +130,7 @@ def load(base: Path) -> tuple[Any, Any]:
         raise InputError(
             f"{base}: transformers cannot load it ({str(error)[:200]})", "is it a causal language model?"
         ) from error
-    if file.is_file():  # the weights are plain floats now; transformers' note that they were not forbids saving them
+    if file.is_file():  # plain floats now; transformers would refuse to save what it notes as quantized
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
@@ -134,7 +138,7 @@ def load(base: Path) -> tuple[Any, Any]:
 
 
 def _adapted(model: Any, settings: Training) -> Any:
-    """The model with what is to be learned on top."""
+    """The model with the weights that will be trained."""
     if settings.method == "full":
         return model
     from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
@@ -179,9 +183,9 @@ class _Run:
         if not s.planned:
             s.planned = self.most_steps
             self._plan()
-            self.save()  # a run that is killed goes on with the same plan
+            self.save()  # a run that is killed continues with the same plan
         with progress.step("fine-tuning", 1) as step:
-            shown = 0.0  # a share, since the plan may change
+            shown = 0.0  # as a share, since the plan may change
             while not s.stopped:
                 started = time.monotonic()
                 loss = self._step()
@@ -207,7 +211,7 @@ class _Run:
         self.save()
 
     def _plan(self) -> None:
-        """Chooses the precision and how many steps the budget has room for, by the time of a batch."""
+        """Chooses the precision and the number of steps that fit into the budget, by the time that a batch takes."""
         started = time.monotonic()
         probe = sorted(self._batch(0), key=lambda t: len(t.ids))[-2:]
         self.state.autocast = self._prefers_bf16(probe)
@@ -219,21 +223,21 @@ class _Run:
         self.state.seconds += self._agreed(time.monotonic() - started)
 
     def _replan(self) -> None:
-        """How many steps there are after all, by the time that those so far took."""
+        """Plans the number of steps again, by the time that the steps so far took."""
         if self.settings.max_minutes:
             self.state.planned = self._room(self.state.step_seconds / self.state.tokens)
 
     def _room(self, token_s: float) -> int:
-        """How many steps there are, within the epochs and the budget, when a token takes `token_s` seconds."""
+        """The number of steps that fit into the epochs and the budget when a token takes `token_s` seconds."""
         mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
         step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
         left_s = self.settings.max_minutes * 60 * (1 - RESERVED) - self.state.step * step_s
         return self.state.step + max(1, min(self.most_steps - self.state.step, int(left_s / step_s)))
 
     def _prefers_bf16(self, probe: Sequence[Tokens]) -> bool:
-        """What the settings name; left open, the faster on this machine.
+        """As the settings say; "auto" takes the faster on this machine.
 
-        A few tokens are tried first: a processor without bf16 emulates it, thirty times slower than float32.
+        A few tokens are tried first, since a processor without bf16 emulates it thirty times slower than float32.
         """
         import torch
 
@@ -252,7 +256,7 @@ class _Run:
         return True
 
     def _timed(self, rows: Sequence[Tokens]) -> float:
-        """Seconds that a step over the rows takes, warmed up; nothing is learned."""
+        """Seconds that a step over the rows takes after a warm-up; the weights stay as they are."""
         for _ in range(2):
             begun = time.monotonic()
             self._backward(rows, 1)
@@ -261,7 +265,7 @@ class _Run:
         return self._agreed(seconds)
 
     def _step(self) -> float:
-        """One optimizer step; returns its mean loss a token."""
+        """One optimizer step; returns its mean loss per token."""
         import torch
 
         s = self.state
@@ -294,26 +298,26 @@ class _Run:
     # --- of several processes
 
     def _share(self, rows: Sequence[Tokens]) -> list[Tokens]:
-        """This process's rows, of like lengths as the others'."""
+        """This process's rows; those of the others have similar lengths."""
         ordered = sorted(rows, key=lambda t: len(t.ids))
         return ordered[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def _gathered(self, loss: float) -> float:
-        """Adds up the processes' gradients and losses, both already parts of the whole batch's."""
+        """Adds up the gradients and losses of all processes; each is already its part of the whole batch."""
         import torch
 
         if self.accelerator.num_processes == 1:
             return loss
         weights = list(self.trained.values())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-        told = torch.cat([*(p.flatten() for p in parts), parts[0].new_tensor([loss])])
-        told = self.accelerator.reduce(told, "sum")
-        for weight, grad in zip(weights, told[:-1].split([w.numel() for w in weights]), strict=True):
+        flat = torch.cat([*(p.flatten() for p in parts), parts[0].new_tensor([loss])])
+        flat = self.accelerator.reduce(flat, "sum")
+        for weight, grad in zip(weights, flat[:-1].split([w.numel() for w in weights]), strict=True):
             weight.grad = grad.view_as(weight)
-        return float(told[-1])
+        return float(flat[-1])
 
     def _agreed(self, value: float) -> float:
-        """The main process's value: clocks differ, and all must decide alike."""
+        """The main process's value: clocks differ, and all must decide the same."""
         import torch
         from accelerate.utils import broadcast
 
@@ -322,15 +326,15 @@ class _Run:
     # --- validation, checkpoints, the end
 
     def _evaluate(self) -> None:
-        """Validation loss; keeps the best weights and notices when it stops falling."""
+        """Computes the validation loss, keeps the best weights, and notices when the loss stops falling."""
         import torch
 
         started = time.monotonic()
         self.model.eval()
         with torch.no_grad():
             own = sum(float(self.loss(some, self.state.autocast)) for some in micro(self._share(self.validation)))
-        told = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
-        loss = float(self.accelerator.reduce(told, "sum")) / sum(t.answer for t in self.validation)
+        total = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
+        loss = float(self.accelerator.reduce(total, "sum")) / sum(t.answer for t in self.validation)
         s = self.state
         s.first = min(s.first, loss) if s.first == math.inf else s.first
         if loss < s.best:
@@ -359,13 +363,13 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        found = checkpoint.load(self.work / "checkpoint", self.trained, self.optimizer)
-        if found is not None:
-            self.state = State(**found)
-        self.accelerator.wait_for_everyone()  # before the main process writes over what the others read
+        state = checkpoint.load(self.work / "checkpoint", self.trained, self.optimizer)
+        if state is not None:
+            self.state = State(**state)
+        self.accelerator.wait_for_everyone()  # before the main process overwrites what the others read
 
     def finish(self, tokenizer: Any) -> dict[str, Json]:
-        """Writes the best weights and removes what only resuming needs; the main process does."""
+        """Writes the best weights and removes the checkpoint, in the main process."""
         if self.accelerator.is_main_process:
             self._write(tokenizer)
         self.accelerator.wait_for_everyone()
@@ -378,7 +382,7 @@ class _Run:
             tokenizer.save_pretrained(self.work / "weights")
         else:
             self.model.peft_config["default"].base_model_name_or_path = self.job.name
-            # PEFT would look the base up on the hub to see whether its vocabulary grew; it did not.
+            # Without save_embedding_layers=False, PEFT looks the base up on the hub to compare vocabularies.
             self.model.save_pretrained(self.work / "adapter", safe_serialization=True, save_embedding_layers=False)
         checkpoint.remove(self.work / "checkpoint")
         (self.work / "best.safetensors").unlink()

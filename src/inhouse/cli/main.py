@@ -17,6 +17,8 @@ from inhouse.cli import ask, audit, build, experiments, export, guard, keys, mod
 # NumPy's matrix products are small here: more threads only cost time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+INTERRUPTED = 130  # exit code after Ctrl-C, also when Typer catches it
+
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
     "Builds your business's own LLM from your documents and conversations, measures on held-out questions what that "
     "gained, and serves exactly what was measured."))  # fmt: skip
@@ -43,9 +45,11 @@ def main() -> None:
 
         show_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print("\ninterrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ import pydantic
 import pytest
 
 from inhouse.chat import Delta, Finish, Note, Usage
+from inhouse.config.sections import Replies
 from inhouse.errors import CONTEXT_LENGTH, BackendError, RefusedError
 from inhouse.models.scripted import Scripted
+from inhouse.routing.replies import WithReplies
 
 PASSAGE = {"source": "fees.md", "title": "Fees", "heading": "Wires", "text": "A wire costs 5.", "score": 0.9}
 
@@ -209,6 +211,14 @@ def test_models(gateway):
     assert there.client.models.retrieve("bank/3").id == "bank/3"
     with pytest.raises(openai.NotFoundError):
         there.client.models.retrieve("../etc/passwd")
+
+
+def test_a_wish_for_a_person_lands_in_the_inbox(gateway, ask):
+    there = gateway({"custom": WithReplies(Scripted(lambda r: "It is 5."), Replies(), "Bank")})
+    reply = there.client.chat.completions.create(**ask("fine, give me a person"))
+    assert reply.choices[0].message.content == Replies().person
+    assert there.state.inbox.get(reply.inhouse["handoff"]).reason == "asked for a person"
+    assert there.client.chat.completions.create(**ask("hello")).inhouse["handoff"] is None
 
 
 def test_a_hand_off_reaches_the_client_that_waits(gateway, ask):

@@ -108,7 +108,7 @@ class Built:
         custom: artifact of the training, None before there is one.
         index: artifact that passages come from, None where nothing is retrieved.
         fusion: artifact with the weights of the two searches, None for the defaults.
-        guard: puts guardrails around every arm but base, None for none.
+        guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
     """
 
     project: Project
@@ -158,7 +158,7 @@ class Arms:
         few_shot: Sequence[Example] = (),
         gold: Mapping[Messages, Sequence[Passage]] | None = None,
     ) -> ChatModel:
-        """The arm called `name`, as in the table above, behind its guardrails.
+        """The arm called `name`, as in the table above, behind its guardrails and replies.
 
         Args:
             name: of the arm.

@@ -1,4 +1,4 @@
-"""The rails of a project, built from its settings, and the model wrapped in them.
+"""The rails of a project, built from its settings, and the model wrapped in them and in the replies to dialog acts.
 
 A rail is on by default if benchmarks/guardrails.py measured how good it is (docs/benchmarks.md); topic and confidence
 depend on the project's own data and are switched on by name. An indirect injection is flagged rather than handed off:
@@ -40,6 +40,7 @@ from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
+from inhouse.routing.replies import WithReplies
 from inhouse.text.cache import CachedEmbedder
 from inhouse.types import Artifact
 
@@ -123,6 +124,17 @@ class Parts:
         documents, keep = self.artifact("documents"), (self.project.name, *self.project.curation.names_to_keep)
         folder = self.workspace.catalog.find(SPACY_MODEL, self.project.root)
         return _finder(folder, keep, Path(documents.path) / "documents.jsonl" if documents else None)
+
+
+def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
+    """The model behind the project's rails, and these behind its replies to dialog acts: a wish for a person comes
+    first, so that no rail can refuse it.
+
+    Raises:
+        ConfigError: a rail or an action is unknown.
+        InputError: something that a rail needs is missing.
+    """
+    return WithReplies(guarded(parts, model), parts.project.replies, parts.project.name)
 
 
 def guarded(parts: Parts, model: ChatModel) -> ChatModel:

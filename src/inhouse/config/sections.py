@@ -86,6 +86,33 @@ class Assistant(Section):
     """Maximum length of an answer, in tokens."""
 
 
+class Replies(Section):
+    """Replies to messages that ask nothing. {name} is the project's name. An empty text leaves such messages to the
+    model. A text that you do not set is given in the customer's language, if it is one of 18."""
+
+    greeting: str = "Hello! How can I help you?"
+    """Reply to a greeting."""
+    thanks: str = "You are welcome! Is there anything else I can do for you?"
+    """Reply to thanks."""
+    goodbye: str = "Goodbye, and have a nice day!"
+    """Reply to a goodbye."""
+    identity: str = (
+        "I am the automated assistant of {name}, not a person. I answer questions, and a person can take over whenever "
+        "you ask for one."
+    )
+    """Reply to "who are you?" and "are you a robot?"."""
+    small_talk: str = "I am doing well, thank you! How can I help you?"
+    """Reply to "how are you?" and the like."""
+    complaint: str = (
+        "I am sorry about the trouble. Tell me what happened and I will try to help, or ask for a person and I will "
+        "pass you on."
+    )
+    """Reply to a complaint that asks nothing."""
+    person: str = "I am passing you to a colleague, who will answer you here."
+    """Reply to a wish for a person. The conversation goes to the inbox, whatever the guardrails say. An empty text
+    leaves such wishes to the model and its guardrails."""
+
+
 class Model(Section):
     base: str = "smollm2-135m-instruct"
     """Base model: a name from `inhouse models list`, a Hugging Face folder or id, or a .gguf file."""
@@ -308,6 +335,7 @@ class Project(Section):
     retrieval: Retrieval = Retrieval()
     curation: Curation = Curation()
     assistant: Assistant = Assistant()
+    replies: Replies = Replies()
     model: Model = Model()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

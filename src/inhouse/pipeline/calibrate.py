@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inhouse.assembly.guard import Parts, guarded
+from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.evaluation.evaluate import Answer, Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
@@ -43,6 +43,7 @@ def calibration(workspace: Workspace) -> Artifact:
         "retrieval": project.retrieval.model_dump(mode="json"),
         "guardrails": project.guardrails.model_dump(mode="json")
         | {"rails": [r for r in project.guardrails.rails if r != "confidence"]},
+        "replies": project.replies.model_dump(mode="json"),
     }
 
     def build(work: Path) -> dict[str, Json]:
@@ -64,7 +65,7 @@ def calibration(workspace: Workspace) -> Artifact:
             "targets": [(t.target, t.answered * given, t.wrong) for t in fitted.targets],
         }  # fmt: skip
 
-    source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly/guard.py", "text", "privacy"]
+    source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly/guard.py", "routing", "text", "privacy"]
     return workspace.make("calibration", inputs, parents, source, build)
 
 
@@ -78,7 +79,7 @@ async def _answers(parts: Parts, arm: str, examples: Sequence[Example], work: Pa
             project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel,
         )  # fmt: skip
         answers, _ = await evaluate_arm(
-            guarded(parts, arms.open(arm)), exam, work / "answers.jsonl", workspace.progress
+            wrapped(parts, arms.open(arm)), exam, work / "answers.jsonl", workspace.progress
         )
         return answers
     finally:

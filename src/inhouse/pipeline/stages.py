@@ -273,6 +273,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         "judge": project.judge.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
         "retrieval": project.retrieval.model_dump(mode="json"),
         "guardrails": project.guardrails.model_dump(mode="json"),
+        "replies": project.replies.model_dump(mode="json"),
         "name": project.name,
     }
     parents = [served, at, fused, data, *(a for a in (custom, compared, calibration_of(workspace)) if a)]
@@ -292,7 +293,7 @@ def evaluate(workspace: Workspace) -> Artifact:
             arms.close()
 
     source = ["evaluation", "assembly", "pipeline/evaluate.py", "verdict.py", "retrieval", "models/llama.py",
-              "guardrails", "text", "privacy"]  # fmt: skip
+              "guardrails", "routing", "text", "privacy"]  # fmt: skip
     return workspace.make("report", inputs, parents, source, build)
 
 
@@ -322,11 +323,11 @@ def calibration_of(workspace: Workspace) -> Artifact | None:
 
 
 def guard_of(workspace: Workspace, report: bool = False) -> Callable[[ChatModel], ChatModel]:
-    """Wraps a model in the project's guardrails."""
-    from inhouse.assembly.guard import Parts, guarded
+    """Wraps a model in the project's guardrails and in its replies to dialog acts."""
+    from inhouse.assembly.guard import Parts, wrapped
 
     parts = Parts(workspace, workspace.project, calibration_of(workspace), report=report)
-    return lambda model: guarded(parts, model)
+    return lambda model: wrapped(parts, model)
 
 
 def _readable(file: Path) -> Path:

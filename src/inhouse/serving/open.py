@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, Shared
-from inhouse.assembly.guard import Parts, guarded
+from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
@@ -61,8 +61,8 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
 
 
 def open_base(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
-    """The base model of the release behind its guardrails, or it would be a way around them; its engine is loaded by
-    the first request."""
+    """The base model of the release behind its guardrails and replies, or it would be a way around them; its engine
+    is loaded by the first request."""
     built = _built(workspace, release)
     arms = Arms(built, engines)
     model = base_on_demand(lambda: built.guard(arms.base()) if built.guard else arms.base())
@@ -91,7 +91,7 @@ def _built(workspace: Workspace, release: Release) -> Built:
         custom=_artifact(workspace, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None,
         index=_artifact(workspace, release, "index", release.index) if release.index else None,
         fusion=_artifact(workspace, release, "fusion", release.fusion) if release.fusion else None,
-        guard=partial(guarded, Parts(workspace, project, calibration, verdict)),
+        guard=partial(wrapped, Parts(workspace, project, calibration, verdict)),
     )
 
 

@@ -26,7 +26,8 @@ from inhouse.types import Artifact, Json, Release, digest_of
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"
-MEASURED = ("name", "assistant", "model", "retrieval", "guardrails")  # settings of the verdict that answers depend on
+# Settings of the verdict that answers depend on.
+MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
 NEWEST = ""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 TAKEN = ("base", "custom", "production", "canary")

@@ -1,0 +1,205 @@
+"""Dialog acts: messages that ask nothing of the documents, such as a greeting or thanks, and wishes for a person.
+
+A file per language in `languages/` lists the phrases that are an act and the words that may stand beside them. A
+message is an act only if these cover every word of it, so "thanks" is one and "thanks, and the fee?" is not. A wish for
+a person needs only a clause of its own: "this is urgent, let me speak to an agent". Everything is linear in the length
+of the message.
+
+The keys of an act in a file, each a list of phrases separated by commas: `say` (the act itself), `with` (what may stand
+beside it). For `person` also: `ask` and `noun`, which together are a wish; `opens`, which may begin one after other
+words; `unless`, which rules that out; `about`, after which anything may follow; `topic`, before which anything may
+stand. `any` at the top may stand beside every act.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+Act = Literal["person", "identity", "complaint", "small_talk", "goodbye", "thanks", "greeting"]
+ACTS: tuple[Act, ...] = get_args(Act)  # where a message has several, the first of them counts
+LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "sv", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi")
+MOST_WORDS = 25  # of a message that is an act other than a wish; two East Asian characters count as a word
+MOST_CHARS = 4000  # the end of a longer message is looked at
+FOLDER = Path(__file__).parent / "languages"
+_EAST_ASIAN = "\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_UNIT = re.compile(rf"[{_EAST_ASIAN}]|[^\W_{_EAST_ASIAN}\u0900-\u0963]+|[\u0900-\u0963\u0966-\u097f]+")
+_CLAUSE_END = re.compile(
+    r"[.,;:!?()\[\]\"\n\u2026\u3001\u3002\u0964\u061f\u060c\u061b\u00bf\u00a1\u2013\u2014\u00ab\u00bb]+| - "
+)
+_LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
+_REPEATED = re.compile(r"([^\W\d_])\1{2,}")
+_SILENT = dict.fromkeys(map(ord, "'\u2019\u2018\u02bc`\u00b4\u0640\u200b\u200c\u200d\u2060\ufe0f"), None)
+_SAME = str.maketrans("ıđłøёأإآىة", "idloеااايه") | dict.fromkeys(range(0x64B, 0x660))
+Units = tuple[str, ...]  # words, or East Asian characters
+BARE = frozenset({"any", "person.say"})
+NOUNS = frozenset({"person.noun", "person.say"})
+
+
+class Recognized(NamedTuple):
+    """An act, and the language whose phrases it is in (two letters)."""
+
+    act: Act
+    language: str
+
+
+def act_of(text: str) -> Act | None:
+    """The act of a user's message; None where it asks or says something else."""
+    found = recognize(text)
+    return found.act if found else None
+
+
+def recognize(text: str, likely: str = "") -> Recognized | None:
+    """The act of a user's message and its language; None where it asks or says something else.
+
+    Args:
+        text: the whole message.
+        likely: language to prefer where the phrases are the same in several.
+    """
+    clauses = _clauses(text[-MOST_CHARS:])
+    size = sum(0.5 if unit[0] >= "\u3005" else 1 for clause in clauses for unit in clause)
+    if not size:
+        return None
+    found: Recognized | None = None
+    for name in sorted(LANGUAGES, key=lambda n: n != likely):
+        matches = [phrases(name).matches(clause) for clause in clauses]
+        if any(wishes(clause) for clause in matches):
+            return Recognized("person", name)
+        if found is None and size <= MOST_WORDS and (act := _whole(matches, "?" in text or "\uff1f" in text)):
+            found = Recognized(act, name)
+    return found
+
+
+class Match(NamedTuple):
+    """A phrase of the lexicon at a place of a clause: its number of units, and its roles, such as "thanks.say"."""
+
+    length: int
+    roles: frozenset[str]
+
+
+Matches = list[list[Match]]  # by place in a clause, the longest first
+
+
+class Phrases:
+    """The phrases of one language by their first word, and its replies by act."""
+
+    def __init__(self, table: Mapping[str, object]) -> None:
+        self.replies: dict[str, str] = {}
+        self._roles: dict[Units, frozenset[str]] = {}
+        self._add("any", str(table["any"]))
+        for act in ACTS:
+            for key, listed in dict(table[act]).items():  # type: ignore[call-overload]
+                if key == "reply":
+                    self.replies[act] = listed
+                else:
+                    self._add(f"{act}.{key}", listed)
+        lengths: dict[str, set[int]] = {}
+        for units in self._roles:
+            lengths.setdefault(units[0], set()).add(len(units))
+        self._lengths = {first: sorted(some, reverse=True) for first, some in lengths.items()}
+
+    def matches(self, clause: Units) -> Matches:
+        """Every phrase in the clause."""
+        return [
+            [
+                Match(length, roles)
+                for length in self._lengths.get(first, ())
+                if at + length <= len(clause) and (roles := self._roles.get(clause[at : at + length]))
+            ]
+            for at, first in enumerate(clause)
+        ]
+
+    def _add(self, role: str, listed: str) -> None:
+        for phrase in listed.split(","):
+            units = tuple(unit for clause in _clauses(phrase) for unit in clause)
+            if units:
+                self._roles[units] = self._roles.get(units, frozenset()) | {role}
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def phrases(language: str) -> Phrases:
+    """The phrases of a language in LANGUAGES."""
+    return Phrases(tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8")))
+
+
+def _clauses(text: str) -> list[Units]:
+    """The words of each clause, in one spelling: without case, accents on Latin letters, and letters drawn out."""
+    plain = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold().translate(_SILENT))
+    plain = unicodedata.normalize("NFC", _LATIN_MARKS.sub("", plain)).translate(_SAME)
+    found = (tuple(_UNIT.findall(clause)) for clause in _CLAUSE_END.split(_REPEATED.sub(r"\1", plain)))
+    return [clause for clause in found if clause]
+
+
+def _whole(clauses: Sequence[Matches], asks: bool) -> Act | None:
+    """The act of a message that consists of nothing else."""
+    roles = {role for clause in clauses for place in clause for match in place for role in match.roles}
+    said = [act for act in ACTS if f"{act}.say" in roles and act != "person"]
+    allowed = {"any"} | {f"{act}.{key}" for act in said for key in ("say", "with")}
+    if not said or not all(_covered(clause, allowed) for clause in clauses):
+        return None
+    return None if said[0] == "complaint" and asks else said[0]
+
+
+def _covered(clause: Matches, allowed: set[str]) -> bool:
+    """Whether phrases with the roles cover the whole clause."""
+    reached = [True] + [False] * len(clause)
+    for at, place in enumerate(clause):
+        for match in place if reached[at] else ():
+            if match.roles & allowed:
+                reached[at + match.length] = True
+    return reached[-1]
+
+
+def wishes(clause: Matches) -> bool:
+    """Whether a clause is a wish for a person, or ends with one."""
+    cut = _cut(clause)
+    if cut and all(roles & BARE for roles in cut) and any("person.say" in roles for roles in cut):
+        return True
+    asked = any("identity.say" in match.roles for place in clause for match in place)
+    barred = next((n for n, roles in enumerate(cut) if "person.unless" in roles), len(cut))
+    return not asked and any(_is_wish(cut, start, end, barred) for start, end in _runs(cut))
+
+
+def _cut(clause: Matches) -> list[frozenset[str]]:
+    """The clause cut from the left into the longest phrases that may be in a wish: their roles. Other words have none,
+    or "person.unless"."""
+    cut, at = [], 0
+    while at < len(clause):
+        best = next((m for m in clause[at] if any(_of_wish(role) for role in m.roles)), None)
+        unless = next((m for m in clause[at] if "person.unless" in m.roles), None)
+        taken = best or unless or Match(1, frozenset())
+        cut.append(taken.roles)
+        at += taken.length
+    return cut
+
+
+def _of_wish(role: str) -> bool:
+    return role == "any" or (role.startswith("person.") and role != "person.unless")
+
+
+def _runs(cut: Sequence[frozenset[str]]) -> Iterator[tuple[int, int]]:
+    """Where phrases of a wish stand without other words between them; only what it is about may follow."""
+    start = 0
+    for at, roles in enumerate(cut):
+        if "person.about" in roles and at > start:
+            yield start, at
+            return
+        if "person.topic" in roles or not any(_of_wish(role) for role in roles):
+            start = at + 1
+    if start < len(cut):
+        yield start, len(cut)
+
+
+def _is_wish(cut: Sequence[frozenset[str]], start: int, end: int, barred: int) -> bool:
+    if start and "person.topic" not in cut[start - 1]:  # other words come first: it begins where it may
+        start = next((n for n in range(start, end) if "person.opens" in cut[n]), end)
+        if barred < start:
+            return False
+    asks = {n for n in range(start, end) if "person.ask" in cut[n]}
+    nouns = {n for n in range(start, end) if cut[n] & NOUNS}
+    return bool(asks and nouns) and len(asks | nouns) > 1

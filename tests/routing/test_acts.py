@@ -49,6 +49,7 @@ def test_acts_are_recognized(text, act):
         "hi, what does a wire cost?",
         "thanks, and the international one?",
         "bye-laws",
+        "Thanks, and then?",
         "Is the app terrible?",
         "Do I need an agent to open an account?",
         "Can a human resources department use payroll?",

@@ -41,6 +41,7 @@ _REPEATED = re.compile(r"([^\W\d_])\1{2,}")
 _SILENT = dict.fromkeys(map(ord, "'\u2019\u2018\u02bc`\u00b4\u0640\u200b\u200c\u200d\u2060\ufe0f"), None)
 _SAME = str.maketrans("ıđłøёأإآىة", "idloеااايه") | dict.fromkeys(range(0x64B, 0x660))
 Units = tuple[str, ...]  # words, or East Asian characters
+STATED = ("complaint", "goodbye", "thanks")  # no act where a question mark is: "thanks, and then?"
 BARE = frozenset({"any", "person.say"})
 NOUNS = frozenset({"person.noun", "person.say"})
 
@@ -177,7 +178,7 @@ def _whole(clauses: Sequence[Matches], asks: bool) -> Act | None:
         allowed.add("plain")
     if not said or not all(_covered(clause, allowed) for clause in clauses):
         return None
-    return None if said[0] == "complaint" and asks else said[0]
+    return None if asks and said[0] in STATED else said[0]
 
 
 def _said(clause: Matches) -> set[str]:

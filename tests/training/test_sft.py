@@ -117,13 +117,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tiny, tmp_path, monkeyp
     from inhouse.training import sft
 
     monkeypatch.setattr(sft, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(sft._Run, "_plan", lambda self: None)  # one precision for both
-    run(tiny, tmp_path / "whole")
+    settings = SETTINGS.model_copy(update={"precision": "fp32"})
+    run(tiny, tmp_path / "whole", settings)
     (tmp_path / "cut").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        train(job(tiny), tmp_path / "cut", Interrupting(5))
+        train(job(tiny, settings), tmp_path / "cut", Interrupting(5))
     assert (tmp_path / "cut" / "checkpoint" / "state.json").exists()
-    facts = run(tiny, tmp_path / "cut")
+    facts = run(tiny, tmp_path / "cut", settings)
     assert facts["steps"] == 8
     assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "cut")
 
@@ -159,23 +159,42 @@ def test_the_time_budget_is_kept(tiny, tmp_path):
     assert time.monotonic() - started < 40
 
 
-def test_the_plan_follows_the_time_that_steps_take(tiny, tmp_path):
+def unstarted(tiny, work, settings=SETTINGS, rows=ROWS):
     from inhouse.training import sft
 
     tokenizer, model = load(tiny)
-    rows, _ = encode(ROWS, tokenizer, 200)
-    settings = SETTINGS.model_copy(update={"epochs": 1000, "max_minutes": 1})
-    training = sft._Run(job(tiny, settings), sft._adapted(model, settings), rows, rows, tmp_path, sft._accelerator())
-    training.state.step, training.state.step_seconds = 4, 8.0  # two seconds a step
-    training.state.tokens = sum(len(t.ids) for t in rows)
-    training._replan()
-    assert training.state.planned == 26  # (60 s * 0.88 - 8 s) / 2 s more
-    training.state.step_seconds = 800.0
-    training._replan()
-    assert training.state.planned == 5
-    training.state.step_seconds = 0.008
-    training._replan()
-    assert training.state.planned == training.most_steps == 4000
+    encoded, _ = encode(rows, tokenizer, 600)
+    return sft._Run(job(tiny, settings), sft._adapted(model, settings), encoded, encoded[:1], work, sft._accelerator())
+
+
+def test_the_plan_follows_the_speed_of_the_last_steps(tiny, tmp_path):
+    training = unstarted(tiny, tmp_path, SETTINGS.model_copy(update={"epochs": 1000, "max_minutes": 10}))
+    state, batch = training.state, sum(len(t.ids) for t in training.rows) // 4
+
+    def planned(step, seconds, *step_seconds):
+        state.step, state.seconds, state.recent = step, seconds, [(s, batch) for s in step_seconds]
+        state.planned = training.most_steps
+        training._plan()
+        return state.planned
+
+    assert planned(1, 2, 2.0) == pytest.approx(291, abs=3)  # after the first step; 10 min are 600 s, 3 % kept
+    assert planned(4, 300, 2.0, 2.0) == pytest.approx(145, abs=3)
+    assert planned(4, 300, 100.0, 100.0) == 6
+    assert planned(4, 550, 100.0) == 4  # no room for one more
+    assert planned(4, 8, 0.0001) == training.most_steps == 4000
+
+
+def test_a_model_with_too_few_steps_is_called_hardly_trained(tiny, tmp_path):
+    training = unstarted(tiny, tmp_path)
+    state = training.state
+    state.first, state.best, state.step, state.stopped = 2.0, 1.0, 3, "time"
+    assert training._hardly_trained().startswith("training.max_minutes ended it after 3 of the 4 steps of one pass")
+    state.stopped = "epochs"
+    assert training._hardly_trained() == ""
+    state.step, state.stopped = 4, "time"
+    assert training._hardly_trained() == ""
+    state.best = 2.0
+    assert training._hardly_trained().startswith("its validation loss never fell below the 2.00 of the base model")
 
 
 def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
@@ -189,18 +208,16 @@ def test_training_stops_when_validation_loss_rises(tiny, tmp_path):
 def test_a_processor_without_bf16_is_not_asked_for_a_whole_batch(tiny, tmp_path, monkeypatch):
     from inhouse.training import sft
 
-    tokenizer, _ = load(tiny)
-    rows, _ = encode([row("word " * 100, "Yes.") for _ in range(4)], tokenizer, 600)
-    training = sft._Run(job(tiny), sft._adapted(load(tiny)[1], SETTINGS), rows, rows, tmp_path, sft._accelerator())
+    training = unstarted(tiny, tmp_path, rows=[row("word " * 100, "Yes.")])
     asked = []
 
     def timed(some):
-        asked.append((training.state.autocast, sum(len(t.ids) for t in some)))
+        asked.append((training.state.autocast, len(some.ids)))
         return 30.0 if training.state.autocast else 1.0
 
     monkeypatch.setattr(training, "_timed", timed)
-    assert not training._prefers_bf16(rows)
-    assert asked == [(False, sft.PROBE_TOKENS), (True, sft.PROBE_TOKENS)]
+    assert not training._prefers_bf16(training.rows[0])
+    assert asked == [(False, sft.PROBE_TOKENS), (True, sft.PROBE_TOKENS)] * 2
 
 
 def test_two_processes_learn_what_one_does(tiny, tmp_path):

@@ -1,7 +1,8 @@
 """Supervised fine-tuning: LoRA on all linear layers, all weights, or a soft prompt; only answers count for the loss.
 
 Learning rates follow common practice (LoRA about ten times full tuning, "LoRA Without Regret", 2025) and the
-experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine.
+experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine;
+every step corrects the plan, since other programs come and go.
 Accelerate says which device a process trains on and which process it is. Each of several processes takes its share of
 every batch; all follow the clock of the main process, and only that one writes files.
 """
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
 LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
 WARM_UP = 0.05
-EVALUATIONS = 4  # spread over the planned steps
-REPLANNED_AT = (4, 16)  # steps: the probe sees one batch, and the load of the machine changes
+EVALUATIONS = 4  # spread over the planned steps, after the one of the untrained model
+APART = 5  # steps between two evaluations, at least
+RECENT = 8  # steps whose speed the plan assumes for the rest
 SAVE_EVERY_S = 60.0
-RESERVED = 0.12  # of the budget, for validation and saving
+RESERVED = 0.03  # of the budget, for saving
+ENOUGH_STEPS = 100  # fewer, and less than one pass over the examples, is hardly any training
 VALIDATION_ROWS = 24
 PROBE_TOKENS = 16
 EMULATED = 8.0  # when a few tokens take so many times as long in bf16 as in float32, no more is tried
@@ -51,11 +54,13 @@ class State:
     step_seconds: float = 0.0
     tokens: int = 0
     autocast: bool = False
+    evaluated: int = 0
     best: float = math.inf
     first: float = math.inf
     worse: int = 0
     stopped: str = ""
     losses: list[float] = field(default_factory=list)
+    recent: list[tuple[float, int]] = field(default_factory=list)  # seconds and tokens of the last steps
 
 
 def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
@@ -181,61 +186,54 @@ class _Run:
     def loop(self, progress: Progress) -> None:
         s = self.state
         if not s.planned:
-            s.planned = self.most_steps
-            self._plan()
-            self.save()  # a run that is killed continues with the same plan
+            self._begin()
         with progress.step("fine-tuning", 1) as step:
             shown = 0.0  # as a share, since the plan may change
             while not s.stopped:
                 started = time.monotonic()
-                loss = self._step()
+                loss, tokens = self._step()
                 took = self._agreed(time.monotonic() - started)
-                s.seconds, s.step_seconds = s.seconds + took, s.step_seconds + took
+                s.seconds, s.step_seconds, s.tokens = s.seconds + took, s.step_seconds + took, s.tokens + tokens
                 s.losses.append(round(loss, 5))
-                if s.step in REPLANNED_AT:
-                    self._replan()
-                every = max(1, s.planned // EVALUATIONS)
-                if s.step % every == 0 or s.step >= s.planned:
+                s.recent = [*s.recent, (took, tokens)][-RECENT:]
+                if self.settings.max_minutes:
+                    self._plan()
+                if s.step >= s.planned or s.step - s.evaluated >= self._interval():
                     self._evaluate()
-                budget_s = self.settings.max_minutes * 60
                 if s.step >= s.planned:
-                    s.stopped = s.stopped or ("epochs" if s.planned == self.most_steps else "time")
-                elif budget_s and s.seconds > budget_s * 0.97:
-                    self._evaluate()
-                    s.stopped = "time"
-                validation = f", validation {s.best:.2f}" if s.best < math.inf else ""
-                step.advance(s.step / s.planned - shown, f"loss {loss:.2f}{validation}")
+                    s.stopped = s.stopped or ("epochs" if s.step >= self.most_steps else "time")
+                step.advance(s.step / s.planned - shown, f"loss {loss:.2f}, validation {s.best:.2f}")
                 shown = s.step / s.planned
                 if time.monotonic() - self.saved_at > SAVE_EVERY_S:
                     self.save()
         self.save()
 
-    def _plan(self) -> None:
-        """Chooses the precision and the number of steps that fit into the budget, by the time that a batch takes."""
+    def _begin(self) -> None:
+        """Chooses the precision, and measures the untrained model."""
         started = time.monotonic()
-        probe = sorted(self._batch(0), key=lambda t: len(t.ids))[-2:]
-        self.state.autocast = self._prefers_bf16(probe)
-        budget_s = self.settings.max_minutes * 60
-        if budget_s:
-            self.state.planned = self._room(
-                self._timed(probe) / sum(len(t.ids) for t in probe) / self.accelerator.num_processes
-            )
+        self.state.autocast = self._prefers_bf16(max(self._batch(0), key=lambda t: len(t.ids)))
         self.state.seconds += self._agreed(time.monotonic() - started)
+        self.state.planned = self.most_steps
+        self._evaluate()
+        self.save()  # a run that is killed continues with the same plan
 
-    def _replan(self) -> None:
-        """Plans the number of steps again, by the time that the steps so far took."""
-        if self.settings.max_minutes:
-            self.state.planned = self._room(self.state.step_seconds / self.state.tokens)
+    def _plan(self) -> None:
+        """Plans as many steps as the rest of the budget has room for at the speed of the last steps."""
+        s = self.state
+        token_s = sum(seconds for seconds, _ in s.recent) / sum(tokens for _, tokens in s.recent)
+        mean_tokens = sum(len(t.ids) for t in self.rows) / len(self.rows)
+        step_s = token_s * mean_tokens * min(self.settings.batch_size, len(self.rows))
+        evaluation_s = token_s * sum(len(t.ids) for t in self.validation) / 2  # it has no backward pass
+        left_s = self.settings.max_minutes * 60 * (1 - RESERVED) - s.seconds - evaluation_s
+        more = max(0, int(left_s / (step_s + evaluation_s / self._interval())))
+        s.planned = min(self.most_steps, s.step + more)
 
-    def _room(self, token_s: float) -> int:
-        """The number of steps that fit into the epochs and the budget when a token takes `token_s` seconds."""
-        mean = sum(len(t.ids) for t in self.rows) / len(self.rows)
-        step_s = token_s * mean * min(self.settings.batch_size, len(self.rows))
-        left_s = self.settings.max_minutes * 60 * (1 - RESERVED) - self.state.step * step_s
-        return self.state.step + max(1, min(self.most_steps - self.state.step, int(left_s / step_s)))
+    def _interval(self) -> int:
+        """Steps from one evaluation to the next."""
+        return max(APART, self.state.planned // EVALUATIONS)
 
-    def _prefers_bf16(self, probe: Sequence[Tokens]) -> bool:
-        """As the settings say; "auto" takes the faster on this machine.
+    def _prefers_bf16(self, probe: Tokens) -> bool:
+        """As the settings say; "auto" takes the one that needs less processor time on this machine.
 
         A few tokens are tried first, since a processor without bf16 emulates it thirty times slower than float32.
         """
@@ -245,27 +243,25 @@ class _Run:
             return self.settings.precision == "bf16"
         if torch.cuda.is_available():
             return bool(torch.cuda.is_bf16_supported())
-        few = [Tokens(t.ids[-PROBE_TOKENS:], min(t.answer, PROBE_TOKENS - 1)) for t in probe[-1:]]
-        for rows, faster in ((few, EMULATED), (probe, WORTH_IT)):
+        few = Tokens(probe.ids[-PROBE_TOKENS:], min(probe.answer, PROBE_TOKENS - 1))
+        for row, faster in ((few, math.inf), (few, EMULATED), (probe, WORTH_IT)):  # the first is the warm-up
             times: dict[bool, float] = {}
             for autocast in (False, True):
                 self.state.autocast = autocast
-                times[autocast] = self._timed(rows)
+                times[autocast] = self._timed(row)
             if times[True] > faster * times[False]:
                 return False
         return True
 
-    def _timed(self, rows: Sequence[Tokens]) -> float:
-        """Seconds that a step over the rows takes after a warm-up; the weights stay as they are."""
-        for _ in range(2):
-            begun = time.monotonic()
-            self._backward(rows, 1)
-            seconds = time.monotonic() - begun
+    def _timed(self, row: Tokens) -> float:
+        """Processor seconds that a row takes, which other programs hardly change; the weights stay as they are."""
+        begun = time.process_time()
+        self._backward([row], 1)
         self.optimizer.zero_grad(set_to_none=True)
-        return self._agreed(seconds)
+        return self._agreed(time.process_time() - begun)
 
-    def _step(self) -> float:
-        """One optimizer step; returns its mean loss per token."""
+    def _step(self) -> tuple[float, int]:
+        """One optimizer step; returns its mean loss per token, and how many tokens it read."""
         import torch
 
         s = self.state
@@ -281,8 +277,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         s.step += 1
-        s.tokens += sum(len(t.ids) for t in batch)
-        return loss
+        return loss, sum(len(t.ids) for t in batch)
 
     def _batch(self, step: int) -> list[Tokens]:
         epoch, at = divmod(step, self.per_epoch)
@@ -336,7 +331,7 @@ class _Run:
         total = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
         loss = float(self.accelerator.reduce(total, "sum")) / sum(t.answer for t in self.validation)
         s = self.state
-        s.first = min(s.first, loss) if s.first == math.inf else s.first
+        s.first, s.evaluated = (loss if s.first == math.inf else s.first), s.step
         if loss < s.best:
             s.best, s.worse = loss, 0
             if self.accelerator.is_main_process:
@@ -403,5 +398,21 @@ class _Run:
             "validation_loss_first": round(s.first, 4),
             "validation_loss": round(s.best, 4),
             "stopped": s.stopped,
+            "hardly_trained": self._hardly_trained(),
             "weights_learned": sum(p.numel() for p in self.trained.values()),
         }
+
+    def _hardly_trained(self) -> str:
+        """Why the result says little about fine-tuning, and what to do; "" when it was trained enough to tell."""
+        s = self.state
+        if s.stopped == "time" and s.step < min(self.per_epoch, ENOUGH_STEPS):
+            return (
+                f"training.max_minutes ended it after {s.step} of the {self.per_epoch} steps of one pass over the "
+                "examples; raise training.max_minutes, or train while the machine is free"
+            )
+        if s.best >= s.first:
+            return (
+                f"its validation loss never fell below the {s.first:.2f} of the base model; "
+                "add examples, or lower training.learning_rate"
+            )
+        return ""

@@ -64,12 +64,15 @@ class RetrievalFacts(Facts):
 
 
 class TrainingFacts(Facts):
+    """How a model was fine-tuned. `hardly_trained` says why it had too little training to judge it by; "" if enough."""
+
     method: str
     examples: int
     steps: int
     validation_loss_first: float | None = None
     validation_loss: float | None = None
     stopped: str = ""
+    hardly_trained: str = ""
 
 
 class ParityVariant(Record):

@@ -133,3 +133,9 @@ def test_the_gap_closed_is_the_share_of_the_way_to_the_oracle():
 
 def test_an_oracle_no_better_than_base_closes_no_gap():
     assert gap_closed({"base": 0.2, "rag": 0.5, "oracle": 0.2}) == {}
+
+
+def test_a_hardly_trained_model_gets_a_warning():
+    (warning,) = recommend(evidence(hardly_trained="it ended after 3 steps; raise training.max_minutes")).warnings
+    assert warning.startswith("The custom model is hardly trained")
+    assert warning.endswith("raise training.max_minutes.")

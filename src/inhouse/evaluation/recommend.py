@@ -37,6 +37,7 @@ class Evidence:
         detectable: the smallest gain in accuracy that this test set can show.
         questions: how many were asked.
         general_change: of general ability through fine-tuning, None when nothing was tuned.
+        hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
 
     arms: Sequence[str]
@@ -45,6 +46,7 @@ class Evidence:
     detectable: float
     questions: int
     general_change: Estimate | None = None
+    hardly_trained: str = ""
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -94,6 +96,8 @@ def _because(current: str, evidence: Evidence) -> str:
 
 def _warnings(current: str, evidence: Evidence) -> list[str]:
     warnings = []
+    if evidence.hardly_trained:
+        warnings.append(f"The custom model is hardly trained, so its arms say little: {evidence.hardly_trained}.")
     if evidence.questions < ENOUGH_QUESTIONS:
         warnings.append(
             f"Only {evidence.questions} questions were asked; fewer than {ENOUGH_QUESTIONS} show large gains only."

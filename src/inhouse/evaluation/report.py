@@ -86,8 +86,9 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     compared = based and len(run.arms) > 1
     detectable = compare.smallest_detectable(scores[best]["accuracy"], scores["base"]["accuracy"]) if compared else 1.0
     evidence = recommend.Evidence(
-        list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples), general.change if general else None
-    )
+        list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
+        general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
+    )  # fmt: skip
     return Report(
         subject=run.subject,
         questions=len(run.examples),

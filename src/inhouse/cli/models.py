@@ -33,11 +33,12 @@ def models_pull(
     ] = None,
 ) -> None:
     """Download models into the cache; the only command that uses the network by itself."""
+    from inhouse.cli.terminal import Bars
     from inhouse.models.catalog import CATALOG, Catalog
 
-    for name in names or list(CATALOG):
+    for name in names or [name for name, entry in CATALOG.items() if entry.default]:
         tell(f"Downloading {name}")
-        print(f"{name}: {Catalog().pull(name)}")
+        print(f"{name}: {Catalog().pull(name, Bars())}")
 
 
 @models_app.command("add")

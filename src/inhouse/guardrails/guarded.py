@@ -18,7 +18,7 @@ from typing import NamedTuple, cast
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect
 from inhouse.guardrails.buffer import Buffer
-from inhouse.guardrails.rail import Decision, Finding, Guard, Side, Turn, question_of
+from inhouse.guardrails.rail import Action, Decision, Finding, Guard, Side, Turn, question_of
 from inhouse.types import Json, Message, Passage, Record
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Guarded:
         if finding is None:
             return None
         decision = Decision(
-            rail=rail.name, side=side, action=finding.action or guard.actions[side], score=finding.score,
+            rail=rail.name, side=side, action=_action(finding, guard.actions[side]), score=finding.score,
             reason=finding.reason, spans=finding.spans,
         )  # fmt: skip
         return Checked(decision, finding)
@@ -229,11 +229,15 @@ class _Exchange:
         """Keeps the decisions and changes the conversation where they say so; returns the one that ends the exchange,
         if any: a block rather than a hand-off."""
         self._decisions += [c.decision for c in checked]
-        for c in checked:
-            if c.decision.side == "input" and c.change:
-                text = c.change.replacement(question_of(self._request))
-                messages = c.change.messages or _with_question(self._request, text)
+        changes = [c.change for c in checked if c.decision.side == "input" and c.change]
+        for change in changes:
+            if not change.removed:
+                text = change.replacement(question_of(self._request))
+                messages = change.messages or _with_question(self._request, text)
                 self._request = self._request.model_copy(update={"messages": messages})
+        if removed := {n for change in changes for n in change.removed}:
+            left = tuple(m for n, m in enumerate(self._request.messages) if n not in removed)
+            self._request = self._request.model_copy(update={"messages": left})
         ends = [c.decision for c in checked if c.decision.action in ("block", "handoff")]
         return min(ends, key=lambda d: d.action != "block", default=None)
 
@@ -316,6 +320,13 @@ class _Exchange:
             ms = {rail: round(1000 * s, 3) for rail, s in self._turn.spent_s.items()}
             events.append(_note("report", {"generated": self._generated, "checked": self._checked, "ms": ms}))
         return [*events, finish]
+
+
+def _action(finding: Finding, configured: Action) -> Action:
+    """What is done about a finding. Earlier messages stay where findings of the rail are only flagged."""
+    if finding.removed and configured == "flag":
+        return configured
+    return finding.action or configured
 
 
 def _note(kind: str, data: Json) -> Note:

@@ -34,6 +34,8 @@ class Finding(Record):
         passages: indices, from 0, of the passages that are affected. When redacted, they are removed before the model
             reads them, and tool results are emptied.
         messages: the replacement of the whole conversation, on the input side.
+        removed: indices, from 0, of messages that the model must not read, on the input side; the last question is
+            never among them. They are removed after what other rails replaced.
         action: overrides the action in the settings.
     """
 
@@ -43,6 +45,7 @@ class Finding(Record):
     text: str | None = None
     passages: tuple[int, ...] = ()
     messages: tuple[Message, ...] | None = None
+    removed: tuple[int, ...] = ()
     action: Action | None = None
 
     def replacement(self, text: str) -> str:

@@ -5,6 +5,7 @@ A classifier over MiniLM embeddings and hand-made features; the window with the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,31 @@ from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, joined
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
-from inhouse.text.cache import CachedEmbedder
+from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.sentences import windows
+from inhouse.types import Message
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 FEWEST_WORDS = 4  # "2 pm", "yes please": too short for an instruction
+WISH_WORDS = 25  # at most, of a message that only asks for a person
+SHOUTED = 0.7  # share of the words in capitals from which a text is all capitals
+
+_PERSON = re.compile(
+    r"\b(?:human|person|agent|representative|operator|manager|supervisor|somebody|someone|employee|colleague|advis[eo]r"
+    r"|member of (?:your )?(?:staff|team)|customer (?:service|support|care))s?\b", re.IGNORECASE
+)  # fmt: skip
+_WISH = re.compile(
+    r"\b(?:talk\w*|speak\w*|spoken|chat\w*|connect\w*|transfer\w*|reach|contact|discuss|get|give|need|want|call\w*|put"
+    r"|hand|switch|message)\b", re.IGNORECASE
+)  # fmt: skip
+_ATTACKS = frozenset(
+    """override_rules ignore_previous role_play new_identity from_now_on without_rules unrestricted never_refuse
+    special_mode names_a_model forbidden_content system_prompt placeholder speaker_labels new_task obey encoded links
+    brackets""".split()  # noqa: SIM905
+)
+_HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
 
 
 def shipped() -> Classifier:
@@ -32,11 +51,30 @@ def shipped() -> Classifier:
 
 def rows(texts: Sequence[str], embedder: CachedEmbedder) -> Matrix:
     """The classifier's input, one row per window."""
-    return joined(embedder.embed(texts), [features_of(t) for t in texts])
+    return joined(embedder.embed(texts), [features_of(unshouted(t)) for t in texts])
+
+
+def asks_for_a_person(text: str) -> bool:
+    """Whether a short message asks for a person and has no sign of a jailbreak. It is never blocked."""
+    if len(text.split()) > WISH_WORDS or not (_PERSON.search(text) and _WISH.search(text)):
+        return False
+    values = features_of(unshouted(text))
+    return not any(values[n] for n in _HARMFUL)
+
+
+def unshouted(text: str) -> str:
+    """The text in lower case where most of its words are in capitals: those emphasize nothing then."""
+    words = [w for w in text.split() if any(c.isalpha() for c in w)]
+    return text.lower() if sum(w.isupper() for w in words) > SHOUTED * len(words) else text
 
 
 class Jailbreak:
-    """The rail on the user's side. It checks all of the user's messages, since a jailbreak may be in any of them."""
+    """The rail on the user's side. It judges the new turn: the user's messages since the last answer.
+
+    An earlier turn was judged when it was new. Where it was a jailbreak, the client was refused, and may send it again
+    as part of the conversation, or has made it up: it is removed with its answer, so that the model does not read it,
+    and the conversation goes on.
+    """
 
     name = "injection"
     sides: frozenset[Side] = frozenset({"input"})
@@ -44,17 +82,43 @@ class Jailbreak:
     def __init__(self, embedder: CachedEmbedder, classifier: Classifier) -> None:
         self._embedder = embedder
         self._classifier = classifier
+        self._scores: Recent[float] = Recent(VECTORS)  # a conversation repeats its earlier turns
 
     def score(self, texts: Sequence[str]) -> float:
         """The probability of the most suspicious window of the texts; 0 where all are too short."""
-        long_enough = [w for t in texts for w in windows(t) if len(w.split()) >= FEWEST_WORDS]
+        known = self._scores.filled(texts, lambda new: map(self._score, new))
+        return max((known[t] for t in texts), default=0.0)
+
+    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        messages = turn.request.messages
+        began = _new_turn(messages)
+        new = [m.content for m in messages[began:] if m.role == "user"]
+        if (score := self.score(new or [text])) >= self._classifier.threshold:
+            return Finding(score=score, reason="jailbreak: tries to override the assistant's instructions")
+        earlier = {n: self.score([m.content]) for n, m in enumerate(messages[:began]) if m.role == "user"}
+        bad = [n for n, score in earlier.items() if score >= self._classifier.threshold]
+        if not bad:
+            return None
+        ends = {n: next((e for e in range(n + 1, began) if messages[e].role == "user"), began) for n in bad}
+        return Finding(
+            score=max(earlier[n] for n in bad),
+            reason="jailbreak in an earlier turn",
+            removed=tuple(at for n in bad for at in range(n, ends[n])),
+            action="redact",
+        )
+
+    def _score(self, text: str) -> float:
+        if asks_for_a_person(text):
+            return 0.0
+        long_enough = [w for w in windows(text) if len(w.split()) >= FEWEST_WORDS]
         if not long_enough:
             return 0.0
         return float(self._classifier.probability(rows(long_enough, self._embedder)).max())
 
-    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        messages = [m.content for m in turn.request.messages if m.role == "user"]
-        score = self.score(messages or [text])
-        if score < self._classifier.threshold:
-            return None
-        return Finding(score=score, reason="jailbreak: tries to override the assistant's instructions")
+
+def _new_turn(messages: Sequence[Message]) -> int:
+    """Where the last run of the user's messages begins; results of tools may follow it."""
+    at = max((n for n, m in enumerate(messages) if m.role == "user"), default=0)
+    while at and messages[at - 1].role == "user":
+        at -= 1
+    return at

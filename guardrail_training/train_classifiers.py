@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from guardrail_training import data as sets
-from guardrail_training import injections, lookalikes
+from guardrail_training import injections, lookalikes, plain
 from inhouse.guardrails import toxicity
 from inhouse.guardrails.classifier import FOLDER, Classifier
 from inhouse.guardrails.injection import indirect, jailbreak
@@ -217,23 +217,29 @@ def beginning(sentence: str) -> str:
 
 def train_toxicity(embedder: sets.DiskCachedEmbedder, data: Path) -> None:
     rows = sets.toxicity(data)[0]
-    chat = [t for texts in sets.business(data)[0].values() for t in texts[:500]]
-    embedder.embed([w for t in (*(t for t, _ in rows), *chat) for w in toxicity.pieces(t)])
+    clean = {  # texts and the weight of each
+        "posts": ([t for t, toxic in rows if not toxic], 1.0),
+        "chat": ([t for texts in sets.business(data)[0].values() for t in texts[:500]], 0.3),
+        "quoted": ([t for texts in plain.quoted(data)[0].values() for t in texts], 0.2),
+        "made": (plain.made("train", 1500), 0.2),
+    }
+    negative = [t for texts, _ in clean.values() for t in texts]
+    weights = np.concatenate([np.full(len(texts), weight) for texts, weight in clean.values()])
+    embedder.embed([w for t in (*(t for t, _ in rows), *negative) for w in toxicity.pieces(t)])
     positive = [toxicity.rows(toxicity.pieces(t), embedder) for t, toxic in rows if toxic]
-    low = [toxicity.rows(toxicity.pieces(t), embedder) for t in (*(t for t, toxic in rows if not toxic), *chat)]
-    weights = np.concatenate([np.full(len(low) - len(chat), 1.0), np.full(len(chat), 0.3)])
+    low = [toxicity.rows(toxicity.pieces(t), embedder) for t in negative]
     penalty = columns(embedder.dimensions, positive[0].shape[1] - embedder.dimensions, 3 * PENALTY)
 
     def train(p, n, w):
         return bagged(p, n, w, partial(fit, penalty=penalty))
 
     high, scored = folded(positive, low, weights, train)
-    clean, talk = scored[: len(low) - len(chat)], scored[len(low) - len(chat) :]
-    threshold = float(max(np.quantile(talk, 0.997), np.quantile(clean, 0.93)))
-    print(
-        f"  folds: recall {(high >= threshold).mean():.3f}, clean {(clean >= threshold).mean():.3f}, "
-        f"chat {(talk >= threshold).mean():.4f}"
-    )
+    ends = np.cumsum([len(texts) for texts, _ in clean.values()])
+    by_kind = dict(zip(clean, np.split(scored, ends[:-1]), strict=True))
+    sentences = np.concatenate([by_kind["quoted"], by_kind["made"]])
+    threshold = float(max(np.quantile(sentences, 0.996), np.quantile(by_kind["chat"], 0.997)))
+    print(f"  folds: recall {(high >= threshold).mean():.3f}, "
+          + ", ".join(f"{kind} {(s >= threshold).mean():.4f}" for kind, s in by_kind.items()))  # fmt: skip
     save(train(positive, low, weights), "toxicity", threshold, toxicity.FEATURES)
 
 

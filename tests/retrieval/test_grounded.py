@@ -72,6 +72,43 @@ def test_a_title_is_not_mentioned(title, text, say):
     assert titles(title).mentioned(say(text)) == {}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am looking for a restaurant", "Any restaurants nearby?", "does the restaurant have wifi", "which restaurant?",
+        "a guest house, please", "is there an autumn offer at your restaurant", "one restaurant", "my restaurants", "a restaurant in town",
+    ],
+)  # fmt: skip
+def test_a_kind_of_thing_is_no_title(text, say):
+    known = titles(
+        "ASK RESTAURANT",
+        "J RESTAURANT",
+        "RESTAURANT ONE SEVEN",
+        "BRIDGE GUEST HOUSE",
+        "ACORN GUEST HOUSE",
+        "AUTUMN HOUSE",
+    )
+    assert known.mentioned(say(text)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("Is Ask Restaurant open?", "0.md"), ("the ask restuarant", "0.md"), ("the brigde guest house", "1.md"),
+        ("Autumn House", "2.md"), ("is the autumn free of dogs", "2.md"), ("at ask restaurants", "0.md"),
+    ],
+)  # fmt: skip
+def test_a_title_with_the_name_of_a_kind_is_mentioned(text, source, say):
+    known = titles("ASK RESTAURANT", "BRIDGE GUEST HOUSE", "AUTUMN HOUSE", "J RESTAURANT", "ACORN GUEST HOUSE")
+    assert known.mentioned(say(text)) == {source: 1.0}
+
+
+def test_the_beginning_of_a_title_that_another_has_within_mentions_neither(say):
+    known = titles("City Centre North", "Nandos City Centre")
+    assert known.mentioned(say("a bar in the city centre")) == {}
+    assert known.mentioned(say("is city centre north open")) == {"0.md": 1.0}
+
+
 def test_the_beginning_of_two_titles_mentions_neither(say):
     assert titles("Summit Card Fees", "Summit Card Limits").mentioned(say("the Summit Card")) == {}
 

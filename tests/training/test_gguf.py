@@ -7,6 +7,7 @@ import pytest
 from inhouse.config.sections import Model, Parity
 from inhouse.errors import InputError
 from inhouse.evaluation import parity
+from inhouse.models.catalog import Catalog
 from inhouse.models.llama import LlamaEngine
 from inhouse.training import gguf
 from inhouse.training.convert import convert
@@ -60,6 +61,17 @@ def test_a_converted_folder_is_served_as_it_was(tiny, base):
     assert report.passed, report
     assert report.variants[0].mean_divergence_nats < 0.01
     assert report.variants[0].greedy_agreement > 0.95
+
+
+@pytest.mark.slow
+def test_qwen_in_k_quants_is_trained_on_as_it_is_served():
+    """Q4_K, Q5_0, Q6_K, biases, and its tokenizer; only where the model was pulled."""
+    folder = Catalog().folder / "qwen2.5-coder-0.5b-instruct"
+    if not folder.is_dir():
+        pytest.skip("`inhouse models pull qwen2.5-coder-0.5b-instruct` fetches it")
+    report = compared(folder, None, folder / "model.gguf")
+    assert report.passed, report
+    assert report.variants[0].mean_divergence_nats < 0.01
 
 
 def test_an_adapter_is_served_as_it_was_trained_and_merged_alike(tiny, base, adapter, tmp_path):

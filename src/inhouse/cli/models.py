@@ -1,15 +1,16 @@
-"""The commands of the models on this machine: list, pull, add. Nothing heavy at import."""
+"""The commands of the models on this machine: list, pull, add, compare. Nothing heavy at import."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from inhouse.cli.options import AsJson, print_json, tell
+from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
-models_app = typer.Typer(no_args_is_help=True, help="Models on this machine: list, pull, add.")
+models_app = typer.Typer(no_args_is_help=True, help="Models on this machine: list, pull, add, compare.")
 
 
 @models_app.command("list")
@@ -22,8 +23,11 @@ def models_list(as_json: AsJson = False) -> None:
         print_json(names)
         return
     for name, state in names.items():
-        about = f"{CATALOG[name].kind}: {CATALOG[name].about} ({CATALOG[name].license})" if name in CATALOG else ""
-        print(f"{name:24} {state:11} {about}".rstrip())
+        print(f"{name:28} {state}")
+        if entry := CATALOG.get(name):
+            memory = f", {entry.memory_mb:,} MB of memory to serve" if entry.memory_mb else ""
+            print(f"    {entry.kind}: {entry.about}")
+            print(f"    {entry.license}, {entry.download_mb:,} MB to download{memory}")
 
 
 @models_app.command("pull")
@@ -51,3 +55,25 @@ def models_add(
 
     Catalog().add(name, path)
     print(f"{name}: {path.resolve()}")
+
+
+@models_app.command("compare")
+def models_compare(
+    names: Annotated[list[str], typer.Argument(help="Base models: known names, folders, or .gguf files.")],
+    tune: Annotated[bool, typer.Option("--tune", help="Also fine-tune each one.")] = False,
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare base models on your own test questions."""
+    from inhouse.cli.terminal import base_models, out
+    from inhouse.pipeline.child import make_in_child
+    from inhouse.pipeline.comparison import compare_bases
+
+    workspace = replace(workspace_of(project, overrides, as_json), delegate=make_in_child)
+    tell(f"Asking {', '.join(names)} the same questions" + (", before and after fine-tuning" if tune else ""), as_json)
+    compared = compare_bases(workspace, names, tune)
+    if as_json:
+        print_json([c.model_dump(mode="json") for c in compared])
+    else:
+        out.print(base_models([(c.base, c.arm, c.result, c.memory_mb) for c in compared]))

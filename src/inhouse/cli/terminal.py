@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inhouse.errors import InhouseError
 from inhouse.types import Step
+from inhouse.verdict import ArmResult
 
 out = Console()
 err = Console(stderr=True)
@@ -78,6 +80,21 @@ def file_counts(files: Sequence[Mapping[str, Any]]) -> Table:
         counts = Counter(f["status"] for f in group)
         read = sum(f["chars"] for f in group if f["status"] == "read")
         table.add_row(name, *(str(counts[status]) for status in STATUSES), f"{read:,}")
+    return table
+
+
+def base_models(rows: Sequence[tuple[str, str, ArmResult, int]]) -> Table:
+    """A row for each base model and arm: scores in percent, seconds an answer, megabytes of memory."""
+    table = Table("base", "arm", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("accuracy", "wrong", "unsupported", "p50 s", "p95 s", "MB"):
+        table.add_column(head, justify="right")
+    for base, arm, result, memory_mb in rows:
+        scores = (result.metrics.get(m) for m in ("accuracy", "wrong", "unsupported"))
+        times = (result.latency_ms.p50, result.latency_ms.p95)
+        table.add_row(
+            base, arm, *(f"{100 * e.mean:.1f}" if e else "" for e in scores), *(f"{ms / 1000:.1f}" for ms in times),
+            f"{memory_mb:,}",
+        )  # fmt: skip
     return table
 
 

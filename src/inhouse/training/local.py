@@ -30,7 +30,7 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
         BackendError: a process died; the others are stopped.
     """
     # OpenMP reads this when torch is imported. Its threads else spin while they wait for one that has lost its core to
-    # another program: a step then takes up to ten times as long (docs/LOG.md).
+    # another program: a step then takes several times as long (docs/LOG.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from inhouse.training import sft
 

@@ -4,8 +4,9 @@
 
 The dialogues' own tool calls say what is personal: the name, account number, PIN, date of birth or security answer that
 the agent typed in. A value counts where it stands in the dialogue's text; it survives where it still stands there after
-anonymization, as whole words, case and gaps aside. Placeholders count all that was replaced, personal or not. Plain
-Presidio runs with its defaults over the same spaCy model. Prints counts by type with every survivor, and writes
+anonymization, as whole words, case and gaps aside. Placeholders count all that was replaced, personal or not. Values
+in a customer's own messages are also counted behind the rail `pii`. Plain Presidio runs with its defaults over the same
+spaCy model. Prints counts by type with every survivor, and writes
 `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
 """
 
@@ -17,10 +18,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from inhouse.chat import ChatRequest
 from inhouse.datasets.conversations import read_conversations
+from inhouse.guardrails.classifier import TAGGER
+from inhouse.guardrails.pii import Pii
+from inhouse.guardrails.rail import Turn
 from inhouse.models.catalog import Catalog
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.recognizers import SPACY_MODEL
+from inhouse.privacy.tagger import read_tagger
 from inhouse.types import Example
 
 HERE = Path(__file__).parent
@@ -52,6 +58,17 @@ def said(example: Example) -> str:
     return "\n".join([*(m.content for m in example.messages), example.target])
 
 
+def in_requests(rail: Pii, example: Example, row: dict) -> dict[str, int]:
+    """How many values the customer's own messages have, and how many of them the model would still read behind the
+    rail."""
+    messages = tuple(m for m in example.messages if m.role != "system")
+    finding = rail.check("input", "", Turn(ChatRequest(messages=messages)))
+    before, after = ("\n".join(m.content for m in turns if m.role == "user")
+                     for turns in (messages, (finding and finding.messages) or messages))  # fmt: skip
+    given = [value for _, value in set(values(row)) if stands(value, before)]
+    return {"given": len(given), "survive": sum(stands(v, after) for v in given)}
+
+
 def presidio(folder: Path) -> Callable[[str], str]:
     """Presidio's own analyzer, every recognizer that it ships for English."""
     import spacy
@@ -73,11 +90,12 @@ def presidio(folder: Path) -> Callable[[str], str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "star")
-    parser.add_argument("--domains", default="bank,ride,party,apartment,meeting,restaurant")
+    parser.add_argument("--domains", default="bank,ride,party,apartment,meeting,restaurant,plane")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     folder = Catalog().find(SPACY_MODEL, HERE)
     plain = presidio(folder)
+    rail = Pii(Anonymizer(folder), read_tagger(TAGGER))
     found = {}
     for domain in given.domains.split(","):
         file = given.data / f"{domain}.jsonl"
@@ -88,6 +106,7 @@ def main() -> None:
         counts: Counter[str] = Counter()
         left: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
         seconds: Counter[str] = Counter()
+        customers: Counter[str] = Counter()
         placeholders: Counter[str] = Counter()
         for e in examples:
             raw, texts = said(e), {}
@@ -97,6 +116,7 @@ def main() -> None:
             started = time.perf_counter()
             texts["presidio"] = plain(raw)
             seconds["presidio"] += time.perf_counter() - started
+            customers.update(in_requests(rail, e, rows[e.id]))
             for who, text in texts.items():
                 placeholders[who] += len(re.findall(r"<[A-Z_]+(?:_\d+)?>", text))
             for kind, value in {v for v in values(rows[e.id]) if stands(v[1], raw)}:
@@ -110,6 +130,7 @@ def main() -> None:
             print(f"  {kind:<16}{n:>5} values; survive: inhouse {sums['inhouse']}, plain Presidio {sums['presidio']}")
         for (kind, value), n in sorted(survivors["inhouse"].items()):
             print(f"    survives: {kind} {value!r} {n} x")
+        print(f"  in requests, by the rail pii: {customers['survive']} of {customers['given']} values survive")
         print(f"  placeholders: inhouse {placeholders['inhouse']}, plain Presidio {placeholders['presidio']}")
         print(f"  seconds: inhouse {seconds['inhouse']:.1f}, plain Presidio {seconds['presidio']:.1f}")
         left_by_type = {
@@ -118,7 +139,7 @@ def main() -> None:
         }
         found[domain] = {
             "dialogues": len(examples), "values": dict(counts), "survive": left_by_type,
-            "placeholders": dict(placeholders), "seconds": dict(seconds),
+            "placeholders": dict(placeholders), "seconds": dict(seconds), "requests": dict(customers),
         }  # fmt: skip
     out = HERE / "results" / "privacy.json"
     out.parent.mkdir(exist_ok=True)

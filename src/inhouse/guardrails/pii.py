@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
 from inhouse.privacy.identifiers import identifiers
 from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
@@ -32,6 +33,13 @@ CACHED_TEXTS = 5000
 _CANDIDATE = re.compile(
     r"\d|@|://|-----|(?i:pass|secret|key|token)"
 )  # everything that is redacted in answers has one of these
+
+_AMOUNT = re.compile(
+    r"[$£€]\s?\d[\d,.]*[kKmM]?|\b\d{1,3}(?:,\d{3})+(?:\.\d+)?\b|\b\d+(?:[.,]\d+)?\s?(?:%|k\b|percent\b|dollars?\b|usd\b"
+    r"|euros?\b|eur\b|pounds?\b|gbp\b|bucks\b|cents?\b)", re.IGNORECASE
+)  # fmt: skip
+_NAME_WORD = re.compile(r"[^\W\d_]+")
+_BEFORE_ZIP = re.compile(r"(?:\b[A-Z]{2}|\b[A-Z][a-z]+,?|(?i:\bzip|post ?code|postal)[^\d\n]{0,20})[\s-]*$")
 
 
 class Finder(Protocol):
@@ -80,13 +88,27 @@ class Pii:
 
     def _named(self, text: str) -> list[Span]:
         """Names and identifiers."""
+        amounts = [m.span() for m in _AMOUNT.finditer(text)]
         named = [s for s in self._names.find(text, self._finder.entities(text))
-                 if self._private(text[s.start : s.end], s.kind)]  # fmt: skip
+                 if self._private(text, s) and not any(s.start < b and a < s.end for a, b in amounts)]  # fmt: skip
         return [*identifiers(text), *named]
 
-    def _private(self, value: str, kind: str) -> bool:
-        """Whether a name may be a person's: it is not in the business's documents, and an address has a number."""
-        return (kind != "ADDRESS" or any(c.isdigit() for c in value)) and not self._finder.is_public(value)
+    def _private(self, text: str, span: Span) -> bool:
+        """Whether a name may be a person's: it is not in the business's documents, nor of a thing, and an address has a
+        number and a street or a place."""
+        value = text[span.start : span.end]
+        if span.kind == "PERSON":
+            words = set(_NAME_WORD.findall(value.lower()))
+            if words <= NOT_PEOPLE or words & (THINGS - SURNAMES_TOO):
+                return False
+        if span.kind == "ADDRESS":
+            if not any(c.isdigit() for c in value):
+                return False
+            if not any(c.isalpha() for c in value) and not _BEFORE_ZIP.search(
+                text, max(span.start - 40, 0), span.start
+            ):
+                return False  # a number alone
+        return not self._finder.is_public(value)
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         return self._input(text, turn) if side == "input" else self._output(text, turn)

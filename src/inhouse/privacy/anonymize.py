@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from inhouse.privacy.context import COMMON, answers, kinds_requested, late_secrets
+from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, answers, kinds_requested, late_secrets
 from inhouse.privacy.recognizers import PRIORITY, Match, Recognizers
 from inhouse.types import Example, Message, digest_of
 
@@ -25,13 +25,6 @@ NAMES = frozenset(["PERSON", "SECRET"])
 CARD_DIGITS = 15
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
 _PUBLIC_NUMBER = re.compile(r"\+?\(?\d[\d ()./-]{2,}\d")
-_PLACES = frozenset(
-    """academy airport apartment avenue bank bar bed bistro breakfast building cafe card centre center chapel church
-    cinema city club coffee college company corp court credit curry fund gallery garden gardens grill group guest
-    guesthouse hall hospital hotel house inc inn kitchen lane library llc loan lodge ltd market mobile mortgage museum
-    palace park pizza pizzeria place plaza plus pool pools pub restaurant rewards road room savings school square
-    station street studio theater theatre tower train university wifi""".split()  # noqa: SIM905
-)
 _PLACE_BEFORE = re.compile(r"\b(?:in|at|from|near|around|to|towards|via|of|the|a|an|town)\s+$", re.IGNORECASE)
 _TRAVEL = re.compile(
     r"\b(?:train|taxi|bus|flight|travel\w*|leav\w+|depart\w*|arriv\w+|going|go|head\w*|trip)\b", re.IGNORECASE
@@ -164,11 +157,13 @@ class Anonymizer:
                 return False  # contact data of the business; a customer's own is in the customer's turns too
             return _key(value) not in self._public
         words = _words(value)
+        if NOT_PEOPLE.issuperset(words):
+            return False  # "I'm Italian"
         if match.sure:
             unlikely = self._words if value[0].islower() else self._stop if match.kind == "PERSON" else ()
             return words[0] not in unlikely and not self._is_kept(value)
         names = [w for w in words if w not in self._words]
-        if not names or any(w in _PLACES for w in words) or self._is_kept(value) or not value[0].isupper():
+        if not names or any(w in THINGS for w in words) or self._is_kept(value) or not value[0].isupper():
             return False
         if turn.role == "assistant" and all(w in self._public_words for w in words):
             return False  # the assistant talks about what the documents contain

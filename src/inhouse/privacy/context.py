@@ -87,6 +87,26 @@ COMMON = frozenset(
 )
 """Words in answers to "your name, please?" that are not names, in addition to a language's stop words."""
 
+THINGS = frozenset(
+    """academy airport apartment avenue bank bar bed bistro breakfast building cafe card centre center chapel church
+    cinema city club coffee college company corp court credit curry fund gallery garden gardens grill group guest
+    guesthouse guesthouses hall hospital hotel house inn kitchen lane library llc loan lodge ltd market mobile mortgage
+    museum palace park pizza pizzeria place plaza plus pool pools pub restaurant rewards road room savings school square
+    station street studio theater theatre tower train university wifi""".split()  # noqa: SIM905
+)
+"""Words in names of places, companies, and products."""
+SURNAMES_TOO = frozenset("church court garden hall house kitchen lane lodge market park place street".split())  # noqa: SIM905
+NOT_PEOPLE = THINGS | frozenset(
+    """amex excel mastercard paypal venmo visa zelle american argentinian asian australian austrian belgian brazilian
+    british canadian chinese colombian cuban danish dutch egyptian english european filipino finnish french german greek
+    hungarian indian indonesian iranian irish israeli italian jamaican japanese kenyan korean mexican moroccan nigerian
+    norwegian pakistani persian peruvian polish portuguese romanian russian scottish spanish swedish swiss thai turkish
+    ukrainian vietnamese welsh catholic jewish muslim vegan vegetarian guten tag morgen hallo hola bonjour danke gracias
+    merci buenos dias sie ich wir haben kredite kredit konto karte geld quiero necesito puedo tengo vous avez nous votre
+    """.split()  # noqa: SIM905
+)
+"""A name of only these words is no person's: things, brands, nationalities, frequent words of other languages."""
+
 
 def kinds_requested(text: str) -> set[str]:
     """The kinds of personal data that a turn asks for."""

@@ -20,6 +20,7 @@ from stdnum.it import codicefiscale
 from stdnum.nl import bsn
 from stdnum.pl import pesel
 
+from inhouse.privacy.recognizers import with_extension
 from inhouse.types import Span
 
 _NEAR = 40  # characters before a number in which its kind may be named
@@ -114,6 +115,8 @@ def identifiers(text: str) -> Iterator[Span]:
                 start, end = match.span("value")
                 while kind == "IBAN" and not _iban(text[start:end]) and " " in text[start:end]:
                     end = text.rindex(" ", start, end)  # the last word is not part of it
+                if kind == "PHONE":
+                    end = with_extension(text, end)
                 if kind != "IBAN" or _iban(text[start:end]):
                     yield Span(start, end, kind)
     for shape, check, word in _IDS:

@@ -8,12 +8,14 @@ downloaded and lacks the domains of private networks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from inhouse.errors import BackendError
+from inhouse.privacy.given_names import given_names
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
@@ -135,6 +137,15 @@ _OURS: dict[str, Sequence[str]] = {
 }
 
 
+_EXTENSION = re.compile(r",?[ \t]{0,3}\(?(?:x|ext\.?|extension|durchwahl)[ \t]{0,3}[:#]?[ \t]{0,3}\d{1,6}\b\)?", re.I)
+
+
+def with_extension(text: str, end: int) -> int:
+    """Where the extension of the phone number that ends at `end` ends; `end` where it has none."""
+    match = _EXTENSION.match(text, end)
+    return match.end() if match else end
+
+
 class Match(NamedTuple):
     """Personal data in a text; `sure` if its shape or the words around it prove the kind."""
 
@@ -179,7 +190,8 @@ class Recognizers:
                 text, language="en", nlp_artifacts=artifacts, entities=["PERSON", "SECRET"] if plain else self._entities
             )
             self._seen[text] = [
-                Match(_KINDS.get(r.entity_type, r.entity_type), r.start, r.end, _sure(r)) for r in results
+                *(_match(text, r.entity_type, r.start, r.end, _sure(r)) for r in results),
+                *(Match("PERSON", *span, sure=True) for span in given_names(text)),
             ]
         return [self._seen[t] for t in texts]
 
@@ -189,6 +201,11 @@ class Recognizers:
             if text not in self._entities_seen:
                 self._find([text])
             return self._entities_seen[text]
+
+
+def _match(text: str, entity: str, start: int, end: int, sure: bool) -> Match:
+    kind = _KINDS.get(entity, entity)
+    return Match(kind, start, with_extension(text, end) if kind == "PHONE" else end, sure)
 
 
 def _sure(result: object) -> bool:

@@ -21,11 +21,12 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, InputError
-from inhouse.guardrails import toxicity
+from inhouse.guardrails import external, toxicity
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.confidence.calibration import Calibration
 from inhouse.guardrails.confidence.features import FeatureExtractor, Features
 from inhouse.guardrails.confidence.rail import Confidence
+from inhouse.guardrails.external import SequenceClassifier
 from inhouse.guardrails.format import Format
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.groundedness.rail import Groundedness
@@ -88,8 +89,20 @@ class Parts:
         """One cache for all rails of a workspace."""
         return _cached(self.workspace.embedder_named(EMBEDDER))
 
+    def classifier(self, folder: str, names: tuple[str, ...], label: str, threshold: float = 0.5) -> SequenceClassifier:
+        """The sequence classifier of a folder in the settings.
+
+        Raises:
+            InputError: see `SequenceClassifier`.
+        """
+        return external.classifier(self.project.path(folder), names, label, threshold)
+
     def groundedness(self) -> Groundedness:
-        min_support = self.project.guardrails.min_support
+        settings = self.project.guardrails
+        min_support = settings.min_support
+        if settings.groundedness_model:
+            model = self.classifier(settings.groundedness_model, external.SUPPORTED, settings.groundedness_label)
+            return external.ModelGroundedness(self.embedder, model, self.workspace.support, min_support)
         return Groundedness(self.embedder, alignment.shipped(), self.workspace.support, min_support)
 
     def features(self) -> FeatureExtractor:
@@ -209,10 +222,19 @@ def _pii(parts: Parts) -> list[Rail]:
 
 
 def _injection(parts: Parts) -> list[Rail]:
-    return [
-        Jailbreak(parts.embedder, jailbreak.shipped()),
-        IndirectInjection(parts.embedder, indirect.shipped()),
-    ]
+    settings, of_passages = parts.project.guardrails, IndirectInjection(parts.embedder, indirect.shipped())
+    if not (folder := settings.injection_model):
+        return [Jailbreak(parts.embedder, jailbreak.shipped()), of_passages]
+    model = parts.classifier(folder, external.BAD, settings.injection_label, settings.injection_threshold)
+    return [external.ModelJailbreak(model), of_passages]
+
+
+def _toxicity(parts: Parts) -> list[Rail]:
+    settings = parts.project.guardrails
+    if not (folder := settings.toxicity_model):
+        return [Toxicity(parts.embedder, toxicity.shipped())]
+    model = parts.classifier(folder, external.BAD, settings.toxicity_label, settings.toxicity_threshold)
+    return [external.ModelToxicity(model)]
 
 
 def _topic(parts: Parts) -> list[Rail]:
@@ -244,7 +266,7 @@ def _plugin(point: EntryPoint) -> Callable[[Parts], list[Rail]]:
 BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
     "pii": _pii,
     "injection": _injection,
-    "toxicity": lambda parts: [Toxicity(parts.embedder, toxicity.shipped())],
+    "toxicity": _toxicity,
     "topic": _topic,
     "format": lambda parts: [Format(parts.project.guardrails.answer_pattern)],
     "groundedness": lambda parts: [parts.groundedness()],

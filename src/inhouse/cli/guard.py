@@ -96,15 +96,18 @@ def guard_test(
     as_json: AsJson = False,
 ) -> None:
     """Measure the rails on your own labeled lines: recall, precision, false alarms, time."""
-    from inhouse.guardrails.measure import quality, read_lines
+    from inhouse.guardrails.measure import fitted_thresholds, quality, read_lines
     from inhouse.pipeline.ask import guards
 
     workspace = workspace_of(project, overrides, as_json)
-    rows = asyncio.run(quality(guards(workspace), read_lines(file)))
+    active, lines = guards(workspace), read_lines(file)
+    rows = asyncio.run(quality(active, lines))
     if as_json:
         _print_json(rows)
-    else:
-        _print_quality(rows)
+        return
+    _print_quality(rows)
+    for rail, (threshold, f1) in fitted_thresholds(active, lines).items():
+        print(f"guardrails.{rail}_threshold = {threshold:.3f} fits these lines best (F1 {f1:.3f})")
 
 
 def _print_quality(rows: Sequence[RailQuality]) -> None:

@@ -316,6 +316,23 @@ class Guardrails(Section):
     second_sample_tokens: int = Field(0, ge=0, le=256)
     """Length of a second, sampled answer that the confidence rail compares with the first, in tokens; 0 for none. It
     takes the time to generate these tokens. Run `inhouse calibrate` again after changing it."""
+    toxicity_model: str = ""
+    """Folder of a sequence classifier (config.json, tokenizer.json, and model.onnx or model.safetensors) that the
+    toxicity rail uses in place of the shipped one; empty for the shipped one. The same for the next two."""
+    injection_model: str = ""
+    """Folder of a classifier of jailbreaks for the user's side of the injection rail."""
+    groundedness_model: str = ""
+    """Folder of a classifier of entailment (premise, hypothesis) for the groundedness rail; `min_support` applies."""
+    toxicity_label: str = ""
+    """Label that means toxic, if it cannot be told from its name."""
+    injection_label: str = ""
+    """Label that means jailbreak, if it cannot be told from its name."""
+    groundedness_label: str = ""
+    """Label that means supported, if it cannot be told from its name."""
+    toxicity_threshold: float = Field(0.5, gt=0, lt=1)
+    """Probability from which `toxicity_model` reports. `inhouse guard test` prints the value that fits your lines."""
+    injection_threshold: float = Field(0.5, gt=0, lt=1)
+    """Probability from which `injection_model` reports. `inhouse guard test` prints the value that fits your lines."""
     nemo_path: str = ""
     """Folder with a NeMo Guardrails configuration, for the nemo rail."""
 

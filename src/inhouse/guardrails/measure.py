@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
@@ -176,6 +176,34 @@ async def quality(guards: Sequence[Guard], lines: Sequence[LabeledLine]) -> list
         if checks:
             rows.append(_summed_up(name, checks))
     return rows
+
+
+@runtime_checkable
+class Scored(Protocol):
+    """A rail over a classifier whose threshold is a setting."""
+
+    name: str
+
+    def probability_of(self, text: str) -> float: ...
+
+
+def fitted_thresholds(guards: Sequence[Guard], lines: Sequence[LabeledLine]) -> dict[str, tuple[float, float]]:
+    """For each rail whose threshold is a setting: the threshold with the highest F1 on the lines that name the rail,
+    and that F1. A rail without good and bad lines is left out."""
+    fitted = {}
+    for rail in (g.rail for g in guards if isinstance(g.rail, Scored)):
+        own = [line for line in lines if line.rail == rail.name]
+        scored = sorted((rail.probability_of(line.text), line.bad) for line in own)
+        bad = sum(is_bad for _, is_bad in scored)
+        if not 0 < bad < len(scored):
+            continue
+        best = (0.0, 0.5)
+        for at, (score, _) in enumerate(scored):
+            caught = sum(is_bad for _, is_bad in scored[at:])
+            below = scored[at - 1][0] if at else 0.0
+            best = max(best, (2 * caught / (bad + len(scored) - at), (score + below) / 2))
+        fitted[rail.name] = (best[1], best[0])
+    return fitted
 
 
 def _summed_up(rail: str, checks: Sequence[tuple[LabeledLine, bool, float]]) -> RailQuality:

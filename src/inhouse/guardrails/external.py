@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from inhouse.errors import InputError
 from inhouse.guardrails.groundedness.evidence import Evidence
 from inhouse.guardrails.groundedness.rail import Groundedness
-from inhouse.guardrails.injection.jailbreak import Jailbreak, asks_for_a_person
+from inhouse.guardrails.injection.jailbreak import Jailbreak, without_wishes
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.sentences import windows
@@ -195,9 +195,8 @@ class ModelJailbreak(Jailbreak):
         return self.score([text])
 
     def _score(self, text: str) -> float:
-        if asks_for_a_person(text) or not text.strip():
-            return 0.0
-        return float(self._model.probability(windows(text, WINDOW_WORDS) or [text]).max())
+        parts = windows(without_wishes(text), WINDOW_WORDS)
+        return float(self._model.probability(parts).max()) if parts else 0.0
 
 
 class ModelGroundedness(Groundedness):

@@ -14,24 +14,27 @@ from inhouse.guardrails.classifier import Classifier, joined
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
-from inhouse.text.sentences import windows
+from inhouse.text.sentences import SENTENCE_GAP, windows
 from inhouse.types import Message
 
 if TYPE_CHECKING:
     from inhouse.types import Matrix
 
 FEWEST_WORDS = 4  # "2 pm", "yes please": too short for an instruction
-WISH_WORDS = 25  # at most, of a message that only asks for a person
+WISH_WORDS = 25  # at most, of a sentence that asks for a person
+SHORT_WORDS = 60  # of a message from which wishes for a person are left out
 SHOUTED = 0.7  # share of the words in capitals from which a text is all capitals
 
-_PERSON = re.compile(
-    r"\b(?:human|person|agent|representative|operator|manager|supervisor|somebody|someone|employee|colleague|advis[eo]r"
-    r"|member of (?:your )?(?:staff|team)|customer (?:service|support|care))s?\b", re.IGNORECASE
-)  # fmt: skip
+_PERSON = (
+    r"(?:human|person|agent|representative|operator|manager|supervisor|somebody|someone|employee|colleague|advis[eo]r"
+    r"|member of (?:your )?(?:staff|team)|customer (?:service|support|care))s?\b"
+)
 _WISH = re.compile(
-    r"\b(?:talk\w*|speak\w*|spoken|chat\w*|connect\w*|transfer\w*|reach|contact|discuss|get|give|need|want|call\w*|put"
-    r"|hand|switch|message)\b", re.IGNORECASE
-)  # fmt: skip
+    rf"\b(?:talk|speak|chat|discuss|connect\w*|transfer\w*|reach|put|hand|switch)\b[^.,?!\n]{{0,40}}\b{_PERSON}"
+    rf"|\b(?:get|give|find|send) (?:me|us) (?:(?:an?|the|your|some) )?(?:\w{{1,12}} )?{_PERSON}"
+    rf"|\b(?:need|want) (?:(?:an?|the|your|some) )?(?:\w{{1,12}} )?{_PERSON}",
+    re.IGNORECASE,
+)
 _ATTACKS = frozenset(
     """override_rules ignore_previous role_play new_identity from_now_on without_rules unrestricted never_refuse
     special_mode names_a_model forbidden_content system_prompt placeholder speaker_labels new_task obey encoded links
@@ -55,11 +58,20 @@ def rows(texts: Sequence[str], embedder: CachedEmbedder) -> Matrix:
 
 
 def asks_for_a_person(text: str) -> bool:
-    """Whether a short message asks for a person and has no sign of a jailbreak. It is never blocked."""
-    if len(text.split()) > WISH_WORDS or not (_PERSON.search(text) and _WISH.search(text)):
+    """Whether a short sentence asks for a person and has no sign of a jailbreak. It is never a reason to block."""
+    if len(text.split()) > WISH_WORDS or not _WISH.search(text):
         return False
     values = features_of(unshouted(text))
     return not any(values[n] for n in _HARMFUL)
+
+
+def without_wishes(text: str) -> str:
+    """A short text without its sentences that ask for a person; the text itself where it has none or is longer."""
+    if len(text.split()) > SHORT_WORDS:
+        return text
+    sentences = SENTENCE_GAP.split(text)
+    left = [s for s in sentences if not asks_for_a_person(s)]
+    return "\n".join(left) if len(left) < len(sentences) else text
 
 
 def unshouted(text: str) -> str:
@@ -108,9 +120,7 @@ class Jailbreak:
         )
 
     def _score(self, text: str) -> float:
-        if asks_for_a_person(text):
-            return 0.0
-        long_enough = [w for w in windows(text) if len(w.split()) >= FEWEST_WORDS]
+        long_enough = [w for w in windows(without_wishes(text)) if len(w.split()) >= FEWEST_WORDS]
         if not long_enough:
             return 0.0
         return float(self._classifier.probability(rows(long_enough, self._embedder)).max())

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.errors import InputError
-from inhouse.guardrails.classifier import Classifier
 from inhouse.guardrails.confidence.features import Features
+from inhouse.text.logistic import Logistic
 from inhouse.types import Record
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Calibration(Record):
 
     Attributes:
         features: of the regression, in the order of its weights.
-        mean, scale, weight, bias: of the regression, see `classifier.Classifier`.
+        model: the regression.
         steps: pairs of score and probability, rising.
         threshold: the lowest probability that is answered.
         target: the largest share of wrong answers among those given.
@@ -59,10 +59,7 @@ class Calibration(Record):
     """
 
     features: tuple[str, ...] = Features._fields
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weight: tuple[float, ...]
-    bias: float
+    model: Logistic
     steps: tuple[tuple[float, float], ...]
     threshold: float
     target: float
@@ -76,10 +73,7 @@ class Calibration(Record):
         """That each answer is right, shape (n,)."""
         import numpy as np
 
-        tensors = {"mean": np.array(self.mean), "scale": np.array(self.scale), "weight": np.array(self.weight),
-                   "bias": np.array([self.bias])}  # fmt: skip
-        scores = Classifier(tensors, 0.5).probability(rows)
-        steps = np.array(self.steps)
+        scores, steps = self.model.probability(rows), np.array(self.steps)
         p: Numbers = np.interp(scores, steps[:, 0], steps[:, 1])
         return p
 
@@ -112,7 +106,7 @@ def fit(rows: Numbers, right: Sequence[bool], target: float) -> Calibration:
     for f in range(FOLDS):
         steps = np.array(steps_of(scores[fold != f], y[fold != f]))
         p[fold == f] = np.interp(scores[fold == f], steps[:, 0], steps[:, 1])
-    classifier, steps_all = _logistic(rows, y), steps_of(scores, y)
+    steps_all = steps_of(scores, y)
     fitted = np.interp(scores, *np.array(steps_all).T)  # in the order of the scores, all distinct
 
     def result(share: float) -> tuple[float, TargetResult]:
@@ -121,31 +115,15 @@ def fit(rows: Numbers, right: Sequence[bool], target: float) -> Calibration:
         return threshold, TargetResult(share, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0)
 
     threshold, at_target = result(target)
-    t = classifier.tensors
     return Calibration(
-        mean=tuple(map(float, t["mean"])), scale=tuple(map(float, t["scale"])), weight=tuple(map(float, t["weight"])),
-        bias=float(t["bias"][0]), steps=tuple(steps_all), threshold=threshold, target=target,
+        model=_logistic(rows, y), steps=tuple(steps_all), threshold=threshold, target=target,
         answered=at_target.answered, wrong=at_target.wrong, examples=len(y), error=calibration_error(p, y),
         targets=tuple(result(share)[1] for share in TARGETS),
     )  # fmt: skip
 
 
-def _logistic(x: Numbers, y: Numbers) -> Classifier:
-    import numpy as np
-    from scipy.optimize import minimize
-
-    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
-    z = (x - mean) / scale
-    penalty = PENALTY / len(y)
-
-    def loss(w: Numbers) -> tuple[float, Numbers]:
-        logits = z @ w[:-1] + w[-1]
-        error = 1 / (1 + np.exp(-logits)) - y
-        value = (np.logaddexp(0, logits) - y * logits).mean() + penalty * (w[:-1] ** 2).sum() / 2
-        return float(value), np.append(z.T @ error / len(y) + penalty * w[:-1], error.mean())
-
-    w = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    return Classifier({"mean": mean, "scale": scale, "weight": w[:-1], "bias": w[-1:]}, 0.5)
+def _logistic(x: Numbers, y: Numbers) -> Logistic:
+    return Logistic.fit(x, y, PENALTY / len(y))
 
 
 def steps_of(scores: Numbers, y: Numbers) -> list[tuple[float, float]]:

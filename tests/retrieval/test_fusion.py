@@ -32,29 +32,29 @@ def gold(index, say):
 
 
 def test_the_fusion_is_at_least_as_good_as_each_search_alone(opened, gold, tmp_path):
-    facts = fit_fusion(*opened, gold, 1, tmp_path, Silent())
+    facts = fit_fusion(*opened, gold, [], 1, tmp_path, Silent())
     table = json.loads((tmp_path / "fusion.json").read_text())["table"]
     assert facts["recall"] >= max(row["recall"] for row in table if row["weight"] in (0.0, 1.0))
 
 
 def test_every_fusion_is_tried(opened, gold, tmp_path):
-    fit_fusion(*opened, gold, 1, tmp_path, Silent())
+    fit_fusion(*opened, gold, [], 1, tmp_path, Silent())
     assert len(json.loads((tmp_path / "fusion.json").read_text())["table"]) == 33
 
 
 def test_the_index_and_the_file_get_the_fusion(opened, gold, tmp_path):
-    facts = fit_fusion(*opened, gold, 1, tmp_path, Silent())
+    facts = fit_fusion(*opened, gold, [], 1, tmp_path, Silent())
     assert opened[0].fusion == read_fusion(tmp_path) == Fusion(facts["weight"], facts["mention_boost"])
 
 
 def test_with_few_questions_the_default_stays(opened, gold, tmp_path):
-    facts = fit_fusion(*opened, gold[:29], 1, tmp_path, Silent())
+    facts = fit_fusion(*opened, gold[:29], [], 1, tmp_path, Silent())
     assert not facts["tuned"]
     assert read_fusion(tmp_path) == Fusion()
 
 
 def test_questions_without_passages_do_not_count(opened, gold, tmp_path):
-    assert fit_fusion(*opened, [*gold[:3], (gold[3][0], [])], 1, tmp_path, Silent())["questions"] == 3
+    assert fit_fusion(*opened, [*gold[:3], (gold[3][0], [])], [], 1, tmp_path, Silent())["questions"] == 3
 
 
 DEFAULT, BETTER, TEXT, DENSE = Fusion(), Fusion(0.7, 1.0), Fusion(0.0, 1.0), Fusion(1.0, 1.0)

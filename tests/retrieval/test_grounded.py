@@ -247,12 +247,17 @@ def test_a_closed_document_is_found_by_its_group(grounding, say):
     assert grounding.passages(say("What do the Waiver Limits say?"), STAFF)[0].source == "staff/waivers.md"
 
 
-def test_short_questions_are_searched_with_the_one_before(say):
-    assert query_of(say("Do you have a pool?", "Yes.", "And heated?")) == "Do you have a pool? And heated?"
+def test_a_question_is_searched_with_the_one_before(say):
+    query = query_of(say("Do you have a pool?", "Yes.", "And heated?"))
+    assert query == "And heated? Do you have a pool? And heated?"
+    assert query_of(say("How much is a wire transfer?")) == "How much is a wire transfer?"
 
 
-def test_longer_questions_are_searched_alone(say):
-    assert query_of(say("Hello", "Hi.", "How much is a wire transfer?")) == "How much is a wire transfer?"
+def test_a_follow_up_finds_the_subject_of_the_conversation(grounding, say):
+    alone = grounding.passages(say("how long does it take?"))
+    after = grounding.passages(say("What does a wire transfer cost?", "$20.", "how long does it take?"))
+    assert after[0].source.startswith("payments/wire") or "wire" in after[0].title.lower()
+    assert alone != after
 
 
 # --- passages that fit ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
 from inhouse.pipeline.stages import guard_of, index, weights
-from inhouse.retrieval.search import Hit
+from inhouse.retrieval.ranking import Hit
 from inhouse.types import Message
 
 

@@ -1,8 +1,9 @@
 """Cuts documents into chunks that follow the document's structure and know their heading path.
 
-A section (a heading with its text) is a chunk if it fits. Longer sections are cut between paragraphs, then table rows
-and list items, then sentences, then words. Sections are never merged, so that an FAQ entry remains the answer to its
-question. Every chunk's text is a span of the document's text.
+A section (a heading with its text) is a chunk if it fits. Longer sections are cut between paragraphs, then list items,
+then sentences, then words. Sections are never merged, so that an FAQ entry remains the answer to its question. Each row
+of a table is a chunk: a sentence with the names of its columns, so that it says by itself what its values are. The text
+of every other chunk is a span of the document's text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from inhouse.text.sentences import SENTENCE_GAP
+from inhouse.text.tables import Table, row_sentence, tables
 from inhouse.types import Chunk, Digest, Document, digest_of
 
 Count = Callable[[str], int]
@@ -30,6 +32,7 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
     """The document's chunks in order, of at most `max_tokens` except for a single word that is longer."""
     digest = document_digest(document)
     sections = list(_sections(document))
+    found = list(tables(document.text))
     lead = "" if len(sections) > 1 else " ".join(document.text[: 2 * LEAD_CHARS].split())[:LEAD_CHARS]
     return [
         Chunk(
@@ -38,14 +41,38 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
             title=document.title,
             start=start,
             end=end,
-            text=document.text[start:end],
+            text=text,
             heading=" > ".join(path),
             lead=lead if start >= LEAD_CHARS else "",
             access=document.access,
         )
         for path, span in sections
-        for start, end in _packed(document.text, span, count_tokens, max_tokens, CUTS)
+        for start, end, text in _pieces(document.text, span, found, count_tokens, max_tokens)
     ]
+
+
+def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: int) -> Iterator[tuple[int, int, str]]:
+    """The chunks of a section: where each is, and its text. A row too long for a chunk is cut like other text."""
+    at = span[0]
+    for table in (t for t in found if span[0] <= t.start < span[1]):
+        yield from (
+            (start, end, text[start:end]) for start, end in _packed(text, (at, table.start), count, limit, CUTS)
+        )
+        at = table.body
+        for row in table.rows:
+            yield from _prose(text, (at, row.start), count, limit)  # lines with more or fewer cells
+            at = row.end
+            said = row_sentence(row, table.keys)
+            if len(said) <= LONGEST_COUNTED_CHARS and count(said) <= limit:
+                yield row.start, row.end, said
+            else:
+                yield from _prose(text, (row.start, row.end), count, limit)
+    yield from _prose(text, (at, span[1]), count, limit)
+
+
+def _prose(text: str, span: Span, count: Count, limit: int) -> Iterator[tuple[int, int, str]]:
+    for start, end in _packed(text, span, count, limit, CUTS):
+        yield start, end, text[start:end]
 
 
 def document_digest(document: Document) -> Digest:

@@ -11,38 +11,51 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inhouse.files import write_text
 from inhouse.retrieval.grounded import Grounding
+from inhouse.retrieval.ranking import RANKED, RANKER, Judged, features_of, fit_ranker
 from inhouse.retrieval.search import FUSION, Fusion, Index
 from inhouse.types import Example, Json, Passage, Progress
 
 WEIGHTS = tuple(n / 10 for n in range(11))
 BOOSTS = (0.0, 0.3, 1.0)
 ENOUGH_QUESTIONS = 30
-MOST_QUESTIONS = 120
+MOST_QUESTIONS = 120  # for the fusion
+MOST_EXAMPLES = 1500  # for the ranker
 BEHIND = 0.005  # how far the default may be behind a single search
 
 Gold = Sequence[tuple[Example, Sequence[Passage]]]
 
 
 def fit_fusion(
-    index: Index, grounding: Grounding, gold: Gold, k: int, out: Path, progress: Progress
+    index: Index,
+    grounding: Grounding,
+    gold: Gold,
+    unanswerable: Sequence[Example],
+    k: int,
+    out: Path,
+    progress: Progress,
 ) -> dict[str, Json]:
-    """Chooses the fusion, writes it to out/fusion.json and returns facts; with fewer than 30 questions, the default.
+    """Chooses the fusion and fits the ranker to its candidates, writes both to `out` and returns facts.
+
+    With fewer than 30 questions, the fusion is the default and there is no ranker.
 
     Args:
         index: gets the chosen fusion.
         grounding: retrieval over that index.
         gold: questions, each with the passages that hold its answer.
+        unanswerable: questions that the documents do not answer.
         k: number of passages in a prompt.
         out: folder.
         progress: advanced after each question.
     """
-    questions = [(e, {(p.source, p.text) for p in passages}) for e, passages in gold if passages][:MOST_QUESTIONS]
+    known = [(e, {(p.source, p.text) for p in passages}) for e, passages in gold if passages]
+    human = [q for q in known if q[0].origin != "synthetic"]
+    questions = (human if len(human) >= ENOUGH_QUESTIONS else known)[:MOST_QUESTIONS]
     fusion = Fusion()
     facts: dict[str, Any] = {"questions": len(questions), "tuned": len(questions) >= ENOUGH_QUESTIONS}
     table: list[dict[str, float]] = []
@@ -59,8 +72,24 @@ def fit_fusion(
         facts |= figures[fusion]
     facts |= fusion._asdict()
     index.fusion = fusion
+    with_answer, without = [(e, p) for e, p in gold if p], [(e, ()) for e in unanswerable]
+    ranker, judged = fit_ranker([*_judged(grounding, with_answer), *_judged(grounding, without)])
+    if ranker:
+        write_text(out / RANKER, ranker.model_dump_json(indent=1))
+        facts |= judged
     write_text(out / FUSION, json.dumps({**facts, "table": table}, indent=1))
     return facts
+
+
+def _judged(grounding: Grounding, gold: Gold) -> Iterator[Judged]:
+    """Each question's candidates, as the ranker will see them; questions whose candidates lack the answer teach
+    nothing."""
+    for example, passages in gold:
+        hits = grounding.hits(example.messages, k=RANKED)
+        wanted = {(p.source, p.text) for p in passages}
+        holding = [(h.chunk.source, h.chunk.text) in wanted for h in hits]
+        if hits and (any(holding) or not passages):
+            yield Judged(features_of(example.messages, hits), holding)
 
 
 def choose(scores: Mapping[Fusion, Sequence[float]], default: Fusion, single: Sequence[Fusion]) -> Fusion:

@@ -1,7 +1,8 @@
 """Finds passages for a conversation and puts them into its prompt, the same way in training, evaluation and serving.
 
-The last question alone is often "does it have parking?". So documents whose title the conversation mentions are also
-searched separately, and their chunks get a bonus: the later the mention, the larger.
+The last question alone is often "does it have parking?". So it is searched together with the questions before it; and
+documents whose title the conversation mentions are also searched separately, and their chunks get a bonus: the later
+the mention, the larger.
 """
 
 from __future__ import annotations
@@ -12,19 +13,26 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
-from inhouse.retrieval.search import Fusion, Hit, Index, Results
+from inhouse.retrieval.ranking import RANKED, Hit
+from inhouse.retrieval.search import Fusion, Index, Results
+from inhouse.text.arithmetic import needs_calculation, worked
 from inhouse.text.words import STOP, words
 from inhouse.types import Embedder, Grounder, Message, Passage, SupportScorer
 
+if TYPE_CHECKING:
+    from inhouse.types import Matrix
+
 Messages = tuple[Message, ...]
 
-SHORT_QUESTION_WORDS = 4  # shorter questions are searched together with the user's message before
+SUBJECT_QUESTIONS = 4  # of the user, from the last one back: they say what a follow-up is about
 MENTION_FADE = 0.5  # an earlier mention counts half as much as the next one
 MOST_MENTIONED = 4
+NEARLY = 0.65  # of the best passage's probability; less keeps more passages that only distract
 CONSIDERED = 3  # times the number of passages: candidates considered when a long one does not fit
 TITLE_WORDS = 20  # of a title that are compared: comparing a longer one takes time quadratic in its length
 TYPO_SIMILARITY = 0.87
@@ -46,8 +54,14 @@ class Grounding:
         self._titles = Titles(index.titles())
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
-        """The best passages for the conversation, best first, within the settings' number of passages and tokens."""
+        """The best passages for the conversation, best first, within the settings' number of passages and tokens.
+
+        Where a ranker was fitted, only those that are nearly as likely as the best one to hold the answer: a small
+        model takes the wrong one of several now and then.
+        """
         hits = self.hits(messages, groups, CONSIDERED * self._settings.passages)
+        if self._index.ranker and hits:
+            hits = [h for h in hits[:RANKED] if h.score >= NEARLY * hits[0].score]
         return self.fitting(hit.passage for hit in hits)
 
     def fitting(self, passages: Iterable[Passage]) -> list[Passage]:
@@ -70,16 +84,32 @@ class Grounding:
     def hits(
         self, messages: Sequence[Message], groups: Collection[str] = frozenset(), k: int | None = None
     ) -> list[Hit]:
-        """The k best candidates, or all of them, best first."""
-        return self.candidates(messages, groups).hits(self._index.fusion, k)
+        """The k best candidates, or all of them, best first. Where a ranker was fitted, the first come in its order."""
+        ranker = self._index.ranker
+        if ranker is None:
+            return self.candidates(messages, groups).hits(self._index.fusion, k)
+        hits = self.candidates(messages, groups).hits(self._index.fusion, None if k is None else max(k, RANKED))
+        return [*ranker.ranked(messages, hits), *hits[RANKED:]][:k]
 
     def candidates(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
         """The candidates for a conversation, to be ranked with any fusion."""
         mentioned = self._titles.mentioned(messages, groups)
-        query = query_of(messages)
-        vectors = self._index.embed(query)
+        query, vectors = query_of(messages), self._vectors(messages)
         inside = self._index.candidates(query, groups, list(mentioned), vectors) if mentioned else None
         return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)
+
+    def _vectors(self, messages: Sequence[Message]) -> Matrix:
+        """Unit vectors to search with, shape (pieces, dimensions): of the last question, each moved halfway towards the
+        vector of the last questions together, so that a follow-up is searched with its subject."""
+        import numpy as np
+
+        questions = [m.content for m in messages if m.role == "user"][-SUBJECT_QUESTIONS:]
+        vectors = self._index.embed(questions[-1])
+        if len(questions) == 1:
+            return vectors
+        mixed = vectors + self._index.embed(" ".join(questions))[-1]
+        unit: Matrix = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+        return unit
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         """The prompt: system message, earlier messages, then the numbered passages with the question."""
@@ -225,19 +255,38 @@ class Titles:
 
 
 class Grounded:
-    """A ChatModel that answers from passages: a note with the passages comes first, one with citations at the end."""
+    """A ChatModel that answers from passages: a note with the passages comes first, one with citations at the end.
 
-    def __init__(self, model: ChatModel, grounder: Grounder, support: SupportScorer, name: str) -> None:
+    Args:
+        model: answers.
+        grounder: finds the passages.
+        support: cites them.
+        name: of this model.
+        calculate: answer questions that need a small calculation by calculating, where one of text/arithmetic.py fits.
+    """
+
+    def __init__(
+        self, model: ChatModel, grounder: Grounder, support: SupportScorer, name: str, calculate: bool = False
+    ) -> None:
         self.name = name
         self._model = model
         self._grounder = grounder
         self._support = support
+        self._calculate = calculate
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         # In threads: retrieval and citations take milliseconds, which would delay other answers.
         retrieved = await asyncio.to_thread(self._grounder.passages, request.messages, request.groups)
         passages = [p for p in retrieved if p.text not in request.without]
         yield Note(layer="grounded", kind="passages", data=[p.model_dump(mode="json") for p in passages])
+        questions, texts = [m.content for m in request.messages if m.role == "user"], [p.text for p in passages]
+        calculates = self._calculate and needs_calculation(questions, texts)
+        if calculates and (calculation := worked(questions, texts)) is not None:
+            cited = await asyncio.to_thread(cite, calculation.sentence, passages, self._support)
+            yield Delta(text=calculation.text)
+            yield Note(layer="grounded", kind="citations", data=cited)
+            yield Finish(reason="stop", confidence=1.0)
+            return
         grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
         text = ""
         async for event in self._model.stream(grounded):
@@ -263,12 +312,10 @@ def history(messages: Sequence[Message], assistant: Assistant) -> Messages:
 
 
 def query_of(messages: Sequence[Message]) -> str:
-    """The text to search for: the user's last message, after the one before it when the last is short."""
-    questions = [m.content for m in messages if m.role == "user"]
-    last = questions[-1]
-    if len(words(last)) < SHORT_QUESTION_WORDS and len(questions) > 1:
-        return f"{questions[-2]} {last}"
-    return last
+    """The words to search for: the last question twice, so that its words count more, and between them the one before
+    it, which often names the subject."""
+    *earlier, last = [m.content for m in messages if m.role == "user"]
+    return f"{last} {earlier[-1]} {last}" if earlier else last
 
 
 def place(passage: Passage) -> str:

@@ -26,9 +26,10 @@ from inhouse.retrieval.index import (
     visible_to,
     with_parts,
 )
+from inhouse.retrieval.ranking import Hit, Ranker
 from inhouse.text.sentences import windows
 from inhouse.text.words import WORD, plain, words
-from inhouse.types import Chunk, Embedder, Passage, Record, Source
+from inhouse.types import Chunk, Embedder, Passage, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,20 +57,6 @@ class Fusion(NamedTuple):
 
     weight: float = 0.4
     mention_boost: float = 1.0
-
-
-class Hit(Record):
-    """A chunk in the results. `score` in [0, 1]; `dense` is its cosine, `text` its BM25 divided by the best BM25."""
-
-    chunk: Chunk
-    score: float
-    dense: float
-    text: float
-
-    @property
-    def passage(self) -> Passage:
-        c = self.chunk
-        return Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=self.score)
 
 
 class Results:
@@ -147,7 +134,7 @@ class Index:
     Args:
         folder: written by `build_index`.
         embedder: the one that the index was built with.
-        fusion: folder with fusion.json; None means the default fusion.
+        fusion: folder with fusion.json, and ranker.json if one was fitted; None means the default fusion.
 
     Raises:
         InputError: there is no index, it was built with another embedder, or fusion.json is missing or damaged.
@@ -166,6 +153,7 @@ class Index:
         self._visible = lru_cache(1024)(self._table.count_rows)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="search")
         self.fusion = read_fusion(fusion) if fusion else Fusion()
+        self.ranker = Ranker.read(fusion) if fusion else None
 
     def search(
         self,
@@ -317,10 +305,13 @@ def pieces(query: str) -> list[str]:
 
 
 def holds(passage: str, sentence: str) -> bool:
-    """Whether the passage contains the sentence or, when a chunk border may cut it, its first half.
+    """Whether the passage contains the sentence or, when a chunk border may cut it, its first half; or every cell of a
+    table's row.
 
     Case, spacing and punctuation do not matter.
     """
+    if sentence.count("|") > 1:
+        return all(plain(cell) in plain(passage) for cell in sentence.split("|"))
     inside, wanted = plain(passage), plain(sentence)
     if not wanted:
         return False

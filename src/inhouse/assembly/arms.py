@@ -172,7 +172,8 @@ class Arms:
         if name in RETRIEVING:
             assert self.grounding is not None
             grounder = self.grounding if name != "oracle" else GoldGrounder(self.grounding, gold or {})
-            arm: ChatModel = Grounded(model, grounder, self._built.support, name=name)
+            calculate = self._built.project.assistant.calculator
+            arm: ChatModel = Grounded(model, grounder, self._built.support, name, calculate)
         else:
             settings, examples = self._built.project.assistant, few_shot if name == "prompt" else ()
             arm = Prompted(name, model, lambda m: with_examples(m, settings, examples))

@@ -36,11 +36,13 @@ from inhouse.guardrails.injection.indirect import IndirectInjection
 from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.guardrails.rail import Action, Guard, Rail, Side
+from inhouse.guardrails.relevance import Relevance
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
+from inhouse.retrieval.ranking import Ranker
 from inhouse.routing.replies import WithReplies
 from inhouse.text.cache import CachedEmbedder
 from inhouse.types import Artifact
@@ -55,6 +57,7 @@ ACTIONS: dict[str, dict[Side, Action]] = {
     "toxicity": {"input": "flag", "output": "handoff"},
     "topic": {"input": "handoff"},
     "format": {"output": "handoff", "answer": "handoff"},
+    "relevance": {"passages": "handoff"},
     "groundedness": {"passages": "flag", "output": "redact"},
     "confidence": {"answer": "handoff"},
     "nemo": {"input": "block", "answer": "block"},
@@ -244,6 +247,12 @@ def _topic(parts: Parts) -> list[Rail]:
     return [Topic(parts.embedder, domain, settings.topics_allowed, settings.topics_forbidden)]
 
 
+def _relevance(parts: Parts) -> list[Rail]:
+    fusion = parts.artifact("fusion")
+    ranker = Ranker.read(Path(fusion.path)) if fusion else None
+    return [Relevance(ranker.threshold if ranker else 0.0)]
+
+
 def _nemo(parts: Parts) -> list[Rail]:
     from inhouse.guardrails.nemo import Nemo
 
@@ -269,6 +278,7 @@ BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
     "toxicity": _toxicity,
     "topic": _topic,
     "format": lambda parts: [Format(parts.project.guardrails.answer_pattern)],
+    "relevance": _relevance,
     "groundedness": lambda parts: [parts.groundedness()],
     "confidence": lambda parts: [Confidence(parts.calibration(), parts.features())],
     "nemo": _nemo,

@@ -36,6 +36,7 @@ class Evidence:
     """
 
     def __init__(self, texts: Sequence[str], embedder: CachedEmbedder, conversation: str = "") -> None:
+        self.said = conversation
         self.conversation = frozenset(content_words(conversation)) | {m.value for m in numbers(conversation)}
         self._embedder = embedder
         self._premises: dict[str, list[str]] = {}  # by statement

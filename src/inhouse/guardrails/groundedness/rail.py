@@ -18,6 +18,7 @@ from inhouse.guardrails.groundedness.features import features_of
 from inhouse.guardrails.groundedness.fields import fields, is_supported
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text import claims
+from inhouse.text.arithmetic import is_calculation
 from inhouse.text.cache import CachedEmbedder, Recent
 from inhouse.text.numbers import numbers
 from inhouse.text.sentences import sentences
@@ -105,6 +106,8 @@ class Groundedness:
         """
         if not evidence.windows:
             return CONTRADICTED
+        if is_calculation(statement, [*evidence.texts, evidence.said]):
+            return 1.0
         evidence.embed_ahead([statement])
         whole = self._supported(statement, evidence)
         if contradiction(statement, evidence):

@@ -1,0 +1,37 @@
+"""Hands over questions that the documents are unlikely to answer: no passage that was found is likely to hold the
+answer, or it takes a calculation that is not known."""
+
+from __future__ import annotations
+
+from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.text.arithmetic import needs_calculation, worked
+
+TOOL = "tool"  # the source of tool results, which are no passages of the documents
+
+
+class Relevance:
+    """The rail on passages.
+
+    Args:
+        threshold: least score of the best passage, a probability; from the ranker that was fitted to the project. 0
+            where there is none.
+    """
+
+    name = "relevance"
+    sides: frozenset[Side] = frozenset({"passages"})
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+
+    def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        found = [p for p in turn.passages if p.source != TOOL]
+        if not found:
+            return None
+        best = max(p.score for p in found)
+        if best < self._threshold:
+            return Finding(score=1 - best, reason=f"the best passage is {best:.0%} likely to hold the answer")
+        questions = [m.content for m in turn.request.messages if m.role == "user"]
+        texts = [p.text for p in found]
+        if questions and needs_calculation(questions, texts) and worked(questions, texts) is None:
+            return Finding(score=0.5, reason="it takes a calculation that is not known")
+        return None

@@ -1,0 +1,36 @@
+import pytest
+
+from inhouse.guardrails.relevance import Relevance
+from inhouse.types import Passage
+
+
+def passage(score, text="Coins are free.", source="a.md"):
+    return Passage(source=source, title="A", heading="", text=text, score=score)
+
+
+@pytest.fixture
+def asked(turn):
+    def make(question, *passages):
+        made = turn(question)
+        made.passages = passages
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(("scores", "handed_off"), [((0.2, 0.1), True), ((0.1, 0.6), False), ((), False)])
+def test_the_best_passage_decides(asked, scores, handed_off):
+    made = asked("What is free?", *(passage(s) for s in scores))
+    assert bool(Relevance(0.4).check("passages", "", made)) is handed_off
+
+
+def test_tool_results_are_no_passages(asked):
+    assert Relevance(0.4).check("passages", "", asked("What is free?", passage(0.0, source="tool"))) is None
+
+
+def test_a_calculation_that_is_not_known_goes_to_a_person(asked):
+    coins = passage(0.9, "Free up to $150 a day; above that it costs 4%.")
+    found = Relevance(0.4).check("passages", "", asked("I have 400 dollars, what do I pay?", coins))
+    assert "calculation" in found.reason
+    per_page = passage(0.9, "A copy costs $5.40 a page.")
+    assert Relevance(0.4).check("passages", "", asked("what do 3 pages cost?", per_page)) is None

@@ -24,6 +24,7 @@ from inhouse.datasets.jsonl import write_rows
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
 from inhouse.datasets.synthesize import from_documents, from_teacher
+from inhouse.datasets.variants import variants
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.privacy.anonymize import Anonymizer
@@ -104,7 +105,7 @@ class Curator:
         }
         embedder = CachedVectors(self.embedder, most=sys.maxsize)  # duplicates, leaks and topics look at the same texts
         candidates = [*(_marked(e, self.handoff) for e in logs), *pairs]
-        selection = self._select(candidates, tests, embedder, reviews, progress)
+        selection = self._select(candidates, tests, sources.documents, embedder, reviews, progress)
         _write(out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed))
         return {name: len(rows) for name, rows in selection.sets.items()} | {
             "removed": dict(Counter(r.step for r in selection.removed)),
@@ -137,6 +138,7 @@ class Curator:
         self,
         candidates: Sequence[Example],
         tests: Sequence[Example],
+        documents: Sequence[Document],
         embedder: Embedder,
         reviews: Mapping[str, Review],
         progress: Progress,
@@ -164,6 +166,8 @@ class Curator:
                 sets[part] = _without(sets[part], dict.fromkeys(seen, "also asked in the test"), "leak", removed)
                 leaked += seen.values()
             step.advance()
+        for part in ("train", "validation") if self.settings.synthesize else ():
+            sets[part] += variants(sets[part], documents, self.handoff, self.seed)
         if not sets["train"]:
             why = "; ".join(f"{r}: {n}" for r, n in Counter(r.reason for r in removed).most_common(3))
             raise InputError(f"no example is left to train on ({why})", "add conversations, or loosen [curation]")

@@ -20,11 +20,12 @@ from inhouse.errors import BackendError
 from inhouse.text.numbers import digits
 from inhouse.text.sentences import SENTENCE_GAP
 from inhouse.text.sentences import sentences as sentences_of
+from inhouse.text.tables import row_sentence, tables
 from inhouse.text.words import words
 from inhouse.types import Document, Example, Message, Progress, Source, digest_of
 
 MIN_WORDS, MAX_WORDS = 6, 70
-MAX_ROWS_A_TABLE, MAX_CELL_WORDS = 12, 12
+MAX_ROWS_A_TABLE, MAX_CELL_WORDS, MAX_COLUMNS = 12, 12, 4
 FOOTER_DOCUMENTS = 3
 TEACHER_CHARS = 3000
 TEACHER_TOKENS = 700
@@ -102,26 +103,26 @@ def _from_text(document: Document, path: Sequence[str], text: str) -> Iterator[E
 
 
 def _from_table(document: Document, path: Sequence[str], text: str) -> Iterator[Example]:
-    rows = [
-        [_plain(c) for c in line.strip().strip("|").split("|")] for line in text.splitlines() if line.count("|") > 1
-    ]
-    if len(rows) < 3 or not all(re.fullmatch(r":?-+:?", c) for c in rows[1] if c) or not 2 <= len(rows[0]) <= 4:
-        return
-    header = rows[0]
-    for row in rows[2 : 2 + MAX_ROWS_A_TABLE]:
-        if len(row) != len(header) or not re.search(r"[^\W\d_]{2}", row[0]) or len(words(row[0])) > 10:
+    for table in tables(text):
+        if not 2 <= len(table.header) <= MAX_COLUMNS:
             continue
-        for column, value in zip(header[1:], row[1:], strict=True):
-            says = column.lower() not in _REMARKS and 0 < len(words(value)) <= MAX_CELL_WORDS
-            if says and 1 <= len(words(column)) <= 6:
-                named = {"column": _small(column), "row": _small(row[0])}
-                if len(header) == 2 and column.lower() in _VALUES:
-                    question, answer = f"What is the {named['row']}?", f"The {named['row']} is {_small(value)}"
-                else:
-                    question = _picked(_CELL, document.source + row[0] + column).format(**named)
-                    answer = f"For {named['row']}, the {named['column']} is {_small(value)}"
-                evidence = next(line for line in text.splitlines() if row[0] in _plain(line))
-                yield _pair(document, _about(document, question), answer.rstrip(".") + ".", evidence.strip())
+        count = max(table.keys, 1)
+        for row in table.rows[:MAX_ROWS_A_TABLE]:
+            name = ", ".join(_small(_plain(c)) for c in row.cells[:count] if c)
+            if not re.search(r"[^\W\d_]{2}", name) or len(words(name)) > 10:
+                continue
+            for column, cell in zip(row.header[count:], row.cells[count:], strict=True):
+                value = _small(_plain(cell))
+                says = column.lower() not in _REMARKS and 0 < len(words(value)) <= MAX_CELL_WORDS
+                if says and 1 <= len(words(column)) <= 6:
+                    named = {"column": _small(_plain(column)), "row": name}
+                    if len(table.header) == 2 and column.lower() in _VALUES:
+                        question, answer = f"What is the {name}?", f"The {name} is {value}"
+                    else:
+                        question = _picked(_CELL, document.source + name + column).format(**named)
+                        answer = f"For {name}, the {named['column']} is {value}"
+                    evidence = row_sentence(row, table.keys)
+                    yield _pair(document, _about(document, question), answer.rstrip(".") + ".", evidence)
 
 
 def _pair(document: Document, question: str, answer: str, evidence: str = "") -> Example:

@@ -91,7 +91,7 @@ def _guessed(data: bytes, encoding: str) -> tuple[str, str]:
 
 def _text(data: bytes) -> Parsed:
     text, note = decode(data)
-    return Parsed(text=text, note=note)
+    return Parsed(text=underlined_headings(text.replace("\r\n", "\n")), note=note)
 
 
 def _markdown(data: bytes) -> Parsed:

@@ -115,30 +115,43 @@ class Source(Record):
 
 
 class Checks(Record):
-    """What an answer must satisfy. A fact is a tuple of accepted spellings; case is ignored."""
+    """What an answer must satisfy. A fact is a tuple of accepted spellings; case is ignored.
+
+    Attributes:
+        must_include: the facts that the answer states, all of them.
+        must_not_include: what the answer must not state.
+        json_schema: the answer is JSON of this schema.
+        exact: the answer, ignoring case, spaces and end punctuation.
+        must_not_answer: there is no answer: the assistant hands off or refuses.
+        must_hand_off: a person takes over; a refusal is wrong.
+        may_hand_off: handing off is as good as the answer.
+        small_talk: a reply without any fact, such as to a greeting.
+    """
 
     must_include: tuple[tuple[str, ...], ...] = ()
     must_not_include: tuple[str, ...] = ()
     json_schema: dict[str, Json] | None = None
     exact: str | None = None
     must_not_answer: bool = False
+    must_hand_off: bool = False
+    may_hand_off: bool = False
+    small_talk: bool = False
 
     @property
     def any(self) -> bool:
-        return bool(
-            self.must_include
-            or self.must_not_include
-            or self.json_schema
-            or self.exact is not None
-            or self.must_not_answer
-        )
+        return self != Checks()
+
+    @property
+    def answerable(self) -> bool:
+        return not (self.must_not_answer or self.must_hand_off)
 
 
 class Example(Record):
     """One question with its answer, for training and evaluation.
 
     `messages` ends with a user's message; `target` is the reply. `group` is what splits must keep together: the
-    conversation, or the source document.
+    conversation, or the source document. `kind` is what a test question tries, such as "follow_up". `turn` counts the
+    turns of a test conversation from 1; 0 is a question by itself.
     """
 
     id: str
@@ -150,6 +163,8 @@ class Example(Record):
     group: str = ""
     origin: Literal["human", "synthetic", "feedback"] = "human"
     tags: tuple[str, ...] = ()
+    kind: str = ""
+    turn: int = 0
     time: str = ""  # ISO 8601, empty if unknown
 
     @property

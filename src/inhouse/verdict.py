@@ -18,7 +18,7 @@ from inhouse.types import Checks, Estimate, Json, Message, Passage, Record
 
 REPORT, PAGE = "report.json", "report.html"  # in a verdict's folder
 MAJOR = 1
-LOWER_IS_BETTER = frozenset({"unsupported", "hallucinated"})
+LOWER_IS_BETTER = frozenset({"wrong", "needless", "unsupported", "hallucinated"})
 
 
 class Percentiles(Record):
@@ -125,6 +125,15 @@ class ArmResult(Record):
     seconds: float
     failed: int
     gap_closed: float | None = None
+
+
+class Kind(Record):
+    """One kind of question: how many, what each counts in the scores, and by arm the share of each outcome."""
+
+    name: str
+    questions: int
+    weight: float
+    outcomes: Mapping[str, Mapping[str, Estimate]]
 
 
 class Gain(Record):
@@ -261,10 +270,12 @@ class GuardrailResults(Record):
 
 
 class ArmAnswer(Record):
-    """`failed` says why there is no answer; `unguarded` is the model's text where the guardrails changed it."""
+    """`failed` says why there is no answer; `outcome` is one of evaluation/outcomes.py; `unguarded` is the model's text
+    where the guardrails changed it."""
 
     text: str
     failed: str = ""
+    outcome: str = ""
     scores: Mapping[str, float] = {}
     latency_ms: float = 0.0
     citations: tuple[dict[str, Json], ...] = ()
@@ -273,9 +284,13 @@ class ArmAnswer(Record):
 
 
 class Question(Record):
-    """A held-out question with every arm's answer."""
+    """A held-out question, or the turn of a test conversation (counted from 1), with every arm's answer; `made` from
+    the user's tests and documents."""
 
     id: str
+    kind: str = ""
+    turn: int = 0
+    made: bool = False
     messages: tuple[Message, ...]
     reference: str
     checks: Checks = Checks()
@@ -289,7 +304,10 @@ class Question(Record):
 
 
 class Report(Record):
-    """The verdict. `recommendation` is None where base was not among the arms."""
+    """The verdict. `recommendation` is None where base was not among the arms.
+
+    `unmade` are the kinds of questions that could not be made from this data, with the reason.
+    """
 
     version: str = f"{MAJOR}.0"
     subject: Subject
@@ -298,6 +316,8 @@ class Report(Record):
     arms: Mapping[str, ArmResult]
     gains: tuple[Gain, ...] = ()
     smallest_detectable_gain: float = 1.0
+    kinds: tuple[Kind, ...] = ()
+    unmade: Mapping[str, str] = {}
     general: GeneralAbility | None = None
     recommendation: Recommendation | None = None
     judge: JudgeAgreement | None = None

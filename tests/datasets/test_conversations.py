@@ -119,3 +119,48 @@ def test_own_tests_with_checks(tmp_path):
     assert not by_id["n"].answerable
     assert by_id["r"].target == "It is $18."
     assert [r.line for r in rejected] == [5, 6, 7]
+
+
+# --- test conversations -----------------------------------------------------------------------------------------
+
+TURNS = {
+    "id": "k1",
+    "turns": [
+        {"user": "Fee?", "answer": "It is $18.", "checks": {"must_include": ["$18"]}},
+        {"user": "and abroad?", "answer": "It is $30.", "kind": "follow_up"},
+        {"user": "A person, please", "checks": {"must_hand_off": True}},
+    ],
+}
+
+
+def test_a_row_with_turns_is_one_test_for_each_turn(tmp_path):
+    tests, rejected = read_tests([written(tmp_path, "t.jsonl", lines(TURNS))], {})
+    assert rejected == []
+    assert [(e.id, e.group, e.turn, e.kind) for e in tests] == [
+        ("k1.1", "k1", 1, "question"), ("k1.2", "k1", 2, "follow_up"), ("k1.3", "k1", 3, "later turn"),
+    ]  # fmt: skip
+    assert [m.content for m in tests[1].messages] == ["Fee?", "It is $18.", "and abroad?"]
+    assert [e.answerable for e in tests] == [True, True, False]
+
+
+def test_rows_with_the_same_id_stay_apart(tmp_path):
+    tests, _ = read_tests([written(tmp_path, "t.jsonl", lines(TURNS, TURNS))], {})
+    assert len({e.id for e in tests}) == 6
+    assert len({e.group for e in tests}) == 2
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        ({"user": "x"}, "turn 2 has neither an answer nor checks"),
+        ({"answer": "x"}, "turn 2 has no text under `user`"),
+        ("x", "turn 2 has no text under `user`"),
+        ({"user": "x", "answer": 3}, "the answer is not text"),
+        ({"user": "x", "checks": {"must_includ": []}}, "checks or sources"),
+    ],
+)
+def test_a_bad_turn_is_named(tmp_path, turn, said):
+    row = {"id": "k1", "turns": [{"user": "Fee?", "answer": "$18"}, turn]}
+    _, rejected = read_tests([written(tmp_path, "t.jsonl", lines(TURNS, {**row, "id": "k2"}))], {})
+    assert [r.line for r in rejected] == [2]
+    assert said in rejected[0].reason

@@ -40,6 +40,7 @@ BOTH_OVER_BASE = (("accuracy", "tuned+rag", "base"), (0.4, 0.5))
         pytest.param([RAG, (("accuracy", "tuned+rag", "rag"), (0.01, 0.2))], "rag", id="gain may be too small"),
         pytest.param([RAG, (("accuracy", "tuned+rag", "rag"), (0.02, 0.2))], "rag", id="interval starts at the limit"),
         pytest.param([RAG, BOTH, (("unsupported", "tuned+rag", "rag"), (0.1, 0.2))], "rag", id="more unsupported"),
+        pytest.param([RAG, BOTH, (("wrong", "tuned+rag", "rag"), (0.01, 0.1))], "rag", id="more wrong answers"),
         pytest.param([RAG, BOTH, (("unsupported", "tuned+rag", "rag"), (-0.1, 0.2))], "tuned+rag", id="perhaps more"),
         pytest.param([(("accuracy", "oracle", "base"), (0.4, 0.6))], "base", id="the oracle is no choice"),
     ],
@@ -90,7 +91,7 @@ def test_every_rule_says_what_it_found():
         ),
         pytest.param(
             [RAG, BOTH, (("unsupported", "tuned+rag", "rag"), (0.1, 0.2))],
-            "makes more unsupported statements",
+            "gives more unsupported statements",
             id="facts",
         ),
     ],

@@ -20,7 +20,8 @@ from inhouse.verdict import DataFacts, Report, Subject
 EVIL = "<script>alert(1)</script></style>\"'&{{ 7*1919191 }}"
 EXAMPLES = [
     Example(id=f"e{n}", messages=(Message(role="user", content=f"Fee {n}? {EVIL}"),), target=f"It is ${n}.",
-            checks=Checks(must_include=((f"${n}",),)), tags=("fees", EVIL))
+            checks=Checks(must_include=((f"${n}",),)), tags=("fees", EVIL), kind=EVIL if n % 3 else "",
+            origin="synthetic" if n % 3 else "human")
     for n in range(12)
 ]  # fmt: skip
 
@@ -89,7 +90,8 @@ async def hostile_report(scorer, folder):
     guardrails = guardrails_of(arms)
     subject = Subject(project=EVIL, base_model=EVIL, data=DataFacts(personal_data={EVIL: 3}))
     general = {"base": [1.0, 0.0], "tuned": [1.0, 1.0]}
-    return build_report(Run(subject, EXAMPLES, arms, general, 0.10, guardrails=guardrails), Evaluation(), 7)
+    run = Run(subject, EXAMPLES, arms, general, 0.10, guardrails=guardrails, unmade={EVIL: EVIL})
+    return build_report(run, Evaluation(), 7)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,30 @@ def test_the_figures_add_up(written):
     assert report.gain("rag", "accuracy").mean == pytest.approx(10 / 12)  # base's text has a 1 and a 7
     assert report.recommendation.arm == "rag"
     assert report.general.change.mean == 0.5
+
+
+def test_every_kind_of_question_has_its_outcomes(written):
+    report, folder = written
+    assert [(k.name, k.questions, k.weight) for k in report.kinds] == [("question", 4, 1.0), (EVIL, 8, 1.0)]
+    assert report.kinds[0].outcomes["rag"]["right"].mean == 1
+    base = report.kinds[1].outcomes["base"]
+    assert sum(e.mean for e in base.values()) == pytest.approx(1)
+    assert report.arms["rag"].metrics["wrong"].mean == 0
+    page = (folder / "report.html").read_text()
+    assert "By kind of question" in page
+    assert "Not tried" in page
+    assert "A sample of the questions that were made" in page
+
+
+async def test_kinds_count_as_much_as_the_project_says(scorer, tmp_path):
+    arms = {"base": await asked("base", lambda r: "no idea", scorer, tmp_path),
+            "rag": await asked("rag", lambda r: true(r) if "Fee 3?" in str(r) else "It is $99.", scorer, tmp_path)}  # fmt: skip
+    subject = Subject(project="p", base_model="b")
+    run = Run(subject, EXAMPLES, arms, {}, 0.10)
+    plain, weighted = (build_report(run, Evaluation(kinds=k), 7) for k in ({}, {"question": 3.0, EVIL: 0.0}))
+    assert plain.arms["rag"].metrics["accuracy"].mean == pytest.approx(1 / 12)
+    assert weighted.arms["rag"].metrics["accuracy"].mean == pytest.approx(1 / 4)
+    assert weighted.arms["rag"].metrics["wrong"].n == 4
 
 
 def test_the_page_escapes_everything(written):

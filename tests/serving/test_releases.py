@@ -20,14 +20,16 @@ def gained(low, mean=0.2):
     return Estimate(mean=mean, low=low, high=2 * mean - low, n=40)
 
 
-def result():
+def result(wrong=0.02):
     """An arm's result, whatever it is."""
     ms = Percentiles(p50=1, p95=2, p99=3)
-    return ArmResult(metrics={"accuracy": gained(0.1)}, latency_ms=ms, first_token_ms=ms, prompt_tokens=1,
+    return ArmResult(metrics={"accuracy": gained(0.1), "wrong": gained(0.0, wrong)}, latency_ms=ms, first_token_ms=ms, prompt_tokens=1,
                      answer_tokens=1, usd_per_1000=0, seconds=1, failed=0)  # fmt: skip
 
 
-def write_verdict(workspace, recommended="tuned+rag", accuracy=0.1, unsupported=-0.1, parity=True, **inputs):
+def write_verdict(
+    workspace, recommended="tuned+rag", accuracy=0.1, unsupported=-0.1, parity=True, wrong=0.02, **inputs
+):
     """A report with its parents; accuracy and unsupported are lower ends of intervals of the gain over base."""
 
     def make(kind, parents=(), facts=None, **more):
@@ -38,7 +40,7 @@ def write_verdict(workspace, recommended="tuned+rag", accuracy=0.1, unsupported=
     report = Report(
         subject=Subject(project="bank", base_model="b", parity=Parity(passed=parity)),
         questions=40,
-        arms={arm: result() for arm in ARMS},
+        arms={arm: result(wrong) for arm in ARMS},
         gains=tuple(Gain(arm=arm, over="base", metrics=figures) for arm in ARMS[1:]),
         recommendation=Recommendation(arm=recommended, sentence="Do not customize."),
     )
@@ -56,7 +58,7 @@ def write_verdict(workspace, recommended="tuned+rag", accuracy=0.1, unsupported=
     made = {
         "name": workspace.project.name,
         **settings,
-        "figures": [accuracy, unsupported, parity, recommended],
+        "figures": [accuracy, unsupported, parity, recommended, wrong],
         **inputs,
     }
     return workspace.store.make("report", made, parents, build)
@@ -115,6 +117,8 @@ def test_arms_without_adapter_or_index_are_released_too(open_site, arm, adapter,
     [
         ({"accuracy": 0.019}, {}, r"accuracy of tuned\+rag over base: \+20\.0 \[\+1\.9, \+38\.1\] points; the interval must start above \+2\.0"),
         ({"unsupported": 0.001}, {}, r"unsupported of tuned\+rag over base: .*; it must not be worse"),
+        ({"wrong": 0.5}, {}, r"wrong answers of tuned\+rag: 50\.0% .* of all questions; at most"),
+        ({"wrong": 0.02}, {"release.max_wrong": "0.01"}, "at most 1%"),
         ({"parity": False}, {}, "the parity check did not pass"),
         ({}, {"release.no_worse": '["judged"]'}, r"judged of tuned\+rag was not measured"),
         ({"recommended": "base"}, {}, "the base model needs no release"),

@@ -80,6 +80,9 @@ class Assistant(Section):
     """System prompt of every conversation."""
     handoff: str = "I do not have that information, so I am passing you to a colleague who can help."
     """What the assistant says when the documents do not contain the answer. The conversation then goes to the inbox."""
+    calculator: bool = True
+    """Calculate answers that need a small calculation over figures of the documents, such as a price for twelve
+    employees, and show the calculation. Other calculations go to a person."""
     history_messages: int = Field(6, ge=0)
     """Maximum number of earlier messages of a conversation in the prompt."""
     max_tokens: int = Field(128, ge=8)
@@ -175,6 +178,12 @@ class Evaluation(Section):
     """An answer that takes longer counts as failed. Seconds."""
     smallest_gain: float = Field(0.02, ge=0, le=1)
     """The interval of the accuracy gain must start above this for a recommendation and for a release."""
+    kinds: dict[str, float] = {}
+    """How much a question of a kind counts in the scores, such as { follow_up = 2, typo = 0.5 }; 1 if not given. The
+    report has a table by kind. Kinds of your own come from `kind` in the test files."""
+    probes: int = Field(8, ge=0)
+    """Maximum number of questions of each kind that are made from your tests and documents: follow-ups, typos, table
+    lookups, questions without an answer, and so on; 0 for none."""
 
 
 class Parity(Section):
@@ -210,9 +219,11 @@ class Release(Section):
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
     arm: Literal["", "prompt", "rag", "tuned", "tuned+rag"] = ""
     """Arm to release; empty means the one that the verdict recommends."""
+    max_wrong: float = Field(0.1, ge=0, le=1)
+    """Release gate: maximum share of the test questions that may get a wrong answer. Handing off is not wrong."""
     no_worse: tuple[
-        Literal["accuracy", "facts", "format", "exact", "rouge_l", "similarity", "unsupported", "hallucinated", "tone",
-                "judged"], ...,
+        Literal["accuracy", "wrong", "answered", "needless", "facts", "format", "exact", "rouge_l", "similarity",
+                "unsupported", "hallucinated", "tone", "judged"], ...,
     ] = ("unsupported",)  # fmt: skip
     """Release gate: metrics that may not be worse than base. A metric is worse if the whole interval of its difference
     is on the worse side. A metric that was not measured fails."""
@@ -285,9 +296,9 @@ class Upstream(Endpoint):
 
 
 class Guardrails(Section):
-    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "groundedness")
-    """Active rails, in the order in which they change the text: pii, injection, toxicity, topic, format, groundedness,
-    confidence (after `inhouse calibrate`), nemo, and rails that you register under the entry point group
+    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "relevance", "groundedness")
+    """Active rails, in the order in which they change the text: pii, injection, toxicity, topic, format, relevance,
+    groundedness, confidence (after `inhouse calibrate`), nemo, and rails that you register under the entry point group
     inhouse.rails."""
     actions: dict[str, Literal["off", "flag", "redact", "rewrite", "block", "handoff"]] = {}
     """Action per RAIL.SIDE, such as { "toxicity.input" = "handoff" }. The sides are input, passages, output (each

@@ -49,8 +49,9 @@ def read_conversations(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple
 
 
 def read_tests(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
-    """The user's own test questions: conversations that end with a question and have an `answer` or `checks`, or that
-    end with the expected reply.
+    """The user's own tests. A question is a conversation that ends with it and has an `answer` or `checks`, or that
+    ends with the expected reply. A conversation is a row with `turns`, each with `user` and its `answer` or `checks`;
+    it becomes one example for each turn.
 
     Raises:
         InputError: a file cannot be read, or no file has a usable question.
@@ -71,14 +72,14 @@ def _read(
                     raise row
                 if any(row.get(key) != value for key, value in where.items()):
                     continue
-                example = parse(row)
+                parsed = parse(row)
             except _BadRowError as error:
                 rejected.append(Rejected(file=path.name, line=number, reason=str(error)))
                 continue
-            if example.id in seen:
-                example = example.model_copy(update={"id": f"{example.id}-{path.stem}-{number}"})
-            seen.add(example.id)
-            examples.append(example)
+            if any(e.id in seen for e in parsed):
+                parsed = [_renamed(e, f"-{path.stem}-{number}") for e in parsed]
+            seen.update(e.id for e in parsed)
+            examples += parsed
     if paths and not examples:
         names = ", ".join(str(p) for p in paths)
         first = f"; {rejected[0].file}:{rejected[0].line}: {rejected[0].reason}" if rejected else ""
@@ -145,26 +146,58 @@ def _csv_pairs(reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any
         yield reader.line_num, {**row, "messages": pair}
 
 
-def _conversation(row: dict[str, Any]) -> Example:
+def _renamed(example: Example, suffix: str) -> Example:
+    """The example of a row whose id another row has; the turns of a test conversation stay together."""
+    group = example.group + suffix if example.turn else example.group
+    return example.model_copy(update={"id": example.id + suffix, "group": group})
+
+
+def _conversation(row: dict[str, Any]) -> list[Example]:
     messages = _messages(row)
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
         raise _BadRowError("has no reply")
-    return _example(row, messages[:-1], messages[-1].content)
+    return [_example(row, messages[:-1], messages[-1].content)]
 
 
-def _test(row: dict[str, Any]) -> Example:
+def _test(row: dict[str, Any]) -> list[Example]:
+    turns = row.get("turns")
+    if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "user" in turns[0]:
+        return _test_turns(row, turns)
     messages = _messages(row)
+    if messages[-1].role == "assistant":
+        reply = messages.pop().content
+        return [_example(row, messages, reply if row.get("answer") is None else _answer(row))]
+    if not _answer(row) and not row.get("checks"):
+        raise _BadRowError("has neither an answer nor checks")
+    return [_example(row, messages, _answer(row))]
+
+
+def _test_turns(row: dict[str, Any], turns: Sequence[Any]) -> list[Example]:
+    """One example for each turn of a test conversation; the replies before it are the expected ones."""
+    name = str(row.get("id") or digest_of([t.get("user") for t in turns if isinstance(t, dict)])[:12])
+    messages: list[Message] = []
+    examples = []
+    for n, turn in enumerate(turns, 1):
+        if not isinstance(turn, dict) or not isinstance(turn.get("user"), str) or not turn["user"].strip():
+            raise _BadRowError(f"turn {n} has no text under `user`")
+        if not _answer(turn) and not turn.get("checks"):
+            raise _BadRowError(f"turn {n} has neither an answer nor checks")
+        messages.append(Message(role="user", content=turn["user"].strip()))
+        own = {"tags": row.get("tags"), "time": row.get("time"), **turn, "id": f"{name}.{n}", "group": name}
+        example = _example(own, messages, _answer(turn))
+        kind = example.kind or ("question" if n == 1 else "later turn")
+        examples.append(example.model_copy(update={"turn": n, "kind": kind}))
+        messages.append(Message(role="assistant", content=_answer(turn)))
+    return examples
+
+
+def _answer(row: Mapping[str, Any]) -> str:
     answer = row.get("answer")
     if answer is not None and not isinstance(answer, str):
         raise _BadRowError("the answer is not text")
-    if messages[-1].role == "assistant":
-        reply = messages.pop().content
-        return _example(row, messages, reply if answer is None else answer)
-    if not answer and not row.get("checks"):
-        raise _BadRowError("has neither an answer nor checks")
-    return _example(row, messages, answer or "")
+    return answer or ""
 
 
 def _messages(row: dict[str, Any]) -> list[Message]:
@@ -223,9 +256,10 @@ def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> E
         target=target,
         sources=sources,
         checks=checks,
-        answerable=not checks.must_not_answer,
+        answerable=checks.answerable,
         group=str(group or digest_of(messages[0].content)[:12]),
         tags=tuple(str(t) for t in tags) if isinstance(tags, list) else (),
+        kind=str(row.get("kind") or ""),
         time=str(row.get("time") or row.get("created_at") or ""),
     )
 

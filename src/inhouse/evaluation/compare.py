@@ -1,14 +1,15 @@
 """Paired statistics: every arm answers the same questions, so differences are taken per question.
 
-Intervals are percentile bootstraps over questions (Efron and Tibshirani 1993). Right or wrong is tested with the exact
-McNemar test. P-values of multiple comparisons are corrected after Holm (1979). The smallest gain that a test set can
-show is that of a paired test with 80 % power at the 5 % level, two-sided.
+Intervals are percentile bootstraps over conversations; a question by itself is one (Efron and Tibshirani 1993). Right
+or wrong is tested with the exact McNemar test where all questions are by themselves. P-values of multiple comparisons
+are corrected after Holm (1979). The smallest gain that a test set can show is that of a paired test with 80 % power at
+the 5 % level, two-sided.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inhouse.types import Estimate
@@ -21,52 +22,96 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 RESAMPLES = 10_000
+AT_ONCE = 1000  # resamples held in memory
 POWER_AND_LEVEL = 1.959964 + 0.841621  # standard normal quantiles of .975 and .80
 
 
-def estimate(values: Sequence[float], seed: int) -> Estimate | None:
-    """The mean with its 95 % interval; None without values."""
-    import numpy as np
+class Sample:
+    """The questions that arms are compared on: which belong together, and how much each counts.
 
-    known = np.asarray([v for v in values if not math.isnan(v)], dtype=float)
-    if not len(known):
-        return None
-    means = _resampled(known, seed)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(mean=float(known.mean()), low=float(low), high=float(high), n=len(known))
+    Args:
+        seed: of the bootstrap.
+        groups: of each question, such as its conversation; resampled as a whole. Without, each is by itself.
+        weights: of each question. Without, all count the same.
+    """
+
+    def __init__(self, seed: int, groups: Sequence[Hashable] = (), weights: Sequence[float] = ()) -> None:
+        self._seed, self._groups, self._weights = seed, groups, weights
+
+    def estimate(self, values: Sequence[float]) -> Estimate | None:
+        """The weighted mean with its 95 % interval. Values that are nan, or have no weight, are left out; None where
+        none is left."""
+        import numpy as np
+
+        sums, weights, n = self._totals(values)
+        if not n:
+            return None
+        low, high = np.percentile(self._resampled(sums, weights), [2.5, 97.5])
+        return Estimate(mean=float(sums.sum() / weights.sum()), low=float(low), high=float(high), n=n)
+
+    def gain(self, ours: Sequence[float], theirs: Sequence[float]) -> Estimate | None:
+        """The mean paired difference, ours less theirs, with its interval; questions without both are left out."""
+        return self.estimate(_differences(ours, theirs))
+
+    def p_value(self, ours: Sequence[float], theirs: Sequence[float]) -> float:
+        """Two-sided p of "no difference": exact McNemar for 0/1 scores of single questions that count the same, else
+        from the bootstrap."""
+        import numpy as np
+        from scipy.stats import binomtest
+
+        differences = [d for d in _differences(ours, theirs) if not math.isnan(d)]
+        if not differences:
+            return 1.0
+        plain = len(set(self._groups)) == len(self._groups) and len(set(self._weights)) <= 1
+        if plain and all(v in (0.0, 1.0) for v in (*ours, *theirs) if not math.isnan(v)):
+            won, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+            return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+        sums, weights, n = self._totals(_differences(ours, theirs))
+        if not n:
+            return 1.0
+        means = self._resampled(sums, weights)
+        below = (np.sum(means <= 0) + 1) / (len(means) + 1)
+        return float(min(1.0, 2 * min(below, 1 - below + 1 / len(means))))
+
+    def smallest_detectable(self, ours: Sequence[float], theirs: Sequence[float]) -> float:
+        """The gain that this many questions, with this variance of differences, show in four of five test sets."""
+        sums, weights, _ = self._totals(_differences(ours, theirs))
+        groups = len(sums)
+        if groups < 2:
+            return 1.0
+        rest = sums - weights * (sums.sum() / weights.sum())
+        error = math.sqrt(groups / (groups - 1) * float(rest @ rest)) / float(weights.sum())
+        return float(min(POWER_AND_LEVEL * error, 1.0))
+
+    def _totals(self, values: Sequence[float]) -> tuple[Vector, Vector, int]:
+        """By group, the sum of weighted values and of weights; and how many values there are."""
+        import numpy as np
+
+        groups = self._groups or range(len(values))
+        weights = self._weights or [1.0] * len(values)
+        rows = [(g, w, v) for g, w, v in zip(groups, weights, values, strict=True) if w > 0 and not math.isnan(v)]
+        place = {g: n for n, g in enumerate(dict.fromkeys(g for g, _, _ in rows))}
+        sums, of = np.zeros(len(place)), np.zeros(len(place))
+        for g, w, v in rows:
+            sums[place[g]] += w * v
+            of[place[g]] += w
+        return sums, of, len(rows)
+
+    def _resampled(self, sums: Vector, weights: Vector) -> Vector:
+        """The means of resampled groups."""
+        import numpy as np
+
+        rng = np.random.default_rng(self._seed)
+        n = len(sums)
+        parts = []
+        for start in range(0, RESAMPLES, AT_ONCE):
+            drawn = rng.integers(0, n, (min(AT_ONCE, RESAMPLES - start), n))
+            parts.append(sums[drawn].sum(axis=1) / weights[drawn].sum(axis=1))
+        return np.concatenate(parts)
 
 
-def gain(ours: Sequence[float], theirs: Sequence[float], seed: int) -> Estimate | None:
-    """The mean paired difference, ours less theirs, with its 95 % interval; questions without both are left out."""
-    return estimate([a - b for a, b in zip(ours, theirs, strict=True)], seed)
-
-
-def _resampled(values: Vector, seed: int) -> Vector:
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    n = len(values)
-    parts = []
-    for start in range(0, RESAMPLES, 1000):
-        count = min(1000, RESAMPLES - start)
-        parts.append(values[rng.integers(0, n, (count, n))].mean(axis=1))
-    return np.concatenate(parts)
-
-
-def p_value(ours: Sequence[float], theirs: Sequence[float], seed: int) -> float:
-    """Two-sided p of "no difference": exact McNemar for 0/1 scores, else from the bootstrap."""
-    import numpy as np
-    from scipy.stats import binomtest
-
-    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if not (math.isnan(a) or math.isnan(b))]
-    if not pairs:
-        return 1.0
-    if all(v in (0.0, 1.0) for pair in pairs for v in pair):
-        won, lost = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
-        return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
-    means = _resampled(np.asarray([a - b for a, b in pairs]), seed)
-    below = (np.sum(means <= 0) + 1) / (len(means) + 1)
-    return float(min(1.0, 2 * min(below, 1 - below + 1 / len(means))))
+def _differences(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -77,16 +122,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         highest = max(highest, min(1.0, (len(p_values) - n) * p_values[name]))
         corrected[name] = highest
     return corrected
-
-
-def smallest_detectable(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The gain that this many questions, with this variance of differences, show in four of five test sets."""
-    import numpy as np
-
-    differences = np.asarray([a - b for a, b in zip(ours, theirs, strict=True) if not (math.isnan(a) or math.isnan(b))])
-    if len(differences) < 2:
-        return 1.0
-    return float(POWER_AND_LEVEL * differences.std(ddof=1) / math.sqrt(len(differences)))
 
 
 def percentiles_ms(seconds: Sequence[float]) -> Percentiles:

@@ -12,22 +12,25 @@ from typing import NamedTuple
 
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.errors import InhouseError
+from inhouse.evaluation.outcomes import GOOD, Ended, Outcome, outcome_of, shares
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
-from inhouse.types import Example, Json, Passage, Progress, Record
+from inhouse.types import Example, Json, Message, Passage, Progress, Record
 
 
 class Answer(Record):
     """One arm's answer to one question. `failed` says why there is none; times in seconds.
 
     `unguarded` is the model's own text where the guardrails changed it, with `unguarded_scores`; `checked_scores` are
-    those of the text that the last rails, which look at whole answers, replaced.
+    those of the text that the last rails, which look at whole answers, replaced. `outcome` is one of
+    evaluation/outcomes.py.
     """
 
     id: str
     arm: str
     text: str = ""
     failed: str = ""
+    outcome: Outcome = "failed"
     scores: Mapping[str, float] = {}
     first_token_s: float = 0.0
     latency_s: float = 0.0
@@ -78,30 +81,51 @@ class ArmRun(NamedTuple):
 async def evaluate_arm(model: ChatModel, exam: Exam, out: Path, progress: Progress) -> ArmRun:
     """Asks the arm `model` every question and scores the answers.
 
-    Answers are appended to `out` as they come; questions that it holds already are not asked again.
+    The turns of a conversation are asked in order, each after the arm's own earlier answers. Answers are appended to
+    `out` as they come; questions that it holds already are not asked again.
     """
     done = _earlier(out)
     free = asyncio.Semaphore(exam.concurrent)
-    waiting = [e for e in exam.examples if e.id not in done]
     with progress.step(f"asking {model.name}", len(exam.examples)) as step, out.open("a", encoding="utf-8") as log:
-        step.advance(len(exam.examples) - len(waiting))
+        step.advance(sum(e.id in done for e in exam.examples))
 
-        async def one(example: Example) -> None:
-            async with free:
-                started = time.perf_counter()
-                answer = await _ask(model, exam, example)
-                done[example.id] = (answer, time.perf_counter() - started)
-            log.write(json.dumps({"busy_s": done[example.id][1], "answer": answer.model_dump(mode="json")}) + "\n")
-            log.flush()
-            step.advance()
+        async def one(conversation: Sequence[Example]) -> None:
+            said: list[str] = []
+            for example in conversation:
+                if example.id not in done:
+                    async with free:
+                        started = time.perf_counter()
+                        answer = await _ask(model, exam, example, _after(example, said))
+                        busy_s = time.perf_counter() - started
+                    done[example.id] = (answer, busy_s)
+                    log.write(json.dumps({"busy_s": busy_s, "answer": answer.model_dump(mode="json")}) + "\n")
+                    log.flush()
+                    step.advance()
+                said.append(done[example.id][0].text)
 
-        await asyncio.gather(*(one(e) for e in waiting))
+        await asyncio.gather(*(one(turns) for turns in conversations(exam.examples)))
     seconds = sum(done[e.id][1] for e in exam.examples) / exam.concurrent
     return ArmRun([done[e.id][0] for e in exam.examples], seconds)
 
 
-async def _ask(model: ChatModel, exam: Exam, example: Example) -> Answer:
-    request = ChatRequest(messages=example.messages, max_tokens=exam.max_tokens, temperature=0.0)
+def conversations(examples: Sequence[Example]) -> list[list[Example]]:
+    """The turns of each test conversation in order; a question by itself is a conversation of one turn."""
+    turns: dict[str, list[Example]] = {}
+    for n, example in enumerate(examples):
+        turns.setdefault(f"conversation {example.group}" if example.turn else f"question {n}", []).append(example)
+    return [sorted(own, key=lambda e: e.turn) for own in turns.values()]
+
+
+def _after(example: Example, said: Sequence[str]) -> tuple[Message, ...]:
+    """The conversation up to this turn with what the arm has said; a question by itself keeps its history."""
+    if not example.turn:
+        return example.messages
+    own = iter(said)
+    return tuple(m.model_copy(update={"content": next(own)}) if m.role == "assistant" else m for m in example.messages)
+
+
+async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[Message, ...]) -> Answer:
+    request = ChatRequest(messages=messages, max_tokens=exam.max_tokens, temperature=0.0)
     try:
         async with asyncio.timeout(exam.timeout_s):
             reply = await collect(model, request)
@@ -116,11 +140,21 @@ async def _ask(model: ChatModel, exam: Exam, example: Example) -> Answer:
         return exam.scorer.score(example, text, exam.evidence[example.id], reply.finish.reason == "length")
 
     unguarded, checked = report["generated"], report["checked"]
+    scores, citations = score(reply.text), tuple(reply.note("grounded", "citations") or ())
+    blocked, handed_off = reply.finish.reason == "content_filter", reply.note("guarded", "handoff") is not None
+    if reply.note("acts", "act"):  # the project's own words, which no document has to support
+        scores = {k: v for k, v in scores.items() if k not in ("unsupported", "hallucinated")}
+        scores["accuracy"] = float(example.checks.small_talk or not example.answerable)
+    ended: Ended = "block" if blocked else "handoff" if handed_off or exam.scorer.declines(reply.text) else ""
+    outcome = outcome_of(example, reply.text, scores, ended, bool(citations))
+    if example.checks.any:
+        scores["accuracy"] = float(outcome in GOOD)
     return Answer(
         id=example.id,
         arm=model.name,
         text=reply.text,
-        scores=score(reply.text),
+        outcome=outcome,
+        scores=scores | shares(outcome),
         declined=exam.scorer.declines(unguarded),
         unguarded=unguarded if unguarded != reply.text else None,
         unguarded_scores=score(unguarded) if unguarded != reply.text else {},
@@ -133,12 +167,12 @@ async def _ask(model: ChatModel, exam: Exam, example: Example) -> Answer:
         completion_tokens=usage.completion_tokens,
         confidence=reply.finish.confidence,
         passages=tuple(Passage(**p) for p in reply.note("grounded", "passages") or ()),
-        citations=tuple(reply.note("grounded", "citations") or ()),
+        citations=citations,
     )
 
 
 def _failure(example: Example, arm: str, reason: str) -> Answer:
-    scores = dict(FAILED_SCORES)
+    scores = FAILED_SCORES | shares("failed")
     if not example.answerable:
         del scores["facts"]
     return Answer(id=example.id, arm=arm, failed=reason, scores=scores)

@@ -71,7 +71,8 @@ def effect(answers: Sequence[Answer], seed: int) -> RailsEffect:
     own = [a.unguarded_scores or a.scores for a in good]
     without = [float(s.get("unsupported", math.nan)) for s in own]
     guarded = [float(a.scores.get("unsupported", math.nan)) for a in good]
-    before, after = compare.estimate(without, seed), compare.estimate(guarded, seed)
+    sample = compare.Sample(seed)
+    before, after = sample.estimate(without), sample.estimate(guarded)
     was = [is_right(s) for s in own]
     now = [is_right(a.scores) for a in good]
     return RailsEffect(
@@ -79,7 +80,7 @@ def effect(answers: Sequence[Answer], seed: int) -> RailsEffect:
         changed=sum(a.unguarded is not None for a in good),
         without=before,
         guarded=after,
-        change=compare.gain(guarded, without, seed),
+        change=sample.gain(guarded, without),
         cut=1 - after.mean / before.mean if before and after and before.mean else 0.0,
         right_without=sum(was),
         lost=sum(a and not b for a, b in zip(was, now, strict=True)),

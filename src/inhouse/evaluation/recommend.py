@@ -2,7 +2,7 @@
 
 Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a more expensive arm
 replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, and if it
-does not make significantly more unsupported statements.
+does not give significantly more wrong answers or unsupported statements.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ BY_COST = ("base", "prompt", "rag", "tuned", "tuned+rag")
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
+HARMS = {"wrong": "wrong answers", "unsupported": "unsupported statements"}
 SENTENCES = {
     "base": "Do not customize: nothing tried here is worth its cost over the base model.",
     "prompt": "Use the prompt alone: do not fine-tune, and do not add retrieval.",
@@ -54,19 +55,19 @@ def recommend(evidence: Evidence) -> Recommendation:
     current = "base"
     rules: list[str] = []
     for arm in (a for a in BY_COST[1:] if a in evidence.arms):
-        accuracy, unsupported = (evidence.gain(metric, arm, current) for metric in ("accuracy", "unsupported"))
+        accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
             continue
         better = accuracy.low > evidence.smallest_gain
-        makes_up = unsupported if unsupported is not None and unsupported.low > 0 else None
-        worth = better and makes_up is None
+        worse = _worse(arm, current, evidence)
+        worth = better and not worse
         limit = f"{100 * evidence.smallest_gain:+.1f}, the smallest gain that counts"
         text = (
             f"{arm} is {'' if worth else 'not '}worth its cost over {current}: accuracy changes by {points(accuracy)} "
             f"points, and the interval {'starts' if better else 'does not start'} above {limit}"
         )
-        if makes_up:
-            text += f"; unsupported statements rise by {points(makes_up)} points"
+        for metric, change in worse.items():
+            text += f"; {HARMS[metric]} rise by {points(change)} points"
         rules.append(f"{text}.")
         current = arm if worth else current
     return Recommendation(
@@ -75,20 +76,27 @@ def recommend(evidence: Evidence) -> Recommendation:
     )  # fmt: skip
 
 
+def _worse(arm: str, current: str, evidence: Evidence) -> dict[str, Estimate]:
+    """The harms that the arm does significantly more often."""
+    changes = {metric: evidence.gain(metric, arm, current) for metric in HARMS}
+    return {metric: e for metric, e in changes.items() if e is not None and e.low > 0}
+
+
 def _because(current: str, evidence: Evidence) -> str:
     text = ""
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
         text += f" It gains {points(over_base)} points of accuracy over the base model."
     for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):
-        accuracy, unsupported = (evidence.gain(metric, arm, current) for metric in ("accuracy", "unsupported"))
+        accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
             continue
         if accuracy.high < 0:
             text += f" {arm} is less accurate: {points(accuracy)} points."
         elif accuracy.low <= 0:
             text += f" {arm} differs by {points(accuracy)} points, which this test set cannot tell from zero."
-        elif unsupported is not None and unsupported.low > 0:
-            text += f" {arm} adds {points(accuracy)} points, but makes more unsupported statements."
+        elif worse := _worse(arm, current, evidence):
+            more = " and more ".join(HARMS[metric] for metric in worse)
+            text += f" {arm} adds {points(accuracy)} points, but gives more {more}."
         else:
             text += f" {arm} adds {points(accuracy)} points, which may be less than the smallest gain that counts."
     return text

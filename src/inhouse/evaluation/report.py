@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.config.sections import Evaluation
 from inhouse.evaluation import compare, recommend
 from inhouse.evaluation.evaluate import ArmRun
+from inhouse.evaluation.outcomes import OUTCOMES
 from inhouse.files import write_text
 from inhouse.types import Estimate, Example
 from inhouse.verdict import (
@@ -23,6 +24,7 @@ from inhouse.verdict import (
     GeneralAbility,
     GuardrailResults,
     JudgeAgreement,
+    Kind,
     Percentiles,
     Question,
     Report,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 METRICS = (
     "accuracy",
+    "wrong",
+    "answered",
+    "needless",
     "facts",
     "format",
     "exact",
@@ -45,7 +50,9 @@ METRICS = (
     "tone",
     "judged",
 )
-SHOWN = ("facts", "format", "unsupported", "rouge_l", "tone")
+SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
+SAMPLED = 3  # made questions of each kind that the page lists
+QUESTION = "question"  # the kind of a test that names none
 PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"))
 
 
@@ -56,6 +63,7 @@ class Run:
     Attributes:
         subject: the project, and how its parts were built.
         examples: the questions.
+        unmade: kinds of questions that could not be made, with the reason.
         arms: answers in the order of the examples.
         general: right (1) or wrong (0) on the general tasks, by "base" and "tuned".
         usd_per_hour: price of the machine.
@@ -70,21 +78,25 @@ class Run:
     usd_per_hour: float
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None
+    unmade: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     """The verdict of a run; `seed` is that of the bootstrap."""
     scores = {arm: {m: _column(answers, m) for m in METRICS} for arm, (answers, _) in run.arms.items()}
+    weights = [settings.kinds.get(e.kind or QUESTION, 1.0) for e in run.examples]
+    groups = [e.group if e.turn else e.id for e in run.examples]
+    sample = compare.Sample(seed, groups, weights)
 
     def gain(metric: str, arm: str, other: str) -> Estimate | None:
-        return compare.gain(scores[arm][metric], scores[other][metric], seed)
+        return sample.gain(scores[arm][metric], scores[other][metric])
 
     general, based = _general(run.general, seed), "base" in run.arms
-    means = {arm: e.mean for arm, columns in scores.items() if (e := compare.estimate(columns["accuracy"], seed))}
+    means = {arm: e.mean for arm, columns in scores.items() if (e := sample.estimate(columns["accuracy"]))}
     closed = recommend.gap_closed(means) if "base" in means else {}
     best = next((a for a in ("tuned+rag", "rag", "prompt") if a in run.arms), "base")
     compared = based and len(run.arms) > 1
-    detectable = compare.smallest_detectable(scores[best]["accuracy"], scores["base"]["accuracy"]) if compared else 1.0
+    detectable = sample.smallest_detectable(scores[best]["accuracy"], scores["base"]["accuracy"]) if compared else 1.0
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
@@ -94,11 +106,13 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
         questions=len(run.examples),
         seed=seed,
         arms={
-            arm: _arm(answers, scores[arm], run.usd_per_hour, seed).model_copy(update={"gap_closed": closed.get(arm)})
+            arm: _arm(answers, scores[arm], run.usd_per_hour, sample).model_copy(update={"gap_closed": closed.get(arm)})
             for arm, answers in run.arms.items()
         },
-        gains=tuple(_gains(scores, seed)),
+        gains=tuple(_gains(scores, sample)),
         smallest_detectable_gain=detectable,
+        kinds=tuple(_kinds(run, weights, groups, seed)),
+        unmade=run.unmade,
         general=general,
         recommendation=recommend.recommend(evidence) if based else None,
         judge=run.judge,
@@ -115,32 +129,48 @@ def _general(right: Mapping[str, Sequence[float]], seed: int) -> GeneralAbility 
     means = {name: sum(v) / len(v) for name, v in right.items() if v}
     if "base" not in means:
         return None
-    change = compare.gain(right["tuned"], right["base"], seed) if "tuned" in means else None
+    change = compare.Sample(seed).gain(right["tuned"], right["base"]) if "tuned" in means else None
     return GeneralAbility(**means, change=change)
 
 
-def _gains(scores: Mapping[str, Mapping[str, list[float]]], seed: int) -> list[Gain]:
+def _kinds(run: Run, weights: Sequence[float], groups: Sequence[str], seed: int) -> list[Kind]:
+    """What came of each kind of question, in the order in which they were asked."""
+    places: dict[str, list[int]] = {}
+    for n, example in enumerate(run.examples):
+        places.setdefault(example.kind or QUESTION, []).append(n)
+    kinds = []
+    for name, own in places.items():
+        sample = compare.Sample(seed, [groups[n] for n in own])
+        outcomes: dict[str, dict[str, Estimate]] = {}
+        for arm, (answers, _) in run.arms.items():
+            columns = {o: [float(answers[n].outcome == o) for n in own] for o in OUTCOMES}
+            outcomes[arm] = {o: e for o, v in columns.items() if any(v) and (e := sample.estimate(v))}
+        kinds.append(Kind(name=name, questions=len(own), weight=weights[own[0]], outcomes=outcomes))
+    return kinds
+
+
+def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Sample) -> list[Gain]:
     """Every arm over base, and the pairs that show what one step adds; p-values corrected for being many."""
     pairs = [(arm, "base") for arm in scores if arm != "base"] if "base" in scores else []
     pairs += [(arm, other) for arm, other in PAIRS if arm in scores and other in scores]
     p_values = {
-        f"{arm} over {other}": compare.p_value(scores[arm]["accuracy"], scores[other]["accuracy"], seed)
+        f"{arm} over {other}": sample.p_value(scores[arm]["accuracy"], scores[other]["accuracy"])
         for arm, other in pairs
     }
     corrected = compare.holm(p_values)
     gains = []
     for arm, other in pairs:
         name = f"{arm} over {other}"
-        metrics = {m: e for m in METRICS if (e := compare.gain(scores[arm][m], scores[other][m], seed))}
+        metrics = {m: e for m in METRICS if (e := sample.gain(scores[arm][m], scores[other][m]))}
         gains.append(Gain(arm=arm, over=other, metrics=metrics, p=p_values[name], p_corrected=corrected[name]))
     return gains
 
 
-def _arm(run: ArmRun, scores: Mapping[str, list[float]], usd_per_hour: float, seed: int) -> ArmResult:
+def _arm(run: ArmRun, scores: Mapping[str, list[float]], usd_per_hour: float, sample: compare.Sample) -> ArmResult:
     good = [a for a in run.answers if not a.failed]
     each_s = run.seconds / max(len(run.answers), 1)
     return ArmResult(
-        metrics={m: e for m in METRICS if (e := compare.estimate(scores[m], seed))},
+        metrics={m: e for m in METRICS if (e := sample.estimate(scores[m]))},
         latency_ms=compare.percentiles_ms([a.latency_s for a in good]),
         first_token_ms=compare.percentiles_ms([a.first_token_s for a in good]),
         prompt_tokens=round(sum(a.prompt_tokens for a in good) / max(len(good), 1), 1),
@@ -156,6 +186,9 @@ def _question(example: Example, arms: Mapping[str, ArmRun], n: int) -> Question:
     retrieved = (answers[arm].passages for arm in ("tuned+rag", "rag") if arm in answers)
     return Question(
         id=example.id,
+        kind=example.kind,
+        turn=example.turn,
+        made=example.origin == "synthetic",
         messages=example.messages,
         reference=example.target,
         checks=example.checks,
@@ -164,7 +197,7 @@ def _question(example: Example, arms: Mapping[str, ArmRun], n: int) -> Question:
         passages=next((passages for passages in retrieved if passages), ()),
         answers={
             arm: ArmAnswer(
-                text=a.text, failed=a.failed, scores={k: round(v, 3) for k, v in a.scores.items()},
+                text=a.text, failed=a.failed, outcome=a.outcome, scores={k: round(v, 3) for k, v in a.scores.items()},
                 latency_ms=round(a.latency_s * 1000), citations=a.citations, unguarded=a.unguarded, findings=a.findings,
             ) for arm, a in answers.items()
         },
@@ -192,7 +225,7 @@ def write_report(report: Report, out: Path) -> None:
     environment.filters["p"] = _p
     environment.filters["signed"] = points
     page = environment.get_template("report.html").render(
-        r=report, metrics=METRICS, best=plots.best_arm(report), plots=plots
+        r=report, metrics=METRICS, outcomes=OUTCOMES, best=plots.best_arm(report), plots=plots, sample=_sample(report)
     )
     values = json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)
     for name, text in ((REPORT, values), (PAGE, page)):
@@ -239,8 +272,23 @@ def render_table(report: Report) -> Group:
     return Group(arms, costs, *lines)
 
 
-def _label(metric: str) -> str:
-    return {"rouge_l": "ROUGE-L"}.get(metric, metric)
+def _sample(report: Report) -> set[str]:
+    """Some of the questions that were made, by id: the first of each kind."""
+    made: dict[str, list[str]] = {}
+    for question in report.table:
+        if question.made and question.kind:
+            made.setdefault(question.kind, []).append(question.id)
+    return {name for own in made.values() for name in own[:SAMPLED]}
+
+
+LABELS = {
+    "rouge_l": "ROUGE-L", "needless": "needless hand-offs", "wrong": "wrong", "proper_handoff": "properly handed off",
+    "needless_handoff": "handed off needlessly", "wrong_refusal": "refused wrongly",
+}  # fmt: skip
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, name.replace("_", " "))
 
 
 def _percentiles(ms: Percentiles) -> str:

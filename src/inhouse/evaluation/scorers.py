@@ -1,7 +1,7 @@
 """The scores of an answer, each in [0, 1]: 1 is best, except for `unsupported` and `hallucinated`, where 0 is best.
 
 ============ ===================================================================================================
-accuracy     with checks: 1 if all hold, else 0; with only a reference: `facts`
+accuracy     with checks: 1 if all hold or the question is rightly handed off, else 0; with only a reference: `facts`
 facts        share of the required facts, or of the reference's content words and numbers that are not in the question,
              found in the answer; it is read only up to three times the reference's length, so rambling does not help
 format       1 for JSON of the schema if one is required, else for complete text of reasonable length without markup
@@ -77,8 +77,10 @@ class Scorer:
         checks = example.checks
         declined = self.declines(text)
         scores = {"format": float(self._well_formed(example, text, cut_off)), "tone": self._brand.likeness(text)}
-        if checks.must_not_answer or not example.answerable:
+        if not example.answerable:
             scores["accuracy"] = float(declined and not self._unsupported(text, evidence))
+        elif checks.small_talk or (checks.may_hand_off and declined):
+            scores["accuracy"] = float(declined != checks.small_talk)
         else:
             scores["facts"] = 0.0 if declined else facts_found(example, text)
             right = self._passes(example, text) if checks.any else scores["facts"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inhouse.assembly.arms import FEW_SHOT, Arms, Messages
@@ -32,11 +32,13 @@ class Questions:
         examples: the held-out questions.
         replies: training examples, for tone and for the `prompt` arm.
         gold: passages known to contain the answer, by conversation.
+        unmade: kinds of questions that could not be made from this data, with the reason.
     """
 
     examples: Sequence[Example]
     replies: Sequence[Example]
     gold: Mapping[Messages, Sequence[Passage]]
+    unmade: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: Subject, work: Path) -> Report:
@@ -66,17 +68,21 @@ def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: 
     agreement = _judge(project, questions.examples, runs) if project.judge.url else None
     rails = project.guardrails
     guardrails = guardrail_results(guarded, rails, quality(), project.seed) if rails.rails else None
-    run = Run(subject, questions.examples, runs, general, project.model.usd_per_hour, agreement, guardrails)
+    rate, unmade = project.model.usd_per_hour, questions.unmade
+    run = Run(subject, questions.examples, runs, general, rate, agreement, guardrails, unmade)
     report = build_report(run, settings, project.seed)
     write_report(report, work)
     return report
 
 
 def headline(report: Report) -> dict[str, Json]:
-    """The facts of the verdict's artifact: how many questions, the recommended arm, and every arm's accuracy."""
+    """The facts of the verdict's artifact: how many questions, the recommended arm, every arm's accuracy, and the share
+    of wrong answers of the recommended one."""
     accuracy = {f"accuracy_{arm}": row.metrics["accuracy"].mean for arm, row in report.arms.items()}
     advice = report.recommendation
-    return {"questions": report.questions, "recommended": advice.arm if advice else "", **accuracy}
+    arm = advice.arm if advice else ""
+    wrong = {"wrong": report.arms[arm].metrics["wrong"].mean} if arm else {}
+    return {"questions": report.questions, "recommended": arm, **accuracy, **wrong}
 
 
 def _evidence(questions: Questions, arms: Arms) -> dict[str, list[str]]:

@@ -139,16 +139,18 @@ def fusion(workspace: Workspace) -> Artifact:
     settings = workspace.project.retrieval
 
     def build(work: Path) -> dict[str, Json]:
-        from inhouse.retrieval.fusion import ENOUGH_QUESTIONS, MOST_QUESTIONS, fit_fusion
+        from inhouse.retrieval.fusion import MOST_EXAMPLES, fit_fusion
 
         opened = workspace.index(at, None)
         examples = [*workspace.examples("validation", data), *workspace.examples("train", data)]
-        answerable = [e for e in examples if e.answerable]
-        questions = sorted(answerable, key=lambda e: e.origin == "synthetic")[:MOST_QUESTIONS]
-        if sum(e.origin != "synthetic" for e in questions) >= ENOUGH_QUESTIONS:
-            questions = [e for e in questions if e.origin != "synthetic"]
-        gold = [(e, _gold(workspace, opened, e)) for e in questions]
-        return fit_fusion(opened, workspace.grounding(opened), gold, settings.passages, work, workspace.progress)
+        order = sorted(examples, key=lambda e: e.origin == "synthetic")[:MOST_EXAMPLES]
+        with workspace.progress.step("finding the passages with the answers", len(order)) as step:
+            gold = []
+            for e in order:
+                gold += [(e, _gold(workspace, opened, e))] if e.answerable else []
+                step.advance()
+        grounding, unanswerable = workspace.grounding(opened), [e for e in order if not e.answerable]
+        return fit_fusion(opened, grounding, gold, unanswerable, settings.passages, work, workspace.progress)
 
     return workspace.make("fusion", {"passages": settings.passages}, [at, data], ["retrieval"], build)
 
@@ -260,7 +262,8 @@ def refuse_without_parity(artifact: Artifact) -> None:
 @stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
-    served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
+    documents, served, at = ingest(workspace), weights(workspace), index(workspace)
+    fused, data = fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
     custom = train(workspace) if customizes(project) else None
     compared = parity(workspace) if custom else None
@@ -279,12 +282,16 @@ def evaluate(workspace: Workspace) -> Artifact:
     parents = [served, at, fused, data, *(a for a in (custom, compared, calibration_of(workspace)) if a)]
 
     def build(work: Path) -> dict[str, Json]:
+        from inhouse.evaluation.probes import make_probes
         from inhouse.pipeline.evaluate import Questions, headline, judge_arms
 
         opened, guard = workspace.index(at, fused), guard_of(workspace, report=True)
-        examples = _sample(workspace.examples("test", data), settings.max_questions, project.seed)
+        tests = workspace.examples("test", data)
+        read = workspace.documents(documents)
+        probes, unmade = make_probes(tests, read, project.assistant.handoff, settings.probes, project.seed)
+        examples = [*_sample(tests, settings.max_questions, project.seed), *probes]
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
-        questions = Questions(examples, workspace.examples("train", data), gold)
+        questions = Questions(examples, workspace.examples("train", data), gold, unmade)
         subject = _subject(workspace, data, fused, custom, compared)
         arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused, guard))
         try:
@@ -337,9 +344,18 @@ def _readable(file: Path) -> Path:
 
 
 def _sample(examples: list[Example], most: int, seed: int) -> list[Example]:
+    """At most so many questions, drawn at random; the turns of a conversation stay together."""
     if not most or len(examples) <= most:
         return examples
-    return random.Random(seed).sample(examples, most)  # noqa: S311  a draw, not a secret
+    from inhouse.evaluation.evaluate import conversations
+
+    drawn = conversations(examples)
+    random.Random(seed).shuffle(drawn)  # noqa: S311  a draw, not a secret
+    chosen: list[Example] = []
+    for turns in drawn:
+        if len(chosen) + len(turns) <= most:
+            chosen += turns
+    return chosen
 
 
 def _gold(workspace: Workspace, opened: Index, example: Example) -> list[Passage]:

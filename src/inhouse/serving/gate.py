@@ -15,6 +15,7 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
     if arm not in report.arms:
         return [GateRule(name="arm", passed=False, text=f"the verdict has no results for the arm {arm}")]
     rules = [_gain(report.gain(arm, "accuracy"), arm, project.evaluation.smallest_gain)]
+    rules.append(_wrong(report.arms[arm].metrics.get("wrong"), arm, project.release.max_wrong))
     rules += [_no_worse(report.gain(arm, metric), arm, metric) for metric in project.release.no_worse]
     if arm.startswith("tuned"):
         parity = report.subject.parity
@@ -29,6 +30,16 @@ def _gain(gain: Estimate | None, arm: str, smallest: float) -> GateRule:
         return GateRule(name="gain", passed=False, text=f"the accuracy of {arm} was not compared with base")
     text = f"accuracy of {arm} over base: {points(gain)} points; the interval must start above {100 * smallest:+.1f}"
     return GateRule(name="gain", passed=gain.low > smallest, text=text)
+
+
+def _wrong(wrong: Estimate | None, arm: str, most: float) -> GateRule:
+    if wrong is None:
+        return GateRule(name="wrong answers", passed=False, text=f"wrong answers of {arm} were not measured")
+    text = (
+        f"wrong answers of {arm}: {100 * wrong.mean:.1f}% [{100 * wrong.low:.1f}, {100 * wrong.high:.1f}] of all "
+        f"questions; at most {100 * most:g}%"
+    )
+    return GateRule(name="wrong answers", passed=wrong.mean <= most, text=text)
 
 
 def _no_worse(gain: Estimate | None, arm: str, metric: str) -> GateRule:

@@ -1,0 +1,275 @@
+"""Questions of the kinds that customers ask, made from the user's own tests and documents without a model.
+
+Each is made only where it has one right answer: typos and capitals keep the names and numbers of a question, a table
+is asked only for rows that differ in their names, and an attribute counts as missing only if no document that names
+the subject has any of its words.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from inhouse.text.numbers import digits, says
+from inhouse.text.tables import Table, tables
+from inhouse.text.words import content_words, words
+from inhouse.types import Checks, Document, Example, Message, digest_of
+
+SHORTEST_MISSPELLED = 5  # letters of a word
+SHORTEST_VALUE = 3  # characters of another question's value that would be wrong here; "2" may stand in any answer
+REMARKS = frozenset(["note", "notes", "remark", "remarks", "comment", "comments"])  # columns that nobody asks for
+COSTS = frozenset(["cost", "costs", "pay", "fee", "charge", "price"])
+SMALL_TALK = ("Hi there!", "Good morning", "Thank you very much!", "Who are you?", "How are you today?",
+              "ok thanks, bye", "Hola", "Guten Tag", "Merci beaucoup")  # fmt: skip
+PERSON = ("I want to talk to a human", "Can I speak to a real person, please?", "Please transfer me to an agent.",
+          "connect me with someone from your team", "Quiero hablar con una persona",
+          "Ich möchte mit einem Mitarbeiter sprechen")  # fmt: skip
+ATTRIBUTES = ("color", "warranty period", "dress code", "parking fee", "discount for veterans", "fax number",
+              "height requirement", "student discount in Canada", "insurance coverage")  # fmt: skip
+YEAR = re.compile(r"\$(?P<amount>\d{1,6}(?:,\d{3})*(?:\.\d{1,2})?) (?:a|per) month\b")
+KINDS = {
+    "follow_up": "needs two test questions about one document's title, or a table with two rows",
+    "typo": "needs test questions with checks",
+    "case": "needs test questions with checks",
+    "two_questions": "needs test questions with checks about two documents",
+    "small_talk": "",
+    "person": "",
+    "table": "needs a table whose rows differ in their names",
+    "sibling": "needs a table with two rows, or two test questions about one document",
+    "near_miss": "needs documents with a title",
+    "arithmetic": "needs a test whose answer is an amount a month",
+}
+"""The kinds, and what the data must have to make them."""
+
+
+class Material(NamedTuple):
+    """What probes are made from: test questions with checks that have an answer, and documents for everyone."""
+
+    tests: Sequence[Example]
+    documents: Sequence[Document]
+    handoff: str
+
+    @property
+    def tables(self) -> list[tuple[Document, Table]]:
+        """Those whose rows have names that no other row of the documents has."""
+        return [(d, t) for d in self.documents for t in tables(d.text) if t.keys and len(t.header) <= 4]
+
+
+def make_probes(
+    tests: Sequence[Example], documents: Sequence[Document], handoff: str, most: int, seed: int
+) -> tuple[list[Example], dict[str, str]]:
+    """At most `most` questions of each kind, and the kinds that this data cannot make, with the reason.
+
+    Kinds that the tests have already are not made again.
+    """
+    if not most:
+        return [], {}
+    answerable = [e for e in tests if e.checks.must_include and not e.turn and len(e.messages) == 1]
+    material = Material(answerable, [d for d in documents if not d.access], handoff)
+    given = {e.kind for e in tests}
+    made: list[Example] = []
+    unmade: dict[str, str] = {}
+    for kind, needs in KINDS.items():
+        if kind in given:
+            continue
+        drawn = list(MAKERS[kind](material, random.Random(f"{seed}|{kind}")))  # noqa: S311  a draw, not a secret
+        random.Random(f"{seed}|{kind}|order").shuffle(drawn)  # noqa: S311
+        made += [turn for conversation in drawn[:most] for turn in _numbered(conversation, kind)]
+        if not drawn:
+            unmade[kind] = needs
+    unmade["language"] = "translations need a model: add tests in your customers' languages"
+    return made, {kind: why for kind, why in unmade.items() if kind not in given}
+
+
+class Turn(NamedTuple):
+    question: str
+    checks: Checks
+    answer: str
+
+
+Conversation = Sequence[Turn]
+
+
+def _numbered(conversation: Conversation, kind: str) -> list[Example]:
+    """The turns as examples. Only the last one is of this kind; what leads to it is an ordinary question."""
+    name = f"{kind}-{digest_of([t.question for t in conversation])[:10]}"
+    messages: list[Message] = []
+    examples = []
+    for n, turn in enumerate(conversation, 1):
+        messages.append(Message(role="user", content=turn.question))
+        examples.append(
+            Example(
+                id=f"{name}.{n}", messages=tuple(messages), target=turn.answer, checks=turn.checks, group=name,
+                answerable=turn.checks.answerable, origin="synthetic", turn=n if len(conversation) > 1 else 0,
+                kind=kind if n == len(conversation) else "",
+            )
+        )  # fmt: skip
+        messages.append(Message(role="assistant", content=turn.answer))
+    return examples
+
+
+# --- one maker a kind -------------------------------------------------------------------------------------------
+
+
+def _typo(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """Two letters within two long words swapped; not in names, and not in what the answer must include."""
+    for e in material.tests:
+        kept = {w for fact in e.checks.must_include for way in fact for w in words(way)}
+        parts = e.question.split(" ")
+        long = [
+            n for n, part in enumerate(parts)
+            if len(part) >= SHORTEST_MISSPELLED and part.isalpha() and part.islower() and part not in kept
+        ]  # fmt: skip
+        if long and not e.checks.json_schema:
+            for n in rng.sample(long, min(2, len(long))):
+                at = rng.randrange(1, len(parts[n]) - 2)
+                parts[n] = parts[n][:at] + parts[n][at + 1] + parts[n][at] + parts[n][at + 2 :]
+            if (question := " ".join(parts)) != e.question:
+                yield [Turn(question, e.checks, e.target)]
+
+
+def _case(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    for n, e in enumerate(material.tests):
+        if not e.checks.json_schema:
+            yield [Turn(e.question.upper() if n % 2 else e.question.lower().rstrip("?"), e.checks, e.target)]
+
+
+def _two_questions(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    plain = [e for e in material.tests if e.sources and not e.checks.json_schema and e.checks.exact is None]
+    rng.shuffle(plain)
+    for a, b in zip(plain[::2], plain[1::2], strict=False):
+        if a.sources[0].document != b.sources[0].document:
+            checks = Checks(must_include=(*a.checks.must_include, *b.checks.must_include))
+            yield [Turn(f"{a.question} And {_lowered(b.question)}", checks, f"{a.target} {b.target}")]
+
+
+def _small_talk(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    for text in SMALL_TALK:
+        yield [Turn(text, Checks(small_talk=True), "")]
+
+
+def _person(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    for text in PERSON:
+        yield [Turn(text, Checks(must_hand_off=True), material.handoff)]
+
+
+def _table(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    for document, table in material.tables:
+        for n in range(len(table.rows)):
+            yield from ([turn] for turn in _lookups(document, table, n))
+
+
+def _sibling(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """A row of a table, where the value of the neighboring row is wrong; the same with questions about one document."""
+    for document, table in material.tables:
+        for n in range(len(table.rows)):
+            for column, turn in enumerate(_lookups(document, table, n)):
+                others = [
+                    t
+                    for m in (n - 1, n + 1)
+                    if 0 <= m < len(table.rows)
+                    for t in _lookups(document, table, m)[column:][:1]
+                ]
+                wrong = [_value(t) for t in others if not says(turn.answer, _value(t))]
+                if wrong:
+                    yield [turn._replace(checks=turn.checks.model_copy(update={"must_not_include": tuple(wrong)}))]
+    for a, b in _neighbors(material.tests):
+        values = [way for fact in b.checks.must_include for way in fact if digits(way) and len(way) >= SHORTEST_VALUE]
+        wrong = [way for way in values if not says(a.target, way)]
+        if wrong and not a.checks.json_schema:
+            checks = a.checks.model_copy(update={"must_not_include": (*a.checks.must_not_include, *wrong)})
+            yield [Turn(a.question, checks, a.target)]
+
+
+def _follow_up(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """The next row of a table with its name alone; a question about a document with "it" for the document's title."""
+    for document, table in material.tables:
+        for n in range(len(table.rows) - 1):
+            first, second = _lookups(document, table, n)[:1], _lookups(document, table, n + 1)[:1]
+            if first and second:
+                yield [*first, second[0]._replace(question=f"and {_row_name(table, n + 1)}?")]
+    titles = {d.source: d.title for d in material.documents}
+    for a, b in _neighbors(material.tests):
+        title = titles.get(a.sources[0].document, "")
+        if len(title) > 3 and title in a.question and title in b.question:
+            it = re.sub(rf"(?:\b[Tt]he )?{re.escape(title)}(?: [Cc]ard| [Aa]ccount)?", "it", b.question)
+            yield [Turn(a.question, a.checks, a.target), Turn(it, b.checks, b.target)]
+
+
+def _near_miss(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """A known subject with an attribute of which no document that names it has a word."""
+    for document in material.documents:
+        subject = frozenset(content_words(document.title))
+        if not subject or len(words(document.title)) > 5:
+            continue
+        near = {
+            w for d in material.documents if subject & frozenset(content_words(d.text)) for w in content_words(d.text)
+        }
+        missing = [a for a in ATTRIBUTES if not near & frozenset(content_words(a))]
+        if missing:
+            question = f"What is the {rng.choice(missing)} of {document.title}?"
+            yield [Turn(question, Checks(must_not_answer=True), material.handoff)]
+
+
+def _arithmetic(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """What an amount a month makes in a year. Handing off is right too."""
+    for e in material.tests:
+        amounts = YEAR.findall(e.target)
+        if (
+            len(amounts) == 1
+            and COSTS & set(words(e.question))
+            and any(says(way, amounts[0]) for fact in e.checks.must_include for way in fact)
+        ):
+            year = round(12 * float(amounts[0].replace(",", "")), 2)
+            ways = tuple(dict.fromkeys((f"{year:.2f}", f"{year:g}", f"{year:,.2f}")))
+            checks = Checks(must_include=(ways,), may_hand_off=True)
+            yield [
+                Turn(e.question, e.checks, e.target),
+                Turn("How much is that for a whole year?", checks, f"${ways[0]}"),
+            ]
+
+
+MAKERS: dict[str, Callable[[Material, random.Random], Iterator[Conversation]]] = {
+    "follow_up": _follow_up, "typo": _typo, "case": _case, "two_questions": _two_questions, "small_talk": _small_talk,
+    "person": _person, "table": _table, "sibling": _sibling, "near_miss": _near_miss, "arithmetic": _arithmetic,
+}  # fmt: skip
+
+
+# --- what they share --------------------------------------------------------------------------------------------
+
+
+def _lookups(document: Document, table: Table, n: int) -> list[Turn]:
+    """A question for each value of a row that holds a number; short cells with one value only."""
+    row, turns = table.rows[n], []
+    for column, cell in list(zip(table.header, row.cells, strict=True))[table.keys :]:
+        if column and column.lower() not in REMARKS and digits(cell) and len(words(cell)) <= 4:
+            about = f"the {_lowered(column)} for {_row_name(table, n)}"
+            checks = Checks(must_include=tuple((part.strip(".,;:()"),) for part in cell.split() if digits(part)))
+            turns.append(Turn(f"What is {about}?", checks, f"{about[:1].upper()}{about[1:]} is {cell}."))
+    return turns
+
+
+def _row_name(table: Table, n: int) -> str:
+    return ", ".join(_lowered(c) for c in table.rows[n].cells[: table.keys] if c)
+
+
+def _value(turn: Turn) -> str:
+    return turn.checks.must_include[0][0]
+
+
+def _neighbors(tests: Sequence[Example]) -> Iterator[tuple[Example, Example]]:
+    """Each test with the next one about the same document."""
+    last: dict[str, Example] = {}
+    for e in tests:
+        if e.sources:
+            if before := last.get(e.sources[0].document):
+                yield before, e
+            last[e.sources[0].document] = e
+
+
+def _lowered(text: str) -> str:
+    """With a small first letter, unless the first word is a name or all capitals."""
+    first = text.split(" ", maxsplit=1)[0]
+    return text[:1].lower() + text[1:] if first[1:].islower() else text

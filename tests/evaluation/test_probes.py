@@ -1,0 +1,91 @@
+from inhouse.evaluation.probes import KINDS, make_probes
+from inhouse.types import Checks, Document, Example, Message, Source
+
+FEES = Document(
+    source="fees.csv", title="Fee schedule",
+    text="| Service | Fee |\n| --- | --- |\n| Stop payment | $16 |\n| Money order | $2.30 |\n| Wire | $21.50 |",
+)  # fmt: skip
+CARD = Document(source="card.md", title="Summit Card", text="# Summit Card\n\nThe Summit Card costs $8 a month.")
+SECRET = Document(source="staff.md", title="Waivers", text=FEES.text.replace("Wire", "Waiver"), access=frozenset({"x"}))
+
+
+def question(n, question, answer, *facts, source="card.md"):
+    return Example(id=f"t{n}", messages=(Message(role="user", content=question),), target=answer, group=f"t{n}",
+                   sources=(Source(document=source),), checks=Checks(must_include=tuple((f,) for f in facts)))  # fmt: skip
+
+
+TESTS = [
+    question(1, "What does the Summit Card cost each month?", "The Summit Card costs $8 a month.", "$8"),
+    question(2, "What is the interest rate of the Summit Card?", "It is 19.60%.", "19.60%"),
+    question(3, "When does the branch in Millbrook open?", "At 9 am.", "9 am", source="branches.md"),
+    question(4, "What does an overdraft cost?", "It costs $18.50.", "$18.50", source="overdraft.md"),
+]
+
+
+def made(most=6, tests=TESTS, documents=(FEES, CARD, SECRET)):
+    probes, unmade = make_probes(tests, documents, "I pass you on.", most, 7)
+    kinds = {}
+    for e in probes:
+        kinds.setdefault(e.kind, []).append(e)
+    return kinds, unmade
+
+
+def test_every_kind_that_the_data_can_make():
+    kinds, unmade = made()
+    assert set(KINDS) <= set(kinds)
+    assert set(unmade) == {"language"}
+
+
+def test_a_table_is_asked_row_by_row_and_the_neighbor_is_wrong():
+    kinds, _ = made()
+    (stop,) = (e for e in kinds["sibling"] if "stop payment" in e.question)
+    assert stop.checks == Checks(must_include=(("$16",),), must_not_include=("$2.30",))
+    assert {e.question for e in kinds["table"]} == {
+        "What is the fee for stop payment?", "What is the fee for money order?", "What is the fee for wire?",
+    }  # fmt: skip
+
+
+def test_a_follow_up_leaves_the_subject_out():
+    kinds, _ = made()
+    about_card = [e for e in kinds["follow_up"] if e.question.endswith(" it?")]
+    assert [e.messages[-1].content for e in about_card] == ["What is the interest rate of it?"]
+    assert about_card[0].turn == 2
+    assert about_card[0].checks.must_include == (("19.60%",),)
+
+
+def test_a_typo_changes_letters_but_no_name_and_no_number():
+    kinds, _ = made()
+    for e in kinds["typo"]:
+        original = next(t for t in TESTS if t.checks == e.checks)
+        assert e.question != original.question
+        assert sorted(e.question) == sorted(original.question)
+        assert "Millbrook" in e.question or "Summit Card" in e.question or original.id == "t4"
+
+
+def test_an_amount_a_month_makes_a_year():
+    kinds, _ = made()
+    assert kinds["arithmetic"][0].checks == Checks(must_include=(("96.00", "96"),), may_hand_off=True)
+
+
+def test_a_near_miss_must_not_be_answered():
+    kinds, _ = made()
+    assert all(e.checks.must_not_answer and not e.answerable for e in kinds["near_miss"])
+
+
+def test_restricted_documents_are_never_asked_about():
+    kinds, _ = made()
+    assert not [e for own in kinds.values() for e in own if "waiver" in e.question.lower()]
+
+
+def test_kinds_in_the_tests_are_not_made_again_and_reasons_are_given():
+    own = TESTS[0].model_copy(update={"kind": "typo"})
+    kinds, unmade = made(tests=[own], documents=[CARD])
+    assert "typo" not in kinds
+    assert unmade["table"] == KINDS["table"]
+    assert make_probes(TESTS, [FEES], "", 0, 7) == ([], {})
+
+
+def test_at_most_so_many_and_always_the_same():
+    kinds, _ = made(most=1)
+    assert all(len(own) == 1 for kind, own in kinds.items() if kind)
+    assert kinds == made(most=1)[0]

@@ -188,5 +188,7 @@ threads = 1
 rank = 4
 epochs = 1
 max_minutes = 0
+[evaluation]
+probes = 1
 """)
     return folder

@@ -41,7 +41,10 @@ def test_build_makes_every_artifact_once(built, models_dir):
     assert {kind for kind, _ in made} == KINDS  # some may be there already, made by an earlier test
     data = json.loads((Path(report.path) / "report.json").read_text())
     assert list(data["arms"]) == ["base", "prompt", "rag", "tuned", "tuned+rag", "oracle"]
-    assert data["questions"] == 5
+    own = [q for q in data["table"] if not q["made"]]
+    assert len(own) == 5
+    assert {"typo", "case", "small_talk", "person", "near_miss"} <= {q["kind"] for q in data["table"] if q["made"]}
+    assert data["questions"] == len(data["table"])
     assert data["subject"]["parity"]["passed"]
     assert all(row["failed"] == 0 for row in data["arms"].values())
     assert (Path(report.path) / "report.html").stat().st_size > 10_000

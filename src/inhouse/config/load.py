@@ -17,7 +17,7 @@ FILE = "inhouse.toml"
 
 
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
-    "small": {"training": {"max_minutes": 8, "max_examples": 450}, "evaluation": {"max_questions": 120}},
+    "small": {"training": {"max_minutes": 8, "max_examples": 450}, "evaluation": {"max_questions": 120, "probes": 4}},
     "medium": {"training": {"max_minutes": 60, "max_examples": 2500}, "evaluation": {"max_questions": 400}},
     "large": {"training": {"max_minutes": 600}},
 }

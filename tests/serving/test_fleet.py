@@ -45,8 +45,11 @@ def folder(built, models_dir, tmp_path_factory):
     file.write_text(json.dumps(report))
     for arm in ARMS:
         Releases(
-            workspace_of(copy, models_dir, **{"release.arm": arm, "release.name": "bot", "guardrails.rails": "[]",
-                                              "release.max_wrong": "1"})  # fmt: skip
+            workspace_of(
+                copy,
+                models_dir,
+                **{"release.arm": arm, "release.name": "bot", "guardrails.rails": "[]", "release.max_wrong": "1"},
+            )  # fmt: skip
         ).make()
     return copy
 

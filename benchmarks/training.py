@@ -9,8 +9,8 @@ and batches of similar length, because its defaults are slower here; its loss an
 runs with whole batches and with half batches, and ours is compared with the faster one. Each trial is a separate
 process, and the trainers take turns. `seconds` is the time of the steps; for TRL that of `trainer.train()`, which does
 nothing else. `all` includes our speed test, validation and checkpoints, which TRL does not do here. The same function
-computes the validation loss of both adapters. Prints a table of medians, and writes JSON to
-`benchmarks/results/training.json`. `--quick` takes 2 steps, once.
+computes the validation loss of both adapters. `inhouse, busy` runs beside a program that never waits. Prints a table of
+medians, and writes JSON to `benchmarks/results/training.json`. `--quick` takes 2 steps, once.
 """
 
 import argparse
@@ -22,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from inhouse.config.load import load_project
@@ -38,6 +40,7 @@ RATE = 5e-4
 HELD_ROWS = 24
 TRIALS: dict[str, Training | int] = {  # ours with its settings, TRL with its rows per pass
     "inhouse": SETTINGS,
+    "inhouse, busy": SETTINGS,
     "TRL SFTTrainer": 8,
     "TRL SFTTrainer, 4 rows at once": 4,
 }
@@ -65,20 +68,13 @@ def read_rows(file: Path) -> list[Row]:
 
 def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
     """Runs one training in this process."""
-    from transformers import AutoTokenizer
-
-    from inhouse.training.data import encode
-
     base = folder / "base"
     rows, held = read_rows(folder / "learned.jsonl"), read_rows(folder / "held.jsonl")
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    encoded, _ = encode(rows, tokenizer, SETTINGS.max_prompt_tokens)
-    tokens = sum(len(t.ids) for t in encoded)
     with tempfile.TemporaryDirectory() as work:
         settings = TRIALS[name]
         if isinstance(settings, Training):
             from inhouse.training.job import TrainingJob
-            from inhouse.training.sft import train
+            from inhouse.training.local import train  # before PyTorch is imported
 
             job = TrainingJob(
                 rows=tuple(rows), validation=tuple(held[:4]), base=base, name=BASE, settings=settings, seed=7
@@ -93,7 +89,29 @@ def trial(name: str, folder: Path, steps: int) -> dict[str, float]:
             raise SystemExit(f"{name}: {done} steps instead of {steps}")
         memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         loss = loss_of(Path(work) / "adapter", base, held)
+    tokens = tokens_of(rows, base)
     return {"seconds": seconds, "all": whole, "tokens_s": tokens / seconds, "memory_mb": memory_mb, "loss": loss}
+
+
+def tokens_of(rows: list[Row], base: Path) -> int:
+    from transformers import AutoTokenizer
+
+    from inhouse.training.data import encode
+
+    encoded, _ = encode(rows, AutoTokenizer.from_pretrained(base), SETTINGS.max_prompt_tokens)
+    return sum(len(t.ids) for t in encoded)
+
+
+@contextmanager
+def beside(name: str) -> Iterator[None]:
+    """A busy trial shares the cores with a program that never waits."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if name.endswith("busy") else None
+    try:
+        yield
+    finally:
+        if other:
+            other.kill()
+            other.wait()
 
 
 def with_trl(rows: list[Row], base: Path, work: Path, steps: int, at_once: int) -> tuple[float, int]:
@@ -174,7 +192,8 @@ def main() -> None:
             for name, runs in measured.items():
                 print(f"run {n + 1} of {repeats}: {name}", flush=True)
                 command = [sys.executable, __file__, "--trial", name, "--folder", folder, "--steps", str(steps)]
-                subprocess.run([*command, *(["--quick"] if given.quick else [])], check=True)
+                with beside(name):
+                    subprocess.run([*command, *(["--quick"] if given.quick else [])], check=True)
                 runs.append(json.loads((Path(folder) / "trial.json").read_text(encoding="utf-8")))
                 print("  " + ", ".join(f"{key} {value:.4g}" for key, value in runs[-1].items()), flush=True)
     middle = {

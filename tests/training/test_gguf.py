@@ -63,6 +63,32 @@ def test_a_converted_folder_is_served_as_it_was(tiny, base):
     assert report.variants[0].greedy_agreement > 0.95
 
 
+def test_a_qwen_with_biases_is_merged_as_it_was_trained(tiny, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    torch.manual_seed(5)
+    model = Qwen2ForCausalLM(Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
+    ))  # fmt: skip
+    wrapped = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, tensor in wrapped.named_parameters():
+            if name.endswith(("bias", "lora_B.default.weight")):
+                tensor.normal_(0, 0.15)
+    wrapped.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    wrapped.unload().save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    convert(tmp_path / "base", tmp_path / "base.gguf", "f32")
+    gguf.merge(tmp_path / "adapter", tmp_path / "base.gguf", tmp_path / "merged.gguf", "f32")
+    report = compared(tmp_path / "base", tmp_path / "adapter", tmp_path / "merged.gguf")
+    assert report.passed, report
+    assert report.variants[0].mean_divergence_nats < 0.01
+
+
 @pytest.mark.slow
 def test_qwen_in_k_quants_is_trained_on_as_it_is_served():
     """Q4_K, Q5_0, Q6_K, biases, and its tokenizer; only where the model was pulled."""

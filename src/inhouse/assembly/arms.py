@@ -8,7 +8,7 @@ prompt   the base model          instructions and examples from the training dat
 rag      the base model          instructions and retrieved passages
 tuned    the custom model        instructions
 tuned+rag the custom model       instructions and retrieved passages
-oracle   the custom model if any instructions and passages, those known to be right first
+oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 """
 
@@ -34,21 +34,19 @@ from inhouse.types import Artifact, Embedder, Example, Message, Passage
 Messages = tuple[Message, ...]
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 RETRIEVING = ("rag", "tuned+rag", "oracle")
-MOST_RETRIEVED = 20  # passages that the oracle adds to the right ones, before the prompt is full
 
 
 class GoldGrounder:
-    """A Grounder that gives the passages known to contain the answer first, then retrieved ones."""
+    """A Grounder that gives the passages known to contain the answer, or retrieved ones where none are known."""
 
     def __init__(self, grounding: Grounding, gold: Mapping[Messages, Sequence[Passage]]) -> None:
         self._grounding = grounding
         self._gold = gold
 
     def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
-        gold = list(self._gold.get(tuple(messages), ()))
-        texts = {p.text for p in gold}
-        retrieved = [hit.passage for hit in self._grounding.hits(messages, groups, MOST_RETRIEVED)]
-        return self._grounding.fitting([*gold, *(p for p in retrieved if p.text not in texts)])
+        if gold := self._gold.get(tuple(messages)):
+            return self._grounding.fitting(gold)
+        return self._grounding.passages(messages, groups)
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         return self._grounding.ground(messages, passages)

@@ -91,7 +91,7 @@ def test_each_row_of_a_table_is_a_sentence_with_its_columns():
     rows = "| check | $1 | |\n| order | $2 | each |\n| ragged | row |"
     text = f"# Fees\n\nAll prices.\n\n| service | fee | note |\n|---|---|---|\n{rows}\n\nCall us."
     cut = chunks(text)
-    said = ["All prices.", "check: fee $1.", "order: fee $2, note each.", "| ragged | row |\n\nCall us."]
+    said = ["All prices.", "check: fee $1.", "order: fee $2 (each).", "| ragged | row |\n\nCall us."]
     assert [c.text for c in cut] == said
     assert [text[c.start : c.end] for c in cut[1:3]] == ["| check | $1 | |", "| order | $2 | each |"]
 

@@ -18,7 +18,7 @@ WITHDRAWALS = "You can make 5 withdrawals a month without a fee; each additional
         ("How much is that for a whole year?", "", "It costs $7.40 a month.", "12 × $7.40 = $88.80"),
         ("how much is that on a 300000 dollar house", "it is my first, first-time",
          "The down payment is at least 8%; first-time buyers need 4.5%.", "4.5% × $300,000 = $13,500"),
-        ("and for 3 hours?", "research fee", "Research: Fee $27, Note per hour.", "3 × $27 = $81"),
+        ("and for 3 hours?", "research fee", "Research: Fee $27 (per hour).", "3 × $27 = $81"),
         ("what's the yearly cost?", "", "The monthly fee is $7.40.", "12 × $7.40 = $88.80"),
         ("three employees, what do I pay", "", "It costs $2 for each employee.", "3 × $2 = $6"),
     ],
@@ -54,7 +54,7 @@ def test_when_a_calculation_is_asked_for():
 
 
 def test_a_follow_up_with_another_quantity_and_a_yearly_price():
-    assert needs_calculation(["What does research cost?", "and for 3 hours?"], ["Research: Fee $27, Note per hour."])
+    assert needs_calculation(["What does research cost?", "and for 3 hours?"], ["Research: Fee $27 (per hour)."])
     assert needs_calculation(["what's the yearly cost"], ["The monthly fee is $7.40."])
     assert not needs_calculation(["what's the yearly cost"], ["It costs $89 a year."])
 

@@ -26,6 +26,11 @@ def test_a_row_as_a_sentence():
     assert row_sentence(table.rows[1], table.keys, "Fee schedule") == "Fee schedule: Money order: Fee $2.30."
 
 
+def test_remarks_stand_in_brackets():
+    (table,) = tables(FEES)
+    assert row_sentence(table.rows[0], table.keys) == "Stop payment: Fee $16 (per request)."
+
+
 def test_what_is_no_table():
     assert not list(tables("a | b | c\nno dashes | here | x"))
     assert not list(tables("| a | b |\n| --- | --- |"))

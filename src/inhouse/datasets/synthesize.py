@@ -20,7 +20,7 @@ from inhouse.errors import BackendError
 from inhouse.text.numbers import digits
 from inhouse.text.sentences import SENTENCE_GAP
 from inhouse.text.sentences import sentences as sentences_of
-from inhouse.text.tables import row_sentence, tables
+from inhouse.text.tables import REMARKS, row_sentence, tables
 from inhouse.text.words import words
 from inhouse.types import Document, Example, Message, Progress, Source, digest_of
 
@@ -43,7 +43,6 @@ _SAYS_NOTHING = frozenset(
     scope focus purpose table frequently asked questions document documents internal key points more""".split()  # noqa: SIM905
 )
 _VALUES = frozenset(["value", "values", "detail", "details", "amount", "description", "answer", "information"])
-_REMARKS = frozenset(["note", "notes", "remark", "remarks", "comment", "comments"])
 _WHICH = ("I have a question about {}. ", "This is about {}. ", "I am asking about {}. ")
 _SECTION = (
     "What should I know about {}?",
@@ -113,7 +112,7 @@ def _from_table(document: Document, path: Sequence[str], text: str) -> Iterator[
                 continue
             for column, cell in zip(row.header[count:], row.cells[count:], strict=True):
                 value = _small(_plain(cell))
-                says = column.lower() not in _REMARKS and 0 < len(words(value)) <= MAX_CELL_WORDS
+                says = column.lower() not in REMARKS and 0 < len(words(value)) <= MAX_CELL_WORDS
                 if says and 1 <= len(words(column)) <= 6:
                     named = {"column": _small(_plain(column)), "row": name}
                     if len(table.header) == 2 and column.lower() in _VALUES:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from inhouse.text.numbers import digits, says
-from inhouse.text.tables import Table, tables
+from inhouse.text.tables import REMARKS, Table, tables
 from inhouse.text.words import content_words, words
 from inhouse.types import Checks, Document, Example, Message, digest_of
 
 SHORTEST_MISSPELLED = 5  # letters of a word
 SHORTEST_VALUE = 3  # characters of another question's value that would be wrong here; "2" may stand in any answer
-REMARKS = frozenset(["note", "notes", "remark", "remarks", "comment", "comments"])  # columns that nobody asks for
 COSTS = frozenset(["cost", "costs", "pay", "fee", "charge", "price"])
 SMALL_TALK = ("Hi there!", "Good morning", "Thank you very much!", "Who are you?", "How are you today?",
               "ok thanks, bye", "Hola", "Guten Tag", "Merci beaucoup")  # fmt: skip

@@ -92,7 +92,7 @@ def index(workspace: Workspace) -> Artifact:
         read = workspace.documents(documents)
         return build_index(read, workspace.embedder, settings, work, previous, workspace.progress)
 
-    source = ["retrieval/chunk.py", "retrieval/index.py", "models/embed.py"]
+    source = ["retrieval/chunk.py", "retrieval/index.py", "text/tables.py", "models/embed.py"]
     return workspace.make("index", inputs, [documents], source, build)
 
 

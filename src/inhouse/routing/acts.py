@@ -2,7 +2,7 @@
 
 A file per language in `languages/` lists the phrases that are an act and the words that may stand beside them. A
 message is an act only if these cover every word of it, so "thanks" is one and "thanks, and the fee?" is not. A wish for
-a person needs only a clause of its own: "this is urgent, let me speak to an agent". Everything is linear in the length
+a person needs only one clause: "this is urgent, let me speak to an agent". Everything is linear in the length
 of the message.
 
 The keys of an act in a file, each a list of phrases separated by commas: `say` (the act itself), `with` (what may stand

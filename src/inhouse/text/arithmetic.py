@@ -30,7 +30,7 @@ _AMOUNT = re.compile(rf"\$ ?({NUMBER})(?![\d,]*\d)")
 _PERCENT = re.compile(rf"(?<![\d.])({NUMBER}) ?%")
 _PLAIN = re.compile(rf"(?<![\w$.,-])\$?({NUMBER})(k\b)?(?![\w%:-]|[.,]\d)")
 _UNIT_PRICE = re.compile(
-    rf"\$ ?({NUMBER}),? (?:note )?(?:a|an|per|for each|for every|each|every) ([a-z]{{2,20}})", re.IGNORECASE
+    rf"\$ ?({NUMBER}) \(?(?:a|an|per|for each|for every|each|every) ([a-z]{{2,20}})", re.IGNORECASE
 )
 _MONTHLY = re.compile(rf"\bmonthly (?:fee|price|cost|charge)s? (?:is|of) \$ ?({NUMBER})", re.IGNORECASE)
 _FIXED_PLUS = re.compile(rf"\$ ?({NUMBER})(?: a| per)?(?: [a-z]{{2,10}})? plus \$", re.IGNORECASE)

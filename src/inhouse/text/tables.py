@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+REMARKS = frozenset(["note", "notes", "remark", "remarks", "comment", "comments"])  # columns that nobody asks for
 _RULE_CELL = re.compile(r":?-+:?")
 _CELL_GAP = re.compile(r"(?<!\\)\|")
 
@@ -53,7 +54,7 @@ def tables(text: str) -> Iterator[Table]:
 
 
 def row_sentence(row: Row, keys: int, about: str = "") -> str:
-    """The row as a sentence: "Fee schedule: Money order: Fee $2.30, Note up to $900."
+    """The row as a sentence: "Fee schedule: Money order: Fee $2.30 (up to $900)."; remarks stand in brackets.
 
     Args:
         row: of a table.
@@ -63,8 +64,10 @@ def row_sentence(row: Row, keys: int, about: str = "") -> str:
     count = max(keys, 1)
     named = ", ".join(filter(None, row.cells[:count]))
     pairs = zip(row.header[count:], row.cells[count:], strict=True)
-    values = ", ".join(f"{column} {cell}".strip() for column, cell in pairs if cell)
-    return ": ".join(filter(None, (about, named, values))).rstrip(".") + "."
+    stated = [(column, cell) for column, cell in pairs if cell]
+    values = ", ".join(f"{column} {cell}".strip() for column, cell in stated if column.lower() not in REMARKS)
+    remarks = "".join(f" ({cell.rstrip('.')})" for column, cell in stated if column.lower() in REMARKS)
+    return (": ".join(filter(None, (about, named, values))).rstrip(".") + remarks).rstrip() + "."
 
 
 def _table(text: str, lines: list[tuple[int, int]]) -> Table | None:

@@ -1,7 +1,8 @@
 """Throughput, time to first token, latency and memory of the engine, compared with `transformers.generate`.
 
     pip install -c constraints.txt -e '.[train]'
-    python benchmarks/inference.py [--modes merged adapter adapters] [--at 1 4 8] [--prompts 16] [--repeats 3] [--quick]
+    python benchmarks/inference.py [--modes merged adapter adapters] [--at 1 4 8] [--prompts 16] [--repeats 3]
+                                   [--tries 3] [--quick]
 
 Prompts are the example bank's test questions with twelve passages each from the product's retrieval, about 500 tokens.
 Every answer has exactly 60 tokens, because the end-of-answer token is banned in both systems. Both use the same
@@ -18,7 +19,7 @@ Two variants of the same prompts: `cold` starts each system message with a numbe
 prefix; `served` leaves them unchanged. `cached` is the share of prompt tokens found in the engine's prefix cache. Each
 trial is a separate process, and the systems take turns. The first-token time of a batch is that of the whole batch.
 Other programs on the machine slow down both systems, the engine more. A trial during which they use more than a tenth
-of a core is repeated, at most twice, and the one with the least interference counts. Prints a table of medians, and
+of a core is repeated, `--tries` in all, and the one with the least interference counts. Prints a table of medians, and
 writes JSON to `benchmarks/results/inference.json`. `--quick` uses 8 prompts, merged, one and eight at a time, once.
 """
 
@@ -51,8 +52,8 @@ QUIET = 0.1  # cores that other programs may use during a trial
 Messages = list[dict[str, str]]
 
 
-def prepare(folder: Path) -> None:
-    """Makes the prompts, adapters and weights for all trials."""
+def prepare(folder: Path, adapters: int) -> None:
+    """Makes the prompts, `adapters` adapters, and the weights for all trials."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -76,7 +77,7 @@ def prepare(folder: Path) -> None:
     base = Catalog().find(BASE, HERE)
     gguf.quantize(base / WEIGHTS, folder / "base.gguf", project.model.quantization)
     rank, alpha = Training().rank, Training().alpha
-    for n in range(ADAPTERS):
+    for n in range(adapters):
         torch.manual_seed(n)
         lora = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, target_modules="all-linear")
         model = get_peft_model(load(base)[1], lora)
@@ -233,12 +234,13 @@ def main() -> None:
     parser.add_argument("--at", nargs="+", type=int, default=[1, 4, 8], help="numbers of prompts at a time")
     parser.add_argument("--prompts", type=int, default=16, help="number of prompts")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each trial")
+    parser.add_argument("--tries", type=int, default=3, help="of a trial during which other programs were busy")
     parser.add_argument("--quick", action="store_true", help="8 prompts, merged, 1 and 8 at a time, once")
     parser.add_argument("--folder", type=Path, help="keep prompts and weights here, and reuse them")
     parser.add_argument("--trial", choices=SYSTEMS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.quick:
-        given.modes, given.at, given.prompts, given.repeats = ["merged"], [1, 8], 8, 1
+        given.modes, given.at, given.prompts, given.repeats, given.tries = ["merged"], [1, 8], 8, 1, 1
     if given.trial:
         figures = trial(given.trial, given.folder, given.modes[0], given.at[0], given.prompts)
         (given.folder / "trial.json").write_text(json.dumps(figures), encoding="utf-8")
@@ -246,9 +248,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "merged.gguf").exists():
+        adapters = ADAPTERS if "adapters" in given.modes else 1
+        if not all((folder / f"{name}.gguf").exists() for name in ("merged", f"adapter{adapters - 1}")):
             print("preparing prompts, weights and adapters", flush=True)
-            prepare(folder)
+            prepare(folder, adapters)
         rows = run_all(folder, given)
     report(rows)
     out = HERE / "results" / "inference.json"
@@ -271,7 +274,7 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
             command = [sys.executable, __file__, "--trial", str(row["system"]), "--folder", str(folder), "--modes",
                        str(row["mode"]), "--at", str(row["at"]), "--prompts", str(given.prompts)]  # fmt: skip
             tries: list[dict[str, float]] = []
-            while not tries or (tries[-1]["others"] > QUIET and len(tries) < 3):
+            while not tries or (tries[-1]["others"] > QUIET and len(tries) < given.tries):
                 subprocess.run(command, check=True)
                 tries.append(json.loads((folder / "trial.json").read_text(encoding="utf-8")))
                 print(

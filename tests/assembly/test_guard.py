@@ -6,7 +6,7 @@ import pytest
 from inhouse.assembly.guard import ACTIONS, Parts, guarded, guards_of, known_topics, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, collect
-from inhouse.config.sections import Guardrails, Project
+from inhouse.config.sections import Guardrails, Project, Replies
 from inhouse.errors import ConfigError, InputError
 from inhouse.guardrails.confidence.calibration import fit
 from inhouse.guardrails.confidence.features import Features
@@ -171,3 +171,30 @@ def test_a_recorder_takes_the_place_of_the_confidence_rail(workspace, tmp_path):
     recorder = FeatureRecorder(lambda answer, turn: None, tmp_path / "features.jsonl")
     guards = guards_of(Parts(place, place.project, recorder=recorder))
     assert [g.rail.name for g in guards] == ["format", "recorder"]
+
+
+def test_the_languages_are_those_of_documents_and_conversations_unless_they_are_set(workspace):
+    place = workspace()
+
+    def made(kind, **facts):
+        place.store.make(kind, dict(facts), [], lambda work: facts)
+
+    assert Parts(place, place.project).languages() == frozenset()
+    made("documents", languages={"en": 95, "pl": 5})
+    made("dataset", languages={"en": 8, "de": 2})
+    assert Parts(place, place.project).languages() == {"en", "de"}
+
+
+async def test_a_question_in_another_language_reaches_neither_rails_nor_model(workspace):
+    place = workspace()
+    project = place.project.model_copy(update={"replies": Replies(languages=["en"])})
+    model = wrapped(Parts(place, project), Scripted(lambda r: "The fee is $25."))
+    request = ChatRequest(messages=(Message(role="user", content="Was kostet eine Überweisung?"),))
+    assert (await collect(model, request)).text.startswith("In dieser Sprache kann ich leider nicht antworten.")
+
+
+def test_an_unknown_language_is_refused(workspace):
+    place = workspace()
+    project = place.project.model_copy(update={"replies": Replies(languages=["english"])})
+    with pytest.raises(ConfigError, match=r"replies.languages: there is no language 'english'"):
+        Parts(place, project).languages()

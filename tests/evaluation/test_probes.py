@@ -1,4 +1,5 @@
 from inhouse.evaluation.probes import KINDS, make_probes
+from inhouse.text.language import language
 from inhouse.types import Checks, Document, Example, Message, Source
 
 FEES = Document(
@@ -22,8 +23,8 @@ TESTS = [
 ]
 
 
-def made(most=6, tests=TESTS, documents=(FEES, CARD, SECRET)):
-    probes, unmade = make_probes(tests, documents, "I pass you on.", most, 7)
+def made(most=6, tests=TESTS, documents=(FEES, CARD, SECRET), languages=("en",)):
+    probes, unmade = make_probes(tests, documents, "I pass you on.", languages, most, 7)
     kinds = {}
     for e in probes:
         kinds.setdefault(e.kind, []).append(e)
@@ -33,7 +34,15 @@ def made(most=6, tests=TESTS, documents=(FEES, CARD, SECRET)):
 def test_every_kind_that_the_data_can_make():
     kinds, unmade = made()
     assert set(KINDS) <= set(kinds)
-    assert set(unmade) == {"language"}
+    assert unmade == {}
+
+
+def test_questions_in_other_languages_go_to_a_person():
+    kinds, _ = made(most=20, languages=("en", "de"))
+    asked = {language(e.question) for e in kinds["language"]}
+    assert asked == {"es", "fr", "it", "pt", "nl", "pl", "tr"}
+    assert all(e.checks.must_hand_off for e in kinds["language"])
+    assert "language" in made(languages=())[1]
 
 
 def test_a_table_is_asked_row_by_row_and_the_neighbor_is_wrong():
@@ -82,7 +91,7 @@ def test_kinds_in_the_tests_are_not_made_again_and_reasons_are_given():
     kinds, unmade = made(tests=[own], documents=[CARD])
     assert "typo" not in kinds
     assert unmade["table"] == KINDS["table"]
-    assert make_probes(TESTS, [FEES], "", 0, 7) == ([], {})
+    assert make_probes(TESTS, [FEES], "", (), 0, 7) == ([], {})
 
 
 def test_at_most_so_many_and_always_the_same():

@@ -6,6 +6,7 @@ import pytest
 
 from inhouse.config.sections import Replies
 from inhouse.routing.acts import ACTS, LANGUAGES, Recognized, act_of, phrases, recognize
+from inhouse.routing.replies import OTHER_LANGUAGE
 
 
 @pytest.mark.parametrize(
@@ -81,9 +82,9 @@ def test_only_a_wish_for_a_person_may_stand_in_a_long_message():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_every_act_and_its_reply(language):
     if language != "en":  # the default texts of [replies]
-        assert phrases(language).replies.keys() == set(ACTS)
+        assert phrases(language).replies.keys() == {*ACTS, OTHER_LANGUAGE}
         assert "{name}" in phrases(language).replies["identity"]
-    assert set(Replies.model_fields) == set(ACTS)
+    assert set(Replies.model_fields) == {*ACTS, OTHER_LANGUAGE, "languages"}
 
 
 @pytest.mark.parametrize("unit", ["i want to talk ", "thank you, ", "a", "转人工吗", "¿"])

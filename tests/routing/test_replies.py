@@ -5,7 +5,7 @@ import pytest
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.sections import Replies
 from inhouse.models.scripted import Scripted
-from inhouse.routing.replies import WANTS_PERSON, WithReplies
+from inhouse.routing.replies import OTHER_LANGUAGE, WANTS_PERSON, WithReplies
 from inhouse.types import Message
 
 
@@ -19,8 +19,9 @@ def request(*texts, **more):
 def ask():
     """Asks a model behind replies; `replies` are settings."""
 
-    async def reply(asked, **replies):
-        return await collect(WithReplies(Scripted(lambda r: "model"), Replies(**replies), "Alder Bank"), asked)
+    async def reply(asked, languages=(), **replies):
+        model = WithReplies(Scripted(lambda r: "model"), Replies(**replies), "Alder Bank", languages)
+        return await collect(model, asked)
 
     return reply
 
@@ -64,3 +65,43 @@ async def test_everything_else_reaches_the_model(ask, asked):
 async def test_an_empty_reply_turns_its_act_off(ask, act, text):
     reply = await ask(request(text), **{act: ""})
     assert (reply.text, reply.notes) == ("model", ())
+
+
+async def test_a_question_in_another_language_is_handed_off_in_that_language(ask):
+    reply = await ask(request("Was kostet eine Überziehung?"), languages={"en"})
+    assert reply.text.startswith("In dieser Sprache kann ich leider nicht antworten.")
+    assert reply.note("acts", "act") == {"act": OTHER_LANGUAGE}
+    assert reply.note("guarded", "handoff") == {"reason": "asked in another language (de)"}
+
+
+async def test_the_projects_own_text_wins_and_an_unlisted_language_gets_the_default(ask):
+    asked = request("Was kostet eine Überziehung?")
+    assert (await ask(asked, languages={"en"}, other_language="English only.")).text == "English only."
+    assert (await ask(asked, languages={"en"}, other_language="")).text == "model"
+    assert (await ask(request("Jak mohu zablokovat kartu?"), languages={"en"})).text == Replies().other_language
+
+
+@pytest.mark.parametrize(
+    ("texts", "languages"),
+    [
+        (("Was kostet eine Überziehung?",), {"de"}),
+        (("Was kostet eine Überziehung?",), ()),
+        (("What does an overdraft cost?",), {"en"}),
+        (("Giovanni Bianchi",), {"en"}),
+        (("¿Cuánto cuesta una transferencia?", "...", "In English please: what does a wire cost?"), {"en"}),
+        (("What does a wire cost?", "$28.", "Jürgen Müller"), {"en"}),
+    ],
+)
+async def test_no_other_question_is(ask, texts, languages):
+    assert (await ask(request(*texts), languages=languages)).text == "model"
+
+
+async def test_a_message_that_is_not_clear_is_in_the_language_of_the_one_before_it(ask):
+    reply = await ask(request("Was kostet eine Überziehung?", "...", "Dispo?"), languages={"en"})
+    assert reply.text.startswith("In dieser Sprache")
+
+
+async def test_a_greeting_and_a_wish_for_a_person_come_first(ask):
+    assert (await ask(request("Guten Morgen"), languages={"en"})).text == "Hallo! Wie kann ich Ihnen helfen?"
+    wish = await ask(request("Ich möchte mit einem Mitarbeiter sprechen"), languages={"en"})
+    assert wish.note("guarded", "handoff") == {"reason": WANTS_PERSON}

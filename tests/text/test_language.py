@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.text.language import language
+from inhouse.text.language import language, languages, spoken
 
 
 @pytest.mark.parametrize(
@@ -17,5 +17,47 @@ from inhouse.text.language import language
         ("", ""),
     ],
 )
-def test_language_is_known_by_script_or_frequent_words(text, code):
+def test_language_is_known_where_it_is_clear(text, code):
     assert language(text) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Wie hoch ist die Überziehungsgebühr?", "de"),
+        ("cuanto cobran por una transferencia", "es"),
+        ("vous ouvrez à quelle heure", "fr"),
+        ("vorrei bloccare la mia carta", "it"),
+        ("Onde fica a agência mais próxima?", "pt"),
+        ("hoe laat gaan jullie open", "nl"),
+        ("ile trwa przelew", "pl"),
+        ("En yakın şube nerede?", "tr"),
+        ("заблокировать карту", "ru"),
+        ("Jak mohu zablokovat kartu?", "cs"),
+        ("KANN ICH ONLINE EIN KONTO ERÖFFNEN", "de"),
+        ("can i wire money today, it's 4 pm", "en"),
+    ],
+)
+def test_short_messages_of_customers(text, code):
+    assert language(text) == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Jürgen Müller", "Giovanni Bianchi", "Kindergarten", "café", "Zelle", "Wi-Fi?", "San Jose, Santa Fe", "bon voyage",
+     "IBAN number", "briquette", "Visa Debit", "Rue de Rivoli 5", "find files that hold аргумент and others", "1099-INT"],
+)  # fmt: skip
+def test_names_loan_words_and_single_words_are_no_other_language(text):
+    assert language(text) in ("", "en")
+
+
+def test_a_language_with_a_tenth_of_the_texts_is_spoken():
+    counts = languages(["You can open it here."] * 9 + ["Sie können es hier eröffnen."] + ["42"] * 30)
+    assert counts == {"en": 9, "de": 1}
+    assert spoken(counts) == {"en", "de"}
+    assert spoken(counts | {"en": 19}) == {"en"}
+    assert spoken({}) == frozenset()
+
+
+def test_a_long_text_takes_no_longer(takes_linear_time):
+    assert takes_linear_time(language, lambda n: "a ist " * n)

@@ -45,6 +45,7 @@ from inhouse.privacy.tagger import read_tagger
 from inhouse.retrieval.ranking import Ranker
 from inhouse.routing.replies import WithReplies
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.language import LANGUAGES, spoken
 from inhouse.types import Artifact
 
 if TYPE_CHECKING:
@@ -135,6 +136,21 @@ class Parts:
             return self.workspace.store.latest(kind)
         return next((a for _, a in self.workspace.store.lineage(self.verdict()) if a.kind == kind), None)
 
+    def languages(self) -> frozenset[str]:
+        """The languages that the assistant answers in: those of [replies], else those of the documents and of the
+        conversations; none where neither is known.
+
+        Raises:
+            ConfigError: a language of [replies] is not one that is recognized.
+        """
+        if chosen := self.project.replies.languages:
+            _check_known("replies.languages", chosen, LANGUAGES, "language")
+            return frozenset(chosen)
+        documents, data = self.artifact("documents"), self.artifact("dataset")
+        of_documents = documents.facts.get("languages", {}) if documents else {}
+        of_replies = data.facts.get("languages", {}) if data else {}
+        return spoken(of_documents) | spoken(of_replies)
+
     def finder(self) -> Anonymizer:
         """The anonymizer of the training data, which knows what the documents make public."""
         documents, keep = self.artifact("documents"), (self.project.name, *self.project.curation.names_to_keep)
@@ -150,7 +166,7 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
     """
-    return WithReplies(guarded(parts, model), parts.project.replies, parts.project.name)
+    return WithReplies(guarded(parts, model), parts.project.replies, parts.project.name, parts.languages())
 
 
 def guarded(parts: Parts, model: ChatModel) -> ChatModel:

@@ -93,6 +93,13 @@ class Replies(Section):
     """Replies to messages that ask nothing. {name} is the project's name. An empty text leaves such messages to the
     model. A text that you do not set is given in the customer's language, if it is one of 18."""
 
+    languages: tuple[str, ...] = ()
+    """Languages that the assistant answers in, such as ["en", "de"]; empty means those of at least a tenth of the
+    documents or of the conversations. A question that is clearly in another one goes to a person."""
+    other_language: str = (
+        "I am sorry, I cannot answer in this language. I am passing you to a colleague, who will answer you here."
+    )
+    """Reply to a question in a language that is not one of these. An empty text leaves such questions to the model."""
     greeting: str = "Hello! How can I help you?"
     """Reply to a greeting."""
     thanks: str = "You are welcome! Is there anything else I can do for you?"

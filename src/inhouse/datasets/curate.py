@@ -29,6 +29,7 @@ from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.text.cache import CachedVectors
+from inhouse.text.language import languages
 from inhouse.types import Checks, Document, Embedder, Example, Json, Progress, Review, Step, digest_of
 
 CACHE = "anonymized.jsonl"
@@ -112,6 +113,7 @@ class Curator:
             "lines_left_out": len(rejected),
             "personal_data": personal.total(),
             "leaks": len(selection.leaks),
+            "languages": languages(e.target for e in selection.sets["train"] if e.answerable),
         }
 
     def _anonymized(

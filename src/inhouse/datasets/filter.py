@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inhouse.config.sections import Curation
-from inhouse.text.language import language
+from inhouse.text.language import language, spoken
 from inhouse.text.numbers import digits
 from inhouse.text.words import plain, words
 from inhouse.types import Embedder, Example
@@ -25,7 +25,6 @@ BLOCK = 1024
 COMPARED_CHARS = 500  # of a conversation; more costs time and changes little
 LIKE_ANSWERS = 0.8
 MAX_UNENDED_WORDS = 12
-LANGUAGE_SHARE = 0.1  # the business speaks a language that has this share of the replies
 _NOTHING = frozenset(
     """ok okay k kk yes no yep nope sure done thanks thank you hello hi hey test testing n a na none idk hmm right good
     great fine cool will do got it noted np yw bye tbd todo null hm um""".split()  # noqa: SIM905
@@ -53,15 +52,14 @@ _OPEN_WORDS = frozenset(
 
 def faults(examples: Sequence[Example], settings: Curation) -> dict[int, str]:
     """Positions of the examples that should not be trained on, with the reason."""
-    languages = [language(e.target) for e in examples]
-    known = Counter(name for name in languages if name)
-    spoken = {name for name, n in known.items() if n >= LANGUAGE_SHARE * known.total()}
+    own = [language(e.target) for e in examples]
+    known = spoken(Counter(name for name in own if name))
     reasons = {}
     for n, example in enumerate(examples):
         reason = _fault(example, settings)
-        if not reason and languages[n] and languages[n] not in spoken:
-            reason = f"another language ({languages[n]})"
-        elif not reason and languages[n] and language(example.question) not in ("", languages[n]):
+        if not reason and own[n] and own[n] not in known:
+            reason = f"another language ({own[n]})"
+        elif not reason and own[n] and language(example.question) not in ("", own[n]):
             reason = "the answer is in another language than the question"
         if reason:
             reasons[n] = reason

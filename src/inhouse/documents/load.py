@@ -10,7 +10,7 @@ import hashlib
 import json
 import queue
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
+from inhouse.text.language import languages
 from inhouse.types import Document, Progress, Record
 
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
@@ -45,12 +46,13 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """Number of files by status, and the characters of all documents kept."""
+    """Number of files by status, and of the documents kept the characters, and how many are in each language."""
 
     read: int
     duplicate: int
     failed: int
     chars: int
+    languages: Mapping[str, int] = {}
     failures: tuple[Outcome, ...] = ()
 
 
@@ -215,9 +217,13 @@ def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequen
         duplicate=counts["duplicate"],
         failed=counts["failed"],
         chars=sum(len(document.text) for document in kept),
+        languages=languages(document.text for document in kept),
         failures=failures,
     )
-    totals = {**summary.model_dump(exclude={"failures"}), "bytes": sum(outcome.bytes for outcome in outcomes)}
+    totals = {
+        **summary.model_dump(exclude={"failures", "languages"}),
+        "bytes": sum(outcome.bytes for outcome in outcomes),
+    }
     with _replaced(out / REPORT) as handle:
         files = [outcome.model_dump() for outcome in outcomes]
         json.dump({"totals": totals, "files": files}, handle, indent=1, ensure_ascii=False)

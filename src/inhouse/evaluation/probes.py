@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from inhouse.text.numbers import digits, says
@@ -25,6 +25,11 @@ SMALL_TALK = ("Hi there!", "Good morning", "Thank you very much!", "Who are you?
 PERSON = ("I want to talk to a human", "Can I speak to a real person, please?", "Please transfer me to an agent.",
           "connect me with someone from your team", "Quiero hablar con una persona",
           "Ich möchte mit einem Mitarbeiter sprechen")  # fmt: skip
+FOREIGN = {
+    "de": "Was kostet das bei Ihnen?", "es": "¿Cuánto cuesta esto con ustedes?", "fr": "Combien est-ce que ça coûte ?",
+    "it": "Quanto costa questo servizio?", "pt": "Quanto custa este serviço?", "nl": "Hoeveel kost dit bij jullie?",
+    "pl": "Ile to u was kosztuje?", "tr": "Bu hizmetin ücreti ne kadar?", "en": "How much does this cost?",
+}  # fmt: skip
 ATTRIBUTES = ("color", "warranty period", "dress code", "parking fee", "discount for veterans", "fax number",
               "height requirement", "student discount in Canada", "insurance coverage")  # fmt: skip
 YEAR = re.compile(r"\$(?P<amount>\d{1,6}(?:,\d{3})*(?:\.\d{1,2})?) (?:a|per) month\b")
@@ -35,6 +40,7 @@ KINDS = {
     "two_questions": "needs test questions with checks about two documents",
     "small_talk": "",
     "person": "",
+    "language": "needs documents in a language that is recognized",
     "table": "needs a table whose rows differ in their names",
     "sibling": "needs a table with two rows, or two test questions about one document",
     "near_miss": "needs documents with a title",
@@ -49,6 +55,7 @@ class Material(NamedTuple):
     tests: Sequence[Example]
     documents: Sequence[Document]
     handoff: str
+    languages: Collection[str]  # those that the assistant answers in
 
     @property
     def tables(self) -> list[tuple[Document, Table]]:
@@ -57,7 +64,12 @@ class Material(NamedTuple):
 
 
 def make_probes(
-    tests: Sequence[Example], documents: Sequence[Document], handoff: str, most: int, seed: int
+    tests: Sequence[Example],
+    documents: Sequence[Document],
+    handoff: str,
+    languages: Collection[str],
+    most: int,
+    seed: int,
 ) -> tuple[list[Example], dict[str, str]]:
     """At most `most` questions of each kind, and the kinds that this data cannot make, with the reason.
 
@@ -66,7 +78,7 @@ def make_probes(
     if not most:
         return [], {}
     answerable = [e for e in tests if e.checks.must_include and not e.turn and len(e.messages) == 1]
-    material = Material(answerable, [d for d in documents if not d.access], handoff)
+    material = Material(answerable, [d for d in documents if not d.access], handoff, languages)
     given = {e.kind for e in tests}
     made: list[Example] = []
     unmade: dict[str, str] = {}
@@ -78,8 +90,7 @@ def make_probes(
         made += [turn for conversation in drawn[:most] for turn in _numbered(conversation, kind)]
         if not drawn:
             unmade[kind] = needs
-    unmade["language"] = "translations need a model: add tests in your customers' languages"
-    return made, {kind: why for kind, why in unmade.items() if kind not in given}
+    return made, unmade
 
 
 class Turn(NamedTuple):
@@ -152,6 +163,13 @@ def _small_talk(material: Material, rng: random.Random) -> Iterator[Conversation
 def _person(material: Material, rng: random.Random) -> Iterator[Conversation]:
     for text in PERSON:
         yield [Turn(text, Checks(must_hand_off=True), material.handoff)]
+
+
+def _language(material: Material, rng: random.Random) -> Iterator[Conversation]:
+    """Questions in languages that the assistant does not answer in."""
+    for name, text in FOREIGN.items() if material.languages else ():
+        if name not in material.languages:
+            yield [Turn(text, Checks(must_hand_off=True), material.handoff)]
 
 
 def _table(material: Material, rng: random.Random) -> Iterator[Conversation]:
@@ -232,7 +250,8 @@ def _arithmetic(material: Material, rng: random.Random) -> Iterator[Conversation
 
 MAKERS: dict[str, Callable[[Material, random.Random], Iterator[Conversation]]] = {
     "follow_up": _follow_up, "typo": _typo, "case": _case, "two_questions": _two_questions, "small_talk": _small_talk,
-    "person": _person, "table": _table, "sibling": _sibling, "near_miss": _near_miss, "arithmetic": _arithmetic,
+    "person": _person, "language": _language, "table": _table, "sibling": _sibling, "near_miss": _near_miss,
+    "arithmetic": _arithmetic,
 }  # fmt: skip
 
 

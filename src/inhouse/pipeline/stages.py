@@ -74,7 +74,7 @@ def ingest(workspace: Workspace) -> Artifact:
             facts["replies"] = len(approved)
         return facts | {"failures": [{"path": f["path"], "reason": f["reason"]} for f in facts["failures"]]}
 
-    return workspace.make("documents", inputs, [], ["documents"], build)
+    return workspace.make("documents", inputs, [], ["documents", "text/language.py"], build)
 
 
 @stage
@@ -282,13 +282,18 @@ def evaluate(workspace: Workspace) -> Artifact:
     parents = [served, at, fused, data, *(a for a in (custom, compared, calibration_of(workspace)) if a)]
 
     def build(work: Path) -> dict[str, Json]:
+        from inhouse.assembly.guard import Parts, wrapped
         from inhouse.evaluation.probes import make_probes
         from inhouse.pipeline.evaluate import Questions, headline, judge_arms
 
-        opened, guard = workspace.index(at, fused), guard_of(workspace, report=True)
+        opened = workspace.index(at, fused)
+        parts = Parts(workspace, project, calibration_of(workspace), report=True)
+        guard = functools.partial(wrapped, parts)
         tests = workspace.examples("test", data)
         read = workspace.documents(documents)
-        probes, unmade = make_probes(tests, read, project.assistant.handoff, settings.probes, project.seed)
+        probes, unmade = make_probes(
+            tests, read, project.assistant.handoff, parts.languages(), settings.probes, project.seed
+        )
         examples = [*_sample(tests, settings.max_questions, project.seed), *probes]
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade)
@@ -329,12 +334,11 @@ def calibration_of(workspace: Workspace) -> Artifact | None:
     return workspace.store.latest("calibration") if "confidence" in workspace.project.guardrails.rails else None
 
 
-def guard_of(workspace: Workspace, report: bool = False) -> Callable[[ChatModel], ChatModel]:
+def guard_of(workspace: Workspace) -> Callable[[ChatModel], ChatModel]:
     """Wraps a model in the project's guardrails and in its replies to dialog acts."""
     from inhouse.assembly.guard import Parts, wrapped
 
-    parts = Parts(workspace, workspace.project, calibration_of(workspace), report=report)
-    return lambda model: wrapped(parts, model)
+    return functools.partial(wrapped, Parts(workspace, workspace.project, calibration_of(workspace)))
 
 
 def _readable(file: Path) -> Path:

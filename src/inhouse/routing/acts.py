@@ -10,7 +10,8 @@ beside it). `noun` of `identity` is what the assistant may be: it makes a questi
 For `person` also: `ask` and `noun`, which together are a wish; `opens`, which may begin one after other
 words; `unless`, which rules that out; `about`, after which anything may follow; `topic`, before which anything may
 stand. At the top, `any` may stand beside every act, and `plain`, words without content, beside all but greetings and
-questions of identity, and only where nothing is asked.
+questions of identity, and only where nothing is asked; `other_language` is the reply to a question in this language
+where the assistant does not answer in it.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Phrases:
     """
 
     def __init__(self, table: Mapping[str, object], folds: bool) -> None:
-        self.replies: dict[str, str] = {}
+        own = table.get("other_language")  # English has the default texts of [replies]
+        self.replies: dict[str, str] = {"other_language": str(own)} if own else {}
         self._roles: dict[Units, frozenset[str]] = {}
         self._folds = folds
         self._add("any", str(table["any"]))

@@ -15,7 +15,6 @@ from inhouse.retrieval.grounded import (
     Titles,
     place,
     plain_text,
-    query_of,
     ungrounded,
 )
 from inhouse.retrieval.search import Fusion, Results
@@ -245,12 +244,6 @@ def test_a_mention_does_not_open_a_closed_document(grounding, say, question, gro
 
 def test_a_closed_document_is_found_by_its_group(grounding, say):
     assert grounding.passages(say("What do the Waiver Limits say?"), STAFF)[0].source == "staff/waivers.md"
-
-
-def test_a_question_is_searched_with_the_one_before(say):
-    query = query_of(say("Do you have a pool?", "Yes.", "And heated?"))
-    assert query == "And heated? Do you have a pool? And heated?"
-    assert query_of(say("How much is a wire transfer?")) == "How much is a wire transfer?"
 
 
 def test_a_follow_up_finds_the_subject_of_the_conversation(grounding, say):

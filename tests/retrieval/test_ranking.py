@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inhouse.errors import InputError
-from inhouse.retrieval.ranking import RANKER, Features, Hit, Judged, Ranker, features_of, fit_ranker
+from inhouse.retrieval.ranking import FEATURES, RANKER, Features, Hit, Judged, Ranker, features_of, fit_ranker
 from inhouse.types import Chunk, Message
 
 
@@ -16,7 +16,7 @@ def asked(*questions):
 
 
 def row(messages, one, *others):
-    return Features(*features_of(messages, [one, *others])[0])
+    return Features(*features_of(messages, [one, *others])[0][: len(Features._fields)])
 
 
 def test_words_of_the_question_and_of_the_conversation():
@@ -36,9 +36,27 @@ def test_typos_and_kinds_of_figures():
     assert (row(asked("how much is it"), fee).has_kind, row(asked("how much is it"), hours).lacks_kind) == (1.0, 1.0)
 
 
+def test_words_of_the_last_reply():
+    debit, wire = hit("A replacement card costs $6.75.", "Debit Card"), hit("A wire costs $20.", "Wire Transfers")
+    reply = Message(role="assistant", content="The replacement card costs $6.75.")
+    conversation = [*asked("my card is lost"), reply, *asked("when does it arrive")]
+    one, other = row(conversation, debit, wire), row(conversation, wire, debit)
+    assert one.replied > other.replied
+    assert (one.replied_most, one.repeats, other.repeats) == (1.0, 1.0, 0.0)
+    assert row(asked("my card is lost"), debit, wire).replied == 0.0
+
+
+def test_later_turns_have_columns_of_their_own():
+    first, later = asked("a wire?"), asked("a card?", "a wire?")
+    n = len(Features._fields)
+    assert not features_of(first, [hit("A wire.")])[0][n:].any()
+    columns = features_of(later, [hit("A wire.")])[0]
+    assert (columns[:n] == columns[n:]).all()
+
+
 def judged(n, good=0.8):
     rng = np.random.default_rng(n)
-    rows = rng.normal(0.3, 0.05, (4, len(Features._fields)))
+    rows = rng.normal(0.3, 0.05, (4, len(FEATURES)))
     holding = [False] * 4
     if n % 5:
         rows[n % 4] += good - 0.3

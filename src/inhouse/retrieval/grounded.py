@@ -12,12 +12,13 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
+from inhouse.retrieval.query import abbreviations, query_of, separately, spelled_out
 from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
@@ -51,18 +52,29 @@ class Grounding:
         self._embedder = embedder
         self._settings = settings
         self._assistant = assistant
-        self._titles = Titles(index.titles())
+        titles = index.titles()
+        self._titles = Titles(titles)
+        self._abbreviations = abbreviations({title for title, access in titles.values() if not access})
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
         """The best passages for the conversation, best first, within the settings' number of passages and tokens.
 
         Where a ranker was fitted, only those that are nearly as likely as the best one to hold the answer: a small
-        model takes the wrong one of several now and then.
+        model takes the wrong one of several now and then. Several questions in one message are searched separately, and
+        their passages come in turn.
         """
+        found = [self._likely(asked, groups) for asked in separately(messages)]
+        in_turn: dict[tuple[str, str], Passage] = {}
+        for hit in filter(None, chain.from_iterable(zip_longest(*found))):
+            in_turn.setdefault((hit.chunk.source, hit.chunk.text), hit.passage)
+        return self.fitting(in_turn.values())
+
+    def _likely(self, messages: Messages, groups: Collection[str]) -> list[Hit]:
+        """The passages for one question, best first; those that are nearly as likely as the best, if that is known."""
         hits = self.hits(messages, groups, CONSIDERED * self._settings.passages)
         if self._index.ranker and hits:
-            hits = [h for h in hits[:RANKED] if h.score >= NEARLY * hits[0].score]
-        return self.fitting(hit.passage for hit in hits)
+            return [h for h in hits[:RANKED] if h.score >= NEARLY * hits[0].score]
+        return hits
 
     def fitting(self, passages: Iterable[Passage]) -> list[Passage]:
         """The first passages within the settings' number of passages and tokens.
@@ -89,11 +101,19 @@ class Grounding:
         if ranker is None:
             return self.candidates(messages, groups).hits(self._index.fusion, k)
         hits = self.candidates(messages, groups).hits(self._index.fusion, None if k is None else max(k, RANKED))
-        return [*ranker.ranked(messages, hits), *hits[RANKED:]][:k]
+        return [*ranker.ranked(self.spelled_out(messages), hits), *hits[RANKED:]][:k]
+
+    def spelled_out(self, messages: Sequence[Message]) -> Messages:
+        """The conversation with the user's abbreviations and durations in other words too, as it is searched."""
+        return tuple(
+            m.model_copy(update={"content": spelled_out(m.content, self._abbreviations)}) if m.role == "user" else m
+            for m in messages
+        )
 
     def candidates(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
         """The candidates for a conversation, to be ranked with any fusion."""
         mentioned = self._titles.mentioned(messages, groups)
+        messages = self.spelled_out(messages)
         query, vectors = query_of(messages), self._vectors(messages)
         inside = self._index.candidates(query, groups, list(mentioned), vectors) if mentioned else None
         return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)
@@ -309,13 +329,6 @@ def history(messages: Sequence[Message], assistant: Assistant) -> Messages:
     earlier = [m for m in messages[:-1] if m.role != "system"]
     kept = earlier[max(0, len(earlier) - assistant.history_messages) :]
     return tuple(m.model_copy(update={"content": plain_text(m.content)}) for m in kept)
-
-
-def query_of(messages: Sequence[Message]) -> str:
-    """The words to search for: the last question twice, so that its words count more, and between them the one before
-    it, which often names the subject."""
-    *earlier, last = [m.content for m in messages if m.role == "user"]
-    return f"{last} {earlier[-1]} {last}" if earlier else last
 
 
 def place(passage: Passage) -> str:

@@ -34,6 +34,7 @@ RANKED = 12  # candidates that are judged
 EARLIER_QUESTIONS = 3
 PENALTY = 30.0  # L2, over the number of judged passages
 FOLDS = 10
+REPEATS = 0.7  # share of the last reply's words from which a passage counts as the one that it was taken from
 KEPT = 0.9  # of the questions whose best passage holds the answer
 FEWEST_QUESTIONS = 30  # with a known passage
 TYPO_LETTERS, TYPO_SIMILARITY = 5, 80.0  # words from this length on may be misspelled by this much (rapidfuzz ratio)
@@ -84,12 +85,19 @@ class Features(NamedTuple):
     heading_asks: float
     later_turn: float
     question_length: float
+    replied: float  # share of the last reply's words in the passage
+    replied_most: float  # of its document's best passage, over that of the best document
+    repeats: float  # 1 if it has most of the last reply
+
+
+FEATURES = (*Features._fields, *(f"later_{name}" for name in Features._fields))
+"""All columns: each feature, and once more for the later turns of a conversation, where it weighs differently."""
 
 
 class Ranker(Record):
     """A fitted ranking. Below `threshold`, the best passage is unlikely to hold the answer; 0 for no threshold."""
 
-    features: tuple[str, ...] = Features._fields
+    features: tuple[str, ...] = FEATURES
     model: Logistic
     threshold: float = 0.0
 
@@ -116,7 +124,7 @@ class Ranker(Record):
             ranker = cls.model_validate_json(file.read_bytes())
         except ValidationError as error:
             raise InputError(f"{file}: not a ranker", f"delete {folder} and run `inhouse build`") from error
-        if ranker.features != Features._fields:
+        if ranker.features != FEATURES:
             raise InputError(f"{file}: a ranker of another version", f"delete {folder} and run `inhouse build`")
         return ranker
 
@@ -163,22 +171,28 @@ def _fitted(judged: Sequence[Judged]) -> Logistic:
 
 
 def features_of(messages: Sequence[Message], hits: Sequence[Hit]) -> Numbers:
-    """The features of candidates, shape (candidates, features)."""
+    """The features of candidates, shape (candidates, len(FEATURES))."""
     import numpy as np
 
     questions = [m.content for m in messages if m.role == "user"]
     asked = frozenset(content_words(questions[-1]))
     earlier = frozenset(content_words(" ".join(questions[-1 - EARLIER_QUESTIONS : -1]))) - asked
+    reply = frozenset(content_words(next((m.content for m in reversed(messages) if m.role == "assistant"), "")))
     kinds = {kind for kind, cues in _KINDS.items() if cues & frozenset(words(questions[-1]))}
     texts = [frozenset(content_words(h.chunk.text[:SAMPLE_CHARS])) for h in hits]
     headings = [frozenset(content_words(f"{h.chunk.title} {h.chunk.heading}")) for h in hits]
     found = [a | b for a, b in zip(texts, headings, strict=True)]
-    rarity = {w: math.log(1 + len(hits) / (sum(w in f for f in found) or 0.5)) for w in asked | earlier}
+    rarity = {w: math.log(1 + len(hits) / (sum(w in f for f in found) or 0.5)) for w in asked | earlier | reply}
 
     def share(of: Collection[str], inside: Collection[str]) -> float:
         return sum(rarity[w] for w in of if w in inside) / sum(rarity[w] for w in of) if of else 0.5
 
     rows, total = [], sum(h.score for h in hits) or 1.0
+    replied = [share(reply, f) if reply else 0.0 for f in found]
+    in_document: dict[str, float] = {}
+    for hit, r in zip(hits, replied, strict=True):
+        in_document[hit.chunk.source] = max(in_document.get(hit.chunk.source, 0.0), r)
+    most = max(in_document.values()) or 1.0
     for n, hit in enumerate(hits):
         title, has = frozenset(content_words(hit.chunk.title)), _kinds_of(hit.chunk.text[:SAMPLE_CHARS])
         near = found[n] | {w for w in asked - found[n] if _misspelled(w, found[n])}
@@ -195,9 +209,12 @@ def features_of(messages: Sequence[Message], hits: Sequence[Hit]) -> Numbers:
             same_document=sum(h.score for h in hits if h.chunk.source == hit.chunk.source) / total,
             length=math.log1p(len(texts[n])), heading_asks=float(hit.chunk.heading.endswith("?")),
             later_turn=float(len(questions) > 1), question_length=math.log1p(len(asked)),
+            replied=replied[n], replied_most=in_document[hit.chunk.source] / most,
+            repeats=float(replied[n] >= REPEATS),
         )  # fmt: skip
         rows.append(row)
-    return np.array(rows, dtype=np.float64)
+    columns = np.array(rows, dtype=np.float64)
+    return np.concatenate([columns, columns * (len(questions) > 1)], axis=1)
 
 
 def _part(of: frozenset[str], inside: frozenset[str]) -> float:

@@ -337,3 +337,51 @@ async def test_removed_messages_stay_away_from_the_model_and_the_question_is_ans
     guards = (rail(spans("bar"), input="redact"), Guard(Removes(), {"input": action}))
     assert (await collect(guarded(model, *guards), request)).text == "A fee."
     assert [m.content for m in model.requests[0].messages] == left
+
+
+def passage(title, heading="", source="a.md"):
+    return Passage(source=source, title=title, heading=heading, text="...").model_dump(mode="json")
+
+
+@pytest.fixture
+def hand_off():
+    """Asks a model whose passages have these titles, behind a rail that hands everything off."""
+
+    async def asked(question, *passages, rail_name="relevance", personal=nothing, offer="We have: {titles}."):
+        model = Chunks(
+            Note(layer="grounded", kind="passages", data=list(passages)), Delta(text="$5."), Finish(reason="stop")
+        )
+        ends = rail(lambda text: Finding(score=1, reason="unsure"), name=rail_name, passages="handoff")
+        request = ChatRequest(messages=(Message(role="user", content=question),))
+        return await collect(guarded(model, ends, rail(personal, name="pii", output="redact"), offer=offer), request)
+
+    return asked
+
+
+async def test_a_hand_off_offers_what_the_documents_have_near_the_question(hand_off):
+    reply = await hand_off(
+        "What does wiring money to Mars cost?",
+        passage("Wire transfers"),
+        passage("Fees", "All > Wires"),
+        passage("Pets"),
+    )
+    assert reply.text == f"{HANDOFF} We have: Wire transfers; Wires."
+    assert reply.note("guarded", "handoff") == {
+        "reason": "relevance: unsure",
+        "offer": " We have: Wire transfers; Wires.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "more"),
+    [
+        ("Who won the cup?", {}),
+        ("What does a wire cost?", {"offer": ""}),
+        ("What does a wire cost?", {"rail_name": "toxicity"}),
+        ("What does a wire cost?", {"personal": bad("Wire")}),
+    ],
+)
+async def test_a_hand_off_offers_nothing_else(hand_off, question, more):
+    reply = await hand_off(question, passage("Wire transfers"), **more)
+    assert reply.text == HANDOFF
+    assert "offer" not in reply.note("guarded", "handoff")

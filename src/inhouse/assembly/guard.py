@@ -184,7 +184,7 @@ def guarded(parts: Parts, model: ChatModel) -> ChatModel:
         return model
     settings = GuardedSettings(
         handoff=project.assistant.handoff, refusal=project.guardrails.refusal,
-        second_tokens=project.guardrails.second_sample_tokens, report=parts.report,
+        offer=project.guardrails.offer, second_tokens=project.guardrails.second_sample_tokens, report=parts.report,
     )  # fmt: skip
     return Guarded(model, guards, settings)
 

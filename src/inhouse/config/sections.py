@@ -317,6 +317,9 @@ class Guardrails(Section):
     """Time limit of one rail for one text. Milliseconds."""
     refusal: str = "I am sorry, I cannot help with that."
     """Reply when a rail blocks a request or an answer."""
+    offer: str = "Our documents have: {titles}."
+    """Added when relevance, groundedness, or confidence hands a question off: the titles of documents near the question
+    that the asker may read. Left out where none is near, or a title is personal data; empty for never."""
     pii_kinds: tuple[str, ...] = ()
     """Kinds of personal data to look for, such as EMAIL or PERSON; empty means all except places and companies."""
     topics_allowed: tuple[str, ...] = ()

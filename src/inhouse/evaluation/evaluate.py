@@ -140,7 +140,8 @@ async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[M
         return exam.scorer.score(example, text, exam.evidence[example.id], reply.finish.reason == "length")
 
     unguarded, checked = report["generated"], report["checked"]
-    scores, citations = score(reply.text), tuple(reply.note("grounded", "citations") or ())
+    offer = (reply.note("guarded", "handoff") or {}).get("offer", "")  # titles, which nothing has to support
+    scores, citations = score(reply.text.removesuffix(offer)), tuple(reply.note("grounded", "citations") or ())
     blocked, handed_off = reply.finish.reason == "content_filter", reply.note("guarded", "handoff") is not None
     if reply.note("acts", "act"):  # the project's own words, which no document has to support
         scores = {k: v for k, v in scores.items() if k not in ("unsupported", "hallucinated")}

@@ -17,6 +17,7 @@ from contextlib import aclosing
 from typing import NamedTuple, cast
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect
+from inhouse.guardrails import offer
 from inhouse.guardrails.buffer import Buffer
 from inhouse.guardrails.rail import Action, Decision, Finding, Guard, Side, Turn, question_of
 from inhouse.types import Json, Message, Passage, Record
@@ -34,6 +35,7 @@ class GuardedSettings(Record):
     Attributes:
         handoff: the reply when a person takes over.
         refusal: the reply when something is blocked.
+        offer: added to a hand-off for want of an answer, with {titles} of documents near the question; "" for nothing.
         second_tokens: length of a second answer, sampled for rails that check the whole answer; 0 for none.
         report: add a last note, "report", for evaluation: the answer before any rail changed it ("generated"), what
             was left of it when the whole answer was checked ("checked", null where it ended before that), and the
@@ -42,6 +44,7 @@ class GuardedSettings(Record):
 
     handoff: str
     refusal: str = REFUSAL
+    offer: str = ""
     second_tokens: int = 0
     report: bool = False
 
@@ -60,7 +63,7 @@ class Checked(NamedTuple):
 
 class Guarded:
     """A ChatModel. Adds notes of layer "guarded" just before the end: "findings" where a rail reported something, and
-    "handoff" where the question goes to a person.
+    "handoff" where the question goes to a person, with its "reason" and what was added as an "offer".
 
     Args:
         model: answers; its passages come from the note of a `Grounded` within.
@@ -92,6 +95,11 @@ class Guarded:
         """Runs every rail of a side at once; the results are in the rails' order."""
         results = await asyncio.gather(*(self._run(g, side, text, turn) for g in self._guards if side in g.actions))
         return [r for r in results if r]
+
+    async def is_personal(self, text: str, turn: Turn) -> bool:
+        """Whether the rail `pii`, if it is on, finds personal data in the text or fails."""
+        rails = (g for g in self._guards if g.rail.name == "pii" and "output" in g.actions)
+        return any([await self._run(g, "output", text, turn) for g in rails])
 
     async def second(self, request: ChatRequest) -> str | None:
         """The beginning of a second answer to the same request; None where none is wanted."""
@@ -157,7 +165,7 @@ class _Exchange:
                     self._start_passages_check(())
                     stop = await self._filter() if self._guarded.filters else None
             if stop:
-                for event in self._end(stop, Finish(reason="stop")):
+                for event in await self._end(stop, Finish(reason="stop")):
                     yield event
                 return
             async for event in self._answer():
@@ -190,7 +198,7 @@ class _Exchange:
                 for ready in self._ready(bool(stop)):
                     yield ready
                 if stop:
-                    for ready in self._end(stop, Finish(reason="stop")):
+                    for ready in await self._end(stop, Finish(reason="stop")):
                         yield ready
                     return
         async for event in self._answer():
@@ -285,7 +293,7 @@ class _Exchange:
             yield self._release(event)
         if self._turn.confidence is not None:
             finish = finish.model_copy(update={"confidence": self._turn.confidence})
-        for event in self._end(stop, finish):
+        for event in await self._end(stop, finish):
             yield event
 
     def _ready(self, stopped: bool) -> list[ChatEvent]:
@@ -302,20 +310,31 @@ class _Exchange:
             return event.model_copy(update={"data": list(cited.values())})
         return event
 
-    def _end(self, stop: Decision | None, finish: Finish) -> list[ChatEvent]:
+    async def _offer(self, stop: Decision | None) -> str:
+        """What a hand-off adds about the documents; nothing where the titles hold personal data."""
+        settings = self._guarded.settings
+        if not settings.offer or not stop or stop.action != "handoff" or stop.rail not in offer.RAILS:
+            return ""
+        found = offer.topics(self._turn)
+        text = settings.offer.replace("{titles}", "; ".join(found))
+        return f" {text}" if found and not await self._guarded.is_personal(text, self._turn) else ""
+
+    async def _end(self, stop: Decision | None, finish: Finish) -> list[ChatEvent]:
         """The events after the answer: the reply of a decision that ended it, notes, and the finish."""
         settings = self._guarded.settings
         events: list[ChatEvent] = []
+        added = await self._offer(stop)
         if stop:
             text = settings.refusal if stop.action == "block" else settings.handoff
             gap = " " if self._released and not self._released[-1].isspace() else ""
-            events.append(Delta(text=gap + text))
+            events.append(Delta(text=gap + text + added))
             reason = "content_filter" if stop.action == "block" else "stop"
             finish = finish.model_copy(update={"reason": reason})
         if self._decisions:
             events.append(_note("findings", [d.summary() for d in self._decisions]))
         if stop and stop.action == "handoff":
-            events.append(_note("handoff", {"reason": f"{stop.rail}: {stop.reason}"}))
+            why: dict[str, Json] = {"reason": f"{stop.rail}: {stop.reason}"}
+            events.append(_note("handoff", why | {"offer": added} if added else why))
         if settings.report:
             ms = {rail: round(1000 * s, 3) for rail, s in self._turn.spent_s.items()}
             events.append(_note("report", {"generated": self._generated, "checked": self._checked, "ms": ms}))

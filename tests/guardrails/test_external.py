@@ -127,8 +127,8 @@ def test_the_settings_put_the_model_into_each_rail(folders, tmp_path, models_dir
         "ModelJailbreak", "IndirectInjection", "ModelToxicity", "ModelGroundedness",
     ]  # fmt: skip
     answered = turn("is it free", passages=["The fee is free. The room is free."])
-    guards[-1].rail.check("output", "The room is free.", answered)
-    assert 0 < guards[-1].rail.claims("The room is free.", answered.state["evidence"])[0][1] < 1
+    guards[-1].rail.check("output", "A room costs nothing.", answered)
+    assert 0 < guards[-1].rail.claims("A room costs nothing.", answered.state["evidence"])[0][1] < 1
 
 
 def test_rails_use_the_model(folders, turn, cached):

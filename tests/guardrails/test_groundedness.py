@@ -159,6 +159,15 @@ def test_a_supported_statement_is_above_the_threshold(rail, bank):
     assert rail.support(right, bank) > 1 - alignment.shipped().threshold
 
 
+def test_a_copied_sentence_is_supported_with_and_without_its_labels(rail, cached):
+    row = "Rates: Jumbo certificate from $80,000, 12 months: Rate 3.75%."
+    evidence = Evidence([row, "Fees. With paper statements, the fee is $2."], cached)
+    assert rail.support(row, evidence) == 1
+    assert rail.support(row.removeprefix("Rates: "), evidence) == 1
+    assert rail.support("The fee is $2.", evidence) < 1  # leaves out the condition
+    assert rail.support(row.replace("3.75%", "3.85%"), evidence) < 0.1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -206,7 +215,7 @@ def test_a_sentence_is_cited_with_a_passage_that_supports_it_alone(rail, turn):
 
 def test_a_sentence_that_is_cut_is_not_cited(groundedness, turn):
     exchange = turn("What does it cost?", passages=BANK)
-    assert groundedness(0.99999).check("output", "The fee is waived from a balance of $6,500.", exchange)
+    assert groundedness(0.99999).check("output", "With a balance of $6,500 the fee is waived.", exchange)
     assert not exchange.cited
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from weakref import proxy
 
+from inhouse.guardrails.groundedness.subjects import Subjects
 from inhouse.text import claims
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.numbers import numbers
@@ -23,6 +24,7 @@ PREMISES = 8  # sentences that a statement is compared with
 COSINE_WEIGHT = 0.7  # of a sentence's cosine, relative to the share of words
 TITLE_WORD, TITLE_LENGTH = 0.15, 8  # weight of a word from a title; words of the longest title
 CITED = 3  # texts tried for a citation, until one supports the statement alone
+LABELS = 3  # before a sentence, as rows of tables have them
 QUESTION_PENALTY = 0.3  # a question states nothing
 
 
@@ -33,9 +35,13 @@ class Evidence:
         texts: of the passages.
         embedder: for similarity.
         conversation: its words and numbers may be repeated without support.
+        questions: the user's messages, the last one first, which say what a sentence without a subject is about.
     """
 
-    def __init__(self, texts: Sequence[str], embedder: CachedEmbedder, conversation: str = "") -> None:
+    def __init__(
+        self, texts: Sequence[str], embedder: CachedEmbedder, conversation: str = "", questions: Sequence[str] = ()
+    ) -> None:
+        self.questions = tuple(questions)
         self.said = conversation
         self.conversation = frozenset(content_words(conversation)) | {m.value for m in numbers(conversation)}
         self._embedder = embedder
@@ -70,6 +76,17 @@ class Evidence:
             self._single[n] = Evidence([self.texts[n]], self._embedder)
             self._single[n]._whole = proxy(self)  # a weak reference, so that both are freed with the turn
         return self._single[n]
+
+    @cached_property
+    def subjects(self) -> Subjects:
+        """The values of the texts, with what they are said of."""
+        return Subjects(self.texts)
+
+    @cached_property
+    def copies(self) -> frozenset[tuple[str, ...]]:
+        """The tokens of each sentence, whole and without its first labels ("Fees: Money order: Fee $2.30.")."""
+        labeled = (s.split(": ", LABELS) for s in self._sentences)
+        return frozenset(tokens(": ".join(parts[n:])) for parts in labeled for n in range(len(parts)))
 
     @cached_property
     def vectors(self) -> Matrix:

@@ -2,7 +2,8 @@
 
 A classifier (`alignment`) compares a sentence with the nearest sentences of the sources, token by token, and weighs
 features that can be named: numbers and their units, names, negations, conditions and comparisons, how much of the
-wording the sources share, and similarity of embeddings. Supported sentences are cited. A mark such as [2] is removed
+wording the sources share, and similarity of embeddings. A value that the sources say of something else is not supported
+either, whatever the classifier says (`subjects`). Supported sentences are cited. A mark such as [2] is removed
 if that passage does not support its sentence.
 """
 
@@ -22,7 +23,7 @@ from inhouse.text.arithmetic import is_calculation
 from inhouse.text.cache import CachedEmbedder, Recent
 from inhouse.text.numbers import numbers
 from inhouse.text.sentences import sentences
-from inhouse.text.words import content_words
+from inhouse.text.words import content_words, tokens
 from inhouse.types import Passage, Span, SupportScorer
 
 EVIDENCE = "evidence"  # in the state of a turn
@@ -33,7 +34,8 @@ CONTRADICTED = 0.02  # the most support of a statement that the sources rule out
 CERTAIN = 0.9  # support from which the parts of a statement are not checked separately
 CACHED_SENTENCES = 2000  # projected, some 20 kB each
 TYPO_LENGTH = 5  # letters from which a name with one wrong letter counts as misspelled
-_MONEY = frozenset("$£€%")
+_CURRENCIES = frozenset("$£€")
+_MONEY = _CURRENCIES | {"%"}
 
 
 def contradiction(statement: str, evidence: Evidence) -> str:
@@ -54,6 +56,27 @@ def contradiction(statement: str, evidence: Evidence) -> str:
         if any(w not in known and w not in claims.PLACES and not _typo(w, known) for w in content_words(name)):
             return f"{name} is not in the sources"
     return ""
+
+
+def mistaken(text: str, evidence: Evidence) -> str:
+    """An amount, percentage, duration, or time in an answer that the sources say of something else; "" for none.
+
+    A sentence that does not say what its value is of answers the question; so does a value in JSON.
+    """
+    if (pairs := fields(text)) is None:
+        said = sentences(text)
+    else:
+        said = [f"{key}: {_sign(key)}{value}" for key, value in pairs if value is not None]
+    for sentence in said:
+        value = evidence.subjects.mistaken(sentence, evidence.questions)
+        if value and not is_calculation(sentence, [*evidence.texts, evidence.said]):
+            return value
+    return ""
+
+
+def _sign(key: str) -> str:
+    """The sign of an amount whose key names its currency, as in "fee usd"."""
+    return next((unit for word in key.split() if (unit := numbers(f"1 {word}")[0].unit) in _CURRENCIES), "")
 
 
 def _typo(word: str, known: frozenset[str]) -> bool:
@@ -106,7 +129,7 @@ class Groundedness:
         """
         if not evidence.windows:
             return CONTRADICTED
-        if is_calculation(statement, [*evidence.texts, evidence.said]):
+        if tokens(statement) in evidence.copies or is_calculation(statement, [*evidence.texts, evidence.said]):
             return 1.0
         evidence.embed_ahead([statement])
         whole = self._supported(statement, evidence)
@@ -149,7 +172,7 @@ class Groundedness:
             return None
         if side == "passages" or EVIDENCE not in turn.state:  # passages may have been removed since
             evidence = turn.state[EVIDENCE] = evidence_of(turn, self._embedder)
-            _ = evidence.vectors  # computed now, while the model reads its prompt
+            _ = evidence.vectors, evidence.subjects  # computed now, while the model reads its prompt
         return None if side == "passages" else self._check_sentence(text, turn)
 
     def _check_sentence(self, text: str, turn: Turn) -> Finding | None:
@@ -157,11 +180,13 @@ class Groundedness:
         cited = turn.cited = {} if turn.cited is None else turn.cited
         bare = _MARK.sub("", text)
         stated = self._claims(bare)
-        supports = [support(evidence) for _, support in stated]
-        if stated and min(supports) <= self._min_support:
+        value = mistaken(bare, evidence)
+        supports = [CONTRADICTED] if value else [support(evidence) for _, support in stated]
+        if supports and min(supports) <= self._min_support:
             for claim, _ in stated:
                 cited.pop(claim, None)
-            return Finding(score=1 - min(supports), reason="not supported by the sources", text="")
+            reason = f"{value} is said of something else" if value else "not supported by the sources"
+            return Finding(score=1 - min(supports), reason=reason, text="")
         for claim, support in stated:
             for number in evidence.nearest(claim):
                 if (alone := support(evidence.only(number))) > self._min_support:
@@ -190,7 +215,8 @@ class Groundedness:
 def evidence_of(turn: Turn, embedder: CachedEmbedder) -> Evidence:
     """The evidence in the turn's passages. Names and numbers from the conversation may be repeated without support."""
     conversation = "\n".join(m.content for m in turn.request.messages if m.role in ("user", "assistant"))
-    return Evidence([with_title(p) for p in turn.passages], embedder, conversation)
+    questions = [m.content for m in reversed(turn.request.messages) if m.role == "user"]
+    return Evidence([with_title(p) for p in turn.passages], embedder, conversation, questions)
 
 
 def with_title(passage: Passage) -> str:

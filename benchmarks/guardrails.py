@@ -2,7 +2,7 @@
 
     python benchmarks/guardrails.py [--data ../shared/data] [--sections pii ...] [--answers FOLDER ...] [--quick]
 
-Sections: pii, injection, indirect, groundedness, unsupported, confidence, toxicity, topic, latency.
+Sections: pii, injection, indirect, groundedness, siblings, ratings, unsupported, confidence, toxicity, topic, latency.
 `guardrail_training/data.py` defines the split. `confidence` and `unsupported` need a model's answers: folders that
 `benchmarks/guard_answers.py` filled. Prints every figure with its aim, lists false blocks, and writes
 `benchmarks/results/guardrails.json`. `--quick` uses a tenth of the data.
@@ -23,6 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's commands 
 import numpy as np
 from guard_confidence import confidence, unsupported
 from guard_latency import latency
+from guard_subjects import ratings, siblings
 
 from guardrail_training import data as sets
 from guardrail_training import lookalikes, plain
@@ -364,7 +365,10 @@ def shipped_quality(results: dict) -> list[dict]:
     return rows
 
 
-SECTIONS = ("pii", "injection", "indirect", "groundedness", "unsupported", "confidence", "toxicity", "topic", "latency")
+SECTIONS = (
+    "pii", "injection", "indirect", "groundedness", "siblings", "ratings", "unsupported", "confidence", "toxicity",
+    "topic", "latency",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -377,7 +381,7 @@ def main() -> None:
     given = parser.parse_args()
     b = Bench(given.data, given.quick)
     run = {"pii": pii, "injection": injection, "indirect": indirect_injection, "groundedness": groundedness,
-           "toxicity": toxic_posts,
+           "siblings": siblings, "ratings": ratings, "toxicity": toxic_posts,
            "topic": topics, "latency": lambda b: latency(b.data, 12 if b.quick else 120),
            "confidence": lambda b: confidence(b, given.answers),
            "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip

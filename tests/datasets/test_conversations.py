@@ -121,6 +121,17 @@ def test_own_tests_with_checks(tmp_path):
     assert [r.line for r in rejected] == [5, 6, 7]
 
 
+def test_mail_in_conversations_is_cleaned_but_tests_stay_as_written(tmp_path):
+    ask = "Fee?\n\nSent from my iPhone"
+    reply = "It is $18.\n-- \nAnn\n\nOn 4 March at 08:30, Bob <bob@x.example> wrote:\n> Fee?"
+    row = {"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": reply}]}
+    file = written(tmp_path, "a.jsonl", lines(row))
+    (example,), _ = read_conversations([file], {})
+    assert (example.question, example.target) == ("Fee?", "It is $18.\n\n> Fee?")
+    (test,), _ = read_tests([file], {})
+    assert (test.question, test.target) == (ask, reply)
+
+
 # --- test conversations -----------------------------------------------------------------------------------------
 
 TURNS = {

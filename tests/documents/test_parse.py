@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from email.message import EmailMessage
 
 import pytest
 
@@ -89,16 +90,60 @@ def test_csv_with_semicolons_in_an_old_encoding(files):
 
 def test_eml_has_its_text_once_and_leaves_attachments(files):
     parsed = read(files, "hours.eml")
-    assert parsed.text.startswith("# Opening hours ☃\n\nFrom: office@bank.example\nDate: Mon, 03 Mar 2025")
-    assert parsed.text.endswith("\n\nWe are closed on Monday.")
+    assert parsed.text == "# Opening hours ☃\n\nWe are closed on Monday."
+    assert parsed.title == "Opening hours ☃"
+    assert parsed.meta == {"from": "office@bank.example", "date": "Mon, 03 Mar 2025 10:00:00 +0000"}
     assert parsed.note == "attachments skipped: all.zip"
 
 
-def test_eml_of_html_alone():
-    mail = (
-        b'Subject: Hi\nContent-Type: text/html; charset="iso-8859-1"\n\n<h2>Caf\xe9</h2><img src="http://e.example/a">'
+@pytest.mark.parametrize("declared", ["", '<meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1">'])
+def test_eml_of_html_alone(declared):
+    head = b'Subject: Hi\nContent-Type: text/html; charset="iso-8859-1"\n\n' + declared.encode()
+    assert parse(head + b'<h2>Caf\xe9</h2><img src="http://e.example/a">', ".eml").text == "# Hi\n\n## Café"
+
+
+def mail(text, *more, html="", subject="Fees"):
+    """The bytes of a mail of a text and perhaps the same as HTML, followed by more inline texts."""
+    message = EmailMessage()
+    message["Subject"], message["From"] = subject, "Ann <ann@bank.example>"
+    message.set_content(text)
+    if html:
+        message.add_alternative(html, subtype="html")
+    for other in more:
+        message.add_attachment(other, disposition="inline")
+    return bytes(message)
+
+
+def test_eml_without_headers_of_quoted_mail_and_signatures():
+    wrote = "On Mon, 4 Mar 2024 at 08:30, Bob <bob@x.example> wrote:"
+    text = f"It is $5.\n\n-- \nAnn\nBank\n\n{wrote}\n> Which fee?\n> -- \n> Bob\n"
+    html = (
+        f"<p>It is $5.</p><p>-- <br>Ann</p><div>{wrote.replace('<', '&lt;')}</div><blockquote>Which fee?</blockquote>"
     )
-    assert parse(mail, ".eml").text == "# Hi\n\n## Café"
+    for data in (mail(text), mail("See below.\n", html=html)):
+        assert parse(data, ".eml").text == "# Fees\n\nIt is $5.\n\n> Which fee?"
+
+
+def test_eml_has_all_inline_texts():
+    parsed = parse(mail("A wire costs:\n\n-- \nAnn\n", "$28 in the country.\n", "$45 abroad.\n"), ".eml")
+    assert parsed.text == "# Fees\n\nA wire costs:\n\n$28 in the country.\n\n$45 abroad."
+    assert parsed.note == ""
+
+
+def test_eml_takes_the_html_if_the_plain_text_is_a_stub():
+    html = "<p>A wire costs $28 in the country, and $45 <a href='https://bank.example/abroad'>abroad</a>.</p>"
+    full = "A wire costs $28 in the country, and $45 abroad.\n"
+    assert "https:" in parse(mail("This mail is in HTML; please use a newer program.\n", html=html), ".eml").text
+    assert parse(mail(full, html=html), ".eml").text == f"# Fees\n\n{full.strip()}"
+
+
+def test_eml_whose_heading_is_its_subject_has_it_once():
+    assert parse(mail("# Fees\n\n$28.\n"), ".eml").text == "# Fees\n\n$28."
+
+
+def test_eml_of_a_signature_alone_has_no_text():
+    with pytest.raises(Unreadable, match="without text"):
+        parse(mail("Sent from my iPhone\n"), ".eml")
 
 
 def test_html_is_what_a_reader_sees_and_nothing_is_fetched(files):

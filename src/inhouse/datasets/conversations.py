@@ -2,6 +2,7 @@
 
 Formats: OpenAI `messages` (also under `turns`), ShareGPT `conversations` with `from` and `value`, CSV with `question`
 and `answer`. One conversation becomes one Example: everything up to the last question, with the last reply as target.
+What is not content in a mail (headers, signatures) is removed from conversations, but not from tests.
 The reason for rejecting a line never quotes it, since it may contain personal data.
 """
 
@@ -11,13 +12,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from inhouse.errors import InputError
+from inhouse.text.mail import mail_content
 from inhouse.types import Checks, Example, Message, Record, Source, digest_of
 
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system",
@@ -153,7 +155,7 @@ def _renamed(example: Example, suffix: str) -> Example:
 
 
 def _conversation(row: dict[str, Any]) -> list[Example]:
-    messages = _messages(row)
+    messages = _messages(row, mail_content)
     while messages and messages[-1].role != "assistant":
         messages.pop()
     if not messages:
@@ -200,8 +202,8 @@ def _answer(row: Mapping[str, Any]) -> str:
     return answer or ""
 
 
-def _messages(row: dict[str, Any]) -> list[Message]:
-    """The row's messages: known roles, texts only, neighbors of one role put together, no system message first."""
+def _messages(row: dict[str, Any], cleaned: Callable[[str], str] = str) -> list[Message]:
+    """The row's messages, cleaned: known roles, texts only, neighbors of one role as one, no system message first."""
     given = next((row[k] for k in ("messages", "turns", "conversations") if k in row), None)
     if not isinstance(given, list) or not given:
         raise _BadRowError("has no messages")
@@ -220,6 +222,7 @@ def _messages(row: dict[str, Any]) -> list[Message]:
             raise _BadRowError("the content of a message is not text")
         if re.search("[\ud800-\udfff]", content):
             raise _BadRowError("contains text that is not Unicode")
+        content = cleaned(content)
         if messages and messages[-1].role == role:
             messages[-1] = Message(role=messages[-1].role, content=f"{messages[-1].content}\n{content}".strip())
         else:

@@ -27,6 +27,7 @@ from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
+from inhouse.text import mail
 from inhouse.text.language import languages
 from inhouse.types import Document, Progress, Record
 
@@ -178,7 +179,7 @@ def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueu
 
 def _parser_version() -> str:
     """A digest of the parsers' source and of the versions of their libraries."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, office, parse, parsed, pdf)]
+    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, mail, office, parse, parsed, pdf)]
     libraries = [
         version(name) for name in ("markitdown", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
     ]
@@ -197,7 +198,7 @@ def _document(file: Entry, result: Parsed) -> Document:
         source=file.source,
         text=result.text,
         title=clean.title_of(result.text, result.title, name.stem),
-        meta={**meta, **({"front_matter": result.meta} if result.meta else {})},
+        meta={**meta, **({"properties": result.meta} if result.meta else {})},
         access=file.access,
     )
 

@@ -10,13 +10,14 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from inhouse.documents.clean import clean_text, front_matter, underlined_headings
+from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
 from inhouse.documents.office import read_docx, read_pptx, read_xlsx
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
 from inhouse.documents.pdf import read_pdf
+from inhouse.text.mail import mail_content
 
 _SAMPLE_BYTES = 262_144
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -125,25 +126,48 @@ def _csv(data: bytes) -> Parsed:
 
 
 def _eml(data: bytes) -> Parsed:
+    """The subject as heading, and the text; sender and date are metadata."""
     from email import message_from_bytes, policy
 
     message = message_from_bytes(data, policy=policy.default)
     if not any(message[name] for name in ("From", "To", "Subject", "Date")):
         raise Unreadable("not an e-mail: it has no headers")
-    subject = str(message["Subject"] or "").strip()
-    body = message.get_body(("plain", "html"))
-    raw = body.get_payload(decode=True) if body else None
-    if body is None or not isinstance(raw, bytes) or not raw.strip():
+    subject = " ".join(str(message["Subject"] or "").split())
+    skipped: list[str] = []
+    text = _mail_text(message, skipped)
+    if not text:
         raise Unreadable("an e-mail without text")
-    try:
-        raw = raw.decode(body.get_content_charset() or "utf-8").encode()
-    except (LookupError, UnicodeDecodeError):
-        raw = decode(raw)[0].encode()
-    text = _html(raw).text if body.get_content_type() == "text/html" else raw.decode()
-    head = "\n".join(f"{name}: {message[name]}" for name in ("From", "Date") if message[name])
-    names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    note = f"attachments skipped: {', '.join(names)}" if names else ""
-    return Parsed(text=f"# {subject}\n\n{head}\n\n{text}" if subject else f"{head}\n\n{text}", title=subject, note=note)
+    if subject and text.partition("\n")[0] != f"# {subject}":
+        text = f"# {subject}\n\n{text}"
+    meta = {name.lower(): str(message[name]) for name in ("From", "Date") if message[name]}
+    note = f"attachments skipped: {', '.join(skipped)}" if skipped else ""
+    return Parsed(text=text, title=subject, note=note, meta=meta)
+
+
+def _mail_text(part: Any, skipped: list[str]) -> str:
+    """All text that a mail shows, once; the names of parts that are no such text are added to `skipped`."""
+    kind = part.get_content_type()
+    if kind in ("text/plain", "text/html") and not part.is_attachment():
+        raw = part.get_payload(decode=True)
+        try:
+            text = raw.decode(part.get_content_charset() or "utf-8")
+        except (LookupError, UnicodeDecodeError):
+            text = decode(raw)[0]
+        if kind == "text/html":  # the mark, because what the HTML says of its encoding is no longer true
+            text = _html(text.encode("utf-8-sig")).text
+        return mail_content(text).strip()
+    if part.get_content_maintype() != "multipart":
+        skipped.append(part.get_filename() or kind)
+        return ""
+    texts = [text for inner in part.iter_parts() if (text := _mail_text(inner, skipped))]
+    return _fullest(texts) if kind == "multipart/alternative" else "\n\n".join(texts)
+
+
+def _fullest(alternatives: Sequence[str]) -> str:
+    """The first of the alternatives, the plain one, unless it lacks most words of another."""
+    words = [set(plain(text).lower().split()) for text in alternatives]
+    richer = (text for text, own in zip(alternatives, words, strict=True) if 2 * len(own - words[0]) > len(own))
+    return next(richer, alternatives[0] if alternatives else "")
 
 
 FORMATS: dict[str, Callable[[bytes], Parsed]] = {

@@ -21,7 +21,10 @@ class Unreadable(InputError):
 
 
 class Parsed(Record):
-    """`title` is the one in the file's metadata and may be empty; `note` says what is missing from `text`."""
+    """`title` is the one in the file's metadata and may be empty; `note` says what is missing from `text`.
+
+    `meta` has front matter, or the sender and date of a mail.
+    """
 
     text: str
     title: str = ""

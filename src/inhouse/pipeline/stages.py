@@ -74,7 +74,7 @@ def ingest(workspace: Workspace) -> Artifact:
             facts["replies"] = len(approved)
         return facts | {"failures": [{"path": f["path"], "reason": f["reason"]} for f in facts["failures"]]}
 
-    return workspace.make("documents", inputs, [], ["documents", "text/language.py"], build)
+    return workspace.make("documents", inputs, [], ["documents", "text/language.py", "text/mail.py"], build)
 
 
 @stage

@@ -1,0 +1,156 @@
+"""What of a mail's text is content: not the headers of quoted mails, signatures, and footers of mail programs.
+
+Headers and footers are recognized in English, Dutch, French, German, Italian, Portuguese, and Spanish, in plain text
+and in Markdown made from HTML. Quoted text stays, as does everything in code blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MAX_SIGNATURE = 20  # lines with text; what is longer is content
+MAX_BLOCK = 60  # lines of a block of headers
+_MAX_ATTRIBUTION = 3  # lines
+_MAX_FOOTER_CHARS = 100
+_SENDER = frozenset({"from", "von", "de", "da", "van"})
+_SUBJECT = frozenset({"subject", "betreff", "objet", "asunto", "assunto", "oggetto", "onderwerp"})
+_SENT = frozenset({"sent", "gesendet", "envoyé", "enviado", "enviada", "inviato", "verzonden"})
+_DATE = frozenset({"date", "datum", "fecha", "data"})
+_OTHERS = frozenset(
+    """to an à para a aan cc bcc sender reply-to importance attachments message-id in-reply-to references mime-version
+    content-type content-transfer-encoding received return-path delivered-to""".split()  # noqa: SIM905
+)
+_HEADERS = _SENDER | _SUBJECT | _SENT | _DATE | _OTHERS
+_SEPARATORS = frozenset(
+    {"original message", "forwarded message", "begin forwarded message", "ursprüngliche nachricht",
+     "weitergeleitete nachricht", "message d'origine", "message transféré", "mensaje original", "mensaje reenviado",
+     "messaggio originale", "messaggio inoltrato", "mensagem original", "mensagem encaminhada",
+     "oorspronkelijk bericht", "doorgestuurd bericht"})  # fmt: skip
+_ON = ("on ", "at ", "am ", "le ", "el ", "il ", "op ", "em ")
+_WROTE = ("wrote", "schrieb", "a écrit", "escribió", "ha scritto", "escreveu", "schreef")
+_TIME = re.compile(r"\d[:.h]\d\d")
+_FOOTER = re.compile(
+    r"sent from (?:my|mail for|outlook|yahoo|proton) .*|get outlook for .*|von meinem .* gesendet"
+    r"|gesendet (?:von|mit) (?:meinem|mail|outlook) .*|envoyé (?:de|depuis) (?:mon|outlook) .*"
+    r"|enviado (?:desde mi|do meu|desde outlook) .*|inviato da(?:l mio)? (?:iphone|ipad|outlook|smartphone).*"
+    r"|verzonden (?:vanaf|vanuit|met) (?:mijn|outlook) .*"
+)
+
+
+class _Line(NamedTuple):
+    """A line's depth of quotation, and its words without the marks of quotations and bold text."""
+
+    depth: int
+    words: str
+
+
+def mail_content(text: str) -> str:
+    """The text without headers of mails in it, signatures, and footers of mail programs; the same if it has none."""
+    given = text.splitlines()
+    lines = [_line(line) for line in given]
+    headers = [_header(lines, i) for i in range(len(lines))]
+    kept: list[str] = []
+    fenced, i = False, 0
+    while i < len(lines):
+        fenced ^= lines[i].words.startswith(("```", "~~~"))
+        dropped = 0 if fenced else headers[i] or _signature(lines, headers, i) or _footer(lines, headers, i)
+        if not dropped:
+            kept.append(given[i])
+        i += dropped or 1
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() if len(kept) < len(given) else text
+
+
+def _line(given: str) -> _Line:
+    words = given.lstrip("> \t")
+    return _Line(given[: len(given) - len(words)].count(">"), words.replace("*", "").strip())
+
+
+def _next(lines: Sequence[_Line], i: int) -> int:
+    """The first line from `i` on that has words, or the number of lines."""
+    return next((j for j in range(i, len(lines)) if lines[j].words), len(lines))
+
+
+def _header(lines: Sequence[_Line], i: int) -> int:
+    """How many lines the header of a quoted mail has that begins at `i`; 0 if none does."""
+    words = lines[i].words
+    if not words:
+        return 0
+    if lines_of_block := _block(lines, i) or _attribution(lines, i):
+        return lines_of_block
+    named = words.strip("-_ :").lower()
+    if named in _SEPARATORS or (words[:2] in ("--", "__") and words[-2:] == words[:2] and len(words) > 2):
+        start = _next(lines, i + 1)
+        block = _block(lines, start) if start < len(lines) and start <= i + 3 else 0
+        return start - i + block if block else int(named in _SEPARATORS)
+    return 0
+
+
+def _block(lines: Sequence[_Line], i: int) -> int:
+    """Lines of "Name: value" with a sender, a subject, and when it was sent; some may be blank or wrapped.
+
+    Those of a memo or a trip are content: they have neither an address nor a time.
+    """
+    names: set[str] = set()
+    end, others = i, 0
+    for j in range(i, min(i + MAX_BLOCK, len(lines))):
+        depth, words = lines[j]
+        if not words:
+            continue
+        name, colon, _ = words.partition(":")
+        name = name.strip().lower()
+        if depth != lines[i].depth:
+            break
+        if colon and (name in _HEADERS or name.startswith("x-")):
+            names.add(name)
+            end, others = j + 1, 0
+        elif not names or others == 2 or not lines[j - 1].words:
+            break
+        else:
+            others += 1
+    if not (names & _SENDER and names & _SUBJECT and names & (_SENT | _DATE)):
+        return 0
+    mail = names & _SENT or any("@" in line.words or _TIME.search(line.words) for line in lines[i:end])
+    return end - i if mail else 0
+
+
+def _attribution(lines: Sequence[_Line], i: int) -> int:
+    """A sentence such as "On Monday at 9:15, Ann <ann@bank.example> wrote:", which may be wrapped."""
+    if not lines[i].words.lower().startswith(_ON):
+        return 0
+    sentence = ""
+    for j in range(i, min(i + _MAX_ATTRIBUTION, len(lines))):
+        depth, words = lines[j]
+        if not words or depth != lines[i].depth:
+            return 0
+        sentence += f" {words.lower()}"
+        if words.endswith(":") and any(f" {verb}" in sentence for verb in _WROTE):
+            after = _next(lines, j + 1)
+            quoted = after < len(lines) and lines[after].depth > depth
+            dated = any(character.isdigit() for character in sentence)
+            return j + 1 - i if dated and (quoted or "@" in sentence or _TIME.search(sentence)) else 0
+    return 0
+
+
+def _signature(lines: Sequence[_Line], headers: Sequence[int], i: int) -> int:
+    """The delimiter "-- " and what follows, up to a quoted mail or the end."""
+    if lines[i].words != "--" or (i and lines[i - 1].words.startswith("--")):
+        return 0
+    end, j = i + 1, _next(lines, i + 1)
+    if j < len(lines) and lines[j].words.startswith("--") and not headers[j]:
+        return 0  # comments of a program
+    for _ in range(MAX_SIGNATURE + 1):
+        if j == len(lines) or lines[j].depth != lines[i].depth or headers[j]:
+            return end - i
+        end, j = j + 1, _next(lines, j + 1)
+    return 0
+
+
+def _footer(lines: Sequence[_Line], headers: Sequence[int], i: int) -> int:
+    """A line such as "Sent from my iPhone", if it is the last one of its mail."""
+    words = lines[i].words
+    if len(words) > _MAX_FOOTER_CHARS or not _FOOTER.fullmatch(words.replace("[", "").lower()):
+        return 0
+    after = _next(lines, i + 1)
+    return int(after == len(lines) or lines[after].depth != lines[i].depth or headers[after] > 0)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float32]
-
+    Array = NDArray[np.float64]
+    Numbers = NDArray[np.floating[Any]]
+else:  # for annotations alone: numpy is imported where it is used
+    Matrix = Array = Numbers = Any
 
 Digest = str
 Role = Literal["system", "user", "assistant", "tool"]

@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from inhouse.datasets.conversations import Rejected
 from inhouse.datasets.decontaminate import Leak
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.language import language
 from inhouse.text.words import STOP, words
-from inhouse.types import Embedder, Example, Json, Record
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Embedder, Example, Json, Matrix, Record
 
 SHOWN, SHOWN_LINES = 5, 50
 SHOWN_CHARS = 200

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from inhouse.config.sections import Curation
 from inhouse.text.language import language, spoken
 from inhouse.text.numbers import digits
 from inhouse.text.words import plain, words
-from inhouse.types import Embedder, Example
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from inhouse.types import Matrix
+from inhouse.types import Embedder, Example, Matrix
 
 BLOCK = 1024
 COMPARED_CHARS = 500  # of a conversation; more costs time and changes little

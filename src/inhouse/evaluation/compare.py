@@ -10,16 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from inhouse.types import Estimate
+from inhouse.types import Array, Estimate
 from inhouse.verdict import Percentiles
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float64]
 
 RESAMPLES = 10_000
 AT_ONCE = 1000  # resamples held in memory
@@ -83,7 +77,7 @@ class Sample:
         error = math.sqrt(groups / (groups - 1) * float(rest @ rest)) / float(weights.sum())
         return float(min(POWER_AND_LEVEL * error, 1.0))
 
-    def _totals(self, values: Sequence[float]) -> tuple[Vector, Vector, int]:
+    def _totals(self, values: Sequence[float]) -> tuple[Array, Array, int]:
         """By group, the sum of weighted values and of weights; and how many values there are."""
         import numpy as np
 
@@ -97,7 +91,7 @@ class Sample:
             of[place[g]] += w
         return sums, of, len(rows)
 
-    def _resampled(self, sums: Vector, weights: Vector) -> Vector:
+    def _resampled(self, sums: Array, weights: Array) -> Array:
         """The means of resampled groups."""
         import numpy as np
 

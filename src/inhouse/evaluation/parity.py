@@ -11,20 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import httpx
 
 from inhouse.config.sections import Parity as Settings
 from inhouse.errors import BackendError, InputError
-from inhouse.types import Json, Message, Progress
+from inhouse.types import Array, Json, Message, Progress
 from inhouse.verdict import Parity, ParityVariant
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Logprobs = NDArray[np.float64]
 
 PATH_TOKENS = 12  # how far along the greedy answer distributions are compared
 TOP = 128  # the engine's most likely tokens; the others are taken together
@@ -37,7 +31,7 @@ class Trained(Protocol):
 
     def tokenize_chat(self, messages: Messages) -> list[int]: ...
 
-    def greedy(self, ids: list[int], count: int) -> tuple[list[int], Logprobs]:
+    def greedy(self, ids: list[int], count: int) -> tuple[list[int], Array]:
         """The greedy continuation, and log-probabilities (count, vocabulary) at each of its positions."""
         ...
 
@@ -71,7 +65,7 @@ def check_parity(
         progress: advances after each prompt and model.
     """
     with progress.step("parity", len(prompts) * (len(trained) + len(served))) as step:
-        paths: dict[str, list[tuple[list[int], list[int], Logprobs]]] = {}
+        paths: dict[str, list[tuple[list[int], list[int], Array]]] = {}
         for name, model in trained.items():
             paths[name] = []
             for messages in prompts:
@@ -122,7 +116,7 @@ def _compared(
     )  # fmt: skip
 
 
-def divergence(logprobs: Logprobs, served: Mapping[int, float]) -> float:
+def divergence(logprobs: Array, served: Mapping[int, float]) -> float:
     """KL(trained || served) in nats over the served model's top tokens, with all others as one.
 
     Taking them together can only lower a divergence, and lowers it by little: both models think them unlikely.
@@ -225,7 +219,7 @@ class TorchModel:
         )
         return [*self._soft, *self._tokenizer(text, add_special_tokens=False)["input_ids"]]
 
-    def greedy(self, ids: list[int], count: int) -> tuple[list[int], Logprobs]:
+    def greedy(self, ids: list[int], count: int) -> tuple[list[int], Array]:
         """At most `count` tokens, fewer when the answer ends."""
         import numpy as np
         import torch

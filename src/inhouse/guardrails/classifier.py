@@ -12,13 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inhouse.errors import InputError
-from inhouse.types import Json
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Json, Matrix
 
 FOLDER = Path(__file__).parent / "weights"
 TAGGER = FOLDER / "tagger.safetensors"  # read by `privacy/tagger`

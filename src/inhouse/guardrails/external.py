@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inhouse.errors import InputError
 from inhouse.guardrails.groundedness.evidence import Evidence
@@ -20,10 +20,7 @@ from inhouse.guardrails.injection.jailbreak import Jailbreak, without_wishes
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.sentences import windows
-from inhouse.types import SupportScorer
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix, SupportScorer
 
 BATCH = 16
 MOST_TOKENS = 512
@@ -33,7 +30,7 @@ BAD = ("toxic", "toxicity", "injection", "jailbreak", "unsafe", "malicious", "at
        "hateful", "abusive", "insult", "prompt_injection", "bad")  # fmt: skip
 SUPPORTED = ("entailment", "entailed", "supported", "supports", "support", "consistent", "grounded", "factual")
 Text = str | tuple[str, str]
-_Run = Callable[[dict[str, Any]], "Matrix"]
+_Run = Callable[[dict[str, Any]], Matrix]
 
 
 class SequenceClassifier:

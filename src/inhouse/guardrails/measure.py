@@ -7,16 +7,14 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from inhouse.chat import ChatRequest
 from inhouse.errors import InputError
-from inhouse.guardrails.rail import Action, Guard, Side, Turn
+from inhouse.guardrails.rail import Action, Finding, Guard, Side, Turn
 from inhouse.types import Message, Passage, Record
-
-if TYPE_CHECKING:
-    from inhouse.guardrails.rail import Finding
 
 SIDES: tuple[Side, ...] = ("input", "output", "answer", "passages")
 EXAMPLE = 'such as {"text": "...", "rail": "toxicity", "bad": true}'
@@ -98,8 +96,6 @@ async def _checked(guard: Guard, side: Side, text: str, turn: Turn) -> tuple[Fin
 
 def turn_of(side: Side, text: str, passages: Sequence[str] = ()) -> Turn:
     """An exchange with `text` on that side."""
-    from inhouse.chat import ChatRequest
-
     question = text if side == "input" else ""
     given = [*passages, *([text] if side == "passages" else [])]
     request = ChatRequest(messages=(Message(role="user", content=question),))

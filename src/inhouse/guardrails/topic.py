@@ -7,15 +7,12 @@ still count as on topic. Example sentences in the project file allow or forbid f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.words import words
-from inhouse.types import Embedder
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Embedder, Matrix
 
 NEAREST = 3  # examples whose similarity is averaged
 OUTSIDE = 0.02  # share of the known questions that may count as off topic

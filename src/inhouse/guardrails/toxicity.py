@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, compiled, counts, joined
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.sentences import windows
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix
 
 _S = r"[\W_]?"  # what people put between letters to disguise a word
 _PATTERNS = compiled({

@@ -13,12 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inhouse.errors import InputError
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix
 
 WINDOW_TOKENS = 256
 INT8 = "model.int8.onnx"

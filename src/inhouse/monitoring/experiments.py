@@ -12,15 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from inhouse.types import Estimate, Record
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+from inhouse.types import Array, Estimate, Record
 
 LEVEL = 0.04  # for at most .05 of false winners: returning users change means that were counted, which costs some
 FIRST_LOOK = 50  # users in each arm: with fewer, means are not normal enough

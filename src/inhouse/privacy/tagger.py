@@ -11,13 +11,9 @@ import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inhouse.errors import InputError
-from inhouse.types import Span
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix, Span
 
 CLASSES = ("", "PERSON", "PLACE", "ADDRESS", "ORGANIZATION")
 BUCKETS = 1 << 15

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, islice, zip_longest
-from typing import TYPE_CHECKING
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
@@ -23,10 +22,7 @@ from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
 from inhouse.text.words import STOP, words
-from inhouse.types import Embedder, Grounder, Message, Passage, SupportScorer
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer
 
 Messages = tuple[Message, ...]
 

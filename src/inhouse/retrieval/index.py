@@ -25,12 +25,10 @@ from inhouse.config.sections import Retrieval
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.retrieval.chunk import chunk_document, document_digest
-from inhouse.types import Chunk, Digest, Document, Embedder, Json, Progress, Step
+from inhouse.types import Chunk, Digest, Document, Embedder, Json, Matrix, Progress, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from inhouse.types import Matrix
 
 TABLE = "chunks"
 SETTINGS = "index.json"

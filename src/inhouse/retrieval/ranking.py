@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,13 +21,7 @@ from inhouse.errors import InputError
 from inhouse.text.logistic import Logistic
 from inhouse.text.numbers import numbers
 from inhouse.text.words import content_words, words
-from inhouse.types import Chunk, Message, Passage, Record
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.floating[Any]]
+from inhouse.types import Chunk, Message, Numbers, Passage, Record
 
 RANKER = "ranker.json"
 RANKED = 12  # candidates that are judged

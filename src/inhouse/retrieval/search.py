@@ -29,12 +29,10 @@ from inhouse.retrieval.index import (
 from inhouse.retrieval.ranking import Hit, Ranker
 from inhouse.text.sentences import windows
 from inhouse.text.words import WORD, plain, words
-from inhouse.types import Chunk, Embedder, Passage, Source
+from inhouse.types import Chunk, Embedder, Matrix, Passage, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from inhouse.types import Matrix
 
 CANDIDATES = 100
 REFINED = 6  # times CANDIDATES: the number of rows compared by their uncompressed vectors

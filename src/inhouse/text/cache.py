@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from inhouse.types import Embedder, TokenEmbedder
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Embedder, Matrix, TokenEmbedder
 
 VECTORS = 5000  # texts
 READ = 500  # texts, some 20 kB each: those of the questions that are being answered

@@ -10,21 +10,15 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inhouse.errors import InputError
 from inhouse.files import replacing
-from inhouse.types import Json
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float32]
+from inhouse.types import Json, Matrix
 
 FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7}
 CONTROL_TOKEN = 3
-Change = Callable[[str, "Array"], "Array"]
+Change = Callable[[str, Matrix], Matrix]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -64,7 +58,7 @@ def value(reader: Any, key: str) -> Any:
     return field.contents()
 
 
-def tensors(reader: Any) -> Iterator[tuple[str, Array]]:
+def tensors(reader: Any) -> Iterator[tuple[str, Matrix]]:
     """Every tensor in float32, in the file's order, shaped (rows, columns)."""
     import numpy as np
     from gguf.quants import dequantize
@@ -118,7 +112,7 @@ class _Writer:
             inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
             self.gguf.add_key_value(key, field.contents(), kind, inner)
 
-    def add(self, name: str, array: Array, kind: str) -> None:
+    def add(self, name: str, array: Matrix, kind: str) -> None:
         """Adds a tensor; vectors, and rows that do not divide into blocks, stay in float."""
         import numpy as np
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -166,11 +160,11 @@ def merge(adapter: Path, base: Path, out: Path, kind: str) -> dict[str, Json]:
     pairs, alpha, reader = _lora(adapter, base)
     heads = _heads(reader)
 
-    def change(name: str, weight: Array) -> Array:
+    def change(name: str, weight: Matrix) -> Matrix:
         if name not in pairs:
             return weight
         a, b = pairs[name]
-        merged: Array = (weight + alpha / len(a) * permuted(name, b, heads) @ a).astype(np.float32)
+        merged: Matrix = (weight + alpha / len(a) * permuted(name, b, heads) @ a).astype(np.float32)
         return merged
 
     return quantize(base, out, kind, change)
@@ -218,7 +212,7 @@ def replace_weights(folder: Path, base: Path, out: Path, kind: str) -> dict[str,
     tensors = _gguf_names(_safetensors(folder), reader)
     heads = _heads(reader)
 
-    def change(name: str, old: Array) -> Array:
+    def change(name: str, old: Matrix) -> Matrix:
         if name not in tensors and name != "output.weight":
             raise InputError(f"{folder}: has no tensor for {name}", "train it from this base model")
         new = tensors.get(name, tensors["token_embd.weight"])
@@ -227,7 +221,7 @@ def replace_weights(folder: Path, base: Path, out: Path, kind: str) -> dict[str,
     return quantize(base, out, kind, change)
 
 
-def permuted(name: str, rows: Array, heads: tuple[int, int] | None) -> Array:
+def permuted(name: str, rows: Matrix, heads: tuple[int, int] | None) -> Matrix:
     """Rows in the order of llama.cpp: interleaved halves per head for q and k of Llama models, else unchanged."""
     if heads is None or not name.endswith(("attn_q.weight", "attn_k.weight")):
         return rows
@@ -244,7 +238,7 @@ def _heads(reader: Any) -> tuple[int, int] | None:
     return heads, int(shared.contents()) if shared else heads
 
 
-def _lora(adapter: Path, base: Path) -> tuple[dict[str, tuple[Array, Array]], float, Any]:
+def _lora(adapter: Path, base: Path) -> tuple[dict[str, tuple[Matrix, Matrix]], float, Any]:
     """The adapter's A and B by GGUF tensor name, its alpha, and the base's reader."""
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     reader = read(base)
@@ -254,11 +248,11 @@ def _lora(adapter: Path, base: Path) -> tuple[dict[str, tuple[Array, Array]], fl
     return {name: (a[name], b[name]) for name in a}, float(config["lora_alpha"]), reader
 
 
-def _safetensors(folder: Path) -> dict[str, Array]:
+def _safetensors(folder: Path) -> dict[str, Matrix]:
     import numpy as np
     from safetensors import safe_open
 
-    tensors: dict[str, Array] = {}
+    tensors: dict[str, Matrix] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="np") as handle:
             tensors |= {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
@@ -267,7 +261,7 @@ def _safetensors(folder: Path) -> dict[str, Array]:
     return tensors
 
 
-def _gguf_names(tensors: dict[str, Array], reader: Any) -> dict[str, Array]:
+def _gguf_names(tensors: dict[str, Matrix], reader: Any) -> dict[str, Matrix]:
     from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
     architecture = value(reader, "general.architecture")

@@ -9,13 +9,11 @@ with the tokens of the sources that it aligns with. The comparisons are pooled a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from inhouse.guardrails.classifier import read_weights
 from inhouse.guardrails.groundedness.features import Features
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix
 
 MOST_TOKENS = 240  # of all premises
 

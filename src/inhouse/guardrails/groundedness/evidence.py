@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 from weakref import proxy
 
 from inhouse.guardrails.groundedness.subjects import Subjects
@@ -16,9 +15,7 @@ from inhouse.text.cache import CachedEmbedder
 from inhouse.text.numbers import numbers
 from inhouse.text.sentences import sentences, unwrapped
 from inhouse.text.words import content_words, tokens
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix
 
 PREMISES = 8  # sentences that a statement is compared with
 COSINE_WEIGHT = 0.7  # of a sentence's cosine, relative to the share of words

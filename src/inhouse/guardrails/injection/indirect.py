@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, joined
@@ -17,9 +17,7 @@ from inhouse.guardrails.injection.features import features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.sentences import every_sentence
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix
 
 _ORDER = re.compile(
     r"^\W*(?:please |kindly |now |also |then |and |next |finally |instead,? )*(?:write|explain|describe"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, joined
@@ -15,10 +14,7 @@ from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.sentences import SENTENCE_GAP, windows
-from inhouse.types import Message
-
-if TYPE_CHECKING:
-    from inhouse.types import Matrix
+from inhouse.types import Matrix, Message
 
 FEWEST_WORDS = 4  # "2 pm", "yes please": too short for an instruction
 WISH_WORDS = 25  # at most, of a sentence that asks for a person

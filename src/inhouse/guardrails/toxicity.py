@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, compiled, counts, joined
@@ -54,15 +55,7 @@ _PATTERNS = compiled({
     "courtesy": r"\b(?:please|thanks?|thank you|appreciate|help)\b",
 })  # fmt: skip
 FEATURES = (*_PATTERNS, "length")  # after the embedding, in this order
-
-
-def shipped() -> Classifier:
-    """The classifier in `weights/`.
-
-    Raises:
-        InputError: its file is missing or damaged, or does not match FEATURES.
-    """
-    return classifier.shipped("toxicity", FEATURES)
+shipped = partial(classifier.shipped, "toxicity", FEATURES)
 
 
 def pieces(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from inhouse.guardrails import classifier
@@ -59,15 +60,7 @@ class Context(NamedTuple):
 
 
 FEATURES = (*Context._fields, *features.FEATURES)  # after the embedding, in this order
-
-
-def shipped() -> Classifier:
-    """The classifier in `weights/`.
-
-    Raises:
-        InputError: its file is missing or damaged, or does not match FEATURES.
-    """
-    return classifier.shipped("indirect", FEATURES)
+shipped = partial(classifier.shipped, "indirect", FEATURES)
 
 
 def sentences(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, joined
@@ -37,15 +38,7 @@ _ATTACKS = frozenset(
     brackets""".split()  # noqa: SIM905
 )
 _HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
-
-
-def shipped() -> Classifier:
-    """The classifier in `weights/`.
-
-    Raises:
-        InputError: its file is missing or damaged, or does not match FEATURES.
-    """
-    return classifier.shipped("jailbreak", FEATURES)
+shipped = partial(classifier.shipped, "jailbreak", FEATURES)
 
 
 def rows(texts: Sequence[str], embedder: CachedEmbedder) -> Matrix:

@@ -7,12 +7,14 @@ import base64
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from inhouse import __version__
 from inhouse.chat import Exchange
@@ -25,9 +27,6 @@ from inhouse.gateway.metrics import place_of
 from inhouse.gateway.middleware import Door
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
-
-if TYPE_CHECKING:
-    from starlette.types import Scope
 
 REFRESH_S = 1.0  # a promotion or rollback takes effect within this time
 MOST_WAIT_S = 60  # longest wait for a reply in one request to /v1/handoffs
@@ -54,13 +53,7 @@ def create_app(state: State) -> FastAPI:
     app.add_exception_handler(BackendError, _backend_error)
     max_body = state.project.gateway.max_body_kb * 1024
 
-    async def admitted(scope: Scope) -> None:
-        await admit(state, scope)
-
-    def finished(scope: Scope, id: str, status: int, seconds: float, failed: Exception | None) -> None:
-        _log(state, scope, id, status, seconds, failed)
-
-    app.add_middleware(Door, max_body=max_body, admit=admitted, finished=finished)
+    app.add_middleware(Door, max_body=max_body, admit=partial(admit, state), finished=partial(_log, state))
     app.include_router(console(state), prefix="/console")
     return app
 
@@ -168,12 +161,9 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
     async with state.queue.admitted(), state.queue.slot():
         vectors = await asyncio.to_thread(embedder.embed, texts)
         tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
-    encode: Any = (
-        (lambda v: base64.b64encode(v.tobytes()).decode())
-        if body.encoding_format == "base64"
-        else (lambda v: v.tolist())
-    )
-    data = [{"object": "embedding", "index": n, "embedding": encode(v)} for n, v in enumerate(vectors)]
+    encoded = body.encoding_format == "base64"
+    rows = [base64.b64encode(v.tobytes()).decode() if encoded else v.tolist() for v in vectors]
+    data = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": embedder.name, "usage": usage}
 

@@ -5,27 +5,19 @@ Every route needs a key, except health checks and the console, which uses sessio
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from inhouse.errors import BackendError
 from inhouse.gateway.errors import HttpError, too_many, unavailable
+from inhouse.gateway.state import State
 from inhouse.store.keys import Key
-
-if TYPE_CHECKING:
-    from starlette.types import Scope
-
-    from inhouse.gateway.state import State
 
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
 LOOPBACK = ("127.0.0.1", "::1")
-CHECKED_S = 1.0  # how long a valid key is cached, which delays its revocation
-MOST_CHECKED = 10_000
 
 
 async def admit(state: State, scope: Scope) -> None:
@@ -65,19 +57,10 @@ async def identified(state: State, secret: str) -> Key:
     Raises:
         HttpError: 401 if there is none, 503 if it cannot be looked up.
     """
-    # A lookup may wait for the database, so it runs in a thread. Keys that were valid a moment ago are cached.
-    digest, now = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
-    key, checked = state.checked.get(digest, (None, 0.0))
-    if key is not None and now - checked < CHECKED_S and key.holds(time.time_ns() // 1_000_000):
-        return key
     try:
-        key = await asyncio.to_thread(state.keys.check, secret) if secret else None
+        key = await state.keys.checked(secret) if secret else None
     except BackendError as error:
         raise unavailable("API keys cannot be looked up", "store_unavailable") from error
-    if key is not None:
-        if len(state.checked) >= MOST_CHECKED:
-            state.checked.clear()
-        state.checked[digest] = key, now
     if key is None:
         message = "missing, invalid, or expired API key; send it as 'Authorization: Bearer ih_...'"
         raise HttpError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

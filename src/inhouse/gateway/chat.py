@@ -15,21 +15,18 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage
 from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
+from inhouse.gateway.state import State
 from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
+from inhouse.store.keys import Key
 from inhouse.types import Json, Passage
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from inhouse.gateway.state import State
-    from inhouse.store.keys import Key
 
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
 log = logging.getLogger("inhouse.gateway")

@@ -6,10 +6,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from inhouse.gateway.errors import INTERNAL, HttpError
 
 READ_S = 15.0  # a request whose head or body takes longer to arrive is refused

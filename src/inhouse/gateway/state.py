@@ -14,7 +14,7 @@ from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.keys import Key, Keys
+from inhouse.store.keys import Keys
 from inhouse.store.traffic import Traffic
 from inhouse.types import Embedder
 
@@ -52,9 +52,6 @@ class State:
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     draining: bool = False
-    checked: dict[bytes, tuple[Key, float]] = field(
-        default_factory=dict
-    )  # keys by digest of the secret, with the time of the check
 
     def __post_init__(self) -> None:
         settings = self.project.gateway

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from inhouse.chat import Exchange, Usage
 from inhouse.errors import BackendError, InputError
 from inhouse.store.chain import START, Verified, append, head_of, redaction_of, walk
-from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, HEAD, Ledger, to_iso, to_ms, to_text
+from inhouse.store.ledger import AMOUNTS, AUDIT, COUNTS, FEEDBACK, HANDOFFS, HEAD, NAMES, Ledger, to_iso, to_ms, to_text
 from inhouse.store.writer import Writer
 from inhouse.types import Digest, Message, Record
 
@@ -72,9 +72,8 @@ class Audit:
         """
         seq, _, hash = head.partition(":")
         if head and not (seq.isdigit() and len(hash) == 64):
-            raise InputError(
-                f"{head[:100]!r} is not a head", "a head looks like 120:ab12..., as printed by `inhouse audit verify`"
-            )
+            hint = "a head looks like 120:ab12..., as printed by `inhouse audit verify`"
+            raise InputError(f"{head[:100]!r} is not a head", hint)
         entries = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE)
         with self._ledger.read() as connection:
             heads = [(row.seq, row.hash) for row in connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash))]
@@ -126,8 +125,7 @@ class Audit:
             row = connection.execute(query).mappings().first()
             if row is None:
                 return None
-            before = connection.execute(sa.select(AUDIT.c.hash).where(AUDIT.c.seq == row["seq"] - 1)).scalar()
-        return Place(**row, before=before or START)
+            return Place(**row, before=_hash_of(connection, row["seq"] - 1))
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
         """Writes entries as JSONL, in the order of the chain, with everything needed to verify them; returns how many.
@@ -139,9 +137,7 @@ class Audit:
         ends = sa.select(sa.func.min(AUDIT.c.seq), sa.func.max(AUDIT.c.seq)).where(*_between(since, until))
         with self._ledger.read() as connection:
             first, last = connection.execute(ends).one()
-            before = (
-                connection.execute(sa.select(AUDIT.c.hash).where(AUDIT.c.seq == (first or 0) - 1)).scalar() or START
-            )
+            before = _hash_of(connection, (first or 0) - 1)
             within = sa.select(AUDIT).where(AUDIT.c.seq.between(first or 0, last or 0)).order_by(AUDIT.c.seq)
             with connection.execute(within.execution_options(yield_per=PAGE)) as rows:
                 for row in rows.mappings():
@@ -178,11 +174,14 @@ class Audit:
 def _exchange(row: sa.RowMapping) -> Exchange:
     if row["content"]:
         return Exchange(**json.loads(row["content"]))
-    kept = {name: row[name] for name in ("id", "key", "model", "release", "arm", "experiment", "reason", "confidence")}
-    times = {name: row[name] for name in ("first_token_s", "latency_s", "cost_usd")}
-    usage = Usage(**{name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")})
+    kept = {name: row[name] for name in ("id", *NAMES, "confidence", *AMOUNTS)}
+    usage = Usage(**{name: row[name] for name in COUNTS})
     redacted = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
-    return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **times, **redacted)
+    return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **redacted)
+
+
+def _hash_of(connection: Connection, seq: int) -> Digest:
+    return connection.execute(sa.select(AUDIT.c.hash).where(AUDIT.c.seq == seq)).scalar() or START
 
 
 def _contains(exchange: Exchange, text: str) -> bool:
@@ -190,10 +189,8 @@ def _contains(exchange: Exchange, text: str) -> bool:
 
 
 def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
-    return [
-        *([AUDIT.c.at_ms >= to_ms(since)] if since else []),
-        *([AUDIT.c.at_ms < to_ms(until)] if until else []),
-    ]
+    after = [AUDIT.c.at_ms >= to_ms(since)] if since else []
+    return after + ([AUDIT.c.at_ms < to_ms(until)] if until else [])
 
 
 def _redact_copies(connection: Connection, id: str) -> None:

@@ -22,15 +22,12 @@ from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.store.ledger import AUDIT, HEAD, Label, label, now_ms, to_ms, to_text
+from inhouse.store.ledger import AMOUNTS, AUDIT, COUNTS, HEAD, NAMES, Label, label, now_ms, to_ms, to_text
 from inhouse.types import Digest, Record, digest_of
 
 START = "0" * 64  # the hash before the first entry
 LABELS = tuple(column.name for column in AUDIT.columns if isinstance(column.type, Label))
-LINKED = (
-    "seq", "kind", "id", "at_ms", "key", "model", "release", "arm", "experiment", "reason", "confidence",
-    "prompt_tokens", "completion_tokens", "cached_tokens", "first_token_s", "latency_s", "cost_usd", "digest",
-)  # fmt: skip
+LINKED = ("seq", "kind", "id", "at_ms", *NAMES, "confidence", *COUNTS, *AMOUNTS, "digest")
 """The columns that the hash of an entry covers, in order. The user can be redacted, so only content has it."""
 
 _INSERT = AUDIT.insert()  # statements are built once, because every request waits for them
@@ -50,37 +47,25 @@ class Verified(Record):
 
 def entry_of(exchange: Exchange) -> dict[str, Any]:
     """An exchange as a row of the audit log, without its position in the chain."""
-    usage = exchange.usage
     return {
         "kind": "exchange",
         "id": exchange.id,
         "at_ms": to_ms(exchange.at),
         "user": exchange.user,
-        "key": exchange.key,
-        "model": exchange.model,
-        "release": exchange.release,
-        "arm": exchange.arm,
-        "experiment": exchange.experiment,
-        "reason": exchange.reason,
+        **{name: getattr(exchange, name) for name in NAMES},
         "confidence": _number(exchange.confidence),
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "first_token_s": _number(exchange.first_token_s) or 0.0,
-        "latency_s": _number(exchange.latency_s) or 0.0,
-        "cost_usd": _number(exchange.cost_usd) or 0.0,
+        **{name: getattr(exchange.usage, name) for name in COUNTS},
+        **{name: _number(getattr(exchange, name)) or 0.0 for name in AMOUNTS},
         **_sealed(exchange.model_dump()),
     }
 
 
 def redaction_of(seq: int, id: str, by: str, reason: str) -> dict[str, Any]:
     """The entry that records the redaction of exchange `id`, number `seq`."""
-    none = dict.fromkeys(("user", "key", "model", "release", "arm", "experiment", "reason"), "")
-    zero = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens"), 0)
-    no_time = dict.fromkeys(("first_token_s", "latency_s", "cost_usd"), 0.0)
+    none = {**dict.fromkeys(("user", *NAMES), ""), **dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, 0.0)}
     content = {"seq": seq, "exchange": id, "by": by, "why": reason, "user": ""}
     own = {"kind": "redaction", "id": uuid.uuid4().hex, "at_ms": now_ms(), "confidence": None}
-    return {**own, **none, **zero, **no_time, **_sealed(content)}
+    return {**own, **none, **_sealed(content)}
 
 
 def _sealed(content: Mapping[str, Any]) -> dict[str, str]:
@@ -120,9 +105,8 @@ def head_of(connection: Connection) -> tuple[int, str]:
     """Number and hash of the last entry, locked until the transaction ends."""
     row = connection.execute(_LOCK_HEAD).first()
     if row is None:
-        raise BackendError(
-            "the head of the audit log is missing", "run `inhouse audit verify` to see what else is wrong"
-        )
+        hint = "run `inhouse audit verify` to see what else is wrong"
+        raise BackendError("the head of the audit log is missing", hint)
     return row.seq, row.hash
 
 

@@ -109,6 +109,10 @@ class Body(sa.TypeDecorator[Json]):
 # --- tables -----------------------------------------------------------------------------------------------------
 
 METADATA = sa.MetaData()
+NAMES = ("key", "model", "release", "arm", "experiment", "reason")
+COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+AMOUNTS = ("first_token_s", "latency_s", "cost_usd")
+"""Columns of an exchange that are treated alike."""
 
 
 def _column(name: str, kind: Any, *rest: Any, **options: Any) -> sa.Column[Any]:
@@ -123,19 +127,10 @@ AUDIT = sa.Table(
     _column("id", Label, unique=True),
     _column("at_ms", sa.BigInteger, index=True),
     _column("user", Label, index=True),
-    _column("key", Label),
-    _column("model", Label),
-    _column("release", Label),
-    _column("arm", Label),
-    _column("experiment", Label),
-    _column("reason", Label),
+    *(_column(name, Label) for name in NAMES),
     _column("confidence", sa.Double, nullable=True),
-    _column("prompt_tokens", sa.BigInteger),
-    _column("completion_tokens", sa.BigInteger),
-    _column("cached_tokens", sa.BigInteger),
-    _column("first_token_s", sa.Double),
-    _column("latency_s", sa.Double),
-    _column("cost_usd", sa.Double),
+    *(_column(name, sa.BigInteger) for name in COUNTS),
+    *(_column(name, sa.Double) for name in AMOUNTS),
     _column("content", sa.Text),  # the whole entry as JSON; empty if redacted
     _column("salt", sa.String(32)),
     _column("digest", sa.String(64)),  # of salt and content
@@ -206,9 +201,8 @@ def open_ledger(folder: Path, url: str = "", url_env: str = "") -> Ledger:
         BackendError: the database cannot be opened.
     """
     if url_env and not (url := os.environ.get(url_env, "")):
-        raise ConfigError(
-            f"store.url_env: the environment variable {url_env} is not set", "set it to the URL of the database"
-        )
+        hint = "set it to the URL of the database"
+        raise ConfigError(f"store.url_env: the environment variable {url_env} is not set", hint)
     return Ledger(ledger_url(folder, url))
 
 

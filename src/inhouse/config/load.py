@@ -14,8 +14,6 @@ from inhouse.config.sections import Project, Section
 from inhouse.errors import ConfigError
 
 FILE = "inhouse.toml"
-
-
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "small": {"training": {"max_minutes": 8, "max_examples": 450}, "evaluation": {"max_questions": 120, "probes": 4}},
     "medium": {"training": {"max_minutes": 60, "max_examples": 2500}, "evaluation": {"max_questions": 400}},
@@ -36,15 +34,13 @@ def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init FOLDER` creates one") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{file}: not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
-        ) from error
+        where = f"{error.reason} at byte {error.start}"
+        raise ConfigError(f"{file}: not UTF-8 text ({where})", "save it as UTF-8") from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{file}: not valid TOML: {error}", "check that strings have quotes and sections have [brackets]"
-        ) from error
+        hint = "check that strings have quotes and sections have [brackets]"
+        raise ConfigError(f"{file}: not valid TOML: {error}", hint) from error
     for key, value in (overrides or {}).items():
         _override(data, key, value)
     return _validated(data, text, file)

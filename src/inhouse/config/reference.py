@@ -73,10 +73,7 @@ def template(name: str) -> str:
         if section != before:
             lines += ["", f"[{section}]"]
             before = section
-        lines += [
-            "",
-            *textwrap.wrap(_help(info) + _choices(info.annotation), 100, initial_indent="# ", subsequent_indent="# "),
-        ]
+        lines += ["", *_comment(_help(info) + _choices(info.annotation))]
         if isinstance(example, str) and example.startswith("[["):
             lines += [f"# {line}" for line in example.splitlines()]
         else:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from inhouse.config.sections import Curation
+from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.language import language, spoken
 from inhouse.text.numbers import digits
 from inhouse.text.words import plain, words
@@ -67,7 +68,7 @@ def _fault(example: Example, settings: Curation) -> str:
         return "empty reply"
     if plain(target) and plain(target) == plain(example.question):
         return "the reply is a copy of the question"
-    if not re.sub(r"<[A-Z_]+_\d+>|\W|_", "", target):
+    if not re.sub(rf"{PLACEHOLDER.pattern}|\W|_", "", target):
         return "only placeholders or punctuation"
     if target[:1] + target[-1:] in ("{}", "[]"):
         return "" if len(reply) <= settings.max_answer_words else "too long"
@@ -161,4 +162,4 @@ def _alike(one: Example, other: Example) -> bool:
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(digits(re.sub(r"<[A-Z_]+_\d+>", "", text)))
+    return Counter(digits(PLACEHOLDER.sub("", text)))

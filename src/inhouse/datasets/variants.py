@@ -45,9 +45,8 @@ def variants(examples: Sequence[Example], documents: Sequence[Document], handoff
     public = [d for d in documents if not d.access]
     titles = {d.source: d.title for d in public}
     single = [e for e in examples if e.answerable and len(e.messages) == 1 and not e.target.startswith(("{", "["))]
-    plain = [
-        e for e in map(_bare, single) if e.question and "<" not in e.question
-    ]  # placeholders of personal data add nothing
+    # Questions with placeholders of personal data add nothing.
+    plain = [e for e in map(_bare, single) if e.question and "<" not in e.question]
     by_source = _by_source(plain, public)
     made: list[Example] = []
     for maker, share in ((_follow_ups, FOLLOW_UPS), (_two_questions, TWO_QUESTIONS)):
@@ -150,9 +149,8 @@ def _near_misses(
                 if other == source or not subject or 2 * said >= len(asked) or not _kinds(e.target):
                     continue
                 if not any(_kinds(e.target) & kinds[s] for s in about):
-                    question = re.sub(
-                        re.escape(title), titles[other].replace("\\", ""), e.question, flags=re.IGNORECASE
-                    )
+                    name = titles[other].replace("\\", "")
+                    question = re.sub(re.escape(title), name, e.question, flags=re.IGNORECASE)
                     yield _variant((question,), handoff, e, answerable=False, sources=())
 
 

@@ -72,9 +72,7 @@ def check_parity(
                 ids = model.tokenize_chat(messages)
                 paths[name].append((ids, *model.greedy(ids, PATH_TOKENS)))
                 step.advance()
-        variants = []
-        for variant, counterpart in served:
-            variants.append(_compared(variant, counterpart, prompts, paths[counterpart], settings, step))
+        variants = [_compared(model, name, prompts, paths[name], settings, step) for model, name in served]
     return _of(Parity(passed=True, prompts=len(prompts), max_divergence_nats=settings.max_divergence_nats,
                       min_greedy_agreement=settings.min_greedy_agreement), variants)  # fmt: skip
 
@@ -94,8 +92,7 @@ def _compared(
     model: Served, counterpart: str, prompts: Sequence[Messages], paths: Sequence[Any], settings: Settings, step: Any
 ) -> ParityVariant:
     divergences: list[float] = []
-    same = whole = 0
-    templates = 0
+    same = whole = templates = 0
     for messages, (ids, answer, logprobs) in zip(prompts, paths, strict=True):
         templates += model.tokenize_chat(messages) == ids
         agreed = []
@@ -123,9 +120,7 @@ def divergence(logprobs: Array, served: Mapping[int, float]) -> float:
     """
     import numpy as np
 
-    known = {
-        t: v for t, v in served.items() if t < len(logprobs)
-    }  # tokens that only serving has count among the others
+    known = {t: v for t, v in served.items() if t < len(logprobs)}  # tokens that only serving has are among the others
     p = np.exp(logprobs[np.fromiter(known, dtype=int)])
     q = np.exp(np.fromiter(known.values(), dtype=float))
     rest_p, rest_q = max(1 - float(p.sum()), 1e-9), max(1 - float(q.sum()), 1e-9)
@@ -252,6 +247,5 @@ def with_adapter(model: Any, adapter: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{adapter}: not an adapter for this base ({str(error)[:160]})", "`inhouse train` makes it again"
-        ) from error
+        hint = "`inhouse train` makes it again"
+        raise InputError(f"{adapter}: not an adapter for this base ({str(error)[:160]})", hint) from error

@@ -166,11 +166,11 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
                 for n, (process, began) in enumerate(running):
                     if process.poll() is None or stopping:
                         continue
-                    _forget(process.pid, Path(shared))
+                    for file in Path(shared).glob(f"gauge_live*_{process.pid}.db"):
+                        file.unlink()  # its gauges; its counters stay in the metrics
                     too_soon = too_soon + 1 if time.monotonic() - began < TOO_SOON_S else 0
-                    if (
-                        process.returncode > 0 or too_soon > MOST_TOO_SOON
-                    ):  # it printed the reason, or restarting does not help
+                    # It printed the reason, or restarting does not help.
+                    if process.returncode > 0 or too_soon > MOST_TOO_SOON:
                         raise BackendError(f"a worker ended with code {process.returncode}", "see its message above")
                     log.error("a worker ended", extra={"facts": {"code": process.returncode}})
                     time.sleep(RESTART_S)
@@ -180,12 +180,6 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
                 process.terminate()
             for process, _ in running:
                 process.wait()
-
-
-def _forget(pid: int, shared: Path) -> None:
-    """Removes the gauges of a dead worker from the metrics; its counters stay."""
-    for file in shared.glob(f"gauge_live*_{pid}.db"):
-        file.unlink()
 
 
 def leave() -> NoReturn:

@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect
 from inhouse.guardrails import offer
 from inhouse.guardrails.buffer import Buffer
-from inhouse.guardrails.rail import Action, Decision, Finding, Guard, Side, Turn, question_of
+from inhouse.guardrails.rail import TOOL, Action, Decision, Finding, Guard, Side, Turn, question_of
 from inhouse.types import Json, Message, Passage, Record
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class _Exchange:
             stop = self._record(await self._guarded.check("input", question_of(self._request), self._turn))
             if not stop:
                 results = [m.content for m in self._request.messages if m.role == "tool"]
-                self._tool_results = tuple(Passage(source="tool", title="", heading="", text=t) for t in results)
+                self._tool_results = tuple(Passage(source=TOOL, title="", heading="", text=t) for t in results)
                 if self._tool_results:
                     self._start_passages_check(())
                     stop = await self._filter() if self._guarded.filters else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inhouse.guardrails.rail import Turn
+from inhouse.guardrails.rail import TOOL, Turn
 from inhouse.text.words import content_words
 from inhouse.types import Passage
 
@@ -15,7 +15,6 @@ RAILS = frozenset({"relevance", "groundedness", "confidence"})  # they hand off 
 MOST = 3  # topics
 LONGEST = 80  # characters of one
 QUESTIONS = 2  # of the user, from the last one back: a follow-up often leaves its subject out
-TOOL = "tool"  # the source of tool results, which are no documents
 
 
 def topics(turn: Turn) -> list[str]:

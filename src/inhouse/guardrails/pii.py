@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.privacy.anonymize import CARD_DIGITS, PLACEHOLDER
 from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
 from inhouse.privacy.identifiers import identifiers
 from inhouse.privacy.tagger import Entities, Tagger
@@ -20,7 +21,6 @@ from inhouse.text.cache import Recent
 from inhouse.types import Message, Span
 
 VALUES = "pii"  # in the state of a turn: values by placeholder
-PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
 BY_NAME = frozenset({"PERSON", "PLACE", "ADDRESS", "ORGANIZATION"})
 ORDER = (
     "SECRET", "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "NATIONAL_ID", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER",
@@ -28,12 +28,8 @@ ORDER = (
 )  # fmt: skip
 """Every kind. Of two that cover the same text the earlier wins, unless the later covers more."""
 DEFAULT_KINDS = tuple(k for k in ORDER if k not in ("PLACE", "ORGANIZATION", "ORDER_NUMBER"))
-CARD_DIGITS = 15
 CACHED_TEXTS = 5000
-_CANDIDATE = re.compile(
-    r"\d|@|://|-----|(?i:pass|secret|key|token)"
-)  # everything that is redacted in answers has one of these
-
+_CANDIDATE = re.compile(r"\d|@|://|-----|(?i:pass|secret|key|token)")  # whatever is redacted in answers has one
 _AMOUNT = re.compile(
     r"[$£€]\s?\d[\d,.]*[kKmM]?|\b\d{1,3}(?:,\d{3})+(?:\.\d+)?\b|\b\d+(?:[.,]\d+)?\s?(?:%|k\b|percent\b|dollars?\b|usd\b"
     r"|euros?\b|eur\b|pounds?\b|gbp\b|bucks\b|cents?\b)", re.IGNORECASE
@@ -104,9 +100,8 @@ class Pii:
         if span.kind == "ADDRESS":
             if not any(c.isdigit() for c in value):
                 return False
-            if not any(c.isalpha() for c in value) and not _BEFORE_ZIP.search(
-                text, max(span.start - 40, 0), span.start
-            ):
+            named = any(c.isalpha() for c in value) or _BEFORE_ZIP.search(text, max(span.start - 40, 0), span.start)
+            if not named:
                 return False  # a number alone
         return not self._finder.is_public(value)
 
@@ -177,10 +172,8 @@ class Placeholders:
         same = self._by_key.get(key)
         if same is None and kind == "PERSON":  # a first name after the full name
             words = set(value.casefold().split())
-            same = next(
-                (p for v, p in self.values.items() if p.startswith("<PERSON") and words <= set(v.casefold().split())),
-                None,
-            )
+            people = {v: p for v, p in self.values.items() if p.startswith("<PERSON")}
+            same = next((p for v, p in people.items() if words <= set(v.casefold().split())), None)
         if same is None:
             self.counts[kind] += 1
             same = f"<{kind}_{self.counts[kind]}>"

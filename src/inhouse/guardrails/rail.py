@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from inhouse.chat import ChatRequest
 from inhouse.types import Json, Message, Passage, Record, Span
 
+TOOL = "tool"  # the source of tool results among the passages
 Side = Literal["input", "passages", "output", "answer"]
 Action = Literal["flag", "redact", "rewrite", "block", "handoff"]
 

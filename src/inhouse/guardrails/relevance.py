@@ -3,10 +3,8 @@ answer, or it takes a calculation that is not known."""
 
 from __future__ import annotations
 
-from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.guardrails.rail import TOOL, Finding, Side, Turn
 from inhouse.text.arithmetic import needs_calculation, worked
-
-TOOL = "tool"  # the source of tool results, which are no passages of the documents
 
 
 class Relevance:

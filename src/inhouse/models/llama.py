@@ -22,9 +22,7 @@ from inhouse.config.sections import Model
 from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
 from inhouse.models.openai import deltas_of, error_code, finish_of, usage_of, wire_body
 
-PROMPT_STORE_MB = (
-    512  # cache of processed prompts, reused by prompts with the same beginning; the oldest are dropped first
-)
+PROMPT_STORE_MB = 512  # cache of processed prompts, reused by those with the same beginning; drops the oldest first
 
 
 class LlamaEngine:
@@ -173,8 +171,7 @@ def _check_magic(file: Path) -> None:
         with file.open("rb") as handle:
             magic = handle.read(4)
     except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read ({error.strerror})", "`inhouse models pull` fetches the weights"
-        ) from error
+        hint = "`inhouse models pull` fetches the weights"
+        raise InputError(f"{file}: cannot be read ({error.strerror})", hint) from error
     if magic != b"GGUF":
         raise InputError(f"{file}: not a GGUF file", "`inhouse models pull` fetches the weights again")

@@ -16,14 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, answers, kinds_requested, late_secrets
+from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
 from inhouse.privacy.recognizers import PRIORITY, Match, Recognizers
 from inhouse.types import Example, Message, digest_of
 
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
 NAMES = frozenset(["PERSON", "SECRET"])
 CARD_DIGITS = 15
-_WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
 _PUBLIC_NUMBER = re.compile(r"\+?\(?\d[\d ()./-]{2,}\d")
 _PLACE_BEFORE = re.compile(r"\b(?:in|at|from|near|around|to|towards|via|of|the|a|an|town)\s+$", re.IGNORECASE)
 _TRAVEL = re.compile(
@@ -76,7 +75,7 @@ class Anonymizer:
         large: Counter[str] = Counter()
         for is_public, texts in ((True, public), (False, logs)):
             for text in texts:
-                for word in _WORD.findall(text):
+                for word in WORD.findall(text):
                     if is_public and word[0].islower():
                         self._public_small.add(word.lower())
                     (large if word[0].isupper() else small)[word.lower()] += 1
@@ -143,7 +142,7 @@ class Anonymizer:
         """The same names without the common words around them."""
         for f in matches:
             line = text.find("\n", f.start, f.end)  # a name does not continue on the next line
-            tokens = list(_WORD.finditer(text, f.start, line if line > 0 else f.end))
+            tokens = list(WORD.finditer(text, f.start, line if line > 0 else f.end))
             for end in (-1, 0):
                 while f.kind == "PERSON" and tokens and tokens[end][0].lower() in self._around:
                     tokens.pop(end)
@@ -287,4 +286,4 @@ def _key(value: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [w.casefold().replace("’", "'") for w in _WORD.findall(text)]
+    return [w.casefold().replace("’", "'") for w in WORD.findall(text)]

@@ -56,7 +56,7 @@ _AGE = re.compile(r"(?i)\b(?:i'?m|i am|age)\s+(\d{1,3})\b(?!\s*(?:%|dollars))")
 _ADDRESS = re.compile(
     r"(?<![\w:.])\d{1,5}[a-z]? ([a-z][\w'.-]+)(?:,? [\w'.-]+){0,7}|\b\d{5}(?:-\d{4})?\b", re.IGNORECASE
 )
-_WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
+WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
 _BREAK = re.compile(r"[.,;:!?\n/()\d\"]|\s-+\s|<")
 _INTRODUCES = frozenset("is was named called be it's its name's names like try maybe think are were".split())  # noqa: SIM905
 _SHORT_WORDS = 7
@@ -150,7 +150,7 @@ def answers(text: str, now: Set[str], before: Set[str], words: Set[str]) -> Iter
 
 def late_secrets(text: str, words: Set[str]) -> Iterator[Match]:
     """Names in a user's turn when a security question was asked at any earlier time: "try Nemo"."""
-    if len(_WORD.findall(text)) <= _SHORT_WORDS:
+    if len(WORD.findall(text)) <= _SHORT_WORDS:
         yield from (Match("SECRET", a, b, sure=True) for a, b in _names(text, words) if text[a].isupper())
     for match in re.finditer(
         r"(?i:\b(?:named|called|name was|name is|was|is|it'?s|or|try|maybe|used)) ([A-Z][\w'’-]+)", text
@@ -178,7 +178,7 @@ def _names(text: str, words: Set[str], first_only: bool = False) -> Iterator[tup
 
     In a short reply names may be in lower case; in a longer one only capitalized words count, and what follows "is".
     """
-    tokens = list(_WORD.finditer(text))
+    tokens = list(WORD.finditer(text))
     short = len(tokens) <= _SHORT_WORDS
     for run in _runs(text, tokens, words):
         before = text[: run[0].start()].split()

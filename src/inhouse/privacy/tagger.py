@@ -38,14 +38,11 @@ def _shape(word: str) -> str:
 def features(text: str, entities: Entities) -> tuple[list[tuple[str, int, int]], list[list[int]]]:
     """The words of a text, each with start and end, and for each the buckets of its features."""
     words = tokens(text)
-    labels = []
-    for _, start, end in words:
-        labels.append(next((label for a, b, label in entities if a < end and start < b), "-"))
+    labels = [next((name for a, b, name in entities if a < end and start < b), "-") for _, start, end in words]
     low = [w.lower() for w, _, _ in words]
     shapes = [_shape(w) for w, _, _ in words]
-    lines = [
-        n == 0 or "\n" in text[words[n - 1][2] : start] for n, (_, start, _) in enumerate(words)
-    ]  # whether it begins a line
+    # Whether it begins a line.
+    lines = [n == 0 or "\n" in text[words[n - 1][2] : start] for n, (_, start, _) in enumerate(words)]
     rows = []
     for n in range(len(words)):
 
@@ -112,6 +109,5 @@ def read_tagger(file: Path) -> Tagger:
         with safe_open(file, framework="numpy") as opened:
             return Tagger(opened.get_tensor("weights").astype(np.float32))
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{file}: not a tagger ({error})", "reinstall inhouse, or run guardrail_training/train_classifiers.py"
-        ) from error
+        hint = "reinstall inhouse, or run guardrail_training/train_classifiers.py"
+        raise InputError(f"{file}: not a tagger ({error})", hint) from error

@@ -55,9 +55,7 @@ def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: 
     """The chunks of a section: where each is, and its text. A row too long for a chunk is cut like other text."""
     at = span[0]
     for table in (t for t in found if span[0] <= t.start < span[1]):
-        yield from (
-            (start, end, text[start:end]) for start, end in _packed(text, (at, table.start), count, limit, CUTS)
-        )
+        yield from _prose(text, (at, table.start), count, limit)
         at = table.body
         for row in table.rows:
             yield from _prose(text, (at, row.start), count, limit)  # lines with more or fewer cells

@@ -19,11 +19,11 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.retrieval.grounded import ungrounded
-from inhouse.serving.open import settings_of
+from inhouse.serving.open import few_shot_of, settings_of
 from inhouse.serving.releases import label
 from inhouse.training.convert import save_tokenizer
 from inhouse.training.gguf import read, value
-from inhouse.types import Artifact, Example, Message, Passage, Release
+from inhouse.types import Artifact, Message, Passage, Release
 from inhouse.verdict import Recommendation, Report, TrainingFacts, points
 
 FORMS = ("merged", "adapter")
@@ -58,9 +58,8 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         write_text(work / "SHA256SUMS", "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
         os.rename(work, folder)
     except OSError as error:
-        raise BackendError(
-            f"{error.filename or folder}: {error.strerror}", "free some space, or name another folder"
-        ) from error
+        hint = "free some space, or name another folder"
+        raise BackendError(f"{error.filename or folder}: {error.strerror}", hint) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return {str(f.relative_to(folder)): f.stat().st_size for f in sorted(folder.rglob("*")) if f.is_file()}
@@ -95,11 +94,9 @@ def _write(workspace: Workspace, release: Release, work: Path, form: str) -> Non
     if banned:
         request["logit_bias"] = {str(token): -100 for token in banned}
     write_text(work / "request.json", json.dumps(request, indent=1, ensure_ascii=False) + "\n")
-    license_field = reader.fields.get("general.license")
-    write_text(
-        work / "README.md",
-        _card(workspace, release, project, custom, form, license_field.contents() if license_field else ""),
-    )
+    field = reader.fields.get("general.license")
+    card = _card(workspace, release, project, custom, form, field.contents() if field else "")
+    write_text(work / "README.md", card)
 
 
 def _example(workspace: Workspace, release: Release, project: Project) -> tuple[Message, ...]:
@@ -112,12 +109,8 @@ def _example(workspace: Workspace, release: Release, project: Project) -> tuple[
                  for n in (1, 2)]  # fmt: skip
         return grounding.ground(question, shown)
     if release.arm == "prompt":
-        return with_examples(question, settings, _few_shot(release))
+        return with_examples(question, settings, few_shot_of(release))
     return ungrounded(question, settings)
-
-
-def _few_shot(release: Release) -> list[Example]:
-    return [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
 
 
 # --- how to run it ----------------------------------------------------------------------------------------------

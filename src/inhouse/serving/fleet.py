@@ -24,8 +24,6 @@ from inhouse.serving.releases import Releases
 from inhouse.serving.state import Serving
 from inhouse.types import Release
 
-# --- the fleet --------------------------------------------------------------------------------------------------
-
 
 @dataclass(eq=False)
 class Generation:

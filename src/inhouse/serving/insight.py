@@ -16,18 +16,7 @@ from typing import Any, TypeVar
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.errors import InputError
-from inhouse.gateway.console.seams import (
-    ArmFigures,
-    Difference,
-    DocumentLine,
-    Experiment,
-    Failure,
-    HistoryLine,
-    Match,
-    Overview,
-    Part,
-    Row,
-)
+from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
@@ -37,13 +26,8 @@ from inhouse.types import Artifact, Chunk, Example, Release, Review
 from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
-TITLES = {
-    "resolved": "Resolved",
-    "thumb": "Thumbs up",
-    "escalated": "Handed to a person",
-    "latency": "Time to answer",
-    "cost": "Cost",
-}
+TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
+          "latency": "Time to answer", "cost": "Cost"}  # fmt: skip
 
 
 class WorkspaceInsight:
@@ -59,7 +43,7 @@ class WorkspaceInsight:
 
     # --- knowledge ----------------------------------------------------------------------------------------------
 
-    def documents(self, groups: frozenset[str]) -> Sequence[DocumentLine]:
+    def documents(self, groups: frozenset[str]) -> Sequence[seams.DocumentLine]:
         return [d for d in self._outline() if not d.access or d.access & groups]
 
     def chunks(self, source: str, groups: frozenset[str]) -> Sequence[Chunk]:
@@ -67,15 +51,15 @@ class WorkspaceInsight:
         chunks = index.chunks_of(source) if index else []
         return [c for c in chunks if not c.access or c.access & groups]
 
-    def search(self, query: str, k: int, groups: frozenset[str]) -> Sequence[Match]:
+    def search(self, query: str, k: int, groups: frozenset[str]) -> Sequence[seams.Match]:
         index = self._index()
         hits = index.search(query, k, groups) if index else []
-        return [Match(chunk=h.chunk, score=h.score, dense=h.dense, text=h.text) for h in hits]
+        return [seams.Match(chunk=h.chunk, score=h.score, dense=h.dense, text=h.text) for h in hits]
 
-    def failures(self, groups: frozenset[str]) -> Sequence[Failure]:
+    def failures(self, groups: frozenset[str]) -> Sequence[seams.Failure]:
         """Files that could not be read; in a folder with a rule, only for the groups that it names."""
         read = self._workspace.store.latest("documents")
-        failed = [Failure(path=f["path"], reason=f["reason"]) for f in (read.facts["failures"] if read else ())]
+        failed = [seams.Failure(path=f["path"], reason=f["reason"]) for f in (read.facts["failures"] if read else ())]
         return [f for f in failed if not (access := self._access(f.path)) or access & groups]
 
     def _access(self, path: str) -> frozenset[str]:
@@ -87,14 +71,14 @@ class WorkspaceInsight:
         matching = [folder for folder in rules if path.casefold().startswith(folder)]
         return rules[max(matching, key=len)] if matching else frozenset()
 
-    def _outline(self) -> list[DocumentLine]:
+    def _outline(self) -> list[seams.DocumentLine]:
         index = self._index()
         if index is None:
             return []
 
-        def read() -> list[DocumentLine]:
+        def read() -> list[seams.DocumentLine]:
             rows = index.outline().items()
-            return [DocumentLine(source=s, title=t, access=a, chunks=n) for s, (t, a, n) in sorted(rows)]
+            return [seams.DocumentLine(source=s, title=t, access=a, chunks=n) for s, (t, a, n) in sorted(rows)]
 
         return self._once("outline", str(id(index)), read)
 
@@ -129,7 +113,7 @@ class WorkspaceInsight:
 
     # --- data ---------------------------------------------------------------------------------------------------
 
-    def rows(self, part: Part) -> Sequence[Row]:
+    def rows(self, part: seams.Part) -> Sequence[seams.Row]:
         made = self._workspace.store.latest("dataset")
         if made is None:
             return []
@@ -143,19 +127,19 @@ class WorkspaceInsight:
 
     # --- what is served -----------------------------------------------------------------------------------------
 
-    def overview(self) -> Overview:
+    def overview(self) -> seams.Overview:
         now = self._releases.serving()
-        return Overview(
+        return seams.Overview(
             production=now.production,
             canary=now.canary.release if now.canary else "",
             canary_percent=now.canary.percent if now.canary else 0.0,
             history=tuple(
-                HistoryLine(at=c.at, text=c.text, production=c.production, canary=c.canary) for c in now.history
+                seams.HistoryLine(at=c.at, text=c.text, production=c.production, canary=c.canary) for c in now.history
             ),
             releases=tuple(self._releases.all()[::-1]),
         )
 
-    def live(self) -> Experiment | None:
+    def live(self) -> seams.Experiment | None:
         live = self._releases.serving().experiment
         if live is None:
             return None
@@ -164,7 +148,7 @@ class WorkspaceInsight:
         differences = [
             _difference(arm, name, row) for arm, rows in results.comparisons.items() for name, row in rows.items()
         ]
-        return Experiment(
+        return seams.Experiment(
             name=live.name, since=live.since, arms=tuple(arms), differences=tuple(d for d in differences if d),
             conclusion=results.conclusion,
         )  # fmt: skip
@@ -198,31 +182,31 @@ class WorkspaceInsight:
             return kept
 
 
-def _rows(workspace: Workspace, data: Artifact, part: Part) -> list[Row]:
+def _rows(workspace: Workspace, data: Artifact, part: seams.Part) -> list[seams.Row]:
     if part != "removed":
-        return [Row(example=e) for e in workspace.examples(part, data)]
+        return [seams.Row(example=e) for e in workspace.examples(part, data)]
     rows = []
     for line in (Path(data.path) / "removed.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if "messages" in row:  # other lines of the files were not examples at all
-            rows.append(Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
+            rows.append(seams.Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
     return rows
 
 
-def _figures(arm: str, weight: float, row: ArmOutcomes) -> ArmFigures:
+def _figures(arm: str, weight: float, row: ArmOutcomes) -> seams.ArmFigures:
     means = {name: m.mean for name, m in row.metrics.items()}
-    return ArmFigures(
+    return seams.ArmFigures(
         arm=arm, weight=weight, users=row.users, requests=row.requests, resolved=means["resolved"],
         thumbs_up=means["thumb"], escalated=means["escalated"], latency_s=means["latency"],
         usd_per_1000=None if means["cost"] is None else 1000 * means["cost"],
     )  # fmt: skip
 
 
-def _difference(arm: str, metric: str, row: Comparison) -> Difference | None:
+def _difference(arm: str, metric: str, row: Comparison) -> seams.Difference | None:
     """None before the first look."""
     if row.mean is None or row.low is None or row.high is None:
         return None
-    return Difference(
+    return seams.Difference(
         metric=TITLES[metric], unit="%" if METRICS[metric].ratio else " points", arm=arm, mean=row.mean,
         low=row.low, high=row.high, shows=row.shows,
     )  # fmt: skip

@@ -49,11 +49,9 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
         log.warning("release %s was measured with the guardrails of another version: `inhouse evaluate`, then `inhouse "
                     "release`, measure it again", name)  # fmt: skip
-    few_shot = [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
-    built = _built(workspace, release)
-    arms = Arms(built, engines)
+    arms = Arms(_built(workspace, release), engines)
     try:
-        model = arms.open(arm, few_shot)
+        model = arms.open(arm, few_shot_of(release))
     except BaseException:
         arms.close()
         raise
@@ -69,6 +67,11 @@ def open_base(workspace: Workspace, release: Release, engines: Shared[LlamaEngin
     return Opened(model, arms.close)
 
 
+def few_shot_of(release: Release) -> list[Example]:
+    """The examples in the prompt of the arm `prompt`."""
+    return [Example.from_openai(row) for row in release.settings.get("few_shot", ())]
+
+
 def settings_of(workspace: Workspace, release: Release) -> Project:
     """The project as the release was measured."""
     sections = {name: value for name, value in release.settings.items() if name in Project.model_fields}
@@ -79,18 +82,17 @@ def _built(workspace: Workspace, release: Release) -> Built:
     """What the release's arm is made from; artifacts that another arm would need are not named by a release."""
     project = settings_of(workspace, release)
     embedder = workspace.embedder_named(project.retrieval.embedder)
-    calibration = None
-    if release.calibration:
-        calibration = _artifact(workspace, release, "calibration", release.calibration)
-    verdict = partial(_artifact, workspace, release, "report", release.report)
+    artifact = partial(_artifact, workspace, release)
+    calibration = artifact("calibration", release.calibration) if release.calibration else None
+    verdict = partial(artifact, "report", release.report)
     return Built(
         project,
         embedder,
         LexicalSupport(project.assistant.handoff, embedder),
-        weights=_artifact(workspace, release, "weights", release.weights, WEIGHTS),
-        custom=_artifact(workspace, release, "adapter", release.adapter, WEIGHTS) if release.adapter else None,
-        index=_artifact(workspace, release, "index", release.index) if release.index else None,
-        fusion=_artifact(workspace, release, "fusion", release.fusion) if release.fusion else None,
+        weights=artifact("weights", release.weights, WEIGHTS),
+        custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
+        index=artifact("index", release.index) if release.index else None,
+        fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, Parts(workspace, project, calibration, verdict)),
     )
 

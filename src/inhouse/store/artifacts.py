@@ -90,9 +90,7 @@ class Store:
                 )
                 manifest = artifact.model_dump(mode="json") | {"inputs": dict(inputs)}
                 write_text(work / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
-                if (
-                    folder.exists()
-                ):  # without a manifest: damaged from outside, since the store renames complete folders
+                if folder.exists():  # without a manifest, so damaged from outside: the store renames complete folders
                     shutil.rmtree(folder)
                 os.rename(work, folder)
                 self.touch(artifact)
@@ -142,10 +140,8 @@ class Store:
         """
         found = self._read(self.root / "artifacts" / kind / key)
         if found is None:
-            raise InputError(
-                f"{self.root / 'artifacts' / kind / key}: no such artifact",
-                "run `inhouse build` to make what is missing",
-            )
+            folder = self.root / "artifacts" / kind / key
+            raise InputError(f"{folder}: no such artifact", "run `inhouse build` to make what is missing")
         return found
 
     def inputs(self, artifact: Artifact) -> dict[str, Json]:
@@ -208,7 +204,6 @@ def locked(file: Path, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise BackendError(
-                f"{file}: another run is making this artifact", "wait until it ends, or stop it"
-            ) from error
+            hint = "wait until it ends, or stop it"
+            raise BackendError(f"{file}: another run is making this artifact", hint) from error
         yield

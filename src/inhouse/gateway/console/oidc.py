@@ -24,15 +24,7 @@ from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
 from inhouse.types import Json, Record
 
-ALGORITHMS = [
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "ES256",
-    "ES384",
-    "EdDSA",
-]  # public keys only, no shared secrets
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]  # public keys only, no shared secrets
 KNOWN_S = 3600  # how long the provider's description and keys are kept
 LEEWAY_S = 30
 TIMEOUT_S = 10
@@ -64,12 +56,8 @@ class Provider:
         about, _ = await self._about()
         flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
         async with self._client(callback) as client:
-            url, _ = client.create_authorization_url(
-                about["authorization_endpoint"],
-                state=flow["state"],
-                nonce=flow["nonce"],
-                code_verifier=flow["verifier"],
-            )
+            named = {"state": flow["state"], "nonce": flow["nonce"], "code_verifier": flow["verifier"]}
+            url, _ = client.create_authorization_url(about["authorization_endpoint"], **named)
         return url, flow
 
     async def finish(self, code: str, flow: Mapping[str, str], callback: str) -> Person:

@@ -17,9 +17,6 @@ Since = Annotated[
 Until = Annotated[str, typer.Option(metavar="TIME", help="Before this day or time.")]
 
 
-# --- audit ------------------------------------------------------------------------------------------------------
-
-
 @audit_app.command("show")
 def audit_show(
     id: Annotated[
@@ -36,7 +33,7 @@ def audit_show(
     as_json: AsJson = False,
 ) -> None:
     """Show questions and answers, newest first."""
-    from inhouse.cli.terminal import out
+    from inhouse.cli.terminal import print_line
     from inhouse.errors import InputError
     from inhouse.store.audit import Audit
 
@@ -56,7 +53,7 @@ def audit_show(
         who = f"{seq:7}  {e.at[:19]}  {e.id}  {e.user or '-'}  {e.release or e.model}  {e.reason}  {e.latency_s:.1f} s"
         question = next((m.content for m in reversed(e.messages) if m.role == "user"), "")
         for line, style in ((who, "bold"), (f"  > {_short(question)}", ""), (f"  < {_short(e.answer)}", "dim")):
-            out.print(_plain(line), style=style, markup=False, highlight=False, soft_wrap=True)
+            print_line(_plain(line), style)
 
 
 def _short(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json
-from inhouse.cli.releases import _show, _workspace
+from inhouse.cli.releases import releases_of, show_serving
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,9 +23,6 @@ Arms = Annotated[
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare releases, or a release with base, on live traffic.")
 
 
-# --- experiment -------------------------------------------------------------------------------------------------
-
-
 @experiment_app.command()
 def start(
     arms: Arms = None,
@@ -35,25 +32,19 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Start an experiment: split the users of `custom` among arms, by default base=1 production=1."""
-    from inhouse.serving.releases import Releases
-
-    _show(Releases(_workspace(project, overrides)).start(name, _weights(arms)), as_json)
+    show_serving(releases_of(project, overrides).start(name, _weights(arms)), as_json)
 
 
 @experiment_app.command()
 def weights(arms: Arms = None, project: At = HERE, as_json: AsJson = False) -> None:
     """Change the weights of the live experiment; this restarts its counts."""
-    from inhouse.serving.releases import Releases
-
-    _show(Releases(_workspace(project)).weights(_weights(arms)), as_json)
+    show_serving(releases_of(project).weights(_weights(arms)), as_json)
 
 
 @experiment_app.command()
 def stop(project: At = HERE, as_json: AsJson = False) -> None:
     """End the live experiment; everyone gets the release in production again."""
-    from inhouse.serving.releases import Releases
-
-    _show(Releases(_workspace(project)).stop(), as_json)
+    show_serving(releases_of(project).stop(), as_json)
 
 
 @experiment_app.command("show")
@@ -64,9 +55,8 @@ def show_experiment(
 ) -> None:
     """Show the results so far; the intervals are valid at any time, so you may stop when the result is clear."""
     from inhouse.cli.terminal import out
-    from inhouse.serving.releases import Releases
 
-    results = Releases(_workspace(project)).results(name)
+    results = releases_of(project).results(name)
     if as_json:
         print_json(results.model_dump(mode="json"))
         return

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inhouse.cli.options import HERE, AsJson, At, print_json, tell
-from inhouse.cli.releases import _workspace
-
-# --- export -----------------------------------------------------------------------------------------------------
+from inhouse.cli.options import HERE, AsJson, At, print_json, tell, workspace_of
 
 
 def export(
@@ -23,11 +20,11 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a release's model to a folder for Ollama, vLLM, or llama.cpp, to run without inhouse."""
-    from inhouse.cli.terminal import out
+    from inhouse.cli.terminal import print_line
     from inhouse.serving.export import export as exported
     from inhouse.serving.releases import Releases, label
 
-    workspace = _workspace(project)
+    workspace = workspace_of(project, None, quiet=True)
     release = Releases(workspace).get(which)
     tell(f"Exporting {label(release)} to {folder}", as_json)
     files = exported(workspace, release, folder, form)
@@ -35,5 +32,5 @@ def export(
         print_json({"release": label(release), "folder": str(folder), "files": files})
         return
     for name, size in files.items():
-        out.print(f"  {size / 2**20:8.1f} MB  {name}", markup=False, highlight=False)
-    out.print(f"See {folder}/README.md for how to run it.", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"  {size / 2**20:8.1f} MB  {name}")
+    print_line(f"See {folder}/README.md for how to run it.")

@@ -13,9 +13,6 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revok
 Role = Literal["admin", "reviewer", "user"]
 
 
-# --- keys -------------------------------------------------------------------------------------------------------
-
-
 @keys_app.command("create")
 def keys_create(
     name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
@@ -46,7 +43,7 @@ def keys_create(
 @keys_app.command("list")
 def keys_list(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """List the keys, without their secrets."""
-    from inhouse.cli.terminal import out
+    from inhouse.cli.terminal import print_line
     from inhouse.store.keys import Keys
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
@@ -58,7 +55,7 @@ def keys_list(project: At = HERE, overrides: Set = None, as_json: AsJson = False
         until = f"revoked {key.revoked_at[:10]}" if key.revoked_at else f"until {key.expires_at[:10] or 'revoked'}"
         rate = f"{key.per_minute}/min" if key.per_minute else "no limit"
         line = f"{key.id}  {key.role:8}  {until:18}  {rate:14}  {key.name}  {' '.join(key.groups)}"
-        out.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        print_line(line.rstrip())
 
 
 @keys_app.command("revoke")

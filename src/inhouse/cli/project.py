@@ -77,7 +77,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """List all artifacts, or show one with everything it was built from."""
-    from inhouse.cli.terminal import out
+    from inhouse.cli.terminal import print_line
 
     workspace = workspace_of(project, overrides, as_json)
     store = workspace.store
@@ -86,7 +86,7 @@ def show(
         if as_json:
             print_json([a.model_dump(mode="json") for a in artifacts])
         for a in () if as_json else artifacts:
-            out.print(f"{a.made_at}  {a.kind:10} {a.key[:8]}  {a.path}", markup=False, highlight=False, soft_wrap=True)
+            print_line(f"{a.made_at}  {a.kind:10} {a.key[:8]}  {a.path}")
         return
     artifact = store.latest(what) if any(a.kind == what for a in artifacts) else store.get(what)
     assert artifact is not None
@@ -95,9 +95,7 @@ def show(
         print_json([{"depth": d, **a.model_dump(mode="json")} for d, a in lineage])
         return
     for depth, a in lineage:
-        out.print(
-            f"{'  ' * depth}{a.kind} {a.key[:8]}  {a.made_at}  {a.path}", markup=False, highlight=False, soft_wrap=True
-        )
+        print_line(f"{'  ' * depth}{a.kind} {a.key[:8]}  {a.made_at}  {a.path}")
     if artifact.kind == "report":
         show_report(artifact)
     else:

@@ -10,7 +10,7 @@ import typer
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
 if TYPE_CHECKING:
-    from inhouse.assembly.workspace import Workspace
+    from inhouse.serving.releases import Releases
     from inhouse.serving.state import Change, Serving
 
 Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or production; by default the newest release.")]
@@ -18,11 +18,11 @@ Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or producti
 release_app = typer.Typer()
 
 
-def _workspace(project: Path, overrides: list[str] | None = None) -> Workspace:
-    return workspace_of(project, overrides, True)
+def releases_of(project: Path, overrides: list[str] | None = None) -> Releases:
+    """The releases of a project, opened."""
+    from inhouse.serving.releases import Releases
 
-
-# --- release ----------------------------------------------------------------------------------------------------
+    return Releases(workspace_of(project, overrides, quiet=True))
 
 
 @release_app.callback(invoke_without_command=True)
@@ -43,10 +43,10 @@ def release(
                 f"options must follow the command: inhouse release {command} ...", "move them to the end of the line"
             )
         return
-    from inhouse.cli.terminal import out
-    from inhouse.serving.releases import Releases, label
+    from inhouse.cli.terminal import print_line
+    from inhouse.serving.releases import label
 
-    releases = Releases(_workspace(project, overrides))
+    releases = releases_of(project, overrides)
     tell("Creating a release from the latest verdict", as_json)
     before = {r.version for r in releases.all()}
     made = releases.make()
@@ -57,15 +57,13 @@ def release(
     lines = [f"Release {label(made)}{exists}: {made.arm}, verdict {made.report[:8]}. The gate passed:"]
     lines += [f"  {rule.text}" for rule in made.gate]
     lines += [f"To serve it to everyone: inhouse release promote {made.version}"]
-    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    print_line("\n".join(lines))
 
 
 @release_app.command()
 def promote(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
     """Serve a release to everyone; a running server switches within a second, without interruption."""
-    from inhouse.serving.releases import Releases
-
-    _show(Releases(_workspace(project)).promote(which), as_json)
+    show_serving(releases_of(project).promote(which), as_json)
 
 
 @release_app.command()
@@ -77,30 +75,27 @@ def canary(
 ) -> None:
     """Serve a release to a share of users; the same users stay in the canary as the share grows."""
     from inhouse.errors import ConfigError
-    from inhouse.serving.releases import Releases
 
     try:
         share = float(percent.rstrip(" %"))
     except ValueError:
         raise ConfigError(f"{percent}: not a percentage", "for example: inhouse release canary 10% 3") from None
-    _show(Releases(_workspace(project)).canary(share, which), as_json)
+    show_serving(releases_of(project).canary(share, which), as_json)
 
 
 @release_app.command()
 def rollback(project: At = HERE, as_json: AsJson = False) -> None:
     """Remove the canary; without one, return to the previous release in production."""
-    from inhouse.serving.releases import Releases
-
-    _show(Releases(_workspace(project)).rollback(), as_json)
+    show_serving(releases_of(project).rollback(), as_json)
 
 
 @release_app.command("list")
 def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
     """List the releases and which of them are served."""
-    from inhouse.cli.terminal import out
-    from inhouse.serving.releases import Releases, label
+    from inhouse.cli.terminal import print_line
+    from inhouse.serving.releases import label
 
-    releases = Releases(_workspace(project))
+    releases = releases_of(project)
     serving, every = releases.serving(), releases.all()
     if as_json:
         print_json([r.model_dump(mode="json", exclude={"settings"}) for r in every])
@@ -111,20 +106,18 @@ def list_releases(project: At = HERE, as_json: AsJson = False) -> None:
     for r in every:
         gain = next((rule.text for rule in r.gate if rule.name == "gain"), "")
         text = f"{label(r):24} {r.made_at[:16]}  {r.arm:10} {places.get(label(r), ''):12} {gain}"
-        out.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        print_line(text.rstrip())
     if not every:
-        out.print(
-            "No releases yet. `inhouse release` creates one from the latest verdict.", markup=False, highlight=False
-        )
+        print_line("No releases yet. `inhouse release` creates one from the latest verdict.")
 
 
 @release_app.command("show")
 def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
     """Show a release: artifacts, settings, gate results, and what was served when."""
-    from inhouse.cli.terminal import out
-    from inhouse.serving.releases import Releases, label
+    from inhouse.cli.terminal import print_line
+    from inhouse.serving.releases import label
 
-    releases = Releases(_workspace(project))
+    releases = releases_of(project)
     chosen, serving = releases.get(which), releases.serving()
     if as_json:
         print_json({"release": chosen.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
@@ -137,16 +130,16 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
         if isinstance(values, dict):
             lines += [f"  {section}.{key} = {value}" for key, value in values.items()]
     lines += ["What was served:", *(f"  {_entry(e)}" for e in serving.history)]
-    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    print_line("\n".join(lines))
 
 
 def _entry(change: Change) -> str:
     return f"{change.at[:19]}  {change.text}; production {change.production or 'none'}"
 
 
-def _show(serving: Serving, as_json: bool) -> None:
+def show_serving(serving: Serving, as_json: bool) -> None:
     """Prints what is served now, in one line."""
-    from inhouse.cli.terminal import out
+    from inhouse.cli.terminal import print_line
 
     if as_json:
         print_json(serving.model_dump(mode="json", exclude={"history"}))
@@ -160,4 +153,4 @@ def _show(serving: Serving, as_json: bool) -> None:
         text += f"; experiment {live.name!r}: {shares}, decided by {live.metric}"
     if serving.earlier and not serving.canary:
         text += f". A rollback would return to {serving.earlier[-1]}"
-    out.print(f"Served now: {text}.", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"Served now: {text}.")

@@ -69,6 +69,11 @@ class Lines:
         print(f"  {self._label}: {share} {note}".rstrip(), file=sys.stderr, flush=True)
 
 
+def print_line(text: str, style: str = "") -> None:
+    """Prints a line of results as it is: without markup, colors for numbers, or line breaks."""
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def file_counts(files: Sequence[Mapping[str, Any]]) -> Table:
     """The files of a folder by format: how many were read, are duplicates, or failed, and the characters read."""
     table = Table("format", box=None, pad_edge=False)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from inhouse.routing.acts import act_of, recognize
+from inhouse.routing.acts import recognize
 
 HERE = Path(__file__).parent
 SMALL_TALK = {
@@ -86,10 +86,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="no difference: it takes seconds")
     options = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
-    act_of("hello")  # reads the phrases
+    recognize("hello")  # reads the phrases
     print(f"{'questions':<28}{'n':>7}{'taken for acts':>16}")
     for name, texts in questions(options.data).items():
-        false = [(act, text) for text in texts if (act := act_of(text))]
+        false = [(found.act, text) for text in texts if (found := recognize(text))]
         results[name] = {"n": len(texts), "false": len(false), "ms": round(ms_each(texts[:1000]), 3)}
         print(f"{name:<28}{len(texts):>7}{len(false):>16}  {len(false) / len(texts):.2%}")
         for act, text in false:
@@ -97,7 +97,7 @@ def main() -> None:
     cases = acts(options.data) | (conversations(options.conversations) if options.conversations else {})
     print(f"{'acts':<28}{'n':>7}{'right':>16}")
     for name, rows in cases.items():
-        right = sum(act_of(text) in expected for text, expected in rows)
+        right = sum(getattr(recognize(text), "act", None) in expected for text, expected in rows)
         results[name] = {"n": len(rows), "right": right}
         print(f"{name:<28}{len(rows):>7}{right:>16}  {right / len(rows):.2f}")
     out = HERE / "results" / "acts.json"

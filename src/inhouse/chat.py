@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from pydantic import Field
 
@@ -81,6 +82,11 @@ class ChatModel(Protocol):
             BackendError: the model could not answer.
         """
         ...
+
+
+def streaming(model: ChatModel, request: ChatRequest) -> aclosing[AsyncGenerator[ChatEvent]]:
+    """The model's events, for `async with`: at its end the model stops, even if they were not all read."""
+    return aclosing(cast("AsyncGenerator[ChatEvent]", model.stream(request)))
 
 
 class Reply(Record):

@@ -206,6 +206,21 @@ class Estimate(Record):
     n: int
 
 
+class Outcome(Record):
+    """The outcomes of one user in one arm of an experiment: shares and means over requests, None if unknown."""
+
+    user: str
+    arm: str
+    first_at: str
+    requests: int
+    errors: int
+    resolved: float | None  # share of the requests with feedback on it
+    thumb: float | None  # share of thumbs up among thumbs
+    escalated: float  # share handed to a person
+    latency_s: float | None
+    cost_usd: float  # mean per request
+
+
 class Artifact(Record):
     """A finished directory in the store. `facts` are figures of the stage; `parents` are keys of artifacts."""
 

@@ -16,7 +16,7 @@ from inhouse.monitoring.experiments import (
     radius,
     sample_ratio,
 )
-from inhouse.store.traffic import Outcome
+from inhouse.types import Outcome
 
 
 @pytest.mark.parametrize("t", [10, 500, 100_000])

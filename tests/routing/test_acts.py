@@ -5,7 +5,7 @@ import time
 import pytest
 
 from inhouse.config.sections import Replies
-from inhouse.routing.acts import ACTS, LANGUAGES, Recognized, act_of, phrases, recognize
+from inhouse.routing.acts import ACTS, LANGUAGES, Recognized, phrases, recognize
 from inhouse.routing.replies import OTHER_LANGUAGE
 
 
@@ -37,7 +37,7 @@ from inhouse.routing.replies import OTHER_LANGUAGE
     ],
 )
 def test_acts_are_recognized(text, act):
-    assert act_of(text) == act
+    assert recognize(text).act == act
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_acts_are_recognized(text, act):
     ],
 )
 def test_what_asks_or_says_something_else_is_no_act(text):
-    assert act_of(text) is None
+    assert recognize(text) is None
 
 
 def test_the_language_is_that_of_the_phrases_and_the_likely_one_where_they_are_the_same():
@@ -75,8 +75,8 @@ def test_the_language_is_that_of_the_phrases_and_the_likely_one_where_they_are_t
 
 
 def test_only_a_wish_for_a_person_may_stand_in_a_long_message():
-    assert act_of(f"{'thank you so much ' * 10}") is None
-    assert act_of(f"My card was taken in {'a long ' * 30}story. I want to speak to a person.") == "person"
+    assert recognize(f"{'thank you so much ' * 10}") is None
+    assert recognize(f"My card was taken in {'a long ' * 30}story. I want to speak to a person.").act == "person"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -181,9 +181,8 @@ async def model(request: Request, name: str, key: Caller) -> Any:
     """Describes a model."""
     state = state_of(request)
     if name not in state.fleet.names() and name != getattr(state.embedder, "name", None):
-        raise HttpError(
-            404, "the model does not exist; GET /v1/models lists those that do", code="model_not_found", param="model"
-        )
+        message = "the model does not exist; GET /v1/models lists those that do"
+        raise HttpError(404, message, code="model_not_found", param="model")
     return _model(name)
 
 

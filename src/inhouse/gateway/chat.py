@@ -15,12 +15,11 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import cast
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.state import State
@@ -60,8 +59,7 @@ class Run:
         async with self._state.queue.slot():
             started, self._share = time.perf_counter(), self._state.queue.running
             try:
-                stream = cast("AsyncGenerator[ChatEvent]", self._model.stream(self._request))
-                async with aclosing(stream) as events:
+                async with streaming(self._model, self._request) as events:
                     async for event_ in events:
                         self._take(event_)
                         yield event_

@@ -84,9 +84,8 @@ class Door:
 
     def _too_large(self) -> HttpError:
         # The rest of the body is not read, so the connection cannot be reused.
-        return HttpError(
-            413, f"the request body is larger than {self._max_body} bytes", headers={"Connection": "close"}
-        )
+        message = f"the request body is larger than {self._max_body} bytes"
+        return HttpError(413, message, headers={"Connection": "close"})
 
     def _counted(self, receive: Receive) -> Receive:
         """`receive` with limits on the size and the time of the body."""
@@ -100,9 +99,8 @@ class Door:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
-                raise HttpError(
-                    408, f"the request body did not arrive within {READ_S:g} seconds", headers={"Connection": "close"}
-                ) from None
+                late = f"the request body did not arrive within {READ_S:g} seconds"
+                raise HttpError(408, late, headers={"Connection": "close"}) from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self._max_body:

@@ -14,9 +14,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect, streaming
 from inhouse.guardrails import offer
 from inhouse.guardrails.buffer import Buffer
 from inhouse.guardrails.rail import TOOL, Action, Decision, Finding, Guard, Side, Turn, question_of
@@ -86,8 +86,7 @@ class Guarded:
         Raises:
             BackendError: the model could not answer.
         """
-        events_of = cast("AsyncGenerator[ChatEvent]", _Exchange(self, request).events())
-        async with aclosing(events_of) as events:
+        async with aclosing(_Exchange(self, request).events()) as events:
             async for event in events:
                 yield event
 
@@ -155,7 +154,7 @@ class _Exchange:
         self._checked: str | None = None  # the whole answer as its last rails saw it
         self._changed_by = ""  # the rail that last changed a sentence
 
-    async def events(self) -> AsyncIterator[ChatEvent]:
+    async def events(self) -> AsyncGenerator[ChatEvent]:
         try:
             stop = self._record(await self._guarded.check("input", question_of(self._request), self._turn))
             if not stop:
@@ -176,8 +175,7 @@ class _Exchange:
 
     async def _answer(self) -> AsyncIterator[ChatEvent]:
         """The model's answer, as far as the rails allow."""
-        stream = cast("AsyncGenerator[ChatEvent]", self._guarded.model.stream(self._request))
-        async with aclosing(stream) as answer:
+        async with streaming(self._guarded.model, self._request) as answer:
             async for event in answer:
                 stop = None
                 if isinstance(event, Note) and (event.layer, event.kind) == ("grounded", "passages"):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
 from inhouse.errors import BackendError, RefusedError
 
 FAILURES = 3  # in a row, before a model is disabled
@@ -40,7 +38,7 @@ class Breaker:
                 raise BackendError(reason, f"it is tried again every {REST_S:g} s; check that the server is running")
             self._disabled_until = self._clock() + REST_S  # this request tries the model; others still fail at once
         try:
-            async with aclosing(_stream(self._model, request)) as events:
+            async with streaming(self._model, request) as events:
                 async for event in events:
                     if isinstance(event, Finish):  # here, because the caller may stop reading at it
                         self._failures = 0
@@ -77,7 +75,7 @@ class Fallback:
                 model = open_model()
                 if failed:
                     yield Note(layer="fallback", kind="served", data={"model": model.name, "after": len(failed)})
-                async with aclosing(_stream(model, request)) as events:
+                async with streaming(model, request) as events:
                     async for event in events:
                         begun = begun or isinstance(event, Delta)
                         yield event
@@ -89,7 +87,3 @@ class Fallback:
                     raise
                 failed.append(str(error))
         raise BackendError(f"{self.name}: no server could answer: {'; '.join(failed)}")
-
-
-def _stream(model: ChatModel, request: ChatRequest) -> AsyncGenerator[ChatEvent]:
-    return cast("AsyncGenerator[ChatEvent]", model.stream(request))

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-from inhouse.types import Array, Estimate, Record
+from inhouse.types import Array, Estimate, Outcome, Record
 
 LEVEL = 0.04  # for at most .05 of false winners: returning users change means that were counted, which costs some
 FIRST_LOOK = 50  # users in each arm: with fewer, means are not normal enough
@@ -122,22 +122,6 @@ class Experiment(Record):
     metric: str
     started_at: str
     since: str
-
-
-class Outcome(Protocol):
-    """What one user saw of one arm, with the fields that METRICS names; None where nothing is known."""
-
-    @property
-    def user(self) -> str: ...
-
-    @property
-    def arm(self) -> str: ...
-
-    @property
-    def first_at(self) -> str: ...
-
-    @property
-    def requests(self) -> int: ...
 
 
 class Mean(Record):

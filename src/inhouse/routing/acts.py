@@ -54,12 +54,6 @@ class Recognized(NamedTuple):
     language: str
 
 
-def act_of(text: str) -> Act | None:
-    """The act of a user's message; None where it asks or says something else."""
-    found = recognize(text)
-    return found.act if found else None
-
-
 def recognize(text: str, likely: str = "") -> Recognized | None:
     """The act of a user's message and its language; None where it asks or says something else.
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from inhouse.errors import InputError
 from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, Ledger, now_ms, to_iso, to_ms
-from inhouse.types import Record
+from inhouse.types import Outcome, Record
 
 MOST_BUCKETS = 5000
 REFUSED = ("refused", "content_filter")
@@ -35,21 +35,6 @@ class Bucket(Record):
     thumbs_down: int = 0
 
 
-class Outcome(Record):
-    """The outcomes of one user in one arm of an experiment: shares and means over requests, None if unknown."""
-
-    user: str
-    arm: str
-    first_at: str
-    requests: int
-    errors: int
-    resolved: float | None  # share of the requests with feedback on it
-    thumb: float | None  # share of thumbs up among thumbs
-    escalated: float  # share handed to a person
-    latency_s: float | None
-    cost_usd: float  # mean per request
-
-
 class Traffic:
     """The statistics of a ledger."""
 
@@ -68,9 +53,8 @@ class Traffic:
         first_ms, until_ms = to_ms(since), to_ms(until) if until else now_ms() + 1
         width = minutes * 60_000
         if minutes < 1 or (until_ms - first_ms) / width > MOST_BUCKETS:
-            raise InputError(
-                f"the period has more than {MOST_BUCKETS} buckets", "choose a later start or longer buckets"
-            )
+            hint = "choose a later start or longer buckets"
+            raise InputError(f"the period has more than {MOST_BUCKETS} buckets", hint)
         span = (EXCHANGES, AUDIT.c.at_ms >= first_ms, AUDIT.c.at_ms < until_ms)
         rows: dict[int, dict[str, Any]] = {n: {} for n in range(first_ms // width, -(-until_ms // width))}
         with self._ledger.read() as connection:
@@ -127,9 +111,7 @@ def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnEleme
         sa.func.count().label("requests"),
         sa.func.sum(_one(FAILED)).label("errors"),
         sa.func.sum(_one(AUDIT.c.reason.in_(REFUSED))).label("refusals"),
-        sa.func.sum(AUDIT.c.prompt_tokens).label("prompt_tokens"),
-        sa.func.sum(AUDIT.c.completion_tokens).label("completion_tokens"),
-        sa.func.sum(AUDIT.c.cost_usd).label("cost_usd"),
+        *(sa.func.sum(AUDIT.c[name]).label(name) for name in ("prompt_tokens", "completion_tokens", "cost_usd")),
     )
     rank = sa.func.row_number().over(partition_by=bucket, order_by=AUDIT.c.latency_s).label("rank")
     among = sa.func.count().over(partition_by=bucket).label("among")

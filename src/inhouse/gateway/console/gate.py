@@ -187,13 +187,9 @@ def _wants_page(request: Request) -> bool:
 
 
 def _refusal(
-    console: Console,
-    request: Request,
-    status: int,
-    message: str,
-    hint: str = "",
+    console: Console, request: Request, status: int, message: str, hint: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Response:
+) -> Response:  # fmt: skip
     if status in (303, 307):
         return RedirectResponse((headers or {})["Location"], status)
     request.state.session = None  # a page without queries: the store may be what failed

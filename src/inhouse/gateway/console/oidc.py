@@ -22,6 +22,7 @@ from joserfc.jwk import KeySet
 from inhouse.config.sections import Oidc
 from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
+from inhouse.store.keys import KeyRole
 from inhouse.types import Json, Record
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]  # public keys only, no shared secrets
@@ -36,7 +37,7 @@ class Person(Record):
 
     subject: str
     name: str
-    role: str
+    role: KeyRole
     groups: frozenset[str]
 
 
@@ -96,7 +97,7 @@ class Provider:
     def _person(self, claims: Mapping[str, Json]) -> Person:
         settings = self._settings
         roles, groups = _texts(claims.get(settings.role_claim)), _texts(claims.get(settings.groups_claim))
-        role = ADMIN if roles & set(settings.admins) else REVIEWER if roles & set(settings.reviewers) else USER
+        role: KeyRole = ADMIN if roles & set(settings.admins) else REVIEWER if roles & set(settings.reviewers) else USER
         name = next((str(claims[c]) for c in ("email", "preferred_username", "name", "sub") if claims.get(c)), "")
         return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups))
 

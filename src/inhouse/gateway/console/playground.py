@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, HTTPException, Request, Response
 from starlette.responses import JSONResponse
@@ -78,15 +78,11 @@ def playground_pages(console: Console) -> APIRouter:
     async def _key(session: Session) -> Key:
         """The key under which the session's questions are recorded."""
         if session.key.startswith("oidc:"):
-            return Key(
-                id=session.key, name=session.name, role=_ROLE[session.role], groups=tuple(session.groups), created_at=""
-            )
+            groups = tuple(session.groups)
+            return Key(id=session.key, name=session.name, role=session.role, groups=groups, created_at="")
         key = next((k for k in await asyncio.to_thread(state.keys.all) if k.id == session.key), None)
         if key is None:
             raise HttpError(401, "the API key of this session no longer exists; sign in again")
         return key
 
     return router
-
-
-_ROLE: dict[str, Any] = {role: role for role in ("admin", "reviewer", "user")}

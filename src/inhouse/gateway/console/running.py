@@ -42,12 +42,9 @@ def _traffic(console: Console, router: APIRouter) -> None:
         span = span if span in SPANS else "24h"
         hours, minutes = SPANS[span]
         until = datetime.now(UTC)
-        buckets = console.state.traffic.buckets(
-            (until - timedelta(hours=hours)).isoformat(), until.isoformat(), minutes
-        )
-        return console.page(
-            request, "traffic", span=span, spans=SPANS, buckets=buckets, minutes=minutes, **_sums(buckets)
-        )
+        since = until - timedelta(hours=hours)
+        buckets = console.state.traffic.buckets(since.isoformat(), until.isoformat(), minutes)
+        return console.page(request, "traffic", span=span, spans=SPANS, buckets=buckets, **_sums(buckets))
 
 
 def _sums(buckets: Sequence[Bucket]) -> dict[str, float | None]:
@@ -105,8 +102,8 @@ def _experiments(console: Console, router: APIRouter) -> None:
             weights = {k.removeprefix("weight-"): float(v) for k, v in given.items()}
         except ValueError:
             weights = {}
-        live = console.insight.live()
-        if live is None or set(weights) != {a.arm for a in live.arms} or not _weights(list(weights.values())):
+        live, valid = console.insight.live(), all(math.isfinite(w) and w >= 0 for w in weights.values())
+        if live is None or set(weights) != {a.arm for a in live.arms} or not valid or not any(weights.values()):
             return _show(request, "Give each arm a weight of 0 or more; at least one must be above 0.", 422)
         return _done(request, lambda: console.insight.weigh(weights))
 
@@ -118,18 +115,8 @@ def _experiments(console: Console, router: APIRouter) -> None:
         return redirect("/experiments")
 
     def _show(request: Request, problem: str = "", status: int = 200) -> Response:
-        return console.page(
-            request,
-            "experiments",
-            status,
-            live=console.insight.live(),
-            candidates=console.insight.candidates(),
-            problem=problem,
-        )
-
-
-def _weights(given: list[float]) -> bool:
-    return all(math.isfinite(w) and w >= 0 for w in given) and any(given)
+        live, candidates = console.insight.live(), console.insight.candidates()
+        return console.page(request, "experiments", status, live=live, candidates=candidates, problem=problem)
 
 
 def _inbox(console: Console, router: APIRouter) -> None:
@@ -189,14 +176,9 @@ def _audit(console: Console, router: APIRouter) -> None:
 
     @router.get("/audit")
     def browse(
-        request: Request,
-        q: str = "",
-        user: str = "",
-        release: str = "",
-        since: str = "",
-        until: str = "",
+        request: Request, q: str = "", user: str = "", release: str = "", since: str = "", until: str = "",
         before: Before = 0,
-    ) -> Response:
+    ) -> Response:  # fmt: skip
         return _show(request, {"q": q, "user": user, "release": release, "since": since, "until": until}, before)
 
     @router.get("/audit/exchange")

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from inhouse.errors import BackendError
 from inhouse.files import replacing
 from inhouse.store.artifacts import locked
+from inhouse.store.keys import KeyRole
 from inhouse.types import Json, Record
 
 COOKIE = "inhouse_console"
@@ -29,9 +30,10 @@ SESSION_S = 8 * 3600
 SECRET_FILE = "console.secret"  # noqa: S105  the name of the file
 SECRET_BYTES = 32
 
-ADMIN, REVIEWER, USER = "admin", "reviewer", "user"
-ROLES = (ADMIN, REVIEWER, USER)
-PAGES: Mapping[str, frozenset[str]] = {
+ADMIN: KeyRole = "admin"
+REVIEWER: KeyRole = "reviewer"
+USER: KeyRole = "user"
+PAGES: Mapping[str, frozenset[KeyRole]] = {
     "playground": frozenset({ADMIN, REVIEWER, USER}),
     "inbox": frozenset({ADMIN, REVIEWER}),
     "verdict": frozenset({ADMIN}),
@@ -49,7 +51,7 @@ class Session(Record):
 
     key: str
     name: str
-    role: str
+    role: KeyRole
     groups: frozenset[str] = frozenset()
     csrf: str
     expires: int  # seconds since 1970
@@ -62,7 +64,7 @@ class Session(Record):
         return self.role == ADMIN or groups <= self.groups
 
 
-def new_session(key: str, name: str, role: str, groups: frozenset[str]) -> Session:
+def new_session(key: str, name: str, role: KeyRole, groups: frozenset[str]) -> Session:
     expires = int(time.time()) + SESSION_S
     return Session(key=key, name=name, role=role, groups=groups, csrf=secrets.token_urlsafe(24), expires=expires)
 
@@ -122,9 +124,8 @@ def secret_in(folder: Path) -> bytes:
             raise BackendError(f"{file}: other users may read it", f"delete it, or run chmod 600 {file}")
         secret = file.read_bytes()
     except OSError as error:
-        raise BackendError(
-            f"{file}: cannot store the secret for sessions ({error.strerror})", "make the folder writable"
-        ) from error
+        problem = f"{file}: cannot store the secret for sessions ({error.strerror})"
+        raise BackendError(problem, "make the folder writable") from error
     if len(secret) != SECRET_BYTES:
         raise BackendError(f"{file}: damaged", "delete it; everyone must then sign in again")
     return secret

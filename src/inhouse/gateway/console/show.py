@@ -15,26 +15,28 @@ NOTHING = "–"
 
 def when(at: str) -> str:
     """An ISO time as "2026-11-25 14:03", UTC."""
-    try:
-        time = datetime.fromisoformat(at)
-    except ValueError:
-        return at
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    return f"{time:%Y-%m-%d %H:%M}"
+    time = _moment(at)
+    return f"{time:%Y-%m-%d %H:%M}" if time else at
 
 
 def ago(at: str, now: datetime) -> str:
     """How long ago an ISO time was, in the largest unit."""
-    try:
-        time = datetime.fromisoformat(at)
-    except ValueError:
+    time = _moment(at)
+    if time is None:
         return at
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
     seconds = max((now - time).total_seconds(), 0)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return "just now"
+
+
+def _moment(at: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def count(value: float | None) -> str:

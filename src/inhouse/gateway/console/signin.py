@@ -48,13 +48,7 @@ def sign_in_pages(console: Console) -> APIRouter:
     def form(request: Request, to: str, problem: str = "", status: int = 200) -> Response:
         token = secrets.token_urlsafe(24)
         response = console.page(
-            request,
-            "sign_in",
-            status,
-            to=_inside(to),
-            problem=problem,
-            token=token,
-            single_sign_on=provider is not None,
+            request, "sign_in", status, to=_inside(to), problem=problem, token=token, single_sign_on=bool(provider)
         )
         FORM.set(request, response, console.signer.sign("form", token))
         return response

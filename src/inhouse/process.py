@@ -26,7 +26,7 @@ from inhouse.errors import BackendError, InhouseError
 from inhouse.types import Json, Progress, Step
 
 EXIT_S = 5.0  # for a child to notice that the pipe is closed; then it is killed
-RUN_AGAIN = "run the same command again: it continues from what is finished"
+RUN_AGAIN = "run the same command again; it continues where it stopped"
 
 # --- the parent's side ------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ def death(name: str, code: int) -> tuple[str, str]:
     if by == "SIGKILL":
         return (
             f"{name} was killed (SIGKILL)",
-            f"if nobody did that, the machine ran out of memory: free some, or use a smaller model; {RUN_AGAIN}",
+            f"the machine is probably out of memory: free some, or use a smaller model; {RUN_AGAIN}",
         )
     return f"{name} was ended by {by}", RUN_AGAIN
 

@@ -49,7 +49,7 @@ def test_curate(logs, tmp_path, embedder, anonymizer):
     assert "<PERSON_1>" in everything
     card = json.loads((out / "card.json").read_text())
     assert {(r["step"], r["reason"]) for r in card["removed"]} >= {
-        ("quality", "the reply says nothing"),
+        ("quality", "the reply has no content"),
         ("duplicate", "exact duplicate"),
     }
     assert [r["line"] for r in card["lines_left_out"]] == [39, 40]

@@ -23,7 +23,7 @@ GOOD = [
         ("Fee?", "asdf asdf", "keyboard noise"),
         ("Fee?", "test", "keyboard noise"),
         ("Fee?", "xkcdqwrt bnmzzz", "keyboard noise"),
-        ("Fee?", "ok", "the reply says nothing"),
+        ("Fee?", "ok", "the reply has no content"),
         ("Fee?", "Read it yourself, you idiot.", "rude"),
         ("Fee?", "Well maybe.", "too short"),
         ("Fee?", "word " * 230 + ".", "too long"),

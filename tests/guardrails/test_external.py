@@ -104,9 +104,9 @@ def test_the_label_is_found_by_its_name(tmp_path, labels, names, index):
 
 
 def test_labels_that_say_nothing_are_refused(tmp_path):
-    with pytest.raises(InputError, match="which label is meant"):
+    with pytest.raises(InputError, match="which label to use"):
         label_of({0: "A", 1: "B", 2: "C"}, BAD, "", tmp_path)
-    with pytest.raises(InputError, match="which label is meant"):
+    with pytest.raises(InputError, match="which label to use"):
         label_of({0: "A", 1: "B"}, BAD, "D", tmp_path)
 
 

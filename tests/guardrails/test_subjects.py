@@ -107,7 +107,7 @@ def test_the_rail_cuts_the_price_of_something_else_and_keeps_the_right_one(cache
     rail = Groundedness(cached, alignment.shipped(), LexicalSupport("", cached))
     exchange = turn(CHECK, passages=BANK)
     finding = rail.check("output", "It is $14.20.", exchange)
-    assert finding.reason == "14.2 is said of something else"
+    assert finding.reason == "in the sources, 14.2 is about something else"
     assert finding.text == ""
     assert rail.check("output", "It is $7.80.", exchange) is None
     assert not rail.check("output", "Cashier's check: Fee $7.80 (free with Ridge Checking).", exchange)

@@ -139,7 +139,7 @@ def test_a_broken_split_stops_every_conclusion():
     rng = np.random.default_rng(7)
     lost = [r for r in rows(rng, 3000, rates=(0.5, 0.9)) if r.arm == "base" or rng.random() < 0.7]
     found = examine(split(), lost)
-    assert found.conclusion.startswith("Do not conclude anything")
+    assert found.conclusion.startswith("The results are not valid")
     assert "is better" not in found.conclusion
 
 

@@ -114,7 +114,7 @@ def test_a_release_measured_with_other_guardrails_says_so(workspace, caplog):
     open_release(workspace, release).close()
     assert not caplog.messages
     open_release(workspace, release.model_copy(update={"classifiers": "0" * 64})).close()
-    assert f"release {label(release)} was measured with the guardrails of another version" in caplog.text
+    assert f"release {label(release)} was measured with guardrails of another version" in caplog.text
 
 
 def test_what_is_shared_is_made_once_and_closed_with_the_last():

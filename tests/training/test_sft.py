@@ -188,7 +188,7 @@ def test_a_model_with_too_few_steps_is_called_hardly_trained(tiny, tmp_path):
     training = unstarted(tiny, tmp_path)
     state = training.state
     state.first, state.best, state.step, state.stopped = 2.0, 1.0, 3, "time"
-    assert training._hardly_trained().startswith("training.max_minutes ended it after 3 of the 4 steps of one pass")
+    assert training._hardly_trained().startswith("training.max_minutes stopped it after 3 of the 4 steps of one pass")
     state.stopped = "epochs"
     assert training._hardly_trained() == ""
     state.step, state.stopped = 4, "time"

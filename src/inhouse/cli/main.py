@@ -20,8 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 INTERRUPTED = 130  # exit code after Ctrl-C, also when Typer catches it
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=(
-    "Builds your business's own LLM from your documents and conversations, measures on held-out questions what that "
-    "gained, and serves exactly what was measured."))  # fmt: skip
+    "Build your business's own LLM from your documents and conversations, measure what it gains on held-out questions, "
+    "and serve exactly what was measured."))  # fmt: skip
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve, guard.calibrate,

@@ -36,7 +36,7 @@ def models_pull(
         list[str] | None, typer.Argument(help="Names or Hugging Face IDs; the default models if you give none.")
     ] = None,
 ) -> None:
-    """Download models into the cache; the only command that uses the network by itself."""
+    """Download models into the cache; the only command that accesses the network on its own."""
     from inhouse.cli.terminal import Bars
     from inhouse.models.catalog import CATALOG, Catalog
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 At = Annotated[Path, typer.Option("--project", "-p", help="Folder of inhouse.toml, or the file.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, training.rank=8.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as training.rank=8.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="Access group of the user; repeat for more.")]

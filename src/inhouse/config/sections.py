@@ -81,8 +81,8 @@ class Assistant(Section):
     handoff: str = "I do not have that information, so I am passing you to a colleague who can help."
     """What the assistant says when the documents do not contain the answer. The conversation then goes to the inbox."""
     calculator: bool = True
-    """Calculate answers that need a small calculation over figures of the documents, such as a price for twelve
-    employees, and show the calculation. Other calculations go to a person."""
+    """Do small calculations with figures from the documents, such as the price for twelve employees, and show them in
+    the answer. Questions that need other calculations go to a person."""
     history_messages: int = Field(6, ge=0)
     """Maximum number of earlier messages of a conversation in the prompt."""
     max_tokens: int = Field(128, ge=8)
@@ -90,16 +90,16 @@ class Assistant(Section):
 
 
 class Replies(Section):
-    """Replies to messages that ask nothing. {name} is the project's name. An empty text leaves such messages to the
-    model. A text that you do not set is given in the customer's language, if it is one of 18."""
+    """Replies to messages that are not questions. {name} is the project's name. If a text is empty, the model replies
+    instead. Texts that you do not change are sent in the customer's language if it is one of 18 supported languages."""
 
     languages: tuple[str, ...] = ()
-    """Languages that the assistant answers in, such as ["en", "de"]; empty means those of at least a tenth of the
-    documents or of the conversations. A question that is clearly in another one goes to a person."""
+    """Languages that the assistant answers in, such as ["en", "de"]; empty means every language of at least a tenth of
+    the documents or of the conversations. Questions that are clearly in another language go to a person."""
     other_language: str = (
         "I am sorry, I cannot answer in this language. I am passing you to a colleague, who will answer you here."
     )
-    """Reply to a question in a language that is not one of these. An empty text leaves such questions to the model."""
+    """Reply to a question in any other language. If empty, the model answers such questions."""
     greeting: str = "Hello! How can I help you?"
     """Reply to a greeting."""
     thanks: str = "You are welcome! Is there anything else I can do for you?"
@@ -112,15 +112,15 @@ class Replies(Section):
     )
     """Reply to "who are you?" and "are you a robot?"."""
     small_talk: str = "I am doing well, thank you! How can I help you?"
-    """Reply to "how are you?" and the like."""
+    """Reply to "how are you?" and similar messages."""
     complaint: str = (
         "I am sorry about the trouble. Tell me what happened and I will try to help, or ask for a person and I will "
         "pass you on."
     )
-    """Reply to a complaint that asks nothing."""
+    """Reply to a complaint without a question."""
     person: str = "I am passing you to a colleague, who will answer you here."
-    """Reply to a wish for a person. The conversation goes to the inbox, whatever the guardrails say. An empty text
-    leaves such wishes to the model and its guardrails."""
+    """Reply to a customer who asks for a person. The conversation goes to the inbox, regardless of the guardrails. If
+    empty, the model and its guardrails handle such messages."""
 
 
 class Model(Section):
@@ -166,8 +166,8 @@ class Training(Section):
     closed_book: float = Field(0.1, ge=0, le=1)
     """Share of examples trained without passages, so that the model can also answer without retrieval."""
     without_answer: float = Field(0.06, ge=0, lt=1)
-    """Share of examples that lose the passages with the answer, with the hand-off sentence as their target. Use a lower
-    value if answers often reword the documents, because other passages with the answer are then hard to recognize."""
+    """Share of examples whose passages with the answer are removed and whose target becomes the hand-off sentence. Use
+    a lower value if answers often reword the documents: other passages with the answer are then hard to detect."""
     patience: int = Field(2, ge=1)
     """Number of validations without improvement after which training stops."""
 
@@ -184,12 +184,12 @@ class Evaluation(Section):
     timeout_s: float = Field(120, gt=0)
     """An answer that takes longer counts as failed. Seconds."""
     smallest_gain: float = Field(0.02, ge=0, le=1)
-    """The interval of the accuracy gain must start above this for a recommendation and for a release."""
+    """A recommendation or a release needs an accuracy gain whose whole confidence interval is above this."""
     kinds: dict[str, float] = {}
-    """How much a question of a kind counts in the scores, such as { follow_up = 2, typo = 0.5 }; 1 if not given. The
-    report has a table by kind. Kinds of your own come from `kind` in the test files."""
+    """Weight of each kind of question in the scores, such as { follow_up = 2, typo = 0.5 }; the default is 1. The
+    report has a table by kind. To define your own kinds, set `kind` in the test files."""
     probes: int = Field(8, ge=0)
-    """Maximum number of questions of each kind that are made from your tests and documents: follow-ups, typos, table
+    """Maximum number of questions of each kind to generate from your tests and documents: follow-ups, typos, table
     lookups, questions without an answer, and so on; 0 for none."""
 
 
@@ -227,7 +227,7 @@ class Release(Section):
     arm: Literal["", "prompt", "rag", "tuned", "tuned+rag"] = ""
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)
-    """Release gate: maximum share of the test questions that may get a wrong answer. Handing off is not wrong."""
+    """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""
     no_worse: tuple[
         Literal["accuracy", "wrong", "answered", "needless", "facts", "format", "exact", "rouge_l", "similarity",
                 "unsupported", "hallucinated", "tone", "judged"], ...,
@@ -312,14 +312,14 @@ class Guardrails(Section):
     sentence), and answer (the whole answer, which delays output until it is complete). `inhouse guard show` prints the
     current actions."""
     fail_open: tuple[str, ...] = ()
-    """Rails that let text pass if they fail or time out. For all other rails, the conversation goes to a person."""
+    """Rails that let text pass if they fail or time out. If any other rail does, the conversation goes to a person."""
     timeout_ms: float = Field(10_000, gt=0)
     """Time limit of one rail for one text. Milliseconds."""
     refusal: str = "I am sorry, I cannot help with that."
     """Reply when a rail blocks a request or an answer."""
     offer: str = "Our documents have: {titles}."
-    """Added when relevance, groundedness, or confidence hands a question off: the titles of documents near the question
-    that the asker may read. Left out where none is near, or a title is personal data; empty for never."""
+    """Added when the relevance, groundedness, or confidence rail hands a question off: titles of related documents that
+    the customer may read. Omitted if there are none or if a title has personal data; an empty text turns it off."""
     pii_kinds: tuple[str, ...] = ()
     """Kinds of personal data to look for, such as EMAIL or PERSON; empty means all except places and companies."""
     topics_allowed: tuple[str, ...] = ()
@@ -335,25 +335,27 @@ class Guardrails(Section):
     max_wrong: float = Field(0.05, gt=0, lt=1)
     """Error target of the confidence rail: at most this share of the given answers is wrong, with 95% confidence."""
     second_sample_tokens: int = Field(0, ge=0, le=256)
-    """Length of a second, sampled answer that the confidence rail compares with the first, in tokens; 0 for none. It
-    takes the time to generate these tokens. Run `inhouse calibrate` again after changing it."""
+    """Length of a second, sampled answer that the confidence rail compares with the first, in tokens; 0 for none. Every
+    token takes additional time. Run `inhouse calibrate` again after changing this."""
     toxicity_model: str = ""
     """Folder of a sequence classifier (config.json, tokenizer.json, and model.onnx or model.safetensors) that the
-    toxicity rail uses in place of the shipped one; empty for the shipped one. The same for the next two."""
+    toxicity rail uses instead of the shipped one; empty for the shipped one. The next two keys work the same way."""
     injection_model: str = ""
-    """Folder of a classifier of jailbreaks for the user's side of the injection rail."""
+    """Folder of a jailbreak classifier for the input side of the injection rail."""
     groundedness_model: str = ""
-    """Folder of a classifier of entailment (premise, hypothesis) for the groundedness rail; `min_support` applies."""
+    """Folder of an entailment classifier (premise, hypothesis) for the groundedness rail; `min_support` applies."""
     toxicity_label: str = ""
-    """Label that means toxic, if it cannot be told from its name."""
+    """Name of the label that means toxic, if inhouse does not recognize it."""
     injection_label: str = ""
-    """Label that means jailbreak, if it cannot be told from its name."""
+    """Name of the label that means jailbreak, if inhouse does not recognize it."""
     groundedness_label: str = ""
-    """Label that means supported, if it cannot be told from its name."""
+    """Name of the label that means supported, if inhouse does not recognize it."""
     toxicity_threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability from which `toxicity_model` reports. `inhouse guard test` prints the value that fits your lines."""
+    """Minimum probability for `toxicity_model` to report a text. `inhouse guard test` prints the best value for your
+    labeled lines."""
     injection_threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability from which `injection_model` reports. `inhouse guard test` prints the value that fits your lines."""
+    """Minimum probability for `injection_model` to report a text. `inhouse guard test` prints the best value for your
+    labeled lines."""
     nemo_path: str = ""
     """Folder with a NeMo Guardrails configuration, for the nemo rail."""
 

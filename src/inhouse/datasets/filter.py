@@ -55,7 +55,7 @@ def faults(examples: Sequence[Example], settings: Curation) -> dict[int, str]:
         if not reason and own[n] and own[n] not in known:
             reason = f"another language ({own[n]})"
         elif not reason and own[n] and language(example.question) not in ("", own[n]):
-            reason = "the answer is in another language than the question"
+            reason = "the answer is in a different language than the question"
         if reason:
             reasons[n] = reason
     return reasons
@@ -75,7 +75,7 @@ def _fault(example: Example, settings: Curation) -> str:
     if _mashed(target):
         return "keyboard noise"
     if all(w in _NOTHING for w in reply):
-        return "the reply says nothing"
+        return "the reply has no content"
     if _RUDE.search(target):
         return "rude"
     if len(reply) < settings.min_answer_words and not any(c.isdigit() for c in target):

@@ -74,7 +74,7 @@ def from_here(scope: Scope) -> bool:
 
 
 async def caller(request: Request) -> Key:
-    """The key that the door admitted. Async, because FastAPI would run a plain function in a thread."""
+    """The key that was admitted. Async, because FastAPI would run a plain function in a thread."""
     key = request.scope.get("inhouse.key")
     if not isinstance(key, Key):
         raise HttpError(401, "this needs an API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

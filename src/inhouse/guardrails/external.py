@@ -115,7 +115,7 @@ def label_of(labels: dict[int, str], names: Sequence[str], label: str, folder: P
     if not label and len(labels) == 1:
         return next(iter(labels))
     listed = ", ".join(labels.values())
-    raise InputError(f"{folder}: which label is meant? it has {listed}", "name it with the key that ends in _label")
+    raise InputError(f"{folder}: cannot tell which label to use among {listed}", "set the key that ends in _label")
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -1,5 +1,5 @@
-"""Hands over questions that the documents are unlikely to answer: no passage that was found is likely to hold the
-answer, or it takes a calculation that is not known."""
+"""Hands off questions that the documents are unlikely to answer: no passage that was found is likely to contain the
+answer, or it needs a calculation that is not supported."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Relevance:
             return None
         best = max(p.score for p in found)
         if best < self._threshold:
-            return Finding(score=1 - best, reason=f"the best passage is {best:.0%} likely to hold the answer")
+            return Finding(score=1 - best, reason=f"the best passage is {best:.0%} likely to contain the answer")
         questions = [m.content for m in turn.request.messages if m.role == "user"]
         texts = [p.text for p in found]
         if questions and needs_calculation(questions, texts) and worked(questions, texts) is None:
-            return Finding(score=0.5, reason="it takes a calculation that is not known")
+            return Finding(score=0.5, reason="it needs a calculation that is not supported")
         return None

@@ -251,8 +251,8 @@ def conclusion(results: Results) -> str:
             f"{name} has {a.users} users, planned were {users * a.planned:.0f}" for name, a in results.arms.items()
         )
         return (
-            f"Do not conclude anything: users are not split as planned ({seen}; p = {results.sample_ratio.p:.1g}). "
-            "Something loses users of one arm or bypasses the split. Find it, then start a new experiment."
+            f"The results are not valid: users are not split as planned ({seen}; p = {results.sample_ratio.p:.1g}). "
+            "Requests to one arm are being lost, or some bypass the split. Fix the cause, then start a new experiment."
         )
     control = next(iter(results.arms))
     return " ".join(_sentence(arm, control, results.metric, rows) for arm, rows in results.comparisons.items())

@@ -203,7 +203,7 @@ Released on {released} from verdict {report}, arm `{arm}`.
 {commands}
 ```
 
-## What is not here
+## What is not included
 
 - The rest of `inhouse serve`: guardrails, citations, hand-off to a person, the audit log and access groups.
 {lacks}- Other uses: the model was measured only on questions like those above.
@@ -211,7 +211,7 @@ Released on {released} from verdict {report}, arm `{arm}`.
 `sha256sum -c SHA256SUMS` checks the files.
 """
 WITHOUT_DOCUMENTS = """- The documents: the model was measured with passages retrieved for each question, in the
-  prompt as in `request.json`. Without them, expect the figures of another arm.
+  prompt as in `request.json`. Without them, expect the results of an arm without retrieval.
 """
 LEARNED_PROMPT = """- Unrestricted sampling: the learned prompt is made of tokens that must never be sampled. The
   `logit_bias` in `request.json` prevents it.
@@ -250,7 +250,7 @@ def _report(workspace: Workspace, release: Release) -> Path:
     try:
         return Path(workspace.store.open("report", release.report).path)
     except InputError as error:
-        hint = "the model card needs it: put the folder back, or `inhouse evaluate` makes it again"
+        hint = "the model card needs it: restore the folder, or run `inhouse evaluate` to recreate it"
         raise InputError(f"release {label(release)}: its verdict is gone ({error})", hint) from error
 
 

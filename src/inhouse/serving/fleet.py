@@ -129,7 +129,7 @@ class Fleet:
     def _open_all(self, serving: Serving) -> Generation:
         """All models of a revision, opened; those that are open already are shared."""
         if not serving.production:
-            hint = "`inhouse release` makes one from the verdict, `inhouse release promote` puts it in production"
+            hint = "create one with `inhouse release`, then put it in production with `inhouse release promote`"
             raise InputError("no release is in production", hint)
         production = self._releases.get(serving.production)
         generation = Generation(serving.revision)

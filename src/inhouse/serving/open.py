@@ -47,8 +47,8 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     """
     name, arm = label(release), release.arm
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
-        log.warning("release %s was measured with the guardrails of another version: `inhouse evaluate`, then `inhouse "
-                    "release`, measure it again", name)  # fmt: skip
+        log.warning("release %s was measured with guardrails of another version; to measure it again, run `inhouse "
+                    "evaluate`, then `inhouse release`", name)  # fmt: skip
     arms = Arms(_built(workspace, release), engines)
     try:
         model = arms.open(arm, few_shot_of(release))
@@ -103,6 +103,6 @@ def _artifact(workspace: Workspace, release: Release, kind: str, key: Digest, fi
         if file and not (Path(made.path) / file).is_file():
             raise InputError(f"{Path(made.path) / file}: not there")
     except InputError as error:
-        hint = "put the folder back, or build with the settings of that release: the same settings make it again"
+        hint = "restore the folder, or build with that release's settings to recreate it"
         raise InputError(f"release {label(release)} cannot be opened: its {kind} is gone ({error})", hint) from error
     return made

@@ -98,7 +98,7 @@ class Store:
             reason = _disk_trouble(error)
             if reason is None:
                 raise
-            hint = "free some space or set another store.path; the next run continues from what is finished"
+            hint = "free some space or set another store.path; the next run continues from the last finished step"
             where = getattr(error, "filename", None) or work
             raise BackendError(f"{where}: the stage '{kind}' could not be written ({reason})", hint) from error
         return artifact

@@ -45,9 +45,9 @@ def save_tokenizer(base: Path, served: Path, out: Path, own: bool = False) -> No
 
     Args:
         base: the base model; a folder with its tokenizer is copied.
-        served: the GGUF file, which else tells it.
+        served: the GGUF file, from which it is read otherwise.
         out: a new folder.
-        own: the served file has tokens that the base has not.
+        own: the served file has tokens that the base lacks.
 
     Raises:
         InputError: transformers, which reads tokenizers from GGUF files, is not installed or does not know this one.

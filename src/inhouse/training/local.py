@@ -29,8 +29,8 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
     Raises:
         BackendError: a process died; the others are stopped.
     """
-    # OpenMP reads this when torch is imported. Its threads else spin while they wait for one that has lost its core to
-    # another program: a step then takes several times as long (docs/LOG.md).
+    # OpenMP reads this when torch is imported. Otherwise its threads spin while they wait for one that has lost its
+    # core to another program, and a step takes several times as long (docs/LOG.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from inhouse.training import sft
 

@@ -407,8 +407,8 @@ class _Run:
         s = self.state
         if s.stopped == "time" and s.step < min(self.per_epoch, ENOUGH_STEPS):
             return (
-                f"training.max_minutes ended it after {s.step} of the {self.per_epoch} steps of one pass over the "
-                "examples; raise training.max_minutes, or train while the machine is free"
+                f"training.max_minutes stopped it after {s.step} of the {self.per_epoch} steps of one pass over the "
+                "examples; raise training.max_minutes, or train when the machine is idle"
             )
         if s.best >= s.first:
             return (

@@ -41,7 +41,7 @@ def _verdict(console: Console, router: APIRouter) -> None:
     def report(request: Request) -> Response:
         page = console.insight.report_page()
         if page is None:
-            raise HTTPException(404, "There is no verdict yet. `inhouse build` makes one.")
+            raise HTTPException(404, "There is no verdict yet. Run `inhouse build` to create one.")
         return HTMLResponse(page, headers={"Content-Security-Policy": SANDBOX})
 
 

@@ -1,4 +1,4 @@
-"""The one door of the console: every route passes it, and it refuses what it does not know.
+"""Access control for the console. Every route goes through it, and it refuses unknown pages.
 
 It looks up who is signed in, checks that their role may open the page, requires the session's token for everything but
 plain reads, and adds the headers that keep foreign scripts out.

@@ -72,7 +72,7 @@ def playground_pages(console: Console) -> APIRouter:
         """The exchange, if it belongs to the session."""
         exchange = await asyncio.to_thread(state.audit.get, id)
         if exchange is None or exchange.key != session.key:
-            raise HTTPException(404, "You have no such answer.")
+            raise HTTPException(404, "This answer does not exist, or it belongs to someone else.")
         return exchange
 
     async def _key(session: Session) -> Key:

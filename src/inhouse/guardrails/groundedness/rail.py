@@ -50,7 +50,7 @@ def contradiction(statement: str, evidence: Evidence) -> str:
             return f"{m.value} is not in the sources"
         units = {u for v, u in evidence.numbers if v == m.value}
         if m.unit in _MONEY and units and units.isdisjoint({m.unit, ""}):
-            return f"{m.unit} {m.value} has another unit in the sources"
+            return f"{m.unit} {m.value} has a different unit in the sources"
     known = evidence.conversation.union(*evidence.text_sets)
     for name in claims.names(statement):
         if any(w not in known and w not in claims.PLACES and not _typo(w, known) for w in content_words(name)):
@@ -185,7 +185,7 @@ class Groundedness:
         if supports and min(supports) <= self._min_support:
             for claim, _ in stated:
                 cited.pop(claim, None)
-            reason = f"{value} is said of something else" if value else "not supported by the sources"
+            reason = f"in the sources, {value} is about something else" if value else "not supported by the sources"
             return Finding(score=1 - min(supports), reason=reason, text="")
         for claim, support in stated:
             for number in evidence.nearest(claim):

@@ -39,9 +39,8 @@ def release(
         given = (context.get_parameter_source(p) for p in ("project", "overrides", "as_json"))
         if any(source is not None and source.name == "COMMANDLINE" for source in given):
             command = context.invoked_subcommand
-            raise ConfigError(
-                f"options must follow the command: inhouse release {command} ...", "move them to the end of the line"
-            )
+            hint = "move them to the end of the line"
+            raise ConfigError(f"options must follow the command: inhouse release {command} ...", hint)
         return
     from inhouse.cli.terminal import print_line
     from inhouse.serving.releases import label

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,6 @@ from inhouse.datasets.card import Removed, Selection, card, markdown
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
 from inhouse.datasets.filter import duplicates, faults
-from inhouse.datasets.jsonl import write_rows
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
 from inhouse.datasets.synthesize import from_documents, from_teacher
@@ -187,6 +186,11 @@ def _write(out: Path, selection: Selection, rejected: Sequence[Rejected], facts:
     (out / CACHE).unlink(missing_ok=True)
 
 
+def write_rows(path: Path, rows: Iterable[Json]) -> None:
+    """Writes one JSON object per line."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
 def read_examples(path: Path) -> list[Example]:
     """The examples of a file that `curate` wrote.
 
@@ -203,9 +207,8 @@ def read_examples(path: Path) -> list[Example]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "`inhouse curate` writes it") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"{path}:{number}: not an example ({type(error).__name__})", "`inhouse curate` writes it"
-        ) from error
+        hint = "`inhouse curate` writes it"
+        raise InputError(f"{path}:{number}: not an example ({type(error).__name__})", hint) from error
     return examples
 
 

@@ -59,9 +59,8 @@ class Reviews:
                 lines.flush()
                 os.fsync(lines.fileno())
         except OSError as error:
-            raise BackendError(
-                f"{self._file}: cannot be written ({error.strerror})", "free some space there"
-            ) from error
+            hint = "free some space there"
+            raise BackendError(f"{self._file}: cannot be written ({error.strerror})", hint) from error
 
     @property
     def digest(self) -> Digest:

@@ -38,18 +38,15 @@ def split(
     place = _by_time(groups, wanted) if settings.split_by == "time" else _by_hash(groups, wanted, seed)
     made: dict[str, list[Example]] = {name: [] for name in NAMES}
     for e in examples:
-        name = (
-            place.get(e.group or e.id, "train") if e.origin != "synthetic" or len(human) == len(examples) else "train"
-        )
-        made[name].append(e)
+        placed = e.origin != "synthetic" or len(human) == len(examples)
+        made[place.get(e.group or e.id, "train") if placed else "train"].append(e)
     made["test"] += own_tests
     return made
 
 
 def _by_hash(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float], seed: int) -> dict[str, str]:
-    drawn = {
-        g: int(hashlib.sha256(f"{seed}:{g}".encode("utf-8", "replace")).hexdigest()[:13], 16) / 16**13 for g in groups
-    }
+    hashes = {g: hashlib.sha256(f"{seed}:{g}".encode("utf-8", "replace")).hexdigest() for g in groups}
+    drawn = {g: int(digest[:13], 16) / 16**13 for g, digest in hashes.items()}
     order = sorted(groups, key=lambda g: (drawn[g], g))
     limit = wanted["test"] + wanted["validation"]
     place = {g: "test" if drawn[g] < wanted["test"] else "validation" if drawn[g] < limit else "train" for g in order}
@@ -59,9 +56,8 @@ def _by_hash(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float
 def _by_time(groups: Mapping[str, Sequence[Example]], wanted: Mapping[str, float]) -> dict[str, str]:
     latest = {g: max(e.time for e in rows) for g, rows in groups.items()}
     if not any(latest.values()):
-        raise InputError(
-            "no row has a `time` or `created_at` to split by", 'add one, or set curation.split_by = "group"'
-        )
+        hint = 'add one, or set curation.split_by = "group"'
+        raise InputError("no row has a `time` or `created_at` to split by", hint)
     order = sorted(groups, key=lambda g: (latest[g], g), reverse=True)
     total = sum(len(rows) for rows in groups.values())
     place, seen = {}, 0

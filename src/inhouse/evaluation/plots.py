@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH, LEFT, RIGHT, ROW, SQUARE = 720, 170, 150, 34, 340
+MIDDLE = (LEFT + WIDTH - RIGHT) / 2
 Scale = Callable[[float], float]
 
 
@@ -38,9 +39,7 @@ def gains(report: Report) -> Markup:
         parts.append(f'<circle class="dot {clear}" cx="{x(e.mean):.1f}" cy="{y}" r="5"/>')
         figures = f"{100 * e.mean:+.1f} [{100 * e.low:+.0f}, {100 * e.high:+.0f}]"
         parts.append(_label(WIDTH - RIGHT + 12, y, figures, "start"))
-    parts.append(
-        _label((LEFT + WIDTH - RIGHT) / 2, bottom + 34, "gain in accuracy in points, with 95% intervals", "middle")
-    )
+    parts.append(_label(MIDDLE, bottom + 34, "gain in accuracy in points, with 95% intervals", "middle"))
     return _svg("".join(parts), bottom + 44, "Gains in accuracy with their intervals")
 
 
@@ -64,11 +63,7 @@ def latencies(report: Report) -> Markup:
         parts.append(f'<line class="span" x1="{x(ms.p50):.1f}" x2="{x(ms.p99):.1f}" y1="{y}" y2="{y}"/>')
         parts += [_mark("p99", x(ms.p99), y), _mark("p95", x(ms.p95), y), _mark("p50", x(ms.p50), y)]
         parts.append(_label(WIDTH - RIGHT + 12, y, f"{ms.p50 / 1000:.1f} / {ms.p99 / 1000:.1f} s", "start"))
-    parts.append(
-        _label(
-            (LEFT + WIDTH - RIGHT) / 2, bottom + 34, "seconds to the end of the answer; figures: p50 / p99", "middle"
-        )
-    )
+    parts.append(_label(MIDDLE, bottom + 34, "seconds to the end of the answer; figures: p50 / p99", "middle"))
     return _svg("".join(parts), bottom + 44, "Latency by arm")
 
 
@@ -145,22 +140,21 @@ def changed(report: Report) -> Markup:
     if not rows:
         return _svg("", 10, "No question was answered better or worse.")
     most = max(max(c) for _, c in rows)
-    middle = (LEFT + WIDTH - RIGHT) / 2
     unit = (WIDTH - RIGHT - LEFT) / 2 / (most + 1)
     bottom = 30 + 26 * len(rows)
-    parts = [f'<line class="zero" x1="{middle}" x2="{middle}" y1="22" y2="{bottom}"/>']
-    parts += [_label(middle - 8, 12, "base is better", "end"), _label(middle + 8, 12, f"{best} is better", "start")]
+    parts = [f'<line class="zero" x1="{MIDDLE}" x2="{MIDDLE}" y1="22" y2="{bottom}"/>']
+    parts += [_label(MIDDLE - 8, 12, "base is better", "end"), _label(MIDDLE + 8, 12, f"{best} is better", "start")]
     for n, (tag, (won, lost)) in enumerate(rows):
         y = 30 + 26 * n
         parts.append(_label(LEFT - 10, y + 9, tag[:24], "end"))
-        parts.append(f'<rect class="won" x="{middle}" y="{y}" width="{unit * won:.1f}" height="18"/>')
+        parts.append(f'<rect class="won" x="{MIDDLE}" y="{y}" width="{unit * won:.1f}" height="18"/>')
         parts.append(
-            f'<rect class="lost" x="{middle - unit * lost:.1f}" y="{y}" width="{unit * lost:.1f}" height="18"/>'
+            f'<rect class="lost" x="{MIDDLE - unit * lost:.1f}" y="{y}" width="{unit * lost:.1f}" height="18"/>'
         )
         if won:
-            parts.append(_label(middle + unit * won + 6, y + 9, str(won), "start"))
+            parts.append(_label(MIDDLE + unit * won + 6, y + 9, str(won), "start"))
         if lost:
-            parts.append(_label(middle - unit * lost - 6, y + 9, str(lost), "end"))
+            parts.append(_label(MIDDLE - unit * lost - 6, y + 9, str(lost), "end"))
     return _svg("".join(parts), bottom + 8, f"Questions on which {best} or base is better")
 
 
@@ -178,9 +172,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _tick(x: float, bottom: float, text: str, zero: bool, top: float = 10) -> str:
     kind = "zero" if zero else "grid"
-    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>' + _label(
-        x, bottom + 14, text, "middle"
-    )
+    line = f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+    return line + _label(x, bottom + 14, text, "middle")
 
 
 def _mark(kind: str, x: float, y: float) -> str:

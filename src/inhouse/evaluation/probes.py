@@ -183,12 +183,8 @@ def _sibling(material: Material, rng: random.Random) -> Iterator[Conversation]:
     for document, table in material.tables:
         for n in range(len(table.rows)):
             for column, turn in enumerate(_lookups(document, table, n)):
-                others = [
-                    t
-                    for m in (n - 1, n + 1)
-                    if 0 <= m < len(table.rows)
-                    for t in _lookups(document, table, m)[column:][:1]
-                ]
+                rows = [m for m in (n - 1, n + 1) if 0 <= m < len(table.rows)]
+                others = [t for m in rows for t in _lookups(document, table, m)[column:][:1]]
                 wrong = [_value(t) for t in others if not says(turn.answer, _value(t))]
                 if wrong:
                     yield [turn._replace(checks=turn.checks.model_copy(update={"must_not_include": tuple(wrong)}))]
@@ -221,9 +217,8 @@ def _near_miss(material: Material, rng: random.Random) -> Iterator[Conversation]
         subject = frozenset(content_words(document.title))
         if not subject or len(words(document.title)) > 5:
             continue
-        near = {
-            w for d in material.documents if subject & frozenset(content_words(d.text)) for w in content_words(d.text)
-        }
+        texts = [frozenset(content_words(d.text)) for d in material.documents]
+        near = frozenset().union(*(t for t in texts if subject & t))
         missing = [a for a in ATTRIBUTES if not near & frozenset(content_words(a))]
         if missing:
             question = f"What is the {rng.choice(missing)} of {document.title}?"
@@ -234,18 +229,13 @@ def _arithmetic(material: Material, rng: random.Random) -> Iterator[Conversation
     """What an amount a month makes in a year. Handing off is right too."""
     for e in material.tests:
         amounts = YEAR.findall(e.target)
-        if (
-            len(amounts) == 1
-            and COSTS & set(words(e.question))
-            and any(says(way, amounts[0]) for fact in e.checks.must_include for way in fact)
-        ):
+        ways = [way for fact in e.checks.must_include for way in fact]
+        if len(amounts) == 1 and COSTS & set(words(e.question)) and any(says(way, amounts[0]) for way in ways):
             year = round(12 * float(amounts[0].replace(",", "")), 2)
-            ways = tuple(dict.fromkeys((f"{year:.2f}", f"{year:g}", f"{year:,.2f}")))
-            checks = Checks(must_include=(ways,), may_hand_off=True)
-            yield [
-                Turn(e.question, e.checks, e.target),
-                Turn("How much is that for a whole year?", checks, f"${ways[0]}"),
-            ]
+            spelled = tuple(dict.fromkeys((f"{year:.2f}", f"{year:g}", f"{year:,.2f}")))
+            checks = Checks(must_include=(spelled,), may_hand_off=True)
+            asked = Turn("How much is that for a whole year?", checks, f"${spelled[0]}")
+            yield [Turn(e.question, e.checks, e.target), asked]
 
 
 MAKERS: dict[str, Callable[[Material, random.Random], Iterator[Conversation]]] = {

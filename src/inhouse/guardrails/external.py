@@ -106,10 +106,8 @@ def label_of(labels: dict[int, str], names: Sequence[str], label: str, folder: P
         InputError: none fits.
     """
     by_name = {text.strip().lower().replace(" ", "_"): n for n, text in labels.items()}
-    wanted = (
-        [label.strip().lower().replace(" ", "_")] if label else [*names, *(["label_1"] if len(labels) == 2 else [])]
-    )
-    for name in wanted:
+    usual = [*names, "label_1"] if len(labels) == 2 else names
+    for name in [label.strip().lower().replace(" ", "_")] if label else usual:
         if name in by_name:
             return by_name[name]
     if not label and len(labels) == 1:
@@ -153,12 +151,10 @@ def _safetensors(folder: Path) -> _Run:
     except ImportError as error:
         hint = "install the extra `train`, or convert the model to model.onnx"
         raise InputError(f"{folder}: safetensors need transformers", hint) from error
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True
-    ).eval()
-    wanted = {"input_ids", "attention_mask"} | (
-        {"token_type_ids"} if hasattr(model.config, "type_vocab_size") else set()
-    )
+    load = AutoModelForSequenceClassification.from_pretrained
+    model = load(folder, local_files_only=True, use_safetensors=True).eval()
+    types = ["token_type_ids"] if hasattr(model.config, "type_vocab_size") else []
+    wanted = {"input_ids", "attention_mask", *types}
 
     def run(inputs: dict[str, Any]) -> Matrix:
         with torch.inference_mode():

@@ -34,9 +34,8 @@ class Format:
         try:
             self._pattern = re.compile(pattern, re.DOTALL) if pattern else None
         except re.error as error:
-            raise ConfigError(
-                f"guardrails.answer_pattern: {error}", "use the syntax of Python regular expressions"
-            ) from error
+            hint = "use the syntax of Python regular expressions"
+            raise ConfigError(f"guardrails.answer_pattern: {error}", hint) from error
         self.sides: frozenset[Side] = frozenset({"output", "answer"} if pattern else {"output"})
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:

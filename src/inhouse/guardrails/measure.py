@@ -128,9 +128,8 @@ def read_lines(file: Path) -> list[LabeledLine]:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
-            raise InputError(
-                f"{where}: {key}: {first['msg'].lower()}", f'each line needs "text" and "bad", {EXAMPLE}'
-            ) from error
+            hint = f'each line needs "text" and "bad", {EXAMPLE}'
+            raise InputError(f"{where}: {key}: {first['msg'].lower()}", hint) from error
     return lines
 
 

@@ -191,11 +191,8 @@ class Catalog:
     """The models on this machine, in `folder` (by default $INHOUSE_CACHE, or else ~/.cache/inhouse)."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        default = (
-            os.environ.get("INHOUSE_CACHE")
-            or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "inhouse"
-        )
-        self.folder = (folder or Path(default)) / "models"
+        usual = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "inhouse"
+        self.folder = (folder or Path(os.environ.get("INHOUSE_CACHE") or usual)) / "models"
 
     def names(self) -> dict[str, str]:
         """Every known name with its state: "ready", "not pulled", or "missing" when an added path no longer exists."""
@@ -307,9 +304,8 @@ def _verify(folder: Path, entry: Entry) -> None:
     for member, expected in entry.sha256.items():
         file = folder / member
         if not file.is_file() or file_sha256(file) != expected:
-            raise InputError(
-                f"{file}: its sha256 is not the pinned one", "the file is damaged or was changed; fetch it again"
-            )
+            hint = "the file is damaged or was changed; fetch it again"
+            raise InputError(f"{file}: its sha256 is not the pinned one", hint)
 
 
 def _make_int8(folder: Path) -> None:
@@ -384,8 +380,7 @@ def _snapshot(name: str, target: Path) -> None:
     try:
         snapshot_download(name, local_dir=target, allow_patterns=patterns)
     except Exception as error:  # the hub client raises errors of httpx, the OS and its own
-        raise BackendError(
-            f"{name}: cannot be fetched ({type(error).__name__}: {error})", "check the id and the network"
-        ) from error
+        hint = "check the id and the network"
+        raise BackendError(f"{name}: cannot be fetched ({type(error).__name__}: {error})", hint) from error
     if not list(target.glob("*.safetensors")):
         raise InputError(f"{name}: no safetensors weights", "pickled weights are not supported; choose another model")

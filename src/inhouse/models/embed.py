@@ -36,9 +36,8 @@ class OnnxEmbedder:
 
         for name in ("model.onnx", "tokenizer.json"):
             if not (folder / name).is_file():
-                raise InputError(
-                    f"{folder / name}: file not found", "an embedder is a folder with model.onnx and tokenizer.json"
-                )
+                hint = "an embedder is a folder with model.onnx and tokenizer.json"
+                raise InputError(f"{folder / name}: file not found", hint)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # each thread takes a text: splitting every small product is slower
         options.log_severity_level = 3

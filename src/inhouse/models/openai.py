@@ -73,9 +73,8 @@ class OpenAIModel:
                         return
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if attempt == TRIES:
-                        raise BackendError(
-                            f"{self._url}: cannot be reached ({error})", "check the URL and that the server is running"
-                        ) from error
+                        hint = "check the URL and that the server is running"
+                        raise BackendError(f"{self._url}: cannot be reached ({error})", hint) from error
                     await asyncio.sleep(PAUSE_S * attempt)
                 except httpx.HTTPError as error:
                     raise BackendError(f"{self._url}: {type(error).__name__}: {error}") from error

@@ -238,14 +238,9 @@ class Titles:
                     continue  # part of a longer title
                 span = spoken[at : at + length]
                 joined = "".join(span)
-                if (
-                    length == 1
-                    and joined.capitalize() not in capitalized
-                    and (
-                        len(joined) < LONG_WORD_CHARS
-                        or (joined in self._starts and at and spoken[at - 1] in _DETERMINERS)
-                    )
-                ):
+                small = length == 1 and joined.capitalize() not in capitalized
+                after_determiner = joined in self._starts and at and spoken[at - 1] in _DETERMINERS
+                if small and (len(joined) < LONG_WORD_CHARS or after_determiner):
                     continue
                 sources = self._named.get(joined)
                 if not sources and span[0] not in _DETERMINERS and not self._generic.issuperset(span):
@@ -261,11 +256,8 @@ class Titles:
 
         if len(joined) < LONG_WORD_CHARS + 2:
             return []
-        near = [
-            n
-            for size in range(-TYPO_CHARS, TYPO_CHARS + 1)
-            for n in self._sorted.get((joined[0], len(joined) + size), ())
-        ]
+        sizes = range(len(joined) - TYPO_CHARS, len(joined) + TYPO_CHARS + 1)
+        near = [n for size in sizes for n in self._sorted.get((joined[0], size), ())]
         best = process.extractOne(joined, near, scorer=fuzz.ratio, score_cutoff=100 * TYPO_SIMILARITY)
         return self._named[best[0]] if best else []
 

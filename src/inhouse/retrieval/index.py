@@ -98,7 +98,7 @@ def index_parts(
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.copytree(previous / "lance", scratch, copy_function=_linked)
         os.rename(scratch, database)
-    table = _open_or_create(lancedb().connect(database), embedder.dimensions)
+    table = lancedb().connect(database).create_table(TABLE, schema=_schema(embedder.dimensions), exist_ok=True)
     there, whole = _there(table, copied)
     wanted: set[str] = set()
     added = _add(table, _windows(parts, there, whole, wanted), embedder, step)
@@ -235,10 +235,6 @@ def _settings(folder: Path) -> dict[str, Json] | None:
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: damaged", f"delete {folder} and run `inhouse index`") from error
-
-
-def _open_or_create(database: Any, dimensions: int) -> Any:
-    return database.create_table(TABLE, schema=_schema(dimensions), exist_ok=True)
 
 
 def _schema(dimensions: int) -> pa.Schema:

@@ -94,12 +94,9 @@ def needs_calculation(questions: Sequence[str], passages: Sequence[str]) -> bool
     question = questions[-1]
     if _YEARLY & set(words(question)) and not any(_YEARLY & set(words(p)) for p in passages):
         return any(_MONTHLY.search(p) or _UNIT_PRICE.search(p) for p in passages)
-    priced = (
-        any(_ASKS & set(words(q)) for q in questions[-1 - EARLIER_QUESTIONS : -1]) and len(words(question)) <= FEW_WORDS
-    )
-    if not asks_to_calculate(question) and not (
-        priced and any(unit not in ("", "$") for _, unit in quantities(question))
-    ):
+    priced = any(_ASKS & set(words(q)) for q in questions[-1 - EARLIER_QUESTIONS : -1])
+    counts = len(words(question)) <= FEW_WORDS and any(unit not in ("", "$") for _, unit in quantities(question))
+    if not asks_to_calculate(question) and not (priced and counts):
         return False
     stated = {_value(m) for passage in passages for m in re.findall(NUMBER, passage)}
     given = [value for value, _ in quantities(question)]

@@ -72,12 +72,8 @@ def row_sentence(row: Row, keys: int, about: str = "") -> str:
 
 def _table(text: str, lines: list[tuple[int, int]]) -> Table | None:
     cells = [_cells(text[start:end]) for start, end in lines]
-    if (
-        len(cells) < 3
-        or len(cells[0]) < 2
-        or not all(_RULE_CELL.fullmatch(c) for c in cells[1] if c)
-        or not any(cells[1])
-    ):
+    rule = cells[1] if len(cells) > 2 else ()
+    if len(cells[0]) < 2 or not any(rule) or not all(_RULE_CELL.fullmatch(c) for c in rule if c):
         return None
     header = cells[0]
     rows = tuple(

@@ -71,9 +71,8 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{file}: cannot be read ({error})", "set model.base to a complete Hugging Face folder"
-        ) from error
+        hint = "set model.base to a complete Hugging Face folder"
+        raise InputError(f"{file}: cannot be read ({error})", hint) from error
 
 
 def _kv(config: dict[str, Any]) -> int:

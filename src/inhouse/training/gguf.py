@@ -52,9 +52,8 @@ def value(reader: Any, key: str) -> Any:
     """
     field = reader.fields.get(key)
     if field is None:
-        raise InputError(
-            f"the GGUF file has no {key}", "it is not a language model that can be served; choose another model.base"
-        )
+        hint = "it is not a language model that can be served; choose another model.base"
+        raise InputError(f"the GGUF file has no {key}", hint)
     return field.contents()
 
 
@@ -271,8 +270,7 @@ def _gguf_names(tensors: dict[str, Matrix], reader: Any) -> dict[str, Matrix]:
     for name, tensor in tensors.items():
         new = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if new is None:
-            raise InputError(
-                f"{name}: the base model has no such tensor", "use the base model that the adapter was trained on"
-            )
+            hint = "use the base model that the adapter was trained on"
+            raise InputError(f"{name}: the base model has no such tensor", hint)
         renamed[new] = tensor
     return renamed

@@ -85,9 +85,8 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
     rows, too_long = encode(job.rows, tokenizer, most)
     validation, _ = encode(job.validation[:VALIDATION_ROWS], tokenizer, most)
     if not rows:
-        raise InputError(
-            f"no training row fits into training.max_prompt_tokens = {most}", "raise training.max_prompt_tokens"
-        )
+        hint = "raise training.max_prompt_tokens"
+        raise InputError(f"no training row fits into training.max_prompt_tokens = {most}", hint)
     model = _adapted(model.to(accelerator.device), job.settings)
     run = _Run(job, model, rows, validation or rows[:8], work, accelerator)
     del model
@@ -132,9 +131,8 @@ def load(base: Path) -> tuple[Any, Any]:
             place[0], local_files_only=True, dtype=torch.float32, **place[1], **given
         )
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{base}: transformers cannot load it ({str(error)[:200]})", "is it a causal language model?"
-        ) from error
+        hint = "is it a causal language model?"
+        raise InputError(f"{base}: transformers cannot load it ({str(error)[:200]})", hint) from error
     if file.is_file():  # plain floats now; transformers would refuse to save what it notes as quantized
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):

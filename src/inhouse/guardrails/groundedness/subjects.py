@@ -209,11 +209,6 @@ def _mentions(text: str) -> Iterator[tuple[frozenset[str], list[Mention]]]:
         if n < TITLES and not values and len(plain) <= MOST_CHARS:
             title |= said
         near = said | title | before
-        yield (
-            said,
-            [
-                Mention(v.value, v.kind, v.clause, (v.words | title) - {v.value}, near, n, k)
-                for k, v in enumerate(values)
-            ],
-        )
+        every = enumerate(values)
+        yield said, [Mention(v.value, v.kind, v.clause, (v.words | title) - {v.value}, near, n, k) for k, v in every]
         before = said if not values else frozenset()

@@ -151,10 +151,7 @@ class Arms:
         return self._engine("custom").model("tuned")
 
     def open(
-        self,
-        name: str,
-        few_shot: Sequence[Example] = (),
-        gold: Mapping[Messages, Sequence[Passage]] | None = None,
+        self, name: str, few_shot: Sequence[Example] = (), gold: Mapping[Messages, Sequence[Passage]] | None = None
     ) -> ChatModel:
         """The arm called `name`, as in the table above, behind its guardrails and replies.
 

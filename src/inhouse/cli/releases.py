@@ -26,12 +26,7 @@ def releases_of(project: Path, overrides: list[str] | None = None) -> Releases:
 
 
 @release_app.callback(invoke_without_command=True)
-def release(
-    context: typer.Context,
-    project: At = HERE,
-    overrides: Set = None,
-    as_json: AsJson = False,
-) -> None:
+def release(context: typer.Context, project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Create a release from the latest verdict. If the gate fails, name the rule and exit with code 5."""
     from inhouse.errors import ConfigError
 

@@ -49,11 +49,7 @@ _NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that
     (r"\b\d{3}[ -]?\d{3}[ -]?\d{3}\b", _luhn, r"sin|social insurance"),
     (r"\b\d{3} ?\d{3} ?\d{3}\b", tfn.is_valid, r"tfn|tax file"),
     (r"\b\d{11}\b", pesel.is_valid, r"pesel"),
-    (
-        r"\b(?:19|20)?\d{6}[-+]?\d{4}\b",
-        _luhn,
-        r"personnummer|personal number",
-    ),
+    (r"\b(?:19|20)?\d{6}[-+]?\d{4}\b", _luhn, r"personnummer|personal number"),
     (
         r"\b(?=[A-Z0-9]*\d{3})[A-Z0-9]{6,9}\b",
         None,

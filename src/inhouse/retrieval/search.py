@@ -17,15 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.errors import InputError
-from inhouse.retrieval.index import (
-    EXACT_UP_TO_ROWS,
-    TABLE,
-    lancedb,
-    load_settings,
-    probes_of,
-    visible_to,
-    with_parts,
-)
+from inhouse.retrieval.index import EXACT_UP_TO_ROWS, TABLE, lancedb, load_settings, probes_of, visible_to, with_parts
 from inhouse.retrieval.ranking import Hit, Ranker
 from inhouse.text.sentences import windows
 from inhouse.text.words import WORD, plain, words
@@ -154,12 +146,7 @@ class Index:
         self.ranker = Ranker.read(fusion) if fusion else None
 
     def search(
-        self,
-        query: str,
-        k: int,
-        groups: Collection[str] = (),
-        weight: float | None = None,
-        sources: Sequence[str] = (),
+        self, query: str, k: int, groups: Collection[str] = (), weight: float | None = None, sources: Sequence[str] = ()
     ) -> list[Hit]:
         """The k best chunks, best first; fewer when fewer are visible.
 

@@ -76,7 +76,7 @@ def audit_verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that no entry was changed, removed, or added; exit with code 5 otherwise. Prints the head of the chain;
-    keep a copy elsewhere and pass it later with --head."""
+    keep a copy of it elsewhere and pass it with --head later."""
     from inhouse.errors import GateError
     from inhouse.store.audit import Audit
 
@@ -88,7 +88,7 @@ def audit_verify(
         hint = "compare it with a backup or an export; the entries before it are intact"
         raise GateError(f"the audit log is broken at entry {result.broken_at}: {result.reason}", hint)
     if not as_json:
-        tell(f"{result.rows:,} entries are intact. The head, of which to keep a copy elsewhere:")
+        tell(f"{result.rows:,} entries are intact. Keep a copy of this head elsewhere:")
         print(result.head)
 
 
@@ -122,7 +122,7 @@ def audit_export(
 def audit_redact(
     ids: Annotated[list[str], typer.Argument(help="IDs of the exchanges.")],
     reason: Annotated[str, typer.Option(help="The reason; it is recorded.")],
-    by: Annotated[str, typer.Option(help="Who redacts; by default the user logged in to this machine.")] = "",
+    by: Annotated[str, typer.Option(help="Person who redacts; by default the user logged in to this machine.")] = "",
     project: At = HERE,
     overrides: Set = None,
 ) -> None:

@@ -61,7 +61,7 @@ def _keys(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
 def template(name: str) -> str:
     """A project file with the keys in COMMON: help and an example each, all but the first two commented out."""
     lines = [
-        "# Project file of inhouse, with the ten keys that people change most.",
+        "# Project file of inhouse, with the ten most commonly changed keys.",
         "# To set a key, remove the '# ' in front of it. `inhouse check` validates the file.",
         "# All keys: `inhouse check --explain SECTION`, or docs/reference.md. The sections are",
         *_comment(f"{', '.join(['project', *sections()])}."),

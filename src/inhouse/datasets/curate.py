@@ -171,7 +171,7 @@ class Curator:
             sets[part] += variants(sets[part], documents, self.handoff, self.seed)
         if not sets["train"]:
             why = "; ".join(f"{r}: {n}" for r, n in Counter(r.reason for r in removed).most_common(3))
-            raise InputError(f"no example is left to train on ({why})", "add conversations, or loosen [curation]")
+            raise InputError(f"no example is left to train on ({why})", "add conversations, or relax [curation]")
         return Selection(sets, removed, leaked)
 
 

@@ -59,7 +59,7 @@ class Reviews:
                 lines.flush()
                 os.fsync(lines.fileno())
         except OSError as error:
-            hint = "free some space there"
+            hint = "free some space on that disk"
             raise BackendError(f"{self._file}: cannot be written ({error.strerror})", hint) from error
 
     @property

@@ -33,7 +33,7 @@ def split(
     if not own_tests and len(groups) < 2:
         raise InputError(
             f"no test set can be held out: {len(groups)} usable conversations",
-            "give at least two, better some hundred; or name a test file under [curation] tests",
+            "provide at least two, preferably several hundred, or name a test file in curation.tests",
         )
     place = _by_time(groups, wanted) if settings.split_by == "time" else _by_hash(groups, wanted, seed)
     made: dict[str, list[Example]] = {name: [] for name in NAMES}

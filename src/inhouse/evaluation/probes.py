@@ -40,11 +40,11 @@ KINDS = {
     "two_questions": "needs test questions with checks about two documents",
     "small_talk": "",
     "person": "",
-    "language": "needs documents in a language that is recognized",
+    "language": "needs documents in a language that inhouse recognizes",
     "table": "needs a table whose rows differ in their names",
     "sibling": "needs a table with two rows, or two test questions about one document",
     "near_miss": "needs documents with a title",
-    "arithmetic": "needs a test whose answer is an amount a month",
+    "arithmetic": "needs a test question whose answer is a monthly amount",
 }
 """The kinds, and what the data must have to make them."""
 

@@ -149,7 +149,7 @@ def _safetensors(folder: Path) -> _Run:
         import torch
         from transformers import AutoModelForSequenceClassification
     except ImportError as error:
-        hint = "install the extra `train`, or convert the model to model.onnx"
+        hint = "pip install 'inhouse[train]', or convert the model to model.onnx"
         raise InputError(f"{folder}: safetensors need transformers", hint) from error
     load = AutoModelForSequenceClassification.from_pretrained
     model = load(folder, local_files_only=True, use_safetensors=True).eval()

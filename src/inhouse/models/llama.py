@@ -67,7 +67,7 @@ class LlamaEngine:
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
-            hint = "it is damaged, or llama.cpp does not know its architecture; `inhouse models pull` fetches it again"
+            hint = "damaged or of an unsupported architecture; to replace it, delete it and run `inhouse models pull`"
             raise InputError(f"{weights}: llama.cpp cannot load this file", hint) from error
         self.url: str = self._server.listening_address
         self.adapters = tuple(adapters)

@@ -103,7 +103,7 @@ def index_parts(
     wanted: set[str] = set()
     added = _add(table, _windows(parts, there, whole, wanted), embedder, step)
     if not wanted:
-        raise InputError("the documents contain no text to index", "report.json beside documents.jsonl says why")
+        raise InputError("the documents contain no text to index", "see report.json next to documents.jsonl")
     gone = sorted(there - wanted)
     for at in range(0, len(gone), BATCH):
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in gone[at : at + BATCH])))

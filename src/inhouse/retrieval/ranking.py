@@ -117,9 +117,9 @@ class Ranker(Record):
         try:
             ranker = cls.model_validate_json(file.read_bytes())
         except ValidationError as error:
-            raise InputError(f"{file}: not a ranker", f"delete {folder} and run `inhouse build`") from error
+            raise InputError(f"{file}: not a ranker file", f"delete {folder} and run `inhouse build`") from error
         if ranker.features != FEATURES:
-            raise InputError(f"{file}: a ranker of another version", f"delete {folder} and run `inhouse build`")
+            raise InputError(f"{file}: the ranker is from another version", f"delete {folder} and run `inhouse build`")
         return ranker
 
 

@@ -275,7 +275,7 @@ def read_fusion(folder: Path) -> Fusion:
         raise InputError(f"{file}: cannot be read ({error.strerror})", "`inhouse build` writes it again") from error
     except (ValueError, KeyError, TypeError) as error:
         hint = f"delete {folder} and run `inhouse build`"
-        raise InputError(f"{file}: not a fusion: weight and mention_boost must be numbers", hint) from error
+        raise InputError(f"{file}: not a fusion file: weight and mention_boost must be numbers", hint) from error
 
 
 def _quoted(name: str) -> str:

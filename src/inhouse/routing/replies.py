@@ -1,5 +1,5 @@
-"""A ChatModel that answers dialog acts with the project's own replies, and hands over what it must not answer: a wish
-for a person, and questions in a language that the assistant does not answer in."""
+"""A ChatModel that answers dialog acts with the project's own replies, and hands off what it must not answer: requests
+for a person, and questions in a language that the assistant does not support."""
 
 from __future__ import annotations
 

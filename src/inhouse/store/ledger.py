@@ -292,10 +292,9 @@ class Ledger:
             revision = _revision(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             if revision and revision not in known:
-                raise BackendError(
-                    f"the database at {self.place} has schema {revision}, which this inhouse ({SCHEMA}) does not know",
-                    "a newer version of inhouse created it: install that version or a newer one",
-                )
+                supported = f"this version of inhouse supports {SCHEMA}"
+                hint = "a newer version of inhouse created it; install that version or a newer one"
+                raise BackendError(f"the database at {self.place} has schema {revision}; {supported}", hint)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -26,7 +26,7 @@ def convert(folder: Path, out: Path, kind: str) -> dict[str, Json]:
     family = FAMILIES.get((config.get("architectures") or [""])[0])
     hint = "convert it with the tools of llama.cpp and set model.base to the .gguf file"
     if family is None:
-        raise InputError(f"{folder}: {config.get('architectures')} cannot be converted here", hint)
+        raise InputError(f"{folder}: {config.get('architectures')} is not a supported architecture", hint)
     tokenizer = _json(folder / "tokenizer.json")
     if tokenizer["model"].get("type") != "BPE" or not _byte_level(tokenizer):
         raise InputError(f"{folder}: its tokenizer is not byte-level BPE", hint)

@@ -211,7 +211,7 @@ def test_a_sign_in_begun_elsewhere_is_refused(oidc_house):
 
 
 def test_a_provider_that_is_not_there_is_told(house_of, tmp_path):
-    for issuer, said in (("http://127.0.0.1:9", "does not answer"), ("http://login.example.com", "https://")):
+    for issuer, said in (("http://127.0.0.1:9", "is not responding"), ("http://login.example.com", "https://")):
         made = house_of(tmp_path, oidc={"issuer": issuer, "client_id": CLIENT})
         try:
             answer = made.client().get("/console/oidc/start")

@@ -75,7 +75,7 @@ class Provider:
         except OAuthError as error:
             raise InputError(f"The provider refused the sign-in ({error.error}).") from error
         except httpx.HTTPError as error:
-            raise BackendError("The sign-in provider does not answer.", type(error).__name__) from error
+            raise BackendError("The sign-in provider is not responding.", type(error).__name__) from error
         claims = self._claims(str(token.get("id_token", "")), keys, flow["nonce"])
         return self._person(claims)
 
@@ -115,7 +115,7 @@ class Provider:
                 keys = (await client.get(described["jwks_uri"])).raise_for_status()
                 published = KeySet.import_key_set(keys.json())
         except (httpx.HTTPError, ValueError, KeyError, JoseError) as error:
-            raise BackendError("The sign-in provider does not answer.", f"({type(error).__name__})") from error
+            raise BackendError("The sign-in provider is not responding.", f"({type(error).__name__})") from error
         if described.get("issuer") != issuer:
             raise BackendError("The sign-in provider's issuer differs from gateway.oidc.issuer.")
         self._known = time.monotonic() + KNOWN_S, described, published

@@ -127,5 +127,5 @@ def secret_in(folder: Path) -> bytes:
         problem = f"{file}: cannot store the secret for sessions ({error.strerror})"
         raise BackendError(problem, "make the folder writable") from error
     if len(secret) != SECRET_BYTES:
-        raise BackendError(f"{file}: damaged", "delete it; everyone must then sign in again")
+        raise BackendError(f"{file}: damaged", "delete it; everyone has to sign in again")
     return secret

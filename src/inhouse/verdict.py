@@ -241,10 +241,16 @@ class ConfidenceBin(Record):
 
 
 class ConfidenceResults(Record):
-    """How well confidence tells right answers from wrong ones, and what the error target led to."""
+    """How well confidence tells right answers from wrong ones, and what the error target led to.
+
+    `error_target` is the one that the threshold keeps, 1 for none; `wanted` is the one of the project file. `reason`
+    says why the arm could not be calibrated.
+    """
 
     calibrated: bool
     error_target: float
+    wanted: float = 0.0
+    reason: str = ""
     questions: int
     given: int
     declined: int

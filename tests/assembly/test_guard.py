@@ -48,10 +48,8 @@ def test_a_wrong_name_is_refused_with_the_nearest(workspace, settings, says, hin
     assert hint in error.value.hint
 
 
-def test_confidence_needs_a_calibration(workspace):
-    with pytest.raises(InputError) as error:
-        build(workspace(rails=["confidence"]))
-    assert "inhouse calibrate" in error.value.hint
+def test_without_a_calibration_there_is_no_confidence_rail(workspace):
+    assert build(workspace(rails=["confidence"])) == []
 
 
 def test_order_actions_and_failures_come_from_the_settings(workspace):
@@ -145,15 +143,15 @@ def fitted():
         calibration = fit(rows, [n % 2 == 0 for n in range(60)], 0.9).model_copy(update=changes)
 
         def write(work):
-            (work / "calibration.json").write_text(calibration.model_dump_json())
-            return {"arm": "rag"}
+            (work / "calibration-rag.json").write_text(calibration.model_dump_json())
+            return {}
 
         return workspace.store.make("calibration", {}, [], write)
 
     return make
 
 
-@pytest.mark.parametrize(("arm", "guards"), [("rag", True), ("base", False)])
+@pytest.mark.parametrize(("arm", "guards"), [("rag", True), ("tuned+rag", False), ("base", False)])
 def test_confidence_of_another_arm_is_left_out(workspace, fitted, arm, guards):
     place = workspace(rails=["confidence"])
     model = Scripted(str, name=arm)
@@ -163,7 +161,7 @@ def test_confidence_of_another_arm_is_left_out(workspace, fitted, arm, guards):
 def test_a_calibration_on_other_features_is_refused(workspace, fitted):
     place = workspace(rails=["confidence"])
     with pytest.raises(InputError, match="other features"):
-        Parts(place, place.project, fitted(place, features=("certainty",))).calibration()
+        Parts(place, place.project, fitted(place, features=("certainty",)), "rag").calibration()
 
 
 def test_a_recorder_takes_the_place_of_the_confidence_rail(workspace, tmp_path):

@@ -77,7 +77,7 @@ def guardrails_of(arms):
     row = {"rail": EVIL, "side": "input", "on": EVIL, "bad": 9, "good": 9, "recall": 1.0, "precision": 1.0, "false": 0.0,
            "chat": None}  # fmt: skip
     answers = {name: run.answers for name, run in arms.items() if name != "base"}
-    return guardrail_results(answers, Guardrails(rails=(EVIL, "confidence")), [row], 7)
+    return guardrail_results(answers, Guardrails(rails=(EVIL, "confidence")), [row], {}, 7)
 
 
 async def hostile_report(scorer, folder):

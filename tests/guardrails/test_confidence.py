@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from inhouse.errors import InputError
-from inhouse.evaluation.evaluate import Answer
 from inhouse.guardrails.confidence.calibration import (
     TARGETS,
     calibration_error,
@@ -19,9 +18,7 @@ from inhouse.guardrails.confidence.features import FeatureExtractor, Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.groundedness.rail import Groundedness
-from inhouse.pipeline.calibrate import labeled
 from inhouse.text.support import LexicalSupport
-from inhouse.types import Example, Message
 
 
 def sample(n, seed, sharp=3.0):
@@ -47,6 +44,21 @@ def test_the_error_target_is_met_on_answers_that_were_not_fitted_on():
         missed += kept.any() and 1 - truth[kept].mean() > 0.1
     assert missed <= 6  # with 95% confidence: about 3 of 60
     assert answered > 0.2
+
+
+def test_a_target_that_answers_too_little_gives_way_to_the_next():
+    x, y = sample(150, 2)
+    strict, looser = fit(x, y, 0.02), fit(x, y, 0.02, 0.5)
+    assert (strict.target, strict.answered) == (0.02, 0.0)
+    assert looser.answered >= 0.5
+    assert looser.wanted == 0.02 < looser.target
+    assert all(t.answered < 0.5 for t in looser.targets if t.target < looser.target)
+
+
+def test_without_a_target_that_answers_enough_everything_is_answered():
+    rng = np.random.default_rng(0)
+    calibration = fit(rng.normal(size=(200, 3)), rng.random(200) < 0.5, 0.05, 0.5)
+    assert (calibration.target, calibration.threshold, calibration.answered) == (1.0, 0.0, 1.0)
 
 
 def test_probabilities_are_calibrated():
@@ -130,17 +142,3 @@ def test_recorded_features_are_named(tmp_path, turn):
     file = tmp_path / "features.jsonl"
     FeatureRecorder(lambda answer, turn: row(certainty=0.25), file).check("answer", "5", turn("What does it cost?"))
     assert json.loads(file.read_text())["features"]["certainty"] == 0.25
-
-
-def test_replies_that_decline_or_were_never_given_are_no_answers():
-    examples = [
-        Example(id=f"e{n}", messages=(Message(role="user", content=f"Question {n}?"),), target="") for n in range(4)
-    ]
-    answers = [
-        Answer(id="e0", arm="rag", scores={"accuracy": 1.0}),
-        Answer(id="e1", arm="rag", scores={"accuracy": 0.0}, declined=True),
-        Answer(id="e2", arm="rag", scores={"accuracy": 0.4}),
-        Answer(id="e3", arm="rag", scores={"accuracy": 1.0}),
-    ]
-    rows = {conversation_digest(e.messages): row(certainty=n) for n, e in enumerate(examples[:3])}
-    assert labeled(examples, answers, rows) == ([row(certainty=0), row(certainty=2)], [True, False])

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"),
     pytest.mark.slow,
 ]
-KINDS = {"documents", "index", "dataset", "fusion", "weights", "adapter", "parity", "report"}
+KINDS = {"documents", "index", "dataset", "fusion", "weights", "adapter", "parity", "calibration", "report"}
 
 
 def workspace_of(folder, models_dir, **overrides):

@@ -1,15 +1,15 @@
 """The rails of a project, built from its settings, and the model wrapped in them and in the replies to dialog acts.
 
-A rail is on by default if benchmarks/guardrails.py measured how good it is (docs/benchmarks.md); topic and confidence
-depend on the project's own data and are switched on by name. An indirect injection is flagged rather than handed off:
-some clean passages are mistaken for one, and an answer rests on several passages.
+A rail is on by default if benchmarks/guardrails.py measured how good it is (docs/benchmarks.md), or if `inhouse build`
+fits it to the project, as it does confidence. An indirect injection is flagged rather than handed off: some clean
+passages are mistaken for one, and an answer rests on several passages.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -75,7 +75,8 @@ class Parts:
     Attributes:
         workspace: has the models and the store.
         project: the settings, as the release has them.
-        fitted: the artifact of `inhouse calibrate`, for the rail confidence.
+        fitted: the artifact with the calibrations by arm, for the rail confidence.
+        arm: whose calibration that rail uses.
         verdict: returns the report whose data and documents the rails know; None for the latest.
         recorder: a rail that takes the place of confidence while its calibration is made.
         report: see `GuardedSettings.report`.
@@ -84,6 +85,7 @@ class Parts:
     workspace: Workspace
     project: Project
     fitted: Artifact | None = None
+    arm: str = ""
     verdict: Callable[[], Artifact] | None = None
     recorder: Rail | None = None
     report: bool = False
@@ -112,16 +114,15 @@ class Parts:
     def features(self) -> FeatureExtractor:
         return FeatureExtractor(self.groundedness(), self.embedder)
 
-    def calibration(self) -> Calibration:
-        """What the confidence rail was fitted to.
+    def calibration(self) -> Calibration | None:
+        """What the confidence rail was fitted to; None where the arm was not, or could not be, calibrated.
 
         Raises:
-            InputError: nothing was calibrated yet, or with another version.
+            InputError: it was calibrated with another version.
         """
-        hint = "run `inhouse calibrate`, then make a new release"
-        if self.fitted is None:
-            raise InputError("the rail confidence is on, and nothing was calibrated", hint)
-        file = Path(self.fitted.path) / "calibration.json"
+        hint = "run `inhouse build`, then make a new release"
+        if self.fitted is None or not (file := calibration_file(Path(self.fitted.path), self.arm)).exists():
+            return None
         try:
             calibration = Calibration.model_validate_json(file.read_bytes())
         except ValidationError as error:
@@ -177,9 +178,7 @@ def guarded(parts: Parts, model: ChatModel) -> ChatModel:
         InputError: something that a rail needs is missing.
     """
     project = parts.project
-    guards = guards_of(parts)
-    if parts.fitted and parts.fitted.facts["arm"] != model.name:  # the confidence of one arm says nothing of another
-        guards = [g for g in guards if g.rail.name != "confidence"]
+    guards = guards_of(replace(parts, arm=model.name))
     if not guards:
         return model
     settings = GuardedSettings(
@@ -213,6 +212,11 @@ def guards_of(parts: Parts) -> list[Guard]:
             if actions := actions_of(name, rail, settings.actions):
                 guards.append(Guard(rail, actions, timeout_s, name in settings.fail_open))
     return [*guards, *([Guard(parts.recorder, {"answer": "flag"}, timeout_s)] if parts.recorder else [])]
+
+
+def calibration_file(folder: Path, arm: str) -> Path:
+    """Where a calibration's artifact has that of an arm."""
+    return folder / f"calibration-{arm}.json"
 
 
 def actions_of(name: str, rail: Rail, actions: Mapping[str, str]) -> dict[Side, Action]:
@@ -269,6 +273,12 @@ def _relevance(parts: Parts) -> list[Rail]:
     return [Relevance(ranker.threshold if ranker else 0.0)]
 
 
+def _confidence(parts: Parts) -> list[Rail]:
+    """None where there is no calibration of the arm: the confidence of one says nothing of another."""
+    calibration = parts.calibration()
+    return [Confidence(calibration, parts.features())] if calibration else []
+
+
 def _nemo(parts: Parts) -> list[Rail]:
     from inhouse.guardrails.nemo import Nemo
 
@@ -296,7 +306,7 @@ BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
     "format": lambda parts: [Format(parts.project.guardrails.answer_pattern)],
     "relevance": _relevance,
     "groundedness": lambda parts: [parts.groundedness()],
-    "confidence": lambda parts: [Confidence(parts.calibration(), parts.features())],
+    "confidence": _confidence,
     "nemo": _nemo,
 }
 

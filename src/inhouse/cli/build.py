@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_artifact, print_json, tell, workspace_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inhouse.types import Artifact
 
 
@@ -67,6 +69,30 @@ def parity(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -
     refuse_without_parity(_make("parity", about, project, overrides, as_json))
 
 
+def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+    """Fit the confidence of each customized arm to held-out questions, for the error target."""
+    about = "Asking held-out questions that the verdict does not ask"
+    artifact = _make("calibrate", about, project, overrides, as_json)
+    for arm, facts in {} if as_json else artifact.facts["arms"].items():
+        print(f"\n{arm}: {facts['asked']} questions, {facts['examples']} answers")
+        if facts.get("reason"):
+            print(f"  not calibrated: {facts['reason']}")
+        else:
+            _print_targets(facts)
+
+
+def _print_targets(facts: Mapping[str, Any]) -> None:
+    kept = f"at most {facts['target']:.0%} of the answers given are wrong" if facts["target"] < 1 else "none"
+    print(f"  {facts['right']:.0%} of the answers are right. Calibration error {facts['error']:.3f}.")
+    print(f"  Error target: {kept} (guardrails.max_wrong = {facts['wanted']:g}).")
+    print(f"  It answers {facts['answered']:.0%} of the questions; {facts['wrong']:.1%} of these answers are wrong.")
+    print("  Error targets, each met with 95% confidence:\n    at most wrong   answered   of these wrong")
+    for target, answered, wrong in facts["targets"]:
+        print(f"    {target:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"    {target:>13.0%}       none")
+    if facts["min_support"]:
+        print(f"  guardrails.min_support = {facts['min_support']} would cut one right answer in 20.")
+
+
 def evaluate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Ask every arm the same held-out questions and report what customizing gained."""
     artifact = _make("evaluate", "Asking every arm the same questions", project, overrides, as_json)
@@ -76,7 +102,7 @@ def evaluate(project: At = HERE, overrides: Set = None, as_json: AsJson = False)
 
 def build(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Run every stage, from documents to the verdict; finished stages are skipped."""
-    about = "Building: ingest, index, curate, fusion, train, parity, evaluate"
+    about = "Building: ingest, index, curate, fusion, train, parity, calibrate, evaluate"
     artifact = _make("build", about, project, overrides, as_json)
     if not as_json:
         show_report(artifact)

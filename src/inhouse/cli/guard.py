@@ -1,4 +1,4 @@
-"""The commands of guardrails: show, explain, test, and calibrate. Imports nothing heavy."""
+"""The commands of guardrails: show, explain, and test. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -118,36 +118,3 @@ def _print_quality(rows: Sequence[RailQuality]) -> None:
         for kind, texts in (("missed", r.missed), ("false alarm", r.false_alarms)):
             for text in texts[:SHOWN]:
                 print(f"  {kind}: {text[:140]}")
-
-
-def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """Fit the confidence of the recommended arm on validation questions, for the error target."""
-    from inhouse.guardrails.confidence.calibration import fewest_answers
-    from inhouse.pipeline.calibrate import calibration
-
-    workspace = workspace_of(project, overrides, as_json)
-    artifact = calibration(workspace)
-    facts = artifact.facts
-    if as_json:
-        print(json.dumps(artifact.model_dump(mode="json"), indent=1))
-        return
-    print(
-        f"{facts['asked']} questions, {facts['examples']} answers, {facts['right']:.0%} of them right.\n"
-        f"Error target: at most {facts['target']:.0%} of the answers given are wrong.\n"
-        f"It answers {facts['answered']:.0%} of the questions; {facts['wrong']:.1%} of these answers are wrong. "
-        f"Calibration error {facts['error']:.3f}."
-    )
-    print("\nOther targets, each met with 95% confidence:\n  at most wrong   answered   of these wrong")
-    for target, answered, wrong in facts["targets"]:
-        print(f"  {target:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"  {target:>13.0%}       none")
-    if facts["min_support"] > workspace.project.guardrails.min_support:
-        print(
-            f"\nguardrails.min_support = {facts['min_support']} cuts more unsupported sentences; it costs one right "
-            "answer in 20."
-        )
-    if facts["answered"] == 0:
-        print(
-            "\nNo threshold meets your error target: every answer would go to a person. Raise guardrails.max_wrong, or "
-            f"improve the answers.\nThe target needs at least {fewest_answers(facts['target'])} answers with at most "
-            "one wrong."
-        )

@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "and serve exactly what was measured."))  # fmt: skip
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
-    build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve, guard.calibrate,
+    build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
 ):  # fmt: skip
     app.command()(command)
 for group, name in (

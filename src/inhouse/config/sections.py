@@ -303,9 +303,9 @@ class Upstream(Endpoint):
 
 
 class Guardrails(Section):
-    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "relevance", "groundedness")
+    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "relevance", "groundedness", "confidence")
     """Active rails, in the order in which they change the text: pii, injection, toxicity, topic, format, relevance,
-    groundedness, confidence (after `inhouse calibrate`), nemo, and rails that you register under the entry point group
+    groundedness, confidence, nemo, and rails that you register under the entry point group
     inhouse.rails."""
     actions: dict[str, Literal["off", "flag", "redact", "rewrite", "block", "handoff"]] = {}
     """Action per RAIL.SIDE, such as { "toxicity.input" = "handoff" }. The sides are input, passages, output (each
@@ -334,9 +334,12 @@ class Guardrails(Section):
     twenty. 0.1 suits answers that summarize opinions in other words."""
     max_wrong: float = Field(0.05, gt=0, lt=1)
     """Error target of the confidence rail: at most this share of the given answers is wrong, with 95% confidence."""
+    min_answered: float = Field(0.5, ge=0, le=1)
+    """Smallest share of the answers that the confidence rail may let through. If the error target needs fewer, the rail
+    keeps the strictest target that does not, and the verdict says so; 0 keeps to max_wrong whatever it costs."""
     second_sample_tokens: int = Field(0, ge=0, le=256)
     """Length of a second, sampled answer that the confidence rail compares with the first, in tokens; 0 for none. Every
-    token takes additional time. Run `inhouse calibrate` again after changing this."""
+    token takes additional time."""
     toxicity_model: str = ""
     """Folder of a sequence classifier (config.json, tokenizer.json, and model.onnx or model.safetensors) that the
     toxicity rail uses instead of the shipped one; empty for the shipped one. The next two keys work the same way."""

@@ -116,6 +116,16 @@ def conversations(examples: Sequence[Example]) -> list[list[Example]]:
     return [sorted(own, key=lambda e: e.turn) for own in turns.values()]
 
 
+def asked(examples: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[Example, tuple[Message, ...]]]:
+    """Each question with the conversation as the arm was asked it."""
+    texts = {a.id: a.text for a in answers}
+    return [
+        (e, _after(e, [texts[before.id] for before in turns[:n]]))
+        for turns in conversations(examples)
+        for n, e in enumerate(turns)
+    ]
+
+
 def _after(example: Example, said: Sequence[str]) -> tuple[Message, ...]:
     """The conversation up to this turn with what the arm has said; a question by itself keeps its history."""
     if not example.turn:
@@ -150,6 +160,10 @@ async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[M
     outcome = outcome_of(example, reply.text, scores, ended, bool(citations))
     if example.checks.any:
         scores["accuracy"] = float(outcome in GOOD)
+    checked_scores = {}
+    if checked not in (None, reply.text):
+        checked_scores = score(checked)
+        checked_scores |= shares(outcome_of(example, checked, checked_scores, "", False))
     return Answer(
         id=example.id,
         arm=model.name,
@@ -159,7 +173,7 @@ async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[M
         declined=exam.scorer.declines(unguarded),
         unguarded=unguarded if unguarded != reply.text else None,
         unguarded_scores=score(unguarded) if unguarded != reply.text else {},
-        checked_scores=score(checked) if checked not in (None, reply.text) else {},
+        checked_scores=checked_scores,
         findings=tuple(reply.note("guarded", "findings") or ()),
         rails_ms=report["ms"],
         first_token_s=reply.first_token_s,

@@ -27,7 +27,11 @@ BINS = 8
 
 
 def guardrail_results(
-    per_arm: Mapping[str, Sequence[Answer]], settings: Guardrails, quality: Sequence[Mapping[str, Json]], seed: int
+    per_arm: Mapping[str, Sequence[Answer]],
+    settings: Guardrails,
+    quality: Sequence[Mapping[str, Json]],
+    calibrated: Mapping[str, Mapping[str, Json]],
+    seed: int,
 ) -> GuardrailResults:
     """The report's part on guardrails.
 
@@ -35,9 +39,13 @@ def guardrail_results(
         per_arm: answers of the arms that had guardrails.
         settings: the rails in their order, and the error target.
         quality: what each rail reached on labeled lines, as shipped.
+        calibrated: what the calibration of each arm led to.
         seed: of the bootstrap.
     """
-    confidence = {arm: confidence_results(answers, settings.max_wrong) for arm, answers in per_arm.items()}
+    confidence = {
+        arm: confidence_results(answers, settings.max_wrong, calibrated.get(arm, {}))
+        for arm, answers in per_arm.items()
+    }
     return GuardrailResults(
         names=settings.rails,
         quality=tuple(RailQuality.of(q) for q in quality if q["rail"] in settings.rails),
@@ -88,12 +96,19 @@ def effect(answers: Sequence[Answer], seed: int) -> RailsEffect:
     )
 
 
-def confidence_results(answers: Sequence[Answer], error_target: float) -> ConfidenceResults | None:
+def confidence_results(
+    answers: Sequence[Answer], wanted: float, calibrated: Mapping[str, Json]
+) -> ConfidenceResults | None:
     """How well confidence tells right answers from wrong ones, and what the error target led to; None without it.
 
     The curve answers the most confident questions first: `answered` is the share of all questions, `wrong` the share
-    of those. Replies that decline, and those that another rail ended, are no answers. Whether an answer is right is
+    of those. Replies that decline, and those that another rail ended, are no answers. Whether an answer is wrong is
     judged before the rail withheld it.
+
+    Args:
+        answers: of one arm.
+        wanted: the error target of the project file.
+        calibrated: what the arm's calibration led to.
     """
     given = [a for a in answers if not (a.failed or a.confidence is None or a.declined or _ended(a) - {"confidence"})]
     if len(given) < BINS:
@@ -113,7 +128,9 @@ def confidence_results(answers: Sequence[Answer], error_target: float) -> Confid
     kept = [a for a in given if not _ended(a)]
     return ConfidenceResults(
         calibrated=any("confidence" in a.rails_ms for a in answers),
-        error_target=error_target,
+        error_target=calibrated.get("target", wanted),
+        wanted=wanted,
+        reason=calibrated.get("reason", ""),
         questions=len(answers),
         given=len(given),
         declined=sum(a.declined for a in answers),
@@ -132,4 +149,28 @@ def _ended(answer: Answer) -> set[str]:
 
 
 def _right(answer: Answer) -> bool:
-    return is_right(answer.checked_scores or answer.scores)
+    """Whether it is not wrong: what is partly right does not count against the error target."""
+    return not (answer.checked_scores or answer.scores)["wrong"]
+
+
+def confidence_warnings(calibrated: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
+    """By arm, what a reader of the verdict must know: that an error target looser than the wanted one is kept, or none.
+
+    Args:
+        calibrated: what the calibration of each arm led to.
+    """
+    warnings = {}
+    for arm, facts in calibrated.items():
+        if facts.get("reason"):
+            warnings[arm] = f"No error target is kept, since confidence could not be calibrated: {facts['reason']}."
+        elif facts["target"] == 1:
+            warnings[arm] = (
+                f"No error target is kept: on {facts['examples']} answers, none up to {facts['targets'][-1][0]:.0%} "
+                "leaves enough of them (guardrails.min_answered)."
+            )
+        elif facts["target"] > facts["wanted"]:
+            warnings[arm] = (
+                f"The error target kept is {facts['target']:.0%}, not {facts['wanted']:.0%}: on {facts['examples']} "
+                f"answers, a stricter one would hand over more than guardrails.min_answered allows."
+            )
+    return warnings

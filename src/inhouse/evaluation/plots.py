@@ -77,11 +77,13 @@ def best_arm(report: Report) -> str | None:
 def risk_coverage(results: ConfidenceResults) -> Markup:
     """Share of wrong answers by share of questions answered, the most confident first; the error target as a line."""
     most = max(p.wrong for p in results.curve)
-    ticks = _ticks(0, 100 * max(most, results.error_target, 0.1))
+    kept = results.error_target if results.error_target < 1 else 0.0  # none is kept
+    ticks = _ticks(0, 100 * max(most, kept, 0.1))
     parts, x, y = _square([0, 20, 40, 60, 80, 100], ticks, "% of questions answered", "% of answers wrong")
-    level = y(100 * results.error_target)
-    parts.append(f'<line class="target" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
-    parts.append(_label(x(100), level - 12, f"error target: {100 * results.error_target:g}%", "end"))
+    if kept:
+        level = y(100 * kept)
+        parts.append(f'<line class="target" x1="{x(0):.1f}" x2="{x(100):.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
+        parts.append(_label(x(100), level - 12, f"error target: {100 * kept:g}%", "end"))
     points = " ".join(f"{x(100 * p.answered):.1f},{y(100 * p.wrong):.1f}" for p in results.curve)
     parts.append(f'<polyline class="curve" points="{points}"/>')
     if results.calibrated and results.answered:

@@ -70,20 +70,23 @@ def make_probes(
     languages: Collection[str],
     most: int,
     seed: int,
+    kinds: Collection[str] = (),
 ) -> tuple[list[Example], dict[str, str]]:
     """At most `most` questions of each kind, and the kinds that this data cannot make, with the reason.
 
-    Kinds that the tests have already are not made again.
+    Kinds that the tests have already are not made again. With `kinds`, only those are made, and from questions that
+    have a reference alone too.
     """
     if not most:
         return [], {}
-    answerable = [e for e in tests if e.checks.must_include and not e.turn and len(e.messages) == 1]
+    single = [e for e in tests if e.answerable and not e.turn and len(e.messages) == 1]
+    answerable = [e for e in single if e.checks.must_include or kinds]
     material = Material(answerable, [d for d in documents if not d.access], handoff, languages)
     given = {e.kind for e in tests}
     made: list[Example] = []
     unmade: dict[str, str] = {}
     for kind, needs in KINDS.items():
-        if kind in given:
+        if kind in given or (kinds and kind not in kinds):
             continue
         drawn = list(MAKERS[kind](material, random.Random(f"{seed}|{kind}")))  # noqa: S311  a draw, not a secret
         random.Random(f"{seed}|{kind}|order").shuffle(drawn)  # noqa: S311

@@ -8,7 +8,7 @@ does not give significantly more wrong answers or unsupported statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
@@ -38,6 +38,7 @@ class Evidence:
         detectable: the smallest gain in accuracy that this test set can show.
         questions: how many were asked.
         general_change: of general ability through fine-tuning, None when nothing was tuned.
+        confidence: by arm, why the error target of the project file is not kept.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
 
@@ -48,6 +49,7 @@ class Evidence:
     questions: int
     general_change: Estimate | None = None
     hardly_trained: str = ""
+    confidence: Mapping[str, str] = field(default_factory=dict)
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -106,6 +108,8 @@ def _warnings(current: str, evidence: Evidence) -> list[str]:
     warnings = []
     if evidence.hardly_trained:
         warnings.append(f"The custom model is hardly trained, so its arms say little: {evidence.hardly_trained}.")
+    if current in evidence.confidence:
+        warnings.append(evidence.confidence[current])
     if evidence.questions < ENOUGH_QUESTIONS:
         warnings.append(
             f"Only {evidence.questions} questions were asked; fewer than {ENOUGH_QUESTIONS} show large gains only."

@@ -69,6 +69,7 @@ class Run:
         usd_per_hour: price of the machine.
         judge: how well the judge agrees with people.
         guardrails: what they did.
+        confidence: by arm, why the error target of the project file is not kept.
     """
 
     subject: Subject
@@ -79,6 +80,7 @@ class Run:
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None
     unmade: Mapping[str, str] = field(default_factory=dict)
+    confidence: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
@@ -100,6 +102,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
+        run.confidence,
     )  # fmt: skip
     return Report(
         subject=run.subject,

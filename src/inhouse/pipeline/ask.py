@@ -10,7 +10,7 @@ from inhouse.assembly.guard import Parts, guards_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
-from inhouse.pipeline.stages import guard_of, index, weights
+from inhouse.pipeline.stages import calibration_of, guard_of, index, weights
 from inhouse.retrieval.ranking import Hit
 from inhouse.types import Message
 
@@ -64,18 +64,18 @@ def recommended(workspace: Workspace) -> str:
     return "tuned+rag" if workspace.store.latest("adapter") else "rag"
 
 
-def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
-    """The arms over what is built, behind the project's guardrails unless `bare`."""
+def open_arms(workspace: Workspace) -> Arms:
+    """The arms over what is built, behind the project's guardrails."""
     at = index(workspace)
     return Arms(Built(
         workspace.project, workspace.embedder, workspace.support, weights(workspace),
-        workspace.store.latest("adapter"), at, workspace.fusion_of(at), None if bare else guard_of(workspace),
+        workspace.store.latest("adapter"), at, workspace.fusion_of(at), guard_of(workspace),
     ))  # fmt: skip
 
 
 def guards(workspace: Workspace) -> list[Guard]:
-    """The project's rails, with the actions for their findings."""
-    return guards_of(Parts(workspace, workspace.project, workspace.store.latest("calibration")))
+    """The rails of the recommended arm, with the actions for their findings."""
+    return guards_of(Parts(workspace, workspace.project, calibration_of(workspace), recommended(workspace)))
 
 
 def _request(workspace: Workspace, messages: Messages, groups: frozenset[str]) -> ChatRequest:

@@ -1,98 +1,133 @@
-"""`inhouse calibrate`: asks the recommended arm the validation questions and fits its confidence to the results.
+"""The confidence of the arms, fitted to questions that are held out from training and that the verdict does not ask.
 
-These questions are held out from training. Those of the test are not used, so that the error target can be verified on
-them. The arm is asked behind all of its other guardrails, so the answers are those that the confidence rail will see.
+Every customized arm is asked the validation questions, and questions made from them and from the documents, behind all
+of its other guardrails: the answers are those that the confidence rail will see.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from inhouse.assembly.guard import Parts, wrapped
-from inhouse.assembly.workspace import Workspace
-from inhouse.evaluation.evaluate import Answer, Exam, evaluate_arm
-from inhouse.evaluation.scorers import Scorer, is_right
+from inhouse.assembly.arms import Arms
+from inhouse.assembly.guard import Parts, calibration_file, wrapped
+from inhouse.datasets.variants import variants
+from inhouse.errors import InputError
+from inhouse.evaluation.evaluate import Answer, Exam, asked, evaluate_arm
+from inhouse.evaluation.probes import make_probes
+from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.confidence.calibration import fit, strictest_support
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
-from inhouse.pipeline.ask import open_arms, recommended
-from inhouse.pipeline.stages import curate, fusion, index, weights
-from inhouse.types import Artifact, Digest, Example, Json
+from inhouse.types import Digest, Document, Example, Json, digest_of
 
+CUSTOMIZED = ("rag", "tuned", "tuned+rag")
 LOST = 0.05  # share of the right answers that a stricter groundedness rail may cut
-MOST_QUESTIONS = 200  # where training questions are added to those of the validation
+MOST_QUESTIONS = 200
+PROBES = 24  # of each kind
+KINDS = ("typo", "case", "table", "sibling", "near_miss")  # follow-ups and double questions are variants
 
 
-def calibration(workspace: Workspace) -> Artifact:
-    """The artifact with calibration.json and the answers that it was fitted on."""
-    arm = recommended(workspace)
-    data, custom = curate(workspace), workspace.store.latest("adapter")
-    parents = [
-        weights(workspace),
-        index(workspace),
-        fusion(workspace),
-        data,
-        *([custom] if custom and arm.startswith("tuned") else []),
-    ]
-    project = workspace.project
-    inputs: dict[str, Json] = {
-        "arm": arm,
-        "assistant": project.assistant.model_dump(mode="json"),
-        "retrieval": project.retrieval.model_dump(mode="json"),
-        "guardrails": project.guardrails.model_dump(mode="json")
-        | {"rails": [r for r in project.guardrails.rails if r != "confidence"]},
-        "replies": project.replies.model_dump(mode="json"),
+class Held(NamedTuple):
+    """What the arms are asked: `own` before training questions that fill up to MOST_QUESTIONS, for arms that no
+    training questions have taught."""
+
+    own: Sequence[Example]
+    training: Sequence[Example]
+
+    def of(self, arm: str) -> Sequence[Example]:
+        extra = [] if arm.startswith("tuned") else self.training[: max(MOST_QUESTIONS - len(self.own), 0)]
+        return [*self.own, *extra]
+
+
+def held_questions(
+    parts: Parts, validation: Sequence[Example], documents: Sequence[Document], verdict: Collection[Example]
+) -> list[Example]:
+    """The validation questions, and as many made from them and from the documents, up to MOST_QUESTIONS; none has the
+    words of a question of the verdict."""
+    project = parts.project
+    handoff, seed = project.assistant.handoff, project.seed + 1
+    varied = variants(validation, documents, handoff, seed)
+    probes, _ = make_probes(validation, documents, handoff, parts.languages(), PROBES, seed, KINDS)
+    taken = {_words(e) for e in verdict}
+    by_digest = sorted([*varied, *probes], key=lambda e: digest_of([seed, e.id]))
+    made = [e for e in by_digest if _words(e) not in taken and not (e.answerable and e.target == handoff)]
+    return [*validation[:MOST_QUESTIONS], *made[: max(MOST_QUESTIONS - len(validation), 0)]]
+
+
+def calibrate_arms(parts: Parts, arms: Arms, held: Held, work: Path) -> dict[str, Json]:
+    """Writes a calibration for every customized arm of the verdict into `work`; returns what each led to, by arm.
+
+    An arm that cannot be calibrated has a "reason" instead.
+
+    Args:
+        parts: what the other rails are built from.
+        arms: without guardrails.
+        held: the questions.
+        work: folder of the artifact.
+    """
+    return {
+        arm: _calibrate(parts, arms, arm, held.of(arm), work)
+        for arm in parts.project.evaluation.arms
+        if arm in CUSTOMIZED
     }
 
-    def build(work: Path) -> dict[str, Json]:
-        import numpy as np
 
-        examples = workspace.examples("validation", data)
-        if arm == "rag":  # it was trained on no questions; a custom model would be too good on its training questions
-            examples += workspace.examples("train", data)[: max(MOST_QUESTIONS - len(examples), 0)]
-        recorder = FeatureRecorder(Parts(workspace, project).features(), work / "features.jsonl")
-        answers = asyncio.run(_answers(Parts(workspace, project, recorder=recorder, report=True), arm, examples, work))
-        rows, right = labeled(examples, answers, recorder.rows())
-        fitted = fit(np.array(rows), right, project.guardrails.max_wrong)
-        (work / "calibration.json").write_text(fitted.model_dump_json(), encoding="utf-8")
-        given = len(rows) / len(examples)
-        return {
-            "arm": arm, "asked": len(examples), "examples": fitted.examples, "right": sum(right) / len(right),
-            "target": fitted.target, "answered": fitted.answered * given, "wrong": fitted.wrong,
-            "error": fitted.error, "min_support": strictest_support(rows, right, LOST),
-            "targets": [(t.target, t.answered * given, t.wrong) for t in fitted.targets],
-        }  # fmt: skip
+def _calibrate(parts: Parts, arms: Arms, arm: str, examples: Sequence[Example], work: Path) -> dict[str, Json]:
+    import numpy as np
 
-    source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly/guard.py", "routing", "text", "privacy"]
-    return workspace.make("calibration", inputs, parents, source, build)
-
-
-async def _answers(parts: Parts, arm: str, examples: Sequence[Example], work: Path) -> Sequence[Answer]:
-    workspace, project = parts.workspace, parts.project
-    arms = open_arms(workspace, bare=True)
+    workspace, settings = parts.workspace, parts.project.guardrails
+    recorder = FeatureRecorder(parts.features(), work / f"features-{arm}.jsonl")
+    behind = Parts(workspace, parts.project, recorder=recorder, report=True)
+    scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in examples])
+    assistant, evaluation = parts.project.assistant, parts.project.evaluation
+    exam = Exam(
+        examples, {e.id: [e.target] for e in examples}, scorer, assistant.max_tokens, evaluation.timeout_s,
+        parts.project.model.parallel,
+    )  # fmt: skip
+    model = wrapped(behind, arms.open(arm))
+    answers, _ = asyncio.run(evaluate_arm(model, exam, work / f"answers-{arm}.jsonl", workspace.progress))
+    rows, right = labeled(examples, answers, recorder.rows())
+    facts: dict[str, Json] = {"asked": len(examples), "examples": len(rows)}
     try:
-        exam = Exam(
-            examples, {e.id: [e.target] for e in examples},
-            Scorer(workspace.embedder, workspace.support, [e.target for e in examples]),
-            project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel,
-        )  # fmt: skip
-        answers, _ = await evaluate_arm(
-            wrapped(parts, arms.open(arm)), exam, work / "answers.jsonl", workspace.progress
-        )
-        return answers
-    finally:
-        arms.close()
+        fitted = fit(np.array(rows), right, settings.max_wrong, settings.min_answered)
+    except InputError as error:
+        return facts | {"reason": str(error)}
+    calibration_file(work, arm).write_text(fitted.model_dump_json(), encoding="utf-8")
+    given = len(rows) / len(examples)
+    return facts | {
+        "right": sum(right) / len(right), "wanted": settings.max_wrong, "target": fitted.target,
+        "answered": fitted.answered * given, "wrong": fitted.wrong, "error": fitted.error,
+        "min_support": strictest_support(rows, right, LOST),
+        "targets": [(t.target, t.answered * given, t.wrong) for t in fitted.targets],
+    }  # fmt: skip
 
 
 def labeled(
     examples: Sequence[Example], answers: Sequence[Answer], rows: Mapping[Digest, Features]
 ) -> tuple[list[Features], list[bool]]:
-    """The features of each answer that was given, and whether it was right; a reply that declines is no answer."""
+    """The features of each answer that was given, and whether it was not wrong; a reply that declines is no answer."""
+    at = {e.id: conversation_digest(messages) for e, messages in asked(examples, answers)}
     given = [
-        (rows[conversation_digest(e.messages)], is_right(a.scores))
+        (rows[at[e.id]], a.outcome != "wrong")
         for e, a in zip(examples, answers, strict=True)
-        if conversation_digest(e.messages) in rows and not a.declined
+        if at[e.id] in rows and not (a.declined or a.failed)
     ]
     return [row for row, _ in given], [right for _, right in given]
+
+
+def summary(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
+    """By arm, in words: the error target that is met and what is answered with it, or why there is none."""
+    return {
+        arm: f.get("reason") or (
+            f"at most {f['target']:.0%} wrong, {f['answered']:.0%} answered" if f["target"] < 1 else "no target is met"
+        )
+        for arm, f in facts.items()
+    }  # fmt: skip
+
+
+def _words(example: Example) -> str:
+    return json.dumps([m.content.casefold() for m in example.messages if m.role == "user"])

@@ -14,7 +14,7 @@ from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
 from inhouse.evaluation import forgetting, judge
 from inhouse.evaluation.evaluate import ArmRun, Exam, evaluate_arm
-from inhouse.evaluation.guardrails import guardrail_results
+from inhouse.evaluation.guardrails import confidence_warnings, guardrail_results
 from inhouse.evaluation.report import Run, build_report, write_report
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
@@ -33,12 +33,14 @@ class Questions:
         replies: training examples, for tone and for the `prompt` arm.
         gold: passages known to contain the answer, by conversation.
         unmade: kinds of questions that could not be made from this data, with the reason.
+        calibrated: what the calibration of each arm led to.
     """
 
     examples: Sequence[Example]
     replies: Sequence[Example]
     gold: Mapping[Messages, Sequence[Passage]]
     unmade: Mapping[str, str] = field(default_factory=dict)
+    calibrated: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: Subject, work: Path) -> Report:
@@ -66,10 +68,12 @@ def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: 
         general["tuned"] = asyncio.run(_general(arms.custom(), exam.concurrent, progress))
     guarded = {name: run.answers for name, run in runs.items() if name != "base"}
     agreement = _judge(project, questions.examples, runs) if project.judge.url else None
-    rails = project.guardrails
-    guardrails = guardrail_results(guarded, rails, quality(), project.seed) if rails.rails else None
-    rate, unmade = project.model.usd_per_hour, questions.unmade
-    run = Run(subject, questions.examples, runs, general, rate, agreement, guardrails, unmade)
+    rails, calibrated = project.guardrails, questions.calibrated
+    guardrails = guardrail_results(guarded, rails, quality(), calibrated, project.seed) if rails.rails else None
+    run = Run(
+        subject, questions.examples, runs, general, project.model.usd_per_hour, agreement, guardrails,
+        questions.unmade, confidence_warnings(calibrated),
+    )  # fmt: skip
     report = build_report(run, settings, project.seed)
     write_report(report, work)
     return report

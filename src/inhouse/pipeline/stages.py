@@ -1,6 +1,6 @@
 """The flow on one page: each stage makes an artifact from artifacts, and asks for what it needs first.
 
-    ingest -> index -> curate -> fusion -> train -> parity -> evaluate
+    ingest -> index -> curate -> fusion -> train -> parity -> calibrate -> evaluate
 
 A stage whose artifact exists returns it at once, so any command may be called at any time. What a stage needs only to
 make its artifact is imported and opened by its `build`, which may run in a child process (pipeline/child.py).
@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built
@@ -260,6 +260,45 @@ def refuse_without_parity(artifact: Artifact) -> None:
 
 
 @stage
+def calibrate(workspace: Workspace) -> Artifact:
+    """The confidence of each customized arm: calibration-ARM.json, and the answers that it was fitted to."""
+    documents, served, at = ingest(workspace), weights(workspace), index(workspace)
+    fused, data = fusion(workspace), curate(workspace)
+    project, custom = workspace.project, train(workspace) if customizes(workspace.project) else None
+    others = [rail for rail in project.guardrails.rails if rail != "confidence"]
+    inputs: dict[str, Json] = {
+        "arms": list(project.evaluation.arms),
+        "probes": project.evaluation.probes,
+        "assistant": project.assistant.model_dump(mode="json"),
+        "model": project.model.model_dump(mode="json"),
+        "retrieval": project.retrieval.model_dump(mode="json"),
+        "guardrails": project.guardrails.model_dump(mode="json") | {"rails": others},
+        "replies": project.replies.model_dump(mode="json"),
+        "name": project.name,
+    }
+
+    def build(work: Path) -> dict[str, Json]:
+        from inhouse.assembly.guard import Parts
+        from inhouse.pipeline.calibrate import Held, calibrate_arms, held_questions, summary
+
+        parts = Parts(workspace, project)
+        verdict, _ = _questions(workspace, documents, data, parts.languages())
+        validation = workspace.examples("validation", data)
+        own = held_questions(parts, validation, workspace.documents(documents), verdict)
+        arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused))
+        try:
+            by_arm = calibrate_arms(parts, arms, Held(own, workspace.examples("train", data)), work)
+        finally:
+            arms.close()
+        return {**summary(by_arm), "arms": by_arm}
+
+    source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly", "datasets/variants.py", "routing",
+              "text", "privacy", "retrieval", "models/llama.py"]  # fmt: skip
+    parents = [served, at, fused, data, *([custom] if custom else [])]
+    return workspace.make("calibration", inputs, parents, source, build)
+
+
+@stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
@@ -269,6 +308,7 @@ def evaluate(workspace: Workspace) -> Artifact:
     compared = parity(workspace) if custom else None
     if compared:
         refuse_without_parity(compared)
+    fitted = calibrate(workspace) if "confidence" in project.guardrails.rails else None
     inputs: dict[str, Json] = {
         "evaluation": settings.model_dump(mode="json"),
         "assistant": project.assistant.model_dump(mode="json"),
@@ -279,24 +319,19 @@ def evaluate(workspace: Workspace) -> Artifact:
         "replies": project.replies.model_dump(mode="json"),
         "name": project.name,
     }
-    parents = [served, at, fused, data, *(a for a in (custom, compared, calibration_of(workspace)) if a)]
+    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted) if a)]
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.guard import Parts, wrapped
-        from inhouse.evaluation.probes import make_probes
         from inhouse.pipeline.evaluate import Questions, headline, judge_arms
 
         opened = workspace.index(at, fused)
-        parts = Parts(workspace, project, calibration_of(workspace), report=True)
+        parts = Parts(workspace, project, fitted, report=True)
         guard = functools.partial(wrapped, parts)
-        tests = workspace.examples("test", data)
-        read = workspace.documents(documents)
-        probes, unmade = make_probes(
-            tests, read, project.assistant.handoff, parts.languages(), settings.probes, project.seed
-        )
-        examples = [*_sample(tests, settings.max_questions, project.seed), *probes]
+        examples, unmade = _questions(workspace, documents, data, parts.languages())
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
-        questions = Questions(examples, workspace.examples("train", data), gold, unmade)
+        calibrated = fitted.facts["arms"] if fitted else {}
+        questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated)
         subject = _subject(workspace, data, fused, custom, compared)
         arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused, guard))
         try:
@@ -316,7 +351,7 @@ def build(workspace: Workspace) -> Artifact:
 
 STAGES: dict[str, Stage] = {
     "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights, "adapter": train,
-    "parity": parity, "report": evaluate,
+    "parity": parity, "calibration": calibrate, "report": evaluate,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
 
@@ -330,7 +365,7 @@ def customizes(project: Project) -> bool:
 
 
 def calibration_of(workspace: Workspace) -> Artifact | None:
-    """The calibration of the confidence rail; None where that rail is off or not calibrated."""
+    """The calibrations of the latest verdict; None where the confidence rail is off or nothing is calibrated."""
     return workspace.store.latest("calibration") if "confidence" in workspace.project.guardrails.rails else None
 
 
@@ -345,6 +380,19 @@ def _readable(file: Path) -> Path:
     if not file.is_file():
         raise InputError(f"{file}: no such file", "name your files under [curation] conversations and tests")
     return file
+
+
+def _questions(
+    workspace: Workspace, documents: Artifact, data: Artifact, languages: frozenset[str]
+) -> tuple[list[Example], Mapping[str, str]]:
+    """What the verdict asks: the tests, and questions made from them; and the kinds that could not be made."""
+    from inhouse.evaluation.probes import make_probes
+
+    project, settings = workspace.project, workspace.project.evaluation
+    tests, handoff = workspace.examples("test", data), project.assistant.handoff
+    read = workspace.documents(documents)
+    probes, unmade = make_probes(tests, read, handoff, languages, settings.probes, project.seed)
+    return [*_sample(tests, settings.max_questions, project.seed), *probes], unmade
 
 
 def _sample(examples: list[Example], most: int, seed: int) -> list[Example]:

@@ -93,7 +93,7 @@ def _built(workspace: Workspace, release: Release) -> Built:
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
         index=artifact("index", release.index) if release.index else None,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
-        guard=partial(wrapped, Parts(workspace, project, calibration, verdict)),
+        guard=partial(wrapped, Parts(workspace, project, calibration, verdict=verdict)),
     )
 
 

@@ -84,12 +84,6 @@ class Releases:
         """What identifies a release, as JSON."""
         made_from = {a.kind: a for depth, a in self._store.lineage(verdict) if depth == 1}
         keys = {kind: a.key for kind, a in made_from.items()}
-        fitted = made_from.get("calibration")
-        if fitted and fitted.facts["arm"] != arm:
-            raise InputError(
-                f"confidence was calibrated for the arm {fitted.facts['arm']}, but the release is of {arm}",
-                "run `inhouse calibrate`, then `inhouse evaluate`; or remove confidence from guardrails.rails",
-            )
         custom, grounded = arm.startswith("tuned"), arm in ("rag", "tuned+rag")
         measured = self._store.inputs(verdict)
         if missing := [section for section in MEASURED if section not in measured]:

@@ -50,7 +50,8 @@ class Calibration(Record):
         model: the regression.
         steps: pairs of score and probability, rising.
         threshold: the lowest probability that is answered.
-        target: the largest share of wrong answers among those given.
+        target: the largest share of wrong answers among those given, as the threshold keeps it; 1 if none can be met.
+        wanted: the share that was asked for.
         answered: share of the examples at or above the threshold.
         wrong: share of those that are wrong.
         targets: the same for other targets.
@@ -63,6 +64,7 @@ class Calibration(Record):
     steps: tuple[tuple[float, float], ...]
     threshold: float
     target: float
+    wanted: float
     answered: float
     wrong: float
     targets: tuple[TargetResult, ...] = ()
@@ -78,13 +80,15 @@ class Calibration(Record):
         return p
 
 
-def fit(rows: Numbers, right: Sequence[bool], target: float) -> Calibration:
+def fit(rows: Numbers, right: Sequence[bool], target: float, min_answered: float = 0.0) -> Calibration:
     """A calibration from answers known to be right or wrong; deterministic.
 
     Args:
         rows: features, shape (n, features).
         right: of each row.
         target: the largest share of wrong answers among those given.
+        min_answered: the share of the rows that must stay at or above the threshold. Where the target leaves fewer,
+            the next one of TARGETS that leaves as many is kept; where none does, everything is answered.
 
     Raises:
         InputError: fewer than FEWEST answers, or all of them right, or all wrong.
@@ -114,10 +118,13 @@ def fit(rows: Numbers, right: Sequence[bool], target: float) -> Calibration:
         kept = fitted >= threshold
         return threshold, TargetResult(share, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0)
 
-    threshold, at_target = result(target)
+    tried = [result(share) for share in (target, *(t for t in TARGETS if t > target))]
+    everything = (0.0, TargetResult(1.0, 1.0, float(1 - y.mean())))
+    met = (r for r in tried if r[1].answered >= min_answered)
+    threshold, kept = next(met, everything) if min_answered else tried[0]
     return Calibration(
-        model=_logistic(rows, y), steps=tuple(steps_all), threshold=threshold, target=target,
-        answered=at_target.answered, wrong=at_target.wrong, examples=len(y), error=calibration_error(p, y),
+        model=_logistic(rows, y), steps=tuple(steps_all), threshold=threshold, target=kept.target, wanted=target,
+        answered=kept.answered, wrong=kept.wrong, examples=len(y), error=calibration_error(p, y),
         targets=tuple(result(share)[1] for share in TARGETS),
     )  # fmt: skip
 

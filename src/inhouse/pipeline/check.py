@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from pydantic import computed_field
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.errors import InhouseError
+from inhouse.evaluation.probes import KINDS
+from inhouse.pipeline.calibrate import CUSTOMIZED, MOST_QUESTIONS
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.types import Example, Record
 
@@ -30,6 +32,7 @@ PROMPT_SHARE = 0.8  # the same for the engine, which reads prompts in 8 bits
 PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .8 the estimate was 775 s instead of 315
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
+VARIED = 3  # questions to calibrate on, for each validation question
 PLAIN_ARMS = {"base", "prompt", "tuned"}
 CHARS_PER_TOKEN = 4.2
 
@@ -133,15 +136,24 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     rows = min(sizes.conversations, project.training.max_examples or sizes.conversations)
     row_flops = 6 * (PROMPT_TOKENS + ANSWER_TOKENS) * weights
     train_s = rows * project.training.epochs * row_flops / (flops * TRAIN_SHARE)
-    questions = min(sizes.tests, project.evaluation.max_questions or sizes.tests)
-    arms = [PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in project.evaluation.arms]
+    settings = project.evaluation
+    questions = min(sizes.tests, settings.max_questions or sizes.tests) + settings.probes * len(KINDS)
+    own = min(round(sizes.conversations * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
+    held = {arm: own if arm.startswith("tuned") else MOST_QUESTIONS for arm in settings.arms if arm in CUSTOMIZED}
+    calibrated = held if "confidence" in project.guardrails.rails else {}
+
+    def asked_s(counts: Mapping[str, int]) -> float:
+        tokens = {arm: PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in counts}
+        return sum(n * (tokens[arm] + ANSWER_COSTS * ANSWER_TOKENS) for arm, n in counts.items()) / prompt_tokens_s
+
     return {
         "ingest": 2 + sizes.files * 0.05,
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.conversations,
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         "parity": 45,
-        "evaluate": questions * sum(n + ANSWER_COSTS * ANSWER_TOKENS for n in arms) / prompt_tokens_s,
+        "calibrate": asked_s(calibrated),
+        "evaluate": asked_s({arm: questions for arm in settings.arms}),
     }
 
 

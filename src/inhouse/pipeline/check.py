@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import computed_field
 
@@ -142,7 +143,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     held = {arm: own if arm.startswith("tuned") else MOST_QUESTIONS for arm in settings.arms if arm in CUSTOMIZED}
     calibrated = held if "confidence" in project.guardrails.rails else {}
 
-    def asked_s(counts: Mapping[str, int]) -> float:
+    def asked_s(counts: Mapping[Any, int]) -> float:
         tokens = {arm: PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in counts}
         return sum(n * (tokens[arm] + ANSWER_COSTS * ANSWER_TOKENS) for arm, n in counts.items()) / prompt_tokens_s
 
@@ -153,7 +154,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         "parity": 45,
         "calibrate": asked_s(calibrated),
-        "evaluate": asked_s({arm: questions for arm in settings.arms}),
+        "evaluate": asked_s(dict.fromkeys(settings.arms, questions)),
     }
 
 

@@ -41,6 +41,13 @@ BOTH_OVER_BASE = (("accuracy", "tuned+rag", "base"), (0.4, 0.5))
         pytest.param([RAG, (("accuracy", "tuned+rag", "rag"), (0.02, 0.2))], "rag", id="interval starts at the limit"),
         pytest.param([RAG, BOTH, (("unsupported", "tuned+rag", "rag"), (0.1, 0.2))], "rag", id="more unsupported"),
         pytest.param([RAG, BOTH, (("wrong", "tuned+rag", "rag"), (0.01, 0.1))], "rag", id="more wrong answers"),
+        pytest.param([RAG, (("wrong", "tuned+rag", "rag"), (-0.3, -0.1))], "tuned+rag", id="as accurate, fewer wrong"),
+        pytest.param([RAG, (("wrong", "tuned+rag", "rag"), (-0.3, -0.02))], "rag", id="fewer wrong, perhaps too few"),
+        pytest.param(
+            [RAG, (("wrong", "tuned+rag", "rag"), (-0.3, -0.1)), (("accuracy", "tuned+rag", "rag"), (-0.2, 0.1))],
+            "rag",
+            id="fewer wrong, less accurate",
+        ),
         pytest.param([RAG, BOTH, (("unsupported", "tuned+rag", "rag"), (-0.1, 0.2))], "tuned+rag", id="perhaps more"),
         pytest.param([(("accuracy", "oracle", "base"), (0.4, 0.6))], "base", id="the oracle is no choice"),
     ],

@@ -334,7 +334,7 @@ class Guardrails(Section):
     twenty. 0.1 suits answers that summarize opinions in other words."""
     max_wrong: float = Field(0.05, gt=0, lt=1)
     """Error target of the confidence rail: at most this share of the given answers is wrong, with 95% confidence."""
-    min_answered: float = Field(0.5, ge=0, le=1)
+    min_answered: float = Field(0.7, ge=0, le=1)
     """Smallest share of the answers that the confidence rail may let through. If the error target needs fewer, the rail
     keeps the strictest target that does not, and the verdict says so; 0 keeps to max_wrong whatever it costs."""
     second_sample_tokens: int = Field(0, ge=0, le=256)

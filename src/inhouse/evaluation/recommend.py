@@ -1,8 +1,9 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
 Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a more expensive arm
-replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, and if it
-does not give significantly more wrong answers or unsupported statements.
+replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if its
+accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
+significantly more wrong answers or unsupported statements.
 """
 
 from __future__ import annotations
@@ -60,14 +61,16 @@ def recommend(evidence: Evidence) -> Recommendation:
         accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
             continue
-        better = accuracy.low > evidence.smallest_gain
-        worse = _worse(arm, current, evidence)
-        worth = better and not worse
+        fewer = _fewer_wrong(arm, current, accuracy, evidence)
+        better, worse = accuracy.low > evidence.smallest_gain, _worse(arm, current, evidence)
+        worth = (better or fewer is not None) and not worse
         limit = f"{100 * evidence.smallest_gain:+.1f}, the smallest gain that counts"
         text = (
             f"{arm} is {'' if worth else 'not '}worth its cost over {current}: accuracy changes by {points(accuracy)} "
             f"points, and the interval {'starts' if better else 'does not start'} above {limit}"
         )
+        if fewer is not None:
+            text += f"; wrong answers fall by {points(fewer)} points"
         for metric, change in worse.items():
             text += f"; {HARMS[metric]} rise by {points(change)} points"
         rules.append(f"{text}.")
@@ -76,6 +79,13 @@ def recommend(evidence: Evidence) -> Recommendation:
         arm=current, sentence=SENTENCES[current] + _because(current, evidence), rules=tuple(rules),
         warnings=tuple(_warnings(current, evidence)), method=" ".join((__doc__ or "").split("\n\n", 1)[1].split()),
     )  # fmt: skip
+
+
+def _fewer_wrong(arm: str, current: str, accuracy: Estimate, evidence: Evidence) -> Estimate | None:
+    """The change in wrong answers, where these fall by more than the smallest gain and accuracy does not."""
+    change = evidence.gain("wrong", arm, current)
+    falls = change is not None and change.high < -evidence.smallest_gain and accuracy.mean >= 0
+    return change if falls else None
 
 
 def _worse(arm: str, current: str, evidence: Evidence) -> dict[str, Estimate]:

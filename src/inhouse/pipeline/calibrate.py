@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from inhouse.assembly.arms import Arms
 from inhouse.assembly.guard import Parts, calibration_file, wrapped
@@ -31,18 +30,6 @@ PROBES = 24  # of each kind
 KINDS = ("typo", "case", "table", "sibling", "near_miss")  # follow-ups and double questions are variants
 
 
-class Held(NamedTuple):
-    """What the arms are asked: `own` before training questions that fill up to MOST_QUESTIONS, for arms that no
-    training questions have taught."""
-
-    own: Sequence[Example]
-    training: Sequence[Example]
-
-    def of(self, arm: str) -> Sequence[Example]:
-        extra = [] if arm.startswith("tuned") else self.training[: max(MOST_QUESTIONS - len(self.own), 0)]
-        return [*self.own, *extra]
-
-
 def held_questions(
     parts: Parts, validation: Sequence[Example], documents: Sequence[Document], verdict: Collection[Example]
 ) -> list[Example]:
@@ -53,12 +40,12 @@ def held_questions(
     varied = variants(validation, documents, handoff, seed)
     probes, _ = make_probes(validation, documents, handoff, parts.languages(), PROBES, seed, KINDS)
     taken = {_words(e) for e in verdict}
-    by_digest = sorted([*varied, *probes], key=lambda e: digest_of([seed, e.id]))
-    made = [e for e in by_digest if _words(e) not in taken and not (e.answerable and e.target == handoff)]
-    return [*validation[:MOST_QUESTIONS], *made[: max(MOST_QUESTIONS - len(validation), 0)]]
+    made = {_words(e): e for e in [*varied, *probes] if not (e.answerable and e.target == handoff)}
+    drawn = sorted((e for words, e in made.items() if words not in taken), key=lambda e: digest_of([seed, e.id]))
+    return [*validation[:MOST_QUESTIONS], *drawn[: max(MOST_QUESTIONS - len(validation), 0)]]
 
 
-def calibrate_arms(parts: Parts, arms: Arms, held: Held, work: Path) -> dict[str, Json]:
+def calibrate_arms(parts: Parts, arms: Arms, examples: Sequence[Example], work: Path) -> dict[str, Json]:
     """Writes a calibration for every customized arm of the verdict into `work`; returns what each led to, by arm.
 
     An arm that cannot be calibrated has a "reason" instead.
@@ -66,13 +53,11 @@ def calibrate_arms(parts: Parts, arms: Arms, held: Held, work: Path) -> dict[str
     Args:
         parts: what the other rails are built from.
         arms: without guardrails.
-        held: the questions.
+        examples: the questions.
         work: folder of the artifact.
     """
     return {
-        arm: _calibrate(parts, arms, arm, held.of(arm), work)
-        for arm in parts.project.evaluation.arms
-        if arm in CUSTOMIZED
+        arm: _calibrate(parts, arms, arm, examples, work) for arm in parts.project.evaluation.arms if arm in CUSTOMIZED
     }
 
 

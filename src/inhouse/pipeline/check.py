@@ -140,8 +140,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     settings = project.evaluation
     questions = min(sizes.tests, settings.max_questions or sizes.tests) + settings.probes * len(KINDS)
     own = min(round(sizes.conversations * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
-    held = {arm: own if arm.startswith("tuned") else MOST_QUESTIONS for arm in settings.arms if arm in CUSTOMIZED}
-    calibrated = held if "confidence" in project.guardrails.rails else {}
+    calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
     def asked_s(counts: Mapping[Any, int]) -> float:
         tokens = {arm: PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in counts}
@@ -153,7 +152,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "curate": 8 + 0.04 * sizes.conversations,
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         "parity": 45,
-        "calibrate": asked_s(calibrated),
+        "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),
         "evaluate": asked_s(dict.fromkeys(settings.arms, questions)),
     }
 

@@ -279,7 +279,7 @@ def calibrate(workspace: Workspace) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.guard import Parts
-        from inhouse.pipeline.calibrate import Held, calibrate_arms, held_questions, summary
+        from inhouse.pipeline.calibrate import calibrate_arms, held_questions, summary
 
         parts = Parts(workspace, project)
         verdict, _ = _questions(workspace, documents, data, parts.languages())
@@ -287,7 +287,7 @@ def calibrate(workspace: Workspace) -> Artifact:
         own = held_questions(parts, validation, workspace.documents(documents), verdict)
         arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused))
         try:
-            by_arm = calibrate_arms(parts, arms, Held(own, workspace.examples("train", data)), work)
+            by_arm = calibrate_arms(parts, arms, own, work)
         finally:
             arms.close()
         return {**summary(by_arm), "arms": by_arm}

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.floating[Any]]
 
 FOLDS = 10
-PENALTY = 30.0  # L2, over the number of answers
+PENALTY = 5.0  # L2, over the number of answers
 ISOTONIC_FROM = 400  # answers; with fewer a logistic curve (Platt 1999)
 LEVEL = 0.95  # of the confidence bound
 FEWEST = 30  # answers to fit on
-TARGETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # that `inhouse calibrate` reports in addition
+TARGETS = (0.02, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3)  # that may be kept in place of the wanted one
 STEP = 1e-3  # least rise of the probability where the score rises, so that the best answers keep their order
 PRIOR = 4.0  # answers of the base rate mixed into each step of the isotonic regression
 
@@ -102,7 +102,7 @@ def fit(rows: Numbers, right: Sequence[bool], target: float, min_answered: float
             f"it takes at least {FEWEST}, some right and some wrong: add conversations, or set "
             "evaluation.max_questions = 0",
         )
-    fold = np.random.default_rng(7).permutation(len(y)) % FOLDS
+    fold = _folds(y)
     scores = np.zeros(len(y))
     for f in range(FOLDS):
         scores[fold == f] = _logistic(rows[fold != f], y[fold != f]).probability(rows[fold == f])
@@ -113,20 +113,32 @@ def fit(rows: Numbers, right: Sequence[bool], target: float, min_answered: float
     steps_all = steps_of(scores, y)
     fitted = np.interp(scores, *np.array(steps_all).T)  # in the order of the scores, all distinct
 
-    def result(share: float) -> tuple[float, TargetResult]:
-        threshold = threshold_for(fitted, y, share)
-        kept = fitted >= threshold
-        return threshold, TargetResult(share, float(kept.mean()), float(1 - y[kept].mean()) if kept.any() else 0.0)
-
-    tried = [result(share) for share in (target, *(t for t in TARGETS if t > target))]
+    results: dict[float, tuple[float, TargetResult]] = {}
+    lowest = 1.01
+    for share in sorted({target, *TARGETS}):
+        lowest = min(lowest, threshold_for(fitted, y, share))  # what meets a stricter target meets this one too
+        above = fitted >= lowest
+        wrong = float(1 - y[above].mean()) if above.any() else 0.0
+        results[share] = lowest, TargetResult(share, float(above.mean()), wrong)
     everything = (0.0, TargetResult(1.0, 1.0, float(1 - y.mean())))
-    met = (r for r in tried if r[1].answered >= min_answered)
-    threshold, kept = next(met, everything) if min_answered else tried[0]
+    enough = (r for share, r in results.items() if share >= target and r[1].answered >= min_answered)
+    threshold, kept = next(enough, everything) if min_answered else results[target]
     return Calibration(
         model=_logistic(rows, y), steps=tuple(steps_all), threshold=threshold, target=kept.target, wanted=target,
         answered=kept.answered, wrong=kept.wrong, examples=len(y), error=calibration_error(p, y),
-        targets=tuple(result(share)[1] for share in TARGETS),
+        targets=tuple(r for _, r in results.values()),
     )  # fmt: skip
+
+
+def _folds(y: Numbers) -> NDArray[np.integer[Any]]:
+    """A fold for each answer, each with nearly as many wrong ones: with few wrong answers, scores of folds that differ
+    in them could not be compared."""
+    import numpy as np
+
+    drawn = np.random.default_rng(7).permutation(len(y))
+    fold = np.empty(len(y), dtype=np.int64)
+    fold[drawn[np.argsort(y[drawn], kind="stable")]] = np.arange(len(y)) % FOLDS
+    return fold
 
 
 def _logistic(x: Numbers, y: Numbers) -> Logistic:

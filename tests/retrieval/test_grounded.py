@@ -260,6 +260,12 @@ def words(n):
     return passage(" ".join(["word"] * n))
 
 
+def test_a_greeting_and_misspellings_change_nothing(grounding, say):
+    plain = grounding.passages(say("What may a teller waive?"), STAFF)
+    assert grounding.passages(say("Good morning, What may a telelr waive?"), STAFF) == plain
+    assert [m.content for m in grounding.searched(say("Hi, wier transfers?"))] == ["wier transfers?"]  # too short
+
+
 def test_passages_are_limited_in_number(grounding, settings):
     assert grounding.fitting([words(3)] * 9) == [words(3)] * settings.passages
 

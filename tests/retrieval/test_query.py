@@ -4,7 +4,15 @@ import time
 
 import pytest
 
-from inhouse.retrieval.query import abbreviations, parts, query_of, separately, spelled_out
+from inhouse.retrieval.query import (
+    Spelling,
+    abbreviations,
+    parts,
+    query_of,
+    separately,
+    spelled_out,
+    without_asides,
+)
 from inhouse.types import Message
 
 KNOWN = abbreviations(["Certificates of Deposit", "Debit Card"])
@@ -69,3 +77,56 @@ def test_long_messages_take_linear_time() -> None:
         parts(text)
         spelled_out(text, KNOWN)
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Hey, what is the minimum for a CD?", "what is the minimum for a CD?"),
+        ("Good morning! Savings rate?", "Savings rate?"),
+        ("Buenos días, who can open an account?", "who can open an account?"),
+        ("Good morning, <PERSON_1> here, phone <PHONE_1>. Who is the account for?", "Who is the account for?"),
+        ("how much can I borrow, my card is <CARD_NUMBER_1> btw", "how much can I borrow,"),
+        ("My card <CARD_NUMBER_1> was stolen", "My card was stolen"),
+        ("So what about day trading?", "what about day trading?"),
+        ("Hi-yield savings rate?", "Hi-yield savings rate?"),
+        ("Hello there", "Hello there"),
+        ("Is 3 < 4 of the fees?", "Is 3 < 4 of the fees?"),
+    ],
+)
+def test_greetings_and_placeholders_are_not_searched_for(question: str, expected: str) -> None:
+    assert without_asides(question) == expected
+
+
+def test_asides_take_linear_time() -> None:
+    for text in ("my " * 50_000, "hi there " * 50_000, "<PERSON_1> here, " * 20_000, "<A" * 50_000, "my   is" * 30_000):
+        started = time.perf_counter()
+        without_asides(text)
+        assert time.perf_counter() - started < 5
+
+
+COUNTS = {"transfer": 9, "checking": 5, "closing": 4, "replacement": 2, "certificate": 3, "fees": 7, "free": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What does a trasnfer cost?", "What does a transfer cost?"),
+        ("Chekcing", "checking"),
+        ("certifcate and certificates", "certificate and certificates"),
+        ("certifcta", "certifcta"),  # shorter by two letters
+        ("losing my card", "losing my card"),  # an ordinary word that the documents do not have
+        ("feees", "fees"),
+        ("fres", "fres"),  # too short
+        ("XJ-13452 and 13452", "XJ-13452 and 13452"),
+        ("replacing", "replacing"),  # its stem is there
+    ],
+)
+def test_misspelled_words_are_corrected_towards_the_documents(text: str, expected: str) -> None:
+    assert Spelling(COUNTS, lambda word: word in {"losing", "what", "does"}).correct(text) == expected
+
+
+def test_of_two_corrections_the_nearer_and_then_the_more_frequent_is_chosen() -> None:
+    spelling = Spelling({"lending": 2, "sending": 5, "certain": 1, "curtain": 9}, lambda word: False)
+    assert spelling.correct("bending") == "sending"
+    assert spelling.correct("cortain") == "curtain"

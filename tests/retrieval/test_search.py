@@ -128,6 +128,12 @@ def test_names_of_sources_are_quoted(document, embedder, tmp_path, name):
     assert [c.source for c in index.chunks_of(name)] == [name]
 
 
+def test_the_vocabulary_counts_the_chunks_that_have_a_word(index):
+    vocabulary = index.vocabulary()
+    assert (vocabulary["teller"], vocabulary["the"] > 1) == (1, True)
+    assert all(word.isalpha() and word.islower() for word in vocabulary)
+
+
 def test_the_outline_lists_documents_with_groups_and_number_of_chunks(index):
     outline = index.outline()
     assert outline["wires.md"] == ("Wire Transfers", frozenset(), 2)

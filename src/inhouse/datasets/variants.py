@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from inhouse.text.numbers import numbers
 from inhouse.text.sentences import sentences
-from inhouse.text.words import STOP, content_words, words
+from inhouse.text.words import STOP, content_words, without_greeting, words
 from inhouse.types import Document, Example, Message, digest_of
 
 FOLLOW_UPS, TWO_QUESTIONS, NEAR_MISSES = 0.3, 0.08, 0.06  # most of each, as shares of the examples
@@ -25,7 +25,6 @@ LONGEST_REST = 5  # words of "and ...?"
 LONGEST_ANSWER = 30  # words of each of two answers
 LEAST_COVERED = 0.7  # of an answer's content words, in the document that it is about
 _GO_ON = ("and {}?", "what about {}?", "and {}", "ok and {}?")
-_GREETINGS = frozenset("hi hello hey dear good morning afternoon evening ok thanks".split())  # noqa: SIM905
 _FREE = frozenset(["free", "fee", "fees", "cost", "costs", "charge", "nothing"])
 _QUESTION_WORDS = frozenset(
     "what when where which who how why is are do does did can could may will would much many long".split()  # noqa: SIM905
@@ -58,9 +57,7 @@ def variants(examples: Sequence[Example], documents: Sequence[Document], handoff
 
 def _bare(example: Example) -> Example:
     """The example with the last sentence of its question, without a greeting."""
-    question = sentences(example.question)[-1] if example.question.strip() else ""
-    while (first := words(question)[:1]) and first[0] in _GREETINGS:
-        question = question.split(maxsplit=1)[1] if " " in question else ""
+    question = without_greeting(sentences(example.question)[-1]) if example.question.strip() else ""
     return example.model_copy(update={"messages": (Message(role="user", content=question),)})
 
 

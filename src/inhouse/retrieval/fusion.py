@@ -89,7 +89,7 @@ def _judged(grounding: Grounding, gold: Gold) -> Iterator[Judged]:
         wanted = {(p.source, p.text) for p in passages}
         holding = [(h.chunk.source, h.chunk.text) in wanted for h in hits]
         if hits and (any(holding) or not passages):
-            yield Judged(features_of(grounding.spelled_out(example.messages), hits), holding)
+            yield Judged(features_of(grounding.searched(example.messages), hits), holding)
 
 
 def choose(scores: Mapping[Fusion, Sequence[float]], default: Fusion, single: Sequence[Fusion]) -> Fusion:

@@ -17,7 +17,7 @@ from itertools import chain, islice, zip_longest
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.retrieval.citations import cite
-from inhouse.retrieval.query import abbreviations, query_of, separately, spelled_out
+from inhouse.retrieval.query import Spelling, abbreviations, query_of, separately, spelled_out, without_asides
 from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
@@ -51,6 +51,7 @@ class Grounding:
         titles = index.titles()
         self._titles = Titles(titles)
         self._abbreviations = abbreviations({title for title, access in titles.values() if not access})
+        self._spelling = Spelling(index.vocabulary(), lambda word: embedder.count_tokens(word) == 1)
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
         """The best passages for the conversation, best first, within the settings' number of passages and tokens.
@@ -97,19 +98,23 @@ class Grounding:
         if ranker is None:
             return self.candidates(messages, groups).hits(self._index.fusion, k)
         hits = self.candidates(messages, groups).hits(self._index.fusion, None if k is None else max(k, RANKED))
-        return [*ranker.ranked(self.spelled_out(messages), hits), *hits[RANKED:]][:k]
+        return [*ranker.ranked(self.searched(messages), hits), *hits[RANKED:]][:k]
 
-    def spelled_out(self, messages: Sequence[Message]) -> Messages:
-        """The conversation with the user's abbreviations and durations in other words too, as it is searched."""
+    def searched(self, messages: Sequence[Message]) -> Messages:
+        """The conversation as it is searched: what the user says without asides and misspellings, with abbreviations
+        and durations in other words too."""
+
+        def in_other_words(text: str) -> str:
+            return spelled_out(self._spelling.correct(without_asides(text)), self._abbreviations)
+
         return tuple(
-            m.model_copy(update={"content": spelled_out(m.content, self._abbreviations)}) if m.role == "user" else m
-            for m in messages
+            m.model_copy(update={"content": in_other_words(m.content)}) if m.role == "user" else m for m in messages
         )
 
     def candidates(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> Candidates:
         """The candidates for a conversation, to be ranked with any fusion."""
         mentioned = self._titles.mentioned(messages, groups)
-        messages = self.spelled_out(messages)
+        messages = self.searched(messages)
         query, vectors = query_of(messages), self._vectors(messages)
         inside = self._index.candidates(query, groups, list(mentioned), vectors) if mentioned else None
         return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)

@@ -1,5 +1,8 @@
 """What a conversation is searched for: its questions one by one, in the words that documents use.
 
+A greeting, a name, and a placeholder of personal data are left out: documents say nothing of them. Words that the
+documents do not have, and that nobody else would know either, are taken for misspelled ones that they do have.
+
 Two questions in one message are searched separately, the second with the first as its context. Abbreviated titles are
 spelled out ("CD" for a document called "Certificates of Deposit"), and durations are added in the other unit, since a
 table that lists 12 months does not say "one year".
@@ -8,9 +11,10 @@ table that lists 12 months does not say "one year".
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 
-from inhouse.text.words import SMALL_NUMBERS, STOP, content_words, words
+from inhouse.text.words import SMALL_NUMBERS, STOP, WORD, content_words, stem, without_greeting, words
 from inhouse.types import Message
 
 Messages = tuple[Message, ...]
@@ -23,6 +27,15 @@ _NEXT = re.compile(
 )
 _DURATION = re.compile(r"\b(\d{1,3}|[a-z]{1,6})[ -](year|yr|month|week)s?\b", re.IGNORECASE)
 _ONE = {"a": "1", "an": "1", "one": "1"}
+_PLACEHOLDER = r"<[A-Z_]{2,30}_\d{1,4}>"
+_INTRODUCED = re.compile(
+    r"(?:\b(?:my|the|phone|name|card|number|email|mail|account|is|are|this|i'm|i am|it's)[ :]+){0,6}"
+    rf"{_PLACEHOLDER}(?: here)?(?: btw|[ ]?[,.;!]|$)",
+    re.IGNORECASE,
+)
+_MENTIONED = re.compile(_PLACEHOLDER)
+TYPO_LETTERS, TWO_TYPOS_LETTERS, LONGEST_WORD = 5, 9, 40  # words from this length on may have one or two typos
+NEAR = 20
 _INTERJECTIONS = frozenset("ah aha am eh ha hi hm huh id mm no oh ok pm so uh um ya yo".split())  # noqa: SIM905
 
 
@@ -37,6 +50,49 @@ def separately(messages: Sequence[Message]) -> list[Messages]:
     *before, last = messages
     asked = [last.model_copy(update={"content": p}) for p in parts(last.content)]
     return [(*before, *asked[: n + 1]) for n in range(len(asked))]
+
+
+def without_asides(question: str) -> str:
+    """The question without greeting, introduction and placeholders ("<PHONE_1>"); the question itself where nothing
+    that could be searched for is left."""
+    bare = question
+    if "<" in question:
+        bare = _MENTIONED.sub(" ", _INTRODUCED.sub(" ", question))
+    bare = without_greeting(" ".join(bare.split()).lstrip(" ,.;:!"))
+    return bare if content_words(bare) else question
+
+
+class Spelling:
+    """Corrects words towards those of the documents.
+
+    Args:
+        counts: how often the documents have each word, in lower case.
+        known: whether a word is an ordinary one, which is not corrected although the documents do not have it.
+    """
+
+    def __init__(self, counts: Mapping[str, int], known: Callable[[str], bool]) -> None:
+        self._counts, self._known = counts, known
+        self._words = sorted(counts)
+        self._stems = {stem(w) for w in self._words}
+        self._corrected = lru_cache(10_000)(self._correct)
+
+    def correct(self, text: str) -> str:
+        """The text with its misspelled words corrected."""
+        return WORD.sub(lambda m: self._corrected(m.group()), text)
+
+    def _correct(self, word: str) -> str:
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
+        plain = word.casefold()
+        if not TYPO_LETTERS <= len(plain) <= LONGEST_WORD or not plain.isalpha():
+            return word
+        if plain in self._counts or stem(plain) in self._stems or self._known(plain):
+            return word
+        most = 2 if len(plain) >= TWO_TYPOS_LETTERS else 1
+        found = process.extract(plain, self._words, scorer=OSA.distance, score_cutoff=most, limit=NEAR)
+        near = [(distance, -self._counts[w], w) for w, distance, _ in found if abs(len(w) - len(plain)) <= 1]
+        return min(near)[2] if near else word
 
 
 def abbreviations(titles: Collection[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ never a candidate.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
@@ -34,6 +35,7 @@ LONG_QUERY_WORDS = 60
 PIECE_WORDS = 50
 MOST_PIECES = 16
 FUSION = "fusion.json"
+VOCABULARY_ROWS = 50_000
 
 Reader = Callable[[Sequence[int]], list[Chunk]]
 
@@ -237,6 +239,12 @@ class Index:
     def titles(self) -> dict[str, tuple[str, frozenset[str]]]:
         """Title and access groups of each document, by its path."""
         return {source: (title, groups) for source, (title, groups, _) in self.outline().items()}
+
+    def vocabulary(self) -> Counter[str]:
+        """How many chunks have each word of letters, in lower case; of a large index, of VOCABULARY_ROWS chunks."""
+        rows = self._table.search().select(["indexed"]).limit(min(self._rows, VOCABULARY_ROWS) or 1).to_arrow()
+        found = (set(words(text)) for text in rows["indexed"].to_pylist())
+        return Counter(w for some in found for w in some if w.isalpha())
 
     def outline(self) -> dict[str, tuple[str, frozenset[str], int]]:
         """Title, access groups and number of chunks of each document, by its path."""

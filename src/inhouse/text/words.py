@@ -18,6 +18,13 @@ STOP = frozenset(
     shall should may might must so than then there here what which who whom when where how why all any both each some
     such own same too very just also yes into about out off down most other please let know like get got one""".split()  # noqa: SIM905
 )
+_GREETING = re.compile(
+    r"(?:(?:hi|hey|hello|hiya|dear|greetings|good (?:morning|afternoon|evening|day)|ok|okay|so|please|thanks|thank you"
+    r"|hallo|guten (?:morgen|tag|abend)|bonjour|bonsoir|salut|hola|buenos d[ií]as|buenas (?:tardes|noches)|ciao"
+    r"|buongiorno|buonasera|ol[aá]|bom dia|boa (?:tarde|noite)|hoi|goede(?:morgen|middag|navond)|hej|cześć|merhaba)"
+    r"(?: there| team| all| everyone| sir| madam)?(?:[ ,.;:!]+|$))+",
+    re.IGNORECASE,
+)
 SMALL_NUMBERS = {w: str(n) for n, w in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve".split())}  # fmt: skip  # noqa: SIM905
 
@@ -25,6 +32,12 @@ SMALL_NUMBERS = {w: str(n) for n, w in enumerate(
 def words(text: str) -> list[str]:
     """Every word and number, in lower case."""
     return WORD.findall(text.casefold())
+
+
+def without_greeting(text: str) -> str:
+    """The text without a greeting at its beginning; empty where it is only one."""
+    found = _GREETING.match(text)
+    return text[found.end() :] if found else text
 
 
 def plain(text: str) -> str:

@@ -12,8 +12,6 @@ from pydantic import Field
 from inhouse.errors import BackendError
 from inhouse.types import Json, Message, Passage, Record
 
-# --- requests, events, models --------------------------------------------------------------------------------
-
 
 class ChatRequest(Record):
     """A conversation to answer. Temperature 0 is greedy.

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 
 
-def _ignore(artifact: Artifact, fresh: bool) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class Workspace:
     """Where a run happens.
@@ -46,7 +42,7 @@ class Workspace:
     project: Project
     catalog: Catalog = field(default_factory=Catalog)
     progress: Progress = field(default_factory=Silent)
-    announce: Callable[[Artifact, bool], None] = _ignore
+    announce: Callable[[Artifact, bool], None] = lambda artifact, fresh: None
     delegate: Callable[[Workspace, str], Artifact] | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     _embedders: dict[str, OnnxEmbedder] = field(default_factory=dict, init=False, repr=False)

@@ -11,7 +11,7 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 
 if TYPE_CHECKING:
     from inhouse.serving.releases import Releases
-    from inhouse.serving.state import Change, Serving
+    from inhouse.serving.state import Serving
 
 Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or production; by default the newest release.")]
 
@@ -123,12 +123,9 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
     for section, values in chosen.settings.items():
         if isinstance(values, dict):
             lines += [f"  {section}.{key} = {value}" for key, value in values.items()]
-    lines += ["What was served:", *(f"  {_entry(e)}" for e in serving.history)]
+    lines += ["What was served:"]
+    lines += [f"  {c.at[:19]}  {c.text}; production {c.production or 'none'}" for c in serving.history]
     print_line("\n".join(lines))
-
-
-def _entry(change: Change) -> str:
-    return f"{change.at[:19]}  {change.text}; production {change.production or 'none'}"
 
 
 def show_serving(serving: Serving, as_json: bool) -> None:

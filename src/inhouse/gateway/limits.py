@@ -112,8 +112,6 @@ class Rates:
 
 def protocol() -> type[asyncio.Protocol]:
     """The fastest HTTP protocol of uvicorn on this machine, with a time limit on request heads."""
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Plain
-    except ImportError:
-        from uvicorn.protocols.http.h11_impl import H11Protocol as Plain  # type: ignore[assignment]
-    return type("Protocol", (Headed, Plain), {})
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    return type("Protocol", (Headed, AutoHTTPProtocol), {})

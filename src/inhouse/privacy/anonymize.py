@@ -225,6 +225,7 @@ class _Swap:
                 if kind == "NUMBER":
                     kind = "CARD_NUMBER" if len(_key(value)) >= CARD_DIGITS else "ACCOUNT_NUMBER"
                 self._add(kind, value, stop)
+        self._known = self._parts | {key: value.placeholder for key, value in self._values.items()}
         patterns = [_anywhere(key, value.kind, words) for key, value in self._values.items()]
         patterns += [_anywhere(part, "PERSON", words) for part in self._parts]
         patterns.sort(key=len, reverse=True)
@@ -248,7 +249,7 @@ class _Swap:
         done = []
         at = 0
         for f in self._spans[turn] if turn >= 0 else ():
-            done += [self._elsewhere(text[at : f.start]), self._values[_key(text[f.start : f.end])].placeholder]
+            done += [self._elsewhere(text[at : f.start]), self._known[_key(text[f.start : f.end])]]
             at = f.end
         done.append(self._elsewhere(text[at:]))
         # a first name and a surname that were found separately are one person
@@ -257,10 +258,7 @@ class _Swap:
     def _elsewhere(self, text: str) -> str:
         if not self._pattern or not text:
             return text
-        return self._pattern.sub(lambda m: self._placeholder(_key(m[0])), text)
-
-    def _placeholder(self, key: str) -> str:
-        return self._values[key].placeholder if key in self._values else self._parts[key]
+        return self._pattern.sub(lambda m: self._known[_key(m[0])], text)
 
 
 def _anywhere(key: str, kind: str, words: set[str]) -> str:

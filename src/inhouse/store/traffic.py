@@ -125,9 +125,8 @@ def _bucket_queries(bucket: sa.ColumnElement[int], span: Sequence[sa.ColumnEleme
         sa.func.sum(_one(FEEDBACK.c.thumb > 0)).label("thumbs_up"),
         sa.func.sum(_one(FEEDBACK.c.thumb < 0)).label("thumbs_down"),
     ).join_from(AUDIT, FEEDBACK, FEEDBACK.c.exchange_id == AUDIT.c.id)
-    handoffs = sa.select(by, sa.func.count().label("handoffs")).join_from(
-        AUDIT, HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id
-    )
+    handoffs = sa.select(by, sa.func.count().label("handoffs"))
+    handoffs = handoffs.join_from(AUDIT, HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.id)
     queries: list[sa.Executable] = [query.where(*span).group_by(by) for query in (counts, thumbs, handoffs)]
     return [*queries, sa.select(ranked.c.bucket, *percentiles).group_by(ranked.c.bucket)]
 
@@ -140,14 +139,10 @@ def _one(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 def _outcome(row: sa.Row[Any], arm: str) -> Outcome:
     thumbs = int((row.up or 0) + (row.down or 0))
     return Outcome(
-        user=row.user,
+        **{name: getattr(row, name) for name in ("user", "requests", "errors", "latency_s", "cost_usd")},
         arm=arm,
         first_at=to_iso(row.first_ms),
-        requests=row.requests,
-        errors=row.errors,
         resolved=int(row.resolved) / row.with_feedback if row.with_feedback else None,
         thumb=int(row.up) / thumbs if thumbs else None,
         escalated=row.handoffs / row.requests,
-        latency_s=row.latency_s,
-        cost_usd=row.cost_usd,
     )

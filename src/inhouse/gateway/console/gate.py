@@ -47,7 +47,7 @@ HEADERS = {
 }
 NAVIGATION = (
     ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
-    ("Prove", (("verdict", "Verdict"), ("knowledge", "Knowledge"), ("data", "Data"))),
+    ("Build", (("verdict", "Verdict"), ("knowledge", "Knowledge"), ("data", "Data"))),
     ("Run", (("traffic", "Traffic"), ("experiments", "Experiments"), ("audit", "Audit"), ("settings", "Settings"))),
 )
 
@@ -155,7 +155,8 @@ async def _let_in(console: Console, request: Request, page: str) -> Session:
     session = await run_in_threadpool(console.session_of, request)
     if session is None:
         here = request.url.path if request.method in READS else ""
-        raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", _to_sign_in(here))
+        to = f"?{urlencode({'to': here})}" if here not in ("", HOME) else ""
+        raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", {"Location": f"{HOME}/sign-in{to}"})
     request.state.session = session
     if page not in PAGES and page not in EVERYONE:
         raise HTTPException(404, "This page does not exist.")
@@ -176,10 +177,6 @@ async def check_token(request: Request, expected: str) -> None:
         given = value if isinstance(value, str) else ""
     if not expected or not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
         raise HTTPException(403, "This form is not from your session. Reload the page and try again.")
-
-
-def _to_sign_in(path: str) -> dict[str, str]:
-    return {"Location": f"{HOME}/sign-in" + (f"?{urlencode({'to': path})}" if path not in ("", HOME) else "")}
 
 
 def _wants_page(request: Request) -> bool:

@@ -40,33 +40,33 @@ def _moment(at: str) -> datetime | None:
 
 
 def count(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
+    return _of(value, "{:,.0f}".format)
+
+
+def _of(value: float | None, shown: Callable[[float], str]) -> str:
+    return NOTHING if value is None or math.isnan(value) else shown(value)
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    return NOTHING if _none(share) else f"{100 * (share or 0.0):.{digits}f}%"
+    return _of(share, lambda s: f"{100 * s:.{digits}f}%")
 
 
 def points(share: float | None) -> str:
     """A share in points of a hundred."""
-    return NOTHING if _none(share) else f"{100 * (share or 0.0):.1f}"
+    return _of(share, lambda s: f"{100 * s:.1f}")
 
 
 def signed(share: float | None) -> str:
-    return NOTHING if _none(share) else f"{100 * (share or 0.0):+.1f}"
+    return _of(share, lambda s: f"{100 * s:+.1f}")
 
 
 def seconds(value: float | None) -> str:
     """A time: milliseconds below one second."""
-    if _none(value) or value is None:
-        return NOTHING
-    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
+    return _of(value, lambda s: f"{1000 * s:.0f} ms" if s < 1 else f"{s:.1f} s")
 
 
 def usd(value: float | None) -> str:
-    if _none(value) or value is None:
-        return NOTHING
-    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}" if value >= 0.001 else f"${value:.6f}"
+    return _of(value, lambda v: f"${v:,.2f}" if v >= 1 else f"${v:.4f}" if v >= 0.001 else f"${v:.6f}")
 
 
 def size(chars: int) -> str:
@@ -92,11 +92,6 @@ def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
     return pairs
 
 
-def _none(value: float | None) -> bool:
-    return value is None or math.isnan(value)
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
-    "when": when, "ago": ago, "count": count, "percent": percent, "points": points, "signed": signed,
-    "seconds": seconds, "usd": usd, "size": size, "query": query, "flat": flat,
-}  # fmt: skip
+    f.__name__: f for f in (when, ago, count, percent, points, signed, seconds, usd, size, query, flat)
+}

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever stops the program while it writes; and their sha256."""
+"""Files that are written completely or not at all, even if the program is interrupted; and their sha256."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def file_sha256(file: Path) -> str:
 def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Yields an empty file beside `path` to write to; after the block it is on disk and takes the place of `path`.
 
-    Whoever reads `path` sees the old file or the new one. When the block raises, `path` stays as it was.
+    Readers of `path` see the old file or the new one. If the block raises, `path` is unchanged.
 
     Args:
         path: the file to write; its folder is made if necessary.

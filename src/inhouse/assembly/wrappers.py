@@ -41,7 +41,7 @@ class Served:
 
 
 class OnDemand:
-    """A ChatModel that its first request opens, in a thread: most machines are short of memory."""
+    """A ChatModel that is opened by its first request, in a thread, because most machines are short of memory."""
 
     def __init__(self, name: str, make: Callable[[], ChatModel]) -> None:
         self.name = name

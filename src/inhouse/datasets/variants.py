@@ -1,4 +1,4 @@
-"""More training examples made from those at hand, in the ways in which customers go on asking.
+"""More training examples, made from the existing ones in the ways that customers continue a conversation.
 
 =============== ================================================================================================
 follow-up       after a question and its answer, another one about the same document, without its subject: "and the

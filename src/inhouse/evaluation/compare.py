@@ -2,8 +2,8 @@
 
 Intervals are percentile bootstraps over conversations; a question by itself is one (Efron and Tibshirani 1993). Right
 or wrong is tested with the exact McNemar test where all questions are by themselves. P-values of multiple comparisons
-are corrected after Holm (1979). The smallest gain that a test set can show is that of a paired test with 80 % power at
-the 5 % level, two-sided.
+are corrected after Holm (1979). The smallest gain that a test set can show is that of a paired test with 80% power at
+the 5% level, two-sided.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sample:
         self._seed, self._groups, self._weights = seed, groups, weights
 
     def estimate(self, values: Sequence[float]) -> Estimate | None:
-        """The weighted mean with its 95 % interval. Values that are nan, or have no weight, are left out; None where
+        """The weighted mean with its 95% interval. Values that are nan, or have no weight, are left out; None where
         none is left."""
         import numpy as np
 

@@ -123,7 +123,7 @@ def _numbered(conversation: Conversation, kind: str) -> list[Example]:
     return examples
 
 
-# --- one maker a kind -------------------------------------------------------------------------------------------
+# --- one maker per kind -----------------------------------------------------------------------------------------
 
 
 def _typo(material: Material, rng: random.Random) -> Iterator[Conversation]:

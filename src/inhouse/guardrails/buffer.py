@@ -1,4 +1,4 @@
-"""Text on its way out: buffered until its sentence is complete, then released unchanged or changed.
+"""Outgoing text: buffered until its sentence is complete, then released unchanged or changed.
 
 How the stream is cut into deltas does not affect the sentences. An answer that nothing changes leaves in the same
 events in which it arrived.

@@ -24,7 +24,7 @@ from inhouse.types import Matrix, SupportScorer
 
 BATCH = 16
 MOST_TOKENS = 512
-WINDOW_WORDS = 250  # of a text, so that a window hardly ever has more tokens than the model reads
+WINDOW_WORDS = 250  # of a text, so that a window rarely has more tokens than the model reads
 ONNX_FILES = ("model.onnx", "onnx/model.onnx")
 BAD = ("toxic", "toxicity", "injection", "jailbreak", "unsafe", "malicious", "attack", "harmful", "offensive", "hate",
        "hateful", "abusive", "insult", "prompt_injection", "bad")  # fmt: skip

@@ -35,7 +35,7 @@ class GuardedSettings(Record):
     Attributes:
         handoff: the reply when a person takes over.
         refusal: the reply when something is blocked.
-        offer: added to a hand-off for want of an answer, with {titles} of documents near the question; "" for nothing.
+        offer: added to a hand-off when an answer is missing, with {titles} of related documents; "" for nothing.
         second_tokens: length of a second answer, sampled for rails that check the whole answer; 0 for none.
         report: add a last note, "report", for evaluation: the answer before any rail changed it ("generated"), what
             was left of it when the whole answer was checked ("checked", null where it ended before that), and the

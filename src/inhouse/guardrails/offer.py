@@ -11,7 +11,7 @@ from inhouse.guardrails.rail import TOOL, Turn
 from inhouse.text.words import content_words
 from inhouse.types import Passage
 
-RAILS = frozenset({"relevance", "groundedness", "confidence"})  # they hand off for want of an answer, not for its tone
+RAILS = frozenset({"relevance", "groundedness", "confidence"})  # they hand off because an answer is missing, not bad
 MOST = 3  # topics
 LONGEST = 80  # characters of one
 QUESTIONS = 2  # of the user, from the last one back: a follow-up often leaves its subject out

@@ -1,6 +1,6 @@
-"""What a live experiment shows so far, in figures that may be looked at, and acted on, at any time.
+"""What a live experiment shows so far, in figures that may be checked and acted on at any time.
 
-Whoever looks at an ordinary 95 % interval every day sees it exclude zero sooner or later, whatever is true. These
+An ordinary 95% interval that is checked every day excludes zero sooner or later, even if there is no difference. These
 intervals hold at all times together: asymptotic confidence sequences by a normal mixture (Waudby-Smith, Arbour, Sinha,
 Kennedy and Ramdas 2024, "Time-uniform central limit theory and asymptotic confidence sequences", Annals of Statistics;
 the mixture is Robbins's of 1970, in Howard et al. 2021). A user counts once, with their mean: users are what is split,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def reply_document(reply: Example, access: frozenset[str]) -> Document:
-    """The question as title and heading with the reply below; only the groups of whoever asked may read it."""
+    """The question as title and heading with the reply below; only the groups of the person who asked may read it."""
     question = " ".join(reply.question.split())
     text = f"# {question}\n\n{reply.target.strip()}\n"
     return Document(source=f"replies/{reply.id}.md", text=text, title=question, meta={"origin": "inbox"}, access=access)

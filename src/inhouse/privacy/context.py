@@ -160,7 +160,7 @@ def late_secrets(text: str, words: Set[str]) -> Iterator[Match]:
 
 
 def _kind_of_number(digits: str, now: Set[str], before: Set[str]) -> str:
-    """The kind of a number with so many digits after these questions; "" if it is more likely an amount."""
+    """The kind of a number with that many digits after these questions; "" if it is more likely an amount."""
     size = len(digits)
     for kinds in (now, before):
         if "PIN" in kinds and size in (0, *((3, 4, 5, 6) if kinds is now else (4,))):

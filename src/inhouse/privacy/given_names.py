@@ -1,7 +1,7 @@
 """First names without a surname: "I'm mark", "under the name angela", "Ben's party".
 
-spaCy's model hardly finds them, least of all in lower case. So common first names are listed; a name that is also a
-word needs words before it that introduce a name.
+spaCy's model rarely finds them, especially in lower case, so common first names are listed. A name that is also a word
+needs words before it that introduce a name.
 """
 
 from __future__ import annotations

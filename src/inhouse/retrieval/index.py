@@ -284,7 +284,7 @@ def _index_columns(table: Any, rows: int, changed: int) -> None:
 
 
 def partitions_of(rows: int) -> int:
-    """The number of partitions for the vectors of so many rows."""
+    """The number of partitions for the vectors of that many rows."""
     return max(1, rows // ROWS_A_PARTITION)
 
 

@@ -1,7 +1,7 @@
-"""The releases that a gateway answers with, and the change from one to the next under requests.
+"""The releases that a gateway serves, and the switch from one to the next while requests are running.
 
-What is new is opened first, a request ends on the models that it began with, and what nobody needs anymore is closed
-after the last of them. Releases with the same weights share one engine.
+New models are opened first, each request finishes on the models that it started with, and models that are no longer
+needed are closed after their last request. Releases with the same weights share one engine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Named:
 
 
 class Fleet:
-    """Every model that the gateway answers with, by name, and the change from one release to the next.
+    """Every model that the gateway serves, by name, and the switch from one release to the next.
 
     `custom` is the release in production, or the live split around it; `base` is the base model of that release; then
     come the open releases, by their names, and `others`, such as upstreams. Nothing is open before the first

@@ -40,7 +40,7 @@ RESERVED = 0.03  # of the budget, for saving
 ENOUGH_STEPS = 100  # fewer, and less than one pass over the examples, is hardly any training
 VALIDATION_ROWS = 24
 PROBE_TOKENS = 16
-EMULATED = 8.0  # when a few tokens take so many times as long in bf16 as in float32, no more is tried
+EMULATED = 8.0  # when a few tokens take this many times as long in bf16 as in float32, no more is tried
 WORTH_IT = 0.85  # bf16 is used when a batch takes at most this share of the time in float32
 
 
@@ -252,7 +252,7 @@ class _Run:
         return True
 
     def _timed(self, row: Tokens) -> float:
-        """Processor seconds that a row takes, which other programs hardly change; the weights stay as they are."""
+        """Processor seconds that a row takes, which other programs barely affect; the weights do not change."""
         begun = time.process_time()
         self._backward([row], 1)
         self.optimizer.zero_grad(set_to_none=True)

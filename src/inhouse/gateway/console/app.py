@@ -22,7 +22,7 @@ def console(state: State) -> APIRouter:
     """Every page, for `include_router(..., prefix="/console")`.
 
     Raises:
-        BackendError: the store's folder does not take the secret of sessions.
+        BackendError: the secret of sessions cannot be stored in the store's folder.
     """
     made = Console(state)
     router = APIRouter(include_in_schema=False)

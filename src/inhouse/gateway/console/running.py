@@ -18,7 +18,7 @@ from inhouse.gateway.console.show import query
 from inhouse.store.inbox import Handoff, Status
 from inhouse.store.traffic import Bucket
 
-SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes a bucket
+SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes per bucket
 A_PAGE = 50
 MOST_READ = 1000  # entries read for one page of the audit, when groups hide many
 Before = Annotated[int, Query(ge=0, lt=2**63)]

@@ -125,8 +125,8 @@ def test_every_kind_of_question_has_its_outcomes(written):
     assert report.arms["rag"].metrics["wrong"].mean == 0
     page = (folder / "report.html").read_text()
     assert "By kind of question" in page
-    assert "Not tried" in page
-    assert "A sample of the questions that were made" in page
+    assert "Not tested" in page
+    assert "A sample of the questions generated" in page
 
 
 async def test_kinds_count_as_much_as_the_project_says(scorer, tmp_path):

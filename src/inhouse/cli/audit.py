@@ -42,7 +42,7 @@ def audit_show(
         if id:
             exchange = audit.get(id)
             if exchange is None:
-                raise InputError(f"{id}: no such exchange", "`inhouse audit show` lists the latest")
+                raise InputError(f"{id}: no such exchange", "run `inhouse audit show` to list the latest")
             print_json(exchange.model_dump(mode="json"))
             return
         exchanges = audit.find(since=since, until=until, user=user, text=text, release=release, limit=limit)

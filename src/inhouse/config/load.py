@@ -32,7 +32,7 @@ def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "`inhouse init FOLDER` creates one") from error
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "run `inhouse init FOLDER` first") from error
     except UnicodeDecodeError as error:
         where = f"{error.reason} at byte {error.start}"
         raise ConfigError(f"{file}: not UTF-8 text ({where})", "save it as UTF-8") from error

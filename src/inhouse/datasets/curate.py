@@ -205,9 +205,9 @@ def read_examples(path: Path) -> list[Example]:
                 number += 1
                 examples.append(Example.from_openai(json.loads(line)))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", "`inhouse curate` writes it") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "run `inhouse curate` to create it") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        hint = "`inhouse curate` writes it"
+        hint = "run `inhouse curate` to create it"
         raise InputError(f"{path}:{number}: not an example ({type(error).__name__})", hint) from error
     return examples
 

@@ -61,7 +61,7 @@ def read_labels(file: Path) -> list[tuple[tuple[str, str, str], int]]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read ({error})", "judge.labels names the file") from error
+        raise InputError(f"{file}: cannot be read ({error})", "check the path in judge.labels") from error
     labels = []
     for number, line in enumerate(lines, 1):
         try:

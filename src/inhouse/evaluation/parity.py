@@ -247,5 +247,5 @@ def with_adapter(model: Any, adapter: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        hint = "`inhouse train` makes it again"
+        hint = "run `inhouse train` to recreate it"
         raise InputError(f"{adapter}: not an adapter for this base ({str(error)[:160]})", hint) from error

@@ -290,7 +290,7 @@ class Catalog:
     def _checked(self, name: str) -> Path:
         folder = self.folder / name
         if not folder.is_dir():
-            raise InputError(f"{name}: model not downloaded", f"`inhouse models pull {name}` fetches it")
+            raise InputError(f"{name}: model not downloaded", f"run `inhouse models pull {name}` to download it")
         try:
             _verify(folder, CATALOG[name])
             if CATALOG[name].int8 and not _whole_int8(folder):

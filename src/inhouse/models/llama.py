@@ -171,7 +171,7 @@ def _check_magic(file: Path) -> None:
         with file.open("rb") as handle:
             magic = handle.read(4)
     except OSError as error:
-        hint = "`inhouse models pull` fetches the weights"
+        hint = "run `inhouse models pull` to download the weights"
         raise InputError(f"{file}: cannot be read ({error.strerror})", hint) from error
     if magic != b"GGUF":
-        raise InputError(f"{file}: not a GGUF file", "`inhouse models pull` fetches the weights again")
+        raise InputError(f"{file}: not a GGUF file", "run `inhouse models pull` to download the weights again")

@@ -228,7 +228,7 @@ def _engine(folder: Path) -> AnalyzerEngine:
     try:
         nlp = spacy.load(folder, exclude=UNUSED)
     except (OSError, ValueError) as error:
-        hint = f"`inhouse models pull {SPACY_MODEL}`, or set curation.anonymize = false"
+        hint = f"run `inhouse models pull {SPACY_MODEL}`, or set curation.anonymize = false"
         raise BackendError(f"{folder}: not a spaCy model ({error})", hint) from error
     others = [label for label in nlp.get_pipe("ner").labels if label != "PERSON"]
     names = NerModelConfiguration(labels_to_ignore=others, model_to_presidio_entity_mapping={"PERSON": "PERSON"})

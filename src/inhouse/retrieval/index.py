@@ -225,7 +225,7 @@ def load_settings(folder: Path) -> dict[str, Json]:
     """
     settings = _settings(folder)
     if settings is None:
-        raise InputError(f"{folder}: no index found", "`inhouse index` builds it")
+        raise InputError(f"{folder}: no index found", "run `inhouse index` to build it")
     return settings
 
 

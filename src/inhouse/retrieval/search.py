@@ -136,7 +136,7 @@ class Index:
         made_with = load_settings(folder)
         if made_with["embedder"] != embedder.name:
             text = f"{folder}: built with the embedder {made_with['embedder']}, not {embedder.name}"
-            raise InputError(text, "run `inhouse index` to build it again")
+            raise InputError(text, "run `inhouse index` to rebuild it")
         self._table = lancedb().connect(folder / "lance").open_table(TABLE)
         self._embedder = embedder
         self._rows = self._table.count_rows()
@@ -280,7 +280,7 @@ def read_fusion(folder: Path) -> Fusion:
         fields = json.loads(file.read_text(encoding="utf-8"))
         return Fusion(float(fields["weight"]), float(fields["mention_boost"]))
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})", "`inhouse build` writes it again") from error
+        raise InputError(f"{file}: cannot be read ({error.strerror})", "run `inhouse build` to recreate it") from error
     except (ValueError, KeyError, TypeError) as error:
         hint = f"delete {folder} and run `inhouse build`"
         raise InputError(f"{file}: not a fusion file: weight and mention_boost must be numbers", hint) from error

@@ -78,7 +78,7 @@ class Serving(Record):
             ConfigError: there is none.
         """
         if self.experiment is None:
-            raise ConfigError("no experiment is live", "`inhouse experiment start` starts one")
+            raise ConfigError("no experiment is live", "start one with `inhouse experiment start`")
         return self.experiment
 
     def ended(self) -> Serving:

@@ -129,7 +129,7 @@ class Store:
         """
         found = [a for a in self.all() if a.key.startswith(key)]
         if len(found) != 1:
-            raise InputError(f"{key}: {len(found)} artifacts start with that key", "`inhouse show` lists all")
+            raise InputError(f"{key}: {len(found)} artifacts start with that key", "run `inhouse show` to list all")
         return found[0]
 
     def open(self, kind: str, key: Digest) -> Artifact:
@@ -141,7 +141,7 @@ class Store:
         found = self._read(self.root / "artifacts" / kind / key)
         if found is None:
             folder = self.root / "artifacts" / kind / key
-            raise InputError(f"{folder}: no such artifact", "run `inhouse build` to make what is missing")
+            raise InputError(f"{folder}: no such artifact", "run `inhouse build` to create what is missing")
         return found
 
     def inputs(self, artifact: Artifact) -> dict[str, Json]:

@@ -163,7 +163,7 @@ class Audit:
             ).first()
             if row is None or not row.content:
                 problem = "no such exchange" if row is None else "already redacted"
-                raise InputError(f"{id[:80]}: {problem}", "`inhouse audit show` lists the exchanges")
+                raise InputError(f"{id[:80]}: {problem}", "run `inhouse audit show` to list the exchanges")
             connection.execute(AUDIT.update().where(AUDIT.c.seq == row.seq).values(user="", content="", salt=""))
             _redact_copies(connection, id)
             seq = append(connection, head, [redaction_of(row.seq, id, by, reason)])

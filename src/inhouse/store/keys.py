@@ -119,7 +119,7 @@ class Keys:
             row = connection.execute(sa.select(KEYS).where(KEYS.c.id == id)).mappings().first()
         self._forget()
         if row is None:
-            raise InputError(f"{id}: no such key", "`inhouse keys list` shows the IDs")
+            raise InputError(f"{id}: no such key", "run `inhouse keys list` to see the IDs")
         return _key(row)
 
     def _recent(self, age_s: float) -> dict[str, Key] | None:

@@ -37,14 +37,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}  # the gateway's middleware adds more
 NAVIGATION = (
     ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
     ("Build", (("verdict", "Verdict"), ("knowledge", "Knowledge"), ("data", "Data"))),

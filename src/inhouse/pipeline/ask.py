@@ -64,12 +64,12 @@ def recommended(workspace: Workspace) -> str:
     return "tuned+rag" if workspace.store.latest("adapter") else "rag"
 
 
-def open_arms(workspace: Workspace) -> Arms:
-    """The arms over what is built, behind the project's guardrails."""
+def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
+    """The arms over what is built, behind the project's guardrails unless `bare`."""
     at = index(workspace)
     return Arms(Built(
         workspace.project, workspace.embedder, workspace.support, weights(workspace),
-        workspace.store.latest("adapter"), at, workspace.fusion_of(at), guard_of(workspace),
+        workspace.store.latest("adapter"), at, workspace.fusion_of(at), None if bare else guard_of(workspace),
     ))  # fmt: skip
 
 

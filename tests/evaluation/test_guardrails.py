@@ -121,6 +121,6 @@ def test_a_looser_target_and_a_missing_calibration_are_warned_of():
     }
     warnings = confidence_warnings(facts)
     assert list(warnings) == ["tuned", "tuned+rag", "prompt"]
-    assert warnings["tuned"].startswith("The error target kept is 20%, not 5%: on 80 answers,")
+    assert warnings["tuned"].startswith("The served model keeps to at most 20% wrong among its answers, not 5%: on 80 ")
     assert "none up to 30% leaves enough" in warnings["tuned+rag"]
     assert warnings["prompt"] == "No error target is kept, since confidence could not be calibrated: 6 answers."

@@ -82,13 +82,13 @@ def calibrate(project: At = HERE, overrides: Set = None, as_json: AsJson = False
 
 
 def _print_targets(facts: Mapping[str, Any]) -> None:
-    kept = f"at most {facts['target']:.0%} of the answers given are wrong" if facts["target"] < 1 else "none"
+    kept = f"at most {100 * facts['target']:g}% of the answers given are wrong" if facts["target"] < 1 else "none"
     print(f"  {facts['right']:.0%} of the answers are right. Calibration error {facts['error']:.3f}.")
     print(f"  Error target: {kept} (guardrails.max_wrong = {facts['wanted']:g}).")
     print(f"  It answers {facts['answered']:.0%} of the questions; {facts['wrong']:.1%} of these answers are wrong.")
     print("  Error targets, each met with 95% confidence:\n    at most wrong   answered   of these wrong")
     for target, answered, wrong in facts["targets"]:
-        print(f"    {target:>13.0%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"    {target:>13.0%}       none")
+        print(f"    {target:>13.1%}{answered:>11.0%}{wrong:>17.1%}" if answered else f"    {target:>13.1%}       none")
     if facts["min_support"]:
         print(f"  guardrails.min_support = {facts['min_support']} would cut one right answer in 20.")
 

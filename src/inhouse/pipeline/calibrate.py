@@ -108,7 +108,7 @@ def summary(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
     """By arm, in words: the error target that is met and what is answered with it, or why there is none."""
     return {
         arm: f.get("reason") or (
-            f"at most {f['target']:.0%} wrong, {f['answered']:.0%} answered" if f["target"] < 1 else "no target is met"
+            f"at most {100 * f['target']:g}% wrong, {f['answered']:.0%} answered" if f["target"] < 1 else "no target is met"
         )
         for arm, f in facts.items()
     }  # fmt: skip

@@ -171,7 +171,7 @@ def confidence_warnings(calibrated: Mapping[str, Mapping[str, Json]]) -> dict[st
         elif facts["target"] > facts["wanted"]:
             warnings[arm] = (
                 f"The served model keeps to at most {100 * facts['target']:g}% wrong among its answers, not "
-                f"{100 * facts['wanted']:g}%: on {facts['examples']} held-out answers, a stricter target would hand over "
-                "more of them than guardrails.min_answered allows."
+                f"{100 * facts['wanted']:g}%: on {facts['examples']} held-out answers, a stricter target would hand "
+                "over more of them than guardrails.min_answered allows."
             )
     return warnings

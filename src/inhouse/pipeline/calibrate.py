@@ -106,12 +106,12 @@ def labeled(
 
 def summary(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
     """By arm, in words: the error target that is met and what is answered with it, or why there is none."""
-    return {
-        arm: f.get("reason") or (
-            f"at most {100 * f['target']:g}% wrong, {f['answered']:.0%} answered" if f["target"] < 1 else "no target is met"
-        )
-        for arm, f in facts.items()
-    }  # fmt: skip
+
+    def words(f: Mapping[str, Json]) -> str:
+        kept = f"at most {100 * f['target']:g}% wrong" if f["target"] < 1 else "no target kept"
+        return f"{kept}, {f['answered']:.0%} answered"
+
+    return {arm: f.get("reason") or words(f) for arm, f in facts.items()}
 
 
 def _words(example: Example) -> str:

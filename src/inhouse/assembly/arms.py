@@ -34,6 +34,7 @@ from inhouse.types import Artifact, Embedder, Example, Message, Passage
 Messages = tuple[Message, ...]
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 RETRIEVING = ("rag", "tuned+rag", "oracle")
+CUSTOMIZED = ("rag", "tuned", "tuned+rag")  # whose confidence is calibrated
 
 
 class GoldGrounder:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms
+from inhouse.assembly.arms import CUSTOMIZED, Arms
 from inhouse.assembly.guard import Parts, calibration_file, wrapped
 from inhouse.datasets.variants import variants
 from inhouse.errors import InputError
@@ -23,7 +23,6 @@ from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.types import Digest, Document, Example, Json, digest_of
 
-CUSTOMIZED = ("rag", "tuned", "tuned+rag")
 LOST = 0.05  # share of the right answers that a stricter groundedness rail may cut
 MOST_QUESTIONS = 200
 PROBES = 24  # of each kind

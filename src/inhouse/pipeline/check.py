@@ -17,11 +17,12 @@ from typing import Any
 
 from pydantic import computed_field
 
+from inhouse.assembly.arms import CUSTOMIZED
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
-from inhouse.pipeline.calibrate import CUSTOMIZED, MOST_QUESTIONS
+from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.types import Example, Record
 

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Built
+from inhouse.assembly.arms import CUSTOMIZED, Arms, Built
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
@@ -267,7 +267,7 @@ def calibrate(workspace: Workspace) -> Artifact:
     project, custom = workspace.project, train(workspace) if customizes(workspace.project) else None
     others = [rail for rail in project.guardrails.rails if rail != "confidence"]
     inputs: dict[str, Json] = {
-        "arms": list(project.evaluation.arms),
+        "arms": [arm for arm in CUSTOMIZED if arm in project.evaluation.arms],
         "probes": project.evaluation.probes,
         "assistant": project.assistant.model_dump(mode="json"),
         "model": project.model.model_dump(mode="json"),

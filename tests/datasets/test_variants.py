@@ -43,14 +43,25 @@ def test_a_near_miss_is_handed_off():
     missed = [e for e in made(times=60) if e.target == HANDOFF]
     assert missed
     asked = {"what is the late fee of the River Card?", "How long does the River Card last?"}
-    assert {e.question for e in missed} == asked
+    assert {e.question for e in missed if len(e.messages) == 1} == asked
     assert not any(e.answerable or e.sources for e in missed)
+
+
+def test_a_further_question_that_no_document_of_the_subject_answers_is_handed_off():
+    later = [e for e in made(times=60) if e.target == HANDOFF and len(e.messages) == 3]
+    assert {e.messages[1].content for e in later} <= {e.target for e in EXAMPLES}
+    further = {e.question for e in later if not set(e.question.split()) & {"fee", "last", "late"}}
+    assert further
+    answered = [d.model_copy(update={"text": f"{d.text} {' '.join(further)}"}) for d in DOCUMENTS]
+    several = [e.model_copy(update={"id": f"{e.id}-{n}"}) for n in range(60) for e in EXAMPLES]
+    assert not further & {e.question for e in variants(several, answered, HANDOFF, 7)}
 
 
 def test_no_near_miss_where_the_neighbor_may_have_the_answer():
     river = DOCUMENTS[1].model_copy(update={"text": "The River Card has no annual fee; cards last 30 days."})
     several = [e.model_copy(update={"id": f"{e.id}-{n}"}) for n in range(12) for e in EXAMPLES]
-    assert not [e for e in variants(several, [DOCUMENTS[0], river, DOCUMENTS[2]], HANDOFF, 7) if e.target == HANDOFF]
+    made = variants(several, [DOCUMENTS[0], river, DOCUMENTS[2]], HANDOFF, 7)
+    assert not [e for e in made if e.target == HANDOFF and "River" in e.question]
 
 
 def test_nothing_is_made_of_restricted_documents_or_placeholders():

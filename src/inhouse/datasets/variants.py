@@ -5,7 +5,8 @@ follow-up       after a question and its answer, another one about the same docu
                 late fee?", "how long does it take?"; in a table, the next row with its name alone
 two questions   two questions about different documents in one message, answered in turn
 near-miss       a question with the subject of a neighboring document; no document that names that subject has half
-                of the question's words, or a figure of the kind that the answer has; the answer is the hand-off
+                of the question's words, or a figure of the kind that the answer has; the answer is the hand-off.
+                The same after a question about that subject, and a further question that its document does not answer
 =============== ================================================================================================
 """
 
@@ -20,11 +21,17 @@ from inhouse.text.sentences import sentences
 from inhouse.text.words import STOP, content_words, without_greeting, words
 from inhouse.types import Document, Example, Message, digest_of
 
-FOLLOW_UPS, TWO_QUESTIONS, NEAR_MISSES = 0.3, 0.08, 0.06  # most of each, as shares of the examples
+FOLLOW_UPS, TWO_QUESTIONS, NEAR_MISSES = 0.3, 0.08, 0.1  # most of each, as shares of the examples
 LONGEST_REST = 5  # words of "and ...?"
 LONGEST_ANSWER = 30  # words of each of two answers
 LEAST_COVERED = 0.7  # of an answer's content words, in the document that it is about
 _GO_ON = ("and {}?", "what about {}?", "and {}", "ok and {}?")
+_FURTHER = (
+    "is there a discount for seniors?", "who is in charge of that?", "does that work abroad?",
+    "can a courier bring it?", "is that possible on weekends?", "what did it cost last year?",
+    "can a friend do that for me?", "how many people use it?", "which other company does the same?",
+    "is there a prize for that?",
+)  # fmt: skip
 _FREE = frozenset(["free", "fee", "fees", "cost", "costs", "charge", "nothing"])
 _QUESTION_WORDS = frozenset(
     "what when where which who how why is are do does did can could may will would much many long".split()  # noqa: SIM905
@@ -51,7 +58,8 @@ def variants(examples: Sequence[Example], documents: Sequence[Document], handoff
     for maker, share in ((_follow_ups, FOLLOW_UPS), (_two_questions, TWO_QUESTIONS)):
         made += _drawn(list(maker(by_source, titles, rng)), share * len(examples), rng)
     if handoff:
-        made += _drawn(list(_near_misses(by_source, public, handoff)), NEAR_MISSES * len(examples), rng)
+        near = [*_near_misses(by_source, public, handoff, rng), *_further(by_source, public, handoff, rng)]
+        made += _drawn(near, NEAR_MISSES * len(examples), rng)
     return made
 
 
@@ -123,9 +131,10 @@ def _two_questions(
 
 
 def _near_misses(
-    by_source: Mapping[str, Sequence[Example]], documents: Sequence[Document], handoff: str
+    by_source: Mapping[str, Sequence[Example]], documents: Sequence[Document], handoff: str, rng: random.Random
 ) -> Iterator[Example]:
-    """A question that names its document's title, with the title of another document of the same folder."""
+    """A question that names its document's title, with the title of another document of the same folder; the same after
+    a question about that document, without its title."""
     held = {d.source: frozenset(content_words(f"{d.title} {d.text}")) for d in documents}
     kinds = {d.source: _kinds(d.text) for d in documents}
     titles = {d.source: d.title for d in documents}
@@ -134,7 +143,7 @@ def _near_misses(
         folders.setdefault(source.rpartition("/")[0], []).append(source)
     for source, own in by_source.items():
         title = titles[source]
-        for e in own:
+        for n, e in enumerate(own):
             asked = frozenset(content_words(e.question)) - frozenset(content_words(title))
             named = re.compile(rf"\b{re.escape(title)}\b", re.IGNORECASE)
             if not named.search(e.question) or not asked:
@@ -148,7 +157,26 @@ def _near_misses(
                 if not any(_kinds(e.target) & kinds[s] for s in about):
                     name = titles[other].replace("\\", "")
                     question = re.sub(re.escape(title), name, e.question, flags=re.IGNORECASE)
-                    yield _variant((question,), handoff, e, answerable=False, sources=())
+                    changed = {"answerable": False, "sources": ()}
+                    yield _variant((question,), handoff, e, **changed)
+                    known = by_source.get(other, ())
+                    for before in known[n % (len(known) or 1) :][:1]:
+                        later = _without_subject(before.question, question, titles[other], rng)
+                        yield from (_variant((before.question, before.target, q), handoff, e, **changed) for q in later)
+
+
+def _further(
+    by_source: Mapping[str, Sequence[Example]], documents: Sequence[Document], handoff: str, rng: random.Random
+) -> Iterator[Example]:
+    """After a question, a further one of whose words no document with that title has any."""
+    held = {d.source: frozenset(content_words(f"{d.title} {d.text}")) for d in documents}
+    titles = {d.source: frozenset(content_words(d.title)) for d in documents}
+    for source, own in by_source.items():
+        near = frozenset[str]().union(*(h for h in held.values() if titles[source] and titles[source] <= h))
+        missing = [q for q in _FURTHER if not near & frozenset(content_words(q))]
+        for e in own if missing else ():
+            question = rng.choice(missing)
+            yield _variant((e.question, e.target, question), handoff, e, answerable=False, sources=())
 
 
 def _kinds(text: str) -> frozenset[str]:

@@ -3,15 +3,13 @@
 Search brings the candidates; a logistic regression then judges each from how similar it is, and from which words of the
 question and of the conversation its text, headings and title have. Its probability is the passage's score. Where no
 passage is likely to hold the answer, the question is better handed to a person: `threshold` is the probability of the
-best passage that nine of ten questions reach whose best passage does hold the answer.
+best passage that 19 of 20 questions reach whose best passage does hold the answer.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +17,8 @@ from pydantic import ValidationError
 
 from inhouse.errors import InputError
 from inhouse.text.logistic import Logistic
-from inhouse.text.numbers import numbers
-from inhouse.text.words import content_words, words
+from inhouse.text.numbers import asked_kinds, figure_kinds
+from inhouse.text.words import content_words
 from inhouse.types import Chunk, Message, Numbers, Passage, Record
 
 RANKER = "ranker.json"
@@ -33,13 +31,6 @@ KEPT = 0.95  # of the questions whose best passage holds the answer; the confide
 FEWEST_QUESTIONS = 30  # with a known passage
 TYPO_LETTERS, TYPO_SIMILARITY = 5, 80.0  # words from this length on may be misspelled by this much (rapidfuzz ratio)
 SAMPLE_CHARS = 2000  # of a passage that are read for words
-_KINDS = {
-    "$": frozenset("cost costs fee fees price prices charge charges pay expensive much limit minimum maximum".split()),  # noqa: SIM905
-    "%": frozenset("rate rates interest percent percentage yield apr share".split()),  # noqa: SIM905
-    "time": frozenset("long when days hours time until till deadline soon fast old years open".split()),  # noqa: SIM905
-}
-"""Words of a question that ask for an amount, a share, or a time."""
-_TIME_UNITS = re.compile(r"day|hour|minut|month|year|week|busi")
 
 
 class Hit(Record):
@@ -172,7 +163,7 @@ def features_of(messages: Sequence[Message], hits: Sequence[Hit]) -> Numbers:
     asked = frozenset(content_words(questions[-1]))
     earlier = frozenset(content_words(" ".join(questions[-1 - EARLIER_QUESTIONS : -1]))) - asked
     reply = frozenset(content_words(next((m.content for m in reversed(messages) if m.role == "assistant"), "")))
-    kinds = {kind for kind, cues in _KINDS.items() if cues & frozenset(words(questions[-1]))}
+    kinds = asked_kinds(questions[-1])
     texts = [frozenset(content_words(h.chunk.text[:SAMPLE_CHARS])) for h in hits]
     headings = [frozenset(content_words(f"{h.chunk.title} {h.chunk.heading}")) for h in hits]
     found = [a | b for a, b in zip(texts, headings, strict=True)]
@@ -188,7 +179,7 @@ def features_of(messages: Sequence[Message], hits: Sequence[Hit]) -> Numbers:
         in_document[hit.chunk.source] = max(in_document.get(hit.chunk.source, 0.0), r)
     most = max(in_document.values()) or 1.0
     for n, hit in enumerate(hits):
-        title, has = frozenset(content_words(hit.chunk.title)), _kinds_of(hit.chunk.text[:SAMPLE_CHARS])
+        title, has = frozenset(content_words(hit.chunk.title)), figure_kinds(hit.chunk.text[:SAMPLE_CHARS])
         near = found[n] | {w for w in asked - found[n] if _misspelled(w, found[n])}
         others = [h.score for m, h in enumerate(hits) if m != n]
         row = Features(
@@ -221,15 +212,3 @@ def _misspelled(word: str, known: Collection[str]) -> bool:
     if len(word) < TYPO_LETTERS:
         return False
     return any(abs(len(word) - len(k)) <= 2 and fuzz.ratio(word, k) >= TYPO_SIMILARITY for k in known)
-
-
-@lru_cache(maxsize=20_000)
-def _kinds_of(text: str) -> frozenset[str]:
-    """The kinds of figures in a passage: "$", "%", "time"."""
-    kinds = set()
-    for n in numbers(text):
-        if n.unit in ("$", "%"):
-            kinds.add(n.unit)
-        elif ":" in n.value or _TIME_UNITS.match(n.unit):
-            kinds.add("time")
-    return frozenset(kinds)

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from inhouse.text.words import CACHED, SMALL_NUMBERS, STOP, stem, value_of
+from inhouse.text.words import CACHED, SMALL_NUMBERS, STOP, stem, value_of, words
 
 NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>[$£€])? ?(?P<value>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?P<after> ?%"
@@ -25,6 +25,12 @@ _UNITS = {
     "percent": "%", "dollar": "$", "dollars": "$", "usd": "$", "pounds": "£", "euros": "€", "euro": "€", "hrs": "hour",
     "hr": "hour", "mins": "minute", "min": "minute", "yr": "year", "yrs": "year", "am": "am", "pm": "pm",
 }  # fmt: skip
+_KINDS = {
+    "$": frozenset("cost costs fee fees price prices charge charges pay expensive much limit minimum maximum".split()),  # noqa: SIM905
+    "%": frozenset("rate rates interest percent percentage yield apr share".split()),  # noqa: SIM905
+    "time": frozenset("long when days hours time until till deadline soon fast old years open".split()),  # noqa: SIM905
+}
+_TIME_UNITS = re.compile(r"day|hour|minut|month|year|week|busi")
 
 
 class Number(NamedTuple):
@@ -88,3 +94,21 @@ def _respelled(text: str) -> str:
     text = re.sub(r" ?(?:percent|per cent|%)", "%", text)
     text = re.sub(r"[$£€] ?", "", text)
     return re.sub(r"(?<=\d) (?:dollars|usd)\b", "", text).strip()
+
+
+def asked_kinds(question: str) -> frozenset[str]:
+    """The kinds of figures that a question asks for, by its words: "$", "%", "time"."""
+    said = frozenset(words(question))
+    return frozenset(kind for kind, cues in _KINDS.items() if cues & said)
+
+
+@lru_cache(maxsize=20_000)
+def figure_kinds(text: str) -> frozenset[str]:
+    """The kinds of figures in a text: "$", "%", "time"."""
+    kinds = set()
+    for n in numbers(text):
+        if n.unit in ("$", "%"):
+            kinds.add(n.unit)
+        elif ":" in n.value or _TIME_UNITS.match(n.unit):
+            kinds.add("time")
+    return frozenset(kinds)

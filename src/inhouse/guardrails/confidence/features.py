@@ -9,7 +9,8 @@ from inhouse.guardrails.groundedness.evidence import Evidence
 from inhouse.guardrails.groundedness.rail import EVIDENCE, Groundedness, evidence_of
 from inhouse.guardrails.rail import Turn, question_of
 from inhouse.text.cache import CachedEmbedder
-from inhouse.text.numbers import digits
+from inhouse.text.numbers import asked_kinds, digits, figure_kinds
+from inhouse.text.words import content_words
 from inhouse.text.words import words as words_of
 
 UNKNOWN = 0.5  # support where nothing is stated, and certainty where the engine does not report it
@@ -33,6 +34,9 @@ class Features(NamedTuple):
     has_number: float
     complete: float  # 1 where it ends like a sentence or like JSON
     question_length: float
+    cited_score: float  # of the passage with most of the answer's words
+    cited_first: float  # 1 if that is the best passage
+    lacks_kind: float  # 1 where the question asks for an amount, a share, or a time, and the answer has none
     second_similarity: float  # cosine of a second answer and as much of the first; 0 without a second
     second_words_shared: float
     second_numbers_shared: float
@@ -55,6 +59,8 @@ class FeatureExtractor:
         windows = evidence.vectors if turn.passages and evidence.windows else None
         certainty = turn.certainty if turn.certainty is not None else UNKNOWN
         similarity, words, numbers = self._agreement(answer, turn.second)
+        said, asked = set(content_words(answer)), asked_kinds(question)
+        cited = max(turn.passages, key=lambda p: (len(said & set(content_words(p.text))), p.score), default=None)
         return Features(
             passage_score=scores[0],
             passage_lead=scores[0] - (scores[1] if len(scores) > 1 else 0.0),
@@ -71,6 +77,9 @@ class FeatureExtractor:
             has_number=float(bool(digits(answer))),
             complete=float(answer.rstrip()[-1:] in ".!}"),
             question_length=math.log1p(len(question.split())),
+            cited_score=cited.score if cited else 0.0,
+            cited_first=float(cited is not None and cited.score == scores[0]),
+            lacks_kind=float(bool(asked) and not asked & figure_kinds(answer)),
             second_similarity=similarity,
             second_words_shared=words,
             second_numbers_shared=numbers,

@@ -59,7 +59,7 @@ def test_curate(logs, tmp_path, embedder, anonymizer):
     assert not any(e.answerable for e in declined)
     assert all(e.checks.must_not_answer for e in sets["test"] if e.target == HANDOFF)
     made = [e for e in sets["train"] if e.origin == "synthetic"]
-    assert [e.target for e in made] == ["Yes, until 15:40 on the same day."]
+    assert [e.target for e in made if e.answerable] == ["Yes, until 15:40 on the same day."]
     files = {f.name for f in out.iterdir()}
     assert files == {"train.jsonl", "validation.jsonl", "test.jsonl", "removed.jsonl", "card.json", "card.md"}
 

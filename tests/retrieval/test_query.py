@@ -123,10 +123,27 @@ COUNTS = {"transfer": 9, "checking": 5, "closing": 4, "replacement": 2, "certifi
     ],
 )
 def test_misspelled_words_are_corrected_towards_the_documents(text: str, expected: str) -> None:
-    assert Spelling(COUNTS, lambda word: word in {"losing", "what", "does"}).correct(text) == expected
+    assert Spelling(lambda: COUNTS, lambda word: word in {"losing", "what", "does"}).correct(text) == expected
 
 
 def test_of_two_corrections_the_nearer_and_then_the_more_frequent_is_chosen() -> None:
-    spelling = Spelling({"lending": 2, "sending": 5, "certain": 1, "curtain": 9}, lambda word: False)
+    counts = {"lending": 2, "sending": 5, "certain": 1, "curtain": 9}
+    spelling = Spelling(lambda: counts, lambda word: False)
     assert spelling.correct("bending") == "sending"
     assert spelling.correct("cortain") == "curtain"
+
+
+def test_a_text_of_unknown_words_takes_little_time() -> None:
+    words = [f"q{a}{b}{c}zz" for a in "bcdfghjk" for b in "lmnpqrst" for c in "vwxyz"]
+    spelling = Spelling(lambda: {w[::-1] + s: 1 for w in words for s in "abcdefgh"}, lambda word: False)
+    text = " ".join(f"{a}{b}" for a in words for b in words[:100])
+    started = time.perf_counter()
+    assert spelling.correct(text) == text
+    assert time.perf_counter() - started < 5
+
+
+def test_the_vocabulary_is_read_when_a_word_is_unknown() -> None:
+    def fail() -> dict[str, int]:
+        raise AssertionError("read")
+
+    assert Spelling(fail, lambda word: True).correct("What does it cost?") == "What does it cost?"

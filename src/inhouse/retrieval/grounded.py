@@ -51,7 +51,7 @@ class Grounding:
         titles = index.titles()
         self._titles = Titles(titles)
         self._abbreviations = abbreviations({title for title, access in titles.values() if not access})
-        self._spelling = Spelling(index.vocabulary(), lambda word: embedder.count_tokens(word) == 1)
+        self._spelling = Spelling(index.vocabulary, lambda word: embedder.count_tokens(word) == 1)
 
     def passages(self, messages: Sequence[Message], groups: Collection[str] = frozenset()) -> list[Passage]:
         """The best passages for the conversation, best first, within the settings' number of passages and tokens.

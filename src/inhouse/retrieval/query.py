@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from inhouse.text.words import SMALL_NUMBERS, STOP, WORD, content_words, stem, without_greeting, words
 from inhouse.types import Message
@@ -36,6 +36,7 @@ _INTRODUCED = re.compile(
 _MENTIONED = re.compile(_PLACEHOLDER)
 TYPO_LETTERS, TWO_TYPOS_LETTERS, LONGEST_WORD = 5, 9, 40  # words from this length on may have one or two typos
 NEAR = 20
+MOST_CORRECTED = 8
 _INTERJECTIONS = frozenset("ah aha am eh ha hi hm huh id mm no oh ok pm so uh um ya yo".split())  # noqa: SIM905
 
 
@@ -63,31 +64,45 @@ def without_asides(question: str) -> str:
 
 
 class Spelling:
-    """Corrects words towards those of the documents.
+    """Corrects words towards those of the documents, at most MOST_CORRECTED in a text.
 
     Args:
-        counts: how often the documents have each word, in lower case.
+        vocabulary: returns how often the documents have each word, in lower case; called when first needed.
         known: whether a word is an ordinary one, which is not corrected although the documents do not have it.
     """
 
-    def __init__(self, counts: Mapping[str, int], known: Callable[[str], bool]) -> None:
-        self._counts, self._known = counts, known
-        self._words = sorted(counts)
-        self._stems = {stem(w) for w in self._words}
+    def __init__(self, vocabulary: Callable[[], Mapping[str, int]], known: Callable[[str], bool]) -> None:
+        self._vocabulary, self._known = vocabulary, known
         self._corrected = lru_cache(10_000)(self._correct)
+
+    @cached_property
+    def _counts(self) -> Mapping[str, int]:
+        return self._vocabulary()
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return sorted(self._counts)
+
+    @cached_property
+    def _stems(self) -> set[str]:
+        return {stem(w) for w in self._words}
 
     def correct(self, text: str) -> str:
         """The text with its misspelled words corrected."""
-        return WORD.sub(lambda m: self._corrected(m.group()), text)
+        unknown = dict.fromkeys(w for w in WORD.findall(text) if self._may_be_misspelled(w))
+        corrected = {w: self._corrected(w) for w in list(unknown)[:MOST_CORRECTED]}
+        return WORD.sub(lambda m: corrected.get(m.group(), m.group()), text) if corrected else text
+
+    def _may_be_misspelled(self, word: str) -> bool:
+        plain = word.casefold()
+        return TYPO_LETTERS <= len(plain) <= LONGEST_WORD and plain.isalpha() and not self._known(plain)
 
     def _correct(self, word: str) -> str:
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
         plain = word.casefold()
-        if not TYPO_LETTERS <= len(plain) <= LONGEST_WORD or not plain.isalpha():
-            return word
-        if plain in self._counts or stem(plain) in self._stems or self._known(plain):
+        if plain in self._counts or stem(plain) in self._stems:
             return word
         most = 2 if len(plain) >= TWO_TYPOS_LETTERS else 1
         found = process.extract(plain, self._words, scorer=OSA.distance, score_cutoff=most, limit=NEAR)

@@ -1,6 +1,6 @@
 import pytest
 
-from inhouse.text.language import language, languages, spoken
+from inhouse.text.language import has_spaces, language, languages, spoken
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,7 @@ def test_a_language_with_a_tenth_of_the_texts_is_spoken():
 
 def test_a_long_text_takes_no_longer(takes_linear_time):
     assert takes_linear_time(language, lambda n: "a ist " * n)
+
+
+def test_languages_without_spaces_between_words():
+    assert [has_spaces(code) for code in ("zh", "ja", "th", "ko", "en", "")] == [False] * 3 + [True] * 3

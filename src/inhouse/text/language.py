@@ -19,6 +19,7 @@ LANGUAGES = (
     "nl", "no", "pl", "pt", "ro", "ru", "sk", "sv", "th", "tr", "uk", "vi", "zh",
 )  # fmt: skip
 """Those that are told apart. The classifier knows 140; with all of them it is less certain of each."""
+UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 MOST_CHARS = 2000  # the beginning of a longer text says which language it is in
 CLEAR, CLEAR_OF_TWO_WORDS = 0.6, 0.8  # probability; see docs/LOG.md, 2026-11-29
 CLEAR_BY_SCRIPT = 0.4  # of a text that is not in Latin letters, whose words cannot be loan words
@@ -39,6 +40,11 @@ def language(text: str) -> str:
     if len(found) == 1 or (len(found) <= NAME_WORDS and all(word.istitle() for word in found)):
         return ""
     return name if probability >= (CLEAR if len(found) > 2 else CLEAR_OF_TWO_WORDS) else ""
+
+
+def has_spaces(code: str) -> bool:
+    """Whether the language writes spaces between words."""
+    return code not in UNSPACED
 
 
 def languages(texts: Iterable[str]) -> dict[str, int]:

@@ -5,12 +5,21 @@ Shipped weights were trained with `content_words` and `tokens`: their output mus
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import Any
 
+import regex
+
 CACHED = 50_000  # words or sentences
 WORD = re.compile(r"\w+")
+IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆"
+UNSPACED = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Characters for `regex` of the scripts without spaces between words: Chinese and Japanese, and alphabets."""
+WORDS_PER_IDEOGRAPH, WORDS_PER_LETTER = 0.7, 0.3  # on average, in those scripts
+_UNSPACED_LETTER = regex.compile(rf"([{IDEOGRAPHS}])|(?=\p{{L}})[{UNSPACED}]")
+_SPACED_WORD = regex.compile(rf"[\w--{IDEOGRAPHS}{UNSPACED}]+", regex.V1)  # unlike in `re`, marks are part of words
 _TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[$£€%]")
 STOP = frozenset(
     """a an the and or but if of in on at to for from by with as is are was were be been being it its this that these
@@ -32,6 +41,17 @@ SMALL_NUMBERS = {w: str(n) for n, w in enumerate(
 def words(text: str) -> list[str]:
     """Every word and number, in lower case."""
     return WORD.findall(text.casefold())
+
+
+def length_in_words(text: str) -> int:
+    """How many words a text has; where a script has no spaces between them, as many as its characters stand for.
+
+    Ten Chinese characters or kana count as seven words; ten letters of Thai, Lao, Khmer, or Burmese as three.
+    """
+    spaced = len(WORD.findall(text)) if text.isascii() else len(_SPACED_WORD.findall(text))
+    letters = [] if text.isascii() else _UNSPACED_LETTER.findall(text)
+    ideographs = sum(map(bool, letters))
+    return spaced + math.ceil(WORDS_PER_IDEOGRAPH * ideographs + WORDS_PER_LETTER * (len(letters) - ideographs))
 
 
 def without_greeting(text: str) -> str:

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 import pytest
 
 from inhouse.documents.office import _checked_title
-from inhouse.documents.parse import decode, parse
+from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Unreadable, images_as_text, table
 from inhouse.documents.pdf import _Line, _running_keys
 
@@ -158,28 +158,6 @@ def test_md_front_matter_and_underlined_headings():
     parsed = parse(data, ".md")
     assert parsed.text == "# Leave policy\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
     assert parsed.meta == {"title": "Leave", "owner": "hr"}
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("Grüße 👩‍👩‍👧 שלום".encode(), "Grüße 👩‍👩‍👧 שלום"),
-        ("Grüße".encode("utf-8-sig"), "Grüße"),
-        ("Grüße".encode("utf-16"), "Grüße"),
-        ("\ufeffGrüße".encode("utf-32-be"), "Grüße"),
-        (("Die Gebühr für Überweisungen beträgt fünf Euro. " * 5).encode("cp1252"), "Die Gebühr für Überweisungen"),
-    ],
-)
-def test_encodings(data, text):
-    parsed, note = decode(data)
-    assert parsed.startswith(text)
-    assert note == ""
-
-
-def test_a_broken_byte_in_utf8_costs_one_character():
-    text, note = decode("Grüße aus München, ".encode() + b"\xff" + "schöne Tage".encode())
-    assert text == "Grüße aus München, \N{REPLACEMENT CHARACTER}schöne Tage"
-    assert note == "1 character could not be decoded"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
-from inhouse.text import mail
+from inhouse.text import encoding, mail
 from inhouse.text.language import languages
 from inhouse.types import Document, Progress, Record
 
@@ -179,9 +179,12 @@ def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueu
 
 def _parser_version() -> str:
     """A digest of the parsers' source and of the versions of their libraries."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (clean, mail, office, parse, parsed, pdf)]
+    sources = [
+        Path(str(module.__file__)).read_bytes() for module in (clean, encoding, mail, office, parse, parsed, pdf)
+    ]
     libraries = [
-        version(name) for name in ("markitdown", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
+        version(name)
+        for name in ("markitdown", "chardetng-py", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
     ]
     return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
 

@@ -6,10 +6,8 @@ link, an attachment, or a file inside the file.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,18 +15,9 @@ from inhouse.documents.clean import clean_text, front_matter, plain, underlined_
 from inhouse.documents.office import read_docx, read_pptx, read_xlsx
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
 from inhouse.documents.pdf import read_pdf
+from inhouse.text.encoding import SAMPLE_BYTES, NotText, decode, refuse_binary
 from inhouse.text.mail import mail_content
 
-_SAMPLE_BYTES = 262_144
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_BOMS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INVISIBLE = "nav, noscript, template, iframe, svg, [hidden], [style*='display:none'], [style*='display: none']"
 
 
@@ -40,54 +29,15 @@ def parse(data: bytes, suffix: str) -> Parsed:
     """
     if not data:
         raise Unreadable("empty file")
-    parsed = FORMATS[suffix](data)
+    try:
+        parsed = FORMATS[suffix](data)
+    except NotText as reason:
+        raise Unreadable(str(reason)) from reason
     text = clean_text(parsed.text)
     if not any(character.isalnum() for character in text):
         raise Unreadable("it contains no text" + (" (scanned pages need OCR first)" if suffix == ".pdf" else ""))
     meta = {name: clean_text(value) for name, value in parsed.meta.items()}
     return Parsed(text=text, title=clean_text(parsed.title), note=clean_text(parsed.note), meta=meta)
-
-
-def decode(data: bytes) -> tuple[str, str]:
-    """Text of bytes in any common encoding, and a note when some bytes could not be decoded.
-
-    A byte order mark decides; otherwise UTF-8, even when a few bytes of it are broken; otherwise the encoding that
-    charset-normalizer finds.
-
-    Raises:
-        Unreadable: the bytes are not text.
-    """
-    encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8")
-    try:
-        text, note = data.decode(encoding), ""
-    except UnicodeDecodeError:
-        text, note = _guessed(data, encoding)
-    _refuse_binary(text)
-    return text, note
-
-
-def _refuse_binary(text: str) -> None:
-    sample = text[:_SAMPLE_BYTES]
-    if len(_CONTROL.findall(sample)) > max(4, len(sample) / 100):
-        raise Unreadable("binary data, not text")
-
-
-def _guessed(data: bytes, encoding: str) -> tuple[str, str]:
-    from charset_normalizer import from_bytes
-
-    sample = data[:_SAMPLE_BYTES]
-    if b"\0" in sample and encoding == "utf-8":
-        raise Unreadable("binary data, not text")
-    lenient = sample.decode(encoding, "replace")
-    foreign = sum(not character.isascii() for character in lenient)
-    if encoding != "utf-8" or 4 * lenient.count(_REPLACEMENT) < foreign:
-        text = data.decode(encoding, "replace")
-        count = text.count(_REPLACEMENT)
-        return text, f"{count} character{'s' * (count > 1)} could not be decoded"
-    best = from_bytes(sample).best()
-    if best is None:
-        raise Unreadable("binary data, or text in an unknown encoding")
-    return data.decode(best.encoding, "replace"), ""
 
 
 def _text(data: bytes) -> Parsed:
@@ -107,7 +57,7 @@ def _html(data: bytes) -> Parsed:
 
     soup = BeautifulSoup(data, "html.parser")
     title = soup.title.get_text() if soup.title else ""
-    _refuse_binary(soup.get_text())
+    refuse_binary(soup.get_text())
     for invisible in soup.select(_INVISIBLE):
         invisible.decompose()
     text = HtmlConverter().convert_string(str(soup), **MARKDOWN).markdown
@@ -116,7 +66,7 @@ def _html(data: bytes) -> Parsed:
 
 def _csv(data: bytes) -> Parsed:
     text, note = decode(data)
-    sample = text[:_SAMPLE_BYTES].rpartition("\n")[0] or text[:_SAMPLE_BYTES]
+    sample = text[:SAMPLE_BYTES].rpartition("\n")[0] or text[:SAMPLE_BYTES]
     try:
         dialect: Any = csv.Sniffer().sniff(sample[:8192], delimiters=",;\t|")
     except csv.Error:

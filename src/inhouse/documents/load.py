@@ -20,7 +20,7 @@ from typing import IO, Literal
 from pydantic import ValidationError
 
 from inhouse.config.sections import Documents
-from inhouse.documents import clean, office, parse, parsed, pdf
+from inhouse.documents import clean, parse
 from inhouse.documents.dedupe import duplicates
 from inhouse.documents.folder import Entry, walk
 from inhouse.documents.parsed import Parsed, Unreadable
@@ -179,12 +179,11 @@ def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueu
 
 def _parser_version() -> str:
     """A digest of the parsers' source and of the versions of their libraries."""
-    sources = [
-        Path(str(module.__file__)).read_bytes() for module in (clean, encoding, mail, office, parse, parsed, pdf)
-    ]
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(str(encoding.__file__)), Path(str(mail.__file__))]
+    sources = [file.read_bytes() for file in files]
     libraries = [
         version(name)
-        for name in ("markitdown", "chardetng-py", "mammoth", "python-pptx", "openpyxl", "pdfplumber", "pypdfium2")
+        for name in ("markitdown", "chardetng-py", "mammoth", "python-pptx", "lxml", "pdfplumber", "pypdfium2")
     ]
     return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
 

@@ -10,10 +10,8 @@ import html
 import io
 import re
 import zipfile
-from datetime import date, datetime, time
-from typing import Any
 
-from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
+from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text
 
 MAX_EXPANDED_BYTES = 256_000_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -49,45 +47,6 @@ def read_pptx(data: bytes) -> Parsed:
     result = PptxConverter().convert(io.BytesIO(data), StreamInfo(extension=".pptx"), **MARKDOWN)
     text = _SLIDE_NUMBER.sub("", images_as_text(result.markdown, keep_alt=False)).replace("\v", " ")
     return Parsed(text=re.sub(r"^#", "\n#", text, flags=re.MULTILINE), title=title)
-
-
-def read_xlsx(data: bytes) -> Parsed:
-    """Returns a workbook's visible sheets, each as a heading and a table.
-
-    Raises:
-        Unreadable: as `read_docx`.
-    """
-    from openpyxl import load_workbook  # type: ignore[import-untyped]
-
-    title = _checked_title(data, "xl/workbook.xml")
-    book = load_workbook(io.BytesIO(data), data_only=True)
-    visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-    tables = [(sheet.title, table([[_cell(c) for c in row] for row in sheet.iter_rows()])) for sheet in visible]
-    hidden = len(book.worksheets) - len(visible)
-    text = "\n\n".join(f"## {name}\n\n{rows}" for name, rows in tables if rows)
-    return Parsed(text=text, title=title, note=f"{hidden} hidden sheet{'s' * (hidden > 1)} skipped" if hidden else "")
-
-
-def _cell(cell: Any) -> str:
-    """A cell approximately as the spreadsheet shows it: percentages, thousands separators, dates."""
-    value, form = cell.value, str(cell.number_format or "")
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case datetime() if value.time() == time():
-            return value.date().isoformat()
-        case datetime() | date() | time():
-            return value.isoformat(*([" ", "minutes"] if isinstance(value, datetime) else []))
-        case int() | float():
-            decimals = re.search(r"0\.(0+)", form)
-            percent = "%" in form
-            number = value * 100 if percent else value
-            text = f"{number:,.{len(decimals[1])}f}" if decimals else f"{number:.10g}"
-            sign = next((s for s in "$€£¥" if s in form), "")
-            return f"{sign}{text if ',' in form else text.replace(',', '')}{'%' * percent}"
-    return str(value)
 
 
 def _checked_title(data: bytes, main_part: str) -> str:

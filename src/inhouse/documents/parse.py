@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
-from inhouse.documents.office import read_docx, read_pptx, read_xlsx
+from inhouse.documents.office import read_docx, read_pptx
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
 from inhouse.documents.pdf import read_pdf
+from inhouse.documents.spreadsheet import read_xlsx
 from inhouse.text.encoding import SAMPLE_BYTES, NotText, decode, refuse_binary
 from inhouse.text.mail import mail_content
 
@@ -129,6 +130,7 @@ FORMATS: dict[str, Callable[[bytes], Parsed]] = {
     ".docx": read_docx,
     ".pptx": read_pptx,
     ".xlsx": read_xlsx,
+    ".xlsm": read_xlsx,
     ".csv": _csv,
     ".eml": _eml,
 }

@@ -95,10 +95,12 @@ def test_bad_toml_names_the_line(tmp_path):
 def test_ingest_tells_every_files_fate(tmp_path):
     call("init", ".", cwd=tmp_path)
     (tmp_path / "documents" / "a.md").write_text("# A\n\nSome text about a thing.")
+    (tmp_path / "documents" / "copy of a.md").write_text("A\n\nSome text about a thing.")
     (tmp_path / "documents" / "b.pdf").write_bytes(b"%PDF-1.4 broken")
     found = call("ingest", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "failed: b.pdf" in found.stdout
+    assert "left out: copy of a.md: same words as a.md, which is longer" in found.stdout
     assert "documents" in found.stderr
     listed = call("show", "--json", cwd=tmp_path)
     assert json.loads(listed.stdout)[0]["kind"] == "documents"

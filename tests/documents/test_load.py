@@ -119,6 +119,36 @@ def test_access_the_deepest_rule_wins_and_copies_in_other_groups_stay(folder, lo
     assert summary.duplicate == 2
 
 
+def test_the_report_says_which_copy_went_and_which_versions_stay(folder, load):
+    terms = "The guest pays before arrival. " + " ".join(f"Rule {n} holds for every room." for n in range(30))
+    write(
+        folder,
+        a_2024_md=f"# Terms\n\n{terms}",
+        b_2025_md=f"Terms\n---\n\n{terms.upper()}",
+        c_md=terms.replace("before", "after"),
+    )
+    (folder / "a.2024.md").rename(folder / "a_2024.md")
+    (folder / "b.2025.md").rename(folder / "b_2025.md")
+    summary, documents, report = load()
+    assert list(documents) == ["b_2025.md", "c.md"]
+    assert (summary.read, summary.duplicate) == (2, 1)
+    assert report["a_2024.md"].reason == "same words as b_2025.md, which is newer"
+    assert report["c.md"].version_of == "b_2025.md"
+    assert 'here "after", there "terms before"' in report["c.md"].reason
+    _, documents, report = load(near_duplicate=1)
+    assert len(documents) == 3
+    assert not any(outcome.reason for outcome in report.values())
+
+
+@pytest.mark.data
+def test_the_case_of_near_duplicates_keeps_all_versions(data_dir, tmp_path):
+    case = data_dir.parent / "cases" / "documents" / "near_duplicate_eats_versions"
+    if not case.is_dir():
+        pytest.skip(f"no case at {case}")
+    summary = load_documents(case, Documents(), tmp_path, tmp_path, Silent())
+    assert (summary.read, summary.duplicate) == (6, 0)
+
+
 def test_a_link_to_a_hidden_file_keeps_the_rule_of_the_file(folder, load):
     write(folder, a_md="# A", _vault__c_md="# C\n\nmounted")
     (folder / "c.md").symlink_to(".vault/c.md")

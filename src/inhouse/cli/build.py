@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from inhouse.cli.options import HERE, AsJson, At, Set, print_artifact, print_json, tell, workspace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from inhouse.types import Artifact
+
+MOST_NAMED = 20  # duplicates; report.json has all
 
 
 def _make(stage: str, about: str, project: Path, overrides: list[str] | None, as_json: bool) -> Artifact:
@@ -38,11 +40,32 @@ def ingest(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -
     if not as_json:
         from inhouse.cli.terminal import file_counts, out
 
-        report = Path(artifact.path) / "report.json"
-        out.print(file_counts(json.loads(report.read_text(encoding="utf-8"))["files"]))
-        for failed in artifact.facts["failures"]:
-            out.print(f"failed: {failed['path']}: {failed['reason']}", markup=False, highlight=False, soft_wrap=True)
-        tell(f"Per-file results: {report}")
+        files = _files(artifact)
+        out.print(file_counts(files))
+        _print_unused(files)
+        tell(f"Per-file results: {artifact.path}/report.json")
+
+
+def _files(documents: Artifact) -> list[dict[str, Any]]:
+    report = Path(documents.path) / "report.json"
+    files: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def _print_unused(files: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each file that failed, for the first of those that repeat another one, and for versions."""
+    from inhouse.cli.terminal import out
+
+    lines = [f"failed: {f['path']}: {f['reason']}" for f in files if f["status"] == "failed"]
+    copies = [f"left out: {f['path']}: {f['reason']}" for f in files if f["status"] == "duplicate"]
+    lines += copies[:MOST_NAMED]
+    if len(copies) > MOST_NAMED:
+        lines.append(f"left out: {len(copies) - MOST_NAMED} more files that repeat another one")
+    if versions := [f["path"] for f in files if f.get("version_of")]:
+        more = f" and {len(versions) - 1} more" if len(versions) > 1 else ""
+        lines.append(f"kept: {versions[0]}{more}, with nearly the words of another file; if one is outdated, remove it")
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def index(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
@@ -106,6 +129,8 @@ def build(project: At = HERE, overrides: Set = None, as_json: AsJson = False) ->
     artifact = _make("build", about, project, overrides, as_json)
     if not as_json:
         show_report(artifact)
+        documents = workspace_of(project, overrides, True).store.latest("documents")
+        _print_unused(_files(documents) if documents else [])
 
 
 def show_report(artifact: Artifact) -> None:

@@ -30,7 +30,8 @@ class Documents(Section):
     max_file_mb: float = Field(64, gt=0)
     """Files larger than this are skipped and reported as failed. Megabytes."""
     near_duplicate: float = Field(0.9, gt=0, le=1)
-    """Documents whose word 5-grams overlap at least this much (Jaccard) are duplicates; 1 drops only exact copies."""
+    """Documents whose word 5-grams overlap at least this much (Jaccard) are kept and reported as versions. Of those
+    that differ in layout alone, one stays. 1 drops only exact copies and reports no versions."""
     access: tuple[AccessRule, ...] = ()
     """Who may read which documents: one [[documents.access]] table per folder."""
 

@@ -1,12 +1,14 @@
-"""Finds documents that repeat an earlier one.
+"""Finds documents that repeat another one, and documents that are versions of another one.
 
-Near duplicates are found exactly, without sampling: two sets of word 5-grams with a Jaccard similarity of at least t
-share one among the first |S| - ceil(t |S|) + 1 of each, in any common order, so only documents that share one there
-are compared (prefix filter, Chaudhuri et al. 2006; Bayardo et al. 2007). Rare 5-grams come first, which keeps
-comparisons few even where documents follow a template.
+A repeat has the same words, numbers and signs in the same order (`wording`): only its layout differs. One word more or
+another one makes a version, and all versions are kept: two long documents that differ only in "the fee is $25" and "the
+fee is $30" state two facts. Of repeats, the newer one stays, or else the longer one.
 
-Similarity is not enough: two long documents that differ only in "the fee is $25" and "the fee is $30" state two facts.
-Numbers, names (capitalized words within a sentence) and negations must be the same, in the same order.
+Versions are found without sampling: two sets of word 5-grams with a Jaccard similarity of at least t share one among
+the first |S| - ceil(t |S|) + 1 of each, in any common order, so only documents that share one there are compared
+(prefix filter, Chaudhuri et al. 2006; Bayardo et al. 2007). Rare 5-grams come first, and only the first document of
+each set of versions is compared with those that come later, which keeps comparisons few even where documents follow a
+template.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ import hashlib
 import math
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from email.utils import parsedate
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from inhouse.text.claims import NEGATION
-from inhouse.text.numbers import digits
-from inhouse.text.words import words as all_words
+from inhouse.documents.clean import headings
+from inhouse.documents.wording import wording
 from inhouse.types import Document
 
 if TYPE_CHECKING:
@@ -32,78 +35,172 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
 
 NGRAM_WORDS = 5
-MAX_CHARS = 5_000_000  # longer documents are checked for exact copies only: their 5-grams would take too much memory
-_BLOCK = re.compile(r"\n\n|\n(?=[#|>*+-])")
-_EXCEPTIONS = frozenset(["except", "unless", "only"])
+MAX_CHARS = 5_000_000  # longer documents are not compared as versions: their 5-grams would take too much memory
+MOST_COMPARED = 50  # documents, for each: only then is the time linear whatever the documents are
+SHOWN_WORDS = 3
+LATER_S = 3600  # files that are copied or unpacked together get times that say nothing
+_DATES = (
+    "updated", "updated_at", "last_updated", "modified", "last_modified", "lastmod", "revised", "reviewed", "date",
+    "published", "created", "created_at",
+)  # fmt: skip
+_NOT_SAID = frozenset([*_DATES, "version", "revision", "rev", "from", "author", "authors", "id", "uuid", "slug", "url",
+                       "permalink", "layout", "title"])  # fmt: skip
+_DATE = re.compile(
+    r"(?<!\d)(?P<y>(?:19|20)\d\d)(?:(?P<s>[-_./ ]?)(?P<m>0[1-9]|1[0-2])(?:(?P=s)(?P<d>0[1-9]|[12]\d|3[01]))?)?(?!\d)"
+    r"|(?<!\d)(?P<D>\d\d)[._-](?P<M>\d\d)[._-](?P<Y>(?:19|20)\d\d)(?!\d)"
+)
+_VERSION = re.compile(r"(?<![a-z])(?:v|ver|version|rev|revision)[ ._-]?(\d{1,6}(?:\.\d{1,6}){0,3})", re.IGNORECASE)
 
 
-def duplicates(documents: Sequence[Document], threshold: float) -> dict[int, tuple[int, float]]:
-    """Maps the index of each duplicate to the index of the first document like it, and their similarity in (0, 1].
+class Repeat(NamedTuple):
+    """The document that stays instead, by its index, and why it is that one."""
+
+    of: int
+    why: str
+
+
+class Version(NamedTuple):
+    """Another document with nearly the same words, by its index, and in what they differ."""
+
+    of: int
+    similarity: float  # Jaccard, (0, 1)
+    differs: str
+
+
+def duplicates(documents: Sequence[Document], wordings: Sequence[str]) -> dict[int, Repeat]:
+    """Maps the index of each document whose wording another one has too to the one that stays, never a key itself.
 
     Documents with different access groups are never duplicates of each other: dropping one would hide its text from
-    some readers or, worse, show it to others. A threshold of 1 finds exact copies only.
+    some readers or, worse, show it to others. Nor are those whose front matter says something different.
     """
-    repeats: dict[int, tuple[int, float]] = {}
-    first: dict[tuple[frozenset[str], bytes], int] = {}
+    same: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i, (document, words) in enumerate(zip(documents, wordings, strict=True)):
+        text = hashlib.sha256((words or document.text).encode("utf-8", "surrogatepass")).digest()
+        same[document.access, text, _metadata(document)].append(i)
+    repeats: dict[int, Repeat] = {}
+    for group in same.values():
+        best = group[0]
+        for i in group[1:]:
+            best = i if _stays(documents[i], documents[best])[0] else best
+        repeats |= {i: Repeat(best, _why(documents[best], documents[i])) for i in group if i != best}
+    return dict(sorted(repeats.items()))
+
+
+def _metadata(document: Document) -> tuple[tuple[str, str], ...]:
+    """The front matter that says what the text is about, such as a region; not who wrote it when."""
+    pairs: dict[str, str] = document.meta.get("properties", {})
+    said = {name: wording(str(value)) for name, value in pairs.items() if name not in _NOT_SAID}
+    if "title" in pairs and not any(level == 1 for level, _ in headings(document.text)):
+        said["title"] = wording(document.title)  # it names every chunk
+    return tuple(sorted(said.items()))
+
+
+def _stays(one: Document, other: Document) -> tuple[bool, str]:
+    """Whether the first of two documents with the same words stays, and what decides it."""
+    for dates in ((_stated(one), _stated(other)), (_version(one), _version(other))):
+        shared = min(map(len, dates))
+        if dates[0][:shared] != dates[1][:shared]:
+            first = dates[0][:shared] > dates[1][:shared]
+            return first, "newer"
+    times = [document.meta.get("modified", "") for document in (one, other)]
+    if all(times):
+        later = (datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])).total_seconds()
+        if abs(later) > LATER_S:
+            return later > 0, "newer by its file time"
+    if len(one.text) != len(other.text):
+        return len(one.text) > len(other.text), "longer"
+    return (len(one.source), one.source) < (len(other.source), other.source), ""
+
+
+def _why(stays: Document, goes: Document) -> str:
+    same = "same text as" if stays.text == goes.text else "same words as"
+    _, reason = _stays(stays, goes)
+    return f"{same} {stays.source}" + (f", which is {reason}" if reason else "")
+
+
+def _stated(document: Document) -> tuple[int, ...]:
+    """Year, month and day, as far as front matter, the header of a mail, or else the path says them."""
+    pairs: dict[str, str] = document.meta.get("properties", {})
+    for value in filter(None, (str(pairs.get(name, "")) for name in _DATES)):
+        found = _DATE.search(value)
+        day = _day(found) if found else ()
+        if len(day) < 3 and (mail := parsedate(value)):
+            return mail[:3]
+        if day:
+            return day
+    *_, last = (None, *_DATE.finditer(document.source))
+    return _day(last) if last else ()
+
+
+def _day(found: re.Match[str]) -> tuple[int, ...]:
+    parts = (found["y"], found["m"], found["d"]) if found["y"] else (found["Y"], found["M"], found["D"])
+    return tuple(int(part) for part in parts if part)
+
+
+def _version(document: Document) -> tuple[int, ...]:
+    pairs: dict[str, str] = document.meta.get("properties", {})
+    said = next((f"v{pairs[name]}" for name in ("version", "revision", "rev") if name in pairs), "")
+    found = _VERSION.match(said.replace("vv", "v")) or next(reversed([*_VERSION.finditer(document.source)]), None)
+    return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def versions(documents: Sequence[Document], wordings: Sequence[str], threshold: float) -> dict[int, Version]:
+    """Maps the index of each document that is much like an earlier one for the same groups to the first such one.
+
+    None with a threshold of 1. Among documents that follow a template, a few may be missed (MOST_COMPARED).
+    """
     groups: dict[frozenset[str], list[int]] = defaultdict(list)
     for i, document in enumerate(documents):
-        text = hashlib.sha256(document.text.encode()).digest()
-        original = first.setdefault((document.access, text), i)
-        if original != i:
-            repeats[i] = (original, 1.0)
-        elif len(document.text) <= MAX_CHARS:
+        if len(wordings[i]) <= MAX_CHARS and threshold < 1:
             groups[document.access].append(i)
-    if threshold < 1:
-        for members in groups.values():
-            texts = [documents[i].text for i in members]
-            repeats |= {members[i]: (members[j], score) for i, (j, score) in _near(texts, threshold).items()}
-    return {i: repeats.get(j, (j, score)) for i, (j, score) in sorted(repeats.items())}  # j may itself repeat another
+    found: dict[int, Version] = {}
+    for members in groups.values():
+        texts = [wordings[i] for i in members]
+        for i, (j, score) in _near(texts, threshold).items():
+            found[members[i]] = Version(members[j], score, _difference(texts[i], texts[j]))
+    return found
 
 
 def _near(texts: Sequence[str], threshold: float) -> dict[int, tuple[int, float]]:
     sets = _by_rarity([ngrams(text) for text in texts])
-    seen: dict[int, list[int]] = defaultdict(list)  # 5-gram -> kept documents that have it in their prefix
-    repeats: dict[int, tuple[int, float]] = {}
+    seen: dict[int, list[int]] = defaultdict(list)  # 5-gram -> first documents that have it in their prefix
+    near: dict[int, tuple[int, float]] = {}
     for i, grams in enumerate(sets):
         prefix = grams[: len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1].tolist()
-        for j in sorted({j for gram in prefix for j in seen[gram]}):
+        candidates = sorted({j for gram in prefix for j in seen[gram][:MOST_COMPARED]})[:MOST_COMPARED]
+        for j in candidates:
             score = _jaccard(grams, sets[j])
-            if score >= threshold and facts(texts[i]) == facts(texts[j]):
-                repeats[i] = (j, score)
+            if score >= threshold:
+                near[i] = (j, score)
                 break
         else:
             for gram in prefix:
                 seen[gram].append(i)
-    return repeats
+    return near
 
 
-def facts(text: str) -> list[str]:
-    """The words that must be equal in near duplicates, in order: numbers, names and negations."""
-    words = []
-    for block in _BLOCK.split(text):
-        first = not block.startswith(("#", "|"))  # the first word of a sentence is always capitalized
-        for word in block.split():
-            bare = word.strip(".,;:!?()[]\"'*_`#|>+")
-            if not bare:
-                continue
-            named = bare[0].isupper() and not first
-            if named or NEGATION.search(bare) or bare.lower() in _EXCEPTIONS or digits(bare):
-                words.append(bare)
-            first = word.endswith((".", "!", "?", ":"))
-    return words
+def _difference(one: str, other: str) -> str:
+    """The first words that only one of two texts has."""
+    texts = [one.split(), other.split()]
+    for _ in range(2):  # what both end with, then what both begin with
+        texts = [words[::-1] for words in texts]
+        same = next((n for n, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
+        texts = [words[same:] for words in texts]
+    counts = Counter(texts[0]), Counter(texts[1])
+    here, there = ([*(counts[n] - counts[1 - n])][:SHOWN_WORDS] for n in (0, 1))
+    said = [f'{where} "{words}"' for where, words in (("here", " ".join(here)), ("there", " ".join(there))) if words]
+    return ", ".join(said) or "the same words in another order"
 
 
-def ngrams(text: str) -> Hashes:
-    """Hashes of the distinct word 5-grams, ignoring case; one hash for the whole text when it is shorter."""
-    words = np.fromiter((zlib.crc32(word.encode()) for word in all_words(text)), dtype=np.uint64)
-    width = min(NGRAM_WORDS, len(words))
+def ngrams(words: str) -> Hashes:
+    """Hashes of the distinct 5-grams of words; one hash for the whole text when it is shorter."""
+    hashes = np.fromiter((zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words.split()), dtype=np.uint64)
+    width = min(NGRAM_WORDS, len(hashes))
     if not width:
-        return words
-    total = np.zeros(len(words) - width + 1, dtype=np.uint64)
+        return hashes
+    total = np.zeros(len(hashes) - width + 1, dtype=np.uint64)
     for k in range(width):
-        total = (total ^ words[k : k + len(total)]) * np.uint64(
-            0x9E3779B97F4A7C15
-        )  # overflows on purpose: a mixing step
+        total = (total ^ hashes[k : k + len(total)]) * np.uint64(0x9E3779B97F4A7C15)  # overflows on purpose: it mixes
         total ^= total >> np.uint64(29)
     return np.unique(total)
 

@@ -21,9 +21,10 @@ from pydantic import ValidationError
 
 from inhouse.config.sections import Documents
 from inhouse.documents import clean, parse
-from inhouse.documents.dedupe import duplicates
+from inhouse.documents.dedupe import duplicates, versions
 from inhouse.documents.folder import Entry, walk
 from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.documents.wording import wording
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
@@ -36,7 +37,9 @@ WORKERS = 2
 
 
 class Outcome(Record):
-    """The result for one file. `reason` says why it failed, which file it repeats, or what was skipped in it."""
+    """The result for one file. `reason` says why it failed, which file it repeats, what was skipped in it, or which
+    file it is a version of.
+    """
 
     path: str
     status: Literal["read", "duplicate", "failed"]
@@ -44,6 +47,7 @@ class Outcome(Record):
     bytes: int = 0
     chars: int = 0
     title: str = ""
+    version_of: str = ""
 
 
 class Summary(Record):
@@ -81,15 +85,26 @@ def load_documents(folder: Path, settings: Documents, cache: Path, out: Path, pr
             outcomes[file.source] = _outcome(file, "duplicate", f"link to {file.same_as}")
         else:
             outcomes[file.source] = _outcome(file, "failed", result or file.problem)
-    same = duplicates(documents, settings.near_duplicate)
-    for i, (original, similarity) in same.items():
-        how = "same text as" if similarity == 1 else f"{similarity:.0%} similar to"
-        copy = outcomes[documents[i].source]
-        outcomes[copy.path] = copy.model_copy(
-            update={"status": "duplicate", "reason": f"{how} {documents[original].source}"}
-        )
-    kept = [document for i, document in enumerate(documents) if i not in same]
+    kept = _without_repeats(documents, outcomes, settings.near_duplicate)
     return _written(folder, out, kept, list(outcomes.values()))
+
+
+def _without_repeats(documents: list[Document], outcomes: dict[str, Outcome], threshold: float) -> list[Document]:
+    """The documents that stay; the outcomes say which go and why, and which of those that stay are versions."""
+    wordings = [wording(document.text) if threshold < 1 else document.text for document in documents]
+    repeats = duplicates(documents, wordings)
+    for i, repeat in repeats.items():
+        source = documents[i].source
+        outcomes[source] = outcomes[source].model_copy(update={"status": "duplicate", "reason": repeat.why})
+    left = [i for i in range(len(documents)) if i not in repeats]
+    kept = [documents[i] for i in left]
+    for i, near in versions(kept, [wordings[i] for i in left], threshold).items():
+        outcome = outcomes[kept[i].source]
+        other = kept[near.of].source
+        note = f"a version of {other}, kept ({near.similarity:.0%} similar; {near.differs})"
+        reason = "; ".join(filter(None, (outcome.reason, note)))
+        outcomes[outcome.path] = outcome.model_copy(update={"reason": reason, "version_of": other})
+    return kept
 
 
 def read_documents(path: Path) -> list[Document]:

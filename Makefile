@@ -31,6 +31,7 @@ lint: $(VENV)/developed
 
 models: $(VENV)/installed
 	$(BIN)/inhouse models pull
+	$(BIN)/inhouse models pull e5-small
 
 # Help text and settings in docs/reference.md come from the code; a test fails when the page is stale.
 reference: $(VENV)/installed

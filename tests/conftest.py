@@ -78,6 +78,14 @@ def embedder(models_dir) -> OnnxEmbedder:
 
 
 @pytest.fixture(scope="session")
+def e5(models_dir) -> OnnxEmbedder:
+    """The multilingual embedder, which is not a default one."""
+    if not (models_dir / "e5-small").is_dir():
+        pytest.skip("e5-small is not on this machine (`inhouse models pull e5-small`)")
+    return OnnxEmbedder(models_dir / "e5-small")
+
+
+@pytest.fixture(scope="session")
 def chat():
     """Writes an example turn by turn, the user first; the last text is the reply."""
 

@@ -272,8 +272,11 @@ class Embedder(Protocol):
     name: str
     dimensions: int
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        """Float32 unit vectors of shape (len(texts), dimensions). Long texts are cut to the model's window."""
+    def embed(self, texts: Sequence[str], query: bool = False) -> Matrix:
+        """Float32 unit vectors of shape (len(texts), dimensions). Long texts are cut to the model's window.
+
+        `query` is for texts that passages are searched with: some models put other words before them.
+        """
         ...
 
     def count_tokens(self, text: str) -> int: ...

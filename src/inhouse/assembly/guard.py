@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
-from inhouse.config.sections import Project
+from inhouse.config.sections import Project, Retrieval
 from inhouse.errors import ConfigError, InputError
 from inhouse.guardrails import external, toxicity
 from inhouse.guardrails.classifier import TAGGER
@@ -93,7 +93,7 @@ class Parts:
     @cached_property
     def embedder(self) -> CachedEmbedder:
         """One cache for all rails of a workspace."""
-        return _cached(self.workspace.embedder_named(EMBEDDER))
+        return _cached(self.workspace.embedder_of(Retrieval(embedder=EMBEDDER)))
 
     def classifier(self, folder: str, names: tuple[str, ...], label: str, threshold: float = 0.5) -> SequenceClassifier:
         """The sequence classifier of a folder in the settings.
@@ -264,7 +264,7 @@ def _topic(parts: Parts) -> list[Rail]:
     settings = parts.project.guardrails
     questions, paragraphs = known_topics(parts)
     domain = learn(questions, paragraphs, parts.workspace.embedder) if questions or paragraphs else None
-    return [Topic(parts.embedder, domain, settings.topics_allowed, settings.topics_forbidden)]
+    return [Topic(_cached(parts.workspace.embedder), domain, settings.topics_allowed, settings.topics_forbidden)]
 
 
 def _relevance(parts: Parts) -> list[Rail]:

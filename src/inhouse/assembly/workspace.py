@@ -9,15 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inhouse.config.sections import Project
-from inhouse.models.catalog import WEIGHTS, Catalog
-from inhouse.models.embed import OnnxEmbedder
+from inhouse.config.sections import Project, Retrieval
+from inhouse.models.catalog import CATALOG, WEIGHTS, Catalog
+from inhouse.models.embed import AUTO, OnnxEmbedder, Recipe, model_file
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.search import Index
 from inhouse.store.artifacts import Store, source_digest
 from inhouse.text.support import LexicalSupport
-from inhouse.types import Artifact, Document, Example, Json, Progress, Silent
+from inhouse.types import Artifact, Document, Example, Json, Progress, Silent, digest_of
 
 if TYPE_CHECKING:
     from inhouse.privacy.anonymize import Anonymizer
@@ -51,13 +51,25 @@ class Workspace:
 
     @property
     def embedder(self) -> OnnxEmbedder:
-        return self.embedder_named(self.project.retrieval.embedder)
+        return self.embedder_of(self.project.retrieval)
 
-    def embedder_named(self, name: str) -> OnnxEmbedder:
-        """The embedder of that name, opened once."""
+    def embedder_of(self, settings: Retrieval) -> OnnxEmbedder:
+        """The embedder of these settings, opened once."""
+        name = self.embedder_name(settings)
         if name not in self._embedders:
-            self._embedders[name] = OnnxEmbedder(self.catalog.find(name, self.project.root))
+            folder = self.catalog.find(settings.embedder, self.project.root)
+            self._embedders[name] = OnnxEmbedder(folder, recipe=_recipe(folder, settings), name=name)
         return self._embedders[name]
+
+    def embedder_name(self, settings: Retrieval) -> str:
+        """By what an index remembers its embedder: a folder's name has the digest of what makes its vectors."""
+        given = {settings.pooling, settings.query_prefix, settings.passage_prefix}
+        if settings.embedder in CATALOG and given == {AUTO}:
+            return settings.embedder
+        folder = self.catalog.find(settings.embedder, self.project.root)
+        model = model_file(folder)
+        digest = digest_of([_recipe(folder, settings).digest, model.name, model.stat().st_size])
+        return f"{folder.name}@{digest[:8]}"
 
     @cached_property
     def support(self) -> LexicalSupport:
@@ -108,13 +120,13 @@ class Workspace:
 
     def index(self, index: Artifact, fusion: Artifact | None, project: Project | None = None) -> Index:
         """An index, opened with its fusion and with the embedder of the project, by default this one."""
-        embedder = self.embedder_named((project or self.project).retrieval.embedder)
+        embedder = self.embedder_of((project or self.project).retrieval)
         return Index(Path(index.path), embedder, Path(fusion.path) if fusion else None)
 
     def grounding(self, index: Index, project: Project | None = None) -> Grounding:
         """Retrieval over an opened index, with the settings of the project, by default this one."""
         project = project or self.project
-        embedder = self.embedder_named(project.retrieval.embedder)
+        embedder = self.embedder_of(project.retrieval)
         return Grounding(index, embedder, project.retrieval, project.assistant)
 
     # --- state --------------------------------------------------------------------------------------------------
@@ -162,3 +174,10 @@ class Workspace:
             artifact = self.store.make(kind, inputs, parents, build)
         self.announce(artifact, fresh)
         return artifact
+
+
+def _recipe(folder: Path, settings: Retrieval) -> Recipe:
+    """How the folder's model makes vectors, where the settings do not say otherwise."""
+    return Recipe.read(
+        folder, pooling=settings.pooling, query_prefix=settings.query_prefix, passage_prefix=settings.passage_prefix
+    )

@@ -38,7 +38,16 @@ class Documents(Section):
 
 class Retrieval(Section):
     embedder: str = "minilm-l6-v2"
-    """Embedding model: a name from `inhouse models list`, or a folder with model.onnx and tokenizer.json."""
+    """Embedding model: a name from `inhouse models list`, such as "e5-small" for other languages than English, or a
+    folder with model.onnx (or onnx/model.onnx) and tokenizer.json, as Hugging Face has it."""
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    """How the embedder's states of the tokens become one vector; `auto` takes it from the folder's
+    1_Pooling/config.json, or else the mean."""
+    query_prefix: str = "auto"
+    """Text before a question, such as "query: " for E5 models; `auto` takes it from the folder
+    (config_sentence_transformers.json) or from what is known of models of its name. Empty puts nothing before it."""
+    passage_prefix: str = "auto"
+    """Text before a passage, such as "passage: " for E5 models; as for `query_prefix`."""
     chunk_tokens: int = Field(160, ge=32, le=512)
     """Maximum length of a chunk, in tokens of the embedder."""
     passages: int = Field(4, ge=1, le=20)

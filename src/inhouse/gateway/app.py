@@ -151,7 +151,7 @@ async def openapi(request: Request) -> Any:
 
 @routes.post("/v1/embeddings")
 async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
-    """Embeds texts with the project's embedder; `model` is ignored."""
+    """Embeds texts with the project's embedder; `model` is ignored. Questions to search with: `input_type` "query"."""
     state, embedder = state_of(request), state_of(request).embedder
     if embedder is None:
         raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
@@ -159,7 +159,7 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
         raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
     texts = [body.input] if isinstance(body.input, str) else body.input
     async with state.queue.admitted(), state.queue.slot():
-        vectors = await asyncio.to_thread(embedder.embed, texts)
+        vectors = await asyncio.to_thread(embedder.embed, texts, body.input_type == "query")
         tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
     encoded = body.encoding_format == "base64"
     rows = [base64.b64encode(v.tobytes()).decode() if encoded else v.tolist() for v in vectors]

@@ -189,6 +189,7 @@ class EmbeddingBody(Wire):
     input: Text | list[Text]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
+    input_type: Literal["query", "passage"] = "passage"  # not in OpenAI's API; as NVIDIA's and Cohere's have it
 
     @field_validator("input")
     @classmethod

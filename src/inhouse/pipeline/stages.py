@@ -82,7 +82,7 @@ def index(workspace: Workspace) -> Artifact:
     """The documents cut into chunks, embedded and indexed; unchanged chunks are taken from the index before."""
     documents = ingest(workspace)
     settings = workspace.project.retrieval
-    inputs = {"embedder": settings.embedder, "chunk_tokens": settings.chunk_tokens}
+    inputs = {"embedder": workspace.embedder_name(settings), "chunk_tokens": settings.chunk_tokens}
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.retrieval.index import build_index
@@ -112,7 +112,7 @@ def curate(workspace: Workspace) -> Artifact:
         "curation": settings.model_dump(mode="json"),
         "handoff": project.assistant.handoff,
         "teacher": project.teacher.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
-        "embedder": project.retrieval.embedder,
+        "embedder": workspace.embedder_name(project.retrieval),
         "name": project.name,
         "seed": project.seed,
         "content": [file_sha256(f) for f in (*conversations, *tests)],

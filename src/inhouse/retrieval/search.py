@@ -167,7 +167,7 @@ class Index:
 
     def embed(self, query: str) -> Matrix:
         """Unit vectors of the query's pieces, shape (pieces, dimensions); a short query is one piece."""
-        return self._embedder.embed(pieces(query))
+        return self._embedder.embed(pieces(query), query=True)
 
     def candidates(
         self, query: str, groups: Collection[str] = (), sources: Sequence[str] = (), vectors: Matrix | None = None

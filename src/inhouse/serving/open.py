@@ -81,7 +81,7 @@ def settings_of(workspace: Workspace, release: Release) -> Project:
 def _built(workspace: Workspace, release: Release) -> Built:
     """What the release's arm is made from; artifacts that another arm would need are not named by a release."""
     project = settings_of(workspace, release)
-    embedder = workspace.embedder_named(project.retrieval.embedder)
+    embedder = workspace.embedder_of(project.retrieval)
     artifact = partial(_artifact, workspace, release)
     calibration = artifact("calibration", release.calibration) if release.calibration else None
     verdict = partial(artifact, "report", release.report)

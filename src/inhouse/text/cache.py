@@ -47,15 +47,20 @@ class CachedVectors:
         self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
         self._embed = embedder.embed
         self._vectors: Recent[Matrix] = Recent(most)
+        self._queries: Recent[Matrix] = Recent(most)  # the same text may have another vector as a query
         self._lock = Lock()  # several threads may want the same text
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], query: bool = False) -> Matrix:
         import numpy as np
 
         if not texts:
             return self._embed([])
         with self._lock:
-            vectors = self._vectors.filled(texts, self._make)
+            vectors = (
+                self._queries.filled(texts, lambda some: self._embed(some, query=True))
+                if query
+                else self._vectors.filled(texts, self._make)
+            )
         return np.stack([vectors[t] for t in texts])
 
     def _make(self, texts: list[str]) -> Iterable[Matrix]:

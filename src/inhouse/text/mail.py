@@ -154,3 +154,54 @@ def _footer(lines: Sequence[_Line], headers: Sequence[int], i: int) -> int:
         return 0
     after = _next(lines, i + 1)
     return int(after == len(lines) or lines[after].depth != lines[i].depth or headers[after] > 0)
+
+
+def reply_content(text: str) -> str:
+    """What the writer of a mail added: without older mails, quoted or not, signatures, and footers of mail programs.
+
+    A mail that only forwards another keeps that one, as `mail_content` does.
+    """
+    given = text.splitlines()
+    lines = [_line(line) for line in given]
+    headers = [_header(lines, i) or _quote_introduction(lines, i) for i in range(len(lines))]
+    kept: list[str] = []
+    i = 0
+    while i < len(lines):
+        if _ABOVE.search(lines[i].words):
+            break  # the help desk's own mark: what follows is its quotation
+        if headers[i]:
+            i += headers[i]
+            following = _next(lines, i)
+            if any(kept) and (following == len(lines) or not lines[following].depth):
+                break  # an older mail without marks of quotation goes on to the end
+            continue
+        dropped = lines[i].depth and _quoted(given[i]) or _signature(lines, headers, i) or _footer(lines, headers, i)
+        if not dropped:
+            kept.append(given[i])
+        i += dropped or 1
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() or mail_content(text).strip()
+
+
+_ABOVE = re.compile(r"^#{2}-.{1,80}-#{2}$")  # Zendesk: "##- Please type your reply above this line -##"
+
+
+def _quoted(line: str) -> int:
+    """1 for a line of a quoted mail; what begins with a mark for another reason, such as "> 10 mm", is none."""
+    return int(bool(re.match(r"\s*+>(?:\s*+>)*+(?:\s|$|[^\s\d=])", line)))
+
+
+def _quote_introduction(lines: Sequence[_Line], i: int) -> int:
+    """A dated sentence in any language that ends with a colon before a quotation, such as "W dniu ... napisał:"."""
+    if not lines[i].words or (i and lines[i - 1].words and lines[i - 1].depth == lines[i].depth):
+        return 0
+    sentence = ""
+    for j in range(i, min(i + _MAX_ATTRIBUTION, len(lines))):
+        depth, words = lines[j]
+        if not words or depth != lines[i].depth:
+            return 0
+        sentence += f" {words}"
+        if words.endswith((":", "：")):
+            after = _next(lines, j + 1)
+            dated = any(c.isdigit() for c in sentence) and ("@" in sentence or _TIME.search(sentence))
+            return j + 1 - i if dated and after < len(lines) and lines[after].depth > depth else 0
+    return 0

@@ -1,0 +1,90 @@
+"""The importers, and which of them a file is for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from inhouse.datasets.importers.files import Entry, entries_of, opened
+from inhouse.datasets.importers.freshdesk import Freshdesk
+from inhouse.datasets.importers.imported import Importer, Sample
+from inhouse.datasets.importers.intercom import Intercom
+from inhouse.datasets.importers.mbox import Mbox
+from inhouse.datasets.importers.slack import Slack
+from inhouse.datasets.importers.teams import Teams
+from inhouse.datasets.importers.whatsapp import WhatsApp
+from inhouse.datasets.importers.zendesk import Zendesk
+from inhouse.errors import InputError
+
+EXPORTS: tuple[Importer, ...] = (Zendesk(), Intercom(), Freshdesk(), Slack(), Teams(), WhatsApp(), Mbox())
+"""Exports of help desks, chats, and mail; rows for training are other kinds, which curation reads itself."""
+IMPORTERS: dict[str, Importer] = {i.name: i for i in EXPORTS}
+HEAD_BYTES = 1 << 18
+_SAMPLED_FILES = 60
+_KEY = re.compile(r'"([@\w. ]{1,40})"\s*+:')
+_TEXTS = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".mbox", ".mbx", ".eml", ""})
+
+
+def sample_of(entry: Entry) -> Sample:
+    """The beginning of a file, leniently as text."""
+    with opened(entry) as stream:
+        head = stream.read(HEAD_BYTES)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = head.decode(encoding, "replace")
+    if entry.suffix in (".csv", ".tsv"):
+        keys = {re.sub(r"\W+", "_", k.strip(' "\r').lower()) for k in re.split(r"[,;\t|]", text.partition("\n")[0])}
+    else:
+        keys = set(_KEY.findall(text))
+    return Sample(entry.name.lower(), text, frozenset(keys))
+
+
+def kinds_of(entries: Sequence[Entry], importers: Sequence[Importer]) -> Counter[str]:
+    """How many of the files, or of some of many, look like exports of each kind."""
+    texts = [e for e in entries if e.suffix in _TEXTS]
+    step = max(1, len(texts) // _SAMPLED_FILES)
+    samples = [sample_of(e) for e in texts[::step]]
+    return Counter(i.name for sample in samples for i in importers if i.recognizes(sample))
+
+
+def recognize(path: Path) -> str | None:
+    """The kind of export that a file is, of help desks, chats, and mail; None if it is none of them, or unclear."""
+    try:
+        found = kinds_of(entries_of([path]), EXPORTS).most_common(2)
+    except InputError:
+        return None
+    return found[0][0] if found and (len(found) == 1 or found[0][1] > found[1][1]) else None
+
+
+def title_of(kind: str) -> str:
+    return IMPORTERS[kind].title
+
+
+def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
+    """The importer for these files, and what to say about the choice.
+
+    Args:
+        given: the kind that the user named, or nothing.
+        entries: the files of the export.
+
+    Raises:
+        InputError: the kind is unknown, or was not given and cannot be told.
+    """
+    if given and given not in IMPORTERS:
+        raise InputError(f"{given}: not a kind of export", f"the kinds are {', '.join(IMPORTERS)}")
+    found = kinds_of(entries, list(IMPORTERS.values()))
+    if given and (not found or given in found):
+        return IMPORTERS[given], ""
+    best = [kind for kind, n in found.most_common() if n == max(found.values())]
+    if not best:
+        names = ", ".join(e.name for e in entries[:3])
+        raise InputError(f"{names}: not an export that is known", f"name its kind: {', '.join(IMPORTERS)}")
+    if len(best) > 1:
+        titles = " or ".join(f"{title_of(kind)} ({kind})" for kind in best)
+        raise InputError(f"the files may be of {titles}", "name the kind: inhouse import KIND FILE...")
+    title = title_of(best[0])
+    said = f"this looks like an export of {title}" if title[0] in "AEIOU" else f"this looks like a {title} export"
+    return IMPORTERS[best[0]], f"{said}: imported as {best[0]}"
+
+

@@ -1,0 +1,159 @@
+"""An import from the files of an export to our JSON lines, with a summary of what was left out and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from inhouse.datasets.importers.files import entries_of
+from inhouse.datasets.importers.imported import Conversation, Job, Report, Skipped, Staff
+from inhouse.datasets.importers.registry import choose
+from inhouse.errors import BackendError, InputError
+from inhouse.files import replacing
+from inhouse.types import Json, Progress, Record, Silent
+
+
+class LeftOut(Record):
+    """A conversation that was not imported."""
+
+    id: str
+    reason: str
+
+
+class Summary(Record):
+    """What an import made, assumed, and left out."""
+
+    kind: str
+    title: str
+    out: str = ""
+    preference_out: str = ""
+    conversations: int = 0
+    turns: int = 0
+    preference_rows: int = 0
+    agents: int = 0
+    attachments: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    messages_left_out: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+    def reasons(self) -> dict[str, int]:
+        """How many conversations were left out, by reason; numbers of tickets do not tell reasons apart."""
+        return dict(Counter("merged" if s.reason.startswith("merged") else s.reason for s in self.left_out).most_common())
+
+
+def preference_path(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.preference.jsonl")
+
+
+def import_files(
+    kind: str, paths: Sequence[Path], out: Path | None = None, staff: Sequence[str] = (), progress: Progress | None = None
+) -> Summary:
+    """Reads the files of an export and writes its conversations, one JSON object a line, whole or not at all.
+
+    Args:
+        kind: the name of an importer; guessed if it is empty or wrong.
+        paths: files, folders, or zip archives.
+        out: the file to write, by default the kind's name in the current folder; rows with a preferred and a rejected
+            answer go to a file beside it.
+        staff: domains, addresses, or names of the business's people.
+        progress: shows how much is read.
+
+    Raises:
+        InputError: the files cannot be read, are of no kind, or have no conversation to import.
+        BackendError: the output cannot be written.
+    """
+    entries = entries_of(paths)
+    importer, said = choose(kind, entries)
+    out = out or Path(f"{importer.name}.jsonl")
+    _refuse_inputs(out, paths)
+    report = Report(notes=[said] if said else [])
+    total = sum(e.size for e in entries)
+    with (progress or Silent()).step(f"reading {importer.title}", total) as step:
+        job = Job(entries, Staff(staff), report, lambda n: step.advance(n))
+        counts, skipped = _write(importer.read(job), out)
+    if not counts["conversations"] and not counts["preference_rows"]:
+        reasons = Counter(s.reason for s in skipped)
+        listed = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(5)) or "none found"
+        raise InputError(f"the {importer.title} export has no conversation to import ({listed})", _hint(staff, reasons))
+    return Summary(
+        kind=importer.name,
+        title=importer.title,
+        out=str(out) if counts["conversations"] else "",
+        preference_out=str(preference_path(out)) if counts["preference_rows"] else "",
+        conversations=counts["conversations"],
+        turns=counts["turns"],
+        preference_rows=counts["preference_rows"],
+        agents=counts["agents"],
+        attachments=counts["attachments"],
+        left_out=tuple(LeftOut(id=s.id, reason=s.reason) for s in skipped),
+        messages_left_out=dict(report.dropped.most_common()),
+        notes=tuple(report.notes),
+    )
+
+
+def _hint(staff: Sequence[str], reasons: Mapping[str, int]) -> str:
+    if "no reply" in reasons or "no question" in reasons:
+        return "name who is staff: --staff DOMAIN or NAME" + (" (what was given matches nobody)" if staff else "")
+    return "check that the files are the whole export"
+
+
+def _refuse_inputs(out: Path, paths: Sequence[Path]) -> None:
+    """Raises if a file that is written would replace one that is read."""
+    for written in (out, preference_path(out)):
+        for path in paths:
+            if written.exists() and path.exists() and written.resolve() == path.resolve():
+                raise InputError(f"{written}: is one of the files to import", "choose another file with --out")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder", "name a file, such as conversations.jsonl")
+
+
+def _write(found: Iterator[Conversation | Skipped], out: Path) -> tuple[Counter[str], list[Skipped]]:
+    """Writes conversations and preference rows as they come, each to its file; a file without rows is not made."""
+    counts: Counter[str] = Counter()
+    skipped: list[Skipped] = []
+    agents: set[str] = set()
+    ids: set[str] = set()
+    try:
+        with ExitStack() as whole:
+            files: dict[bool, IO[bytes]] = {}
+            for item in found:
+                if isinstance(item, Skipped):
+                    skipped.append(item)
+                    continue
+                if item.preference not in files:
+                    partial = whole.enter_context(replacing(preference_path(out) if item.preference else out))
+                    files[item.preference] = whole.enter_context(partial.open("wb"))
+                row = _unique(item.row(), ids)
+                files[item.preference].write(_line(row))
+                counts["preference_rows" if item.preference else "conversations"] += 1
+                counts["turns"] += 0 if item.preference else len(item.messages)
+                metadata: Mapping[str, Any] = row.get("metadata", {})
+                agents |= set(metadata.get("agents", ()))
+                counts["attachments"] += len(metadata.get("attachments", ()))
+    except OSError as error:
+        raise BackendError(f"{out}: cannot be written ({error.strerror or error})", "choose another file") from error
+    counts["agents"] = len(agents)
+    return counts, skipped
+
+
+def _unique(row: dict[str, Json], ids: set[str]) -> dict[str, Json]:
+    """The row with an id that no other row has."""
+    id, n = row["id"], 1
+    while row["id"] in ids:
+        n += 1
+        row["id"] = f"{id}-{n}"
+    ids.add(row["id"])
+    return row
+
+
+def _line(row: Mapping[str, Json]) -> bytes:
+    """A row as a line of JSON; halves of surrogate pairs, which are no text, become U+FFFD."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode() + b"\n"

@@ -1,0 +1,276 @@
+"""WhatsApp: chats exported as text, from Android and iOS, in the formats of dates and times of any country.
+
+A file is a chat with one customer and becomes one conversation. WhatsApp documents no grammar: a message begins with a
+time stamp, `12/03/2024, 09:38 - ` or `[3/12/24, 9:38:10 AM] `, and a sender, and goes on to the next. What has no sender
+is of the system; on iOS, what begins with U+200E is, too. Whether the day or the month comes first is told by the dates
+of all files of one format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from inhouse.datasets.importers.files import Entry, text_of
+from inhouse.datasets.importers.imported import (
+    ATTACHMENT,
+    DELETED,
+    SYSTEM,
+    Conversation,
+    Job,
+    Sample,
+    Skipped,
+    Turn,
+    conversation,
+    unmarked,
+)
+from inhouse.datasets.importers.whatsapp_words import AFTERNOON, ATTACHED, CALL, DELETED_TEXTS, EDITED, MORNING
+from inhouse.errors import InputError
+
+_MARK = "\u200e"
+_MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
+_GAP = " \t\xa0\u202f"
+_DATE = r"(\d{1,4})(?:[./\-\u5e74]|\ub144|\.)[ \xa0]?(\d{1,2})(?:[./\-\u6708]|\uc6d4|\.)[ \xa0]?(\d{1,4})[\u65e5\uc77c.]?"
+_TIME = rf"([^\W\d_][^\d\n:\[\]]{{0,14}})?[{_GAP}]?(\d{{1,2}})[:.h](\d{{2}})(?:[:.](\d{{2}}))?(?:[{_GAP}]?([^\W\d_][^\d\n\]:,]{{0,14}}?))?"
+_STAMP = re.compile(
+    rf"[{_MARKS}]*+(?:\[{_DATE}[{_MARKS}]?[,\u060c]?[{_GAP}]+(?:[^\W\d_]{{1,3}}[{_GAP}])?{_TIME}[{_GAP}]?\][{_GAP}]?"
+    rf"|{_DATE}[{_MARKS}]?[,\u060c]?[{_GAP}]+(?:(?:à|um|at|às|kl\.?|klo)[{_GAP}])?{_TIME}[{_GAP}]?(?:[{_GAP}][-\u2013][{_GAP}]|,[{_GAP}](?=[^\n:]{{1,80}}[{_GAP}]:[{_GAP}])))"
+)
+_DIGITS = {ord(c): str(n % 10) for n, c in enumerate("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९")}
+_SENDER = re.compile(r"([^:\n]{1,100}?)[ \xa0]?:(?: |\xa0|$)")
+_EDITED = re.compile(rf"[ \n{_MARKS}]*<[^<>\n]{{0,60}}(?:{EDITED})[^<>\n]{{0,60}}>[{_MARKS} ]*$", re.IGNORECASE)
+_IOS_FILE = re.compile(rf"[{_MARKS}]?<[^<>:\n]{{2,30}}: ([^<>\n]{{1,200}}\.\w{{2,5}})>")
+_ANDROID_FILE = re.compile(rf"[{_MARKS}]*([^\n]{{1,200}}?\.\w{{2,5}}) \((?:{ATTACHED})\)[{_MARKS} ]*$", re.IGNORECASE)
+_OMITTED = re.compile(rf"[{_MARKS} ]*<[^<>\n]{{4,60}}>[{_MARKS} ]*$")
+_HEAD_LINES = 400
+
+
+@dataclass
+class _Message:
+    stamp: tuple[str, ...]
+    sender: str
+    text: str
+
+
+@dataclass
+class _Chat:
+    entry: Entry
+    messages: list[_Message] = field(default_factory=list)
+
+    @property
+    def senders(self) -> Counter[str]:
+        return Counter(m.sender for m in self.messages)
+
+
+class WhatsApp:
+    name, title = "whatsapp", "WhatsApp"
+
+    def recognizes(self, sample: Sample) -> bool:
+        lines = [line for line in sample.text[:4000].splitlines() if line.strip()][:5]
+        return bool(lines) and _stamp(lines[0]) is not None
+
+    def read(self, job: Job) -> Iterator[Conversation | Skipped]:
+        chats: list[_Chat] = []
+        for entry in job.entries:
+            if entry.suffix != ".txt":
+                continue
+            text, note = text_of(entry)
+            job.advance(entry.size)
+            if note:
+                job.report.note(note)
+            chat = _Chat(entry, list(_messages(text, job)))
+            if chat.messages:
+                chats.append(chat)
+            elif _stamp(text.partition("\n")[0]) is None:
+                yield Skipped(entry.name, "not a WhatsApp chat")
+            else:
+                yield Skipped(entry.name, "no messages")
+        staff = _staff(chats, job)
+        orders = _orders(chats, job)
+        for chat in chats:
+            turns = []
+            for message in chat.messages:
+                text, files = _content(message.text)
+                if text is None:
+                    job.report.dropped[DELETED] += 1
+                    continue
+                own = message.sender in staff
+                turns.append(Turn(own, text, _time(message.stamp, orders), message.sender if own else "", files))
+            yield conversation(chat.entry.name, turns, job.report)
+
+
+def _stamp(line: str) -> re.Match[str] | None:
+    return _STAMP.match(line.translate(_DIGITS) if not line.isascii() else line)
+
+
+def _messages(text: str, job: Job) -> Iterator[_Message]:
+    """The messages that have a sender, without those of the system."""
+    current: _Message | None = None
+    seen = False
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        match = _stamp(line)
+        if match is None:
+            if current is not None:
+                current.text += f"\n{line}"
+            continue
+        if current is not None:
+            yield current
+        current, seen = None, True
+        rest = line[match.end() :]
+        groups = tuple(g or "" for g in match.groups())
+        stamp = (("[" if "[" in match[0][:3] else "-"), *(groups[:8] if groups[0] else groups[8:]))
+        sender = _SENDER.match(rest.lstrip(_MARKS))
+        body = rest.lstrip(_MARKS)[sender.end() :] if sender else ""
+        if sender is None or (stamp[0] == "[" and body.startswith(_MARK) and not _IOS_FILE.match(body)):
+            if sender is None or not _is_media(body):
+                job.report.dropped[SYSTEM] += 1
+            else:
+                job.report.dropped[DELETED if _is_deleted(body) else ATTACHMENT] += 1
+            continue
+        current = _Message(stamp, unmarked(sender[1]), body)
+    if current is not None and seen:
+        yield current
+
+
+def _is_media(body: str) -> bool:
+    return len(body) < 60 and ":" not in body
+
+
+def _is_deleted(body: str) -> bool:
+    return _plain(body) in DELETED_TEXTS
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.translate(dict.fromkeys(map(ord, _MARKS))).replace("\xa0", " ").casefold().split()).rstrip(".。 ")
+
+
+def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
+    """The text of a message without marks, and the names of its attachments; None if the message was deleted."""
+    text = _EDITED.sub("", text)
+    first, _, others = text.partition("\n")
+    plain = _plain(first)
+    if not others.strip() and (plain in DELETED_TEXTS or plain.startswith(("this message was deleted by admin",))):
+        return None, ()
+    files: list[str] = []
+    if match := _ANDROID_FILE.match(first):
+        files.append(match[1].lstrip(_MARKS).strip())
+        text = others
+    elif _OMITTED.match(first) or plain == "null" or plain in CALL:
+        files.append("media")
+        text = others
+    files += [m[1].strip() for m in _IOS_FILE.finditer(text)]
+    text = _IOS_FILE.sub("", text) if files else text
+    clean = text.translate(dict.fromkeys(map(ord, _MARKS)))
+    return "\n".join(line.rstrip() for line in clean.split("\n")).strip(), tuple(f for f in files if f != "media") or (
+        ("media",) if files else ()
+    )
+
+
+# --- dates --------------------------------------------------------------------------------------------------------
+
+
+def _format(stamp: Sequence[str]) -> tuple[str, bool, bool]:
+    """What the dates of one phone have in common: brackets, digits of the year, 12 or 24 hours."""
+    return stamp[0], len(stamp[3]) > 2, bool(stamp[4] or stamp[8])
+
+
+def _orders(chats: Sequence[_Chat], job: Job) -> dict[tuple[str, bool, bool], str]:
+    """For each format of dates, "ymd", "dmy", or "mdy"."""
+    dates: dict[tuple[str, bool, bool], list[tuple[int, int, int, str]]] = {}
+    for chat in chats:
+        for message in chat.messages:
+            _, a, b, c, before, _, _, _, after = message.stamp
+            dates.setdefault(_format(message.stamp), []).append((int(a), int(b), int(c), before + after))
+    orders = {}
+    for form, given in dates.items():
+        orders[form] = order = _order(given)
+        if order.endswith("?"):
+            orders[form] = order[:3]
+            first = "month" if order[0] == "m" else "day"
+            job.report.note(f"dates such as {given[0][0]}/{given[0][1]} are read with the {first} first (assumed)")
+    return orders
+
+
+def _order(dates: Sequence[tuple[int, int, int, str]]) -> str:
+    """The order of the parts of dates; with a question mark where nothing proves it."""
+    if any(a > 31 for a, _, _, _ in dates):
+        return "ymd"
+    if any(a > 12 for a, _, _, _ in dates):
+        return "dmy"
+    if any(b > 12 for _, b, _, _ in dates):
+        return "mdy"
+    days = [d for d in dict.fromkeys((a, b, c) for a, b, c, _ in dates)]
+    falls = {
+        "dmy": sum(x > y for x, y in zip(_keys(days, 1), _keys(days, 1)[1:], strict=False)),
+        "mdy": sum(x > y for x, y in zip(_keys(days, 0), _keys(days, 0)[1:], strict=False)),
+    }
+    if falls["dmy"] != falls["mdy"]:
+        return min(falls, key=falls.__getitem__)
+    return "mdy?" if any("AM" in m or "PM" in m for _, _, _, m in dates) else "dmy?"
+
+
+def _keys(days: Sequence[tuple[int, int, int]], month: int) -> list[tuple[int, int, int]]:
+    return [(d[2], d[month], d[1 - month]) for d in days]
+
+
+def _time(stamp: Sequence[str], orders: dict[tuple[str, bool, bool], str]) -> str:
+    """The local time of a stamp as ISO 8601, without a zone; empty if there is no such date."""
+    _, a, b, c, before, hour, minute, second, after = stamp
+    order = orders[_format(stamp)]
+    parts = {name: int(value) for name, value in zip(order, (a, b, c), strict=True)}
+    year = parts["y"] + (2000 if parts["y"] < 100 else -543 if parts["y"] > 2400 else 0)
+    half = "".join((before + after).casefold().replace(".", "").split())
+    hours = int(hour)
+    if half in AFTERNOON and hours < 12:
+        hours += 12
+    elif half in MORNING and hours == 12:
+        hours = 0
+    try:
+        moment = datetime(year, parts["m"], parts["d"], hours, int(minute), int(second or 0))
+    except ValueError:
+        return ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S" if second else "%Y-%m-%dT%H:%M")
+
+
+# --- staff --------------------------------------------------------------------------------------------------------
+
+
+def _staff(chats: Sequence[_Chat], job: Job) -> set[str]:
+    """The senders who are staff: those of `--staff`, whoever writes in several chats, or not the one the file names.
+
+    Raises:
+        InputError: it cannot be told, or nobody matches `--staff`.
+    """
+    writers: Counter[str] = Counter()
+    for chat in chats:
+        writers += chat.senders
+    choices = "; ".join(f"{name} {n}" for name, n in writers.most_common(10))
+    ask = f"give --staff NAME; who writes, and how many messages: {choices}"
+    if job.staff:
+        staff = {name for name in writers if job.staff.has(name)}
+        if chats and not staff:
+            raise InputError(f"nobody who writes matches --staff {', '.join(job.staff.given)}", ask)
+        return staff
+    customers = {name for chat in chats for name in chat.senders if _names(chat.entry, name)}
+    everywhere = [n for n in writers if n not in customers and sum(n in c.senders for c in chats) == len(chats)]
+    most = [n for n in writers if n not in customers and 2 * sum(n in c.senders for c in chats) > max(len(chats), 2)]
+    staff = set(everywhere if len(chats) > 1 and everywhere else most)
+    if not staff and customers:
+        staff = {n for n in writers if n not in customers}
+    if not chats:
+        return set()
+    if not staff or len(staff) == len(writers):
+        raise InputError("the WhatsApp chats do not say who is staff and who is a customer", ask)
+    job.report.note(f"staff are taken to be {', '.join(sorted(staff)[:8])}; --staff says otherwise")
+    return staff
+
+
+def _names(entry: Entry, sender: str) -> bool:
+    """Whether the file, its folder, or its archive is named after a sender: chats are named after the customer."""
+    path = PurePosixPath(entry.name)
+    name = sender.casefold()
+    return len(name) > 1 and any(name in unmarked(part).casefold() for part in (path.stem, path.parent.name))

@@ -1,0 +1,282 @@
+"""Zendesk: incremental exports, single tickets, account exports line by line, ticket events, audits, and CSV of comments.
+
+Tickets, comments, and users may be in one file or in many, in any order. A comment belongs to the ticket that it is in,
+that it names, or that its file is named after (`comments/1041.json`).
+https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from inhouse.datasets.importers.files import Entry, records
+from inhouse.datasets.importers.imported import (
+    AUTOMATIC,
+    NOTE,
+    Conversation,
+    Job,
+    Sample,
+    Skipped,
+    Turn,
+    conversation,
+    utc,
+)
+from inhouse.errors import InputError
+from inhouse.text.html import html_text
+from inhouse.text.mail import reply_content
+from inhouse.types import Json
+
+_STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor"})
+_SYSTEM = "-1"
+_RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
+            "good_with_comment": "good", "bad_with_comment": "bad"}  # fmt: skip
+_MERGED = re.compile(r"(?:merged into|request) #?(\d+)")
+
+
+@dataclass(slots=True)
+class _User:
+    role: str = ""
+    name: str = ""
+    email: str = ""
+
+
+@dataclass(slots=True)
+class _Comment:
+    author: str
+    public: bool
+    text: str
+    time: str
+    files: tuple[str, ...]
+    automatic: bool
+
+
+@dataclass(slots=True)
+class _Ticket:
+    row: Mapping[str, Json]
+    comments: list[_Comment] = field(default_factory=list)
+
+
+@dataclass
+class _Export:
+    tickets: dict[str, _Ticket] = field(default_factory=dict)
+    users: dict[str, _User] = field(default_factory=dict)
+    comments: dict[str, dict[str, _Comment]] = field(default_factory=dict)  # by ticket, then by comment
+    again: int = 0
+    unknown: set[str] = field(default_factory=set)
+
+
+class Zendesk:
+    name, title = "zendesk", "Zendesk"
+
+    def recognizes(self, sample: Sample) -> bool:
+        if sample.keys & {"body_text", "description_text", "helpdesk_ticket", "conversation_parts"}:
+            return False
+        if sample.name.endswith((".csv", ".tsv")):
+            return sample.has("ticket_id") and bool(sample.keys & _CSV_TEXT)
+        return (
+            (sample.has("requester_id") and bool(sample.keys & {"submitter_id", "raw_subject", "assignee_id"}))
+            or (sample.has("author_id", "public") and bool(sample.keys & {"body", "html_body", "plain_body"}))
+            or bool(sample.keys & {"ticket_events", "child_events"})
+            or (sample.has("users", "role") and '"end-user"' in sample.text)
+        )
+
+    def read(self, job: Job) -> Iterator[Conversation | Skipped]:
+        export = _Export()
+        for entry in job.entries:
+            if entry.suffix not in (".json", ".jsonl", ".ndjson", ".csv", ".txt", ""):
+                continue
+            for key, number, value, error in records(entry, job.advance):
+                if value is None:
+                    yield Skipped(f"{entry.name}:{number}", error or "not an object")
+                else:
+                    _sort_in(export, key, value, entry)
+        if not export.tickets and export.comments:
+            job.report.note("no tickets in the export: tags, ratings, and merged tickets are unknown")
+            export.tickets = {id: _Ticket({}) for id in export.comments}
+        if not any(t.comments for t in export.tickets.values()) and not export.comments:
+            raise InputError(
+                "the Zendesk export has tickets without their comments",
+                "export /api/v2/tickets/ID/comments.json into comments/ID.json, or the tickets with `comments`",
+            )
+        if export.again:
+            job.report.note(f"{export.again} tickets occur more than once: the newest version is kept")
+        for id, ticket in export.tickets.items():
+            found = {_key(n, c): c for n, c in enumerate(ticket.comments)} | export.comments.get(id, {})
+            yield _conversation(id, ticket, sorted(found.values(), key=lambda c: c.time), export, job)
+        if export.unknown:
+            job.report.note(f"{len(export.unknown)} authors without a role: taken for customers unless assigned to tickets")
+
+
+_CSV_TEXT = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
+
+
+def _key(number: int, comment: _Comment) -> str:
+    return f"{number} {comment.time}"
+
+
+def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> None:
+    """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in."""
+    for user in (value.get(k) for k in ("requester", "submitter", "assignee", "author")):
+        if isinstance(user, dict):
+            _add_user(export, user)
+    if key == "users" or ("role" in value and "email" in value and "subject" not in value):
+        _add_user(export, value)
+    elif events := value.get("child_events") or (value.get("events") if "ticket_id" in value else None):
+        for event in events:
+            if isinstance(event, dict) and "Comment" in (event.get("event_type"), event.get("type")):
+                own = {**{k: value.get(k) for k in ("created_at", "via")}, **event}
+                own.setdefault("author_id", value.get("author_id", value.get("updater_id")))
+                _add_comment(export, str(value["ticket_id"]), own)
+    elif key in ("tickets", "results") or "requester_id" in value or ("subject" in value and "id" in value):
+        _add_ticket(export, value)
+    elif "author_id" in value or "ticket_id" in value:
+        _add_comment(export, _ticket_of(value, entry), value)
+
+
+def _ticket_of(value: Mapping[str, Any], entry: Entry) -> str:
+    """The ticket that a comment names, or the number in the name of its file or folder."""
+    if value.get("ticket_id") not in (None, ""):
+        return str(value["ticket_id"])
+    path = PurePosixPath(entry.name)
+    for part in (path.stem, path.parent.name):
+        if digits := re.findall(r"\d+", part):
+            return str(max(digits, key=len))
+    return ""
+
+
+def _add_user(export: _Export, user: Mapping[str, Any]) -> None:
+    id = str(user.get("id", ""))
+    known = export.users.setdefault(id, _User())
+    known.role = str(user.get("role") or known.role)
+    known.name = str(user.get("name") or known.name)
+    known.email = str(user.get("email") or known.email)
+
+
+def _add_ticket(export: _Export, value: Mapping[str, Any]) -> None:
+    id = str(value.get("id", value.get("ticket_id", "")))
+    kept = ("id", "status", "tags", "satisfaction_rating", "requester_id", "submitter_id", "assignee_id", "description",
+            "created_at", "updated_at", "subject")  # fmt: skip
+    ticket = _Ticket({k: value[k] for k in kept if k in value})
+    for name in ("requester", "assignee", "submitter"):
+        if isinstance(value.get(name), dict):
+            ticket.row = {**ticket.row, f"{name}_id": value[name].get("id")}
+    inline = value.get("comments")
+    for comment in inline if isinstance(inline, list) else ():
+        if isinstance(comment, dict):
+            if isinstance(comment.get("author"), dict):
+                _add_user(export, comment["author"])
+            ticket.comments.append(_comment(export, comment))
+    if (older := export.tickets.get(id)) is not None:
+        export.again += 1
+        if str(older.row.get("updated_at", "")) > str(ticket.row.get("updated_at", "")):
+            ticket, older = older, ticket
+        ticket.comments = ticket.comments or older.comments
+    export.tickets[id] = ticket
+
+
+def _add_comment(export: _Export, ticket: str, value: Mapping[str, Any]) -> None:
+    own = export.comments.setdefault(ticket, {})
+    own[str(value.get("id") or value.get("comment_id") or len(own))] = _comment(export, value)
+
+
+def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
+    """A comment with as much as is needed of it, since all are kept until the end."""
+    author = value.get("author_id")
+    if author is None and isinstance(value.get("author"), dict):
+        author = value["author"].get("id")
+    if author is None:
+        author = next((value[k] for k in ("author", "author_email", "author_name", "from") if value.get(k)), "")
+    role = str(value.get("author_role") or value.get("role") or value.get("author_type") or "").lower()
+    if role:
+        export.users.setdefault(str(author), _User(name=str(value.get("author_name") or ""))).role = role
+    via = value.get("via") if isinstance(value.get("via"), dict) else {}
+    channel = via.get("channel") if isinstance(via, dict) else None
+    attachments = value.get("attachments")
+    files = tuple(
+        str(a.get("file_name") or a.get("name") or "attachment")
+        for a in (attachments if isinstance(attachments, list) else ())
+        if isinstance(a, dict)
+    )
+    public = value.get("public", value.get("is_public", True))
+    return _Comment(
+        author=str(author),
+        public=str(public).strip().lower() not in ("false", "0", "no", "private"),
+        text=_text(value),
+        time=utc(value.get("created_at") or value.get("timestamp") or value.get("date")),
+        files=files,
+        automatic=str(author) == _SYSTEM or channel in ("rule", "system"),
+    )
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    """The plain text if there is one, else that of the HTML; without quoted older mails and signatures."""
+    plain = value.get("plain_body")
+    if not isinstance(plain, str) or not plain.strip():
+        source = value.get("html_body")
+        plain = html_text(source) if isinstance(source, str) and source.strip() else ""
+    if not plain:
+        plain = next((value[k] for k in ("body", *sorted(_CSV_TEXT)) if isinstance(value.get(k), str)), "")
+    return reply_content(plain.replace("\r\n", "\n").replace("\xa0", " ").replace("&nbsp;", " "))
+
+
+def _conversation(
+    id: str, ticket: _Ticket, comments: list[_Comment], export: _Export, job: Job
+) -> Conversation | Skipped:
+    row = ticket.row
+    raw = row.get("tags")
+    tags = raw if isinstance(raw, list) else str(raw or "").replace(",", " ").split()
+    if row.get("status") == "deleted":
+        return Skipped(id, "deleted")
+    if "closed_by_merge" in tags:
+        target = next((m[1] for c in comments if not c.public and (m := _MERGED.search(c.text))), "")
+        return Skipped(id, f"merged into {target}" if target else "merged into another ticket")
+    turns = []
+    for comment in comments:
+        if not comment.public:
+            job.report.dropped[NOTE] += 1
+        elif comment.automatic:
+            job.report.dropped[AUTOMATIC] += 1
+        else:
+            staff = _is_staff(comment.author, row, export, job)
+            user = export.users.get(comment.author, _User())
+            turns.append(Turn(staff, comment.text, comment.time, user.name if staff else "", comment.files))
+    if first := _opening(row, comments, turns):
+        turns.insert(0, Turn(False, first, utc(row.get("created_at"))))
+    rating = row.get("satisfaction_rating")
+    score = rating.get("score") if isinstance(rating, dict) else rating
+    return conversation(
+        id, turns, job.report, {"tags": [str(t) for t in tags], "rating": _RATINGS.get(str(score).lower())}
+    )
+
+
+def _opening(row: Mapping[str, Json], comments: list[_Comment], turns: list[Turn]) -> str:
+    """The description, where it is the customer's and no comment repeats it, as in exports of replies alone."""
+    text = row.get("description")
+    if not isinstance(text, str) or not text.strip() or (turns and not turns[0].staff):
+        return ""
+    if row.get("submitter_id") != row.get("requester_id"):
+        return ""
+    start = _letters(text)[:60]
+    return "" if any(_letters(c.text).startswith(start) for c in comments) else reply_content(text)
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def _is_staff(author: str, ticket: Mapping[str, Json], export: _Export, job: Job) -> bool:
+    user = export.users.get(author)
+    if user is not None and job.staff.has(user.email, user.name, author):
+        return True
+    if user is None and job.staff.has(author):
+        return True
+    if user is not None and user.role:
+        return user.role in _STAFF_ROLES or user.role in ("staff", "assistant")
+    if author == str(ticket.get("requester_id")):
+        return False
+    export.unknown.add(author)
+    return author == str(ticket.get("assignee_id"))

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from inhouse.cli import ask, audit, build, experiments, export, guard, keys, models, project, releases, serve
+from inhouse.cli import ask, audit, build, experiments, export, guard, imports, keys, models, project, releases, serve
 
 # NumPy's matrix products are small here: more threads only cost time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -27,6 +27,7 @@ for command in (
     build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
 ):  # fmt: skip
     app.command()(command)
+app.command("import")(imports.import_export)
 for group, name in (
     (models.models_app, "models"), (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),

@@ -13,18 +13,15 @@ import re
 _TAG = re.compile(r"""<(/?)([a-zA-Z][\w:-]*+)((?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+)>""")
 _ATTRIBUTE = re.compile(r"""([\w:-]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre hr".split())  # noqa: SIM905
-_LINES = frozenset(
-    "div li tr dt dd section article header footer address form fieldset center caption figure details summary "
-    "body html codeblock".split()
-)
-_HIDDEN = frozenset("script style head title template noscript svg math object select".split())  # noqa: SIM905
-_VOID = frozenset("br img hr meta link input col wbr area base embed source track".split())  # noqa: SIM905
+_PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "hr"}
+_LINES = {"div", "li", "tr", "dt", "dd", "section", "article", "header", "footer", "address", "form", "fieldset",
+          "center", "caption", "figure", "details", "summary", "body", "html", "codeblock"}  # fmt: skip
+_HIDDEN = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "select", "attachment"}
+_VOID = {"br", "img", "hr", "meta", "link", "input", "col", "wbr", "area", "base", "embed", "source", "track"}
 _QUOTES = re.compile(
     r"(?<![\w-])(?:gmail_quote|gmail_attr|gmail_extra|gmail_signature|yahoo_quoted|moz-cite-prefix|moz-signature"
-    r"|freshdesk_quote|freshdesk_signature|zmail_extra|protonmail_quote|protonmail_signature_block|divrplyfwdmsg"
-    r"|appendonsend|mail-editor-reference-message-container|outlookmessageheader|intercom-quoted|tutanota_quote"
-    r"|x_divrplyfwdmsg|schema\.skype\.com/reply|zd-signature)(?![\w-])"
+    r"|freshdesk_quote|freshdesk_signature|zmail_extra|protonmail_quote|protonmail_signature_block|tutanota_quote"
+    r"|mail-editor-reference-message-container|schema\.skype\.com/reply|zd-signature)(?![\w-])"
 )
 _EMOJI_CHARS = 8
 
@@ -82,6 +79,7 @@ class _Text:
         self._skipped = ""  # the element that is not shown
         self._depth = 0  # of elements of its name
         self._preformatted = 0
+        self._quoted = 0  # depth of quotations, whose lines are marked as in plain mails
         self._lists: list[int] = []  # numbers of ordered lists; -1 for others
         self._mark = ""  # of a list item, before its first text
         self._links: list[tuple[str, int]] = []
@@ -105,35 +103,39 @@ class _Text:
     def _flush(self) -> None:
         """Writes the line breaks, the space, and the mark that come before a text."""
         if self._parts:
-            self._parts.append("\n" * min(self._breaks, 2) or " " * self._space)
+            mark = "> " * self._quoted if self._breaks else ""
+            self._parts.append(("\n" * min(self._breaks, 2) or " " * self._space) + mark)
+        elif self._quoted:
+            self._parts.append("> " * self._quoted)
         self._breaks, self._space = 0, False
         if self._mark:
             self._parts.append(self._mark)
             self._mark = ""
 
     def tag(self, closes: bool, name: str, attributes: str) -> None:
+        opens = not closes and name not in _VOID and not attributes.endswith("/")
         if self._skipped:
-            if name == self._skipped and name not in _VOID:
-                self._depth += -1 if closes else 0 if attributes.endswith("/") else 1
-                if not self._depth:
-                    self._skipped = ""
-            return
-        if not closes and name not in _VOID and not attributes.endswith("/") and self._is_hidden(name, attributes):
+            if name == self._skipped:
+                self._depth += opens - closes
+                self._skipped = self._skipped if self._depth else ""
+        elif opens and self._is_hidden(name, attributes):
             self._skipped, self._depth = name, 1
-            return
-        if name == "br":
+        elif name == "br":
             self._breaks += 1
         elif name in _PARAGRAPHS:
-            self._breaks = max(self._breaks, 2 if len(self._lists) < 2 or name not in ("ul", "ol") else 1)
+            nested = name in ("ul", "ol") and len(self._lists) > 1 - (not closes)
+            self._breaks = max(self._breaks, 1 if nested else 2)
             self._nest(closes, name)
         elif name in _LINES:
             self._breaks = max(self._breaks, 1)
-            if name == "li" and not closes:
+            if name == "li" and opens:
                 self._mark = self._item()
-        elif name in ("td", "th") and not closes and not self._breaks:
-            self._space = True
-            if self._parts:
-                self._mark = "| "
+        else:
+            self._inline(closes, name, attributes)
+
+    def _inline(self, closes: bool, name: str, attributes: str) -> None:
+        if name in ("td", "th") and not closes and not self._breaks and self._parts:
+            self._space, self._mark = True, "| "
         elif name == "a":
             self._link(closes, attributes)
         elif name in ("img", "emoji") and not closes:
@@ -142,7 +144,7 @@ class _Text:
                 self.add(html.escape(alternative))
 
     def _is_hidden(self, name: str, attributes: str) -> bool:
-        if name in _HIDDEN or name == "attachment":
+        if name in _HIDDEN:
             return True
         if not attributes:
             return False
@@ -154,7 +156,9 @@ class _Text:
         return bool(_QUOTES.search(lower)) or (name == "blockquote" and _attribute(lower, "type") == "cite")
 
     def _nest(self, closes: bool, name: str) -> None:
-        if name == "pre":
+        if name == "blockquote":
+            self._quoted = max(self._quoted + (-1 if closes else 1), 0)
+        elif name == "pre":
             self._preformatted = max(self._preformatted + (-1 if closes else 1), 0)
         elif name in ("ul", "ol"):
             if not closes:

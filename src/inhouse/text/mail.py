@@ -175,7 +175,7 @@ def reply_content(text: str) -> str:
             if any(kept) and (following == len(lines) or not lines[following].depth):
                 break  # an older mail without marks of quotation goes on to the end
             continue
-        dropped = lines[i].depth and _quoted(given[i]) or _signature(lines, headers, i) or _footer(lines, headers, i)
+        dropped = (lines[i].depth and _quoted(given[i])) or _signature(lines, headers, i) or _footer(lines, headers, i)
         if not dropped:
             kept.append(given[i])
         i += dropped or 1

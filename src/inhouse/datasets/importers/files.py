@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from inhouse.errors import InputError
 from inhouse.types import Json
@@ -30,6 +30,12 @@ SMALL_BYTES = 100 << 20  # an archive below this is never refused for its ratio
 _JUNK = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 _ENVELOPES = frozenset({"tickets", "users", "ticket_events", "audits", "value"})
 """Keys whose lists are records wherever they stand; objects with other lists are decoded whole first."""
+_HEAD = re.compile(r'\{\s*+(?:"[^"]*+"\s*+:\s*+(?:"[^"]*+"|[\d.]++|true|false|null)\s*+,\s*+){0,8}+"(\w++)"\s*+:\s*+\[')
+_PAGED = frozenset({"comments", "conversations", "data", "results", "items", "records", "rows", "examples", "messages"})
+_PAGING = frozenset(
+    {"count", "next_page", "previous_page", "type", "pages", "total_count", "total", "meta", "links", "version", "next",
+     "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more"}
+)  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n,]*+")
 _DECODER = json.JSONDecoder()
 
@@ -92,7 +98,7 @@ def _file(path: Path, name: str) -> list[Entry]:
     if path.suffix.lower() == ".zip" or (path.stat().st_size > 4 and zipfile.is_zipfile(path) and not _office(path)):
         return _members(path, name)
     if path.suffix.lower() == ".gz":
-        return [Entry(name, str(path), path.stat().st_size, lambda: gzip.open(path, "rb"))]
+        return [Entry(name, str(path), path.stat().st_size, lambda: cast(IO[bytes], gzip.open(path, "rb")))]
     return [Entry(name, str(path), path.stat().st_size, lambda: path.open("rb"))]
 
 
@@ -135,7 +141,9 @@ def opened(entry: Entry) -> IO[bytes]:
     try:
         return entry.open()
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{entry.place}: cannot be read ({error})", "check its permissions, or export again") from error
+        raise InputError(
+            f"{entry.place}: cannot be read ({error})", "check its permissions, or export again"
+        ) from error
 
 
 def text_of(entry: Entry) -> tuple[str, str]:
@@ -167,7 +175,7 @@ def _csv(entry: Entry) -> Iterator[Record]:
     text, _ = text_of(entry)
     text = text.removeprefix("\ufeff")
     head = text[:8192]
-    separator = max(",;\t|", key=lambda c: head.partition("\n")[0].count(c))
+    separator = max(",;\t|", key=head.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for row in reader:
@@ -298,9 +306,8 @@ class _Json:
         """Whether the first keys say that this is the page of an API."""
         while len(self._buffer) - self._at < 4096 and self._more():
             pass
-        head = re.match(r'\{\s*+(?:"[^"]*+"\s*+:\s*+(?:"[^"]*+"|[\d.]++|true|false|null)\s*+,\s*+){0,8}+"(\w++)"\s*+:\s*+\[',
-                        self._buffer[self._at : self._at + 4096])  # fmt: skip
-        return bool(head) and head[1] in _ENVELOPES  # type: ignore[index]
+        head = _HEAD.match(self._buffer[self._at : self._at + 4096])
+        return head is not None and head[1] in _ENVELOPES
 
     def _envelope(self) -> Iterator[Record]:
         """Walks over an object and yields the elements of its lists; other values are left out."""
@@ -347,14 +354,10 @@ def _elements(key: str, number: int, value: Any) -> Iterator[Record]:
 
 
 def _page(value: dict[str, Json], lists: Sequence[str]) -> bool:
-    """Whether an object with these lists is the page of an API or a wrapper: nothing but lists and counts beside them."""
-    wrappers = {"comments", "conversations", "data", "results", "items", "records", "rows", "examples", "messages"}
-    if len(lists) != 1 or lists[0] not in wrappers:
+    """Whether an object with these lists is the page of an API or a wrapper: nothing but one list and counts."""
+    if len(lists) != 1 or lists[0] not in _PAGED:
         return False
-    others = {k for k, v in value.items() if k != lists[0] and not k.startswith("@")}
-    paging = {"count", "next_page", "previous_page", "type", "pages", "total_count", "total", "meta", "links", "version",
-              "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more", "next"}  # fmt: skip
     first = value[lists[0]][0]
-    if lists[0] in ("messages", "conversations") and isinstance(first, dict) and first.keys() & {"role", "from", "value"}:
+    if isinstance(first, dict) and first.keys() & {"role", "from", "value"}:
         return False  # a row for training
-    return others <= paging
+    return {k for k in value if k != lists[0] and not k.startswith("@")} <= _PAGING

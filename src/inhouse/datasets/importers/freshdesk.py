@@ -15,6 +15,7 @@ from typing import Any
 from inhouse.datasets.importers.files import Entry, records
 from inhouse.datasets.importers.imported import (
     DELETED,
+    JSON,
     NOTE,
     Conversation,
     Job,
@@ -22,6 +23,7 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -51,9 +53,7 @@ class Freshdesk:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
-        for entry in job.entries:
-            if entry.suffix not in (".json", ".jsonl", ".ndjson", ".txt", ""):
-                continue
+        for entry in files_of(job, JSON):
             for _, number, value, error in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
@@ -85,6 +85,7 @@ def _sort_in(export: _Export, value: dict[str, Any], entry: Entry, job: Job) -> 
             replies[str(value.get("id", len(replies)))] = turn
         return
     if not value.keys() & {"description", "description_text", "requester_id", "display_id", "subject"}:
+        job.report.ignored[entry.name] += 1
         return
     id = str(value.get("display_id") or value.get("id"))
     own = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -67,6 +67,7 @@ class Report:
 
     dropped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)  # records of files that are no part of the export
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -105,6 +106,18 @@ class Job:
     advance: Callable[[int], None] = lambda _: None
 
 
+def files_of(job: Job, suffixes: Collection[str]) -> Iterator[Entry]:
+    """The files that have one of the suffixes; a note says which others there are."""
+    others = Counter(e.suffix or "no suffix" for e in job.entries if e.suffix not in suffixes)
+    if others:
+        listed = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common(5))
+        job.report.note(f"{others.total()} files are not read ({listed})")
+    yield from (e for e in job.entries if e.suffix in suffixes)
+
+
+JSON = frozenset({".json", ".jsonl", ".ndjson", ".txt", ""})
+
+
 class Importer(Protocol):
     """Reads the exports of one program.
 
@@ -113,10 +126,14 @@ class Importer(Protocol):
         title: name of the program.
     """
 
-    name: str
-    title: str
+    @property
+    def name(self) -> str: ...
 
-    def recognizes(self, sample: Sample) -> bool:
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def recognizes(self) -> Callable[[Sample], bool]:
         """Whether a file with this beginning is part of such an export."""
         ...
 
@@ -180,7 +197,7 @@ def conversation(
         metadata["times"] = times
     known = {k: v for k, v in (fields or {}).items() if v not in (None, "", [])}
     if times[0]:
-        known["time"] = times[0]
+        known.setdefault("time", times[0])
     return Conversation(id, messages, {**known, **({"metadata": metadata} if metadata else {})})
 
 

@@ -12,6 +12,7 @@ from inhouse.datasets.importers.files import records
 from inhouse.datasets.importers.imported import (
     AUTOMATIC,
     DELETED,
+    JSON,
     NOTE,
     Conversation,
     Job,
@@ -19,15 +20,18 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
 from inhouse.text.html import html_text
 from inhouse.text.mail import reply_content
 
-_WRITTEN = frozenset({"", "comment", "open", "close", "quick_reply", "assignment", "snoozed", "unsnoozed", "timer_unsnooze",
-                      "conversation", "email", "push", "facebook", "twitter", "phone_call", "assign_and_reopen",
-                      "assign_and_unsnooze", "comment_and_reopen"})  # fmt: skip
+_WRITTEN = frozenset(
+    {"", "comment", "open", "close", "quick_reply", "assignment", "snoozed", "unsnoozed", "timer_unsnooze", "email",
+     "push", "conversation", "facebook", "twitter", "phone_call", "assign_and_reopen", "assign_and_unsnooze",
+     "comment_and_reopen"}
+)  # fmt: skip
 _CUSTOMERS = frozenset({"user", "lead", "contact", "visitor", "customer"})
 _CAMPAIGNS = frozenset({"automated", "campaigns_initiated", "operator_initiated"})
 
@@ -42,15 +46,14 @@ class Intercom:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         listed = whole = 0
-        for entry in job.entries:
-            if entry.suffix not in (".json", ".jsonl", ".ndjson", ".txt", ""):
-                continue
-            for _, number, value, error in records(entry, job.advance):
-                if value is None:
+        for entry in files_of(job, JSON):
+            for _, number, record, error in records(entry, job.advance):
+                if record is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
-                elif isinstance(value.get("conversation"), dict):
-                    value = value["conversation"]
-                if value is None or not ("source" in value or "conversation_parts" in value or "conversation_message" in value):
+                    continue
+                value = record["conversation"] if isinstance(record.get("conversation"), dict) else record
+                if not value.keys() & {"source", "conversation_parts", "conversation_message"}:
+                    job.report.ignored[entry.name] += 1
                     continue
                 if "conversation_parts" not in value:
                     listed += 1
@@ -89,6 +92,7 @@ def _conversation(value: dict[str, Any], job: Job) -> Conversation | Skipped:
         {
             "tags": [str(t.get("name") if isinstance(t, dict) else t) for t in names],
             "rating": rating.get("rating") if isinstance(rating, dict) else None,
+            "time": utc(opening),
         },
     )
 
@@ -105,9 +109,7 @@ def _author(part: Mapping[str, Any]) -> Mapping[str, Any]:
 def _turn(part: Mapping[str, Any], job: Job) -> Turn | None:
     """A part as a turn; None if no person wrote it to the other side."""
     author, kind = _author(part), str(part.get("part_type") or "")
-    files = tuple(
-        str(a.get("name") or "attachment") for a in part.get("attachments") or () if isinstance(a, dict)
-    )
+    files = tuple(str(a.get("name") or "attachment") for a in part.get("attachments") or () if isinstance(a, dict))
     body = part.get("body")
     if part.get("redacted"):
         job.report.dropped[DELETED] += 1

@@ -27,6 +27,7 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -36,10 +37,15 @@ from inhouse.text.mail import reply_content
 _HEADER = re.compile(rb"[A-Za-z][\w-]*+:|>?From ")
 _QUOTED_FROM = re.compile(rb"^>(>*+From )", re.MULTILINE)
 _IDS = re.compile(r"<[^<>\s]++>")
-_REPLY = re.compile(r"(?:(?:re|aw|wg|fwd?|fw|sv|vs|antw|rv|ref|r|tr|rif|odp|ynt|atb|回复|答复|转发|返信)(?:\[\d+\])?\s?[::]\s*+)++",
-                    re.IGNORECASE)  # fmt: skip
-_PUBLIC = frozenset("gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com gmx.de gmx.net web.de "
-                    "t-online.de aol.com proton.me protonmail.com mail.ru yandex.ru qq.com 163.com orange.fr".split())  # fmt: skip
+_REPLY = re.compile(
+    r"(?:(?:re|aw|wg|fwd?|fw|sv|vs|antw|rv|ref|r|tr|rif|odp|ynt|atb|回复|答复|转发|返信)(?:\[\d+\])?\s?[:：]\s*+)++",
+    re.IGNORECASE,
+)
+_PUBLIC = frozenset(
+    {"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "gmx.de",
+     "gmx.net", "web.de", "t-online.de", "aol.com", "proton.me", "protonmail.com", "mail.ru", "yandex.ru",
+     "qq.com", "163.com"}
+)  # fmt: skip
 _LEFT_OUT = frozenset({"spam", "junk", "draft", "drafts", "trash", "chat", "entwürfe", "papierkorb"})
 MAIL_BYTES = 64 << 20
 
@@ -75,7 +81,7 @@ class Mbox:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         box = _Mailbox()
-        for entry in job.entries:
+        for entry in files_of(job, {"", ".mbox", ".mbx", ".eml", ".txt", ".mboxrd", ".mboxo", ".mboxcl", ".mboxcl2"}):
             mails = [entry.read()] if entry.suffix == ".eml" else _split(entry, job)
             for number, raw in enumerate(mails, 1):
                 _add(box, raw, f"{entry.name}:{number}", job)
@@ -101,7 +107,8 @@ class Mbox:
 def _split(entry: Entry, job: Job) -> Iterator[bytes]:
     """The mails of a mailbox, one by one, without the line `From ` and its quotations.
 
-    A mail begins at a line `From ` that a header follows, after an empty line or the start; a length that fits is kept to.
+    A mail begins at a line `From ` that a header follows, after an empty line or the start.
+    A length that fits is heeded.
     """
     with opened(entry) as stream:
         lines = _Lines(stream, job)
@@ -217,9 +224,8 @@ def _header(mail: Message, name: str) -> str:
     parts = []
     try:
         for chunk, charset in decode_header(value):
-            if isinstance(chunk, str):
-                chunk = chunk.encode("latin-1", "surrogateescape") if chunk.isascii() else chunk.encode("utf-8", "surrogateescape")
-            parts.append(_decoded(chunk, None if charset == "unknown-8bit" else charset))
+            raw = chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else chunk
+            parts.append(_decoded(raw, None if charset == "unknown-8bit" else charset))
     except (ValueError, LookupError):
         return str(value)
     return "".join(parts).replace("\r", "").replace("\n", "")
@@ -336,7 +342,9 @@ def _threads(box: _Mailbox) -> list[list[_Mail]]:
         bare = _REPLY.sub("", mail.subject).casefold().strip()
         earlier = by_subject.setdefault(bare, [])
         if bare and not mail.parents and _REPLY.match(mail.subject):
-            before = next((m for m in reversed(earlier) if len(m.people & mail.people) > 1 or m.people == mail.people), None)
+            before = next(
+                (m for m in reversed(earlier) if len(m.people & mail.people) > 1 or m.people == mail.people), None
+            )
             if before is not None:
                 leader[top(mail.id)] = top(before.id)
         earlier.append(mail)

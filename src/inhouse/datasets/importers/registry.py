@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from inhouse.datasets.importers.freshdesk import Freshdesk
 from inhouse.datasets.importers.imported import Importer, Sample
 from inhouse.datasets.importers.intercom import Intercom
 from inhouse.datasets.importers.mbox import Mbox
+from inhouse.datasets.importers.rows import ROWS
 from inhouse.datasets.importers.slack import Slack
 from inhouse.datasets.importers.teams import Teams
 from inhouse.datasets.importers.whatsapp import WhatsApp
@@ -20,7 +22,13 @@ from inhouse.errors import InputError
 
 EXPORTS: tuple[Importer, ...] = (Zendesk(), Intercom(), Freshdesk(), Slack(), Teams(), WhatsApp(), Mbox())
 """Exports of help desks, chats, and mail; rows for training are other kinds, which curation reads itself."""
-IMPORTERS: dict[str, Importer] = {i.name: i for i in EXPORTS}
+IMPORTERS: dict[str, Importer] = {i.name: i for i in (*EXPORTS, *ROWS)}
+GUESSED = [i for i in IMPORTERS.values() if i.name != "azure"]  # whose files have the shape of OpenAI's
+_OTHER_NAMES = {
+    "msteams": "teams", "microsoftteams": "teams", "mail": "mbox", "gmail": "mbox", "takeout": "mbox", "eml": "mbox",
+    "azureopenai": "azure", "vertex": "gemini", "vertexgemini": "gemini", "vertexai": "gemini", "anthropic": "bedrock",
+    "anthropicbedrock": "bedrock", "claude": "bedrock", "zopim": "zendesk", "openaifinetuning": "openai",
+}  # fmt: skip
 HEAD_BYTES = 1 << 18
 _SAMPLED_FILES = 60
 _KEY = re.compile(r'"([@\w. ]{1,40})"\s*+:')
@@ -71,10 +79,13 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
     Raises:
         InputError: the kind is unknown, or was not given and cannot be told.
     """
+    plain = re.sub(r"[^a-z]", "", given.lower())
+    near = difflib.get_close_matches(plain, IMPORTERS, 1, 0.75)
+    given = _OTHER_NAMES.get(plain) or (near[0] if near else given)
     if given and given not in IMPORTERS:
         raise InputError(f"{given}: not a kind of export", f"the kinds are {', '.join(IMPORTERS)}")
-    found = kinds_of(entries, list(IMPORTERS.values()))
-    if given and (not found or given in found):
+    found = kinds_of(entries, GUESSED)
+    if given and (not found or given in kinds_of(entries, [IMPORTERS[given]])):
         return IMPORTERS[given], ""
     best = [kind for kind, n in found.most_common() if n == max(found.values())]
     if not best:
@@ -86,5 +97,3 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
     title = title_of(best[0])
     said = f"this looks like an export of {title}" if title[0] in "AEIOU" else f"this looks like a {title} export"
     return IMPORTERS[best[0]], f"{said}: imported as {best[0]}"
-
-

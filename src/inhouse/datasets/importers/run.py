@@ -37,12 +37,14 @@ class Summary(Record):
     agents: int = 0
     attachments: int = 0
     left_out: tuple[LeftOut, ...] = ()
-    messages_left_out: dict[str, int] = {}
+    messages_left_out: Mapping[str, int] = {}
     notes: tuple[str, ...] = ()
 
     def reasons(self) -> dict[str, int]:
         """How many conversations were left out, by reason; numbers of tickets do not tell reasons apart."""
-        return dict(Counter("merged" if s.reason.startswith("merged") else s.reason for s in self.left_out).most_common())
+        return dict(
+            Counter("merged" if s.reason.startswith("merged") else s.reason for s in self.left_out).most_common()
+        )
 
 
 def preference_path(out: Path) -> Path:
@@ -50,7 +52,11 @@ def preference_path(out: Path) -> Path:
 
 
 def import_files(
-    kind: str, paths: Sequence[Path], out: Path | None = None, staff: Sequence[str] = (), progress: Progress | None = None
+    kind: str,
+    paths: Sequence[Path],
+    out: Path | None = None,
+    staff: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Summary:
     """Reads the files of an export and writes its conversations, one JSON object a line, whole or not at all.
 
@@ -73,8 +79,12 @@ def import_files(
     report = Report(notes=[said] if said else [])
     total = sum(e.size for e in entries)
     with (progress or Silent()).step(f"reading {importer.title}", total) as step:
-        job = Job(entries, Staff(staff), report, lambda n: step.advance(n))
+        job = Job(entries, Staff(staff), report, step.advance)
         counts, skipped = _write(importer.read(job), out)
+    if report.ignored:
+        some = ", ".join(f"{name} ({n} records)" for name, n in report.ignored.most_common(3))
+        more = f" and {len(report.ignored) - 3} more files" if len(report.ignored) > 3 else ""
+        report.note(f"not part of the export: {some}{more}")
     if not counts["conversations"] and not counts["preference_rows"]:
         reasons = Counter(s.reason for s in skipped)
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(5)) or "none found"

@@ -26,6 +26,7 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -73,11 +74,8 @@ class Slack:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
-        entries = sorted(job.entries, key=lambda e: PurePosixPath(e.name).stem not in _LISTS)
-        for entry in entries:
+        for entry in sorted(files_of(job, {".json"}), key=lambda e: PurePosixPath(e.name).stem not in _LISTS):
             path = PurePosixPath(entry.name)
-            if entry.suffix != ".json":
-                continue
             for _, number, value, error in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
@@ -158,7 +156,9 @@ def _staff(export: _Export, job: Job) -> set[str]:
     if job.staff:
         staff = {u for u, p in people.items() if job.staff.has(p.email, p.name, u)}
         if not staff:
-            raise InputError(f"nobody who writes matches --staff {', '.join(job.staff.given)}", _choices(writers, people))
+            raise InputError(
+                f"nobody who writes matches --staff {', '.join(job.staff.given)}", _choices(writers, people)
+            )
         return staff
     guests = {u for u, p in people.items() if p.guest}
     home = Counter(p.team for u, p in people.items() if u not in guests).most_common(1)

@@ -16,6 +16,7 @@ from inhouse.datasets.importers.files import records
 from inhouse.datasets.importers.imported import (
     AUTOMATIC,
     DELETED,
+    JSON,
     SYSTEM,
     Conversation,
     Job,
@@ -23,6 +24,7 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -61,12 +63,13 @@ class Teams:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
-        for entry in job.entries:
-            if entry.suffix not in (".json", ".jsonl", ".ndjson", ".txt", ""):
-                continue
+        for entry in files_of(job, JSON):
             for _, number, value, error in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
+                    continue
+                if not value.keys() & {"messageType", "createdDateTime"}:
+                    job.report.ignored[entry.name] += 1
                     continue
                 _add(export, value, "", job)
                 for reply in value.get("replies") or ():
@@ -75,7 +78,9 @@ class Teams:
         staff = _staff(export, job)
         for id, thread in export.threads.items():
             turns = [
-                Turn(m.user in staff, m.text, utc(m.time), export.users[m.user].name if m.user in staff else "", m.files)
+                Turn(
+                    m.user in staff, m.text, utc(m.time), export.users[m.user].name if m.user in staff else "", m.files
+                )
                 for m in sorted(thread.values(), key=lambda m: m.time)
             ]
             yield conversation(id, turns, job.report)
@@ -86,8 +91,6 @@ def _add(export: _Export, value: Mapping[str, Any], root: str, job: Job) -> None
     sender = value.get("from")
     user = sender.get("user") if isinstance(sender, dict) else None
     body = value.get("body")
-    if "messageType" not in value and "createdDateTime" not in value:
-        return
     if value.get("deletedDateTime"):
         job.report.dropped[DELETED] += 1
     elif isinstance(sender, dict) and sender.get("application"):

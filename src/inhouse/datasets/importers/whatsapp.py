@@ -1,9 +1,9 @@
 """WhatsApp: chats exported as text, from Android and iOS, in the formats of dates and times of any country.
 
 A file is a chat with one customer and becomes one conversation. WhatsApp documents no grammar: a message begins with a
-time stamp, `12/03/2024, 09:38 - ` or `[3/12/24, 9:38:10 AM] `, and a sender, and goes on to the next. What has no sender
-is of the system; on iOS, what begins with U+200E is, too. Whether the day or the month comes first is told by the dates
-of all files of one format.
+time stamp, `12/03/2024, 09:38 - ` or `[3/12/24, 9:38:10 AM] `, and a sender, and goes on to the next. What has no
+sender is of the system; on iOS, what begins with U+200E is, too. Whether the day or the month comes first is told by
+the dates of all files of one format.
 """
 
 from __future__ import annotations
@@ -26,27 +26,32 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     unmarked,
 )
-from inhouse.datasets.importers.whatsapp_words import AFTERNOON, ATTACHED, CALL, DELETED_TEXTS, EDITED, MORNING
+from inhouse.datasets.importers.whatsapp_words import AFTERNOON, ATTACHED, DELETED_TEXTS, EDITED, MEDIA, MORNING
 from inhouse.errors import InputError
 
 _MARK = "\u200e"
 _MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
 _GAP = " \t\xa0\u202f"
-_DATE = r"(\d{1,4})(?:[./\-\u5e74]|\ub144|\.)[ \xa0]?(\d{1,2})(?:[./\-\u6708]|\uc6d4|\.)[ \xa0]?(\d{1,4})[\u65e5\uc77c.]?"
-_TIME = rf"([^\W\d_][^\d\n:\[\]]{{0,14}})?[{_GAP}]?(\d{{1,2}})[:.h](\d{{2}})(?:[:.](\d{{2}}))?(?:[{_GAP}]?([^\W\d_][^\d\n\]:,]{{0,14}}?))?"
+_SEP = r"[./\-年月년월][ \xa0]?"
+_DATE = rf"(\d{{1,4}}){_SEP}(\d{{1,2}}){_SEP}(\d{{1,4}})[日일.]?[{_MARKS}]?[,،]?[{_GAP}]+"
+_HALF = r"[^\W\d_][^\d\n:,\[\]]{0,14}"  # AM, p. m., 오전
+_CLOCK = rf"({_HALF})?[{_GAP}]?(\d{{1,2}})[:.h](\d{{2}})(?:[:.](\d{{2}}))?(?:[{_GAP}]?({_HALF}?))?[{_GAP}]?"
+_AT = rf"(?:(?:à|um|at|às|kl\.?|klo)[{_GAP}])?"
 _STAMP = re.compile(
-    rf"[{_MARKS}]*+(?:\[{_DATE}[{_MARKS}]?[,\u060c]?[{_GAP}]+(?:[^\W\d_]{{1,3}}[{_GAP}])?{_TIME}[{_GAP}]?\][{_GAP}]?"
-    rf"|{_DATE}[{_MARKS}]?[,\u060c]?[{_GAP}]+(?:(?:à|um|at|às|kl\.?|klo)[{_GAP}])?{_TIME}[{_GAP}]?(?:[{_GAP}][-\u2013][{_GAP}]|,[{_GAP}](?=[^\n:]{{1,80}}[{_GAP}]:[{_GAP}])))"
+    rf"[{_MARKS}]*+(?:\[{_DATE}{_AT}{_CLOCK}\][{_GAP}]?"
+    rf"|{_DATE}{_AT}{_CLOCK}(?:[{_GAP}][-–][{_GAP}]|,[{_GAP}](?=[^\n:]{{1,80}}[{_GAP}]:[{_GAP}])))"
 )
 _DIGITS = {ord(c): str(n % 10) for n, c in enumerate("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९")}
 _SENDER = re.compile(r"([^:\n]{1,100}?)[ \xa0]?:(?: |\xa0|$)")
 _EDITED = re.compile(rf"[ \n{_MARKS}]*<[^<>\n]{{0,60}}(?:{EDITED})[^<>\n]{{0,60}}>[{_MARKS} ]*$", re.IGNORECASE)
 _IOS_FILE = re.compile(rf"[{_MARKS}]?<[^<>:\n]{{2,30}}: ([^<>\n]{{1,200}}\.\w{{2,5}})>")
-_ANDROID_FILE = re.compile(rf"[{_MARKS}]*([^\n]{{1,200}}?\.\w{{2,5}}) \((?:{ATTACHED})\)[{_MARKS} ]*$", re.IGNORECASE)
+_ANDROID_FILE = re.compile(
+    rf"[{_MARKS}]*([^\n]{{1,200}}?\.\w{{2,5}}) \((?:{'|'.join(ATTACHED)})\)[{_MARKS} ]*$", re.IGNORECASE
+)
 _OMITTED = re.compile(rf"[{_MARKS} ]*<[^<>\n]{{4,60}}>[{_MARKS} ]*$")
-_HEAD_LINES = 400
 
 
 @dataclass
@@ -75,9 +80,7 @@ class WhatsApp:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         chats: list[_Chat] = []
-        for entry in job.entries:
-            if entry.suffix != ".txt":
-                continue
+        for entry in files_of(job, {".txt"}):
             text, note = text_of(entry)
             job.advance(entry.size)
             if note:
@@ -94,12 +97,12 @@ class WhatsApp:
         for chat in chats:
             turns = []
             for message in chat.messages:
-                text, files = _content(message.text)
-                if text is None:
+                content, files = _content(message.text)
+                if content is None:
                     job.report.dropped[DELETED] += 1
                     continue
                 own = message.sender in staff
-                turns.append(Turn(own, text, _time(message.stamp, orders), message.sender if own else "", files))
+                turns.append(Turn(own, content, _time(message.stamp, orders), message.sender if own else "", files))
             yield conversation(chat.entry.name, turns, job.report)
 
 
@@ -145,7 +148,9 @@ def _is_deleted(body: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.translate(dict.fromkeys(map(ord, _MARKS))).replace("\xa0", " ").casefold().split()).rstrip(".。 ")
+    return " ".join(text.translate(dict.fromkeys(map(ord, _MARKS))).replace("\xa0", " ").casefold().split()).rstrip(
+        ".。 "
+    )
 
 
 def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
@@ -159,7 +164,7 @@ def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
     if match := _ANDROID_FILE.match(first):
         files.append(match[1].lstrip(_MARKS).strip())
         text = others
-    elif _OMITTED.match(first) or plain == "null" or plain in CALL:
+    elif _OMITTED.match(first) or plain == "null" or plain in MEDIA:
         files.append("media")
         text = others
     files += [m[1].strip() for m in _IOS_FILE.finditer(text)]
@@ -203,7 +208,7 @@ def _order(dates: Sequence[tuple[int, int, int, str]]) -> str:
         return "dmy"
     if any(b > 12 for _, b, _, _ in dates):
         return "mdy"
-    days = [d for d in dict.fromkeys((a, b, c) for a, b, c, _ in dates)]
+    days = list(dict.fromkeys((a, b, c) for a, b, c, _ in dates))
     falls = {
         "dmy": sum(x > y for x, y in zip(_keys(days, 1), _keys(days, 1)[1:], strict=False)),
         "mdy": sum(x > y for x, y in zip(_keys(days, 0), _keys(days, 0)[1:], strict=False)),

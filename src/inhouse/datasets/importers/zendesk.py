@@ -1,4 +1,4 @@
-"""Zendesk: incremental exports, single tickets, account exports line by line, ticket events, audits, and CSV of comments.
+"""Zendesk: incremental exports, tickets, account exports line by line, ticket events, audits, and CSV of comments.
 
 Tickets, comments, and users may be in one file or in many, in any order. A comment belongs to the ticket that it is in,
 that it names, or that its file is named after (`comments/1041.json`).
@@ -16,6 +16,7 @@ from typing import Any
 from inhouse.datasets.importers.files import Entry, records
 from inhouse.datasets.importers.imported import (
     AUTOMATIC,
+    JSON,
     NOTE,
     Conversation,
     Job,
@@ -23,6 +24,7 @@ from inhouse.datasets.importers.imported import (
     Skipped,
     Turn,
     conversation,
+    files_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -86,14 +88,12 @@ class Zendesk:
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
-        for entry in job.entries:
-            if entry.suffix not in (".json", ".jsonl", ".ndjson", ".csv", ".txt", ""):
-                continue
+        for entry in files_of(job, JSON | {".csv", ".tsv"}):
             for key, number, value, error in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
-                else:
-                    _sort_in(export, key, value, entry)
+                elif not _sort_in(export, key, value, entry):
+                    job.report.ignored[entry.name] += 1
         if not export.tickets and export.comments:
             job.report.note("no tickets in the export: tags, ratings, and merged tickets are unknown")
             export.tickets = {id: _Ticket({}) for id in export.comments}
@@ -108,7 +108,9 @@ class Zendesk:
             found = {_key(n, c): c for n, c in enumerate(ticket.comments)} | export.comments.get(id, {})
             yield _conversation(id, ticket, sorted(found.values(), key=lambda c: c.time), export, job)
         if export.unknown:
-            job.report.note(f"{len(export.unknown)} authors without a role: taken for customers unless assigned to tickets")
+            job.report.note(
+                f"{len(export.unknown)} authors without a role: taken for customers unless assigned to tickets"
+            )
 
 
 _CSV_TEXT = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
@@ -118,8 +120,8 @@ def _key(number: int, comment: _Comment) -> str:
     return f"{number} {comment.time}"
 
 
-def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> None:
-    """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in."""
+def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> bool:
+    """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in; False if none."""
     for user in (value.get(k) for k in ("requester", "submitter", "assignee", "author")):
         if isinstance(user, dict):
             _add_user(export, user)
@@ -135,6 +137,9 @@ def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> 
         _add_ticket(export, value)
     elif "author_id" in value or "ticket_id" in value:
         _add_comment(export, _ticket_of(value, entry), value)
+    else:
+        return False
+    return True
 
 
 def _ticket_of(value: Mapping[str, Any], entry: Entry) -> str:

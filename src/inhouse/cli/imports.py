@@ -1,0 +1,75 @@
+"""The command that turns exports of other programs into conversations. Nothing heavy at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inhouse.cli.options import AsJson, print_json, tell
+
+if TYPE_CHECKING:
+    from inhouse.datasets.importers.run import Summary
+
+
+def import_export(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] FILE...",
+            help="KIND is zendesk, intercom, freshdesk, slack, teams, whatsapp, mbox, openai, azure, sharegpt, alpaca, "
+            "gemini, or bedrock; it is guessed if left out. Then files, folders, or zip archives.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Default: KIND.jsonl.")] = None,
+    staff: Annotated[
+        list[str] | None,
+        typer.Option("--staff", metavar="DOMAIN|NAME", help="Who writes for the business; repeat for more."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn an export of a help desk, a chat, a mailbox, or a fine-tuning file into conversations for curation.
+
+    For example: inhouse import zendesk export/ --out conversations.jsonl, or: inhouse import whatsapp Chat.zip --staff
+    "Our Shop". Internal notes, automatic messages, quoted mails, and signatures are left out; the summary counts them.
+    Rows with a preferred and a rejected answer go to a file beside it, NAME.preference.jsonl.
+    """
+    from inhouse.cli.terminal import Bars
+    from inhouse.datasets.importers.registry import IMPORTERS
+    from inhouse.datasets.importers.run import import_files
+    from inhouse.errors import InputError
+    from inhouse.types import Silent
+
+    kind = files[0].lower() if len(files) > 1 and not Path(files[0]).exists() else ""
+    kind = kind or (files[0] if files[0] in IMPORTERS and not Path(files[0]).exists() else "")
+    paths = [Path(f) for f in (files[1:] if kind else files)]
+    if not paths:
+        raise InputError(f"{kind}: no files are named", f"inhouse import {kind} FILE...")
+    tell(f"Importing {', '.join(str(p) for p in paths[:3])}{', ...' if len(paths) > 3 else ''}", as_json)
+    summary = import_files(kind, paths, out, staff or (), Silent() if as_json else Bars())
+    if as_json:
+        print_json(summary.model_dump(mode="json"))
+    else:
+        _show(summary)
+
+
+def _show(summary: Summary) -> None:
+    """Prints what was imported, what was left out and why, and what was assumed."""
+    from inhouse.cli.terminal import print_line
+
+    for note in summary.notes:
+        print_line(f"note: {note}")
+    left = summary.reasons()
+    for title, counts in (("conversations left out", left), ("messages left out", summary.messages_left_out)):
+        if counts:
+            print_line(f"{title}: {', '.join(f'{n:,} {reason}' for reason, n in counts.items())}")
+    if summary.conversations:
+        print_line(
+            f"{summary.title}: {summary.conversations:,} conversations with {summary.turns:,} messages in {summary.out}"
+        )
+    if summary.preference_rows:
+        print_line(f"{summary.title}: {summary.preference_rows:,} preference rows in {summary.preference_out}")
+    print_line("Names, addresses, and phone numbers are still in it; curation anonymizes them.")
+    if summary.conversations:
+        print_line(f'Next: name the file in inhouse.toml: [curation] conversations = ["{summary.out}"]')

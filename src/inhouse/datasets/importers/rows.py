@@ -1,0 +1,86 @@
+"""Files of rows for fine-tuning: OpenAI, Azure, ShareGPT, Alpaca, Gemini, Bedrock. What a row says is kept as it is.
+
+Rows with a preferred and a rejected answer are kept for preference training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from inhouse.datasets.importers.files import records
+from inhouse.datasets.importers.imported import Conversation, Job, Sample, Skipped, files_of
+from inhouse.datasets.shapes import conversation_of
+from inhouse.datasets.turns import ShapeError
+from inhouse.types import Json
+
+_KEPT = ("tags", "rating", "time", "kind", "group")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", "")
+
+
+def _bedrock(sample: Sample) -> bool:
+    return (
+        sample.has("schemaVersion", "messages")
+        or sample.has("system", "messages", "role")
+        or (sample.has("messages") and bool(sample.keys & {"input_schema", "tool_use_id", "toolUse"}))
+        or (sample.has("prompt", "completion") and "messages" not in sample.keys)
+    )
+
+
+def _openai(sample: Sample) -> bool:
+    rows = sample.has("messages", "role", "content") or sample.has("preferred_output", "non_preferred_output")
+    return rows and not _bedrock(sample)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An importer of rows.
+
+    Attributes:
+        by_file: whether rows without an id are named after their file and line; otherwise after their number.
+    """
+
+    name: str
+    title: str
+    recognizes: Callable[[Sample], bool]
+    by_file: bool = True
+
+    def read(self, job: Job) -> Iterator[Conversation | Skipped]:
+        for entry in files_of(job, _SUFFIXES):
+            for _, number, value, error in records(entry, job.advance):
+                place = f"{entry.name}:{number}" if self.by_file else str(number)
+                yield Skipped(place, error) if value is None else self._row(value, place)
+
+    def _row(self, value: dict[str, Json], place: str) -> Conversation | Skipped:
+        id = str(value["id"]) if isinstance(value.get("id"), str | int) else place
+        try:
+            found = conversation_of(value)
+        except ShapeError as error:
+            return Skipped(id, error.kind or str(error))
+        if found.missing:
+            return Skipped(id, found.missing)
+        fields: dict[str, Json] = {k: found.rest[k] for k in _KEPT if found.rest.get(k) not in (None, "", [])}
+        if found.tools:
+            fields["tools"] = found.tools
+        if found.rejected:
+            fields |= {"chosen": found.chosen, "rejected": found.rejected}
+        elif "parallel_tool_calls" in found.rest:
+            fields["parallel_tool_calls"] = found.rest["parallel_tool_calls"]
+        others = {
+            k: v
+            for k, v in found.rest.items()
+            if k not in {*_KEPT, "id", "parallel_tool_calls"} and v not in (None, "", [], {})
+        }
+        if others:
+            fields["metadata"] = others
+        return Conversation(id, found.messages, fields)
+
+
+ROWS = (
+    Rows("openai", "OpenAI fine-tuning", _openai),
+    Rows("azure", "Azure OpenAI fine-tuning", _openai),
+    Rows("sharegpt", "ShareGPT", lambda s: s.has("conversations", "from", "value"), by_file=False),
+    Rows("alpaca", "Alpaca", lambda s: s.has("instruction") and bool(s.keys & {"output", "chosen"}), by_file=False),
+    Rows("gemini", "Gemini", lambda s: s.has("contents", "parts"), by_file=False),
+    Rows("bedrock", "Bedrock", _bedrock),
+)

@@ -18,7 +18,10 @@ from inhouse.text.html import html_text
         ("<ol><li>a<ul><li>x</li></ul></li><li>b</li></ol>", "1. a\n  - x\n2. b"),
         ("<ol><li><p>a</p></li><li><p>b</p></li></ol>", "1. a\n\n2. b"),
         ("<table><tr><td>Belt</td><td>$4</td></tr><tr><td>Blade</td><td>$5</td></tr></table>", "Belt | $4\nBlade | $5"),
-        ('See <a href="https://shop.example/a?b=1&amp;c=2">the page</a>.', "See the page (https://shop.example/a?b=1&c=2)."),
+        (
+            'See <a href="https://shop.example/a?b=1&amp;c=2">the page</a>.',
+            "See the page (https://shop.example/a?b=1&c=2).",
+        ),
         ('<a href="https://shop.example/">shop.example</a>', "shop.example"),
         ('<a href="mailto:a@shop.example">Ann</a>', "Ann"),
         ("1 < 2 and 3 > 2, a<b", "1 < 2 and 3 > 2, a<b"),

@@ -15,6 +15,7 @@ from typing import Protocol
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.privacy.anonymize import CARD_DIGITS, PLACEHOLDER
 from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
+from inhouse.privacy.foreign import RULES
 from inhouse.privacy.identifiers import identifiers
 from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
@@ -43,6 +44,10 @@ class Finder(Protocol):
 
     def spans(self, turns: Sequence[Message]) -> Sequence[Sequence[tuple[str, int, int, bool]]]:
         """The personal data in each turn: kind, start, end, and whether the match is certain."""
+        ...
+
+    def languages(self, turns: Sequence[Message]) -> Sequence[str]:
+        """The language of each turn."""
         ...
 
     def entities(self, text: str) -> Entities:
@@ -75,10 +80,14 @@ class Pii:
     def spans(self, messages: Sequence[Message]) -> list[list[Span]]:
         """The personal data in each message, without overlaps."""
         spans = []
-        for message, shapes in zip(messages, self._finder.spans(messages), strict=True):
+        languages = self._finder.languages(messages)
+        for message, language, shapes in zip(messages, languages, self._finder.spans(messages), strict=True):
             text = message.content
             shaped = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
-            named = self._cache.filled([text], lambda new: map(self._named, new))[text]
+            if language in RULES:  # the tagger learned from English: it takes German nouns for names
+                named = list(identifiers(text))
+            else:
+                named = self._cache.filled([text], lambda new: map(self._named, new))[text]
             spans.append(without_overlaps([s for s in (*shaped, *named) if s.kind in self._kinds]))
         return spans
 

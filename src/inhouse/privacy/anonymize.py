@@ -16,13 +16,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from inhouse.privacy import foreign
 from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
-from inhouse.privacy.recognizers import PRIORITY, Match, Recognizers
+from inhouse.privacy.match import Match, spaced
+from inhouse.privacy.recognizers import PRIORITY, Recognizers
+from inhouse.text.language import language
 from inhouse.types import Example, Message, digest_of
 
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
 NAMES = frozenset(["PERSON", "SECRET"])
 CARD_DIGITS = 15
+MIN_STREET_CHARS = 7
+SHORT_CHARS = 20  # of a turn that may be in any language
 _PUBLIC_NUMBER = re.compile(r"\+?\(?\d[\d ()./-]{2,}\d")
 _PLACE_BEFORE = re.compile(r"\b(?:in|at|from|near|around|to|towards|via|of|the|a|an|town)\s+$", re.IGNORECASE)
 _TRAVEL = re.compile(
@@ -88,7 +93,9 @@ class Anonymizer:
 
     def read_ahead(self, conversations: Iterable[Example]) -> None:
         """Analyzes several conversations at once, which is faster; `anonymize` then uses the cached results."""
-        self._recognizers.find([t.content for c in conversations for t in _turns(c)])
+        turns = [_turns(c) for c in conversations]
+        languages = [name for some in turns for name in self.languages(some)]
+        self._recognizers.find([t.content for some in turns for t in some], languages)
 
     def anonymize(self, conversation: Example) -> tuple[Example, Counter[str]]:
         """The conversation with placeholders, and the number of values replaced by kind."""
@@ -106,28 +113,43 @@ class Anonymizer:
         changed["tags"] = tuple(swap(-1, tag) for tag in conversation.tags)
         return conversation.model_copy(update=changed), swap.counts
 
+    def languages(self, turns: Sequence[Message]) -> list[str]:
+        """The language of each turn; of a short one, that of the conversation."""
+        whole = _language("\n".join(t.content for t in turns)) or foreign.ENGLISH
+        return [(_language(t.content) if len(t.content) >= SHORT_CHARS else "") or whole for t in turns]
+
     def spans(self, turns: Sequence[Message]) -> list[list[Match]]:
         """The personal data of each turn, without overlaps."""
-        matches = self._recognizers.find([t.content for t in turns])
+        languages = self.languages(turns)
+        matches = self._recognizers.find([t.content for t in turns], languages)
         now: set[str] = set()
         before: set[str] = set()
         spans: list[list[Match]] = []
-        for turn, shapes in zip(turns, matches, strict=True):
+        for turn, name, shapes in zip(turns, languages, matches, strict=True):
             text = turn.content
+            asked = kinds_requested(text) | foreign.kinds_requested(text, name)
             requested: list[Match] = []
             if turn.role == "user":
-                before |= kinds_requested(text) - NAMES  # "my PIN is either 1234 or 4321" names its own kind
-                requested = list(answers(text, now, before, self._words))
-                if "SECRET" in before - now:
-                    requested += late_secrets(text, self._words)
+                before |= asked - NAMES  # "my PIN is either 1234 or 4321" names its own kind
+                requested = list(self._answers(text, name, now, before))
             else:
-                now = kinds_requested(text)
+                now = asked
                 before |= now
             numbers = _settled([], [f for f in shapes if f.kind not in NAMES])
             names = self._named(text, (f for f in shapes if f.kind in NAMES))
             own = [f for f in (*numbers, *names) if self._personal(f, turn, text)]
             spans.append(_settled([f for f in requested if not self._is_whole_name(text, f)], own))
         return spans
+
+    def _answers(self, text: str, name: str, now: set[str], before: set[str]) -> Iterator[Match]:
+        if name not in foreign.RULES:
+            yield from answers(text, now, before, self._words)
+            if "SECRET" in before - now:
+                yield from late_secrets(text, self._words)
+            return
+        yield from answers(text, now - {"ADDRESS"}, before, self._words | foreign.stop_words(name))
+        if "DATE_OF_BIRTH" in before:
+            yield from (Match("DATE_OF_BIRTH", *span, sure=True) for span in foreign.dates(text, name))
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
         """Names of any kind according to spaCy: start, end, label."""
@@ -226,7 +248,7 @@ class _Swap:
                     kind = "CARD_NUMBER" if len(_key(value)) >= CARD_DIGITS else "ACCOUNT_NUMBER"
                 self._add(kind, value, stop)
         self._known = self._parts | {key: value.placeholder for key, value in self._values.items()}
-        patterns = [_anywhere(key, value.kind, words) for key, value in self._values.items()]
+        patterns = [_anywhere(key, value.kind, words) for key, value in self._values.items() if not _is_a_character(key)]
         patterns += [_anywhere(part, "PERSON", words) for part in self._parts]
         patterns.sort(key=len, reverse=True)
         self._pattern = re.compile("|".join(patterns)) if patterns else None
@@ -241,6 +263,9 @@ class _Swap:
             self.counts[kind] += 1
             same = f"<{kind}_{self.counts[kind]}>"
         self._values[key] = _Value(kind, same)
+        street = value.partition(",")[0]
+        if kind == "ADDRESS" and street != value and any(map(str.isdigit, street)) and len(street) > MIN_STREET_CHARS:
+            self._values.setdefault(_key(street), _Value(kind, same))
         for part in parts:
             self._parts.setdefault(part, same)
 
@@ -269,7 +294,18 @@ def _anywhere(key: str, kind: str, words: set[str]) -> str:
     if kind in NAMES and " " not in key and key in words:
         first, rest = re.escape(key[0].upper()), re.escape(key[1:]).replace("'", "['’]")
         return rf"(?<!\w){first}(?i:{rest})(?!\w)"
-    return rf"(?<!\w)(?i:{spelled})(?!\w)"
+    before, after = (r"(?<!\w)" if spaced(key[0]).strip() else "", r"(?!\w)" if spaced(key[-1]).strip() else "")
+    return rf"{before}(?i:{spelled}){after}"
+
+
+def _is_a_character(key: str) -> bool:
+    """Whether a name is a single Chinese character: that is part of many words."""
+    return len(key) == 1 and not spaced(key).strip()
+
+
+@lru_cache(maxsize=20_000)
+def _language(text: str) -> str:
+    return language(text)
 
 
 def _turns(conversation: Example) -> list[Message]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
-from inhouse.privacy.recognizers import DATE, Match
+from inhouse.privacy.match import Match
+from inhouse.privacy.recognizers import DATE
 
 _ASKS = {
     kind: re.compile(pattern, re.IGNORECASE)
@@ -43,7 +44,7 @@ _NOT_A_PERSONS_NAME = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\d$£€.,:])\d(?:[ -]?\d)*(?!\d|[.,:/]\d|%)")
 _NO_VALUE = re.compile(
-    r"\s*(?:%|percent|dollars?|bucks|usd|pounds?|euros?|gbp|am\b|pm\b|o'?clock|years?|days?|weeks?|months?|hours?"
+    r"\s*(?:[%€£元円]|zł|pln\b|chf\b|eur\b|kr\b|percent|dollars?|bucks|usd|pounds?|euros?|gbp|am\b|pm\b|o'?clock|years?|days?|weeks?|months?|hours?"
     r"|min(?:ute)?s?\b|times?|people|persons|guests|nights?|stars?|items|cents)", re.IGNORECASE,
 )  # fmt: skip
 _SPELLED = r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple)"

@@ -11,16 +11,25 @@ from collections.abc import Callable, Iterator
 
 from stdnum import iban, luhn
 from stdnum.au import tfn
+from stdnum.at import vnr
+from stdnum.be import nn
 from stdnum.br import cpf
+from stdnum.ch import ssn as ahv
+from stdnum.cn import ric
 from stdnum.de import idnr
 from stdnum.es import nif
 from stdnum.fr import nir
+from stdnum.gb import nhs
 from stdnum.in_ import aadhaar
 from stdnum.it import codicefiscale
+from stdnum.jp import in_ as my_number
+from stdnum.kr import rrn
 from stdnum.nl import bsn
-from stdnum.pl import pesel
+from stdnum.pl import nip, pesel
+from stdnum.pt import cc
+from stdnum.pt import nif as nif_pt
 
-from inhouse.privacy.recognizers import with_extension
+from inhouse.privacy.match import spaced, with_extension
 from inhouse.types import Span
 
 _NEAR = 40  # characters before a number in which its kind may be named
@@ -56,6 +65,22 @@ _NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that
         r"passport|driver'?s? licen[cs]e|licen[cs]e number|national id|identity card",
     ),
     (r"\b9\d{2}[- ]\d{2}[- ]\d{4}\b", None, ""),
+    (r"\b\d{17}[\dX]\b", ric.is_valid, ""),
+    (r"\b\d{17}[\dX]\b", None, r"身份证\w*|身分证\w*"),
+    (r"\b\d{4}[ -]?\d{4}[ -]?\d{4}\b", my_number.is_valid, r"マイナンバー\w*|個人番号\w*|my number"),
+    (r"\b\d{6}-[1-4]\d{6}\b", rrn.is_valid, ""),
+    (r"\b\d{3} ?\d{3} ?\d{3}\b", nif_pt.is_valid, r"nif|contribuinte"),
+    (r"\b\d{8} ?\d ?[A-Z0-9]{2}\d\b", cc.is_valid, r"cartão de cidadão|cc"),
+    (r"\b\d{3}-?\d{3}-?\d{2}-?\d{2}\b", nip.is_valid, r"nip"),
+    (r"\b[A-Z]{3} ?\d{6}\b", None, r"dow[óo]d\w*(?: osobist\w+)?"),
+    (r"\b756\.?\d{4}\.?\d{4}\.?\d{2}\b", ahv.is_valid, ""),
+    (r"\b\d{4} ?\d{6}\b", vnr.is_valid, r"sozialversicherungs\w*|sv-?n\w*"),
+    (r"\b\d{2}\.?\d{2}\.?\d{2}-?\d{3}\.?\d{2}\b", nn.is_valid, r"rijksregister\w*|registre national|national\w* number"),
+    (r"\b\d{3} ?\d{3} ?\d{4}\b", nhs.is_valid, r"nhs"),
+    (r"\b[CFGHJKLMNPRTVWXYZ0-9]{9,10}\b", None, r"(?:personal)?ausweis\w*|reisepass\w*|pass-?nummer"),
+    (r"\b\d{2}[ /]?\d{10}\b|\b\d{2}[ /]\d{8}[ /]\d{2}\b", None, r"seguridad social|nss|afiliación"),
+    (r"\b\d{2} ?\d{6} ?[A-Z] ?\d{3}\b", None, r"(?:renten|sozial)versicherungs\w*"),
+    (r"\b[A-Z]{2} ?\d{5} ?[A-Z]{2}\b", None, r"carta d.identit\w+"),
 ]
 _SECRETS = [
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]{0,4000}?-----END [A-Z ]*PRIVATE KEY-----)?",
@@ -99,15 +124,16 @@ def _compiled(patterns: list[str]) -> list[re.Pattern[str]]:
 
 
 _RULES = {"SECRET": _compiled(_SECRETS), "PHONE": _compiled(_PHONES), "IBAN": _compiled(_IBANS)}
-_IDS = [(re.compile(shape, re.IGNORECASE), check, re.compile(rf"(?i)\b(?:{word})\b") if word else None)
+_IDS = [(re.compile(shape, re.IGNORECASE), check, re.compile(rf"(?i)(?<![a-z])(?:{word})(?![a-z])") if word else None)
         for shape, check, word in _NATIONAL]  # fmt: skip
 
 
 def identifiers(text: str) -> Iterator[Span]:
     """All identifiers in the text; they may overlap."""
+    bare = spaced(text)
     for kind, patterns in _RULES.items():
         for pattern in patterns:
-            for match in pattern.finditer(text):
+            for match in pattern.finditer(bare):
                 start, end = match.span("value")
                 while kind == "IBAN" and not _iban(text[start:end]) and " " in text[start:end]:
                     end = text.rindex(" ", start, end)  # the last word is not part of it
@@ -115,8 +141,14 @@ def identifiers(text: str) -> Iterator[Span]:
                     end = with_extension(text, end)
                 if kind != "IBAN" or _iban(text[start:end]):
                     yield Span(start, end, kind)
+    yield from national_ids(text)
+
+
+def national_ids(text: str) -> Iterator[Span]:
+    """Identity numbers of states, by their check digits or the word before them; they may overlap."""
+    bare = spaced(text)
     for shape, check, word in _IDS:
-        for match in shape.finditer(text):
+        for match in shape.finditer(bare):
             near = text[max(match.start() - _NEAR, 0) : match.start()]
             if (word is None or word.search(near)) and (check is None or check(match[0])):
                 yield Span(match.start(), match.end(), "NATIONAL_ID")

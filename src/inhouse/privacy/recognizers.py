@@ -8,14 +8,16 @@ downloaded and lacks the domains of private networks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from inhouse.errors import BackendError
+from inhouse.privacy import foreign
 from inhouse.privacy.given_names import given_names
+from inhouse.privacy.identifiers import national_ids
+from inhouse.privacy.match import Match, spaced, with_extension
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
@@ -27,10 +29,15 @@ UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # the
 _KINDS = {"CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "PHONE_NUMBER": "PHONE", "US_SSN": "SSN"}
 """Kinds by Presidio's name, where it differs from ours."""
 PRIORITY = (
-    "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER", "IP_ADDRESS",
+    "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "NATIONAL_ID", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER", "IP_ADDRESS",
     "ADDRESS", "PHONE", "SECRET", "PERSON", "NUMBER",
 )  # fmt: skip
 """All kinds; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
+
+_ANY_LANGUAGE = (
+    "EMAIL", "IBAN_CODE", "CREDIT_CARD", "CARD_NUMBER", "IP_ADDRESS", "US_SSN", "SSN", "NUMBER", "ORDER_NUMBER"
+)  # fmt: skip
+"""Kinds, by the names here and in Presidio, whose patterns need no English words."""
 
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DAY = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -137,24 +144,6 @@ _OURS: dict[str, Sequence[str]] = {
 }
 
 
-_EXTENSION = re.compile(r",?[ \t]{0,3}\(?(?:x|ext\.?|extension|durchwahl)[ \t]{0,3}[:#]?[ \t]{0,3}\d{1,6}\b\)?", re.I)
-
-
-def with_extension(text: str, end: int) -> int:
-    """Where the extension of the phone number that ends at `end` ends; `end` where it has none."""
-    match = _EXTENSION.match(text, end)
-    return match.end() if match else end
-
-
-class Match(NamedTuple):
-    """Personal data in a text; `sure` if its shape or the words around it prove the kind."""
-
-    kind: str
-    start: int
-    end: int
-    sure: bool
-
-
 class Recognizers:
     """Presidio over a spaCy model in a folder, with our patterns.
 
@@ -165,42 +154,78 @@ class Recognizers:
     def __init__(self, spacy_folder: Path) -> None:
         self._engine = _engine(spacy_folder)
         self._entities = self._engine.get_supported_entities("en")
-        self._seen: dict[str, list[Match]] = {}
+        self._blank = self._engine.nlp_engine.nlp["en"]
+        self._artifacts: dict[str, Any] = {}  # what spaCy found, until it is used
+        self._seen: dict[tuple[str, str], list[Match]] = {}
         self._entities_seen: dict[str, list[tuple[int, int, str]]] = {}
         self._lock = Lock()  # questions are analyzed in threads
 
-    def find(self, texts: Sequence[str]) -> list[list[Match]]:
+    def find(self, texts: Sequence[str], languages: Sequence[str]) -> list[list[Match]]:
         """The personal data in each text, with our names of the kinds; matches may overlap.
 
         Results are cached: logs repeat greetings, and conversations repeat their beginnings.
+
+        Args:
+            texts: what to read.
+            languages: of each text; one without rules of its own is read as English.
         """
         with self._lock:
-            return self._find(texts)
+            if len(self._seen) > CACHED:
+                self._seen.clear()
+                self._entities_seen.clear()
+            new = [key for key in dict.fromkeys(zip(texts, languages, strict=True)) if key not in self._seen]
+            self._read([text for text, language in new if language not in foreign.RULES])
+            for text, language in new:
+                if language in foreign.RULES:
+                    self._seen[text, language] = self._foreign(text, language)
+                else:
+                    self._seen[text, language] = self._english(text)
+            return [self._seen[key] for key in zip(texts, languages, strict=True)]
 
-    def _find(self, texts: Sequence[str]) -> list[list[Match]]:
-        if len(self._seen) > CACHED:
-            self._seen.clear()
-            self._entities_seen.clear()
-        new = [t for t in dict.fromkeys(texts) if t not in self._seen or t not in self._entities_seen]
-        read = self._engine.nlp_engine.process_batch(new, language="en", batch_size=BATCH)
-        for text, (_, artifacts) in zip(new, read, strict=True):
+    def _read(self, texts: Sequence[str]) -> None:
+        new = [t for t in dict.fromkeys(texts) if t not in self._artifacts]
+        for text, (_, artifacts) in zip(
+            new, self._engine.nlp_engine.process_batch(new, language="en", batch_size=BATCH), strict=True
+        ):
+            self._artifacts[text] = artifacts
             self._entities_seen[text] = [(e.start_char, e.end_char, e.label_) for e in artifacts.tokens.ents]
-            plain = "@" not in text and not any(c.isdigit() for c in text)
-            results = self._engine.analyze(
-                text, language="en", nlp_artifacts=artifacts, entities=["PERSON", "SECRET"] if plain else self._entities
-            )
-            self._seen[text] = [
-                *(_match(text, r.entity_type, r.start, r.end, _sure(r)) for r in results),
-                *(Match("PERSON", *span, sure=True) for span in given_names(text)),
-            ]
-        return [self._seen[t] for t in texts]
+
+    def _english(self, text: str) -> list[Match]:
+        plain = "@" not in text and not any(c.isdigit() for c in text)
+        results = self._engine.analyze(
+            text, language="en", nlp_artifacts=self._artifacts.pop(text),
+            entities=["PERSON", "SECRET"] if plain else self._entities,
+        )  # fmt: skip
+        return [
+            *(_match(text, r.entity_type, r.start, r.end, _sure(r)) for r in results),
+            *(Match("PERSON", *span, sure=True) for span in given_names(text)),
+            *(() if plain else _national_ids(text)),
+        ]
+
+    def _foreign(self, text: str, language: str) -> list[Match]:
+        """What does not depend on English words, and the rules of the language."""
+        matches = foreign.found(text, language)
+        bare = spaced(text)
+        if "@" not in bare and not any(c.isdigit() for c in bare):
+            return matches
+        from presidio_analyzer.nlp_engine import NlpArtifacts
+
+        nothing = NlpArtifacts([], self._blank.make_doc(bare), [], [], self._engine.nlp_engine, "en")
+        results = self._engine.analyze(bare, language="en", nlp_artifacts=nothing, entities=[*_ANY_LANGUAGE])
+        matches += [_match(text, r.entity_type, r.start, r.end, True) for r in results
+                    if r.entity_type != "NUMBER" or not foreign.is_amount(bare, r.start, r.end)]  # fmt: skip
+        return [*matches, *foreign.phones(bare, language), *_national_ids(text)]
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
-        """Names of any kind according to spaCy: start, end, label."""
+        """Names of any kind according to spaCy, which knows English: start, end, label."""
         with self._lock:
             if text not in self._entities_seen:
-                self._find([text])
+                self._read([text])
             return self._entities_seen[text]
+
+
+def _national_ids(text: str) -> list[Match]:
+    return [Match("NATIONAL_ID", span.start, span.end, sure=True) for span in national_ids(text)]
 
 
 def _match(text: str, entity: str, start: int, end: int, sure: bool) -> Match:

@@ -1,0 +1,121 @@
+"""Personal data in Chinese and Japanese, which have no spaces between words: names by surname lists and the words around
+them, addresses by their units, dates of birth, and numbers with a name before them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from inhouse.privacy.foreign import known_names
+from inhouse.privacy.match import Match
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff々"
+_KANA = "\u3040-\u30ff"
+_NOT_IN_NAME = "的是在想要我你您他她它们和有不了吗呢吧啊也就都请问这那把给到从与及并或于叫说先后来去住为被，。"
+_DIGITS = "[0-9０-９]"
+_DATE = rf"(?:19|20){_DIGITS}{{2}}(?:年|[-/.]){_DIGITS}{{1,2}}(?:月|[-/.]){_DIGITS}{{1,2}}日?"
+_NEAR = 20
+_BORN = {"zh": re.compile("出生|生日|生于|生辰"), "ja": re.compile("生年月日|生まれ|誕生日")}
+_ERA = rf"(?:明治|大正|昭和|平成|令和){_DIGITS}{{1,2}}年{_DIGITS}{{1,2}}月{_DIGITS}{{1,2}}日"
+_BIRTH_DATE = re.compile(rf"(?<![0-9０-９])(?:{_DATE}|{_ERA})")
+_LABELED = {
+    "ACCOUNT_NUMBER": r"(?:账号|帐号|账户|帐户|卡号|客户号|会员号|会员编号|客户编号|保单号|合同号|口座番号|会員番号|お客様番号|顧客番号|契約番号|証券番号)",
+    "ORDER_NUMBER": r"(?:订单号?|订单编号|运单号|快递单号|单号|工单号|发票号|护照号?码?|注文番号|予約番号|お問い合わせ番号|伝票番号|追跡番号"
+    r"|受付番号|旅券番号|パスポート番号)",
+    "NATIONAL_ID": r"(?:身份证号?码?|身分證字?號?|マイナンバー|個人番号|運転免許証番号|免許証番号)",
+    "PHONE": r"(?:电话|手机号?码?|联系方式|電話番号?|携帯番号?|連絡先)",
+    "PIN": r"(?:密码|验证码|暗証番号)",
+}
+_NUMBERS = [
+    (kind, re.compile(rf"{label}(?:号码?|番号)?[是为はが：:\s]{{0,4}}(?P<value>[A-Za-z0-9０-９](?:[ -]?[A-Za-z0-9０-９]){{3,24}})"))
+    for kind, label in _LABELED.items()
+]  # fmt: skip
+_ZH_END = re.compile(
+    rf"(?:路|街|道|巷|弄|胡同|里|村|小区|花园|苑|园|庄|广场|大厦){_DIGITS}{{1,5}}(?:号|號|弄|栋|幢|座)"
+    rf"(?:(?:院|楼|之)?{_DIGITS}{{1,4}}(?:号楼|楼|栋|幢|座|单元|层|室|号|房)){{0,4}}(?:[{_HAN}]{{2,8}}(?:大厦|广场|小区|中心)"
+    rf"(?:[A-Z座{_DIGITS}]{{1,5}}(?:层|室|座)){{0,2}})?"
+)
+_ZH_STOP = re.compile(
+    r"住在|住址是|住址|地址是|地址|寄到|寄往|寄至|送到|送往|送至|发到|搬到|搬至|位于|位在|改成|改为|更改为|现居|家在|收货|在|到|至|是|[^\u4e00-\u9fff0-9０-９]"
+)
+_ZH_UNIT = re.compile("[省市区县镇乡州旗]")
+_JA_ADDRESS = re.compile(
+    rf"(?:〒?{_DIGITS}{{3}}[-－]{_DIGITS}{{4}}[ 　]?)?(?:東京都|北海道|京都府|大阪府|[{_HAN}]{{2,3}}県)"
+    rf"[{_HAN}{_KANA}]{{1,20}}(?:{_DIGITS}{{1,4}}(?:丁目|番地|番|号|[-－ー−‐])?){{1,5}}"
+    rf"(?:[ 　]?[{_HAN}{_KANA}A-Za-z]{{2,16}}[ 　]?{_DIGITS}{{1,4}}(?:号室|号|階)?)?"
+)
+_JA_TOWN = re.compile(rf"[{_HAN}{_KANA}]{{1,8}}[市区町村][{_HAN}{_KANA}]{{1,12}}{_DIGITS}{{1,4}}(?:(?:丁目|番地?|号|[-－ー−‐]){_DIGITS}{{0,4}}){{1,4}}")
+_POST_CODE = re.compile(rf"〒[ 　]?{_DIGITS}{{3}}[-－]{_DIGITS}{{4}}")
+_JA_NAME = (
+    re.compile(rf"(?:(?:名前|氏名|名義|担当者?)(?:は|が|：|:)|わたくし|わたし|私は|私、|私)[ 　]?(?P<name>[{_HAN}{_KANA}]{{2,10}}?[ 　]?[{_HAN}{_KANA}]{{0,8}}?)(?=と申します|と言います|といいます|です|でございます|[\n。、，]|$)"),
+    re.compile(rf"(?:^|[。、，\n「 　は])(?P<name>[{_HAN}]{{1,4}}[ 　]?[{_HAN}{_KANA}]{{0,6}})(?=と申します|と言います|といいます)"),
+)  # fmt: skip
+_JA_TITLED = re.compile(rf"(?P<name>[{_HAN}]{{1,4}}(?:[ 　][{_HAN}{_KANA}]{{1,6}})?|[ァ-ヶー]{{2,10}})(?=さん|様|さま|氏|殿|先生)")
+_ZH_TITLE = "先生|女士|小姐|太太|老师|医生|经理|师傅|同学|律师|主任"
+_ZH_INTRODUCED = re.compile(
+    r"(?:我叫|名叫|叫做|我的名字是|名字是|名字叫|本人姓名|姓名[：:是为]|联系人[：:是为]|收货人[：:是为]|收件人[：:是为]|户名[：:是为]|持卡人[：:是为]|我是|这里是)\s?"
+)
+
+
+def found(text: str, language: str) -> Iterator[Match]:
+    """The personal data in a text; matches may overlap."""
+    for match in _BIRTH_DATE.finditer(text):
+        if _BORN[language].search(text, max(match.start() - _NEAR, 0), match.end() + _NEAR):
+            yield Match("DATE_OF_BIRTH", *match.span(), sure=True)
+    for kind, pattern in _NUMBERS:
+        for match in pattern.finditer(text):
+            if sum(map(str.isdigit, match["value"])) >= 4:
+                yield Match(kind, *match.span("value"), sure=True)
+    yield from _chinese(text) if language == "zh" else _japanese(text)
+
+
+def _chinese(text: str) -> Iterator[Match]:
+    for match in _ZH_END.finditer(text):
+        start = _address_start(text, match.start())
+        if start < match.start():
+            yield Match("ADDRESS", start, match.end(), sure=True)
+    name, titled = _chinese_names()
+    for match in _ZH_INTRODUCED.finditer(text):
+        if called := name.match(text, match.end()):
+            yield Match("PERSON", *called.span(), sure=True)
+    for match in titled.finditer(text):
+        yield Match("PERSON", *match.span("name"), sure=True)
+
+
+def _address_start(text: str, end: int) -> int:
+    """Where the address begins whose street and number are at `end`: at most 30 characters before."""
+    least = max(end - 30, 0)
+    start = least
+    for stop in _ZH_STOP.finditer(text, least, end):
+        start = stop.end()
+    return start
+
+
+@lru_cache(maxsize=1)
+def _chinese_names() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    surnames = "|".join(sorted(known_names("zh", "last_names"), key=lambda n: (-len(n), n)))
+    given = f"[{_HAN}](?<![{_NOT_IN_NAME}])"
+    name = re.compile(rf"(?:{surnames})(?:{given}){{1,2}}(?:[·•]{given}{{1,6}})?")
+    return name, re.compile(rf"(?P<name>(?:{surnames})(?:{given}){{0,2}}?)(?={_ZH_TITLE})")
+
+
+def _japanese(text: str) -> Iterator[Match]:
+    for pattern in (_JA_ADDRESS, _JA_TOWN, _POST_CODE):
+        for match in pattern.finditer(text):
+            yield Match("ADDRESS", *match.span(), sure=True)
+    surnames = known_names("ja", "last_names")
+    for pattern in _JA_NAME:
+        for match in pattern.finditer(text):
+            if any(match["name"].startswith(surname) for surname in _prefixes(match["name"]) if surname in surnames):
+                yield Match("PERSON", *match.span("name"), sure=True)
+    for match in _JA_TITLED.finditer(text):
+        start, name = match.start("name"), match["name"]
+        for at in range(len(name)):
+            if any(prefix in surnames for prefix in _prefixes(name[at:])):
+                yield Match("PERSON", start + at, match.end("name"), sure=True)
+                break
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    return (name[:n] for n in range(min(len(name), 4), 0, -1))

@@ -47,10 +47,12 @@ class SplitFacts(Record):
 
 
 class DataFacts(Facts):
-    """The data card in figures: the splits by name, and how many pieces of personal data were replaced by kind."""
+    """The data card in figures: the splits by name, how many pieces of personal data were replaced by kind, and which
+    may remain in the languages of the data."""
 
     sets: Mapping[str, SplitFacts] = {}
     personal_data: Mapping[str, int] = {}
+    personal_data_gaps: tuple[str, ...] = ()
 
 
 class RetrievalFacts(Facts):

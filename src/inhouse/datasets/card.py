@@ -14,7 +14,8 @@ from typing import NamedTuple
 from inhouse.datasets.conversations import Rejected
 from inhouse.datasets.decontaminate import Leak
 from inhouse.privacy.anonymize import PLACEHOLDER
-from inhouse.text.language import language
+from inhouse.privacy.foreign import gaps
+from inhouse.text.language import language, spoken
 from inhouse.text.words import STOP, words
 from inhouse.types import Embedder, Example, Json, Matrix, Record
 
@@ -61,6 +62,7 @@ def card(
     """
     sets, removed, leaks = selection
     everything = [e for rows in sets.values() for e in rows]
+    counts = Counter(language(e.target) or "unknown" for e in everything)
     return {
         "read": dict(read),
         "sets": {
@@ -74,7 +76,8 @@ def card(
             }
             for name, rows in sets.items()
         },
-        "languages": dict(Counter(language(e.target) or "unknown" for e in everything).most_common()),
+        "languages": dict(counts.most_common()),
+        "personal_data_gaps": gaps(spoken({name: n for name, n in counts.items() if name != "unknown"})),
         "topics": topics(everything, embedder, seed),
         "lines_left_out": [r.model_dump() for r in rejected[:SHOWN_LINES]],
         "removed": _reasons(removed),
@@ -177,6 +180,7 @@ def markdown(facts: Mapping[str, Json]) -> str:
     for title, key in (("Languages", "languages"), ("Topics", "topics"), ("Personal data replaced", "personal_data")):
         parts += ["", f"## {title}", ""]
         parts += [f"- {_cell(name)}: {n}" for name, n in facts[key].items()] or ["none"]
+    parts += ["", *facts["personal_data_gaps"]]
     parts += ["", "## What was left out, and why", ""]
     parts += [f"- {_cell(r['file'])}:{r['line']}: {_cell(r['reason'])}" for r in facts["lines_left_out"]]
     for r in facts["removed"]:

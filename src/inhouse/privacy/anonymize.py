@@ -248,7 +248,9 @@ class _Swap:
                     kind = "CARD_NUMBER" if len(_key(value)) >= CARD_DIGITS else "ACCOUNT_NUMBER"
                 self._add(kind, value, stop)
         self._known = self._parts | {key: value.placeholder for key, value in self._values.items()}
-        patterns = [_anywhere(key, value.kind, words) for key, value in self._values.items() if not _is_a_character(key)]
+        patterns = [
+            _anywhere(key, value.kind, words) for key, value in self._values.items() if not _is_a_character(key)
+        ]
         patterns += [_anywhere(part, "PERSON", words) for part in self._parts]
         patterns.sort(key=len, reverse=True)
         self._pattern = re.compile("|".join(patterns)) if patterns else None

@@ -10,6 +10,17 @@ from functools import lru_cache
 from inhouse.privacy.foreign import known_names
 from inhouse.privacy.match import Match
 
+_COMMON_SURNAMES = frozenset(
+    """佐藤 鈴木 高橋 田中 伊藤 渡辺 渡邊 渡部 山本 中村 小林 加藤 吉田 山田 佐々木 山口 松本 井上 木村 林 斎藤 齋藤 斉藤 清水 山崎
+    森 池田 橋本 阿部 石川 山下 中島 中嶋 石井 小川 前田 岡田 長谷川 藤田 後藤 近藤 村上 遠藤 青木 坂本 福田 太田 西村 藤井 金子 岡本
+    藤原 三浦 中野 中川 原田 松田 竹内 小野 田村 中山 和田 石田 森田 上田 原 柴田 酒井 工藤 横山 宮崎 宮本 内田 高木 安藤 谷口 大野
+    丸山 今井 高田 藤本 武田 村田 上野 杉山 増田 平野 菅原 小島 久保 松井 千葉 岩崎 桜井 野口 松尾 野村 木下 菊地 菊池 佐野 大西
+    杉本 新井 浜田 市川 古川 水野 小松 島田 小山 山内 西田 五十嵐 北村 安田 西川 秋山 福島 川崎 大塚 平田 渡辺 川上 東 本田 望月 辻
+    矢野 久保田 広瀬 吉川 岩田 関 高野 飯田 大橋 黒田 樋口 内藤 馬場 浅野 河野 星野 土屋 永井 熊谷 荒木 大島 松村 吉村 早川 川口
+    服部 松岡 石原 須藤 上原 尾崎 田口 片山 荒井 平井 大久保 中田 小池 岡崎 栗原 野田 松下 桑原""".split()  # noqa: SIM905
+)  # fmt: skip
+"""The most common surnames of Japan, in addition to those of Faker."""
+
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff々"
 _KANA = "\u3040-\u30ff"
 _NOT_IN_NAME = "的是在想要我你您他她它们和有不了吗呢吧啊也就都请问这那把给到从与及并或于叫说先后来去住为被，。"
@@ -45,13 +56,17 @@ _JA_ADDRESS = re.compile(
     rf"[{_HAN}{_KANA}]{{1,20}}(?:{_DIGITS}{{1,4}}(?:丁目|番地|番|号|[-－ー−‐])?){{1,5}}"
     rf"(?:[ 　]?[{_HAN}{_KANA}A-Za-z]{{2,16}}[ 　]?{_DIGITS}{{1,4}}(?:号室|号|階)?)?"
 )
-_JA_TOWN = re.compile(rf"[{_HAN}{_KANA}]{{1,8}}[市区町村][{_HAN}{_KANA}]{{1,12}}{_DIGITS}{{1,4}}(?:(?:丁目|番地?|号|[-－ー−‐]){_DIGITS}{{0,4}}){{1,4}}")
+_JA_TOWN = re.compile(
+    rf"[{_HAN}]{{1,5}}[市区町村][{_HAN}{_KANA}]{{1,12}}{_DIGITS}{{1,4}}(?:(?:丁目|番地?|号|[-－ー−‐]){_DIGITS}{{0,4}}){{1,4}}"
+)
 _POST_CODE = re.compile(rf"〒[ 　]?{_DIGITS}{{3}}[-－]{_DIGITS}{{4}}")
 _JA_NAME = (
     re.compile(rf"(?:(?:名前|氏名|名義|担当者?)(?:は|が|：|:)|わたくし|わたし|私は|私、|私)[ 　]?(?P<name>[{_HAN}{_KANA}]{{2,10}}?[ 　]?[{_HAN}{_KANA}]{{0,8}}?)(?=と申します|と言います|といいます|です|でございます|[\n。、，]|$)"),
     re.compile(rf"(?:^|[。、，\n「 　は])(?P<name>[{_HAN}]{{1,4}}[ 　]?[{_HAN}{_KANA}]{{0,6}})(?=と申します|と言います|といいます)"),
 )  # fmt: skip
-_JA_TITLED = re.compile(rf"(?P<name>[{_HAN}]{{1,4}}(?:[ 　][{_HAN}{_KANA}]{{1,6}})?|[ァ-ヶー]{{2,10}})(?=さん|様|さま|氏|殿|先生)")
+_JA_TITLED = re.compile(
+    rf"(?P<name>[{_HAN}]{{1,4}}(?:[ 　][{_HAN}{_KANA}]{{1,6}})?|[ァ-ヶー]{{2,10}})(?=さん|様|さま|氏|殿|先生)"
+)
 _ZH_TITLE = "先生|女士|小姐|太太|老师|医生|经理|师傅|同学|律师|主任"
 _ZH_INTRODUCED = re.compile(
     r"(?:我叫|名叫|叫做|我的名字是|名字是|名字叫|本人姓名|姓名[：:是为]|联系人[：:是为]|收货人[：:是为]|收件人[：:是为]|户名[：:是为]|持卡人[：:是为]|我是|这里是)\s?"
@@ -101,10 +116,11 @@ def _chinese_names() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def _japanese(text: str) -> Iterator[Match]:
-    for pattern in (_JA_ADDRESS, _JA_TOWN, _POST_CODE):
-        for match in pattern.finditer(text):
-            yield Match("ADDRESS", *match.span(), sure=True)
-    surnames = known_names("ja", "last_names")
+    whole = [match.span() for match in _JA_ADDRESS.finditer(text)]
+    for pattern in (_JA_TOWN, _POST_CODE):
+        whole += [m.span() for m in pattern.finditer(text) if not any(a < m.end() and m.start() < b for a, b in whole)]
+    yield from (Match("ADDRESS", *span, sure=True) for span in whole)
+    surnames = known_names("ja", "last_names") | _COMMON_SURNAMES
     for pattern in _JA_NAME:
         for match in pattern.finditer(text):
             if any(match["name"].startswith(surname) for surname in _prefixes(match["name"]) if surname in surnames):

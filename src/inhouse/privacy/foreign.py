@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
+from inhouse.errors import BackendError
 from inhouse.privacy.locales import CAPITAL, LOCALES, Locale
 from inhouse.privacy.match import Match
 
@@ -65,8 +68,15 @@ def stop_words(language: str) -> frozenset[str]:
 
 @lru_cache(maxsize=16)
 def _stop_words(language: str) -> frozenset[str]:
-    words = import_module(f"spacy.lang.{language}.stop_words").STOP_WORDS
-    return frozenset(w.casefold() for w in words) - _PARTICLES
+    package = find_spec("spacy.lang")
+    folder = Path(((package and package.submodule_search_locations) or [""])[0])
+    # Loaded by its path: the package of some languages takes two seconds to import.
+    spec = spec_from_file_location(f"stop_words_{language}", folder / language / "stop_words.py")
+    if spec is None or spec.loader is None:
+        raise BackendError(f"spaCy has no stop words for {language}", "install inhouse again")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return frozenset(w.casefold() for w in module.STOP_WORDS) - _PARTICLES
 
 
 @lru_cache(maxsize=16)
@@ -120,7 +130,9 @@ class Rules:
         self._address = [re.compile(rf"(?<!\w)(?:{shape})(?!\w)", ignore) for shape in locale.address]
         self._reference = re.compile(rf"(?<!\w)(?:{locale.reference}){_NUMBER_OF}(?-i:{_CODE})", ignore)
         self._account = re.compile(rf"(?<!\w)(?:{locale.account}){_NUMBER_OF}(?-i:{_CODE})", ignore)
-        self._pin = re.compile(r"(?<!\w)pin(?:-?(?:code|nummer))?\b[^\d\n.!?]{0,15}(?P<value>\d{3,8})(?![\w%]|[.,]\d)", ignore)
+        self._pin = re.compile(
+            r"(?<!\w)pin(?:-?(?:code|nummer))?\b[^\d\n.!?]{0,15}(?P<value>\d{3,8})(?![\w%]|[.,]\d)", ignore
+        )
         self._asks = {kind: re.compile(pattern, ignore) for kind, pattern in locale.asks.items()}
 
     def kinds_requested(self, text: str) -> set[str]:
@@ -148,7 +160,7 @@ class Rules:
         return all(part in self._first for part in word.casefold().rstrip(".").split("-"))
 
     def _name_words(self, text: str, at: int, any_case: bool) -> list[re.Match[str]]:
-        """The words of the name that begins at `at`: capitalized ones and particles, or any until a word that is none."""
+        """The words of the name that begins at `at`: capitalized ones and particles, or any up to one that is none."""
         words: list[re.Match[str]] = []
         while len(words) < MOST_NAME_WORDS and (word := _NAME_WORD.match(text, at)):
             low = word[0].casefold().rstrip(".")
@@ -191,6 +203,24 @@ def phones(text: str, language: str) -> Iterator[Match]:
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
             if sum(map(str.isdigit, match.raw_string)) > 6:
                 yield Match("PHONE", match.start, match.end, sure=True)
+
+
+def gaps(languages: Iterable[str]) -> list[str]:
+    """What may be missed in texts of these languages, a sentence each."""
+    ruled = sorted(set(languages) & RULES)
+    other = sorted(set(languages) - RULES - {ENGLISH})
+    sentences = []
+    if ruled:
+        sentences.append(
+            f"Names of people in {', '.join(ruled)} are found by rules: after a title, a greeting, or an introduction, "
+            "or with a common first name. Other names may remain."
+        )
+    if other:
+        sentences.append(
+            f"There are no rules for {', '.join(other)}: numbers with a known shape are found, and names by a model of "
+            "English. Names, addresses, and dates of birth may remain."
+        )
+    return sentences
 
 
 def is_amount(text: str, start: int, end: int) -> bool:

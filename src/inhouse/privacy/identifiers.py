@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from stdnum import iban, luhn
-from stdnum.au import tfn
 from stdnum.at import vnr
+from stdnum.au import tfn
 from stdnum.be import nn
 from stdnum.br import cpf
 from stdnum.ch import ssn as ahv
@@ -75,7 +75,11 @@ _NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that
     (r"\b[A-Z]{3} ?\d{6}\b", None, r"dow[óo]d\w*(?: osobist\w+)?"),
     (r"\b756\.?\d{4}\.?\d{4}\.?\d{2}\b", ahv.is_valid, ""),
     (r"\b\d{4} ?\d{6}\b", vnr.is_valid, r"sozialversicherungs\w*|sv-?n\w*"),
-    (r"\b\d{2}\.?\d{2}\.?\d{2}-?\d{3}\.?\d{2}\b", nn.is_valid, r"rijksregister\w*|registre national|national\w* number"),
+    (
+        r"\b\d{2}\.?\d{2}\.?\d{2}-?\d{3}\.?\d{2}\b",
+        nn.is_valid,
+        r"rijksregister\w*|registre national|national\w* number",
+    ),
     (r"\b\d{3} ?\d{3} ?\d{4}\b", nhs.is_valid, r"nhs"),
     (r"\b[CFGHJKLMNPRTVWXYZ0-9]{9,10}\b", None, r"(?:personal)?ausweis\w*|reisepass\w*|pass-?nummer"),
     (r"\b\d{2}[ /]?\d{10}\b|\b\d{2}[ /]\d{8}[ /]\d{2}\b", None, r"seguridad social|nss|afiliación"),

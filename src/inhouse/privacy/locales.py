@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 CAPITAL = r"(?-i:[A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽŐŰĞİŞ])"
 _CAPITAL = CAPITAL
-_WORD = rf"{_CAPITAL}[\w.'’-]{{1,30}}"
+_WORD = rf"{_CAPITAL}(?:[\w'’-]|\.(?=\w)|(?<=\bSt)\.){{1,30}}"
 _NO = r"\d{1,4}(?:[ -]?[a-h]\b)?(?:[/-]\d{1,4})?"
 
 

@@ -6,7 +6,9 @@ import re
 from typing import NamedTuple
 
 _EXTENSION = re.compile(r",?[ \t]{0,3}\(?(?:x|ext\.?|extension|durchwahl)[ \t]{0,3}[:#]?[ \t]{0,3}\d{1,6}\b\)?", re.I)
-_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3々]")
+_NO_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3々]"
+)
 _FULL_WIDTH = {0xFF01 + n: 0x21 + n for n in range(94)} | {0x3000: 0x20, 0x30FC: 0x2D, 0x2212: 0x2D, 0x2010: 0x2D}
 
 

@@ -29,8 +29,8 @@ UNUSED = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer")  # the
 _KINDS = {"CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "PHONE_NUMBER": "PHONE", "US_SSN": "SSN"}
 """Kinds by Presidio's name, where it differs from ours."""
 PRIORITY = (
-    "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "NATIONAL_ID", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER", "IP_ADDRESS",
-    "ADDRESS", "PHONE", "SECRET", "PERSON", "NUMBER",
+    "EMAIL", "IBAN", "CARD_NUMBER", "SSN", "NATIONAL_ID", "PIN", "DATE_OF_BIRTH", "ACCOUNT_NUMBER", "ORDER_NUMBER",
+    "IP_ADDRESS", "ADDRESS", "PHONE", "SECRET", "PERSON", "NUMBER",
 )  # fmt: skip
 """All kinds; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
 

@@ -17,6 +17,7 @@ from inhouse.privacy.anonymize import CARD_DIGITS, PLACEHOLDER
 from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
 from inhouse.privacy.foreign import RULES
 from inhouse.privacy.identifiers import identifiers
+from inhouse.privacy.match import spaced, whole
 from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
 from inhouse.types import Message, Span
@@ -192,9 +193,7 @@ class Placeholders:
         if not self.values:
             return text
         longest = sorted(self.values, key=len, reverse=True)
-        pattern = "|".join(
-            rf"(?<!\w){re.escape(v)}(?!\w)" if v[0].isalnum() and v[-1].isalnum() else re.escape(v) for v in longest
-        )
+        pattern = "|".join(whole(v, re.escape(v)) for v in longest if len(v) > 1 or spaced(v).strip())
         return re.sub(pattern, lambda m: self.values[m[0]], text)
 
 

@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from inhouse.privacy import foreign
 from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
-from inhouse.privacy.match import Match, spaced
+from inhouse.privacy.match import Match, spaced, whole
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
 from inhouse.text.language import language
+from inhouse.text.words import STOP
 from inhouse.types import Example, Message, digest_of
 
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
@@ -296,8 +297,7 @@ def _anywhere(key: str, kind: str, words: set[str]) -> str:
     if kind in NAMES and " " not in key and key in words:
         first, rest = re.escape(key[0].upper()), re.escape(key[1:]).replace("'", "['’]")
         return rf"(?<!\w){first}(?i:{rest})(?!\w)"
-    before, after = (r"(?<!\w)" if spaced(key[0]).strip() else "", r"(?!\w)" if spaced(key[-1]).strip() else "")
-    return rf"{before}(?i:{spelled}){after}"
+    return whole(key, f"(?i:{spelled})")
 
 
 def _is_a_character(key: str) -> bool:
@@ -307,7 +307,13 @@ def _is_a_character(key: str) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _language(text: str) -> str:
-    return language(text)
+    """The language, unless there are more common words of English: names and typos mislead in short texts."""
+    name = language(text)
+    own = foreign.stop_words(name)
+    if not own or name in foreign.BY_CHARACTERS:
+        return name
+    words = _words(text)
+    return name if sum(w in own for w in words) >= sum(w in COMMON or w in STOP for w in words) else ""
 
 
 def _turns(conversation: Example) -> list[Message]:

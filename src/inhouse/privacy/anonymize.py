@@ -19,6 +19,7 @@ from typing import NamedTuple
 from inhouse.privacy import foreign
 from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
 from inhouse.privacy.match import Match, spaced, whole
+from inhouse.privacy.names import BY_CHARACTERS, stop_words
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
 from inhouse.text.language import language
 from inhouse.text.words import STOP
@@ -148,7 +149,7 @@ class Anonymizer:
             if "SECRET" in before - now:
                 yield from late_secrets(text, self._words)
             return
-        yield from answers(text, now - {"ADDRESS"}, before, self._words | foreign.stop_words(name))
+        yield from answers(text, now - {"ADDRESS"}, before, self._words | stop_words(name))
         if "DATE_OF_BIRTH" in before:
             yield from (Match("DATE_OF_BIRTH", *span, sure=True) for span in foreign.dates(text, name))
 
@@ -309,8 +310,8 @@ def _is_a_character(key: str) -> bool:
 def _language(text: str) -> str:
     """The language, unless there are more common words of English: names and typos mislead in short texts."""
     name = language(text)
-    own = foreign.stop_words(name)
-    if not own or name in foreign.BY_CHARACTERS:
+    own = stop_words(name)
+    if not own or name in BY_CHARACTERS:
         return name
     words = _words(text)
     return name if sum(w in own for w in words) >= sum(w in COMMON or w in STOP for w in words) else ""

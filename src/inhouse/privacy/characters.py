@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from inhouse.privacy.foreign import known_names
 from inhouse.privacy.match import Match
+from inhouse.privacy.names import known_names
 
 _COMMON_SURNAMES = frozenset(
     """佐藤 鈴木 高橋 田中 伊藤 渡辺 渡邊 渡部 山本 中村 小林 加藤 吉田 山田 佐々木 山口 松本 井上 木村 林 斎藤 齋藤 斉藤 清水 山崎

@@ -10,22 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
 
-from inhouse.errors import BackendError
+from inhouse.privacy import characters
 from inhouse.privacy.locales import CAPITAL, LOCALES, Locale
 from inhouse.privacy.match import Match
+from inhouse.privacy.names import BY_CHARACTERS, PARTICLES, known_names, stop_words
 
 ENGLISH = "en"
-BY_CHARACTERS = ("zh", "ja")
 RULES = frozenset([*LOCALES, *BY_CHARACTERS])
 """Languages with rules of their own."""
 REGIONS = {"zh": ("CN", "TW", "HK"), "ja": ("JP",)} | {name: locale.regions for name, locale in LOCALES.items()}
 MOST_NAME_WORDS = 4
 _NEAR = 40  # characters between a date and the word that makes it a date of birth
-_PARTICLES = frozenset("von van der den de del della di da do dos das du la le el y zu zum zur ten ter af av".split())  # noqa: SIM905
 _NAME_WORD = re.compile(r"[^\W\d_][^\W\d_'’.-]*(?:['’-][^\W\d_]+)*\.?")
 _GAP = re.compile(r"[ \t]{1,2}")
 _NUMERIC_DATE = r"\d{1,2}[./-] ?\d{1,2}[./-] ?(?:19|20)?\d{2}|(?:19|20)\d{2}[./-]\d{1,2}[./-]\d{1,2}"
@@ -44,8 +40,6 @@ def found(text: str, language: str) -> list[Match]:
         rules = _rules(language)
         return [*rules.people(text), *(rules.numbers(text) if any(map(str.isdigit, text)) else ())]
     if language in BY_CHARACTERS:
-        from inhouse.privacy import characters
-
         return list(characters.found(text, language))
     return []
 
@@ -59,45 +53,6 @@ def dates(text: str, language: str) -> Iterator[tuple[int, int]]:
 def kinds_requested(text: str, language: str) -> set[str]:
     """The kinds of personal data that a turn asks for."""
     return _rules(language).kinds_requested(text) if language in LOCALES else set()
-
-
-def stop_words(language: str) -> frozenset[str]:
-    """Words of the language that are no names."""
-    return _stop_words(language) if language in RULES else frozenset()
-
-
-@lru_cache(maxsize=16)
-def _stop_words(language: str) -> frozenset[str]:
-    package = find_spec("spacy.lang")
-    folder = Path(((package and package.submodule_search_locations) or [""])[0])
-    # Loaded by its path: the package of some languages takes two seconds to import.
-    spec = spec_from_file_location(f"stop_words_{language}", folder / language / "stop_words.py")
-    if spec is None or spec.loader is None:
-        raise BackendError(f"spaCy has no stop words for {language}", "install inhouse again")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return frozenset(w.casefold() for w in module.STOP_WORDS) - _PARTICLES
-
-
-@lru_cache(maxsize=16)
-def known_names(language: str, kind: str) -> frozenset[str]:
-    """First or last names ("first_names", "last_names") in lower case, from Faker's lists."""
-    places = LOCALES[language].names if language in LOCALES else {"zh": ("zh_CN", "zh_TW"), "ja": ("ja_JP",)}[language]
-    names: set[str] = set()
-    for place in places:
-        provider = import_module(f"faker.providers.person.{place}").Provider
-        fields = [f for f in dir(provider) if f.startswith(kind)]
-        for name in (n for f in fields for n in _strings(getattr(provider, f))):
-            names.update(part.casefold() for part in name.split() if len(part) > 1 or language in BY_CHARACTERS)
-    return frozenset(names)
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Iterable):
-        for item in value:  # lists, dicts by weight, and pairs of two spellings
-            yield from _strings(item)
 
 
 @lru_cache(maxsize=16)
@@ -152,7 +107,7 @@ class Rules:
         for match in re.finditer(rf"(?<![\w@./-]){CAPITAL}[^\W\d_]+(?:-{CAPITAL}[^\W\d_]+)?(?= )", text):
             if self._is_first(match[0]):
                 words = self._name_words(text, match.start(), any_case=False)
-                last = [w for w in words[1:] if w[0].lower() not in _PARTICLES]
+                last = [w for w in words[1:] if w[0].lower() not in PARTICLES]
                 if last and not _NO_SURNAME.search(last[-1][0]):
                     yield Match("PERSON", words[0].start(), _end(words), sure=False)
 
@@ -164,7 +119,7 @@ class Rules:
         words: list[re.Match[str]] = []
         while len(words) < MOST_NAME_WORDS and (word := _NAME_WORD.match(text, at)):
             low = word[0].casefold().rstrip(".")
-            particle = low in _PARTICLES and word[0][0].islower()
+            particle = low in PARTICLES and word[0][0].islower()
             capital = word[0][0].isupper()
             if low in self._stop or not (capital or (particle and words) or (any_case and self._small(words, low))):
                 break
@@ -174,7 +129,7 @@ class Rules:
             if not gap or (word[0].endswith(".") and not initial):
                 break
             at = gap.end()
-        while words and words[-1][0].casefold() in _PARTICLES and words[-1][0].islower():
+        while words and words[-1][0].casefold() in PARTICLES and words[-1][0].islower():
             words.pop()
         return words
 

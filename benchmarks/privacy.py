@@ -6,8 +6,9 @@ The dialogues' own tool calls say what is personal: the name, account number, PI
 the agent typed in. A value counts where it stands in the dialogue's text; it survives where it still stands there after
 anonymization, as whole words, case and gaps aside. Placeholders count all that was replaced, personal or not. Values
 in a customer's own messages are also counted behind the rail `pii`. Plain Presidio runs with its defaults over the same
-spaCy model. Prints counts by type with every survivor, and writes
-`benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
+spaCy model. Nine other languages: the sentences of `privacy_languages.tsv`, written for this project, in which each
+personal value is marked; those without a mark have none, so any placeholder in them is a false alarm. Prints counts by
+type with every survivor, and writes `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from inhouse.models.catalog import Catalog
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
-from inhouse.types import Example
+from inhouse.types import Example, Message
 
 HERE = Path(__file__).parent
 PERSONAL = {
@@ -67,6 +68,45 @@ def in_requests(rail: Pii, example: Example, row: dict) -> dict[str, int]:
                      for turns in (messages, (finding and finding.messages) or messages))  # fmt: skip
     given = [value for _, value in set(values(row)) if stands(value, before)]
     return {"given": len(given), "survive": sum(stands(v, after) for v in given)}
+
+
+MARKED = re.compile(r"\{([A-Z_]+):([^}]*)\}")
+
+
+def in_languages(folder: Path, file: Path) -> dict[str, dict[str, int]]:
+    """By language: names and other values found, of how many, and plain sentences that were changed, of how many."""
+    lines: dict[str, list[str]] = defaultdict(list)
+    for line in file.read_text(encoding="utf-8").splitlines():
+        language, text = line.split("\t")
+        lines[language].append(text.replace("\\n", "\n"))
+    found = {}
+    for language, texts in lines.items():
+        plain = [MARKED.sub(r"\2", text) for text in texts]
+        ours = Anonymizer(folder)
+        ours.learn([], plain)
+        counts: Counter[str] = Counter()
+        for marked, text in zip(texts, plain, strict=True):
+            done = said(
+                ours.anonymize(Example(id="1", messages=(Message(role="user", content=text),), target="OK."))[0]
+            )
+            values = MARKED.findall(marked)
+            for kind, value in values:
+                group = "names" if kind == "PERSON" else "values"
+                digits = [p for p in re.split(r"[ ,]+", value) if len(p) > 3 and any(map(str.isdigit, p))]
+                left = [p for p in (value, *digits) if p in done]
+                counts[group] += 1
+                counts[f"{group} found"] += not left
+                if left:
+                    print(f"    survives: {language} {kind} {value!r}")
+            if not values:
+                counts["plain"] += 1
+                counts["false alarms"] += done != f"{text}\nOK."
+        found[language] = dict(counts)
+        print(
+            f"  {language}: names {counts['names found']} of {counts['names']}, other values {counts['values found']} of "
+            f"{counts['values']}, false alarms in {counts['false alarms']} of {counts['plain']} plain sentences"
+        )
+    return found
 
 
 def presidio(folder: Path) -> Callable[[str], str]:
@@ -141,6 +181,8 @@ def main() -> None:
             "dialogues": len(examples), "values": dict(counts), "survive": left_by_type,
             "placeholders": dict(placeholders), "seconds": dict(seconds), "requests": dict(customers),
         }  # fmt: skip
+    print("other languages")
+    found["languages"] = in_languages(folder, HERE / "privacy_languages.tsv")
     out = HERE / "results" / "privacy.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n")

@@ -21,7 +21,7 @@ from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, k
 from inhouse.privacy.match import Match, spaced, whole
 from inhouse.privacy.names import BY_CHARACTERS, stop_words
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
-from inhouse.text.language import language
+from inhouse.text.language import language, languages
 from inhouse.text.words import STOP
 from inhouse.types import Example, Message, digest_of
 
@@ -63,6 +63,7 @@ class Anonymizer:
         self._public: set[str] = set()
         self._public_words: set[str] = set()
         self._public_small: set[str] = set()
+        self._usual = foreign.ENGLISH  # the language of a conversation that does not show its own
         self.keep(keep)
 
     def keep(self, phrases: Iterable[str]) -> None:
@@ -76,10 +77,14 @@ class Anonymizer:
     def learn(self, public: Iterable[str], logs: Iterable[str] = ()) -> None:
         """Treats numbers, addresses and e-mail addresses in `public` texts as public, and learns which words are names.
 
-        A word that `public` and `logs` write in lower case at least three times, and mostly so, is not a name.
+        A word that `public` and `logs` write in lower case at least three times, and mostly so, is not a name. A
+        conversation in no clear language is read in that of most logs.
         """
         small: Counter[str] = Counter()
         large: Counter[str] = Counter()
+        logs = list(logs)
+        if spoken := languages(logs):
+            self._usual = max(spoken, key=lambda name: spoken[name])
         for is_public, texts in ((True, public), (False, logs)):
             for text in texts:
                 for word in WORD.findall(text):
@@ -117,7 +122,7 @@ class Anonymizer:
 
     def languages(self, turns: Sequence[Message]) -> list[str]:
         """The language of each turn; of a short one, that of the conversation."""
-        whole = _language("\n".join(t.content for t in turns)) or foreign.ENGLISH
+        whole = _language("\n".join(t.content for t in turns)) or self._usual
         return [(_language(t.content) if len(t.content) >= SHORT_CHARS else "") or whole for t in turns]
 
     def spans(self, turns: Sequence[Message]) -> list[list[Match]]:

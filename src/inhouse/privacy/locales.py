@@ -12,7 +12,7 @@ from dataclasses import dataclass
 CAPITAL = r"(?-i:[A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽŐŰĞİŞ])"
 _CAPITAL = CAPITAL
 _WORD = rf"{_CAPITAL}(?:[\w'’-]|\.(?=\w)|(?<=\bSt)\.){{1,30}}"
-_NO = r"\d{1,4}(?:[ -]?[a-h]\b)?(?:[/-]\d{1,4})?"
+_NO = r"\d{1,4}(?:[ /-]?[a-h]\b)?(?:[/-]\d{1,4})?"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ LOCALES: dict[str, Locale] = {
             rf"(?:(?:(?:am|an der|an den|auf dem|auf der|im|in der|zum|zur|unter den|alte|alter|neue|neuer|große|kleine)"
             rf" )?(?:{_CAPITAL}[\w.]{{1,30}}[ -]){{0,2}}{_CAPITAL}?\w{{0,30}}"
             r"(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|steig|markt|hof|berg|graben|park"
-            rf"|wall|tor|kamp|pfad|promenade)) {_NO}(?:,?\s+(?:D-|A-|CH-)?\d{{4,5}} {_WORD}(?: (?:am|an der) {_WORD})?)?",
+            rf"|wall|tor|kamp|pfad|promenade)) {_NO}(?:,?\s+(?:in )?(?:D-|A-|CH-)?\d{{4,5}} {_WORD}(?: (?:am|an der) {_WORD})?)?",
             rf"(?:(?:am|an der|an den|auf dem|auf der|im|in der|zum|zur|unter den) )?{_WORD}(?: {_WORD})? {_NO},?\s+"
             rf"(?:D-|A-|CH-)?\d{{4,5}} {_WORD}(?: (?:am|an der) {_WORD})?",
             rf"(?:D-)?\d{{5}} (?=(?-i:[A-ZÄÖÜ])[a-zäöüß]){_WORD}(?= (?:wohne|gemeldet))",

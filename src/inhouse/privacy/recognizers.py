@@ -210,7 +210,9 @@ class Recognizers:
             return matches
         from presidio_analyzer.nlp_engine import NlpArtifacts
 
-        nothing = NlpArtifacts([], self._blank.make_doc(bare), [], [], self._engine.nlp_engine, "en")
+        doc = self._blank.make_doc(bare)
+        words, places = [token.text for token in doc], [token.idx for token in doc]
+        nothing = NlpArtifacts([], doc, places, words, self._engine.nlp_engine, "en")
         results = self._engine.analyze(bare, language="en", nlp_artifacts=nothing, entities=[*_ANY_LANGUAGE])
         matches += [_match(text, r.entity_type, r.start, r.end, True) for r in results
                     if r.entity_type != "NUMBER" or not foreign.is_amount(bare, r.start, r.end)]  # fmt: skip

@@ -103,8 +103,8 @@ def in_languages(folder: Path, file: Path) -> dict[str, dict[str, int]]:
                 counts["false alarms"] += done != f"{text}\nOK."
         found[language] = dict(counts)
         print(
-            f"  {language}: names {counts['names found']} of {counts['names']}, other values {counts['values found']} of "
-            f"{counts['values']}, false alarms in {counts['false alarms']} of {counts['plain']} plain sentences"
+            f"  {language}: names {counts['names found']} of {counts['names']}, other values "
+            f"{counts['values found']} of {counts['values']}, false alarms in {counts['false alarms']} of {counts['plain']} plain sentences"
         )
     return found
 

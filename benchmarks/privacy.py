@@ -104,7 +104,8 @@ def in_languages(folder: Path, file: Path) -> dict[str, dict[str, int]]:
         found[language] = dict(counts)
         print(
             f"  {language}: names {counts['names found']} of {counts['names']}, other values "
-            f"{counts['values found']} of {counts['values']}, false alarms in {counts['false alarms']} of {counts['plain']} plain sentences"
+            f"{counts['values found']} of {counts['values']}, false alarms in "
+            f"{counts['false alarms']} of {counts['plain']} plain sentences"
         )
     return found
 

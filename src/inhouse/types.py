@@ -23,6 +23,8 @@ else:  # for annotations alone: numpy is imported where it is used
 Digest = str
 Role = Literal["system", "user", "assistant", "tool"]
 Json = Any  # a value that the json module reads and writes
+Box = tuple[float, float, float, float]
+"""A rectangle on a page: left, top, right, bottom, as shares of its width and height from its top left corner."""
 
 
 # --- values -----------------------------------------------------------------------------------------------------
@@ -65,10 +67,19 @@ class Message(Record):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+class Place(NamedTuple):
+    """Where the text from offset `start` on stands, up to the next place: the page, from 1, and the box on it."""
+
+    start: int
+    page: int
+    box: Box
+
+
 class Document(Record):
     """The text of one file. `source` is its path relative to the documents folder, with forward slashes.
 
-    `text` is Markdown. `access` has the groups that may read it; empty means everyone.
+    `text` is Markdown. `access` has the groups that may read it; empty means everyone. `places` has one entry for each
+    line of a format with pages, in order.
     """
 
     source: str
@@ -76,6 +87,7 @@ class Document(Record):
     title: str
     meta: dict[str, Json] = {}
     access: frozenset[str] = frozenset()
+    places: tuple[Place, ...] = ()
 
 
 class Chunk(Record):
@@ -90,6 +102,8 @@ class Chunk(Record):
     heading: str  # the heading path, "Fees > Wire transfers"
     lead: str = ""  # the beginning of the document if it has no headings
     access: frozenset[str] = frozenset()
+    page: int = 0  # on which it begins, from 1; 0 for formats without pages
+    box: Box | None = None  # of its lines on that page
 
 
 class Passage(Record):
@@ -100,6 +114,8 @@ class Passage(Record):
     heading: str
     text: str
     score: float = 0.0
+    page: int = 0  # as of a Chunk
+    box: Box | None = None
 
 
 class Span(NamedTuple):

@@ -6,10 +6,11 @@ from email.message import EmailMessage
 
 import pytest
 
+from inhouse.documents.layout import placed
 from inhouse.documents.office import _checked_title
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Unreadable, images_as_text, table
-from inhouse.documents.pdf import _Line, _running_keys
+from inhouse.documents.pdf import _running_keys
 
 
 def read(files, name):
@@ -225,7 +226,7 @@ def test_unfinished_titles_in_properties_take_linear_time(takes_linear_time):
 
 
 def test_a_long_line_of_numbers_is_no_header():
-    line = _Line("7 " * 50_000, top=10, bottom=2, size=8, bold=False)
+    line = placed("7 " * 50_000, (0, 2, 500, 10))
     assert _running_keys(line, 1, body=10) == {line.text}
 
 

@@ -36,9 +36,10 @@ def parse(data: bytes, suffix: str) -> Parsed:
         raise Unreadable(str(reason)) from reason
     text = clean_text(parsed.text)
     if not any(character.isalnum() for character in text):
-        raise Unreadable("it contains no text" + (" (scanned pages need OCR first)" if suffix == ".pdf" else ""))
+        raise Unreadable("it contains no text" + (f" ({parsed.note})" if parsed.note else ""))
     meta = {name: clean_text(value) for name, value in parsed.meta.items()}
-    return Parsed(text=text, title=clean_text(parsed.title), note=clean_text(parsed.note), meta=meta)
+    places = parsed.places if text == parsed.text else ()  # a reader that has places cleans its lines itself
+    return Parsed(text=text, title=clean_text(parsed.title), note=clean_text(parsed.note), meta=meta, places=places)
 
 
 def _text(data: bytes) -> Parsed:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from inhouse.errors import InputError
-from inhouse.types import Record
+from inhouse.types import Place, Record
 
 MARKDOWN = {"escape_underscores": False, "escape_asterisks": False, "table_infer_header": True}
 """Options of markitdown's converters."""
@@ -23,13 +23,14 @@ class Unreadable(InputError):
 class Parsed(Record):
     """`title` is the one in the file's metadata and may be empty; `note` says what is missing from `text`.
 
-    `meta` has front matter, or the sender and date of a mail.
+    `meta` has front matter, or the sender and date of a mail; `places` where each line stands, in a format with pages.
     """
 
     text: str
     title: str = ""
     note: str = ""
     meta: dict[str, str] = Field(default_factory=dict)
+    places: tuple[Place, ...] = ()
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

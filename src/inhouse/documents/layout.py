@@ -53,7 +53,7 @@ class Line:
         seen = self.boxes[self.codes > 32]
         self.left, self.bottom = (float(v) for v in seen[:, :2].min(axis=0))
         self.right, self.top = (float(v) for v in seen[:, 2:].max(axis=0))
-        self.size = float(np.median(seen[:, 3] - seen[:, 1]))
+        self.size = _median(seen[:, 3] - seen[:, 1])
 
     @property
     def box(self) -> Rectangle:
@@ -162,7 +162,8 @@ def page_lines(page: Any) -> tuple[list[Line], float, float, int, bool]:
 
     text_page = page.get_textpage()
     handle, count = text_page.raw, text_page.count_chars()
-    codes, boxes = _codes(handle, count), _boxes(handle, count)
+    codes = _codes(handle, count)
+    boxes = _boxes(handle, codes)
     left, bottom, right, top = page.get_bbox()
     rotation = page.get_rotation()
     width, height = right - left, top - bottom
@@ -200,15 +201,33 @@ def _codes(handle: Any, count: int) -> Codes:
     return codes
 
 
-def _boxes(handle: Any, count: int) -> Numbers:
+def _boxes(handle: Any, codes: Codes) -> Numbers:
+    """The boxes of the characters. Within a plain word only those of its ends are asked for: that halves the time."""
     from pypdfium2 import raw
 
-    array: Any = (raw.FS_RECTF * count)()
+    if not len(codes):
+        return np.empty((0, 4), np.float32)
+    seen = codes > 32
+    starts, ends = seen.copy(), seen.copy()
+    starts[1:] &= ~seen[:-1]
+    ends[:-1] &= ~seen[1:]
+    words = np.cumsum(starts)
+    special = seen & ((codes < 58) | (codes >= RIGHT_TO_LEFT))  # figures may have superscripts; others have no spaces
+    known = np.flatnonzero(starts | ends | (seen & np.isin(words, words[special])))
+    array: Any = (raw.FS_RECTF * len(known))()
     get = raw.FPDFText_GetLooseCharBox
-    for i, one in enumerate(array):
+    for i, one in zip(known.tolist(), array, strict=True):
         get(handle, i, one)
-    edges: Numbers = np.frombuffer(array, np.float32).reshape(count, 4) if count else np.empty((0, 4), np.float32)
-    return edges[:, [0, 3, 2, 1]]
+    edges = np.frombuffer(array, np.float32).reshape(len(known), 4)[:, [0, 3, 2, 1]]
+    if not len(known):
+        return np.zeros((len(codes), 4), np.float32)
+    places = np.arange(len(codes))
+    return np.stack([np.interp(places, known, side) for side in edges.T], axis=1).astype(np.float32)
+
+
+def _median(values: Numbers) -> float:
+    """As numpy's, but for few values ten times as fast."""
+    return float(np.sort(values)[len(values) // 2])
 
 
 def _spans(codes: Codes) -> list[tuple[int, int]]:
@@ -266,7 +285,7 @@ def _line(handle: Any, codes: Codes, boxes: Numbers, start: int, end: int, uprig
         bold = bold and bool(_BOLD.search(name.value) or raw.FPDFText_GetFontWeight(handle, i) >= 600)
     if upright:
         heights = area[seen, 3] - area[seen, 1]
-        size = float(np.median(heights))
+        size = _median(heights)
         if heights.min() < SMALL * size:
             own, keep = _with_raised(lambda i: _baseline(handle, start + i), own, area, seen, size)
             own, area = own[keep], area[keep]

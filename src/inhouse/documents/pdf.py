@@ -31,7 +31,7 @@ MAX_BEFORE = 65_536  # bytes before the start of a PDF, such as the header of a 
 PICTURE, LARGE_PICTURE = 0.02, 0.25  # shares of the page: smaller ones are logos; a large one may hold text
 FEW_LETTERS = 20  # on a page that is nearly empty, such as one with a stamp and a scan
 OUTLINES = 40  # drawn shapes on a page without text: letters as curves
-GARBLED_LETTERS = 120
+GARBLED_LETTERS, SAMPLED_LINES = 120, 12  # fewer letters tell nothing
 _NOT_HEADING = re.compile(r"[.,;:]$|(\. ?){4}|\.{4}")  # the end of a sentence, or the dots in a table of contents
 _HYPHENS = "\x02\ufffe\u00ad-\u2010"
 _COMPOUND = re.compile(r"(?<!\w)[^\W\d_]++[-\u2010][^\W\d_]++")
@@ -190,6 +190,8 @@ def _fitted(page: Page, read: list[Line], degrees: int) -> list[Line]:
 
 def _to_read(page: Page) -> list[Rectangle]:
     """The pictures on a page that may hold text; the whole page if its text may be drawn as curves."""
+    if not page.pictures and page.drawn < OUTLINES:
+        return []
     letters = sum(c.isalnum() for line in page.lines for c in line.text)
     least = PICTURE if letters < FEW_LETTERS else LARGE_PICTURE
     found = [box for box in page.pictures if _share(box, page) >= least and not _covered(box, page.lines)]
@@ -209,7 +211,7 @@ def _covered(box: Rectangle, lines: Iterable[Line]) -> bool:
 
 def _garbled(page: Page) -> bool:
     """Whether the text is no words of any language: fonts whose codes are other letters than their glyphs show."""
-    text = "\n".join(line.text for line in page.lines)
+    text = "\n".join(line.text for line in page.lines[:SAMPLED_LINES])
     words = _WORD.findall(text)
     letters = sum(map(len, words))
     if letters < GARBLED_LETTERS or 2 * letters < sum(not c.isspace() for c in text) * 0.6:
@@ -398,14 +400,17 @@ def _spacing(pages: list[Page]) -> float:
 def _markdown(pages: list[Page]) -> tuple[str, tuple[Place, ...]]:
     """The text of the pages, and where each line of it stands."""
     spacing = _spacing(pages)
-    words = {word.lower() for page in pages for line in page.lines for word in _COMPOUND.findall(line.text)}
+    broken = any(line.text[-1:] in _HYPHENS for page in pages for line in page.lines)
+    lines = (line.text for page in pages for line in page.lines if broken)
+    words = {word.lower() for text in lines for word in _COMPOUND.findall(text)}
     parts: list[str] = []
     places: list[Place] = []
     length = 0
     ended = ""  # the last line as it was, with a hyphen at its end
     for number, page in enumerate(pages, 1):
         for between, line in _separated(page, spacing):
-            text = clean_text(line.text.replace("\x02", "").replace("\ufffe", ""))
+            plain = line.text.isascii() and line.text.isprintable()  # most lines: cleaning takes a tenth of the time
+            text = line.text if plain else clean_text(line.text)
             if not text:
                 continue
             gap = ("\n\n" if between is None else between) if parts else ""

@@ -7,7 +7,6 @@ from email.message import EmailMessage
 import pytest
 
 from inhouse.documents.layout import placed
-from inhouse.documents.office import _checked_title
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Unreadable, images_as_text, table
 from inhouse.documents.pdf import _running_keys
@@ -212,17 +211,6 @@ def test_images_become_their_descriptions(markdown, text):
 @pytest.mark.parametrize("part", ["![", "![](", "![](()", "![](![](a)", "!", "("])
 def test_unfinished_images_take_linear_time(part, takes_linear_time):
     assert takes_linear_time(images_as_text, lambda n: "![](" + part * n)
-
-
-def test_unfinished_titles_in_properties_take_linear_time(takes_linear_time):
-    def office_file(n):
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("word/document.xml", "")
-            archive.writestr("docProps/core.xml", "<dc:title" * n)
-        return buffer.getvalue()
-
-    assert takes_linear_time(lambda data: _checked_title(data, "word/document.xml"), office_file)
 
 
 def test_a_long_line_of_numbers_is_no_header():

@@ -48,7 +48,8 @@ class Container:
         Unreadable: encrypted, damaged, or it unpacks to far more than its size.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, depth: int = 0) -> None:
+        self.depth = depth  # of files inside files
         if data.startswith(_OLE):
             raise Unreadable(_old_format(data))
         try:

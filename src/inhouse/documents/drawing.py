@@ -1,4 +1,4 @@
-"""DrawingML, which Word, PowerPoint and Excel share (ECMA-376 part 1, 20 and 21): the text of shapes."""
+"""What Word, PowerPoint and Excel share (ECMA-376 part 1, 20 to 22): text of shapes, SmartArt, charts, formulas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from inhouse.documents.grid import Cell, Row, table
+from inhouse.documents.number_format import number_format
+
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _RAISED = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")
 _LOWERED = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
@@ -30,17 +36,18 @@ def paragraphs(element: etree._Element) -> Iterator[str]:
 
 
 def run_text(paragraph: etree._Element) -> str:
-    """The text of one DrawingML paragraph."""
+    """The text of one DrawingML paragraph, without the number of the slide."""
     parts = []
-    for node in paragraph.iter(f"{A}t", f"{A}br", f"{A}tab"):
-        if node.tag != f"{A}t":
+    for child in paragraph:
+        if child.tag in {f"{A}r", f"{A}fld"}:
+            properties = child.find(f"{A}rPr")
+            shift = 0 if properties is None else _shift(properties.get("baseline", "0"))
+            text = "" if child.get("type") == "slidenum" else child.findtext(f"{A}t") or ""
+            parts.append(raised(text) if shift > 0 else lowered(text) if shift < 0 else text)
+        elif child.tag == f"{A}br":
             parts.append(" ")
-            continue
-        run = node.getparent()
-        properties = None if run is None else run.find(f"{A}rPr")
-        shift = 0 if properties is None else _shift(properties.get("baseline", "0"))
-        text = node.text or ""
-        parts.append(raised(text) if shift > 0 else lowered(text) if shift < 0 else text)
+        else:
+            parts += [math(formula) for formula in child.iter(f"{M}oMath")]
     return "".join(parts)
 
 
@@ -60,3 +67,103 @@ def without_fallbacks(root: etree._Element) -> None:
             continue
         at = parent.index(alternatives)
         parent[at : at + 1] = list(branches[0]) if branches else []
+
+
+def diagram(root: etree._Element) -> list[str]:
+    """The text of SmartArt, as a list in the order of its connections."""
+    points = {point.get("modelId", ""): point for point in root.iter(f"{DGM}pt")}
+    children: dict[str, list[tuple[int, str]]] = {}
+    below = set()
+    for connection in root.iter(f"{DGM}cxn"):
+        if connection.get("type", "parOf") == "parOf":
+            order = connection.get("srcOrd", "0")
+            child = connection.get("destId", "")
+            children.setdefault(connection.get("srcId", ""), []).append((int(order) if order.isdecimal() else 0, child))
+            below.add(child)
+    lines: list[str] = []
+    seen: set[str] = set()
+    waiting = [(identity, 0) for identity in reversed(points) if identity not in below]
+    while waiting:
+        identity, depth = waiting.pop()
+        if identity in seen or identity not in points:
+            continue
+        seen.add(identity)
+        text = " ".join(paragraphs(points[identity]))
+        lines += [f"{'  ' * min(depth, 5)}- {text}"] if text else []
+        deeper = [(child, depth + bool(text)) for _, child in sorted(children.get(identity, []))]
+        waiting += reversed(deeper)
+    lines += [f"- {t}" for identity, p in points.items() if identity not in seen and (t := " ".join(paragraphs(p)))]
+    return ["\n".join(lines)] if lines else []
+
+
+def chart(root: etree._Element) -> list[str]:
+    """A chart: its title, and its numbers as a table, each in the format of the chart."""
+    title = root.find(f"{C}chart/{C}title")
+    words = [] if title is None else list(paragraphs(title))
+    parts = [f"[chart: {' '.join(words)}]" if words else "[chart]"]
+    groups: dict[tuple[tuple[int, str], ...], list[tuple[str, dict[int, str]]]] = {}
+    for series in root.iter(f"{C}ser"):
+        name = " ".join(v.text or "" for v in series.iterfind(f"{C}tx//{C}v"))
+        values = _points(series, "val", "yVal")
+        categories = _points(series, "cat", "xVal") or {index: str(index + 1) for index in values}
+        groups.setdefault(tuple(categories.items()), []).append((name, values))
+        if sizes := _points(series, "bubbleSize"):
+            groups[tuple(categories.items())].append((f"{name} (size)", sizes))
+    for names, columns in groups.items():
+        header: Row = {
+            0: Cell("Category"),
+            **{i: Cell(name or f"Series {i}") for i, (name, _) in enumerate(columns, 1)},
+        }
+        rows = [header]
+        for index, category in names:
+            numbers = {i: Cell(values[index]) for i, (_, values) in enumerate(columns, 1) if index in values}
+            rows.append({0: Cell(category), **numbers})
+        parts += table(rows)
+    return parts if words or groups else []
+
+
+def _points(series: etree._Element, *names: str) -> dict[int, str]:
+    """The values of a series by their index, as the chart shows them; categories of several levels in one."""
+    found: dict[int, str] = {}
+    for data in (element for name in names for element in series.iterfind(f"{C}{name}")):
+        code = data.findtext(f".//{C}formatCode") or "General"
+        for point in data.iter(f"{C}pt"):
+            index, text = point.get("idx", ""), point.findtext(f"{C}v") or ""
+            if index.isdecimal():
+                shown = number_format(point.get("formatCode", code)).number(text) if _is_number(point) else text
+                found[int(index)] = f"{shown} {found[int(index)]}" if int(index) in found else shown
+    return found
+
+
+def _is_number(point: etree._Element) -> bool:
+    parent = point.getparent()
+    return parent is not None and parent.tag in {f"{C}numCache", f"{C}numLit"}
+
+
+def math(element: etree._Element) -> str:
+    """A formula in one line: fractions with a slash, powers raised."""
+    parts = []
+    for child in element:
+        match child.tag.rpartition("}")[2]:
+            case "t":
+                parts.append(child.text or "")
+            case "f":
+                parts.append("/".join(_grouped(child.find(f"{M}{n}")) for n in ("num", "den")))
+            case "sSup" | "sSub" as kind:
+                base, script = (child.find(f"{M}{n}") for n in ("e", kind[1:].lower()))
+                text = "" if script is None else math(script)
+                change, mark = (raised, "^") if kind == "sSup" else (lowered, "_")
+                parts.append(_grouped(base) + (change(text) if text.isdecimal() else f"{mark}{_bracketed(text)}"))
+            case "rad":
+                parts.append(f"√{_grouped(child.find(f'{M}e'))}")
+            case tag if not tag.endswith("Pr"):
+                parts.append(math(child))
+    return "".join(parts)
+
+
+def _grouped(element: etree._Element | None) -> str:
+    return "" if element is None else _bracketed(math(element))
+
+
+def _bracketed(text: str) -> str:
+    return text if text.isalnum() else f"({text})"

@@ -7,11 +7,13 @@ table are text. A merged region has its value in every cell. What is hidden is l
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
 MAX_REPEATED = 200_000  # cells of merged regions that get the region's value
+_NUMERIC = re.compile(r"[^\w\s]{0,3}\s?(?:[A-Z]{3}\s)?\d[\d.,'\s]{0,30}(?:\s?[^\w\s]{1,2}|\s[A-Z]{3})?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 Region = tuple[int, int, int, int]
@@ -77,6 +79,25 @@ def markdown(sheet: Sheet) -> tuple[str, bool]:
         written, last = _block([row for row in block if row], last)
         parts += written
     return "\n\n".join([*parts, *(["\n".join(sheet.lines)] if sheet.lines else [])]), complete
+
+
+def counted(counts: Counter[str]) -> str:
+    """What was counted, in words: "1 hidden sheet, 3 hidden rows"."""
+    return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The rows of one table, from a document or a slide; lines of one cell above it are text."""
+    titles, rest = _titles(rows)
+    parts = ["\n".join(titles)] if titles else []
+    if rest:
+        parts += _table(rest, sorted({column for row in rest for column in row}), None)[0]
+    return parts
+
+
+def looks_numeric(text: str) -> bool:
+    """Whether the text of a cell is a number, perhaps with a sign of a currency or unit: "$28", "4.5 %"."""
+    return bool(_NUMERIC.fullmatch(text.strip()))
 
 
 def _repeat_regions(sheet: Sheet) -> bool:

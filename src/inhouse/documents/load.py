@@ -198,7 +198,7 @@ def _parser_version() -> str:
     sources = [file.read_bytes() for file in files]
     libraries = [
         version(name)
-        for name in ("markitdown", "chardetng-py", "mammoth", "python-pptx", "lxml", "pdfplumber", "pypdfium2")
+        for name in ("markitdown", "chardetng-py", "babel", "formualizer", "lxml", "pdfplumber", "pypdfium2")
     ]
     return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
-from inhouse.documents.office import read_docx, read_pptx
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
 from inhouse.documents.pdf import read_pdf
+from inhouse.documents.slides import read_pptx
 from inhouse.documents.spreadsheet import read_xlsx
+from inhouse.documents.word import read_docx
 from inhouse.text.encoding import SAMPLE_BYTES, NotText, decode, refuse_binary
 from inhouse.text.mail import mail_content
 
@@ -128,10 +129,9 @@ FORMATS: dict[str, Callable[[bytes], Parsed]] = {
     ".html": _html,
     ".htm": _html,
     ".pdf": read_pdf,
-    ".docx": read_docx,
-    ".pptx": read_pptx,
-    ".xlsx": read_xlsx,
-    ".xlsm": read_xlsx,
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), read_docx),
+    **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), read_pptx),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm"), read_xlsx),
     ".csv": _csv,
     ".eml": _eml,
 }

@@ -18,7 +18,7 @@ from lxml import etree
 
 from inhouse.documents.container import Container
 from inhouse.documents.drawing import lowered, paragraphs, raised
-from inhouse.documents.grid import Cell, Region, Sheet, markdown
+from inhouse.documents.grid import Cell, Region, Sheet, counted, markdown
 from inhouse.documents.number_format import BUILT_IN, NumberFormat, number_format, serial
 from inhouse.documents.parsed import Parsed, Unreadable
 
@@ -98,11 +98,6 @@ def read_xlsx(data: bytes) -> Parsed:
         texts.append(f"## {sheet.name}\n\n{text}" if text else "")
         notes += [] if complete else [f"merged cells of sheet {sheet.name} are too many to repeat their values"]
     return Parsed(text="\n\n".join(filter(None, texts)), title=box.title(), note=_note(hidden, book, notes))
-
-
-def counted(counts: Counter[str]) -> str:
-    """What was counted, in words: "1 hidden sheet, 3 hidden rows"."""
-    return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
 
 
 def _note(hidden: Counter[str], book: Book, notes: list[str]) -> str:

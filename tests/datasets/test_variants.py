@@ -74,3 +74,21 @@ def test_nothing_is_made_of_restricted_documents_or_placeholders():
 def test_the_same_seed_makes_the_same_variants():
     assert made() == made()
     assert not [e for e in made(handoff="") if not e.answerable]
+
+
+def test_other_languages_get_no_english_variants():
+    german = [
+        Document(source="karten/gold.md", title="Goldkarte", text="Die Goldkarte ist für Reisen. Die Gebühr beträgt $24 im Jahr. Sie gilt 45 Tage lang."),
+        Document(source="karten/blau.md", title="Blaukarte", text="Die Blaukarte ist blau und kommt mit einem Stift."),
+    ]  # fmt: skip
+    asked = [
+        example(1, "Wie hoch ist die Gebühr für die Goldkarte?", "Die Gebühr für die Goldkarte beträgt $24.", "karten/gold.md"),
+        example(2, "Wie lange gilt die Goldkarte nach der Bestellung?", "Die Goldkarte gilt 45 Tage lang.", "karten/gold.md"),
+        example(3, "Goldkarte?", "$24", "karten/gold.md"),
+    ]  # fmt: skip
+    many = [e.model_copy(update={"id": f"{e.id}-{n}"}) for n in range(12) for e in asked]
+    assert variants(many, german, HANDOFF, 7) == []
+    english = [e.model_copy(update={"id": f"{e.id}x{n}"}) for n in range(12) for e in EXAMPLES]
+    mixed = variants([*many, *english], [*german, *DOCUMENTS], HANDOFF, 7)
+    assert mixed
+    assert not [e for e in mixed if "karte" in " ".join(m.content for m in e.messages).lower()]

@@ -1,5 +1,6 @@
-from inhouse.evaluation.probes import KINDS, make_probes
+from inhouse.evaluation.probes import ENGLISH, KINDS, make_probes
 from inhouse.text.language import language
+from inhouse.text.words import words
 from inhouse.types import Checks, Document, Example, Message, Source
 
 FEES = Document(
@@ -98,3 +99,35 @@ def test_at_most_so_many_and_always_the_same():
     kinds, _ = made(most=1)
     assert all(len(own) == 1 for kind, own in kinds.items() if kind)
     assert kinds == made(most=1)[0]
+
+
+def test_german_data_gets_no_english_question():
+    text = (
+        "# Tarif Grün\n\nDer Tarif Grün ist für alle Haushalte, die ihren Strom aus Wasser und Wind beziehen wollen.\n\n"
+        "| Leistung | Preis |\n|---|---|\n| Grundpreis | 9 Euro |\n| Arbeitspreis | 31 Cent |\n"
+    )
+    documents = [Document(source=f"{n}.md", title=f"Tarif {n}", text=text) for n in ("Grün", "Blau")]
+    tests = [
+        Example(
+            id=f"t{n}", messages=(Message(role="user", content=question),), target=answer,
+            checks=Checks(must_include=((value,),)), sources=(Source(document=f"{n}.md"),),
+        )
+        for n, question, answer, value in (
+            ("Grün", "Was kostet der Tarif Grün im Monat?", "Der Tarif Grün kostet $9 a month.", "9"),
+            ("Grün", "Wie lange läuft der Vertrag im Tarif Grün?", "Der Vertrag läuft zwölf Monate.", "zwölf"),
+            ("Blau", "Welcher Preis gilt für den Tarif Blau?", "Der Tarif Blau kostet 31 Cent.", "31"),
+        )
+    ]  # fmt: skip
+    made, unmade = make_probes(tests, documents, "Das weiß ich nicht.", {"de"}, 5, 1)
+    assert {e.kind for e in made} == {"typo", "case", "small_talk", "person", "language"}
+    assert {unmade[k] for k in ENGLISH} == {"made for English alone; most documents are in de"}
+    said = {e.question for e in made if e.kind in ("small_talk", "person")}
+    assert {"Hallo!", "Ich möchte mit einem Mitarbeiter sprechen"} & said
+    assert not {w for q in said for w in words(q)} & {"the", "you", "talk", "thanks"}
+    swedish = [
+        d.model_copy(update={"text": "Avtalet gäller i tolv månader och kan sägas upp med en månads varsel."})
+        for d in documents
+    ]
+    made, unmade = make_probes([], swedish, "Jag vet inte.", {"sv"}, 5, 1)
+    assert {e.kind for e in made} == {"language"}
+    assert unmade["small_talk"] == "not written in the language of the documents"

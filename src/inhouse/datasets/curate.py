@@ -22,7 +22,7 @@ from inhouse.datasets.decontaminate import Leak, leaks
 from inhouse.datasets.filter import duplicates, faults
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
-from inhouse.datasets.synthesize import from_documents, from_teacher
+from inhouse.datasets.synthesize import Made, from_documents, from_teacher
 from inhouse.datasets.variants import variants
 from inhouse.errors import InputError
 from inhouse.files import write_text
@@ -93,12 +93,13 @@ class Curator:
         rejected = [*bad_lines, *bad_tests]
         out.mkdir(parents=True, exist_ok=True)
         logs, tests, personal = self._anonymized(sources.documents, logs, tests, out, progress)
-        pairs, refusals = self._pairs(sources.documents, progress)
+        pairs, without_forms, refusals = self._pairs(sources.documents, progress)
         pairs = reviewed(pairs, reviews)
         read: dict[str, Json] = {
             "conversations": len(logs),
             "own_tests": len(tests),
             "pairs_from_documents": len(pairs),
+            "sections_without_pairs_by_language": dict(without_forms),
             "pairs_of_the_teacher_refused": dict(refusals),
             "documents_left_out_as_restricted": sum(bool(d.access) for d in sources.documents),
             "lines_left_out": len(rejected),
@@ -127,13 +128,16 @@ class Curator:
                 logs, tests = cached.all(logs, step), cached.all(tests, step)
         return logs, tests, personal
 
-    def _pairs(self, documents: Sequence[Document], progress: Progress) -> tuple[list[Example], Counter[str]]:
-        """Question-answer pairs made from documents, and how many of the teacher's were refused, by reason."""
-        pairs = from_documents(documents) if self.settings.synthesize else []
+    def _pairs(
+        self, documents: Sequence[Document], progress: Progress
+    ) -> tuple[list[Example], Counter[str], Counter[str]]:
+        """Question-answer pairs made from documents; how many sections had none for their language; and how many pairs
+        of the teacher were refused, by reason."""
+        pairs, without_forms = from_documents(documents) if self.settings.synthesize else Made([], Counter())
         if self.teacher is None:
-            return pairs, Counter()
+            return pairs, without_forms, Counter()
         written, refusals = asyncio.run(from_teacher(documents, *self.teacher, progress))
-        return pairs + written, refusals
+        return pairs + written, without_forms, refusals
 
     def _select(
         self,

@@ -1,7 +1,8 @@
 """Question-answer pairs made from documents: from their structure, and by a teacher model where one is set.
 
-FAQ entries already are pairs; a heading with its text, or a row of a table, answers a question that names it. Only
-documents that everyone may read are used, since a model cannot keep what it has learned from some of its users.
+FAQ entries already are pairs; a heading with its text, or a row of a table, answers a question that names it, in the
+forms of its language (`templates.py`). Only documents that everyone may read are used, since a model cannot keep what
+it has learned from some of its users.
 """
 
 from __future__ import annotations
@@ -12,26 +13,41 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.datasets.templates import (
+    NEUTRAL,
+    TEMPLATES,
+    Templates,
+    is_personal,
+    language_of,
+    main_language,
+    running_text,
+)
 from inhouse.errors import BackendError
+from inhouse.text.language import language
+from inhouse.text.markdown import lines_with_code
 from inhouse.text.numbers import digits
-from inhouse.text.sentences import SENTENCE_GAP
 from inhouse.text.sentences import sentences as sentences_of
 from inhouse.text.tables import REMARKS, row_sentence, tables
-from inhouse.text.words import words
+from inhouse.text.words import length_in_words, words
 from inhouse.types import Document, Example, Message, Progress, Source, digest_of
 
 MIN_WORDS, MAX_WORDS = 6, 70
 MAX_ROWS_A_TABLE, MAX_CELL_WORDS, MAX_COLUMNS = 12, 12, 4
 FOOTER_DOCUMENTS = 3
+_ENDS = ".!?。！？؟"
 TEACHER_CHARS = 3000
 TEACHER_TOKENS = 700
 TEACHER_AT_ONCE = 4
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t]*#*$", re.MULTILINE)
-_BULLET = re.compile(r"^\s*(?:[-*•+]|\d+[.)])\s+")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
+_CLOSING = re.compile(r"[ \t]#+$")
+_NUMBER = re.compile(r"(?:[\d.]+|[A-Z]\.|Q\d*[:.]|第\d+[章节節条條][：:]?)\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•+・]|\d+[.)、])\s*(?=\D)")
+_SENTENCE_END = re.compile(r"[。！？][」』”’）]*+|(?<![.!?؟])[.!?؟]++[\"')»”’]*+(?=\s|$)")
 _ASKS = re.compile(
     r"^(?:what|how|when|where|who|why|which|can|could|do|does|did|is|are|am|will|would|should|may|has|have)\b",
     re.IGNORECASE,
@@ -42,86 +58,104 @@ _SAYS_NOTHING = frozenset(
     introduction introductions notes notice other overview reference references related reviews see also summary
     scope focus purpose table frequently asked questions document documents internal key points more""".split()  # noqa: SIM905
 )
-_VALUES = frozenset(["value", "values", "detail", "details", "amount", "description", "answer", "information"])
-_WHICH = ("I have a question about {}. ", "This is about {}. ", "I am asking about {}. ")
-_SECTION = (
-    "What should I know about {}?",
-    "Can you tell me about {}?",
-    "Please explain {}.",
-    "I would like to know about {}.",
+_VALUES = frozenset(
+    """value values detail details amount description answer information wert werte angabe angaben betrag beschreibung
+    valeur valeurs montant valor valores importe valore valori importo waarde bedrag wartość kwota värde belopp значение
+    сумма 値 金額 内容 值 数值 金额 內容 金額 값 금액""".split()  # noqa: SIM905
 )
-_CELL = ("What is the {column} for {row}?", "{row}: what is the {column}?", "Can you tell me the {column} for {row}?")
 
 
-def from_documents(documents: Sequence[Document]) -> list[Example]:
+class Made(NamedTuple):
+    """Pairs, and how many sections with text got none because there are no question forms in their language."""
+
+    pairs: list[Example]
+    without_forms: Counter[str]
+
+
+def from_documents(documents: Sequence[Document]) -> Made:
     """Pairs from FAQ entries, sections with headings, and table rows, in the order of the documents.
 
     Text that several documents share is a footer, which answers no question about any of them.
     """
-    pairs = [
-        example
-        for document in documents
-        if not document.access
-        for path, text in sections(document)
-        for example in (*_from_text(document, path, text), *_from_table(document, path, text))
-    ]
+    public = [d for d in documents if not d.access]
+    usual = main_language(running_text(d.text) for d in public)
+    pairs: list[Example] = []
+    without_forms: Counter[str] = Counter()
+    for document in public:
+        around = language(running_text(document.text)) or usual
+        for path, text in sections(document):
+            code = language_of(text, around)
+            forms = TEMPLATES.get(code, NEUTRAL)
+            made = [*_from_text(document, path, text, forms), *_from_table(document, path, text, forms)]
+            if code not in TEMPLATES and path and not made:
+                without_forms[code or "unknown"] += 1
+            pairs += made
     places = Counter(target for target, _ in {(e.target, e.sources[0].document) for e in pairs})
-    return [e for e in pairs if places[e.target] < FOOTER_DOCUMENTS]
+    return Made([e for e in pairs if places[e.target] < FOOTER_DOCUMENTS], +without_forms)
 
 
 def sections(document: Document) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every heading path with the text directly below it; () for text before the first heading."""
-    marks = list(_HEADING.finditer(document.text))
+    """Every heading path with the text directly below it, code as a line of "```"; () for text before the first one."""
     path: list[tuple[int, str]] = []
-    start = 0
-    for mark in [*marks, None]:
-        text = document.text[start : mark.start() if mark else len(document.text)].strip()
-        if text:
+    below: list[str] = []
+    for line, is_code in lines_with_code(document.text):
+        mark = None if is_code else _HEADING.fullmatch(line)
+        if mark is None:
+            below.append("```" if is_code else line)
+            continue
+        if text := "\n".join(below).strip("\n").rstrip():
             yield tuple(title for _, title in path), text
-        if mark:
-            path = [p for p in path if p[0] < len(mark[1])] + [(len(mark[1]), _MARKS.sub(r"\1", mark[2]).strip())]
-            start = mark.end()
+        title = _MARKS.sub(r"\1", _CLOSING.sub("", mark[2].rstrip())).strip()
+        path = [p for p in path if p[0] < len(mark[1])] + [(len(mark[1]), title)]
+        below = []
+    if text := "\n".join(below).strip("\n").rstrip():
+        yield tuple(title for _, title in path), text
 
 
-def _from_text(document: Document, path: Sequence[str], text: str) -> Iterator[Example]:
-    heading = re.sub(r"^(?:[\d.]+|[A-Z]\.|Q\d*[:.])\s+", "", path[-1]) if path else ""
-    answer = _prose(text)
-    if not heading or not answer:
+def _from_text(document: Document, path: Sequence[str], text: str, forms: Templates) -> Iterator[Example]:
+    heading = _NUMBER.sub("", path[-1], count=1) if path and _NUMBER.match(path[-1]) else path[-1] if path else ""
+    answer = _prose(text, forms)
+    if not heading or not answer or is_personal(answer, forms):
         return
-    size = len(words(answer))
-    if re.search(r"\b(?:I|my)\b", answer):  # a customer's review, not a statement of the business
-        return
-    if how := re.match(r"how to (.+)", heading, re.IGNORECASE):
+    size = length_in_words(answer)
+    english = forms.inside
+    if english and (how := re.match(r"how to (.+)", heading, re.IGNORECASE)):
         heading = f"How do I {_small(how[1])}?"
-    if heading.endswith("?") or (_ASKS.match(heading) and len(words(heading)) > 3 and len(path) > 1):
+    asks = english and _ASKS.match(heading) and len(words(heading)) > 3 and len(path) > 1
+    if heading.endswith(("?", "？", "؟", ";")) or asks:
         if size > 1:
-            yield _pair(document, _about(document, heading), answer)
-    elif MIN_WORDS <= size <= MAX_WORDS and not set(words(heading)) <= _SAYS_NOTHING | set(words(document.title)):
-        question = _picked(_SECTION, document.source + heading).format(_small(heading))
-        yield _pair(document, _about(document, question), answer)
+            yield _pair(document, _about(document, heading, forms), answer)
+    elif forms.section and MIN_WORDS <= size <= MAX_WORDS and not _says_nothing(heading, document, forms):
+        question = _picked(forms.section, document.source + heading).format(_inside(heading, forms))
+        yield _pair(document, _about(document, question, forms), answer)
 
 
-def _from_table(document: Document, path: Sequence[str], text: str) -> Iterator[Example]:
-    for table in tables(text):
+def _says_nothing(heading: str, document: Document, forms: Templates) -> bool:
+    own = set(words(heading))
+    return heading.strip(" :.：。").casefold() in forms.dull or own <= _SAYS_NOTHING | set(words(document.title))
+
+
+def _from_table(document: Document, path: Sequence[str], text: str, forms: Templates) -> Iterator[Example]:
+    for table in tables(text) if forms.cell else ():
         if not 2 <= len(table.header) <= MAX_COLUMNS:
             continue
         count = max(table.keys, 1)
         for row in table.rows[:MAX_ROWS_A_TABLE]:
-            name = ", ".join(_small(_plain(c)) for c in row.cells[:count] if c)
-            if not re.search(r"[^\W\d_]{2}", name) or len(words(name)) > 10:
+            name = ", ".join(_inside(_plain(c), forms) for c in row.cells[:count] if c)
+            if not re.search(r"[^\W\d_]{2}", name) or length_in_words(name) > 10:
                 continue
             for column, cell in zip(row.header[count:], row.cells[count:], strict=True):
-                value = _small(_plain(cell))
-                says = column.lower() not in REMARKS and 0 < len(words(value)) <= MAX_CELL_WORDS
-                if says and 1 <= len(words(column)) <= 6:
-                    named = {"column": _small(_plain(column)), "row": name}
+                value = _inside(_plain(cell), forms)
+                says = column.lower() not in REMARKS and 0 < length_in_words(value) <= MAX_CELL_WORDS
+                if says and 1 <= length_in_words(column) <= 6:
+                    named = {"column": _inside(_plain(column), forms), "row": name, "value": value}
                     if len(table.header) == 2 and column.lower() in _VALUES:
-                        question, answer = f"What is the {name}?", f"The {name} is {value}"
+                        question, answer = forms.named, forms.is_value
                     else:
-                        question = _picked(_CELL, document.source + name + column).format(**named)
-                        answer = f"For {name}, the {named['column']} is {value}"
-                    evidence = row_sentence(row, table.keys)
-                    yield _pair(document, _about(document, question), answer.rstrip(".") + ".", evidence)
+                        question, answer = _picked(forms.cell, document.source + name + column), forms.says
+                    answer = answer.format(**named).rstrip(".。") + forms.stop
+                    about = _about(document, question.format(**named), forms)
+                    yield _pair(document, about, answer, row_sentence(row, table.keys))
 
 
 def _pair(document: Document, question: str, answer: str, evidence: str = "") -> Example:
@@ -136,17 +170,18 @@ def _pair(document: Document, question: str, answer: str, evidence: str = "") ->
     )
 
 
-def _about(document: Document, question: str) -> str:
+def _about(document: Document, question: str, forms: Templates) -> str:
     """The question with its subject: below "Wire transfers", "How long does it take?" needs one."""
     first = document.title.split(":")[0].strip()
-    title = (first if len(words(first)) > 1 else document.title).rstrip("?")
+    title = (first if len(words(first)) > 1 else document.title).rstrip("?？")
     subject = {w for w in words(title) if len(w) > 3 or len(title) < 8} - _SAYS_NOTHING
-    if not subject or _ASKS.match(title) or subject & set(words(question)):
+    named = title.casefold() in question.casefold() or subject & set(words(question))
+    if not subject or named or (forms.inside and _ASKS.match(title)):
         return question
-    return _picked(_WHICH, document.source + question).format(_small(title)) + question
+    return _picked(forms.about, document.source + question).format(_inside(title, forms)) + question
 
 
-def _prose(text: str) -> str:
+def _prose(text: str, forms: Templates) -> str:
     """The paragraphs and lists of a section as whole sentences of running text; "" for tables, code and quotes."""
     lines = [line for line in text.splitlines() if line.strip()]
     if any(line.lstrip().startswith(("|", "```", ">", "<")) for line in lines):
@@ -155,19 +190,24 @@ def _prose(text: str) -> str:
     for n, line in enumerate(lines):
         part = _plain(_BULLET.sub("", line))
         listed = bool(_BULLET.match(line)) or (n + 1 < len(lines) and bool(_BULLET.match(lines[n + 1])))
-        parts.append(part if not listed or part.endswith((".", "!", "?", ":", ";", ",")) else part + ".")
-    text = " ".join(parts)
-    kept: list[str] = []
-    for sentence in SENTENCE_GAP.split(text):
-        if len(words(" ".join([*kept, sentence]))) > MAX_WORDS:
+        parts.append(part if not listed or part.endswith(tuple(_ENDS + ":;,：；，、")) else part + forms.stop)
+    text = ("" if forms.stop == "。" else " ").join(parts)
+    end = size = 0
+    for after in (*(m.end() for m in _SENTENCE_END.finditer(text)), len(text)):
+        size += length_in_words(text[end:after])
+        if size > MAX_WORDS:
             break
-        kept.append(sentence)
-    answer = " ".join(kept)
-    return answer if answer.endswith((".", "!", "?")) or not kept else answer.rstrip(":;, ") + "."
+        end = after
+    answer = text[:end].strip()
+    return answer if not answer or answer[-1] in _ENDS + "\"')»”’」』" else answer.rstrip(":;, ：；，、") + forms.stop
 
 
 def _plain(text: str) -> str:
     return " ".join(_MARKS.sub(r"\1", text).split())
+
+
+def _inside(text: str, forms: Templates) -> str:
+    return _small(text) if forms.inside else text
 
 
 def _small(text: str) -> str:
@@ -199,7 +239,7 @@ class _Pairs(BaseModel):
 TEACHER_PROMPT = """Below is a part of the document "{title}". Write {n} questions that a customer could ask and that \
 this text answers, each with its answer and the sentence of the text that it rests on, copied word for word. The \
 question must name what it is about and must not mention the text. The answer has one or two sentences and no fact \
-that is not in the text.
+that is not in the text. Questions and answers are in the language of the text.
 Reply with JSON only: {{"pairs": [{{"question": "...", "answer": "...", "evidence": "..."}}]}}
 
 {text}"""
@@ -218,7 +258,7 @@ async def from_teacher(
         for d in documents
         if not d.access
         for _, text in sections(d)
-        if len(words(text)) >= 3 * MIN_WORDS
+        if length_in_words(text) >= 3 * MIN_WORDS
     ]
     made: list[Example] = []
     refused: Counter[str] = Counter()

@@ -8,6 +8,8 @@ near-miss       a question with the subject of a neighboring document; no docume
                 of the question's words, or a figure of the kind that the answer has; the answer is the hand-off.
                 The same after a question about that subject, and a further question that its document does not answer
 =============== ================================================================================================
+
+They are made in English alone, where a subject can become "it" and a question lose its question words by rule.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from inhouse.datasets.templates import main_language, running_text
+from inhouse.text.language import language
 from inhouse.text.numbers import numbers
 from inhouse.text.sentences import sentences
 from inhouse.text.words import STOP, content_words, without_greeting, words
@@ -25,6 +29,7 @@ FOLLOW_UPS, TWO_QUESTIONS, NEAR_MISSES = 0.3, 0.08, 0.1  # most of each, as shar
 LONGEST_REST = 5  # words of "and ...?"
 LONGEST_ANSWER = 30  # words of each of two answers
 LEAST_COVERED = 0.7  # of an answer's content words, in the document that it is about
+ENGLISH = frozenset(["en", ""])  # or not told by anything
 _GO_ON = ("and {}?", "what about {}?", "and {}", "ok and {}?")
 _FURTHER = (
     "is there a discount for seniors?", "who is in charge of that?", "does that work abroad?",
@@ -49,8 +54,11 @@ def variants(examples: Sequence[Example], documents: Sequence[Document], handoff
     """
     rng = random.Random(f"{seed}|variants")  # noqa: S311  a draw, not a secret
     public = [d for d in documents if not d.access]
+    usual = main_language([*(e.question for e in examples), *(running_text(d.text) for d in public)])
+    public = [d for d in public if (language(running_text(d.text)) or usual) in ENGLISH]
     titles = {d.source: d.title for d in public}
     single = [e for e in examples if e.answerable and len(e.messages) == 1 and not e.target.startswith(("{", "["))]
+    single = [e for e in single if {language(t) or usual for t in (e.question, e.target)} <= ENGLISH]
     # Questions with placeholders of personal data add nothing.
     plain = [e for e in map(_bare, single) if e.question and "<" not in e.question]
     by_source = _by_source(plain, public)

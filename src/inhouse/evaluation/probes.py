@@ -2,7 +2,8 @@
 
 Each is made only where it has one right answer: typos and capitals keep the names and numbers of a question, a table
 is asked only for rows that differ in their names, and an attribute counts as missing only if no document that names
-the subject has any of its words.
+the subject has any of its words. Kinds with words of their own are made from documents and tests in English; small talk
+and the wish for a person are said in the language of the documents.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from inhouse.text.language import language
+from inhouse.text.language import languages as spoken_in
 from inhouse.text.numbers import digits, says
 from inhouse.text.tables import REMARKS, Table, tables
 from inhouse.text.words import content_words, words
@@ -20,11 +23,34 @@ from inhouse.types import Checks, Document, Example, Message, digest_of
 SHORTEST_MISSPELLED = 5  # letters of a word
 SHORTEST_VALUE = 3  # characters of another question's value that would be wrong here; "2" may stand in any answer
 COSTS = frozenset(["cost", "costs", "pay", "fee", "charge", "price"])
-SMALL_TALK = ("Hi there!", "Good morning", "Thank you very much!", "Who are you?", "How are you today?",
-              "ok thanks, bye", "Hola", "Guten Tag", "Merci beaucoup")  # fmt: skip
-PERSON = ("I want to talk to a human", "Can I speak to a real person, please?", "Please transfer me to an agent.",
-          "connect me with someone from your team", "Quiero hablar con una persona",
-          "Ich möchte mit einem Mitarbeiter sprechen")  # fmt: skip
+SMALL_TALK = {
+    "en": ("Hi there!", "Good morning", "Thank you very much!", "Who are you?", "How are you today?",
+           "ok thanks, bye", "Hola", "Guten Tag", "Merci beaucoup"),
+    "de": ("Hallo!", "Guten Morgen", "Vielen Dank!", "Wer sind Sie?", "Wie geht es Ihnen?", "danke, tschüss"),
+    "es": ("¡Hola!", "Buenos días", "¡Muchas gracias!", "¿Quién eres?", "¿Cómo estás?", "gracias, adiós"),
+    "fr": ("Bonjour !", "Bonsoir", "Merci beaucoup !", "Qui êtes-vous ?", "Comment allez-vous ?", "merci, au revoir"),
+    "it": ("Ciao!", "Buongiorno", "Grazie mille!", "Chi sei?", "Come stai?", "grazie, arrivederci"),
+    "pt": ("Olá!", "Bom dia", "Muito obrigado!", "Quem é você?", "Tudo bem?", "obrigado, tchau"),
+    "nl": ("Hallo!", "Goedemorgen", "Dank u wel!", "Wie bent u?", "Hoe gaat het?", "bedankt, tot ziens"),
+    "pl": ("Cześć!", "Dzień dobry", "Dziękuję bardzo!", "Kim jesteś?", "Jak się masz?", "dziękuję, do widzenia"),
+    "ja": ("こんにちは", "おはようございます", "ありがとうございます", "あなたは誰？", "お元気ですか？", "さようなら"),
+    "zh": ("你好！", "早上好", "非常感谢！", "你是谁？", "你好吗？", "谢谢，再见"),
+}  # fmt: skip
+PERSON = {
+    "en": ("I want to talk to a human", "Can I speak to a real person, please?", "Please transfer me to an agent.",
+           "connect me with someone from your team", "Quiero hablar con una persona",
+           "Ich möchte mit einem Mitarbeiter sprechen"),
+    "de": ("Ich möchte mit einem Mitarbeiter sprechen", "Kann ich bitte mit einem Menschen sprechen?",
+           "Verbinden Sie mich mit einem Mitarbeiter."),
+    "es": ("Quiero hablar con una persona", "¿Puedo hablar con un agente, por favor?"),
+    "fr": ("Je veux parler à une personne", "Puis-je parler à un conseiller, s'il vous plaît ?"),
+    "it": ("Voglio parlare con una persona", "Posso parlare con un operatore, per favore?"),
+    "pt": ("Quero falar com uma pessoa", "Posso falar com um atendente, por favor?"),
+    "nl": ("Ik wil met een medewerker spreken", "Kan ik met een mens praten, alstublieft?"),
+    "pl": ("Chcę porozmawiać z człowiekiem", "Czy mogę rozmawiać z konsultantem?"),
+    "ja": ("オペレーターと話したいです", "担当者につないでください"),
+    "zh": ("我要转人工", "请帮我转接人工客服"),
+}  # fmt: skip
 FOREIGN = {
     "de": "Was kostet das bei Ihnen?", "es": "¿Cuánto cuesta esto con ustedes?", "fr": "Combien est-ce que ça coûte ?",
     "it": "Quanto costa questo servizio?", "pt": "Quanto custa este serviço?", "nl": "Hoeveel kost dit bij jullie?",
@@ -38,8 +64,8 @@ KINDS = {
     "typo": "needs test questions with checks",
     "case": "needs test questions with checks",
     "two_questions": "needs test questions with checks about two documents",
-    "small_talk": "",
-    "person": "",
+    "small_talk": "not written in the language of the documents",
+    "person": "not written in the language of the documents",
     "language": "needs documents in a language that inhouse recognizes",
     "table": "needs a table whose rows differ in their names",
     "sibling": "needs a table with two rows, or two test questions about one document",
@@ -47,6 +73,8 @@ KINDS = {
     "arithmetic": "needs a test question whose answer is a monthly amount",
 }
 """The kinds, and what the data must have to make them."""
+ENGLISH = frozenset(["follow_up", "two_questions", "table", "sibling", "near_miss", "arithmetic"])
+"""Kinds with English words."""
 
 
 class Material(NamedTuple):
@@ -56,6 +84,16 @@ class Material(NamedTuple):
     documents: Sequence[Document]
     handoff: str
     languages: Collection[str]  # those that the assistant answers in
+    language: str = "en"  # that most of the documents are in
+
+    def in_english(self) -> Material:
+        """What of it is in English; texts too short to tell are in the language of most."""
+
+        def english(text: str) -> bool:
+            return (language(text) or self.language) == "en"
+
+        tests = [e for e in self.tests if english(e.question)]
+        return self._replace(tests=tests, documents=[d for d in self.documents if english(d.text)])
 
     @property
     def tables(self) -> list[tuple[Document, Table]]:
@@ -81,18 +119,24 @@ def make_probes(
         return [], {}
     single = [e for e in tests if e.answerable and not e.turn and len(e.messages) == 1]
     answerable = [e for e in single if e.checks.must_include or kinds]
-    material = Material(answerable, [d for d in documents if not d.access], handoff, languages)
+    public = [d for d in documents if not d.access]
+    counts = spoken_in([*(d.text for d in public), *(e.question for e in answerable)])
+    usual = max(counts, key=lambda code: (counts[code], code), default="en")
+    material = Material(answerable, public, handoff, languages, usual)
+    english = material.in_english()
     given = {e.kind for e in tests}
     made: list[Example] = []
     unmade: dict[str, str] = {}
     for kind, needs in KINDS.items():
         if kind in given or (kinds and kind not in kinds):
             continue
-        drawn = list(MAKERS[kind](material, random.Random(f"{seed}|{kind}")))  # noqa: S311  a draw, not a secret
+        suited = english if kind in ENGLISH else material
+        drawn = list(MAKERS[kind](suited, random.Random(f"{seed}|{kind}")))  # noqa: S311  a draw, not a secret
         random.Random(f"{seed}|{kind}|order").shuffle(drawn)  # noqa: S311
         made += [turn for conversation in drawn[:most] for turn in _numbered(conversation, kind)]
         if not drawn:
-            unmade[kind] = needs
+            other = kind in ENGLISH and usual != "en"
+            unmade[kind] = f"made for English alone; most documents are in {usual}" if other else needs
     return made, unmade
 
 
@@ -159,12 +203,12 @@ def _two_questions(material: Material, rng: random.Random) -> Iterator[Conversat
 
 
 def _small_talk(material: Material, rng: random.Random) -> Iterator[Conversation]:
-    for text in SMALL_TALK:
+    for text in SMALL_TALK.get(material.language, ()):
         yield [Turn(text, Checks(small_talk=True), "")]
 
 
 def _person(material: Material, rng: random.Random) -> Iterator[Conversation]:
-    for text in PERSON:
+    for text in PERSON.get(material.language, ()):
         yield [Turn(text, Checks(must_hand_off=True), material.handoff)]
 
 

@@ -28,10 +28,10 @@ KEY_CHARS = 16
 
 
 def source_digest(*modules: Path) -> Digest:
-    """sha256 of the source of a stage: the given files, and the code and weights in the given folders."""
+    """sha256 of the source of a stage: the given files, and the code, tables, and weights in the given folders."""
     total = hashlib.sha256()
     for module in modules:
-        inside = (f for f in module.rglob("*") if f.suffix in (".py", ".safetensors"))
+        inside = (f for f in module.rglob("*") if f.suffix in (".py", ".toml", ".safetensors"))
         for file in sorted(inside) if module.is_dir() else [module]:
             total.update(file.read_bytes())
     return total.hexdigest()

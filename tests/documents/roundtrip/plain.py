@@ -1,0 +1,247 @@
+"""A story as web page, mail, table of text, Markdown, e-book, and PDF."""
+
+import csv as tables
+import io
+import json as jsons
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from html import escape
+from pathlib import Path
+
+from roundtrip.facts import Story, Value, clock, day
+from roundtrip.office import zipped
+
+DEJAVU = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+
+
+class NotHere(Exception):
+    """The document cannot be made on this machine; the message says why."""
+
+
+def encoded(text: str, tale: Story, marks: bool = True) -> tuple[bytes, str]:
+    """The bytes in UTF-8, UTF-16 or an encoding of the language that has all characters, and its name."""
+    choices = (
+        ["utf-8", "utf-8-sig", "utf-16", *tale.language.encodings] if marks else ["utf-8", *tale.language.encodings]
+    )
+    name = tale.draw.choice(choices)
+    try:
+        return text.replace("\u202f", "\u00a0").encode(name), name
+    except UnicodeEncodeError:
+        return text.encode("utf-8"), "utf-8"
+
+
+def _cell(text: str) -> str:
+    return escape(text).replace("\n", "<br/>")
+
+
+def _html_table(tale: Story) -> str:
+    spans = dict(tale.spans)
+    band = (
+        f"<tr><td></td><td></td><th colspan='{len(tale.header) - 2}'>{_cell(tale.band)}</th></tr>" if tale.band else ""
+    )
+    lines = ["<table>", band, "<tr>", *(f"<th>{_cell(name)}</th>" for name in tale.header), "</tr>"]
+    for n, row in enumerate(tale.shown):
+        group = f'<td rowspan="{spans[n]}">{_cell(row[1])}</td>' if n in spans else ""
+        cells = "".join(f"<td>{_cell(text)}</td>" for text in row[2:])
+        lines.append(f"<tr><td>{_cell(row[0])}</td>{group}{cells}</tr>")
+    return "".join([*lines, "</table>"])
+
+
+_BLOCKS = (
+    "<p>{}</p>", "<div>{}</div>", "<ul><li>{}</li></ul>", "<blockquote>{}</blockquote>", "<dl><dt>{}</dt></dl>", "<section>{}</section>",
+    "<ol><li>{}</li></ol>", "<div><span>{}</span></div>",
+)  # fmt: skip
+
+
+def _article(tale: Story) -> str:
+    parts = [f"<h1>{escape(tale.title)}</h1>"]
+    for n, text in enumerate(tale.paragraphs):
+        words = (
+            escape(text).replace("\u00a0", "&nbsp;").replace("€", tale.draw.choice(["&euro;", "&#8364;", "&#x20ac;"]))
+        )
+        mark = "<sup>1</sup>" if n == 0 else ""
+        parts.append(tale.draw.choice(_BLOCKS).format(f"{words}{mark}"))
+    tale.noise.append("1")
+    return "".join([*parts, _html_table(tale)])
+
+
+def html(tale: Story) -> bytes:
+    """An article among header, navigation, cookie banner, sidebar, and footer."""
+    article, draw = _article(tale), tale.draw
+    main = draw.choice(["<main>{}</main>", "<article>{}</article>", '<main><article class="post">{}</article></main>'])
+    links = "".join(f'<li><a href="/{n}">{escape(name)}</a></li>' for n, name in enumerate(tale.language.groups))
+    page = (
+        f"<header><a href='/'>Example Ltd</a> <span class='cart'>({tale.hidden})</span></header><nav><ul>{links}</ul></nav>"
+        f"<div id='cookie-banner' role='dialog'>Cookies: {tale.hidden} <button>OK</button></div>"
+        f"{main.format(article)}<aside>{escape(tale.language.columns[4])} {tale.hidden}</aside>"
+        f"<p style='display:none'>{tale.hidden}</p><script>var n = {tale.hidden};</script>"
+        f"<footer><p>© {tale.hidden} Example Ltd</p></footer>"
+    )
+    body, name = encoded(page, tale)
+    declared = draw.random() < 0.7
+    meta = f'<meta charset="{name}">' if declared and name not in ("utf-16", "utf-8-sig") else ""
+    shell = (
+        f"<!DOCTYPE html><html lang='{tale.language.code}'><head>{meta}<title>{escape(tale.title)}</title></head><body>"
+    )
+    codec = "utf-8" if name == "utf-8-sig" else name
+    head = shell.encode("utf-8-sig" if name == "utf-8-sig" else name, "xmlcharrefreplace")
+    end = "</body></html>".encode(codec)
+    strip = 2 if name == "utf-16" else 3 if name == "utf-8-sig" else 0  # one mark of byte order is enough
+    return head + body[strip:] + end[2 if name == "utf-16" else 0 :]
+
+
+def eml(tale: Story) -> bytes:
+    """The last paragraph is a quoted mail; plain text in any encoding, or a short plain part beside an HTML one."""
+    tale.facts[0:1] = [tale.title]
+    date, at = day(tale.draw, tale.language).text, clock(tale.draw, tale.language).text
+    above = tale.language.attribution.format(date=date, time=at)
+    tale.noise.append(above)
+    plain = "\n\n".join([*(text for text in tale.paragraphs if text != tale.quoted), above, f"> {tale.quoted}"])
+    rich = tale.draw.random() < 0.5
+    if rich:
+        message = MIMEMultipart("alternative")
+        quote = f"<p>{escape(above)}</p><blockquote>{escape(tale.quoted)}</blockquote>"
+        paragraphs = "".join(f"<p>{escape(text)}</p>" for text in tale.paragraphs if text != tale.quoted)
+        stub = plain if tale.draw.random() < 0.5 else ""
+        if stub:
+            tale.rows, tale.header = [], []  # the plain part is the content: it has no table
+        else:
+            stub = "This mail is in HTML."
+        message.attach(MIMEText(stub, "plain", "utf-8"))
+        table = _html_table(tale) if tale.rows else ""
+        message.attach(MIMEText(f"<html><body>{paragraphs}{table}{quote}</body></html>", "html", "utf-8"))
+    else:
+        tale.rows, tale.header = [], []
+        name = encoded(plain, tale, marks=False)[1]
+        message = MIMEText(plain.replace("\u202f", "\u00a0") if name != "utf-8" else plain, "plain", name)
+    message["From"], message["To"], message["Subject"] = "Ana Silva <ana@example.com>", "b@example.com", tale.title
+    message["Date"] = "Mon, 03 Mar 2025 10:15:00 +0100"
+    tale.noise.append("03 Mar 2025 10:15:00 +0100")
+    return message.as_bytes()
+
+
+def _delimited(tale: Story, delimiter: str) -> bytes:
+    tale.facts, tale.paragraphs = [], []
+    buffer = io.StringIO()
+    writer = tables.writer(
+        buffer, delimiter=delimiter, quoting=tale.draw.choice([tables.QUOTE_MINIMAL, tables.QUOTE_ALL])
+    )
+    writer.writerows([tale.header, *tale.shown])
+    return encoded(buffer.getvalue(), tale)[0]
+
+
+def csv(tale: Story) -> bytes:
+    return _delimited(tale, ";" if tale.language.separators[0] == "," else tale.draw.choice(",;"))
+
+
+def tsv(tale: Story) -> bytes:
+    return _delimited(tale, "\t")
+
+
+def md(tale: Story) -> bytes:
+    """Front matter, a comment, a table, text in any encoding."""
+    matter = "---\nauthor: Ana Silva\nupdated: 2025-03-03\n---\n\n" if tale.draw.random() < 0.5 else ""
+    tale.noise.append("2025-03-03")
+    cells = [
+        [text.replace("|", "\\|").replace("\n", "<br>") for text in row]
+        for row in (tale.header, ["---"] * len(tale.header), *tale.shown)
+    ]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    text = "\n\n".join([f"# {tale.title}", *tale.paragraphs, f"<!-- {tale.hidden} -->", table])
+    return encoded(matter + text + "\n", tale)[0]
+
+
+def txt(tale: Story) -> bytes:
+    tale.rows, tale.header = [], []
+    return encoded("\r\n\r\n".join([tale.title, *tale.paragraphs]), tale)[0]
+
+
+def json(tale: Story) -> bytes:
+    tale.rows[0][0] = Value(tale.rows[0][0].text.replace("\n", " "))
+    rows = [dict(zip(tale.header, row, strict=True)) for row in tale.shown]
+    data = {"title": tale.title, "text": tale.paragraphs, "rows": rows}
+    return jsons.dumps(data, ensure_ascii=tale.draw.random() < 0.5, indent=tale.draw.choice([None, 2])).encode()
+
+
+def epub(tale: Story) -> bytes:
+    namespaces = 'xmlns="urn:oasis:names:tc:opendocument:xmlns:container"'
+    page = f'<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>{escape(tale.title)}</title></head><body>{_article(tale).replace("&nbsp;", "&#160;").replace("&euro;", "€")}</body></html>'
+    package = (
+        '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="i"><metadata '
+        f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="i">x</dc:identifier><dc:title>{escape(tale.title)}'
+        f"</dc:title><dc:language>{tale.language.code}</dc:language></metadata><manifest><item id='c' href='c.xhtml' "
+        "media-type='application/xhtml+xml'/></manifest><spine><itemref idref='c'/></spine></package>"
+    )
+    container = (
+        f'<?xml version="1.0"?><container {namespaces} version="1.0"><rootfiles><rootfile full-path="OEBPS/p.opf" '
+        'media-type="application/oebps-package+xml"/></rootfiles></container>'
+    )
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": container,
+            "OEBPS/p.opf": package,
+            "OEBPS/c.xhtml": page,
+        }
+    )
+
+
+def pdf(tale: Story) -> bytes:
+    """A heading, text in one or two columns, a table with lines, page numbers."""
+    from reportlab.lib import colors
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.platypus import (
+        BaseDocTemplate,
+        Frame,
+        FrameBreak,
+        NextPageTemplate,
+        PageBreak,
+        PageTemplate,
+        Paragraph,
+        Table,
+    )
+
+    font = _font(tale.language.code)
+    wrap = "CJK" if tale.language.code in ("zh", "ja") else None
+    body = ParagraphStyle("body", fontName=font, fontSize=10, leading=13, wordWrap=wrap, spaceAfter=6)
+    title = ParagraphStyle("title", fontName=font, fontSize=18, leading=22, spaceAfter=10, wordWrap=wrap)
+    two = tale.draw.random() < 0.5
+    buffer = io.BytesIO()
+
+    def numbered(canvas, page):
+        canvas.setFont("Helvetica", 8)
+        canvas.drawCentredString(300, 30, f"- {page.page} -")
+
+    tale.noise += ["- 1 -", "- 2 -"]
+    columns = [Frame(60, 60, 225, 620, id="l"), Frame(315, 60, 225, 620, id="r")] if two else [Frame(60, 60, 480, 620)]
+    templates = [
+        PageTemplate("text", [Frame(60, 690, 480, 60, id="t"), *columns], onPage=numbered),
+        PageTemplate("table", [Frame(60, 60, 480, 690)], onPage=numbered),
+    ]
+    document = BaseDocTemplate(buffer, pagesize=(600, 800), pageTemplates=templates, title=tale.title)
+    flow = [Paragraph(escape(tale.title), title), FrameBreak()]
+    half = len(tale.paragraphs) // 2
+    for n, text in enumerate(tale.paragraphs):
+        flow += [FrameBreak()] if two and n == half else []
+        flow.append(Paragraph(escape(text), body))
+    rows = [[Paragraph(_cell(text), body) for text in row] for row in (tale.header, *tale.shown)]
+    flow += [NextPageTemplate("table"), PageBreak(), Table(rows, style=[("GRID", (0, 0), (-1, -1), 0.5, colors.black)])]
+    document.build(flow)
+    return buffer.getvalue()
+
+
+def _font(code: str) -> str:
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    if code == "ar":
+        raise NotHere("reportlab does not shape Arabic")
+    if code in ("zh", "ja"):
+        name = "STSong-Light" if code == "zh" else "HeiseiMin-W3"
+        pdfmetrics.registerFont(UnicodeCIDFont(name))
+        return name
+    if not DEJAVU.exists():
+        raise NotHere("fonts-dejavu is not installed")
+    pdfmetrics.registerFont(TTFont("DejaVu", str(DEJAVU)))
+    return "DejaVu"

@@ -35,10 +35,10 @@ from inhouse.errors import InputError
 _MARK = "\u200e"
 _MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
 _GAP = " \t\xa0\u202f"
-_SEP = r"[./\-年月년월][ \xa0]?"
-_DATE = rf"(\d{{1,4}}){_SEP}(\d{{1,2}}){_SEP}(\d{{1,4}})[日일.]?[{_MARKS}]?[,،]?[{_GAP}]+"
+_SEP = rf"[{_MARKS}]?[./\-年月년월][{_MARKS} \xa0]?"
+_DATE = rf"(\d{{1,4}}){_SEP}(\d{{1,2}}){_SEP}(\d{{1,4}})[日일.]?[{_MARKS}]?(?: г\.)?[,،]?[{_GAP}]+"
 _HALF = r"[^\W\d_][^\d\n:,\[\]]{0,14}"  # AM, p. m., 오전
-_CLOCK = rf"({_HALF})?[{_GAP}]?(\d{{1,2}})[:.h](\d{{2}})(?:[:.](\d{{2}}))?(?:[{_GAP}]?({_HALF}?))?[{_GAP}]?"
+_CLOCK = rf"({_HALF})?[{_GAP}]?(\d{{1,2}})(?:[:.h]| h )(\d{{2}})(?:[:.](\d{{2}}))?(?:[{_GAP}]?({_HALF}?))?[{_GAP}]?"
 _AT = rf"(?:(?:à|um|at|às|kl\.?|klo)[{_GAP}])?"
 _STAMP = re.compile(
     rf"[{_MARKS}]*+(?:\[{_DATE}{_AT}{_CLOCK}\][{_GAP}]?"
@@ -46,7 +46,7 @@ _STAMP = re.compile(
 )
 _DIGITS = {ord(c): str(n % 10) for n, c in enumerate("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९")}
 _SENDER = re.compile(r"([^:\n]{1,100}?)[ \xa0]?:(?: |\xa0|$)")
-_EDITED = re.compile(rf"[ \n{_MARKS}]*<[^<>\n]{{0,60}}(?:{EDITED})[^<>\n]{{0,60}}>[{_MARKS} ]*$", re.IGNORECASE)
+_EDITED = re.compile(rf"<[^<>\n]{{0,60}}(?:{EDITED})[^<>\n]{{0,60}}>", re.IGNORECASE)
 _IOS_FILE = re.compile(rf"[{_MARKS}]?<[^<>:\n]{{2,30}}: ([^<>\n]{{1,200}}\.\w{{2,5}})>")
 _ANDROID_FILE = re.compile(
     rf"[{_MARKS}]*([^\n]{{1,200}}?\.\w{{2,5}}) \((?:{'|'.join(ATTACHED)})\)[{_MARKS} ]*$", re.IGNORECASE
@@ -155,7 +155,9 @@ def _plain(text: str) -> str:
 
 def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
     """The text of a message without marks, and the names of its attachments; None if the message was deleted."""
-    text = _EDITED.sub("", text)
+    mark = text.rfind("<")
+    if mark >= 0 and _EDITED.fullmatch(text[mark:].strip(_MARKS + " \n")):
+        text = text[:mark].rstrip(_MARKS + " \n")
     first, _, others = text.partition("\n")
     plain = _plain(first)
     if not others.strip() and (plain in DELETED_TEXTS or plain.startswith(("this message was deleted by admin",))):
@@ -164,7 +166,7 @@ def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
     if match := _ANDROID_FILE.match(first):
         files.append(match[1].lstrip(_MARKS).strip())
         text = others
-    elif _OMITTED.match(first) or plain == "null" or plain in MEDIA:
+    elif (_OMITTED.match(first) and not _IOS_FILE.match(first)) or plain == "null" or plain in MEDIA:
         files.append("media")
         text = others
     files += [m[1].strip() for m in _IOS_FILE.finditer(text)]
@@ -215,6 +217,9 @@ def _order(dates: Sequence[tuple[int, int, int, str]]) -> str:
     }
     if falls["dmy"] != falls["mdy"]:
         return min(falls, key=falls.__getitem__)
+    steps = {"dmy": len({(b, c) for _, b, c in days}), "mdy": len({(a, c) for a, _, c in days})}
+    if steps["dmy"] != steps["mdy"]:  # days that follow one another, or as many months
+        return f"{min(steps, key=steps.__getitem__)}?"
     return "mdy?" if any("AM" in m or "PM" in m for _, _, _, m in dates) else "dmy?"
 
 

@@ -36,6 +36,9 @@ _STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor
 _SYSTEM = "-1"
 _RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
             "good_with_comment": "good", "bad_with_comment": "bad"}  # fmt: skip
+_CHAT_LINE = re.compile(r"^\(\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?\) (?:(\*{3})[^\n]*+|([^:\n*]{1,80}):)[ \t]?", re.MULTILINE)
+_VISITOR = re.compile(r"(?:visitor|web user|anonymous|ios user|android user|customer|end.?user)\b", re.IGNORECASE)
+_BOT = re.compile(r"\bbot\b", re.IGNORECASE)
 _MERGED = re.compile(r"(?:merged into|request) #?(\d+)")
 
 
@@ -78,7 +81,7 @@ class Zendesk:
         if sample.keys & {"body_text", "description_text", "helpdesk_ticket", "conversation_parts"}:
             return False
         if sample.name.endswith((".csv", ".tsv")):
-            return sample.has("ticket_id") and bool(sample.keys & _CSV_TEXT)
+            return sample.has("ticket_id") and bool(sample.keys & _TEXTS)
         return (
             (sample.has("requester_id") and bool(sample.keys & {"submitter_id", "raw_subject", "assignee_id"}))
             or (sample.has("author_id", "public") and bool(sample.keys & {"body", "html_body", "plain_body"}))
@@ -113,7 +116,8 @@ class Zendesk:
             )
 
 
-_CSV_TEXT = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
+_IDS = frozenset({"id", "ticket_id"})
+_TEXTS = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
 
 
 def _key(number: int, comment: _Comment) -> str:
@@ -122,6 +126,9 @@ def _key(number: int, comment: _Comment) -> str:
 
 def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> bool:
     """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in; False if none."""
+    for name in ("ticket", "user", "comment"):  # an object alone, as GET /api/v2/tickets/ID gives it
+        if isinstance(value.get(name), dict) and "id" not in value:
+            key, value = f"{name}s", value[name]
     for user in (value.get(k) for k in ("requester", "submitter", "assignee", "author")):
         if isinstance(user, dict):
             _add_user(export, user)
@@ -133,7 +140,9 @@ def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> 
                 own = {**{k: value.get(k) for k in ("created_at", "via")}, **event}
                 own.setdefault("author_id", value.get("author_id", value.get("updater_id")))
                 _add_comment(export, str(value["ticket_id"]), own)
-    elif key in ("tickets", "results") or "requester_id" in value or ("subject" in value and "id" in value):
+    elif value.keys() >= {"ticket_id"} and value.keys() & _TEXTS:
+        _add_comment(export, str(value["ticket_id"]), value)
+    elif key in ("tickets", "results") or "requester_id" in value or ("subject" in value and value.keys() & _IDS):
         _add_ticket(export, value)
     elif "author_id" in value or "ticket_id" in value:
         _add_comment(export, _ticket_of(value, entry), value)
@@ -224,7 +233,7 @@ def _text(value: Mapping[str, Any]) -> str:
         source = value.get("html_body")
         plain = html_text(source) if isinstance(source, str) and source.strip() else ""
     if not plain:
-        plain = next((value[k] for k in ("body", *sorted(_CSV_TEXT)) if isinstance(value.get(k), str)), "")
+        plain = next((value[k] for k in ("body", *sorted(_TEXTS)) if isinstance(value.get(k), str)), "")
     return reply_content(plain.replace("\r\n", "\n").replace("\xa0", " ").replace("&nbsp;", " "))
 
 
@@ -246,9 +255,7 @@ def _conversation(
         elif comment.automatic:
             job.report.dropped[AUTOMATIC] += 1
         else:
-            staff = _is_staff(comment.author, row, export, job)
-            user = export.users.get(comment.author, _User())
-            turns.append(Turn(staff, comment.text, comment.time, user.name if staff else "", comment.files))
+            turns += _turns(comment, row, export, job)
     if first := _opening(row, comments, turns):
         turns.insert(0, Turn(False, first, utc(row.get("created_at"))))
     rating = row.get("satisfaction_rating")
@@ -256,6 +263,29 @@ def _conversation(
     return conversation(
         id, turns, job.report, {"tags": [str(t) for t in tags], "rating": _RATINGS.get(str(score).lower())}
     )
+
+
+def _turns(comment: _Comment, row: Mapping[str, Json], export: _Export, job: Job) -> list[Turn]:
+    """The turn of a comment; those of a chat, whose transcript is one comment."""
+    marks = list(_CHAT_LINE.finditer(comment.text))
+    if len(marks) < 2:
+        staff = _is_staff(comment.author, row, export, job)
+        user = export.users.get(comment.author, _User())
+        return [Turn(staff, comment.text, comment.time, user.name if staff else "", comment.files)]
+    job.report.note("in transcripts of chats, whoever is not the requester or a visitor is taken for staff")
+    customer = export.users.get(str(row.get("requester_id")), _User()).name.casefold()
+    roles = {u.name.casefold(): u.role for u in export.users.values() if u.role}
+    turns = []
+    for n, mark in enumerate(marks):
+        end = marks[n + 1].start() if n + 1 < len(marks) else len(comment.text)
+        name, text = (mark[1] or mark[2]).strip(), comment.text[mark.end() : end].strip()
+        if name.startswith("***") or _BOT.search(name):
+            job.report.dropped[AUTOMATIC] += 1
+            continue
+        visitor = name.casefold() == customer or bool(_VISITOR.match(name))
+        staff = roles.get(name.casefold(), "") in _STAFF_ROLES or not (visitor or name.casefold() in roles)
+        turns.append(Turn(staff, text, comment.time, name if staff else "", comment.files if not n else ()))
+    return turns
 
 
 def _opening(row: Mapping[str, Json], comments: list[_Comment], turns: list[Turn]) -> str:

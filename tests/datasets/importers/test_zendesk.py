@@ -1,0 +1,267 @@
+"""Exports of Zendesk in the shapes that its API, its account export, and other tools write."""
+
+import csv
+import io
+import json
+import zipfile
+
+import pytest
+
+from inhouse.datasets.importers.run import import_files
+from inhouse.errors import InputError
+
+ANN, TOM, EVE = 501, 901, 902
+USERS = [
+    {"id": ANN, "name": "Ann Lee", "email": "ann@bakery.example", "role": "end-user"},
+    {"id": TOM, "name": "Tom Okafor", "email": "tom@shop.example", "role": "agent"},
+    {"id": EVE, "name": "Eve Ode", "email": "eve@shop.example", "role": "admin"},
+]
+SAID = [  # author, public, text
+    (ANN, True, "Does the belt fit?\nIt is an SM-40."),
+    (EVE, False, "Check with Dirk first."),
+    (-1, True, "We got your request."),
+    (TOM, True, "Yes, it fits."),
+    (ANN, True, "Thank you!"),
+]
+MESSAGES = [
+    {"role": "user", "content": "Does the belt fit?\nIt is an SM-40."},
+    {"role": "assistant", "content": "Yes, it fits."},
+    {"role": "user", "content": "Thank you!"},
+]
+
+
+def when(n):
+    return f"2024-03-04T08:{30 + n}:00Z"
+
+
+def ticket(**more):
+    return {
+        "id": 41, "url": "https://shop.zendesk.com/api/v2/tickets/41.json", "subject": "Belt", "raw_subject": "Belt",
+        "description": SAID[0][2], "status": "solved", "requester_id": ANN, "submitter_id": ANN, "assignee_id": TOM,
+        "created_at": when(0), "updated_at": when(9), "tags": ["belt"], "satisfaction_rating": {"score": "good"},
+        "via": {"channel": "email"}, **more,
+    }  # fmt: skip
+
+
+def comment(n, **more):
+    author, public, text = SAID[n]
+    return {
+        "id": 8000 + n, "type": "Comment", "author_id": author, "public": public, "body": text, "plain_body": text,
+        "html_body": f"<div class='zd-comment'><p>{text}</p></div>".replace("\n", "<br>"), "created_at": when(n),
+        "attachments": [], "via": {"channel": "rule" if author == -1 else "web"}, **more,
+    }  # fmt: skip
+
+
+def comments(without=(), **more):
+    return [{k: v for k, v in comment(n, **more).items() if k not in without} for n in range(len(SAID))]
+
+
+def events():
+    return [
+        {"ticket_id": 41, "id": n, "timestamp": 1709541000 + 60 * n, "created_at": when(n), "updater_id": c["author_id"],
+         "child_events": [{"event_type": "Change", "status": "open"},
+                          {k: v for k, v in c.items() if k not in ("created_at", "type")} | {"event_type": "Comment"}]}
+        for n, c in enumerate(comments())
+    ]  # fmt: skip
+
+
+def audits():
+    return [
+        {"ticket_id": 41, "id": n, "created_at": when(n), "author_id": c["author_id"], "via": c["via"],
+         "events": [{"id": n, "type": "Create", "field_name": "status", "value": "open"},
+                    {k: v for k, v in c.items() if k not in ("created_at", "via", "author_id")}]}
+        for n, c in enumerate(comments())
+    ]  # fmt: skip
+
+
+def lines(rows):
+    return "\n".join(json.dumps(r) for r in rows) + "\n"
+
+
+def table(delimiter=",", **names):
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow([names.get(k, k) for k in ("ticket_id", "comment_id", "author", "author_role", "public", "created_at", "body")])
+    for n, (author, public, text) in enumerate(SAID):
+        role = {ANN: "end-user", -1: "system"}.get(author, "agent")
+        if author != -1:
+            writer.writerow([41, n, author, role, str(public).lower(), when(n), text])
+    return out.getvalue()
+
+
+VARIANTS = {
+    "pages": {
+        "tickets.json": {"tickets": [ticket()], "count": 1, "next_page": None},
+        "comments/41.json": {"comments": comments(), "count": 5},
+        "users.json": {"users": USERS},
+    },
+    "incremental cursor": {
+        "tickets_1.json": {"tickets": [ticket()], "after_url": "x", "after_cursor": "y", "end_of_stream": True},
+        "ticket_41_comments.json": {"comments": comments(), "meta": {"has_more": False}, "links": {}},
+        "users_1.json": {"users": USERS, "end_of_stream": True},
+    },
+    "users beside the tickets": {"tickets.json": {"tickets": [ticket(comments=comments())], "users": USERS, "count": 1}},
+    "users beside the comments": {
+        "tickets.json": {"tickets": [ticket()]},
+        "41/comments.json": {"comments": comments(), "users": USERS, "count": 5},
+    },
+    "lines with comments": {
+        "export.ndjson": lines([ticket(comments=comments(), requester=USERS[0], assignee=USERS[1], submitter=USERS[0])]),
+        "users.ndjson": lines(USERS),
+    },
+    "lines in sorted keys": {
+        "a.jsonl": json.dumps(ticket(comments=comments()), sort_keys=True) + "\n",
+        "users.json": lines(USERS),
+    },
+    "array": {"tickets.json": [ticket(comments=comments())], "users.json": USERS},
+    "one ticket": {"ticket.json": {"ticket": ticket()}, "41.json": comments(), "users.json": USERS},
+    "one ticket, alone": {
+        "t.json": {"ticket": ticket()}, "41.json": {"comments": comments()}, "u1.json": {"user": USERS[0]},
+        "u2.json": {"user": USERS[1]},
+    },
+    "one ticket, whole": {"41.json": ticket(comments=comments()), "users.json": USERS},
+    "comments with their ticket": {
+        "tickets.json": [ticket()], "comments.json": [c | {"ticket_id": 41} for c in comments()], "users.json": USERS,
+    },
+    "authors in the comments": {
+        "t.json": [ticket(comments=[
+            {k: v for k, v in c.items() if k != "author_id"}
+            | {"author": next((u for u in USERS if u["id"] == c["author_id"]), {"id": -1})} for c in comments()
+        ])],
+    },
+    "text as HTML": {"t.json": {"tickets": [ticket(comments=comments(("plain_body", "body")))]}, "u.json": {"users": USERS}},
+    "text as body": {"t.json": {"tickets": [ticket(comments=comments(("plain_body", "html_body")))]}, "u.json": USERS},
+    "ticket events": {"events.json": {"ticket_events": events()}, "t.json": {"tickets": [ticket()]}, "u.json": USERS},
+    "audits": {"audits.json": {"audits": audits(), "count": 5}, "t.json": {"tickets": [ticket()]}, "u.json": {"users": USERS}},
+    "twice, the newer counts": {
+        "1.json": {"tickets": [ticket(updated_at=when(1), tags=["old"], satisfaction_rating=None)]},
+        "2.json": {"tickets": [ticket()]}, "comments/41.json": {"comments": comments()}, "u.json": {"users": USERS},
+    },
+    "newest comment first": {"t.json": [ticket(comments=comments()[::-1])], "u.json": USERS},
+    "no users": {
+        "t.json": {"tickets": [ticket(comments=[c for c in comments() if c["author_id"] != EVE])]},
+    },
+    "byte order mark": {"t.json": "\ufeff" + json.dumps([ticket(comments=comments())]), "u.json": USERS},
+    "results of a search": {"t.json": {"results": [ticket(comments=comments())], "count": 1}, "u.json": {"users": USERS}},
+}  # fmt: skip
+
+
+def write(folder, files):
+    for name, value in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+    return folder
+
+
+def imported(path, tmp_path, *staff, kind=""):
+    summary = import_files(kind, [path], tmp_path / "out.jsonl", staff)
+    return summary, [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_shapes_of_exports(name, tmp_path):
+    summary, [row] = imported(write(tmp_path / "export", VARIANTS[name]), tmp_path)
+    assert summary.kind == "zendesk"
+    assert row.pop("metadata")["times"] == [when(0), when(3), when(4)]
+    assert row == {"id": "41", "messages": MESSAGES, "tags": ["belt"], "rating": "good", "time": when(0)}
+    assert summary.messages_left_out.get("automatic message") == 1
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_of_comments(delimiter, tmp_path):
+    names = {"ticket_id": "Ticket ID", "author_role": "Author Role", "body": "Comment"}
+    (tmp_path / "comments.csv").write_text(table(delimiter, **names), encoding="utf-8-sig")
+    summary, [row] = imported(tmp_path / "comments.csv", tmp_path)
+    assert row["messages"] == MESSAGES
+    assert row["id"] == "41"
+    assert summary.messages_left_out == {"internal note": 1}
+
+
+def test_an_archive(tmp_path):
+    folder = write(tmp_path / "export", VARIANTS["pages"])
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for file in folder.rglob("*.json"):
+            archive.write(file, file.relative_to(folder))
+    _, [row] = imported(tmp_path / "export.zip", tmp_path)
+    assert row["messages"] == MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "reason"),
+    [
+        ({"status": "deleted"}, SAID, "deleted"),
+        ({"tags": ["closed_by_merge"]}, [SAID[0], (TOM, False, 'This request was closed and merged into request #12 "B".')],
+         "merged into 12"),
+        ({"tags": ["closed_by_merge"]}, [SAID[0]], "merged into another ticket"),
+        ({}, [SAID[0]], "no reply"),
+        ({}, [SAID[0], SAID[1], SAID[2]], "no reply"),
+        ({"submitter_id": TOM, "description": "Yes, it fits."}, [SAID[3]], "no question"),
+        ({"submitter_id": TOM, "description": "Check with Dirk first."}, [SAID[1]], "no question"),
+    ],
+)  # fmt: skip
+def test_tickets_that_are_left_out(changed, said, reason, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SAID", said)
+    bad = ticket(comments=comments(), **changed)
+    monkeypatch.undo()
+    good = ticket(comments=comments()) | {"id": 42}
+    summary, [row] = imported(write(tmp_path / "e", {"t.json": [bad, good], "u.json": USERS}), tmp_path)
+    assert row["id"] == "42"
+    assert [(s.id, s.reason) for s in summary.left_out] == [("41", reason)]
+
+
+@pytest.mark.parametrize(("score", "rating"), [("good", "good"), ("bad", "bad"), ("offered", None), ("unoffered", None)])
+def test_ratings(score, rating, tmp_path):
+    files = {"t.json": [ticket(comments=comments(), satisfaction_rating={"score": score, "id": 1})], "u.json": USERS}
+    _, [row] = imported(write(tmp_path / "e", files), tmp_path)
+    assert row.get("rating") == rating
+
+
+def test_attachments_are_named_and_quoted_mails_go(tmp_path):
+    pictured = comment(4, plain_body="", body="", html_body="", attachments=[{"file_name": "belt.jpg", "size": 1}])
+    quoted = comment(3)
+    quoted["plain_body"] = "Yes, it fits.\n\n-- \nTom\n\nOn Mon, 4 Mar 2024 at 08:30, Ann <ann@bakery.example> wrote:\n> Does"
+    files = {"t.json": [ticket(comments=[comment(0), quoted, pictured])], "u.json": USERS}
+    summary, [row] = imported(write(tmp_path / "e", files), tmp_path)
+    assert row["messages"] == MESSAGES[:2]
+    assert row["metadata"]["attachments"] == ["belt.jpg"]
+    assert row["metadata"]["agents"] == ["Tom Okafor"]
+    assert summary.messages_left_out == {"attachment without text": 1}
+
+
+def test_staff_of_another_role_can_be_named(tmp_path):
+    users = [USERS[0], USERS[1] | {"role": "end-user"}, USERS[2]]
+    files = {"t.json": [ticket(comments=comments())], "u.json": users}
+    _, [row] = imported(write(tmp_path / "e", files), tmp_path, "shop.example")
+    assert row["messages"] == MESSAGES
+
+
+def test_transcripts_of_chats(tmp_path):
+    text = (
+        "Chat started: 2024-03-04 08:30 AM UTC\n\n(08:30:12 AM) Ann Lee: Does the belt fit?\nIt is an SM-40.\n"
+        "(08:30:13 AM) Answer Bot: Here are some articles\n(08:31:00 AM) *** Tom Okafor joined the chat ***\n"
+        "(08:31:05 AM) Tom Okafor: Yes, it fits.\n(08:31:30 AM) Ann Lee: Thank you!"
+    )
+    files = {"t.json": [ticket(description=text, comments=[comment(0, plain_body=text, html_body="")])], "u.json": USERS}
+    summary, [row] = imported(write(tmp_path / "e", files), tmp_path)
+    assert row["messages"] == MESSAGES
+    assert summary.messages_left_out == {"automatic message": 2}
+
+
+def test_replies_alone_begin_with_the_description(tmp_path):
+    files = {"t.json": [ticket(comments=comments()[3:])], "u.json": USERS}
+    _, [row] = imported(write(tmp_path / "e", files), tmp_path)
+    assert row["messages"] == MESSAGES
+
+
+def test_tickets_without_comments_are_an_error_that_helps(tmp_path):
+    with pytest.raises(InputError, match="tickets without their comments") as error:
+        imported(write(tmp_path / "e", {"t.json": {"tickets": [ticket()]}}), tmp_path)
+    assert "comments/ID.json" in error.value.hint
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_table_of_tickets_is_an_error_that_helps(tmp_path):
+    (tmp_path / "t.csv").write_text("Ticket ID,Subject,Status,Requester\n41,Belt,solved,Ann\n")
+    with pytest.raises(InputError, match="comments"):
+        imported(tmp_path / "t.csv", tmp_path, kind="zendesk")

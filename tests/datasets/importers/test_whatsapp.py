@@ -76,9 +76,9 @@ STAMPS = {
     "android zh long": lambda d, h, m: f"2024年3月{d}日 {half(h, '上午', '下午')[1]}{half(h)[0]}:{m:02} - ",
     "android ko": lambda d, h, m: f"2024. 3. {d}. {half(h, '오전', '오후')[1]} {half(h)[0]}:{m:02} - ",
     "android hi": lambda d, h, m: f"{d}/3/24, {half(h)[0]}:{m:02} {half(h, 'am', 'pm')[1]} - ",
-    "android ar": lambda d, h, m: (
-        f"{d}\u200f/3\u200f/2024، {half(h)[0]}:{m:02} {half(h, 'ص', 'م')[1]} - "
-    ).translate({ord(str(n)): "٠١٢٣٤٥٦٧٨٩"[n] for n in range(10)}),
+    "android ar": lambda d, h, m: (f"{d}\u200f/3\u200f/2024، {half(h)[0]}:{m:02} {half(h, 'ص', 'م')[1]} - ").translate(
+        {ord(str(n)): "٠١٢٣٤٥٦٧٨٩"[n] for n in range(10)}
+    ),
     "android th": lambda d, h, m: f"{d}/3/2567 {h:02}:{m:02} - ",
     "android el": lambda d, h, m: f"{d}/3/24, {half(h)[0]}:{m:02} {half(h, 'π.μ.', 'μ.μ.')[1]} - ",
     "android vi": lambda d, h, m: f"{d:02}/03/2024, {h:02}:{m:02} - ",
@@ -189,7 +189,9 @@ def test_marks_in_messages(text, kept, reason, ios, tmp_path):
         f"{stamp(12, 9, 3)}{SHOP}: Bye.\n"
     )
     summary, [row] = imported(file, tmp_path)
-    assert turns(row)[2:] == ([("user", kept), ("assistant", "Bye.")] if kept else []) or (not kept and len(turns(row)) == 2)
+    assert turns(row)[2:] == ([("user", kept), ("assistant", "Bye.")] if kept else []) or (
+        not kept and len(turns(row)) == 2
+    )
     left = {"system message": 1} if reason == "system message" else {reason: 1} if reason else {}
     assert summary.messages_left_out == left
 

@@ -81,7 +81,9 @@ def lines(rows):
 def table(delimiter=",", **names):
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter)
-    writer.writerow([names.get(k, k) for k in ("ticket_id", "comment_id", "author", "author_role", "public", "created_at", "body")])
+    writer.writerow(
+        [names.get(k, k) for k in ("ticket_id", "comment_id", "author", "author_role", "public", "created_at", "body")]
+    )
     for n, (author, public, text) in enumerate(SAID):
         role = {ANN: "end-user", -1: "system"}.get(author, "agent")
         if author != -1:
@@ -210,7 +212,9 @@ def test_tickets_that_are_left_out(changed, said, reason, tmp_path, monkeypatch)
     assert [(s.id, s.reason) for s in summary.left_out] == [("41", reason)]
 
 
-@pytest.mark.parametrize(("score", "rating"), [("good", "good"), ("bad", "bad"), ("offered", None), ("unoffered", None)])
+@pytest.mark.parametrize(
+    ("score", "rating"), [("good", "good"), ("bad", "bad"), ("offered", None), ("unoffered", None)]
+)
 def test_ratings(score, rating, tmp_path):
     files = {"t.json": [ticket(comments=comments(), satisfaction_rating={"score": score, "id": 1})], "u.json": USERS}
     _, [row] = imported(write(tmp_path / "e", files), tmp_path)
@@ -220,7 +224,9 @@ def test_ratings(score, rating, tmp_path):
 def test_attachments_are_named_and_quoted_mails_go(tmp_path):
     pictured = comment(4, plain_body="", body="", html_body="", attachments=[{"file_name": "belt.jpg", "size": 1}])
     quoted = comment(3)
-    quoted["plain_body"] = "Yes, it fits.\n\n-- \nTom\n\nOn Mon, 4 Mar 2024 at 08:30, Ann <ann@bakery.example> wrote:\n> Does"
+    quoted["plain_body"] = (
+        "Yes, it fits.\n\n-- \nTom\n\nOn Mon, 4 Mar 2024 at 08:30, Ann <ann@bakery.example> wrote:\n> Does"
+    )
     files = {"t.json": [ticket(comments=[comment(0), quoted, pictured])], "u.json": USERS}
     summary, [row] = imported(write(tmp_path / "e", files), tmp_path)
     assert row["messages"] == MESSAGES[:2]
@@ -242,7 +248,10 @@ def test_transcripts_of_chats(tmp_path):
         "(08:30:13 AM) Answer Bot: Here are some articles\n(08:31:00 AM) *** Tom Okafor joined the chat ***\n"
         "(08:31:05 AM) Tom Okafor: Yes, it fits.\n(08:31:30 AM) Ann Lee: Thank you!"
     )
-    files = {"t.json": [ticket(description=text, comments=[comment(0, plain_body=text, html_body="")])], "u.json": USERS}
+    files = {
+        "t.json": [ticket(description=text, comments=[comment(0, plain_body=text, html_body="")])],
+        "u.json": USERS,
+    }
     summary, [row] = imported(write(tmp_path / "e", files), tmp_path)
     assert row["messages"] == MESSAGES
     assert summary.messages_left_out == {"automatic message": 2}

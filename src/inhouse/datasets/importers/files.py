@@ -14,6 +14,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ _PAGING = frozenset(
      "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more"}
 )  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n,]*+")
+BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what damaged archives raise
 _DECODER = json.JSONDecoder()
 
 
@@ -48,6 +50,7 @@ class Entry:
     place: str  # for messages: the path, and the name inside an archive
     size: int
     open: Callable[[], IO[bytes]]
+    archive: str = ""  # the archive that it is in
 
     @property
     def suffix(self) -> str:
@@ -127,7 +130,7 @@ def _members(path: Path, name: str) -> list[Entry]:
 
     stem = name.removesuffix(".zip").removesuffix(".ZIP")
     return [
-        Entry(f"{stem}/{m.filename}", f"{path}/{m.filename}", m.file_size, opener(m))
+        Entry(f"{stem}/{m.filename}", f"{path}/{m.filename}", m.file_size, opener(m), str(path))
         for m in sorted(members, key=lambda m: m.filename)
     ]
 
@@ -167,7 +170,7 @@ def records(entry: Entry, advance: Callable[[int], None] = lambda _: None) -> It
     with opened(entry) as stream:
         try:
             yield from _Json(entry.place, stream, advance).records()
-        except (OSError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        except BROKEN as error:
             raise InputError(f"{entry.place}: cannot be read to its end ({error})", "export it again") from error
 
 
@@ -257,8 +260,11 @@ class _Json:
             except RecursionError as error:
                 raise ValueError("nested too deeply") from error
             except json.JSONDecodeError as error:
-                cut = error.pos >= len(self._buffer) - 12 or error.msg.startswith(("Unterminated", "Invalid \\"))
-                if not cut or len(self._buffer) - self._at > most or self._ended:
+                tail = 0 if self._ended else 12  # a number or a word such as `true` may go on
+                cut = error.pos >= len(self._buffer) - tail or error.msg.startswith(("Unterminated", "Invalid \\"))
+                if cut and self._ended:
+                    raise ValueError("cut off") from error
+                if not cut or len(self._buffer) - self._at > most:
                     raise
             if not self._more():
                 raise ValueError("cut off")

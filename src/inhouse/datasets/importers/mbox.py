@@ -71,7 +71,7 @@ class _Mailbox:
 
 
 class Mbox:
-    name, title = "mbox", "mbox"
+    name, title = "mbox", "mailbox"
 
     def recognizes(self, sample: Sample) -> bool:
         head = sample.text.lstrip("\ufeff\r\n")
@@ -204,7 +204,7 @@ def _add(box: _Mailbox, raw: bytes, place: str, job: Job) -> None:
     text = _text(mail, files)
     box.mails[id] = _Mail(
         id=id,
-        parents=tuple(_IDS.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}")),
+        parents=(*_IDS.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}"), *_gmail_thread(mail)),
         subject=" ".join(_header(mail, "Subject").split()),
         sender=sender,
         name=name,
@@ -214,6 +214,11 @@ def _add(box: _Mailbox, raw: bytes, place: str, job: Job) -> None:
         files=tuple(files),
         automatic=_automatic(mail, sender),
     )
+
+
+def _gmail_thread(mail: Message) -> Iterator[str]:
+    if mail["X-GM-THRID"]:
+        yield f"gmail thread {_header(mail, 'X-GM-THRID')}"
 
 
 def _header(mail: Message, name: str) -> str:

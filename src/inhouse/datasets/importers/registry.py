@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from inhouse.datasets.importers.files import Entry, entries_of, opened
+from inhouse.datasets.importers.files import BROKEN, Entry, entries_of, opened
 from inhouse.datasets.importers.freshdesk import Freshdesk
 from inhouse.datasets.importers.imported import Importer, Sample
 from inhouse.datasets.importers.intercom import Intercom
@@ -38,7 +38,10 @@ _TEXTS = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".mbox
 def sample_of(entry: Entry) -> Sample:
     """The beginning of a file, leniently as text."""
     with opened(entry) as stream:
-        head = stream.read(HEAD_BYTES)
+        try:
+            head = stream.read(HEAD_BYTES)
+        except BROKEN as error:
+            raise InputError(f"{entry.place}: cannot be read ({error})", "export it again") from error
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     text = head.decode(encoding, "replace")
     if entry.suffix in (".csv", ".tsv"):
@@ -95,5 +98,5 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
         titles = " or ".join(f"{title_of(kind)} ({kind})" for kind in best)
         raise InputError(f"the files may be of {titles}", "name the kind: inhouse import KIND FILE...")
     title = title_of(best[0])
-    said = f"this looks like an export of {title}" if title[0] in "AEIOU" else f"this looks like a {title} export"
-    return IMPORTERS[best[0]], f"{said}: imported as {best[0]}"
+    article = "an" if title[0] in "AEIOU" else "a"
+    return IMPORTERS[best[0]], f"this looks like {article} {title} export: imported as {best[0]}"

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from inhouse.datasets.importers.files import entries_of
+from inhouse.datasets.importers.files import Entry, entries_of
 from inhouse.datasets.importers.imported import Conversation, Job, Report, Skipped, Staff
 from inhouse.datasets.importers.registry import choose
 from inhouse.errors import BackendError, InputError
@@ -75,7 +75,7 @@ def import_files(
     entries = entries_of(paths)
     importer, said = choose(kind, entries)
     out = out or Path(f"{importer.name}.jsonl")
-    _refuse_inputs(out, paths)
+    _refuse_inputs(out, entries)
     report = Report(notes=[said] if said else [])
     total = sum(e.size for e in entries)
     with (progress or Silent()).step(f"reading {importer.title}", total) as step:
@@ -100,7 +100,7 @@ def import_files(
         agents=counts["agents"],
         attachments=counts["attachments"],
         left_out=tuple(LeftOut(id=s.id, reason=s.reason) for s in skipped),
-        messages_left_out=dict(report.dropped.most_common()),
+        messages_left_out={k: n for k, n in report.dropped.most_common() if n},
         notes=tuple(report.notes),
     )
 
@@ -111,12 +111,11 @@ def _hint(staff: Sequence[str], reasons: Mapping[str, int]) -> str:
     return "check that the files are the whole export"
 
 
-def _refuse_inputs(out: Path, paths: Sequence[Path]) -> None:
+def _refuse_inputs(out: Path, entries: Sequence[Entry]) -> None:
     """Raises if a file that is written would replace one that is read."""
     for written in (out, preference_path(out)):
-        for path in paths:
-            if written.exists() and path.exists() and written.resolve() == path.resolve():
-                raise InputError(f"{written}: is one of the files to import", "choose another file with --out")
+        if written.exists() and any(written.resolve() == Path(e.archive or e.place).resolve() for e in entries):
+            raise InputError(f"{written}: is one of the files to import", "choose another file with --out")
     if out.is_dir():
         raise InputError(f"{out}: is a folder", "name a file, such as conversations.jsonl")
 

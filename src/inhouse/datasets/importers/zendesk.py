@@ -36,7 +36,9 @@ _STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor
 _SYSTEM = "-1"
 _RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
             "good_with_comment": "good", "bad_with_comment": "bad"}  # fmt: skip
-_CHAT_LINE = re.compile(r"^\(\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?\) (?:(\*{3})[^\n]*+|([^:\n*]{1,80}):)[ \t]?", re.MULTILINE)
+_CHAT_LINE = re.compile(
+    r"^\(\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?\) (?:(\*{3})[^\n]*+|([^:\n*]{1,80}):)[ \t]?", re.MULTILINE
+)
 _VISITOR = re.compile(r"(?:visitor|web user|anonymous|ios user|android user|customer|end.?user)\b", re.IGNORECASE)
 _BOT = re.compile(r"\bbot\b", re.IGNORECASE)
 _MERGED = re.compile(r"(?:merged into|request) #?(\d+)")

@@ -29,7 +29,7 @@ from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
 from inhouse.text import encoding, mail
-from inhouse.text.language import languages
+from inhouse.text.language import language
 from inhouse.types import Document, Progress, Record
 
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
@@ -209,6 +209,7 @@ def _document(file: Entry, result: Parsed) -> Document:
         "format": file.suffix[1:],
         "bytes": file.size,
         "modified": file.modified,
+        "language": language(result.text),
         "headings": [words for _, words in clean.headings(result.text)],
     }
     return Document(
@@ -235,7 +236,7 @@ def _written(folder: Path, out: Path, kept: Sequence[Document], outcomes: Sequen
         duplicate=counts["duplicate"],
         failed=counts["failed"],
         chars=sum(len(document.text) for document in kept),
-        languages=languages(document.text for document in kept),
+        languages=Counter(filter(None, (d.meta["language"] for d in kept))),
         failures=failures,
     )
     totals = {

@@ -101,6 +101,7 @@ class Chunk(Record):
     text: str
     heading: str  # the heading path, "Fees > Wire transfers"
     lead: str = ""  # the beginning of the document if it has no headings
+    language: str = ""  # of the document; "" if that is not clear
     access: frozenset[str] = frozenset()
     page: int = 0  # on which it begins, from 1; 0 for formats without pages
     box: Box | None = None  # of its lines on that page

@@ -7,7 +7,7 @@ import pytest
 
 from inhouse.errors import InputError
 from inhouse.retrieval.chunk import chunk_document
-from inhouse.retrieval.index import build_index, embedded_text, searched_text, with_parts
+from inhouse.retrieval.index import build_index, embedded_text, searched_text
 from inhouse.retrieval.search import Index
 from inhouse.types import Document, Silent
 
@@ -81,19 +81,6 @@ def test_documents_are_read_while_others_are_embedded(document, embedder, settin
 def test_documents_without_text_are_refused(embedder, settings, tmp_path):
     with pytest.raises(InputError, match="contain no text to index"):
         build_index([Document(source="a.md", text="# A", title="A")], embedder, settings, tmp_path, None, Silent())
-
-
-def test_identifiers_are_found_by_their_parts():
-    assert with_parts("the DiffExecutor of v2_parser") == "the DiffExecutor of v2_parser\nDiff Executor v 2"
-
-
-def test_text_without_identifiers_stays_as_it_is():
-    assert with_parts("nothing here") == "nothing here"
-
-
-@pytest.mark.parametrize("part", ["A", "Aa", "a1", "AaA ", "_", "A1b "])
-def test_finding_identifiers_takes_linear_time(part, takes_linear_time):
-    assert takes_linear_time(with_parts, lambda n: part * n)
 
 
 def test_chunks_without_headings_are_embedded_with_the_beginning_of_their_document(embedder):

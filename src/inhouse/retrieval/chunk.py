@@ -1,39 +1,70 @@
 """Cuts documents into chunks that follow the document's structure and know their heading path.
 
 A section (a heading with its text) is a chunk if it fits. Longer sections are cut between paragraphs, then list items,
-then sentences, then words. Sections are never merged, so that an FAQ entry remains the answer to its question. Each row
-of a table is a chunk: a sentence with the names of its columns, so that it says by itself what its values are. The text
-of every other chunk is a span of the document's text.
+sentences, clauses, words, and characters. Sections are never merged, so that an FAQ entry remains the answer to its
+question. Each row of a table is a chunk: a sentence with the table's caption and the names of its columns, so that it
+says by itself what its values are. A row that is too long becomes several such sentences. The text of every other chunk
+is a span of the document's text.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 
-from inhouse.text.sentences import SENTENCE_GAP
-from inhouse.text.tables import Table, row_sentence, tables
+import regex
+
+from inhouse.text.language import language
+from inhouse.text.sentences import SENTENCE_END
+from inhouse.text.tables import Row, Table, cell_starts, row_sentence, tables
 from inhouse.types import Chunk, Digest, Document, digest_of
 
 Count = Callable[[str], int]
 Span = tuple[int, int]
+Piece = tuple[int, int, str]
 
 LEAD_CHARS = 160
 LONGEST_COUNTED_CHARS = 4000  # longer spans are cut without counting their tokens, which is slow
+CHARS_A_TOKEN = 6  # without spaces; a tokenizer that does not know a script takes a whole line for one token
+LONGEST_GRAPHEME = 32
+CAPTION_CHARS = 150
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.{0,300})$", re.MULTILINE)  # longer lines are text
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n+")
 _LINES = re.compile(r"\n+")
+_CLAUSES = re.compile(r"(?<=[,;:])\s+|(?<=[，、；：،؛၊])\s*")
 _WORDS = re.compile(r"\s+")
-CUTS = (_PARAGRAPHS, _LINES, SENTENCE_GAP, _WORDS)
+_GRAPHEME = regex.compile(r"\X")
+CUTS = (_PARAGRAPHS, _LINES, SENTENCE_END, _CLAUSES, _WORDS)
+_NUMBERED = re.compile(
+    r"(?:table|tabelle|tab\.|tableau|tabla|cuadro|tabela|tabella|tabel|tabell|taulukko|tablo|таблица|таблиця|表|표|ตาราง)"
+    r"\s*(?:\d|[ivx]+\b|:|[一二三四五六七八九十])",
+    re.IGNORECASE,
+)
+_ABOVE = re.compile(
+    r"(?:\*\*[^*]+\*\*|__[^_]+__|.*[^.!?])[:：]$|\*\*[^*]+\*\*$|__[^_]+__$"
+    r"|.{0,60}\b(?:in|en|em) (?:\w{1,20} )?"
+    r"(?:thousand|million|billion|tausend|t?eur|mio|mrd|tsd|usd|chf|gbp|dollar|[$€£¥%]).{0,20}$",
+    re.IGNORECASE,
+)
+"""A line that says what the table below it holds: "Table 3. Fees", "**Fees**", "Our fees:", "(in millions)"."""
 
 
 def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> list[Chunk]:
-    """The document's chunks in order, of at most `max_tokens` except for a single word that is longer."""
+    """The document's chunks in order, of at most `max_tokens` each, and of no more characters than so many tokens have
+    in any script."""
+
+    def size(text: str) -> int:
+        return max(count_tokens(text), math.ceil((len(text) - text.count(" ")) / CHARS_A_TOKEN))
+
     digest = document_digest(document)
     sections = list(_sections(document))
     found = list(tables(document.text))
     lead = "" if len(sections) > 1 else " ".join(document.text[: 2 * LEAD_CHARS].split())[:LEAD_CHARS]
+    known = document.meta.get("language")
+    spoken = language(document.text) if known is None else str(known)
     return [
         Chunk(
             document=digest,
@@ -44,33 +75,91 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
             text=text,
             heading=" > ".join(path),
             lead=lead if start >= LEAD_CHARS else "",
+            language=spoken,
             access=document.access,
         )
         for path, span in sections
-        for start, end, text in _pieces(document.text, span, found, count_tokens, max_tokens)
+        for start, end, text in _pieces(document.text, span, found, size, max_tokens)
     ]
 
 
-def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: int) -> Iterator[tuple[int, int, str]]:
-    """The chunks of a section: where each is, and its text. A row too long for a chunk is cut like other text."""
+def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: int) -> Iterator[Piece]:
+    """The chunks of a section: where each is, and its text."""
     at = span[0]
     for table in (t for t in found if span[0] <= t.start < span[1]):
         yield from _prose(text, (at, table.start), count, limit)
+        about = ": ".join(dict.fromkeys(filter(None, (*_captions(text, span, table), table.title))))
         at = table.body
+        if max(map(len, table.header)) > limit // 2:  # names that rows may have to shorten
+            yield from _prose(text, (table.start, at), count, limit)
         for row in table.rows:
-            yield from _prose(text, (at, row.start), count, limit)  # lines with more or fewer cells
+            if row.start - at > limit // 2:  # so do names of groups
+                yield from _prose(text, (at, row.start), count, limit)
             at = row.end
-            said = row_sentence(row, table.keys)
-            if len(said) <= LONGEST_COUNTED_CHARS and count(said) <= limit:
-                yield row.start, row.end, said
-            else:
-                yield from _prose(text, (row.start, row.end), count, limit)
+            yield from _of_row(text, table, row, about, count, limit)
+        at = table.end
     yield from _prose(text, (at, span[1]), count, limit)
 
 
-def _prose(text: str, span: Span, count: Count, limit: int) -> Iterator[tuple[int, int, str]]:
+def _prose(text: str, span: Span, count: Count, limit: int) -> Iterator[Piece]:
     for start, end in _packed(text, span, count, limit, CUTS):
         yield start, end, text[start:end]
+
+
+def _captions(text: str, span: Span, table: Table) -> Iterator[str]:
+    """The lines right above and below the table, where they say what it holds."""
+    above = text[max(span[0], table.start - 2 * CAPTION_CHARS) : table.start].rstrip().rpartition("\n")[2].strip()
+    below = text[table.end : min(span[1], table.end + 2 * CAPTION_CHARS)].lstrip().partition("\n")[0].strip()
+    for line, says in ((above, _NUMBERED.match(above) or _ABOVE.match(above)), (below, _NUMBERED.match(below))):
+        if says and len(line) <= CAPTION_CHARS and not line.startswith(("#", "|", "- ", "```")):
+            yield line.strip("*_:： ").rstrip(".")
+
+
+def _of_row(text: str, table: Table, row: Row, about: str, count: Count, limit: int) -> Iterator[Piece]:
+    """The row as a sentence; where that is too long, several sentences, each with the names of row and columns."""
+    whole = row_sentence(row, table.keys, about)
+    if len(whole) <= LONGEST_COUNTED_CHARS and count(whole) <= limit:
+        yield row.start, row.end, whole
+        return
+    keys, starts = max(table.keys, 1), cell_starts(text, row)
+    about, group = (_shortened(part, count, limit // 8) for part in (about, row.group))
+    most = [limit // 8 // keys] * keys + [limit // 4] * (len(row.header) - keys)
+    header = tuple(_shortened(name, count, tokens) for name, tokens in zip(row.header, most, strict=True))
+    names = tuple(_shortened(cell, count, limit // 4 // keys) for cell in row.cells[:keys])
+
+    def said(columns: Sequence[int], cells: Sequence[str]) -> str:
+        some = Row((*header[:keys], *(header[n] for n in columns)), (*names, *cells), row.start, row.end, group)
+        return row_sentence(some, keys, about)
+
+    pieces: list[tuple[int, str]] = []
+    together: list[int] = []
+    for n in range(len(row.cells)):
+        cell = row.cells[n]
+        if not cell or (n < keys and names[n] == cell):
+            continue
+        more = [*together, n]
+        if together and count(said(more, [row.cells[m] for m in more])) > limit:
+            pieces.append((starts[together[0]], said(together, [row.cells[m] for m in together])))
+            together, more = [], [n]
+        if count(said([n], [cell])) <= limit:
+            together = more
+            continue
+        room = max(limit - count(said([n], ["-"])), 1)
+        for start, end in _packed(cell, (0, len(cell)), count, room, CUTS):
+            pieces.append((starts[n] + start, said([n], [cell[start:end]])))
+    if together:
+        pieces.append((starts[together[0]], said(together, [row.cells[m] for m in together])))
+    pieces = pieces or [(row.start, said([], []))]
+    ends = [*(start for start, _ in pieces[1:]), row.end]
+    yield from ((start, max(end, start), said) for (start, said), end in zip(pieces, ends, strict=True))
+
+
+def _shortened(text: str, count: Count, limit: int) -> str:
+    """The beginning of a text that is longer than `limit` tokens, with "…" for the rest."""
+    if len(text) <= LONGEST_COUNTED_CHARS and count(text) <= limit:
+        return text
+    start, end = next(iter(_packed(text, (0, len(text)), count, max(limit - 1, 1), CUTS)))
+    return text[start:end] + "…"
 
 
 def document_digest(document: Document) -> Digest:
@@ -110,8 +199,7 @@ def _packed(text: str, span: Span, count: Count, limit: int, cuts: Sequence[re.P
     if end - start <= LONGEST_COUNTED_CHARS and count(text[start:end]) <= limit:
         return [span]
     if not cuts:
-        step = min(limit * 2, LONGEST_COUNTED_CHARS)  # a long word is cut by characters
-        return [(at, min(at + step, end)) for at in range(start, end, step)]
+        return list(_by_characters(text, span, count, limit))
     spans: list[Span] = []
     open_span: Span | None = None
     tokens = 0
@@ -125,7 +213,26 @@ def _packed(text: str, span: Span, count: Count, limit: int, cuts: Sequence[re.P
         open_span, tokens = (part, size) if size <= limit else (None, 0)
         if size > limit:
             spans.extend(_packed(text, part, count, limit, cuts[1:]))
-    return [*spans, open_span] if open_span else spans
+    if open_span:
+        spans.append(open_span)
+    # Some tokenizers make more tokens of parts together than of each alone.
+    fit = [count(text[a:b]) <= limit for a, b in spans]
+    return [s for span, fits in zip(spans, fit, strict=True)
+            for s in ([span] if fits else _packed(text, span, count, limit, cuts[1:]))]  # fmt: skip
+
+
+def _by_characters(text: str, span: Span, count: Count, limit: int) -> Iterator[Span]:
+    """A word without any border cut into spans that fit, between characters as they are seen."""
+    at, end = span
+    while at < end:
+        window = text[at : min(at + limit * CHARS_A_TOKEN + LONGEST_GRAPHEME, end)]
+        borders = [b for g in _GRAPHEME.finditer(window) for b in range(g.start(), g.end(), LONGEST_GRAPHEME)][1:]
+        if at + len(window) == end:
+            borders.append(len(window))
+        fits = bisect(borders, limit, key=lambda border: count(window[:border]))
+        cut = at + borders[max(fits - 1, 0)] if borders else end
+        yield at, cut
+        at = cut
 
 
 def _cut(text: str, span: Span, at: re.Pattern[str]) -> Iterator[Span]:

@@ -1,8 +1,8 @@
 """The index of a project: a LanceDB table with one row per chunk: its vector, its text and the groups that may read it.
 
-A chunk is indexed with its document's title and its heading path; for full text also with the parts of identifiers
-("DiffExecutor"), for the vector also with the beginning of a document that has no headings. A new index is built from
-the previous one: chunks with the same text at the same place keep their vectors.
+A chunk is indexed with its document's title and its heading path: for full text as terms (terms.py), for the vector as
+text, with the beginning of a document that has no headings. A new index is built from the previous one: chunks with the
+same text at the same place keep their vectors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from inhouse.config.sections import Retrieval
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.retrieval.chunk import chunk_document, document_digest
+from inhouse.retrieval.terms import INFLECTED, terms
 from inhouse.types import Chunk, Digest, Document, Embedder, Json, Matrix, Progress, Step
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "chunks"
 SETTINGS = "index.json"
-VERSION = 5
+VERSION = 6
 BATCH = 256
 WRITE_EVERY_S = 15.0  # each write makes a new file and a new version of the table
 WRITE_ROWS = 8192
@@ -40,8 +40,6 @@ EVERYONE = "*"  # the group of chunks that everyone may read
 EXACT_UP_TO_ROWS = 50_000  # up to here, comparing with every vector is fast and exact
 ROWS_A_PARTITION = 2500
 REBUILT_FROM = 0.2  # share of changed rows: recall falls when the partitions were made for other rows
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]+")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 class Part(NamedTuple):
@@ -109,7 +107,9 @@ def index_parts(
         table.delete("id IN ({})".format(", ".join(f"'{key}'" for key in gone[at : at + BATCH])))
     _index_columns(table, len(wanted), added + len(gone))
     restricted = table.count_rows(f"NOT {visible_to([])}") > 0
-    write_text(out / SETTINGS, json.dumps({**made_with, "restricted": restricted}, indent=1))
+    rows = table.search().select(["language"]).limit(len(wanted)).to_arrow()
+    inflected = sorted(INFLECTED.intersection(rows["language"].unique().to_pylist()))
+    write_text(out / SETTINGS, json.dumps({**made_with, "restricted": restricted, "inflected": inflected}, indent=1))
     return {"chunks": len(wanted), "added": added, "removed": len(gone), "kept": len(wanted) - added}
 
 
@@ -195,15 +195,9 @@ def embedded_text(chunk: Chunk) -> str:
 
 
 def searched_text(chunk: Chunk) -> str:
-    """The text of a chunk for full-text search."""
-    return with_parts("\n".join(filter(None, (chunk.title, chunk.heading, chunk.text))))
-
-
-def with_parts(text: str) -> str:
-    """The text followed by the parts of its identifiers: "Diff" and "Executor" for "DiffExecutor"."""
-    split = [_PART.findall(word) for word in _IDENTIFIER.findall(text)]
-    parts = " ".join(part for some in split if len(some) > 1 for part in some)
-    return f"{text}\n{parts}" if parts else text
+    """The terms of a chunk for full-text search."""
+    text = "\n".join(filter(None, (chunk.title, chunk.heading, chunk.text)))
+    return " ".join(terms(text, (chunk.language,)))
 
 
 def group_mark(group: str) -> str:
@@ -240,7 +234,7 @@ def _settings(folder: Path) -> dict[str, Json] | None:
 def _schema(dimensions: int) -> pa.Schema:
     import pyarrow as pa
 
-    text = ["id", "document", "source", "title", "groups", "chunk", "indexed"]
+    text = ["id", "document", "source", "title", "groups", "language", "chunk", "indexed"]
     fields = [pa.field(name, pa.string()) for name in text]
     access = pa.field("access", pa.list_(pa.string()))
     vector = pa.field("vector", pa.list_(pa.float32(), dimensions))
@@ -256,6 +250,7 @@ def _rows(chunks: Sequence[Chunk], vectors: Any, dimensions: int) -> pa.Table:
         "source": [c.source for c in chunks],
         "title": [c.title for c in chunks],
         "groups": [json.dumps(sorted(c.access)) for c in chunks],
+        "language": [c.language for c in chunks],
         "chunk": [c.model_dump_json() for c in chunks],
         "indexed": [searched_text(c) for c in chunks],
         "start": [c.start for c in chunks],
@@ -269,7 +264,7 @@ def _index_columns(table: Any, rows: int, changed: int) -> None:
     """Indexes the text and, in a large table, vectors, groups and documents; an existing index gets the new rows."""
     from lancedb.index import FTS, BTree, IvfRq, LabelList
 
-    indexes: dict[str, Any] = {"indexed": FTS(language="English", stem=True, remove_stop_words=True)}
+    indexes: dict[str, Any] = {"indexed": FTS(base_tokenizer="whitespace", language="English")}
     if rows > EXACT_UP_TO_ROWS:
         quick = {"sample_rate": 64, "max_iterations": 20}  # of k-means: same recall in a third of the time
         indexes["vector"] = IvfRq(distance_type="cosine", num_partitions=partitions_of(rows), **quick)

@@ -14,7 +14,19 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, lru_cache
 
-from inhouse.text.words import SMALL_NUMBERS, STOP, WORD, content_words, stem, without_greeting, words
+import regex
+
+from inhouse.text.words import (
+    IDEOGRAPHS,
+    SMALL_NUMBERS,
+    STOP,
+    UNSPACED,
+    WORD,
+    content_words,
+    stem,
+    without_greeting,
+    words,
+)
 from inhouse.types import Message
 
 Messages = tuple[Message, ...]
@@ -36,6 +48,7 @@ _INTRODUCED = re.compile(
 _MENTIONED = re.compile(_PLACEHOLDER)
 TYPO_LETTERS, TWO_TYPOS_LETTERS, LONGEST_WORD = 5, 9, 40  # words from this length on may have one or two typos
 NEAR = 20
+_SEVERAL_WORDS = regex.compile(rf"[{IDEOGRAPHS}{UNSPACED}\p{{Hangul}}]")  # without spaces, or with particles
 MOST_CORRECTED = 8
 _INTERJECTIONS = frozenset("ah aha am eh ha hi hm huh id mm no oh ok pm so uh um ya yo".split())  # noqa: SIM905
 
@@ -95,7 +108,9 @@ class Spelling:
 
     def _may_be_misspelled(self, word: str) -> bool:
         plain = word.casefold()
-        return TYPO_LETTERS <= len(plain) <= LONGEST_WORD and plain.isalpha() and not self._known(plain)
+        if not TYPO_LETTERS <= len(plain) <= LONGEST_WORD or not plain.isalpha() or _SEVERAL_WORDS.search(plain):
+            return False
+        return not self._known(plain)
 
     def _correct(self, word: str) -> str:
         from rapidfuzz import process

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.errors import InputError
-from inhouse.retrieval.index import EXACT_UP_TO_ROWS, TABLE, lancedb, load_settings, probes_of, visible_to, with_parts
+from inhouse.retrieval.index import EXACT_UP_TO_ROWS, TABLE, lancedb, load_settings, probes_of, visible_to
 from inhouse.retrieval.ranking import Hit, Ranker
-from inhouse.text.sentences import windows
-from inhouse.text.words import WORD, plain, words
+from inhouse.retrieval.terms import terms
+from inhouse.text.language import language
+from inhouse.text.sentences import SENTENCE_END, windows
+from inhouse.text.words import length_in_words, plain, words
 from inhouse.types import Chunk, Embedder, Matrix, Passage, Source
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ class Index:
         self._embedder = embedder
         self._rows = self._table.count_rows()
         self._restricted = bool(made_with["restricted"])
+        self._inflected = frozenset(made_with["inflected"])
         self._places = Places(self._table, self._rows)
         self._visible = lru_cache(1024)(self._table.count_rows)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="search")
@@ -228,10 +231,11 @@ class Index:
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
 
-        words = " ".join(WORD.findall(with_parts(query)))
-        if not words:
+        clear = {language(query)} & self._inflected if self._inflected else self._inflected
+        wanted = " ".join(terms(query, clear or sorted(self._inflected)))
+        if not wanted:
             return None
-        match = self._table.search(MatchQuery(words, "indexed"), query_type="fts")
+        match = self._table.search(MatchQuery(wanted, "indexed"), query_type="fts")
         if allowed:
             match = match.where(allowed, prefilter=True)
         return match.limit(CANDIDATES).select(["vector", "_score"]).with_row_id(True).to_arrow()
@@ -292,9 +296,24 @@ def _quoted(name: str) -> str:
 
 def pieces(query: str) -> list[str]:
     """A query of more than 60 words, cut between sentences into at most 16 pieces of up to 50 words."""
-    if len(words(query)) <= LONG_QUERY_WORDS:
+    length = length_in_words(query)
+    if length <= LONG_QUERY_WORDS:
         return [query]
-    return windows(query, PIECE_WORDS)[:MOST_PIECES] or [query]
+    if length == len(words(query)):
+        return windows(query, PIECE_WORDS)[:MOST_PIECES] or [query]
+    made = [""]
+    for sentence in _sentences(query):
+        if made[-1] and length_in_words(made[-1]) + length_in_words(sentence) > PIECE_WORDS:
+            made.append("")
+        made[-1] = f"{made[-1]} {sentence}".strip()
+    return made[:MOST_PIECES]
+
+
+def _sentences(query: str) -> Iterator[str]:
+    """The sentences of a text without spaces between words; long ones are cut."""
+    for sentence in filter(None, SENTENCE_END.split(query)):
+        for line in [sentence] if length_in_words(sentence) <= PIECE_WORDS else sentence.split():
+            yield from (line[at : at + PIECE_WORDS] for at in range(0, len(line), PIECE_WORDS))
 
 
 def holds(passage: str, sentence: str) -> bool:

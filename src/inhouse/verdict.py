@@ -47,12 +47,13 @@ class SplitFacts(Record):
 
 
 class DataFacts(Facts):
-    """The data card in figures: the splits by name, how many pieces of personal data were replaced by kind, and which
-    may remain in the languages of the data."""
+    """The data card in figures: the splits by name, how many pieces of personal data were replaced by kind, which may
+    remain in the languages of the data, and what the models do not know of these."""
 
     sets: Mapping[str, SplitFacts] = {}
     personal_data: Mapping[str, int] = {}
     personal_data_gaps: tuple[str, ...] = ()
+    language_gaps: tuple[str, ...] = ()
 
 
 class RetrievalFacts(Facts):

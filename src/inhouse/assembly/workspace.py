@@ -16,6 +16,7 @@ from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.search import Index
 from inhouse.store.artifacts import Store, source_digest
+from inhouse.text.language import languages
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Document, Example, Json, Progress, Silent, digest_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from inhouse.privacy.anonymize import Anonymizer
     from inhouse.store.ledger import Ledger
 
+GAPS_LOOKED_AT = 200  # documents whose tokens are counted
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -70,6 +72,14 @@ class Workspace:
         model = model_file(folder)
         digest = digest_of([_recipe(folder, settings).digest, model.name, model.stat().st_size])
         return f"{folder.name}@{digest[:8]}"
+
+    def language_gaps(self, texts: Sequence[str]) -> list[str]:
+        """What the embedder and the base model do not know of the languages of the documents, a sentence each."""
+        from inhouse.models.coverage import gaps
+
+        counts, some = languages(texts), texts[:: max(len(texts) // GAPS_LOOKED_AT, 1)]
+        embedder, base = self.project.retrieval.embedder, self.project.model.base
+        return [*gaps(embedder, counts, some, self.embedder.unknown), *gaps(base, counts, some)]
 
     @cached_property
     def support(self) -> LexicalSupport:

@@ -61,6 +61,8 @@ def print_artifact(artifact: Artifact, state: str) -> None:
     facts = ", ".join(f"{k.replace('_', ' ')} {_short(v)}" for k, v in artifact.facts.items() if _plain(v))
     err.print(f"[bold]{artifact.kind}[/bold] {artifact.key[:8]} {state}: ", end="")
     err.print(facts, markup=False, highlight=False)
+    for warning in artifact.facts.get("warnings", []):
+        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
 
 
 def _plain(value: Any) -> bool:

@@ -23,13 +23,17 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project
     from inhouse.config.reference import template
     from inhouse.errors import ConfigError
     from inhouse.files import write_text
+    from inhouse.pipeline.check import chosen_values
 
     file = folder / FILE
     if file.exists():
         raise ConfigError(f"{file}: already exists", "choose another folder, or edit that file")
+    (folder / "documents").mkdir(parents=True, exist_ok=True)
+    values, chosen = chosen_values(folder)
     tell(f"Writing {file}")
-    write_text(file, template(folder.resolve().name))
-    (folder / "documents").mkdir(exist_ok=True)
+    write_text(file, template(folder.resolve().name, values))
+    for line in chosen:
+        out.print(line, markup=False, highlight=False)
     out.print(
         f"Wrote {file}. Next:\n"
         f"  1. Put your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml) into {folder / 'documents'}/\n"

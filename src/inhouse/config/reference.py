@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -58,8 +59,8 @@ def _keys(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
             yield key, info
 
 
-def template(name: str) -> str:
-    """A project file with the keys in COMMON: help and an example each, all but the first two commented out."""
+def template(name: str, values: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """A project file with the keys in COMMON, with help and an example; commented out but for SET and `values`."""
     lines = [
         "# Project file of inhouse, with the ten most commonly changed keys.",
         "# To set a key, remove the '# ' in front of it. `inhouse check` validates the file.",
@@ -67,7 +68,9 @@ def template(name: str) -> str:
         *_comment(f"{', '.join(['project', *sections()])}."),
     ]
     before = ""
-    for dotted, example in COMMON.items():
+    order = list(Project.model_fields)
+    keys = sorted({**COMMON, **values}, key=lambda dotted: order.index(dotted.split(".")[0]))
+    for dotted, example in ((key, COMMON.get(key)) for key in keys):
         section, _, key = dotted.rpartition(".")
         info = (section_class([section]) if section else Project).model_fields[key]  # type: ignore[union-attr]
         if section != before:
@@ -78,7 +81,8 @@ def template(name: str) -> str:
             lines += [f"# {line}" for line in example.splitlines()]
         else:
             value = name if key == "name" else info.default if example is None else example
-            lines.append(f"{'' if key in SET else '# '}{key} = {toml_value(value)}")
+            is_set = key in SET or dotted in values
+            lines.append(f"{'' if is_set else '# '}{key} = {toml_value(values.get(dotted, value))}")
     return "\n".join(lines) + "\n"
 
 

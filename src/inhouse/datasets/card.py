@@ -49,6 +49,7 @@ def card(
     personal: Counter[str],
     embedder: Embedder,
     seed: int,
+    language_gaps: Sequence[str] = (),
 ) -> dict[str, Json]:
     """The facts of card.json.
 
@@ -59,6 +60,7 @@ def card(
         personal: how many values were replaced, by kind.
         embedder: for the topics.
         seed: for the topics.
+        language_gaps: what the models do not know of the languages of the documents.
     """
     sets, removed, leaks = selection
     everything = [e for rows in sets.values() for e in rows]
@@ -77,6 +79,7 @@ def card(
             for name, rows in sets.items()
         },
         "languages": dict(counts.most_common()),
+        "language_gaps": list(language_gaps),
         "personal_data_gaps": gaps(spoken({name: n for name, n in counts.items() if name != "unknown"})),
         "topics": topics(everything, embedder, seed),
         "lines_left_out": [r.model_dump() for r in rejected[:SHOWN_LINES]],
@@ -180,7 +183,7 @@ def markdown(facts: Mapping[str, Json]) -> str:
     for title, key in (("Languages", "languages"), ("Topics", "topics"), ("Personal data replaced", "personal_data")):
         parts += ["", f"## {title}", ""]
         parts += [f"- {_cell(name)}: {n}" for name, n in facts[key].items()] or ["none"]
-    parts += ["", *facts["personal_data_gaps"]]
+    parts += ["", *facts["personal_data_gaps"], *facts["language_gaps"]]
     parts += ["", "## What was left out, and why", ""]
     parts += [f"- {_cell(r['file'])}:{r['line']}: {_cell(r['reason'])}" for r in facts["lines_left_out"]]
     for r in facts["removed"]:

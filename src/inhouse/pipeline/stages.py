@@ -90,7 +90,8 @@ def index(workspace: Workspace) -> Artifact:
         latest = workspace.store.latest("index")
         previous = Path(latest.path) if latest else None
         read = workspace.documents(documents)
-        return build_index(read, workspace.embedder, settings, work, previous, workspace.progress)
+        facts = build_index(read, workspace.embedder, settings, work, previous, workspace.progress)
+        return facts | {"warnings": workspace.language_gaps([d.text for d in read])}
 
     source = ["retrieval/chunk.py", "retrieval/index.py", "text/tables.py", "models/embed.py"]
     return workspace.make("index", inputs, [documents], source, build)
@@ -125,8 +126,12 @@ def curate(workspace: Workspace) -> Artifact:
 
         anonymizer = workspace.anonymizer() if settings.anonymize else None
         teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
-        curator = Curator(settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher)
-        sources = Sources(workspace.documents(documents), conversations, tests, feedback, reviews.all())
+        read = workspace.documents(documents)
+        curator = Curator(
+            settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher,
+            tuple(workspace.language_gaps([d.text for d in read])),
+        )  # fmt: skip
+        sources = Sources(read, conversations, tests, feedback, reviews.all())
         return curator.curate(sources, work, workspace.progress)
 
     return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text"], build)

@@ -22,8 +22,10 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         passed = parity is not None and parity.passed
         text = "the served model matches the trained one" if passed else "the parity check did not pass"
         rules.append(GateRule(name="parity", passed=passed, text=text))
-    if gaps := report.subject.data.personal_data_gaps:
-        rules.append(GateRule(name="personal data", passed=True, text=f"warning: {' '.join(gaps)}"))
+    data = report.subject.data
+    for name, gaps in (("personal data", data.personal_data_gaps), ("languages", data.language_gaps)):
+        if gaps:
+            rules.append(GateRule(name=name, passed=True, text=f"warning: {' '.join(gaps)}"))
     return rules
 
 

@@ -18,7 +18,7 @@ WRITERS: dict[str, Callable[[Story], bytes]] = {
 BANDED = frozenset({"docx", "xlsx", "pptx", "odt", "ods", "html", "epub", "eml"})  # have cells over several columns
 _NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬-]\d+)*")
 _IN_LINE = re.compile(r"(?<=[\u3000-\u9fff\uf900-\uffef])\s+|\s+(?=[\u3000-\u9fff\uf900-\uffef])")
-_DASHES = {ord(c): "-" for c in "\u2010\u2011\u2012\u2013\u2014\u2212"}
+_DASHES = {ord(c): "-" for c in "\u2010\u2011\u2012\u2013\u2014\u2212\uff0d"}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,22 @@
 """A document of known facts: paragraphs, a table, and every string as its author sees it."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from roundtrip.languages import LANGUAGES, MONTHS, Language
+
+PLAINER = {
+    "«": '"',
+    "»": '"',
+    "„": '"',
+    "“": '"',
+    "”": '"',
+    "’": "'",
+    "‘": "'",
+    "\u202f": "\u00a0",
+    "\N{MINUS SIGN}": "-",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Story:
     noise: list[str] = field(default_factory=list)
     hidden: str = ""
     sheet: bool = False  # the table shows the values of a workbook
+    encoding: str = "utf-8"  # has all characters of the story
 
     @property
     def shown(self) -> list[list[str]]:
@@ -61,7 +74,9 @@ def price(draw: random.Random, language: Language) -> Value:
     code, sheet = draw.choice([
         (f"{digits}\\ [$€-407]", f"{shown} €"), (f"[$£-809]{digits}", f"£{shown}"), (f'"$"{digits}', f"${shown}"),
         (f"[$CHF]\\ {digits}", f"CHF {shown}"), (f"[$¥-411]{digits}", f"¥{shown}"), (f"[$-409]{digits}", shown),
-        (f'{digits}" zł"', f"{shown} zł"), (f"[$₹-4009]\\ {digits}", f"₹ {shown}"), (f"{digits}\\ [$₽-419]", f"{shown} ₽"),
+        (f'{digits}" zł"', f"{shown} zł"), (f'_-* {digits}\\ "€"_-;\\-* {digits}\\ "€"_-', f"{shown} €"),
+        (f'{digits}\\ "€";[Red]\\-{digits}\\ "€"', f"{shown} €"), (f'[>=100000]0.0,"k";{digits}', shown),
+        (f'_("$"* {digits}_);_("$"* \\({digits}\\);_("$"* "-"??_);_(@_)', f"${shown}"), (f"[$₹-4009]\\ {digits}", f"₹ {shown}"), (f"{digits}\\ [$₽-419]", f"{shown} ₽"),
     ])  # fmt: skip
     return Value(text, number, code, sheet)
 
@@ -104,6 +119,8 @@ def number_of(draw: random.Random) -> Value:
     return draw.choice([
         Value(f"000{digits}", f"000{digits}", "@", f"000{digits}"), Value(f"{digits:09}", digits, "0" * 9, f"{digits:09}"),
         Value(f"DE-{digits:06}-17", f"DE-{digits:06}-17"), Value(f"4929{digits:05}1234567", f"4929{digits:05}1234567", "@"),
+        Value(f"{digits:05}"[:2] + "-" + f"{digits:05}"[2:], digits, "00\\-000", f"{digits:05}"[:2] + "-" + f"{digits:05}"[2:]),
+        Value(f"Nr. {digits}", digits, '"Nr. "0', f"Nr. {digits}"), Value(f"{digits}000000", digits * 10**6, "0", f"{digits}000000"),
         Value(f"12345{digits:05}", int(f"12345{digits:05}"), "General", f"12345{digits:05}"),
     ])  # fmt: skip
 
@@ -144,9 +161,10 @@ def story(code: str, seed: int) -> Story:
             tale.paragraphs.append(language.filler[n // 2])
     tale.quoted = tale.paragraphs[-1]
     tale.hidden = f"{draw.randint(10**9, 10**10)}"
-    columns = draw.sample([2, 3, 4, 5], draw.randint(2, 4))
-    by_column = {2: price, 3: day, 4: percent, 5: lambda d, _: number_of(d)}
-    tale.header = [language.columns[i] for i in (0, 1, *columns)]
+    columns = draw.sample([2, 3, 4, 5, 6, 7], draw.randint(2, 5))
+    by_column = {2: price, 3: day, 4: percent, 5: lambda d, _: number_of(d), 6: unit, 7: lambda d, _: duration(d)}
+    names = [*language.columns, "kg / m²", "h:mm"]
+    tale.header = [names[i] for i in (0, 1, *columns)]
     groups = sorted(draw.choices(range(len(language.groups)), k=min(5, len(products))))
     for n, group in enumerate(groups):
         cells = [by_column[i](draw, language) for i in columns]
@@ -154,6 +172,24 @@ def story(code: str, seed: int) -> Story:
     if draw.random() < 0.3:
         tale.rows[0][0] = Value(f"{products[0]}\n({language.groups[0]})")
     tale.band = f"{language.columns[0]} {draw.randint(41, 99)}-{draw.randint(101, 999)}" if draw.random() < 0.4 else ""
+    _fit(tale, draw.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", *language.encodings, *language.encodings]))
     firsts = [n for n, group in enumerate(groups) if n == 0 or groups[n - 1] != group]
     tale.spans = [(first, groups.count(groups[first])) for first in firsts]
     return tale
+
+
+def _fit(tale: Story, encoding: str) -> None:
+    """The story with plainer marks where the encoding lacks them; in UTF-8 where it lacks anything else."""
+
+    def plainer(text: str) -> str:
+        return "".join(PLAINER.get(c, c) if c.encode(encoding, "replace") == b"?" else c for c in text)
+
+    cells = [[replace(value, text=plainer(value.text)) for value in row] for row in tale.rows]
+    lists = [list(map(plainer, part)) for part in (tale.paragraphs, tale.facts, tale.header)]
+    try:
+        "".join([*sum(lists, []), *(value.text for row in cells for value in row)]).encode(encoding)
+    except UnicodeEncodeError:
+        return
+    tale.encoding, tale.rows = encoding, cells
+    tale.paragraphs, tale.facts, tale.header = lists
+    tale.title, tale.quoted, tale.band = plainer(tale.title), tale.paragraphs[-1], plainer(tale.band)

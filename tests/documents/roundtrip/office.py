@@ -37,6 +37,16 @@ def _run(text: str) -> str:
     ) + "</w:r>"  # fmt: skip
 
 
+_MATH = (
+    '<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"><m:r><m:t>{}</m:t></m:r></m:oMath>'
+)
+_FIELD = "".join(
+    f"<w:r>{part}</w:r>"
+    for part in (
+        '<w:fldChar w:fldCharType="begin"/>', '<w:instrText> HYPERLINK "https://example.com/{hidden}" </w:instrText>',
+        '<w:fldChar w:fldCharType="separate"/>', "<w:t>{text}</w:t>", '<w:fldChar w:fldCharType="end"/>',
+    )
+)  # fmt: skip
 _WRAPPED = (
     "<w:p {w}>{run}</w:p>",
     '<w:p {w}><w:ins w:id="1" w:author="x">{run}</w:ins></w:p>',
@@ -72,6 +82,15 @@ def docx(tale: Story) -> bytes:
             paragraph.add_run("1").font.superscript = True
             tale.noise.append("1")
             paragraph.add_run(tale.hidden).font.hidden = True
+        if n == 2:  # what stands apart on the page must not be glued
+            paragraph.add_run("\t5\n6\t10")
+            paragraph.add_run("3").font.superscript = True
+            paragraph._p.append(parse_xml(f"<w:r {_WORD}><w:t>8</w:t><w:tab/><w:t>9</w:t><w:br/><w:t>7</w:t></w:r>"))
+            paragraph._p.append(parse_xml(_MATH.format("x = 64")))
+            field = _FIELD.format(hidden=tale.hidden, text="see 4321")
+            body.insert(len(body) - 1, parse_xml(f"<w:p {_WORD}>{field}</w:p>"))
+            tale.facts += ["x = 64", "see 4321"]
+            tale.noise += ["5", "6", "10", "3", "8", "9", "7"]
         if n == 1:
             xml = f'<w:del {_WORD} w:id="3" w:author="x"><w:r><w:delText>{tale.hidden}</w:delText></w:r></w:del>'
             paragraph._p.append(parse_xml(xml))
@@ -102,6 +121,7 @@ def _fill(table, tale: Story) -> None:
 def xlsx(tale: Story) -> bytes:
     """A title line, merged groups, formats of numbers; a hidden sheet; a formatted cell far below."""
     import openpyxl
+    from openpyxl.comments import Comment
 
     tale.sheet = True
     tale.paragraphs, tale.facts = [], [tale.title]
@@ -130,6 +150,17 @@ def xlsx(tale: Story) -> bytes:
             sheet.merge_cells(start_row=start, end_row=start + rows - 1, start_column=2, end_column=2)
     if draw.random() < 0.5:
         sheet.cell(1_048_576, 20).number_format = "0.00"
+    if draw.random() < 0.5:
+        sheet.cell(top, 1).comment = Comment(tale.quoted, "Ana")
+        tale.facts.append(tale.quoted)
+        tale.noise.append(f"A{top}")
+    if draw.random() < 0.5:
+        other = book.create_sheet("Info")
+        for n, text in enumerate(tale.language.sentences):
+            other.cell(n + 1, 1, text.replace("{", "").replace("}", ""))
+        other.cell(9, 2, 7.5).number_format = '0.0" kg"'
+        other.cell(9, 1, tale.language.columns[1])
+        tale.facts.append("7.5 kg")
     secret = book.create_sheet("Secret")
     secret["A1"] = int(tale.hidden)
     secret.sheet_state = "hidden"

@@ -3,6 +3,7 @@
 import csv as tables
 import io
 import json as jsons
+from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from html import escape
@@ -18,16 +19,8 @@ class NotHere(Exception):
     """The document cannot be made on this machine; the message says why."""
 
 
-def encoded(text: str, tale: Story, marks: bool = True) -> tuple[bytes, str]:
-    """The bytes in UTF-8, UTF-16 or an encoding of the language that has all characters, and its name."""
-    choices = (
-        ["utf-8", "utf-8-sig", "utf-16", *tale.language.encodings] if marks else ["utf-8", *tale.language.encodings]
-    )
-    name = tale.draw.choice(choices)
-    try:
-        return text.replace("\u202f", "\u00a0").encode(name), name
-    except UnicodeEncodeError:
-        return text.encode("utf-8"), "utf-8"
+def encoded(text: str, tale: Story) -> bytes:
+    return text.replace("\u202f", tale.encoding.startswith("utf") and "\u202f" or "\u00a0").encode(tale.encoding)
 
 
 def _cell(text: str) -> str:
@@ -68,7 +61,10 @@ def _article(tale: Story) -> str:
 def html(tale: Story) -> bytes:
     """An article among header, navigation, cookie banner, sidebar, and footer."""
     article, draw = _article(tale), tale.draw
-    main = draw.choice(["<main>{}</main>", "<article>{}</article>", '<main><article class="post">{}</article></main>'])
+    main = draw.choice([
+        "<main>{}</main>", "<article>{}</article>", '<main><article class="post">{}</article></main>', '<div id="content">{}</div>',
+        '<div class="page"><div role="main">{}</div></div>', '<section class="content">{}</section>',
+    ])  # fmt: skip
     links = "".join(f'<li><a href="/{n}">{escape(name)}</a></li>' for n, name in enumerate(tale.language.groups))
     page = (
         f"<header><a href='/'>Example Ltd</a> <span class='cart'>({tale.hidden})</span></header><nav><ul>{links}</ul></nav>"
@@ -77,17 +73,16 @@ def html(tale: Story) -> bytes:
         f"<p style='display:none'>{tale.hidden}</p><script>var n = {tale.hidden};</script>"
         f"<footer><p>© {tale.hidden} Example Ltd</p></footer>"
     )
-    body, name = encoded(page, tale)
-    declared = draw.random() < 0.7
-    meta = f'<meta charset="{name}">' if declared and name not in ("utf-16", "utf-8-sig") else ""
-    shell = (
-        f"<!DOCTYPE html><html lang='{tale.language.code}'><head>{meta}<title>{escape(tale.title)}</title></head><body>"
+    codec = "utf-8" if draw.random() < 0.5 else tale.encoding.replace("utf-16-le", "utf-16")
+    shown = codec in ("utf-16", "utf-8-sig") or draw.random() < 0.3
+    meta = (
+        ""
+        if shown
+        else draw.choice(['<meta charset="{}">', '<meta http-equiv="Content-Type" content="text/html; charset={}">'])
     )
-    codec = "utf-8" if name == "utf-8-sig" else name
-    head = shell.encode("utf-8-sig" if name == "utf-8-sig" else name, "xmlcharrefreplace")
-    end = "</body></html>".encode(codec)
-    strip = 2 if name == "utf-16" else 3 if name == "utf-8-sig" else 0  # one mark of byte order is enough
-    return head + body[strip:] + end[2 if name == "utf-16" else 0 :]
+    head = f"<head>{meta.format(codec)}<title>{escape(tale.title)}</title></head>"
+    whole = f"<!DOCTYPE html><html lang='{tale.language.code}'>{head}<body>{page}</body></html>"
+    return whole.encode(codec, "xmlcharrefreplace")
 
 
 def eml(tale: Story) -> bytes:
@@ -112,12 +107,31 @@ def eml(tale: Story) -> bytes:
         message.attach(MIMEText(f"<html><body>{paragraphs}{table}{quote}</body></html>", "html", "utf-8"))
     else:
         tale.rows, tale.header = [], []
-        name = encoded(plain, tale, marks=False)[1]
-        message = MIMEText(plain.replace("\u202f", "\u00a0") if name != "utf-8" else plain, "plain", name)
+        name = "utf-8" if tale.encoding.startswith("utf") else tale.encoding
+        above = plain.encode(name, "ignore").decode(name)
+        message = MIMEText(above, "plain", name)
+    if tale.draw.random() < 0.4:
+        message = _with_parts(message, tale)
     message["From"], message["To"], message["Subject"] = "Ana Silva <ana@example.com>", "b@example.com", tale.title
     message["Date"] = "Mon, 03 Mar 2025 10:15:00 +0100"
     tale.noise.append("03 Mar 2025 10:15:00 +0100")
     return message.as_bytes()
+
+
+def _with_parts(first: MIMEText | MIMEMultipart, tale: Story) -> MIMEMultipart:
+    """The text, a second text, a mail that is attached, and a file."""
+    whole = MIMEMultipart("mixed")
+    whole.attach(first)
+    texts = [f"{tale.title} {n}-4711" for n in ("A", "B")]
+    whole.attach(MIMEText(texts[0], "plain", "utf-8"))
+    inner = MIMEText(texts[1], "plain", "utf-8")
+    inner["From"], inner["Subject"], inner["Date"] = "c@example.com", "Re", "Mon, 03 Mar 2025 10:15:00 +0100"
+    whole.attach(MIMEMessage(inner))
+    picture = MIMEText("0123", "x-data")
+    picture.add_header("Content-Disposition", "attachment", filename="scan.bin")
+    whole.attach(picture)
+    tale.facts += texts
+    return whole
 
 
 def _delimited(tale: Story, delimiter: str) -> bytes:
@@ -127,11 +141,11 @@ def _delimited(tale: Story, delimiter: str) -> bytes:
         buffer, delimiter=delimiter, quoting=tale.draw.choice([tables.QUOTE_MINIMAL, tables.QUOTE_ALL])
     )
     writer.writerows([tale.header, *tale.shown])
-    return encoded(buffer.getvalue(), tale)[0]
+    return encoded(buffer.getvalue(), tale)
 
 
 def csv(tale: Story) -> bytes:
-    return _delimited(tale, ";" if tale.language.separators[0] == "," else tale.draw.choice(",;"))
+    return _delimited(tale, ";" if tale.language.separators[0] == "," else tale.draw.choice(",;|"))
 
 
 def tsv(tale: Story) -> bytes:
@@ -148,12 +162,12 @@ def md(tale: Story) -> bytes:
     ]
     table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
     text = "\n\n".join([f"# {tale.title}", *tale.paragraphs, f"<!-- {tale.hidden} -->", table])
-    return encoded(matter + text + "\n", tale)[0]
+    return encoded(matter + text + "\n", tale)
 
 
 def txt(tale: Story) -> bytes:
     tale.rows, tale.header = [], []
-    return encoded("\r\n\r\n".join([tale.title, *tale.paragraphs]), tale)[0]
+    return encoded("\r\n\r\n".join([tale.title, *tale.paragraphs]), tale)
 
 
 def json(tale: Story) -> bytes:
@@ -224,8 +238,14 @@ def pdf(tale: Story) -> bytes:
     for n, text in enumerate(tale.paragraphs):
         flow += [FrameBreak()] if two and n == half else []
         flow.append(Paragraph(escape(text), body))
-    rows = [[Paragraph(_cell(text), body) for text in row] for row in (tale.header, *tale.shown)]
-    flow += [NextPageTemplate("table"), PageBreak(), Table(rows, style=[("GRID", (0, 0), (-1, -1), 0.5, colors.black)])]
+    rows, style = [tale.header, *tale.shown], [("FONT", (0, 0), (-1, -1), font, 7)]
+    if tale.draw.random() < 0.6:
+        rows = [[Paragraph(_cell(text), body) for text in row] for row in rows]
+        style = [("GRID", (0, 0), (-1, -1), 0.5, colors.black)]
+    elif "\n" in tale.rows[0][0].text:
+        tale.rows[0][0] = Value(tale.rows[0][0].text.replace("\n", " "))
+        rows = [tale.header, *tale.shown]
+    flow += [NextPageTemplate("table"), PageBreak(), Table(rows, style=style)]
     document.build(flow)
     return buffer.getvalue()
 

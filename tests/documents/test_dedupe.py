@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from inhouse.documents.dedupe import duplicates, ngrams, versions
+from inhouse.documents.dedupe import duplicates, ngrams, versions, words_of
 from inhouse.documents.wording import wording
 from inhouse.types import Document
 
@@ -24,7 +24,7 @@ def documents(*texts, access=()):
 
 
 def repeated(read):
-    return duplicates(read, [wording(d.text) for d in read])
+    return duplicates(read, [words_of(d) for d in read])
 
 
 # --- what makes a version ------------------------------------------------------------------------------------------
@@ -142,6 +142,13 @@ def test_other_front_matter_makes_another_document():
     assert repeated([gold, silver]) == {}
     titled = [document("5 a day", f"{n}.md", properties={"title": n}).model_copy(update={"title": n}) for n in "ab"]
     assert repeated(titled) == {}
+    lines = [
+        document(
+            f"# Fees\n\nUpdated at: {n}. Plan: Gold.\n\n5", f"{n}.md", properties={"updated-at": n, "plan": "Gold"}
+        )
+        for n in "ab"
+    ]
+    assert len(repeated(lines)) == 1
     dated = [document("# Fees\n\n5", f"{n}.md", properties={"date": n, "author": n, "title": n}) for n in "ab"]
     assert len(repeated(dated)) == 1
 

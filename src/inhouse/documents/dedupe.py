@@ -38,6 +38,7 @@ NGRAM_WORDS = 5
 MAX_CHARS = 5_000_000  # longer documents are not compared as versions: their 5-grams would take too much memory
 MOST_COMPARED = 50  # documents, for each: only then is the time linear whatever the documents are
 SHOWN_WORDS = 3
+METADATA_LINES = 5  # at the beginning of a text, among which its front matter stands
 LATER_S = 3600  # files that are copied or unpacked together get times that say nothing
 _DATES = (
     "updated", "updated_at", "last_updated", "modified", "last_modified", "lastmod", "revised", "reviewed", "date",
@@ -67,6 +68,18 @@ class Version(NamedTuple):
     differs: str
 
 
+def words_of(document: Document) -> str:
+    """The wording of a document, without the line of its front matter, which `duplicates` compares by itself."""
+    *lines, rest = document.text.split("\n", METADATA_LINES)
+    pairs = _properties(document).items()
+    starts = tuple(
+        f"{name.replace('_', ' ').replace('.', ' ')}: {value.rstrip('.')}".casefold() for name, value in pairs if value
+    )
+    if starts:
+        lines = [line for line in lines if not line.casefold().startswith(starts)]
+    return wording("\n".join([*lines, rest]))
+
+
 def duplicates(documents: Sequence[Document], wordings: Sequence[str]) -> dict[int, Repeat]:
     """Maps the index of each document whose wording another one has too to the one that stays, never a key itself.
 
@@ -86,10 +99,16 @@ def duplicates(documents: Sequence[Document], wordings: Sequence[str]) -> dict[i
     return dict(sorted(repeats.items()))
 
 
+def _properties(document: Document) -> dict[str, str]:
+    """Front matter, or the header of a mail."""
+    given: dict[str, str] = document.meta.get("properties", {})
+    return {name.casefold().replace("-", "_").replace(" ", "_"): str(value) for name, value in given.items()}
+
+
 def _metadata(document: Document) -> tuple[tuple[str, str], ...]:
     """The front matter that says what the text is about, such as a region; not who wrote it when."""
-    pairs: dict[str, str] = document.meta.get("properties", {})
-    said = {name: wording(str(value)) for name, value in pairs.items() if name not in _NOT_SAID}
+    pairs = _properties(document)
+    said = {name: wording(value) for name, value in pairs.items() if name not in _NOT_SAID}
     if "title" in pairs and not any(level == 1 for level, _ in headings(document.text)):
         said["title"] = wording(document.title)  # it names every chunk
     return tuple(sorted(said.items()))
@@ -120,8 +139,8 @@ def _why(stays: Document, goes: Document) -> str:
 
 def _stated(document: Document) -> tuple[int, ...]:
     """Year, month and day, as far as front matter, the header of a mail, or else the path says them."""
-    pairs: dict[str, str] = document.meta.get("properties", {})
-    for value in filter(None, (str(pairs.get(name, "")) for name in _DATES)):
+    pairs = _properties(document)
+    for value in (pairs[name] for name in _DATES if name in pairs):
         found = _DATE.search(value)
         day = _day(found) if found else ()
         if len(day) < 3 and (mail := parsedate(value)):
@@ -138,7 +157,7 @@ def _day(found: re.Match[str]) -> tuple[int, ...]:
 
 
 def _version(document: Document) -> tuple[int, ...]:
-    pairs: dict[str, str] = document.meta.get("properties", {})
+    pairs = _properties(document)
     said = next((f"v{pairs[name]}" for name in ("version", "revision", "rev") if name in pairs), "")
     found = _VERSION.match(said.replace("vv", "v")) or next(reversed([*_VERSION.finditer(document.source)]), None)
     return tuple(map(int, found[1].split("."))) if found else ()

@@ -21,10 +21,9 @@ from pydantic import ValidationError
 
 from inhouse.config.sections import Documents
 from inhouse.documents import clean, parse
-from inhouse.documents.dedupe import duplicates, versions
+from inhouse.documents.dedupe import duplicates, versions, words_of
 from inhouse.documents.folder import Entry, walk
 from inhouse.documents.parsed import Parsed, Unreadable
-from inhouse.documents.wording import wording
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
@@ -92,7 +91,7 @@ def load_documents(folder: Path, settings: Documents, cache: Path, out: Path, pr
 
 def _without_repeats(documents: list[Document], outcomes: dict[str, Outcome], threshold: float) -> list[Document]:
     """The documents that stay; the outcomes say which go and why, and which of those that stay are versions."""
-    wordings = [wording(document.text) if threshold < 1 else document.text for document in documents]
+    wordings = [words_of(document) if threshold < 1 else document.text for document in documents]
     repeats = duplicates(documents, wordings)
     for i, repeat in repeats.items():
         source = documents[i].source

@@ -1,8 +1,10 @@
 """Spreadsheets are read as their author sees them: values, tables, and nothing that is hidden."""
 
+import base64
 import io
 import time
 import zipfile
+import zlib
 from datetime import date, datetime
 from datetime import time as clock
 from pathlib import Path
@@ -323,6 +325,47 @@ def test_entities_and_other_kinds_of_files_are_refused():
         book(rows(["a", "b"]), **{"xl/worksheets/sheet1.xml": [("<worksheet ", bomb)]})
     with pytest.raises(Unreadable, match=r"no xl/workbook\.xml"):
         parse(changed(b"PK\x05\x06" + bytes(18), {"word/document.xml": "<x/>"}), ".xlsx")
+
+
+# Made with xlwt: formats, a merged title, a raised digit, and a hidden row, column and sheet.
+BINARY = (
+    "c-rk)OK2295PdzL>~73w)u^br3{j)T7&a>EMOO_;@L-"
+    "4^i1<M_$wZg98yRy@!M_17g6K){A|#3+Q4jv`gMx?$LD7RC2#Mk;AP5Q`V%DnK8BO8}2}D7i8oIixx~sdU>UB@=K7Tg0`~0;jJs3jEprbz>Le2"
+    "o4q7w3iFsMJB=B8H%sib}St0)wtMCO>dlm9fpIplozK*LqzA#va>mCe|N+SZh9{XtqOKExIKuv8g@Jq_om6kxLWHBNY=@bSX0$k@BWmy70v@TD"
+    "}iTW!R%SZ(PN7sng4V(BX&u5eRqUW=vz6Yzv_eDI{oj5V>sNyK;lR~>3#N5sfO2M8TCcFJ~Go`X&bs+x{6Os6M`aw<{6iG@v=fy>rBEF^g`wjg"
+    "4JaRFn1rgAHpOj>)1B1Q-oVF1zc=*(^u5$HPbIc))-ywl}@<?H{fUQzP!Ww1W*3w@CCpG_a4RA<xYQo4ugPiq8#Lr8B^yan57E9RS-"
+    "1E|ii6T9tp0?p$9!%#=Py}ggHluO-"
+    "Q2u<tbPNKQlnjf9Nh^AT9W+!!^+O|okc3P8E)h8U5D&xC%<RGX})4H?CsxZlzj<|Jpqhq&GBav#eofN@+4^Nyq48wyC!+bd+@`yK~P}*bVpa@e"
+    "G`YwHZvAUrywpBET<O9eaE6n7#LmG$KB5yz0>-3x&Qz#!%Xa(@*2X6$F$_#UbACXn2N_&d%BHD^nm()#g8`Vc;%rWULp>-"
+    "Dsy^PHo(4I~0_TDwOBJJ;DbEw@_)3dLr>s9PLiYZe~;-|t<l&Lax_6*bQm{%+JfPEu;@=u3tPz#IiI@0dlpb%drIiUD3-"
+    "4}_Y#qr|tD$95!<C$k9FS;2?BT08x)3R7=V$JcpC;qb6y~hLOWA1a!T~*Iwr;8oK?SRITq6kkS$<%@*Y2p#v8j_vCwuabp=5)%UAs#>Kyk1`Vp"
+    "{g<m(@5ia&6lB!X#f$02<1C7fldR0?rWJ6q|7+WUBZ+l7=iEI5D8|mOdE$A{Lb`!`$3}#TnquO2UPW)|E)k(S%J#8S&1sLMb#&teDcXBpZ--"
+    "+a<hP3Soq6ty0?db`@hatD*gW7B>ya}MJqjR^y91wDXJap9T9#e!c^W|YM3_O|AkETw7P>9G>9K9BgQY?{?x$t8Ma|~^tRAQ*Y6*RpTBwiZ}Fr"
+    ")>H"
+)
+
+
+def test_binary_workbooks():
+    parsed = parse(zlib.decompress(base64.b85decode(BINARY)), ".xls")
+    assert parsed.text.splitlines() == [
+        *["## Preise", "", "Tariff 2026", "", "| Item | Fee | From |", "| --- | --- | --- |"],
+        *["| Wire | 1,234.50 € | 1. Mar 2026 |", "| Cash | 5.0% | TRUE |", "| Gold ¹ | 12345678901234568 |  |"],
+    ]
+    assert parsed.note == "1 hidden row, 1 hidden column, 1 hidden sheet skipped"
+
+
+def test_what_programs_call_xls():
+    html = b"<html><table><tr><td>Item</td><td>Fee</td></tr><tr><td>Wire</td><td>28</td></tr></table></html>"
+    tabs = "Item\tFee\nWire\t28\n".encode("utf-16")
+    workbook, buffer = openpyxl.Workbook(), io.BytesIO()
+    rows(["Item", "Fee"], ["Wire", 28])(workbook.active)
+    workbook.save(buffer)
+    for data in (html, tabs, buffer.getvalue()):
+        assert parse(data, ".xls").text.endswith("| Item | Fee |\n| --- | --- |\n| Wire | 28 |")
+    with pytest.raises(Unreadable, match="2003"):
+        parse(b'<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"><Table/></Workbook>', ".xls")
+    with pytest.raises(Unreadable, match="no Excel workbook"):
+        parse(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), ".xls")
 
 
 @pytest.mark.data

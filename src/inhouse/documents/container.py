@@ -21,7 +21,7 @@ from inhouse.documents.parsed import Unreadable
 
 MAX_EXPANDED_BYTES = 256_000_000
 DOCUMENT = "officeDocument"
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w{1,40})/")
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 _PARSER = {
@@ -50,8 +50,9 @@ class Container:
 
     def __init__(self, data: bytes, depth: int = 0) -> None:
         self.depth = depth  # of files inside files
-        if data.startswith(_OLE):
-            raise Unreadable(_old_format(data))
+        refuse_encrypted(data)
+        if data.startswith(OLE):
+            raise Unreadable("old binary Office format: save it as a new one")
         try:
             self.archive = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
@@ -83,14 +84,7 @@ class Container:
             Unreadable: the part declares a document type, which office programs never do.
         """
         data = self.read(part)
-        if not data:
-            return None
-        try:
-            root = etree.fromstring(data, etree.XMLParser(**_PARSER))
-        except etree.XMLSyntaxError as error:
-            raise Unreadable(f"damaged Office file: {part} ({error.msg})") from error
-        _refuse_document_type(part, root)
-        return root
+        return parsed_xml(data, part) if data else None
 
     def elements(self, part: str, *tags: str) -> Iterator[etree._Element]:
         """The elements of an XML part with these tags, one after the other; each is emptied when the next is asked for.
@@ -146,6 +140,20 @@ class Container:
         return "" if title is None else title.text or ""
 
 
+def parsed_xml(data: bytes, part: str) -> etree._Element:
+    """The root of an XML document without entities, DTDs or network access; `part` names it in errors.
+
+    Raises:
+        Unreadable: no XML, or it declares a document type, which office programs never do.
+    """
+    try:
+        root = etree.fromstring(data, etree.XMLParser(**_PARSER))
+    except etree.XMLSyntaxError as error:
+        raise Unreadable(f"damaged Office file: {part} ({error.msg})") from error
+    _refuse_document_type(part, root)
+    return root
+
+
 def _refuse_document_type(part: str, element: etree._Element) -> None:
     if element.getroottree().docinfo.doctype:
         raise Unreadable(f"{part} declares a document type: it may be an attack on XML parsers")
@@ -156,7 +164,7 @@ def _key(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").lower()
 
 
-def _old_format(data: bytes) -> str:
-    if "EncryptedPackage".encode("utf-16-le") in data:
-        return "encrypted: it needs a password"
-    return "old binary Office format: save it as a new one"
+def refuse_encrypted(data: bytes) -> None:
+    """Office files with a password are stored in a container of the old binary kind."""
+    if data.startswith(OLE) and "EncryptedPackage".encode("utf-16-le") in data:
+        raise Unreadable("encrypted: it needs a password")

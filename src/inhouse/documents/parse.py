@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
+from inhouse.documents.old_spreadsheet import is_binary_workbook, read_old_xls
+from inhouse.documents.opendocument import read_odp, read_ods, read_odt
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
 from inhouse.documents.pdf import read_pdf
 from inhouse.documents.slides import read_pptx
@@ -20,6 +22,7 @@ from inhouse.documents.word import read_docx
 from inhouse.text.encoding import SAMPLE_BYTES, NotText, decode, refuse_binary
 from inhouse.text.mail import mail_content
 
+_SNIFFED = 16_384
 _INVISIBLE = "nav, noscript, template, iframe, svg, [hidden], [style*='display:none'], [style*='display: none']"
 
 
@@ -123,6 +126,17 @@ def _fullest(alternatives: Sequence[str]) -> str:
     return next(richer, alternatives[0] if alternatives else "")
 
 
+def _xls(data: bytes) -> Parsed:
+    """An old workbook, or what is called so: programs export new workbooks, HTML and text with tabs as .xls."""
+    if is_binary_workbook(data):
+        return read_old_xls(data)
+    if data.startswith(b"PK"):
+        return read_xlsx(data)
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in data[:_SNIFFED]:
+        raise Unreadable("XML spreadsheet of Excel 2003: save it as .xlsx")
+    return _html(data) if b"<table" in data[:_SNIFFED].lower() else _csv(data)
+
+
 FORMATS: dict[str, Callable[[bytes], Parsed]] = {
     ".md": _markdown,
     ".txt": _text,
@@ -131,6 +145,10 @@ FORMATS: dict[str, Callable[[bytes], Parsed]] = {
     ".pdf": read_pdf,
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), read_docx),
     **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), read_pptx),
+    ".xls": _xls,
+    **dict.fromkeys((".odt", ".ott", ".fodt"), read_odt),
+    **dict.fromkeys((".odp", ".otp", ".fodp"), read_odp),
+    **dict.fromkeys((".ods", ".ots", ".fods"), read_ods),
     **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm"), read_xlsx),
     ".csv": _csv,
     ".eml": _eml,

@@ -188,7 +188,7 @@ class Numbering:
             return None
         text = re.sub(
             r"%(\d)",
-            lambda m: _counted(
+            lambda m: counted_as(
                 counts.get(int(m[1]) - 1, levels[int(m[1]) - 1].start if int(m[1]) - 1 in levels else 1),
                 levels[int(m[1]) - 1].form if int(m[1]) - 1 in levels else "decimal",
             ),
@@ -217,7 +217,7 @@ def _number(text: str | None, otherwise: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 7 else otherwise
 
 
-def _counted(number: int, form: str) -> str:
+def counted_as(number: int, form: str) -> str:
     """A number of a list in one of its formats; those of other scripts are written in digits."""
     match form:
         case "lowerLetter" | "upperLetter" if number > 0:

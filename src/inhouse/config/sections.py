@@ -26,12 +26,18 @@ class AccessRule(Section):
 
 class Documents(Section):
     path: str = "documents"
-    """Folder with your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml), including subfolders."""
+    """Folder with your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml, pictures), including subfolders."""
     max_file_mb: float = Field(64, gt=0)
     """Files larger than this are skipped and reported as failed. Megabytes."""
     near_duplicate: float = Field(0.9, gt=0, le=1)
     """Documents whose word 5-grams overlap at least this much (Jaccard) are kept and reported as versions. Of those
     that differ in layout alone, one stays. 1 drops only exact copies and reports no versions."""
+    ocr: Literal["auto", "rapidocr", "tesseract", "off"] = "auto"
+    """What reads pages and pictures without text. `auto` is RapidOCR, which comes with inhouse and reads Latin script,
+    Chinese and Japanese, or Tesseract where `ocr_languages` needs it; `off` leaves them out, with a note."""
+    ocr_languages: tuple[str, ...] = ()
+    """Languages of these pages, such as ["ru", "uk"], if RapidOCR cannot read their script. They need the program
+    `tesseract` with the data of these languages."""
     access: tuple[AccessRule, ...] = ()
     """Who may read which documents: one [[documents.access]] table per folder."""
 

@@ -120,7 +120,7 @@ class Page:
     drawn: int = 0
     pictures: list[Rectangle] = field(default_factory=list)
     turn: int = 0
-    unmapped: bool = False  # most of its glyphs have no characters
+    unmapped: float = 0.0  # share of its glyphs that have no characters
 
     def fractions(self, box: Rectangle) -> Box:
         """(left, top, right, bottom) as shares of the page's width and height, from its top left corner."""
@@ -156,8 +156,8 @@ def text_of(codes: Codes) -> str:
     return text.strip()
 
 
-def page_lines(page: Any) -> tuple[list[Line], float, float, int, bool]:
-    """The lines of a page in PDFium's order, its width and height, its turn, and whether its glyphs lack characters."""
+def page_lines(page: Any) -> tuple[list[Line], float, float, int, float]:
+    """The lines of a page in PDFium's order, its width, height and turn, and the share of glyphs without characters."""
     from pypdfium2 import raw
 
     text_page = page.get_textpage()
@@ -184,7 +184,7 @@ def page_lines(page: Any) -> tuple[list[Line], float, float, int, bool]:
     some = seen[:: max(len(seen) // 40, 1)].tolist()
     errors = sum(raw.FPDFText_HasUnicodeMapError(handle, i) == 1 for i in some)
     private = int(np.sum((codes >= 0xE000) & (codes <= 0xF8FF)) + np.sum(codes == 0xFFFD))
-    unmapped = bool(len(seen)) and (2 * errors > len(some) or 2 * private > len(seen))
+    unmapped = max(errors / len(some), private / len(seen)) if some else 0.0
     return lines, width, height, turn, unmapped
 
 

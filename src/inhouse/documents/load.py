@@ -29,7 +29,7 @@ from inhouse.errors import BackendError, InputError
 from inhouse.files import file_sha256, replacing
 from inhouse.text import encoding, mail
 from inhouse.text.language import language
-from inhouse.types import Document, Progress, Record, Silent
+from inhouse.types import Document, Progress, Record, Silent, Step
 
 SAMPLED, SAMPLED_BYTES = 24, 2**20  # files whose language is looked at before a build
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
@@ -72,7 +72,7 @@ def load_documents(folder: Path, settings: Documents, cache: Path, out: Path, pr
         BackendError: `cache` or `out` cannot be written.
     """
     files = walk(folder, settings)
-    results = _parsed([file for file in files if not (file.problem or file.same_as)], cache, progress)
+    results = _parsed([file for file in files if not (file.problem or file.same_as)], settings, cache, progress)
     documents: list[Document] = []
     outcomes: dict[str, Outcome] = {}
     for file in files:
@@ -112,7 +112,8 @@ def sample_texts(folder: Path, settings: Documents, cache: Path, most: int = SAM
     files = [file for file in walk(folder, settings) if not (file.problem or file.same_as)]
     small = [file for file in files if file.size <= SAMPLED_BYTES] or files
     some = small[:: max(len(small) // most, 1)][:most]
-    return [result.text for result in _parsed(some, cache, Silent()).values() if isinstance(result, Parsed)]
+    quick = settings.model_copy(update={"ocr": "off"})
+    return [r.text for r in _parsed(some, quick, cache, Silent()).values() if isinstance(r, Parsed)]
 
 
 def read_documents(path: Path) -> list[Document]:
@@ -134,21 +135,22 @@ def read_documents(path: Path) -> list[Document]:
     return documents
 
 
-def _parsed(files: Sequence[Entry], cache: Path, progress: Progress) -> dict[str, Parsed | str]:
+def _parsed(files: Sequence[Entry], settings: Documents, cache: Path, progress: Progress) -> dict[str, Parsed | str]:
     """By source, the text of each file or why it could not be read."""
     results: dict[str, Parsed | str] = {}
     plain = [file for file in files if file.suffix in parse.IN_PROCESS]
     others = [file for file in files if file.suffix not in parse.IN_PROCESS]
-    workers = [Worker() for _ in range(min(WORKERS, len(others)))]
+    reading = settings.ocr, settings.ocr_languages
+    workers = [Worker(ocr=reading) for _ in range(min(WORKERS, len(others)))]
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     for worker in workers:
         idle.put(worker)
-    parser = _parser_version()
+    parser = f"{_parser_version()} {reading}"
     pool = ThreadPoolExecutor(WORKERS)
     with progress.step("reading documents", len(files)) as step:
         try:
             waiting: dict[Future[Parsed | str], Entry] = {
-                pool.submit(_through_cache, file, cache, parser, idle): file for file in others
+                pool.submit(_through_cache, file, cache, parser, idle, step): file for file in others
             }
             for file in plain:
                 results[file.source] = _read_plain(file)
@@ -176,7 +178,7 @@ def _read_plain(file: Entry) -> Parsed | str:
         return f"cannot be read ({error.strerror})"
 
 
-def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueue[Worker]) -> Parsed | str:
+def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueue[Worker], step: Step) -> Parsed | str:
     """The file from the cache, or parsed and cached. Failures are not cached: a time-out may not happen again."""
     try:
         data = file_sha256(file.path)
@@ -190,7 +192,7 @@ def _through_cache(file: Entry, cache: Path, parser: str, idle: queue.SimpleQueu
         pass  # missing or damaged: parsed now and written again
     worker = idle.get()
     try:
-        result = worker.parse(file.path, file.suffix)
+        result = worker.parse(file.path, file.suffix, lambda label: step.advance(0, f"{file.source}: {label}"))
     except Unreadable as reason:
         return str(reason)
     finally:
@@ -206,7 +208,16 @@ def _parser_version() -> str:
     sources = [file.read_bytes() for file in files]
     libraries = [
         version(name)
-        for name in ("markitdown", "chardetng-py", "babel", "formualizer", "lxml", "pdfplumber", "pypdfium2")
+        for name in (
+            "markitdown",
+            "chardetng-py",
+            "babel",
+            "formualizer",
+            "lxml",
+            "pdfplumber",
+            "pypdfium2",
+            "rapidocr",
+        )
     ]
     return hashlib.sha256(b"".join(sources) + " ".join(libraries).encode()).hexdigest()
 
@@ -226,6 +237,7 @@ def _document(file: Entry, result: Parsed) -> Document:
         title=clean.title_of(result.text, result.title, name.stem),
         meta={**meta, **({"properties": result.meta} if result.meta else {})},
         access=file.access,
+        places=result.places,
     )
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,11 @@ from inhouse.types import Numbers
 
 DPI = 200
 LONGEST_SIDE = 3500  # pixels
+DETECTED_SIDE = 1600  # of the picture in which lines are looked for; they are read in the one before
 CONFIDENT, UNCERTAIN = 0.8, 0.6  # a page that is upright; a line that is left out
 RETRIED, LONG = 0.9, 10  # a line less certain, and so many times as wide as high, is read again in pieces
 PIECES = 3
+LONG_WORD, SPACE = 11, 0.2  # letters of a word that may be several; width of a space in heights of the line
 PAGE_S = 300  # for Tesseract
 _LATIN = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "it": "ita", "pt": "por", "nl": "nld", "da": "dan",
           "sv": "swe", "no": "nor", "nb": "nor", "fi": "fin", "is": "isl", "pl": "pol", "cs": "ces", "sk": "slk",
@@ -208,7 +211,7 @@ def _rapid(pixels: Numbers) -> list[Read]:
     if not len(result):
         return []
     lines = [Read(*line) for line in zip(result.txts, map(float, result.scores), result.boxes, strict=True)]
-    return [_in_pieces(engine, bgr, line) if line.score < RETRIED else line for line in lines]
+    return [_in_pieces(engine, bgr, line) for line in lines]
 
 
 def _rapid_engine() -> Any:
@@ -225,6 +228,9 @@ def _rapid_engine() -> Any:
                     "Global.max_side_len": LONGEST_SIDE,
                     "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                    "Rec.rec_batch_num": 2,  # takes half the memory of 6, and no more time
+                    "Det.limit_type": "max",
+                    "Det.limit_side_len": DETECTED_SIDE,
                     "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
                     "Cls.model_path": str(models / "ch_ppocr_mobile_v2.0_cls_mobile.onnx"),
                     "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
@@ -235,27 +241,52 @@ def _rapid_engine() -> Any:
 
 
 def _in_pieces(engine: Any, pixels: Numbers, line: Read) -> Read:
-    """A long line read again in pieces cut at its widest gaps; the better of both readings."""
+    """A long line read again in pieces, or words that ran together word by word; what is better of both readings."""
+    across, down = line.corners[1] - line.corners[0], line.corners[3] - line.corners[0]
+    long = line.score < RETRIED and np.hypot(*across) > LONG * np.hypot(*down)
+    together = line.text.isascii() and any(len(word) > LONG_WORD for word in line.text.split())
+    if not long and not together:
+        return line
     from rapidocr.utils.process_img import get_rotate_crop_image
 
-    across, down = line.corners[1] - line.corners[0], line.corners[3] - line.corners[0]
-    if np.hypot(*across) < LONG * np.hypot(*down):
-        return line
     picture = get_rotate_crop_image(pixels, np.asarray(line.corners, np.float32))
-    pieces = _cut_at_gaps(picture)
+    if together and len(words := _words(picture)) > len(line.text.split()):
+        read = _read_pieces(engine, words)
+        if "".join(read.text.split()) == "".join(line.text.split()):
+            line = line._replace(text=read.text)
+    if long and (read := _read_pieces(engine, _pieces(picture))).score > line.score:
+        line = line._replace(text=read.text, score=read.score)
+    return line
+
+
+def _read_pieces(engine: Any, pieces: Sequence[Numbers]) -> Read:
     read = [engine(piece, use_det=False, use_cls=False, use_rec=True) for piece in pieces]
-    texts = [(str(r.txts[0]).strip(), float(r.scores[0]), len(r.txts[0])) for r in read if r.txts]
-    total = sum(size for _, _, size in texts)
-    score = sum(s * size for _, s, size in texts) / (total or 1)
-    return line._replace(text=" ".join(t for t, _, _ in texts), score=score) if score > line.score else line
+    texts = [(str(r.txts[0]).strip(), float(r.scores[0])) for r in read if r.txts]
+    total = sum(len(text) for text, _ in texts)
+    score = sum(score * len(text) for text, score in texts) / (total or 1)
+    return Read(" ".join(text for text, _ in texts), score, np.empty((0, 2)))
 
 
-def _cut_at_gaps(picture: Numbers) -> list[Numbers]:
-    """The picture of a line in PIECES, cut in the middle of the widest empty strip near each equal share."""
+def _empty(picture: Numbers) -> Numbers:
+    """Which columns of the picture of a line have no ink."""
     gray = picture.mean(axis=2)
     ink = np.abs(gray - np.median(gray)).max(axis=0)
-    empty = ink < 0.35 * ink.max()
-    width = picture.shape[1]
+    empty: Numbers = ink < 0.35 * ink.max()
+    return empty
+
+
+def _words(picture: Numbers) -> list[Numbers]:
+    """The picture of a line cut in the middle of each space."""
+    empty, wide = _empty(picture), SPACE * picture.shape[0]
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], empty, [False]]).astype(int)))
+    gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > wide and a and b < len(empty)]
+    cuts = [0, *((a + b) // 2 for a, b in gaps), len(empty)]
+    return [picture[:, a:b] for a, b in pairwise(cuts)]
+
+
+def _pieces(picture: Numbers) -> list[Numbers]:
+    """The picture of a line in PIECES, cut in the middle of the widest empty strip near each equal share."""
+    empty, width = _empty(picture), picture.shape[1]
     edges = [0]
     for n in range(1, PIECES):
         low, high = int(width * (n - 0.35) / PIECES), int(width * (n + 0.35) / PIECES)
@@ -265,7 +296,7 @@ def _cut_at_gaps(picture: Numbers) -> list[Numbers]:
             if run > best[0]:
                 best = run, x - run // 2
         edges.append(best[1])
-    return [picture[:, a:b] for a, b in zip(edges, [*edges[1:], width], strict=True)]
+    return [picture[:, a:b] for a, b in pairwise([*edges, width])]
 
 
 # --- Tesseract --------------------------------------------------------------------------------------------------
@@ -286,7 +317,10 @@ def _tesseract(pixels: Numbers, languages: Sequence[str]) -> list[Read]:
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     command = ["tesseract", "stdin", "stdout", "-l", "+".join(languages), "--dpi", str(DPI), "tsv"]
     try:
-        run = subprocess.run(command, input=buffer.getvalue(), capture_output=True, check=True, timeout=PAGE_S)
+        run = subprocess.run(
+            command, input=buffer.getvalue(), capture_output=True, check=True, timeout=PAGE_S,
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(f"tesseract failed ({type(error).__name__})", 'set documents.ocr to "rapidocr"') from error
     rows = csv.DictReader(io.StringIO(run.stdout.decode("utf-8", "replace")), delimiter="\t", quoting=csv.QUOTE_NONE)

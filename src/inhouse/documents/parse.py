@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
+from inhouse.documents.images import read_image
+from inhouse.documents.ocr import Ocr
 from inhouse.documents.old_spreadsheet import is_binary_workbook, read_old_xls
 from inhouse.documents.opendocument import read_odp, read_ods, read_odt
 from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
@@ -26,8 +28,10 @@ _SNIFFED = 16_384
 _INVISIBLE = "nav, noscript, template, iframe, svg, [hidden], [style*='display:none'], [style*='display: none']"
 
 
-def parse(data: bytes, suffix: str) -> Parsed:
+def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
     """Returns the clean text of a file with this extension (".pdf"); the extensions are the keys of FORMATS.
+
+    `ocr` reads the pictures in it, of the formats in WITH_OCR.
 
     Raises:
         Unreadable: empty, damaged, encrypted, binary, or it unpacks to far more than its size.
@@ -35,7 +39,7 @@ def parse(data: bytes, suffix: str) -> Parsed:
     if not data:
         raise Unreadable("empty file")
     try:
-        parsed = FORMATS[suffix](data)
+        parsed = FORMATS[suffix](data, ocr) if suffix in WITH_OCR else FORMATS[suffix](data)
     except NotText as reason:
         raise Unreadable(str(reason)) from reason
     text = clean_text(parsed.text)
@@ -137,7 +141,7 @@ def _xls(data: bytes) -> Parsed:
     return _html(data) if b"<table" in data[:_SNIFFED].lower() else _csv(data)
 
 
-FORMATS: dict[str, Callable[[bytes], Parsed]] = {
+FORMATS: dict[str, Callable[..., Parsed]] = {
     ".md": _markdown,
     ".txt": _text,
     ".html": _html,
@@ -153,5 +157,9 @@ FORMATS: dict[str, Callable[[bytes], Parsed]] = {
     ".csv": _csv,
     ".eml": _eml,
 }
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+FORMATS |= dict.fromkeys(sorted(PICTURES), read_image)
+WITH_OCR = PICTURES | {".pdf"}
+"""Formats whose readers take an Ocr."""
 IN_PROCESS = frozenset({".md", ".txt"})
 """Formats that are read without a library, and therefore without a worker process."""

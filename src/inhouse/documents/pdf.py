@@ -31,6 +31,7 @@ MAX_BEFORE = 65_536  # bytes before the start of a PDF, such as the header of a 
 PICTURE, LARGE_PICTURE = 0.02, 0.25  # shares of the page: smaller ones are logos; a large one may hold text
 FEW_LETTERS = 20  # on a page that is nearly empty, such as one with a stamp and a scan
 OUTLINES = 40  # drawn shapes on a page without text: letters as curves
+GARBLED, PARTLY = 0.5, 0.05  # shares of glyphs without characters
 GARBLED_LETTERS, SAMPLED_LINES = 120, 12  # fewer letters tell nothing
 _NOT_HEADING = re.compile(r"[.,;:]$|(\. ?){4}|\.{4}")  # the end of a sentence, or the dots in a table of contents
 _HYPHENS = "\x02\ufffe\u00ad-\u2010"
@@ -56,13 +57,8 @@ def read_pdf(data: bytes, ocr: Ocr | None = None) -> Parsed:
             comments.append((i, line))
         pages.append(page)
     notes += _pictures(document, pages, ocr)
-    body = _body_size(pages)
-    _drop_running_lines(pages, body)
-    for page in pages:
-        page.lines = reading_order(page.lines)
-    _mark_headings(pages, body)
-    ruled = [i for i, page in enumerate(pages) if page.rules >= MIN_RULES]
-    notes.append(_place_tables(data, pages, ruled))
+    _arrange(pages)
+    notes.append(_place_tables(data, pages, [i for i, page in enumerate(pages) if page.rules >= MIN_RULES]))
     for i, line in comments:
         pages[i].lines.append(line)
     text, places = _markdown(pages)
@@ -71,6 +67,21 @@ def read_pdf(data: bytes, ocr: Ocr | None = None) -> Parsed:
     notes += [f"left out: {count} {what}{'s' * (count > 1)}" for what, count in left_out.items()]
     title = str(document.get_metadata_value("Title") or "")
     return Parsed(text=text, title=title, note="; ".join(filter(None, notes)), meta=ocr.meta(), places=places)
+
+
+def markdown_of(pages: list[Page]) -> tuple[str, tuple[Place, ...]]:
+    """The text of pages without ruled tables, and where each line of it stands."""
+    _arrange(pages)
+    return _markdown(pages)
+
+
+def _arrange(pages: list[Page]) -> None:
+    """Puts the lines in reading order, without those that repeat on each page, and finds the headings."""
+    body = _body_size(pages)
+    _drop_running_lines(pages, body)
+    for page in pages:
+        page.lines = reading_order(page.lines)
+    _mark_headings(pages, body)
 
 
 def _opened(data: bytes) -> tuple[bytes, Any, str]:
@@ -140,15 +151,15 @@ def _share(box: Rectangle, page: Page) -> float:
 def _pictures(document: Any, pages: list[Page], ocr: Ocr) -> list[str]:
     """Reads pages whose text is a picture; returns notes on them, and on pictures that hold none."""
     empty, silent, unread = [], 0, []
-    glyphs = [i for i, page in enumerate(pages, 1) if page.unmapped or _garbled(page)]
+    glyphs = [i for i, page in enumerate(pages, 1) if _garbled(page)]
     todo = {i: pictures for i, page in enumerate(pages, 1) if (pictures := _to_read(page)) or i in glyphs}
     for i, page in enumerate(pages, 1):
         if i not in todo:
-            silent += sum(not _covered(box, page.lines) for box in page.pictures)
+            silent += sum(not _covered(box, page) for box in page.pictures)
             empty += [i] if not page.lines else []
     for n, (i, pictures) in enumerate(todo.items(), 1):
         page = pages[i - 1]
-        page.lines = [] if page.unmapped else page.lines
+        page.lines = [] if page.unmapped > GARBLED and i in glyphs else page.lines
         if not ocr.ready:
             unread.append(i)
             continue
@@ -167,6 +178,8 @@ def _pictures(document: Any, pages: list[Page], ocr: Ocr) -> list[str]:
         notes.append(f"{pages_named(wrong)}: glyphs without characters, left out")
     elif glyphs:
         notes.append(f"{pages_named(glyphs)}: glyphs without characters, read with OCR")
+    if partly := [i for i, page in enumerate(pages, 1) if PARTLY < page.unmapped <= GARBLED and i not in glyphs]:
+        notes.append(f"{pages_named(partly)}: some glyphs without characters, so words may be wrong")
     if empty and any(page.lines for page in pages):
         notes.append(f"{len(empty)} of {len(pages)} pages have no text")
     if silent:
@@ -194,7 +207,7 @@ def _to_read(page: Page) -> list[Rectangle]:
         return []
     letters = sum(c.isalnum() for line in page.lines for c in line.text)
     least = PICTURE if letters < FEW_LETTERS else LARGE_PICTURE
-    found = [box for box in page.pictures if _share(box, page) >= least and not _covered(box, page.lines)]
+    found = [box for box in page.pictures if _share(box, page) >= least and not _covered(box, page)]
     curves = page.drawn >= OUTLINES and letters < FEW_LETTERS and not page.pictures
     return found or ([(0.0, 0.0, page.width, page.height)] if curves else [])
 
@@ -204,21 +217,27 @@ def _inside(line: Line, box: Rectangle) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
-def _covered(box: Rectangle, lines: Iterable[Line]) -> bool:
-    """Whether text lies over a picture: it is a background, or a scan with a layer of text."""
-    return any(_inside(line, box) for line in lines)
+def _covered(box: Rectangle, page: Page) -> bool:
+    """Whether text lies over a picture: it is a background, or a scan with a layer of text. A stamp covers no scan."""
+    letters = sum(c.isalnum() for line in page.lines if _inside(line, box) for c in line.text)
+    return letters >= (FEW_LETTERS if _share(box, page) >= LARGE_PICTURE else 1)
 
 
 def _garbled(page: Page) -> bool:
     """Whether the text is no words of any language: fonts whose codes are other letters than their glyphs show."""
     text = "\n".join(line.text for line in page.lines[:SAMPLED_LINES])
-    words = _WORD.findall(text)
-    letters = sum(map(len, words))
-    if letters < GARBLED_LETTERS or 2 * letters < sum(not c.isspace() for c in text) * 0.6:
+    if page.unmapped <= GARBLED and not text.isascii():
         return False
-    vowels = sum(c in "aeiouyAEIOUY" for word in words for c in word)
+    words = _WORD.findall(text)
+    letters = "".join(words)
+    vowels = sum(letters.count(c) for c in "aeiouyAEIOUY")
+    if page.unmapped > GARBLED:  # they may still be right: fonts of scientific texts have no names for their glyphs
+        small = sum(map(str.islower, letters))
+        return (
+            2 * len(letters) < sum(map(str.isalpha, text)) or vowels < 0.25 * len(letters) or 2 * small < len(letters)
+        )
     without = sum(not re.search("[aeiouy]", word, re.IGNORECASE) for word in words)
-    return vowels < 0.2 * letters and without > 0.4 * len(words)
+    return len(letters) >= GARBLED_LETTERS and vowels < 0.2 * len(letters) and without > 0.4 * len(words)
 
 
 def _body_size(pages: list[Page]) -> float:

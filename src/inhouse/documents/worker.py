@@ -14,30 +14,44 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from inhouse.documents.ocr import Ocr
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.errors import BackendError
 
 TIMEOUT_S = 60.0  # of processor time: on a busy machine, the clock says little about a file
 WAITING = 20  # times as long by the clock, for a parser that waits, and for systems that have no such timer
-MEMORY_MB = 1500  # of address space; the libraries use 470 before the first file
+MEMORY_MB = 2000  # of address space; the libraries use 470 before the first file, OCR of a page 1500
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 class Worker:
-    """One parser process, started with the first file and again after it ended. Use it from one thread."""
+    """One parser process, started with the first file and again after it ended. Use it from one thread.
 
-    def __init__(self, timeout_s: float = TIMEOUT_S, memory_mb: int = MEMORY_MB) -> None:
+    Args:
+        timeout_s: processor time for a file, and again for each page of it that goes through OCR.
+        memory_mb: address space.
+        ocr: the mode and languages of Ocr.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float = TIMEOUT_S,
+        memory_mb: int = MEMORY_MB,
+        ocr: tuple[str, Sequence[str]] = ("auto", ()),
+    ) -> None:
         self.timeout_s = timeout_s
         self.memory_mb = memory_mb
+        self.ocr = ocr
         self.process: subprocess.Popen[bytes] | None = None
 
-    def parse(self, file: Path, suffix: str) -> Parsed:
-        """Parses a file as `parse` does.
+    def parse(self, file: Path, suffix: str, progress: Callable[[str], None] = lambda label: None) -> Parsed:
+        """Parses a file as `parse` does; `progress` gets a label before each page that goes through OCR.
 
         Raises:
             Unreadable: also when it takes too long or too much memory, or crashes the process.
@@ -45,25 +59,25 @@ class Worker:
         if self.process is None or self.process.poll() is not None:
             self.close()
             self.process = self._started()
-        process, started = self.process, time.monotonic()
-        clock_s = WAITING * self.timeout_s
-        timer = threading.Timer(clock_s, process.kill)
-        timer.start()
-        try:
-            answer = self._send(process, {"file": os.fspath(file), "suffix": suffix, "timeout_s": self.timeout_s})
-        finally:
-            timer.cancel()
-        if not answer.endswith(b"\n"):
+        process, clock_s = self.process, WAITING * self.timeout_s
+        mode, languages = self.ocr
+        request = {"file": os.fspath(file), "suffix": suffix, "timeout_s": self.timeout_s}
+        line: dict[str, Any] | None = {"progress": ""}
+        self._send(process, {**request, "ocr": mode, "languages": list(languages)})
+        while line and "progress" in line:
+            started = time.monotonic()
+            progress(line["progress"]) if line["progress"] else None
+            line = self._received(process, clock_s)
+        if line is None:
             code = process.wait()
             if sys.platform != "win32" and code == -signal.SIGPROF:
                 raise Unreadable(f"parsing took longer than {self.timeout_s:g} s of processor time")
             if time.monotonic() - started >= clock_s:
                 raise Unreadable(f"parsing took longer than {clock_s:g} s")
             raise Unreadable(f"the parser crashed (exit code {code})")
-        result: dict[str, Any] = json.loads(answer)
-        if "failed" in result:
-            raise Unreadable(result["failed"])
-        return Parsed(**result)
+        if "failed" in line:
+            raise Unreadable(line["failed"])
+        return Parsed(**line)
 
     def stop(self) -> None:
         """Kills the process, which also ends a `parse` that is waiting in another thread."""
@@ -88,20 +102,31 @@ class Worker:
             raise BackendError(f"cannot start a parser process ({error.strerror})", "free some memory") from error
 
     @staticmethod
-    def _send(process: subprocess.Popen[bytes], request: dict[str, Any]) -> bytes:
-        if process.stdin is None or process.stdout is None:
+    def _send(process: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
+        if process.stdin is None:
             raise BackendError("the parser process has no pipes")
-        try:
+        with suppress(BrokenPipeError):  # it ended; then nothing is received
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            return b""
-        return process.stdout.readline()
+
+    @staticmethod
+    def _received(process: subprocess.Popen[bytes], clock_s: float) -> dict[str, Any] | None:
+        """The next line of the process; None if it ended, or was ended because it took too long."""
+        if process.stdout is None:
+            raise BackendError("the parser process has no pipes")
+        timer = threading.Timer(clock_s, process.kill)
+        timer.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            timer.cancel()
+        return dict(json.loads(line)) if line.endswith(b"\n") else None
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: dict[str, Any], begin: Callable[[str], None]) -> dict[str, Any]:
     try:
-        return parse(Path(request["file"]).read_bytes(), request["suffix"]).model_dump()
+        ocr = Ocr(request["ocr"], request["languages"], begin)
+        return parse(Path(request["file"]).read_bytes(), request["suffix"], ocr).model_dump()
     except Unreadable as reason:
         return {"failed": str(reason)}
     except MemoryError:
@@ -139,13 +164,23 @@ def main() -> NoReturn:
     sys.addaudithook(_closed_network)
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(waiting,), daemon=True).start()
+
+    def send(line: dict[str, Any]) -> None:
+        channel.write(json.dumps(line) + "\n")
+        channel.flush()
+
     while True:
         request = json.loads(waiting.get())
-        _limit_time(request["timeout_s"])
-        answer = json.dumps(_answer(request))
+        limit_s = request["timeout_s"]
+
+        def begin(label: str, limit_s: float = limit_s) -> None:
+            send({"progress": label})
+            _limit_time(limit_s)  # of this page, from now on
+
+        _limit_time(limit_s)
+        answer = _answer(request, begin)
         _limit_time(0)
-        channel.write(answer + "\n")
-        channel.flush()
+        send(answer)
 
 
 def _listen(waiting: queue.SimpleQueue[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +42,8 @@ def import_export(
     from inhouse.errors import InputError
     from inhouse.types import Silent
 
-    kind = files[0].lower() if len(files) > 1 and not Path(files[0]).exists() else ""
-    kind = kind or (files[0] if files[0] in IMPORTERS and not Path(files[0]).exists() else "")
+    is_kind = not Path(files[0]).exists() and re.fullmatch(r"[\w -]+", files[0]) is not None
+    kind = files[0].lower() if is_kind and (len(files) > 1 or files[0].lower() in IMPORTERS) else ""
     paths = [Path(f) for f in (files[1:] if kind else files)]
     if not paths:
         raise InputError(f"{kind}: no files are named", f"inhouse import {kind} FILE...")

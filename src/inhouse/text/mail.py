@@ -179,7 +179,9 @@ def reply_content(text: str) -> str:
         if not dropped:
             kept.append(given[i])
         i += dropped or 1
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() or mail_content(text).strip()
+    new = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+    answers = any(headers) and any(line.depth for line in lines)  # an answer without a word of its own is empty
+    return new if new or answers else mail_content(text).strip()
 
 
 _ABOVE = re.compile(r"^#{2}-.{1,80}-#{2}$")  # Zendesk: "##- Please type your reply above this line -##"

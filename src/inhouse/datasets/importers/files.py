@@ -12,6 +12,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -80,6 +81,8 @@ def entries_of(paths: Sequence[Path]) -> list[Entry]:
         InputError: a path does not exist, or an archive is broken, encrypted, or suspiciously large.
     """
     found: list[Entry] = []
+    files = [p.absolute() for p in paths if p.is_file()]
+    shared = Path(os.path.commonpath([f.parent for f in files])) if len(files) == len(paths) else None
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder", "check the path")
@@ -87,7 +90,7 @@ def entries_of(paths: Sequence[Path]) -> list[Entry]:
             for file in sorted(f for f in path.rglob("*") if f.is_file()):
                 found += _file(file, file.relative_to(path).as_posix())
         else:
-            found += _file(path, path.name)
+            found += _file(path, path.absolute().relative_to(shared).as_posix() if shared else path.name)
     found = [e for e in found if not _JUNK.search(e.name)]
     names = [e.name for e in found]
     if len(set(names)) < len(names):  # files of one name from several folders

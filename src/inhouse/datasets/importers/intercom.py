@@ -70,7 +70,10 @@ class Intercom:
 
 def _conversation(value: dict[str, Any], job: Job) -> Conversation | Skipped:
     parts = value["conversation_parts"]
+    total = parts.get("total_count") if isinstance(parts, dict) else None
     parts = parts.get("conversation_parts") if isinstance(parts, dict) else parts
+    if isinstance(parts, list) and isinstance(total, int) and total > len(parts):
+        job.report.note("some conversations have more parts than the export holds; Intercom gives at most 500")
     source = value.get("source") or value.get("conversation_message")
     turns: list[tuple[float, Turn]] = []
     opening = value.get("created_at")

@@ -71,6 +71,8 @@ class Teams:
                 if not value.keys() & {"messageType", "createdDateTime"}:
                     job.report.ignored[entry.name] += 1
                     continue
+                if value.get("replies@odata.nextLink"):
+                    job.report.note("some messages have more replies than the export holds: read their next pages, too")
                 _add(export, value, "", job)
                 for reply in value.get("replies") or ():
                     if isinstance(reply, dict):

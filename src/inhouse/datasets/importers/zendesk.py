@@ -34,6 +34,7 @@ from inhouse.types import Json
 
 _STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor"})
 _SYSTEM = "-1"
+_NO = frozenset({"false", "0", "no", "private", "internal"})
 _RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
             "good_with_comment": "good", "bad_with_comment": "bad"}  # fmt: skip
 _CHAT_LINE = re.compile(
@@ -73,6 +74,8 @@ class _Export:
     users: dict[str, _User] = field(default_factory=dict)
     comments: dict[str, dict[str, _Comment]] = field(default_factory=dict)  # by ticket, then by comment
     again: int = 0
+    staff: set[str] = field(default_factory=set)  # who does what only staff does
+    customers: set[str] = field(default_factory=set)  # who asks, or gets copies
     unknown: set[str] = field(default_factory=set)
 
 
@@ -109,17 +112,27 @@ class Zendesk:
             )
         if export.again:
             job.report.note(f"{export.again} tickets occur more than once: the newest version is kept")
+        _find_sides(export)
         for id, ticket in export.tickets.items():
             found = {_key(n, c): c for n, c in enumerate(ticket.comments)} | export.comments.get(id, {})
             yield _conversation(id, ticket, sorted(found.values(), key=lambda c: c.time), export, job)
         if export.unknown:
             job.report.note(
-                f"{len(export.unknown)} authors without a role: taken for customers unless assigned to tickets"
+                f"{len(export.unknown)} authors have no role in the export: who asks or gets copies is taken for a "
+                "customer, everybody else for staff"
             )
 
 
 _IDS = frozenset({"id", "ticket_id"})
 _TEXTS = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
+
+
+def _find_sides(export: _Export) -> None:
+    """Who asks and who works on tickets, for authors whose role the export does not say."""
+    for ticket in export.tickets.values():
+        asks, submits, works = (str(ticket.row.get(f"{name}_id")) for name in ("requester", "submitter", "assignee"))
+        export.customers.add(asks)
+        export.staff |= {works} if submits == asks else {works, submits}
 
 
 def _key(number: int, comment: _Comment) -> str:
@@ -177,6 +190,8 @@ def _add_ticket(export: _Export, value: Mapping[str, Any]) -> None:
     kept = ("id", "status", "tags", "satisfaction_rating", "requester_id", "submitter_id", "assignee_id", "description",
             "created_at", "updated_at", "subject")  # fmt: skip
     ticket = _Ticket({k: value[k] for k in kept if k in value})
+    for name in ("collaborator_ids", "email_cc_ids", "follower_ids"):
+        export.customers |= {str(user) for user in value.get(name) or ()}
     for name in ("requester", "assignee", "submitter"):
         if isinstance(value.get(name), dict):
             ticket.row = {**ticket.row, f"{name}_id": value[name].get("id")}
@@ -218,9 +233,11 @@ def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
         if isinstance(a, dict)
     )
     public = value.get("public", value.get("is_public", True))
+    if str(public).strip().lower() in _NO:  # only staff writes internal notes
+        export.staff.add(str(author))
     return _Comment(
         author=str(author),
-        public=str(public).strip().lower() not in ("false", "0", "no", "private"),
+        public=str(public).strip().lower() not in _NO,
         text=_text(value),
         time=utc(value.get("created_at") or value.get("timestamp") or value.get("date")),
         files=files,
@@ -316,4 +333,4 @@ def _is_staff(author: str, ticket: Mapping[str, Json], export: _Export, job: Job
     if author == str(ticket.get("requester_id")):
         return False
     export.unknown.add(author)
-    return author == str(ticket.get("assignee_id"))
+    return author in export.staff or author not in export.customers

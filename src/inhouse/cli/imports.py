@@ -20,7 +20,7 @@ def import_export(
         typer.Argument(
             metavar="[KIND] FILE...",
             help="KIND is zendesk, intercom, freshdesk, slack, teams, whatsapp, mbox, openai, azure, sharegpt, alpaca, "
-            "gemini, or bedrock; it is guessed if left out. Then files, folders, or zip archives.",
+            "gemini, bedrock, or chatgpt; it is guessed if left out. Then files, folders, or zip archives.",
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write. Default: KIND.jsonl.")] = None,

@@ -157,6 +157,33 @@ def test_freshdesk_tickets_without_conversations_are_an_error_that_helps(tmp_pat
         imported(tmp_path / "other", {"7.json": REPLIES})
 
 
+@pytest.mark.parametrize(
+    ("value", "staff"),
+    [
+        ([{"id": 1, "subject": "Belt", "description_text": "Does it fit?",
+           "conversations": [{"body_text": "Yes, it fits.", "incoming": False, "user_id": 5}]}], ()),
+        ([{"id": 1, "requester_id": 4, "description_text": "Does it fit?",
+           "conversations": [{"body_text": "Yes, it fits.", "user_id": 5, "private": False}]}], ()),
+        ({"type": "conversation.list", "conversations": [
+            {"id": "1", "source": {"body": "<p>Does it fit?</p>", "author": {"type": "user"}}, "conversation_parts": {
+                "conversation_parts": [{"part_type": "comment", "body": "<p>Yes, it fits.</p>", "author": {"type": "admin"}}]}}]}, ()),
+        ([{"id": "1", "source": {"body": "Does it fit?", "author": {"type": "contact"}},
+           "conversation_parts": [{"part_type": "comment", "body": "Yes, it fits.", "author": {"type": "admin"}}]}], ()),
+        ([{"type": "message", "user": "U1", "text": "Does it fit?", "ts": "1.0", "thread_ts": "1.0"},
+          {"type": "message", "user": "U2", "text": "Yes, it fits.", "ts": "2.0", "thread_ts": "1.0"}], ("U2",)),
+        ({"ok": True, "has_more": False, "messages": [
+            {"user": "U1", "text": "Does it fit?", "ts": "1.0", "thread_ts": "1.0", "reply_count": 1},
+            {"user": "U2", "text": "Yes, it fits.", "ts": "2.0", "thread_ts": "1.0"}]}, ("U2",)),
+        ({"value": [{"id": "1", "from": {"user": {"displayName": "C"}}, "body": {"contentType": "html", "content": "<p>Does it fit?</p>"}},
+                    {"id": "2", "from": {"user": {"displayName": "A"}}, "body": {"content": "Yes, it fits."}}]}, ("A",)),
+    ],
+    ids=["freshdesk", "freshdesk, no direction", "intercom", "intercom, a list of parts", "slack", "slack API", "teams"],
+)  # fmt: skip
+def test_exports_with_little_in_them(value, staff, tmp_path):
+    _, [row] = imported(tmp_path, {"export.json": value}, *staff)
+    assert row["messages"] == MESSAGES[:2]
+
+
 # --- Slack --------------------------------------------------------------------------------------------------------
 
 

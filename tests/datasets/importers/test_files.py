@@ -239,6 +239,8 @@ def test_what_fails_leaves_nothing(error, rows_file, tmp_path, monkeypatch):
         ("slack", "a.json", "[]", "no conversation to import"),
         ("mbox", "a.mbox", "hello", "no conversation to import"),
         ("", "a.bin", "\0\1\2", "not an export that is known"),
+        ("", "a.xlsx", "PK", "not an export that is known"),
+        ("", "tickets.xml", "<tickets/>", "not an export that is known"),
         ("", "a.json", '{"comments": [{"author_id": 1, "public": true, "body": "x", "incoming": true, "private": false}]}',
          "Zendesk .zendesk. or Freshdesk .freshdesk."),
     ],

@@ -144,6 +144,7 @@ VARIANTS = {
         "t.json": {"tickets": [ticket(comments=comments(), assignee_id=None)]},
     },
     "byte order mark": {"t.json": "\ufeff" + json.dumps([ticket(comments=comments())]), "u.json": USERS},
+    "ticket and comments in one object": {"t.json": {"ticket": ticket(), "comments": comments()}, "u.json": USERS},
     "results of a search": {"t.json": {"results": [ticket(comments=comments())], "count": 1}, "u.json": {"users": USERS}},
 }  # fmt: skip
 
@@ -178,6 +179,31 @@ def test_a_table_of_comments(delimiter, tmp_path):
     assert row["messages"] == MESSAGES
     assert row["id"] == "41"
     assert summary.messages_left_out == {"internal note": 1}
+
+
+Q, A = "What does a wire cost?", "A wire costs $28."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"id": 1, "subject": "Wire", "comments": [{"author_id": 10, "body": Q}, {"author_id": 99, "body": A}]},
+        {"tickets": [{"id": 1, "description": Q, "requester_id": 10, "comments": [
+            {"id": 1, "author_id": 10, "plain_body": Q, "public": True}, {"id": 2, "author_id": 99, "plain_body": A, "public": True},
+            {"id": 3, "author_id": 99, "plain_body": "VIP", "public": False}]}]},
+        {"ticket": {"id": 1, "subject": "Wire"}, "comments": [
+            {"author_id": 10, "author": "customer", "body": Q}, {"author_id": 9, "html_body": f"<p>{A}</p>"}]},
+        {"id": 1, "subject": "Wire", "requester_id": 10, "comments": [
+            {"author_id": 10, "body": Q}, {"author_id": 98, "body": A}]},
+    ],
+    ids=range(4),
+)  # fmt: skip
+def test_exports_with_little_in_them(value, tmp_path):
+    (tmp_path / "t.json").write_text(json.dumps(value))
+    summary, [row] = imported(tmp_path / "t.json", tmp_path)
+    assert summary.kind == "zendesk"
+    assert [(m["role"], m["content"]) for m in row["messages"]] == [("user", Q), ("assistant", A)]
+    assert any("no role in the export" in n for n in summary.notes)
 
 
 def test_an_archive(tmp_path):

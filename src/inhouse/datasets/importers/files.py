@@ -33,10 +33,13 @@ _JUNK = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.in
 _ENVELOPES = frozenset({"tickets", "users", "ticket_events", "audits", "value"})
 """Keys whose lists are records wherever they stand; objects with other lists are decoded whole first."""
 _HEAD = re.compile(r'\{\s*+(?:"[^"]*+"\s*+:\s*+(?:"[^"]*+"|[\d.]++|true|false|null)\s*+,\s*+){0,8}+"(\w++)"\s*+:\s*+\[')
-_PAGED = frozenset({"comments", "conversations", "data", "results", "items", "records", "rows", "examples", "messages"})
+_PAGED = frozenset(
+    {"comments", "conversations", "data", "results", "items", "records", "rows", "examples", "messages", "members"}
+)
 _PAGING = frozenset(
     {"count", "next_page", "previous_page", "type", "pages", "total_count", "total", "meta", "links", "version", "next",
-     "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more"}
+     "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more", "ok",
+     "response_metadata", "pin_count", "channel_actions_ts", "channel_actions_count", "cache_ts", "latest", "oldest"}
 )  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n,]*+")
 BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what damaged archives raise

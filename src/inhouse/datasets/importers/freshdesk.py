@@ -47,6 +47,8 @@ class Freshdesk:
     def recognizes(self, sample: Sample) -> bool:
         return (
             sample.has("incoming", "private")
+            or sample.has("incoming", "body_text")
+            or sample.has("description_text", "conversations")
             or "helpdesk_ticket" in sample.keys
             or (sample.has("requester_id") and bool(sample.keys & {"responder_id", "fr_escalated", "fr_due_by"}))
         )
@@ -92,6 +94,8 @@ def _sort_in(export: _Export, value: dict[str, Any], entry: Entry, job: Job) -> 
     for name in ("conversations", "notes"):
         for item in value.get(name) or ():
             note = next((item[k] for k in ("note", "helpdesk_note") if isinstance(item.get(k), dict)), item)
+            if "incoming" not in note:
+                note = {**note, "incoming": note.get("user_id") == value.get("requester_id")}
             if turn := _turn(note, job):
                 own.append(turn)
     kept = ("spam", "deleted", "source", "tags", "created_at", "updated_at", "description", "description_text",

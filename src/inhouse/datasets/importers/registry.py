@@ -29,6 +29,23 @@ _OTHER_NAMES = {
     "azureopenai": "azure", "vertex": "gemini", "vertexgemini": "gemini", "vertexai": "gemini", "anthropic": "bedrock",
     "anthropicbedrock": "bedrock", "claude": "bedrock", "zopim": "zendesk", "openaifinetuning": "openai",
 }  # fmt: skip
+_ADVICE = {
+    ".xml": "export JSON instead: of XML nothing is read",
+    ".parquet": "write its rows as JSON Lines, with pandas: to_json(FILE, orient='records', lines=True)",
+    ".xlsx": "save the sheet as CSV, with a row for each message",
+    ".xls": "save the sheet as CSV, with a row for each message",
+    ".pst": "convert it to mbox first, for example with readpst",
+    ".ost": "convert it to mbox first, for example with readpst",
+    ".msg": "export the folder as mbox or as .eml files",
+    ".db": "write the messages as JSON Lines or CSV",
+    ".sqlite": "write the messages as JSON Lines or CSV",
+    ".html": "export as text or JSON: of HTML nothing is read",
+    ".pdf": "export as text or JSON",
+    ".7z": "unpack it, and give the folder",
+    ".rar": "unpack it, and give the folder",
+    ".tar": "unpack it, and give the folder",
+    ".tgz": "unpack it, and give the folder",
+}
 HEAD_BYTES = 1 << 18
 _SAMPLED_FILES = 60
 _KEY = re.compile(r'"([@\w. ]{1,40})"\s*+:')
@@ -92,8 +109,10 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
         return IMPORTERS[given], ""
     best = [kind for kind, n in found.most_common() if n == max(found.values())]
     if not best:
-        names = ", ".join(e.name for e in entries[:3])
-        raise InputError(f"{names}: not an export that is known", f"name its kind: {', '.join(IMPORTERS)}")
+        names = f"{', '.join(e.name for e in entries[:3])}{', ...' if len(entries) > 3 else ''}"
+        advice = next((_ADVICE[e.suffix] for e in entries if e.suffix in _ADVICE), "")
+        hint = advice or f"name its kind: inhouse import KIND FILE..., where KIND is {', '.join(IMPORTERS)}"
+        raise InputError(f"{names}: not an export that is known", hint)
     if len(best) > 1:
         titles = " or ".join(f"{title_of(kind)} ({kind})" for kind in best)
         raise InputError(f"the files may be of {titles}", "name the kind: inhouse import KIND FILE...")

@@ -83,4 +83,5 @@ ROWS = (
     Rows("alpaca", "Alpaca", lambda s: s.has("instruction") and bool(s.keys & {"output", "chosen"}), by_file=False),
     Rows("gemini", "Gemini", lambda s: s.has("contents", "parts"), by_file=False),
     Rows("bedrock", "Bedrock", _bedrock),
+    Rows("chatgpt", "ChatGPT", lambda s: s.has("mapping", "author", "parts")),
 )

@@ -67,7 +67,8 @@ class Slack:
 
     def recognizes(self, sample: Sample) -> bool:
         return (
-            (sample.has("ts", "type", "text") and '"message"' in sample.text and not sample.keys & {"messageType"})
+            (sample.has("ts", "text", "user") and not sample.keys & {"messageType", "role"})
+            or (sample.has("ts", "type", "text", "bot_id") and '"message"' in sample.text)
             or (sample.has("team_id", "profile", "real_name") and sample.has("is_bot"))
             or (sample.has("members", "creator", "topic", "purpose"))
         )
@@ -173,7 +174,9 @@ def _staff(export: _Export, job: Job) -> set[str]:
 
 
 def _choices(writers: Counter[str], people: Mapping[str, _User]) -> str:
-    named = [f"{people[u].name} <{people[u].email}> {n}" for u, n in writers.most_common(10)]
+    named = [
+        f"{people[u].name}{f' <{people[u].email}>' * bool(people[u].email)} {n}" for u, n in writers.most_common(10)
+    ]
     return f"give --staff DOMAIN or NAME; who writes, and how many messages: {'; '.join(named)}"
 
 

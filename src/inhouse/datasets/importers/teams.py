@@ -59,7 +59,11 @@ class Teams:
     name, title = "teams", "Microsoft Teams"
 
     def recognizes(self, sample: Sample) -> bool:
-        return sample.has("messageType", "createdDateTime", "body") or sample.has("replyToId", "createdDateTime")
+        return (
+            sample.has("messageType", "createdDateTime", "body")
+            or sample.has("replyToId", "createdDateTime")
+            or (sample.has("from", "body", "displayName") and bool(sample.keys & {"contentType", "content"}))
+        )
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
@@ -68,12 +72,13 @@ class Teams:
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                     continue
-                if not value.keys() & {"messageType", "createdDateTime"}:
+                if not value.keys() & {"messageType", "createdDateTime"} and not value.keys() >= {"from", "body"}:
                     job.report.ignored[entry.name] += 1
                     continue
                 if value.get("replies@odata.nextLink"):
                     job.report.note("some messages have more replies than the export holds: read their next pages, too")
-                _add(export, value, "", job)
+                alone = not value.keys() & {"chatId", "replyToId", "channelIdentity", "replies", "createdDateTime"}
+                _add(export, value, entry.name if alone else "", job)
                 for reply in value.get("replies") or ():
                     if isinstance(reply, dict):
                         _add(export, reply, str(value.get("id")), job)

@@ -32,7 +32,8 @@ from inhouse.text.html import html_text
 from inhouse.text.mail import reply_content
 from inhouse.types import Json
 
-_STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor"})
+_STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor", "staff", "support", "assistant"})
+_CUSTOMER_ROLES = frozenset({"end-user", "end_user", "enduser", "customer", "requester", "user", "client"})
 _SYSTEM = "-1"
 _NO = frozenset({"false", "0", "no", "private", "internal"})
 _RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
@@ -90,6 +91,7 @@ class Zendesk:
         return (
             (sample.has("requester_id") and bool(sample.keys & {"submitter_id", "raw_subject", "assignee_id"}))
             or (sample.has("author_id", "public") and bool(sample.keys & {"body", "html_body", "plain_body"}))
+            or (sample.has("comments", "author_id") and bool(sample.keys & {"subject", "tickets", "ticket"}))
             or bool(sample.keys & {"ticket_events", "child_events"})
             or (sample.has("users", "role") and '"end-user"' in sample.text)
         )
@@ -131,6 +133,8 @@ def _find_sides(export: _Export) -> None:
     """Who asks and who works on tickets, for authors whose role the export does not say."""
     for ticket in export.tickets.values():
         asks, submits, works = (str(ticket.row.get(f"{name}_id")) for name in ("requester", "submitter", "assignee"))
+        if asks == "None":  # without a requester, whoever writes first asks
+            asks = next((c.author for c in ticket.comments if c.public and not c.automatic), "")
         export.customers.add(asks)
         export.staff |= {works} if submits == asks else {works, submits}
 
@@ -143,7 +147,8 @@ def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> 
     """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in; False if none."""
     for name in ("ticket", "user", "comment"):  # an object alone, as GET /api/v2/tickets/ID gives it
         if isinstance(value.get(name), dict) and "id" not in value:
-            key, value = f"{name}s", value[name]
+            beside = {"comments": value["comments"]} if isinstance(value.get("comments"), list) else {}
+            key, value = f"{name}s", {**value[name], **beside}
     for user in (value.get(k) for k in ("requester", "submitter", "assignee", "author")):
         if isinstance(user, dict):
             _add_user(export, user)
@@ -221,6 +226,8 @@ def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
         author = value["author"].get("id")
     if author is None:
         author = next((value[k] for k in ("author", "author_email", "author_name", "from") if value.get(k)), "")
+    if str(author).lower() in _STAFF_ROLES | _CUSTOMER_ROLES:  # a role for a name
+        export.users.setdefault(str(author), _User()).role = str(author).lower()
     role = str(value.get("author_role") or value.get("role") or value.get("author_type") or "").lower()
     if role:
         export.users.setdefault(str(author), _User(name=str(value.get("author_name") or ""))).role = role
@@ -329,7 +336,7 @@ def _is_staff(author: str, ticket: Mapping[str, Json], export: _Export, job: Job
     if user is None and job.staff.has(author):
         return True
     if user is not None and user.role:
-        return user.role in _STAFF_ROLES or user.role in ("staff", "assistant")
+        return user.role in _STAFF_ROLES
     if author == str(ticket.get("requester_id")):
         return False
     export.unknown.add(author)

@@ -67,6 +67,39 @@ class Message(Record):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+def last_question(messages: Sequence[Message]) -> int:
+    """The position of the user's last message; of the last one where none is a user's."""
+    return next((n for n in reversed(range(len(messages))) if messages[n].role == "user"), len(messages) - 1)
+
+
+def without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation for a prompt, where the results of tools are lines of what the user says: "Result of NAME: ...".
+
+    Many chat templates, such as that of the default model, know neither calls nor results. A result joins the user's
+    message before it; calls go, and what the assistant said beside them stays. Any other conversation is returned as it
+    is. Training and serving both use this, so that the served model sees what the trained one saw.
+    """
+    if not any(m.role == "tool" or m.tool_calls for m in messages):
+        return tuple(messages)
+    names: dict[str, str] = {}
+    shown: list[Message] = []
+    for m in messages:
+        for call in m.tool_calls:
+            names[str(call.get("id", ""))] = str((call.get("function") or {}).get("name") or "")
+        if m.role == "tool":
+            named = names.get(m.tool_call_id, "")
+            line = f"Result of {named}: {m.content}" if named else f"Result: {m.content}"
+            if shown and shown[-1].role == "user":
+                shown[-1] = Message(role="user", content=f"{shown[-1].content}\n{line}")
+            else:
+                shown.append(Message(role="user", content=line))
+        elif not m.tool_calls:
+            shown.append(m)
+        elif m.content:
+            shown.append(Message(role=m.role, content=m.content))
+    return tuple(shown)
+
+
 class Place(NamedTuple):
     """Where the text from offset `start` on stands, up to the next place: the page, from 1, and the box on it."""
 
@@ -169,9 +202,11 @@ class Checks(Record):
 class Example(Record):
     """One question with its answer, for training and evaluation.
 
-    `messages` ends with a user's message; `target` is the reply. `group` is what splits must keep together: the
-    conversation, or the source document. `kind` is what a test question tries, such as "follow_up". `turn` counts the
-    turns of a test conversation from 1; 0 is a question by itself.
+    `messages` ends with a user's message, or with calls of tools and their results after it; `target` is the reply.
+    `group` is what splits must keep together: the conversation, or the source document. `kind` is what a test question
+    tries, such as "follow_up". `turn` counts the turns of a test conversation from 1; 0 is a question by itself. Of a
+    whole conversation, `context_only` has the positions of the replies that nothing is learned from, `target` being
+    after the last message.
     """
 
     id: str
@@ -186,10 +221,11 @@ class Example(Record):
     kind: str = ""
     turn: int = 0
     time: str = ""  # ISO 8601, empty if unknown
+    context_only: tuple[int, ...] = ()
 
     @property
     def question(self) -> str:
-        return self.messages[-1].content
+        return self.messages[last_question(self.messages)].content
 
     def to_openai(self) -> dict[str, Json]:
         """The example in OpenAI's fine-tuning format, with other fields under `metadata`."""

@@ -84,7 +84,7 @@ def test_odd_files(tmp_path):
     assert not rejected
     with pytest.raises(InputError, match="no usable conversation"):
         read_conversations([tmp_path / "0.jsonl"], {})
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="no usable conversation"):
         read_conversations([written(tmp_path, "b.jsonl", b"\xff\xfe\x00")], {})
     with pytest.raises(InputError, match=r"gone\.jsonl"):
         read_conversations([tmp_path / "gone.jsonl"], {})

@@ -439,3 +439,24 @@ async def test_the_groups_of_the_request_decide(grounded, say):
     for groups, count in ((frozenset(), 0), (STAFF, 1)):
         reply = await collect(grounded[0], ChatRequest(messages=question, groups=groups))
         assert sum(p["source"] == "staff/waivers.md" for p in reply.note("grounded", "passages")) == count
+
+
+# --- results of tools -------------------------------------------------------------------------------------------
+
+
+def test_results_of_tools_are_in_the_prompt_and_the_question_stays_the_users(grounding, assistant):
+    call = {"id": "1", "type": "function", "function": {"name": "track", "arguments": "{}"}}
+    messages = (
+        Message(role="user", content="Where is my parcel?"),
+        Message(role="assistant", content="", tool_calls=(call,)),
+        Message(role="tool", content="in Graz", tool_call_id="1"),
+    )
+    asked = "Where is my parcel? Result of track: in Graz"
+    assert ungrounded(messages, assistant)[1:] == (Message(role="user", content=asked),)
+    assert grounding.ground(messages, [])[-1].content.endswith(f"Question: {asked}")
+    assert grounding.passages(messages) == grounding.passages(messages[:1])
+
+
+def test_a_system_message_at_the_end_is_not_the_question(assistant):
+    messages = (Message(role="user", content="Fee?"), Message(role="system", content="Customer verified."))
+    assert ungrounded(messages, assistant)[-1].content == "Fee?"

@@ -64,7 +64,9 @@ class Retrieval(Section):
 
 class Curation(Section):
     conversations: tuple[str, ...] = ("conversations.jsonl",)
-    """Past conversations: JSONL with OpenAI `messages`, ShareGPT JSON or JSONL, or CSV with question,answer."""
+    """Past conversations: JSON, JSON Lines, or CSV, also gzipped, in the format of OpenAI, Azure, ShareGPT, Alpaca,
+    Gemini, Bedrock, and others, with a question and an answer a row, or with one message a row. For exports of help
+    desks, chats, and mail run `inhouse import` first."""
     tests: tuple[str, ...] = ()
     """Your own test questions with checks (JSONL). Without them, a share of the conversations is held out."""
     where: dict[str, Any] = {}
@@ -75,17 +77,22 @@ class Curation(Section):
     """Words that are never personal data, such as your brand, products, and places."""
     synthesize: bool = True
     """Create question-answer pairs from the structure of the documents (FAQ entries, headings with their sections)."""
+    most_replies: int = Field(8, ge=0)
+    """Maximum number of replies of one conversation to learn from; of a longer one, the longest are taken, so that it
+    does not outweigh the others. 0 takes all."""
     duplicate: float = Field(0.95, gt=0, le=1)
     """Questions at least this similar (cosine) are the same question: of two with similar answers one is dropped, and
     training questions that also occur in the test set are removed. 1 turns this off; exact copies are always found."""
     min_answer_words: int = Field(3, ge=1)
-    """Shorter replies are not used for training, unless they are JSON or contain a digit."""
+    """Shorter replies are not used for training, unless they are JSON or contain a digit. Where words are not separated
+    by spaces, as in Chinese, Japanese, and Thai, characters are counted, and several make a word."""
     max_answer_words: int = Field(220, ge=10)
     """Longer replies are not used for training."""
     validation_share: float = Field(0.15, gt=0, lt=0.5)
     """Share of the data held out to decide when training stops and to choose the fusion weight of retrieval."""
     test_share: float = Field(0.2, gt=0, lt=0.5)
-    """Share of the data held out as the test set if you have no test file."""
+    """Share of the data held out as the test set if you have no test file: each informative reply of a conversation is
+    a question; of rows with `sources` or `checks` only the last reply is, which these are about."""
     split_by: Literal["group", "time"] = "group"
     """How data is split. `group` is random, keeping rows of one conversation or source together; `time` takes the
     latest for validation and test, by each row's `time` or `created_at`."""

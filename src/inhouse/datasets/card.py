@@ -171,7 +171,7 @@ def _clusters(vectors: Matrix, count: int, seed: int) -> list[int]:
 def markdown(facts: Mapping[str, Json]) -> str:
     """The card as a page."""
     parts = ["# Data card", "", "## What went in", ""]
-    parts += [f"- {name.replace('_', ' ')}: {value}" for name, value in facts["read"].items()]
+    parts += [f"- {name.replace('_', ' ')}: {_value(value)}" for name, value in facts["read"].items()]
     parts += ["", "## What came out", "", "| set | examples | groups | human | from documents | unanswerable | "
               "answer words p5 / p50 / p95 |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, s in facts["sets"].items():
@@ -196,6 +196,12 @@ def markdown(facts: Mapping[str, Json]) -> str:
         for leak in facts["leaks"]
     ] or ["none"]
     return "\n".join(parts) + "\n"
+
+
+def _value(value: Json) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{_cell(name)} ({n})" for name, n in value.items()) or "none"
+    return str(value)
 
 
 def _cell(text: str) -> str:

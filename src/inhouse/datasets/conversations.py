@@ -1,32 +1,33 @@
-"""Reads logs of conversations line by line, in common formats; lines that cannot be read are reported.
+"""Conversations and tests from files of any known container (`containers`) and shape (`shapes`).
 
-Formats: OpenAI `messages` (also under `turns`), ShareGPT `conversations` with `from` and `value`, CSV with `question`
-and `answer`. One conversation becomes one Example: everything up to the last question, with the last reply as target.
-What is not content in a mail (headers, signatures) is removed from conversations, but not from tests.
-The reason for rejecting a line never quotes it, since it may contain personal data.
+A row becomes one Example with the whole conversation up to its last reply; `examples` cuts it into what is learned.
+What is not content in a mail or in a model's output (headers, signatures, thoughts) is removed from conversations, but
+not from tests. The reason for rejecting a row never quotes it, since it may contain personal data.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from inhouse.datasets.containers import BadRow, Row, rows_of
+from inhouse.datasets.shapes import SHOWN, conversation_of
+from inhouse.datasets.turns import ShapeError, keys_in
 from inhouse.errors import InputError
 from inhouse.text.mail import mail_content
-from inhouse.types import Checks, Example, Message, Record, Source, digest_of
+from inhouse.types import Checks, Example, Json, Message, Record, Source, digest_of
 
-ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system",
-         "bot": "assistant", "agent": "assistant", "customer": "user", "chatgpt": "assistant"}  # fmt: skip
-IGNORED_ROLES = {"tool", "function"}
-SHAPE = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
-LONGEST_LINE_CHARS = 2_000_000
+SYSTEM = "system messages left out"
+THOUGHTS = "replies without the thoughts of a model"
+PREFERRED = "rows with a preferred and a rejected reply, of which the preferred one was taken"
+_THOUGHTS = ("think", "thinking", "thought", "reasoning")
+_TRUE = frozenset("true yes y t 1 wahr ja vrai oui sí si verdadero verdadeiro vero".split())  # noqa: SIM905
+_FALSE = frozenset("false no n f 0 falsch nein faux non falso".split())  # noqa: SIM905
 
 
 class Rejected(Record):
@@ -41,16 +42,26 @@ class _BadRowError(Exception):
     """Why a row cannot be used."""
 
 
-def read_conversations(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
-    """The conversations of all files that match `where`, and the rejected lines.
+def read_conversations(
+    paths: Sequence[Path], where: Mapping[str, Any], notes: Counter[str] | None = None
+) -> tuple[list[Example], list[Rejected]]:
+    """The conversations of all files that match `where`, whole, and the rejected lines.
+
+    Args:
+        paths: of the files.
+        where: keys and values that a row must have; text counts as the number or truth value that it spells.
+        notes: what was assumed or changed is counted in it.
 
     Raises:
         InputError: a file cannot be read, or no file has a usable conversation.
     """
-    return _read(paths, where, _conversation, "conversation")
+    counts = Counter[str]() if notes is None else notes
+    return _read(paths, where, lambda row: [_conversation(row, counts)], "conversation", counts)
 
 
-def read_tests(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Example], list[Rejected]]:
+def read_tests(
+    paths: Sequence[Path], where: Mapping[str, Any], notes: Counter[str] | None = None
+) -> tuple[list[Example], list[Rejected]]:
     """The user's own tests. A question is a conversation that ends with it and has an `answer` or `checks`, or that
     ends with the expected reply. A conversation is a row with `turns`, each with `user` and its `answer` or `checks`;
     it becomes one example for each turn.
@@ -58,24 +69,28 @@ def read_tests(paths: Sequence[Path], where: Mapping[str, Any]) -> tuple[list[Ex
     Raises:
         InputError: a file cannot be read, or no file has a usable question.
     """
-    return _read(paths, where, _test, "test question")
+    return _read(paths, where, _test, "test question", Counter() if notes is None else notes)
 
 
 def _read(
-    paths: Sequence[Path], where: Mapping[str, Any], parse: Any, what: str
+    paths: Sequence[Path],
+    where: Mapping[str, Any],
+    parse: Callable[[Row], list[Example]],
+    what: str,
+    notes: Counter[str],
 ) -> tuple[list[Example], list[Rejected]]:
     examples: list[Example] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
     for path in paths:
-        for number, row in _rows(path):
+        for number, row in rows_of(path, lambda said: notes.update([said])):
             try:
-                if isinstance(row, _BadRowError):
-                    raise row
-                if any(row.get(key) != value for key, value in where.items()):
+                if isinstance(row, BadRow):
+                    raise _BadRowError(row.reason)
+                if not matches(row, where):
                     continue
                 parsed = parse(row)
-            except _BadRowError as error:
+            except (_BadRowError, ShapeError) as error:
                 rejected.append(Rejected(file=path.name, line=number, reason=str(error)))
                 continue
             if any(e.id in seen for e in parsed):
@@ -83,69 +98,40 @@ def _read(
             seen.update(e.id for e in parsed)
             examples += parsed
     if paths and not examples:
-        names = ", ".join(str(p) for p in paths)
-        first = f"; {rejected[0].file}:{rejected[0].line}: {rejected[0].reason}" if rejected else ""
-        if where and not rejected:
-            raise InputError(f"{names}: no {what} matches {dict(where)}", "change curation.where")
-        raise InputError(f"{names}: no usable {what}{first}", f"write one JSON object per line: {SHAPE}")
+        raise _nothing(paths, where, what, rejected)
     return examples, rejected
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
+def _nothing(paths: Sequence[Path], where: Mapping[str, Any], what: str, rejected: Sequence[Rejected]) -> InputError:
+    names = ", ".join(str(p) for p in paths)
+    first = f"; {rejected[0].file}:{rejected[0].line}: {rejected[0].reason}" if rejected else ""
+    more = f" (and {len(rejected) - 1} more)" if len(rejected) > 1 else ""
+    if where and not rejected:
+        return InputError(f"{names}: no {what} matches {dict(where)}", "change curation.where")
+    exports = "; exports of Zendesk, Intercom, Freshdesk, Slack, Teams, and WhatsApp: run `inhouse import` first"
+    return InputError(f"{names}: no usable {what}{first}{more}", f"write one JSON object per line: {SHOWN}{exports}")
+
+
+def matches(row: Mapping[str, Json], where: Mapping[str, Any]) -> bool:
+    """Whether the row has all the values; "true" is true and "5" is 5, and of a list one element is enough."""
+    for key, wanted in where.items():
+        given = row[key] if key in row else next((row[k] for k in keys_in(row, [key.casefold()])), None)
+        if given != wanted and not any(_same(g, wanted) for g in (given if isinstance(given, list) else [given])):
+            return False
+    return True
+
+
+def _same(given: Json, wanted: Json) -> bool:
+    if given is None or wanted is None or isinstance(given, dict) or isinstance(wanted, dict | list):
+        return bool(given == wanted)
+    truth = next((v for v in (given, wanted) if isinstance(v, bool)), None)
+    one, other = (str(v).strip().casefold() for v in (given, wanted))
+    if truth is not None:
+        return {one in _TRUE, other in _TRUE} == {True} or {one in _FALSE, other in _FALSE} == {True}
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", "check its name under [curation] and its permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
-    if path.suffix.lower() == ".csv":
-        yield from _csv_rows(text)
-    elif text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON: {error}", "write a JSON array, or one JSON object per line") from error
-        yield from ((n, r if isinstance(r, dict) else _BadRowError("not an object")) for n, r in enumerate(rows, 1))
-    else:
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                yield number, _json_row(line)
-
-
-def _json_row(line: str) -> dict[str, Any] | _BadRowError:
-    if len(line) > LONGEST_LINE_CHARS:
-        return _BadRowError("longer than 2,000,000 characters")
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return _BadRowError(f"not JSON ({error.msg} at column {error.colno})")
-    except RecursionError:
-        return _BadRowError("not readable JSON (nested too deeply)")
-    return row if isinstance(row, dict) else _BadRowError("not a JSON object")
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        names = {n.strip().lower() for n in reader.fieldnames or ()}
-        if names and not {"question", "answer"} <= names:
-            yield 1, _BadRowError("the header lacks the columns question and answer")
-            return
-        yield from _csv_pairs(reader)
-    except csv.Error as error:
-        yield reader.line_num, _BadRowError(f"not valid CSV from here on ({error})")
-
-
-def _csv_pairs(reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any] | _BadRowError]]:
-    for cells in reader:
-        row: dict[str, Any] = {k.strip().lower(): v for k, v in cells.items() if isinstance(k, str)}
-        if None in cells or row.get("answer") is None:
-            yield reader.line_num, _BadRowError("has a different number of columns than the header")
-            continue
-        pair = [{"role": "user", "content": row.pop("question")}, {"role": "assistant", "content": row.pop("answer")}]
-        yield reader.line_num, {**row, "messages": pair}
+        return float(one) == float(other)
+    except ValueError:
+        return one == other
 
 
 def _renamed(example: Example, suffix: str) -> Example:
@@ -154,20 +140,55 @@ def _renamed(example: Example, suffix: str) -> Example:
     return example.model_copy(update={"id": example.id + suffix, "group": group})
 
 
-def _conversation(row: dict[str, Any]) -> list[Example]:
-    messages = _messages(row, mail_content)
-    while messages and messages[-1].role != "assistant":
+def _conversation(row: Row, notes: Counter[str]) -> Example:
+    found = conversation_of(row)
+    messages, context_only = _messages([*found.messages, *found.chosen], lambda m: _cleaned(m, notes))
+    notes[SYSTEM] += sum(m["role"] in ("system", "developer") for m in found.messages)
+    notes[PREFERRED] += bool(found.chosen)
+    while messages and (messages[-1].role != "assistant" or not messages[-1].content):
         messages.pop()
     if not messages:
         raise _BadRowError("has no reply")
-    return [_example(row, messages[:-1], messages[-1].content)]
+    rest = {**found.rest, "conversation_id": found.rest.get("conversation_id") or row.get("conversation_id")}
+    example = _example(rest, messages[:-1], messages[-1].content)
+    return example.model_copy(update={"context_only": tuple(n for n in context_only if n < len(messages))})
 
 
-def _test(row: dict[str, Any]) -> list[Example]:
+def _cleaned(message: Mapping[str, Json], notes: Counter[str]) -> str:
+    text = str(message["content"])
+    if message["role"] == "assistant" and (shorter := without_thoughts(text)) != text:
+        notes[THOUGHTS] += 1
+        text = shorter
+    return text if message["role"] == "tool" else mail_content(text)
+
+
+def without_thoughts(text: str) -> str:
+    """The reply without what a reasoning model wrote for itself, between `<think>` and `</think>`. The opening mark may
+    be missing, since some templates put it into the prompt; where the closing one is, nothing was answered."""
+    for name in _THOUGHTS:
+        opening, closing = f"<{name}>", f"</{name}>"
+        if opening not in text and closing not in text:
+            continue
+        before, found, rest = text.partition(opening)
+        kept = [] if not found or before.strip() == "" else [before]
+        kept += [before.rpartition(closing)[2]] if not found else []
+        for part in rest.split(opening) if found else ():
+            kept.append(part.partition(closing)[2])
+        text = "".join(kept).strip()
+    return text
+
+
+def _test(row: Row) -> list[Example]:
     turns = row.get("turns")
     if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "user" in turns[0]:
         return _test_turns(row, turns)
-    messages = _messages(row)
+    try:
+        found = conversation_of(row)
+    except ShapeError:  # a question with checks alone is no conversation
+        if row.get("answer") or not (row.get("checks") or "answer" in row):
+            raise
+        found = conversation_of({**row, "answer": ""})
+    messages, _ = _messages(found.messages, lambda m: str(m["content"]))
     if messages[-1].role == "assistant":
         reply = messages.pop().content
         return [_example(row, messages, reply if row.get("answer") is None else _answer(row))]
@@ -202,47 +223,42 @@ def _answer(row: Mapping[str, Any]) -> str:
     return answer or ""
 
 
-def _messages(row: dict[str, Any], cleaned: Callable[[str], str] = str) -> list[Message]:
-    """The row's messages, cleaned: known roles, texts only, neighbors of one role as one, no system message first."""
-    given = next((row[k] for k in ("messages", "turns", "conversations") if k in row), None)
-    if not isinstance(given, list) or not given:
-        raise _BadRowError("has no messages")
+def _messages(
+    given: Sequence[Mapping[str, Json]], text_of: Callable[[Mapping[str, Json]], str]
+) -> tuple[list[Message], list[int]]:
+    """The messages from the user's first one on, without system messages and empty ones, neighbors of one role as one;
+    and the positions of replies with a weight of 0. Of a tool call only the name is kept: its arguments repeat what the
+    user said, and what the reply rests on is the result."""
     messages: list[Message] = []
-    for turn in given:
-        if not isinstance(turn, dict):
-            raise _BadRowError("has a message that is not an object")
-        name = turn.get("role", turn.get("from"))
-        content = _text(turn.get("content", turn.get("value")))
-        if name in IGNORED_ROLES or (content is None and ("tool" in turn or "tool_calls" in turn)):
+    context_only: list[int] = []
+    for m in given:
+        if m["role"] in ("system", "developer") or not (messages or m["role"] == "user"):
             continue
-        role = ROLES.get(name) if isinstance(name, str) else None
-        if role is None:
-            raise _BadRowError("a message has an unknown role")
-        if not isinstance(content, str):
-            raise _BadRowError("the content of a message is not text")
+        content = text_of(m).strip() if m.get("content") else ""
         if re.search("[\ud800-\udfff]", content):
             raise _BadRowError("contains text that is not Unicode")
-        content = cleaned(content)
-        if messages and messages[-1].role == role:
-            messages[-1] = Message(role=messages[-1].role, content=f"{messages[-1].content}\n{content}".strip())
-        else:
-            messages.append(Message.model_validate({"role": role, "content": content.strip()}))
-    while messages and messages[0].role != "user":
-        messages.pop(0)
+        calls = tuple(
+            {**c, "function": {"name": c["function"]["name"], "arguments": "{}"}} for c in m.get("tool_calls") or ()
+        )
+        unweighted = m["role"] == "assistant" and m.get("weight") == 0
+        if not content and not calls and m["role"] != "tool":
+            continue
+        last = messages[-1] if messages else None
+        joins = last and last.role == m["role"] != "tool" and not (calls or last.tool_calls)
+        if last and joins and unweighted == (len(messages) - 1 in context_only):
+            messages[-1] = Message(role=last.role, content=f"{last.content}\n{content}")
+            continue
+        context_only += [len(messages)] if unweighted else []
+        messages.append(
+            Message(role=m["role"], content=content, tool_calls=calls, tool_call_id=str(m.get("tool_call_id") or ""))
+        )
     if not messages:
         raise _BadRowError("has no question")
-    return messages
-
-
-def _text(content: Any) -> Any:
-    """The text of content given in parts, as in newer OpenAI rows; anything else unchanged."""
-    if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
-        return "\n".join(p["text"] for p in content)
-    return content
+    return messages, context_only
 
 
 def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> Example:
-    if not messages or messages[-1].role != "user" or not messages[-1].content:
+    if not any(m.role == "user" and m.content for m in messages):
         raise _BadRowError("has no question before its reply")
     try:
         checks = _checks(row.get("checks"))
@@ -260,7 +276,7 @@ def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> E
         sources=sources,
         checks=checks,
         answerable=checks.answerable,
-        group=str(group or digest_of(messages[0].content)[:12]),
+        group=str(group or own),
         tags=tuple(str(t) for t in tags) if isinstance(tags, list) else (),
         kind=str(row.get("kind") or ""),
         time=str(row.get("time") or row.get("created_at") or ""),

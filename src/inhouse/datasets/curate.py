@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Curation
 from inhouse.datasets.card import Removed, Selection, card, markdown
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.decontaminate import Leak, leaks
+from inhouse.datasets.examples import Courtesy, cut, in_rounds, plainly_polite
 from inhouse.datasets.filter import duplicates, faults
 from inhouse.datasets.review import approved, refused, reviewed
 from inhouse.datasets.split import split
@@ -32,6 +34,8 @@ from inhouse.text.language import languages
 from inhouse.types import Checks, Document, Embedder, Example, Json, Progress, Review, Step, digest_of
 
 CACHE = "anonymized.jsonl"
+MOST_REASONS = 4
+EARLIER = "an earlier reply of a held-out conversation, whose sources or checks are about the last one"
 AT_ONCE = 32
 
 
@@ -54,6 +58,17 @@ class Sources:
     reviews: Mapping[str, Review] = field(default_factory=dict)
 
 
+class _Chosen(NamedTuple):
+    """What the sets are selected from: examples, the user's tests, what is left out so far, the ids of replies that are
+    learned from but never tested, and how many lines could not be read."""
+
+    candidates: list[Example]
+    tests: list[Example]
+    removed: list[Removed]
+    once: frozenset[str]
+    lines: str
+
+
 @dataclass(frozen=True)
 class Curator:
     """Makes data sets.
@@ -66,6 +81,7 @@ class Curator:
         anonymizer: replaces personal data; None keeps it.
         teacher: a model that writes more pairs, and how many per section; None for no such pairs.
         language_gaps: what the models do not know of the languages of the documents, for the card.
+        courtesy: recognizes greetings, thanks, and goodbyes, whose replies nothing is learned from.
     """
 
     settings: Curation
@@ -75,6 +91,7 @@ class Curator:
     anonymizer: Anonymizer | None = None
     teacher: tuple[ChatModel, int] | None = None
     language_gaps: tuple[str, ...] = ()
+    courtesy: Courtesy = plainly_polite
 
     def curate(self, sources: Sources, out: Path, progress: Progress) -> dict[str, Json]:
         """Writes train.jsonl, validation.jsonl, test.jsonl, removed.jsonl, card.json and card.md into `out`.
@@ -88,30 +105,36 @@ class Curator:
             InputError: a file cannot be read, or nothing is left to train on.
             BackendError: the teacher does not answer.
         """
-        reviews = sources.reviews
-        logs, bad_lines = read_conversations(sources.conversations, self.settings.where)
-        tests, bad_tests = read_tests(sources.tests, self.settings.where)
-        logs, tests = reviewed([*logs, *sources.feedback], reviews), reviewed(tests, reviews)
+        reviews, notes = sources.reviews, Counter[str]()
+        logs, bad_lines = read_conversations(sources.conversations, self.settings.where, notes)
+        tests, bad_tests = read_tests(sources.tests, self.settings.where, notes)
+        feedback, tests = reviewed(sources.feedback, reviews), reviewed(tests, reviews)
         rejected = [*bad_lines, *bad_tests]
         out.mkdir(parents=True, exist_ok=True)
-        logs, tests, personal = self._anonymized(sources.documents, logs, tests, out, progress)
+        said = len(logs)  # replies that a person approved are cut by nothing: the ones before them are a model's
+        logs, tests, personal = self._anonymized(sources.documents, [*logs, *feedback], tests, out, progress)
+        replies, removed, once = self._replies(logs[:said], reviews)
         pairs, without_forms, refusals = self._pairs(sources.documents, progress)
         pairs = reviewed(pairs, reviews)
         read: dict[str, Json] = {
-            "conversations": len(logs),
+            "conversations": said,
+            "replies_of_conversations": len(replies),
+            "approved_replies": len(feedback),
             "own_tests": len(tests),
             "pairs_from_documents": len(pairs),
             "sections_without_pairs_by_language": dict(without_forms),
             "pairs_of_the_teacher_refused": dict(refusals),
             "documents_left_out_as_restricted": sum(bool(d.access) for d in sources.documents),
             "lines_left_out": len(rejected),
+            "notes": {said: n for said, n in notes.most_common() if n},
         }
         embedder = CachedVectors(self.embedder, most=sys.maxsize)  # duplicates, leaks and topics look at the same texts
-        candidates = [*(_marked(e, self.handoff) for e in logs), *pairs]
-        selection = self._select(candidates, tests, sources.documents, embedder, reviews, progress)
-        _write(
-            out, selection, rejected, card(selection, rejected, read, personal, embedder, self.seed, self.language_gaps)
-        )
+        candidates = [*(_marked(e, self.handoff) for e in (*replies, *logs[said:])), *pairs]
+        lines = f"{len(rejected)} lines" if rejected else ""
+        chosen = _Chosen(candidates, tests, removed, once, lines)
+        selection = self._select(chosen, sources.documents, embedder, reviews, progress)
+        facts = card(selection, rejected, read, personal, embedder, self.seed, self.language_gaps)
+        _write(out, selection, rejected, facts)
         return {name: len(rows) for name, rows in selection.sets.items()} | {
             "removed": dict(Counter(r.step for r in selection.removed)),
             "lines_left_out": len(rejected),
@@ -132,6 +155,24 @@ class Curator:
                 logs, tests = cached.all(logs, step), cached.all(tests, step)
         return logs, tests, personal
 
+    def _replies(
+        self, conversations: Sequence[Example], reviews: Mapping[str, Review]
+    ) -> tuple[list[Example], list[Removed], frozenset[str]]:
+        """What is learned from conversations, what is not, and the ids of those replies that no test asks for, since
+        what the row says of its answer is about its last reply."""
+        cuts, removed, once = [], [], set[str]()
+        for conversation in conversations:
+            examples, left_out = cut(conversation, self.courtesy, self.settings.most_replies)
+            cuts.append(examples)
+            removed += [Removed(step="replies", reason=reason, example=e) for e, reason in left_out]
+            if conversation.sources or conversation.checks.any:
+                once.update(e.id for e in examples if e.id != conversation.id)
+        replies = reviewed(in_rounds(cuts), reviews)
+        if self.anonymizer:
+            edited = {e.id for e in replies if e.id in reviews}
+            replies = [self.anonymizer.anonymize(e)[0] if e.id in edited else e for e in replies]
+        return replies, removed, frozenset(once)
+
     def _pairs(
         self, documents: Sequence[Document], progress: Progress
     ) -> tuple[list[Example], Counter[str], Counter[str]]:
@@ -145,15 +186,14 @@ class Curator:
 
     def _select(
         self,
-        candidates: Sequence[Example],
-        tests: Sequence[Example],
+        chosen: _Chosen,
         documents: Sequence[Document],
         embedder: Embedder,
         reviews: Mapping[str, Review],
         progress: Progress,
     ) -> Selection:
         """The three sets, what was left out, and what is in the test too."""
-        removed: list[Removed] = []
+        candidates, tests, removed = chosen.candidates, chosen.tests, chosen.removed
         with progress.step("checking quality, duplicates, split, leaks", 4) as step:
             candidates = _without(candidates, refused(candidates, reviews), "review", removed)
             tests = _without(tests, refused(tests, reviews), "review", removed)
@@ -164,7 +204,10 @@ class Curator:
             same = duplicates(kept, embedder, self.settings.duplicate)
             kept = _without(kept, {n: how for n, (_, how) in same.items()}, "duplicate", removed)
             step.advance()
-            sets = split(kept, tests, self.settings, self.seed)
+            sets = split(kept, tests, self.settings, self.seed, _summary(removed, chosen.lines))
+            for part in ("test", "validation"):
+                earlier = {n: EARLIER for n, e in enumerate(sets[part]) if e.id in chosen.once}
+                sets[part] = _without(sets[part], earlier, "split", removed)
             if not tests and self.handoff:
                 declined = Checks(must_not_answer=True)
                 sets["test"] = [e if e.answerable else e.model_copy(update={"checks": declined}) for e in sets["test"]]
@@ -178,9 +221,16 @@ class Curator:
         for part in ("train", "validation") if self.settings.synthesize else ():
             sets[part] += variants(sets[part], documents, self.handoff, self.seed)
         if not sets["train"]:
-            why = "; ".join(f"{r}: {n}" for r, n in Counter(r.reason for r in removed).most_common(3))
+            why = _summary(removed, chosen.lines)
             raise InputError(f"no example is left to train on ({why})", "add conversations, or relax [curation]")
         return Selection(sets, removed, leaked)
+
+
+def _summary(removed: Sequence[Removed], lines: str) -> str:
+    """What was left out and why, the most frequent reasons first."""
+    reasons = Counter(r.reason for r in removed).most_common(MOST_REASONS)
+    said = [f'{n} replies: "{reason}"' for reason, n in reasons] + ([f"{lines} that cannot be read"] if lines else [])
+    return f"left out: {', '.join(said)}" if said else ""
 
 
 def _write(out: Path, selection: Selection, rejected: Sequence[Rejected], facts: Mapping[str, Json]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inhouse.datasets.filter import conversation_text, near_pairs
+from inhouse.datasets.filter import comparable, conversation_text, near_pairs
 from inhouse.text.words import plain, words
 from inhouse.types import Embedder, Example, Record
 
@@ -27,7 +27,8 @@ def leaks(
     """Positions in `others` of conversations that are also in `tests`, by any of three criteria.
 
     The same words; a cosine of at least `threshold` between questions with their history; or half of the word 8-grams
-    in the test's user messages. History counts, because a short follow-up question may be about anything.
+    in the user messages of both. History counts, because a short follow-up question may be about anything; but that a
+    test question is somewhere in the history of another question is no leak, since nothing is learned from history.
     """
     leaked: dict[int, Leak] = {}
     if not tests or not others:
@@ -49,17 +50,19 @@ def leaks(
             note(n, twin, "the same words")
             continue
         shared: dict[int, int] = {}
-        for gram in _ngrams(other):
+        own = _ngrams(other)
+        for gram in own:
             for k in grams.get(gram, ()):
                 shared[k] = shared.get(k, 0) + 1
         best = max(shared, key=lambda k: (shared[k] / sizes[k], -k), default=-1)
-        if best >= 0 and shared[best] >= NGRAM_SHARE * sizes[best]:
+        if best >= 0 and shared[best] >= NGRAM_SHARE * max(sizes[best], len(own)):
             note(n, tests[best], f"{shared[best]} of {sizes[best]} word 8-grams")
     if threshold < 1:
         ours = embedder.embed([conversation_text(t) for t in tests])
         theirs = embedder.embed([conversation_text(o) for o in others])
         for n, k, score in near_pairs(theirs, ours, threshold):
-            note(n, tests[k], f"cosine {score:.3f}")
+            if comparable(others[n], tests[k]):
+                note(n, tests[k], f"cosine {score:.3f}")
     return dict(sorted(leaked.items()))
 
 

@@ -6,6 +6,7 @@ Careful rather than strict: a short answer ("Yes, pets are welcome.") is often t
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -13,12 +14,13 @@ from inhouse.config.sections import Curation
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.language import language, spoken
 from inhouse.text.numbers import digits
-from inhouse.text.words import plain, words
+from inhouse.text.words import length_in_words, plain, words
 from inhouse.types import Embedder, Example, Matrix
 
 BLOCK = 1024
 COMPARED_CHARS = 500  # of a conversation; more costs time and changes little
 LIKE_ANSWERS = 0.8
+LIKE_FOREIGN = 0.5  # of the pairs of characters
 MAX_UNENDED_WORDS = 12
 _NOTHING = frozenset(
     """ok okay k kk yes no yep nope sure done thanks thank you hello hi hey test testing n a na none idk hmm right good
@@ -38,6 +40,7 @@ _RUDE = re.compile(
     r"|google it)\b", re.IGNORECASE,
 )  # fmt: skip
 _ENDS = re.compile(r"[.!?…:;)\]}>*\"'”’»`|。！？؟。]\W*$|[^\x00-\u024f]\W*$|\w\.\w{2,}(?:/\S*)?$|\d\W*$|@\S+$")
+_HANGUL = re.compile("[\uac00-\ud7a3]")
 _OPEN_WORDS = frozenset(
     """the a an and or but of to for with in on at by from is are was were if that which your our you can will would
     per be as than because when while until so into about after before between its their this these should must may
@@ -70,28 +73,34 @@ def _fault(example: Example, settings: Curation) -> str:
         return "the reply is a copy of the question"
     if not re.sub(rf"{PLACEHOLDER.pattern}|\W|_", "", target):
         return "only placeholders or punctuation"
+    size = _size(target)
     if target[:1] + target[-1:] in ("{}", "[]"):
-        return "" if len(reply) <= settings.max_answer_words else "too long"
+        return "" if size <= settings.max_answer_words else "too long"
     if _mashed(target):
         return "keyboard noise"
     if all(w in _NOTHING for w in reply):
         return "the reply has no content"
     if _RUDE.search(target):
         return "rude"
-    if len(reply) < settings.min_answer_words and not any(c.isdigit() for c in target):
+    if size < settings.min_answer_words and not any(c.isdigit() for c in target):
         return "too short"
-    if len(reply) > settings.max_answer_words:
+    if size > settings.max_answer_words:
         return "too long"
     if _cut_off(target, reply):
         return "cut off in the middle of a sentence"
     return "repeats itself" if _repeats(reply) else ""
 
 
+def _size(text: str) -> int:
+    """The length in words; a Korean word says as much as two elsewhere, so there two syllables are at least one."""
+    return max(length_in_words(text), len(_HANGUL.findall(text)) // 2)
+
+
 def _mashed(text: str) -> bool:
     if _MASHED.match(text):
         return True
     symbols = [c for c in text if not c.isspace()]
-    letters = [c for c in symbols if c.isalnum()]
+    letters = [c for c in symbols if c.isalnum() or unicodedata.category(c)[0] == "M"]
     if len(symbols) >= 8 and len(letters) < 0.5 * len(symbols):
         return True
     latin = re.findall(r"[a-z]{5,}", text.lower())
@@ -121,6 +130,21 @@ def conversation_text(example: Example) -> str:
     return "\n".join(m.content for m in reversed(example.messages))[:COMPARED_CHARS]
 
 
+def comparable(one: Example, other: Example) -> bool:
+    """Whether a high cosine says that two questions are alike: they are in Latin letters, or share half of their pairs
+    of characters. Embedders read Latin letters; of other scripts many see little more than that they are another."""
+    a, b = (unicodedata.normalize("NFKC", e.question).casefold() for e in (one, other))
+    if not any(_is_foreign(text) for text in (a, b)):
+        return True
+    pairs, others = ({text[n : n + 2] for n in range(len(text) - 1)} for text in (a, b))
+    return len(pairs & others) >= LIKE_FOREIGN * max(len(pairs | others), 1)
+
+
+def _is_foreign(text: str) -> bool:
+    letters = [c for c in text[:COMPARED_CHARS] if c.isalpha()]
+    return sum(c >= "\u0370" for c in letters) > len(letters) / 2
+
+
 def near_pairs(first: Matrix, second: Matrix, threshold: float) -> Iterator[tuple[int, int, float]]:
     """Rows of two matrices of unit vectors whose cosine is at least `threshold`, in the order of the rows."""
     import numpy as np
@@ -135,7 +159,8 @@ def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float
     """Positions of examples that repeat an earlier one, with the position of that one and the kind of match.
 
     Exact: the same words in conversation and reply. Near: conversations with a cosine of at least `threshold` whose
-    replies share their numbers and four of five words. A threshold of 1 finds only exact ones.
+    replies share their numbers and four of five words; not two replies of one conversation. A threshold of 1 finds only
+    exact ones.
     """
     first: dict[str, int] = {}
     copies: dict[int, tuple[int, str]] = {}
@@ -149,16 +174,25 @@ def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float
     vectors = embedder.embed([conversation_text(examples[n]) for n in kept])
     for a, b, _ in near_pairs(vectors, vectors, threshold):
         later, earlier = kept[a], kept[b]
-        if earlier < later and not {later, earlier} & copies.keys() and _alike(examples[later], examples[earlier]):
+        one, other = examples[later], examples[earlier]
+        apart = one.origin == "human" and one.group and one.group == other.group  # replies of one conversation
+        if earlier >= later or apart or {later, earlier} & copies.keys():
+            continue
+        if comparable(one, other) and _alike(one, other):
             copies[later] = (earlier, "near duplicate")
     return copies
 
 
 def _alike(one: Example, other: Example) -> bool:
     a, b = set(words(one.target)), set(words(other.target))
-    if any(_numbers(x) != _numbers(y) for x, y in ((one.target, other.target), (one.question, other.question))):
+    if any(_numbers(x) != _numbers(y) for x, y in ((one.target, other.target), (_asked(one), _asked(other)))):
         return False  # "$25" and "$30" are different facts, however similar the rest is
     return len(a & b) >= LIKE_ANSWERS * max(len(a | b), 1)
+
+
+def _asked(example: Example) -> str:
+    """What the user says in all of the conversation."""
+    return "\n".join(m.content for m in example.messages if m.role == "user")
 
 
 def _numbers(text: str) -> Counter[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from inhouse.errors import BackendError, InputError
-from inhouse.types import Digest, Example, Message, Review, digest_of
+from inhouse.types import Digest, Example, Message, Review, digest_of, last_question
 
 FILE = "reviews.jsonl"
 REJECTED = "rejected by a reviewer"
@@ -74,8 +74,10 @@ def reviewed(examples: Iterable[Example], reviews: Mapping[str, Review]) -> list
     for example in examples:
         review = reviews.get(example.id)
         if review and review.question is not None:
+            at = last_question(example.messages)
             question = Message(role="user", content=review.question)
-            example = example.model_copy(update={"messages": (*example.messages[:-1], question)})  # noqa: PLW2901
+            messages = (*example.messages[:at], question, *example.messages[at + 1 :])
+            example = example.model_copy(update={"messages": messages})  # noqa: PLW2901
         if review and review.target is not None:
             example = example.model_copy(update={"target": review.target})  # noqa: PLW2901
         edited.append(example)

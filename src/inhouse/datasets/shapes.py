@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inhouse.datasets.turns import (
@@ -26,6 +26,7 @@ from inhouse.datasets.turns import (
     messages_of,
     tools_of,
 )  # fmt: skip
+from inhouse.privacy.given_names import GIVEN
 from inhouse.types import Json
 
 SHAPES = {
@@ -41,9 +42,12 @@ _LISTS = ("messages", "conversations", "contents", "conversation", "turns", "dia
           "chat_messages", "exchanges", "utterances", "transcript", "thread", "items")  # fmt: skip
 _WRAPPERS = ("conversation", "dialog", "dialogue", "data", "chat", "thread", "input", "inputs", "request", "body",
              "record", "item", "sample", "example", "session", "payload", "row", "kwargs")  # fmt: skip
-_ASKED = ("instruction", "prompt", "question", "query", "user", "human", "customer", "input", "request", "inputs")
+_ASKED = ("instruction", "prompt", "question", "query", "user", "human", "customer", "input", "request", "inputs",
+          "frage", "pregunta", "domanda", "pergunta", "vraag", "pytanie", "вопрос", "问题", "質問", "질문")  # fmt: skip
 _ANSWERED = ("output", "completion", "response", "answer", "reply", "assistant", "chosen", "target", "outputs", "bot",
-             "gpt", "ai", "answers")  # fmt: skip
+             "gpt", "ai", "answers", "antwort", "respuesta", "réponse", "risposta", "resposta", "antwoord",
+             "odpowiedź", "ответ", "答案", "回答", "답변")  # fmt: skip
+_TEXTS = ("text", "transcript", "dialogue", "dialog", "conversation", "chat", "content")
 _ADDED = ("input", "context")
 _SYSTEM = ("system", "system_prompt", "system_instruction", "systeminstruction", "systemprompt", "system_message",
            "instructions")  # fmt: skip
@@ -104,7 +108,7 @@ def unknown(row: Mapping[str, Json]) -> str:
     for key in keys_in(row, _LISTS):
         if isinstance(row[key], list):
             return f"`{key}` has no messages" if not row[key] else f"`{key}` has texts without roles; write {SHOWN}"
-    keys = [key for key in row if _PLAIN_KEY.fullmatch(key)]
+    keys = [key for key in row if _PLAIN_KEY.fullmatch(key) and key.lower() not in GIVEN]
     found = f"the keys {', '.join(keys[:12])}{', ...' if len(row) > 12 else ''}" if keys else "no readable keys"
     near = {}
     for name, wanted in SHAPES.items():
@@ -114,6 +118,13 @@ def unknown(row: Mapping[str, Json]) -> str:
     best = max(near, key=lambda name: near[name])
     wanted = " and ".join(f"`{key}`" for key in SHAPES[best].split())
     return f"no conversation found: it has {found}; the nearest shape is {best}, with {wanted}"
+
+
+def may_have(keys: Collection[str]) -> bool:
+    """Whether a row with these keys, in lower case, may be a conversation."""
+    names = frozenset(keys)
+    pair = not names.isdisjoint(_ASKED) and not names.isdisjoint(_ANSWERED)
+    return pair or not names.isdisjoint((*_LISTS, *_TEXTS))
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------
@@ -240,7 +251,7 @@ def _paired(row: dict[str, Json], asked: str, answer: str | None) -> Conversatio
 
 def _text(row: dict[str, Json]) -> Conversation | None:
     """A row with the whole conversation in one text: ChatML, or lines such as "Customer: ..."."""
-    for key in keys_in(row, ("text", "transcript", "dialogue", "dialog", "conversation", "chat", "content")):
+    for key in keys_in(row, _TEXTS):
         if isinstance(row[key], str) and (messages := _chatml(row[key]) or _transcript(row[key])):
             return _reading({k: v for k, v in row.items() if k != key}, "text", messages)
     return None

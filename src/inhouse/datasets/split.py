@@ -18,9 +18,9 @@ NAMES = ("train", "validation", "test")
 
 
 def split(
-    examples: Sequence[Example], own_tests: Sequence[Example], settings: Curation, seed: int
+    examples: Sequence[Example], own_tests: Sequence[Example], settings: Curation, seed: int, left_out: str = ""
 ) -> dict[str, list[Example]]:
-    """The three sets. `own_tests`, if there are any, are the whole test set.
+    """The three sets. `own_tests`, if there are any, are the whole test set; `left_out` says what is no longer there.
 
     Raises:
         InputError: there is too little to hold out a test, or no row has a time to split by.
@@ -32,7 +32,7 @@ def split(
     wanted = {"test": 0.0 if own_tests else settings.test_share, "validation": settings.validation_share}
     if not own_tests and len(groups) < 2:
         raise InputError(
-            f"no test set can be held out: {len(groups)} usable conversations",
+            f"no test set can be held out: {len(groups)} usable conversations{left_out and f' ({left_out})'}",
             "provide at least two, preferably several hundred, or name a test file in curation.tests",
         )
     place = _by_time(groups, wanted) if settings.split_by == "time" else _by_hash(groups, wanted, seed)

@@ -17,14 +17,14 @@ ROLES: dict[str, str] = {
     name: role
     for role, names in {
         "user": """user human customer client visitor end_user enduser requester caller guest prompter consumer buyer
-            shopper contact lead member patient student question query input kunde kundin nutzer benutzer anfrage
-            usuario cliente utilisateur utente gebruiker klant klient użytkownik müşteri клиент пользователь عميل
-            用户 客户 顾客 ユーザー お客様 顧客 고객 사용자""",
+            shopper contact lead member patient student question query input inbound incoming kunde kundin nutzer
+            benutzer anfrage usuario cliente utilisateur utente gebruiker klant klient użytkownik müşteri клиент
+            пользователь عميل 用户 客户 顾客 ユーザー お客様 顧客 고객 사용자""",
         "assistant": """assistant ai gpt chatgpt bot chatbot chat_bot robot model agent support support_agent operator
             staff employee advisor adviser representative rep csr customer_service customer_support helpdesk service
-            seller expert admin llm claude gemini bard bing answer response output completion reply assistent
-            mitarbeiter mitarbeiterin berater beraterin agente asistente conseiller conseillère assistente operatore
-            medewerker konsultant asystent temsilci оператор ассистент агент موظف 客服 助手 助理 坐席
+            seller expert admin llm claude gemini bard bing answer response output completion reply outbound outgoing
+            assistent mitarbeiter mitarbeiterin berater beraterin agente asistente conseiller conseillère assistente
+            operatore medewerker konsultant asystent temsilci оператор ассистент агент موظف 客服 助手 助理 坐席
             アシスタント 担当者 オペレーター 상담원 상담사 어시스턴트""",
         "system": "system instruction instructions context system_prompt",
         "developer": "developer",

@@ -87,7 +87,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     """The verdict of a run; `seed` is that of the bootstrap."""
     scores = {arm: {m: _column(answers, m) for m in METRICS} for arm, (answers, _) in run.arms.items()}
     weights = [settings.kinds.get(e.kind or QUESTION, 1.0) for e in run.examples]
-    groups = [e.group if e.turn else e.id for e in run.examples]
+    groups = [e.group if e.group and (e.turn or e.origin == "human") else e.id for e in run.examples]
     sample = compare.Sample(seed, groups, weights)
 
     def gain(metric: str, arm: str, other: str) -> Estimate | None:

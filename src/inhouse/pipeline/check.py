@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +23,14 @@ from inhouse.assembly.arms import CUSTOMIZED
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
+from inhouse.datasets.examples import cut
 from inhouse.documents.load import sample_texts
 from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
 from inhouse.models.coverage import gaps, suited_embedder
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.privacy.recognizers import SPACY_MODEL
+from inhouse.routing.acts import is_courtesy
 from inhouse.text.language import languages
 from inhouse.types import Example, Record
 
@@ -42,6 +45,7 @@ ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
 PLAIN_ARMS = {"base", "prompt", "tuned"}
 CHARS_PER_TOKEN = 4.2
+MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 
 
 class Item(Record):
@@ -65,11 +69,11 @@ class Checkup(Record):
 
 
 class Sizes(Record):
-    """How much data there is."""
+    """How much data there is; `replies` are those of conversations that can be learned from."""
 
     files: int
     bytes: int
-    conversations: int
+    replies: int
     tests: int
 
 
@@ -150,22 +154,28 @@ def _data(workspace: Workspace) -> tuple[list[Item], Sizes]:
     total = sum(f.stat().st_size for f in files)
     detail = f"{len(files)} files, {total / 2**20:.1f} MB in {folder}"
     items = [Item(subject="documents", ok=bool(files), detail=detail)]
-    counts = {}
+    counts, replies = {}, 0
     for subject, names, read in (
         ("conversations", settings.conversations, read_conversations),
         ("tests", settings.tests, read_tests),
     ):
-        paths = [workspace.project.path(name) for name in names]
+        paths, notes = [workspace.project.path(name) for name in names], Counter[str]()
         try:
-            examples, rejected = read(paths, settings.where) if paths else ([], [])
+            examples, rejected = read(paths, settings.where, notes) if paths else ([], [])
         except InhouseError as error:
             items.append(Item(subject=subject, ok=False, detail=f"{error}; {error.hint}"))
             continue
         counts[subject] = len(examples)
-        items.append(Item(subject=subject, ok=bool(examples) or not paths, detail=_lines(examples, rejected)))
-    conversations = counts.get("conversations", 0)
-    tests = counts.get("tests") or round(conversations * settings.test_share)
-    return items, Sizes(files=len(files), bytes=total, conversations=conversations, tests=tests)
+        detail = _lines(examples, rejected)
+        if subject == "conversations" and examples:
+            step = len(examples) // MOST_CUT + 1
+            some = [len(cut(e, is_courtesy, settings.most_replies).examples) for e in examples[::step]]
+            replies = round(sum(some) * len(examples) / len(some))
+            detail += f"; {'about ' if step > 1 else ''}{replies} replies to learn from"
+        detail += "".join(f"; {said}{f': {n}' if n > 1 else ''}" for said, n in notes.items() if n)
+        items.append(Item(subject=subject, ok=bool(examples) or not paths, detail=detail))
+    tests = counts.get("tests") or round(replies * settings.test_share)
+    return items, Sizes(files=len(files), bytes=total, replies=replies, tests=tests)
 
 
 def _lines(examples: Sequence[Example], rejected: Sequence[Rejected]) -> str:
@@ -180,12 +190,12 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     weights = sum(f.stat().st_size for f in files) / BYTES_PER_WEIGHT
     flops = _flops()
     prompt_tokens_s = flops * (PROMPT_SHARE_VNNI if _has_vnni() else PROMPT_SHARE) / (2 * weights)
-    rows = min(sizes.conversations, project.training.max_examples or sizes.conversations)
+    rows = min(sizes.replies, project.training.max_examples or sizes.replies)
     row_flops = 6 * (PROMPT_TOKENS + ANSWER_TOKENS) * weights
     train_s = rows * project.training.epochs * row_flops / (flops * TRAIN_SHARE)
     settings = project.evaluation
     questions = min(sizes.tests, settings.max_questions or sizes.tests) + settings.probes * len(KINDS)
-    own = min(round(sizes.conversations * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
+    own = min(round(sizes.replies * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
     calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
     def asked_s(counts: Mapping[Any, int]) -> float:
@@ -195,7 +205,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     return {
         "ingest": 2 + sizes.files * 0.05,
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
-        "curate": 8 + 0.04 * sizes.conversations,
+        "curate": 8 + 0.04 * sizes.replies,
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         "parity": 45,
         "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),

@@ -123,18 +123,19 @@ def curate(workspace: Workspace) -> Artifact:
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.datasets.curate import Curator, Sources
+        from inhouse.routing.acts import is_courtesy
 
         anonymizer = workspace.anonymizer() if settings.anonymize else None
         teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
         read = workspace.documents(documents)
         curator = Curator(
             settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher,
-            tuple(workspace.language_gaps([d.text for d in read])),
+            tuple(workspace.language_gaps([d.text for d in read])), is_courtesy,
         )  # fmt: skip
         sources = Sources(read, conversations, tests, feedback, reviews.all())
         return curator.curate(sources, work, workspace.progress)
 
-    return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text"], build)
+    return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text", "routing"], build)
 
 
 @stage

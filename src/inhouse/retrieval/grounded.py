@@ -22,7 +22,7 @@ from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
 from inhouse.text.words import STOP, words
-from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer
+from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer, without_tools
 
 Messages = tuple[Message, ...]
 
@@ -140,10 +140,11 @@ class Grounding:
             f'say: "{assistant.handoff}"'
         )
         numbered = "\n".join(f"[{n}] {place(p)}: {plain_text(p.text)}" for n, p in enumerate(passages, 1))
-        question = f"{numbered}\n\nQuestion: {plain_text(messages[-1].content)}"
+        *earlier, last = _said(messages)
+        question = f"{numbered}\n\nQuestion: {plain_text(last.content)}"
         return (
             Message(role="system", content=system),
-            *history(messages, assistant),
+            *history(earlier, assistant),
             Message(role="user", content=question),
         )
 
@@ -313,13 +314,18 @@ class Grounded:
 
 def ungrounded(messages: Sequence[Message], assistant: Assistant) -> Messages:
     """The prompt without passages: system message, earlier messages, the question."""
-    question = Message(role="user", content=plain_text(messages[-1].content))
-    return (Message(role="system", content=assistant.instructions), *history(messages, assistant), question)
+    *earlier, last = _said(messages)
+    question = Message(role="user", content=plain_text(last.content))
+    return (Message(role="system", content=assistant.instructions), *history(earlier, assistant), question)
 
 
-def history(messages: Sequence[Message], assistant: Assistant) -> Messages:
-    """The earlier messages that go into a prompt, without system messages."""
-    earlier = [m for m in messages[:-1] if m.role != "system"]
+def _said(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation without system messages, results of tools among what the user says; the question is last."""
+    return [m for m in without_tools(messages) if m.role != "system"] or messages[-1:]
+
+
+def history(earlier: Sequence[Message], assistant: Assistant) -> Messages:
+    """The latest of the earlier messages, as many as go into a prompt."""
     kept = earlier[max(0, len(earlier) - assistant.history_messages) :]
     return tuple(m.model_copy(update={"content": plain_text(m.content)}) for m in kept)
 

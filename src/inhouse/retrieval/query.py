@@ -27,7 +27,7 @@ from inhouse.text.words import (
     without_greeting,
     words,
 )
-from inhouse.types import Message
+from inhouse.types import Message, last_question
 
 Messages = tuple[Message, ...]
 
@@ -60,8 +60,8 @@ def parts(message: str) -> list[str]:
 
 
 def separately(messages: Sequence[Message]) -> list[Messages]:
-    """The conversation up to each question of its last message."""
-    *before, last = messages
+    """The conversation up to each question of the user's last message."""
+    *before, last = messages[: last_question(messages) + 1]
     asked = [last.model_copy(update={"content": p}) for p in parts(last.content)]
     return [(*before, *asked[: n + 1]) for n in range(len(asked))]
 

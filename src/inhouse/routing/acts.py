@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple, get_args
 
 Act = Literal["person", "identity", "complaint", "small_talk", "goodbye", "thanks", "greeting"]
 ACTS: tuple[Act, ...] = get_args(Act)  # where a message has several, the first of them counts
+COURTESY = frozenset({"small_talk", "goodbye", "thanks", "greeting"})  # a reply to it informs of nothing
 LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "sv", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi")
 ACCENTED = ("vi",)  # languages in which words often differ by accents alone
 ASKING = "?\uff1f\u061f"
@@ -81,6 +82,14 @@ def recognize(text: str, likely: str = "") -> Recognized | None:
         if may_be_act and (act := _whole(matches, any(mark in text for mark in ASKING))):
             found = Recognized(act, name)
     return found
+
+
+def is_courtesy(text: str) -> bool:
+    """Whether a message is nothing but a greeting, thanks, a goodbye, or small talk."""
+    if len(text.split()) > MOST_WORDS:
+        return False
+    found = recognize(text)
+    return found is not None and found.act in COURTESY
 
 
 class Match(NamedTuple):

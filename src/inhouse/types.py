@@ -151,6 +151,12 @@ class Passage(Record):
     page: int = 0  # as of a Chunk
     box: Box | None = None
 
+    @property
+    def where(self) -> dict[str, Json]:
+        """The source for a citation, with the page and the box on it if they are known."""
+        place = {"page": self.page, "box": self.box} if self.page else {}
+        return {"source": self.source, **place}
+
 
 class Span(NamedTuple):
     """A part of a text, by offsets in characters, and what kind of thing it is."""

@@ -5,8 +5,9 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inhouse.retrieval.chunk import chunk_document
-from inhouse.types import Document
+from inhouse.retrieval.chunk import chunk_document, document_digest
+from inhouse.retrieval.ranking import passage_of
+from inhouse.types import Document, Place
 
 TEXT = """# Fees
 
@@ -251,3 +252,25 @@ def test_every_row_of_the_table_case_has_its_columns(embedder):
     assert len(cut) == 300
     assert all(all(name in c.text for name in names) for c in cut)
     assert "Article Bolt M123: Warehouse Bern, Minimum stock 24, Delivery time in days 12." in [c.text for c in cut]
+
+
+def test_chunks_of_a_format_with_pages_know_where_they_are():
+    lines = ["# Wires", "A wire costs $25.", "It takes a day.", "# Cash", "Cash is free.", "Always."]
+    pages = [1, 1, 1, 1, 1, 2]
+    starts = [sum(len(line) + 1 for line in lines[:n]) for n in range(len(lines))]
+    places = tuple(
+        Place(start, page, (0.1, 0.1 * n, 0.5 + 0.01 * n, 0.1 * n + 0.05))
+        for n, (start, page) in enumerate(zip(starts, pages, strict=True))
+    )
+    document = Document(source="a.pdf", text="\n".join(lines), title="A", places=places)
+    chunks = chunk_document(document, words, 40)
+    assert [(c.text, c.page) for c in chunks] == [
+        ("A wire costs $25.\nIt takes a day.", 1),
+        ("Cash is free.\nAlways.", 1),
+    ]
+    assert [tuple(round(edge, 2) for edge in c.box) for c in chunks] == [(0.1, 0.1, 0.52, 0.25), (0.1, 0.4, 0.54, 0.45)]
+    assert passage_of(chunks[0], 0.5).where == {"source": "a.pdf", "page": 1, "box": chunks[0].box}
+    plain = document.model_copy(update={"places": ()})
+    assert [(c.page, c.box) for c in chunk_document(plain, words, 40)] == [(0, None)] * 2
+    assert passage_of(chunk_document(plain, words, 40)[0], 0.5).where == {"source": "a.pdf"}
+    assert document_digest(plain) != document_digest(document)

@@ -235,3 +235,35 @@ def _traffic(ledger, experiment, users):
     audit.close()
     for n, e in enumerate(made):
         feedback.add(e.id, e.user, 0, resolved=bool(n % 2) if n % 10 else not n % 2)
+
+
+def test_pages_keep_to_groups_and_to_the_folder(tmp_path, models_dir, ledger):
+    import io
+
+    from PIL import Image
+    from reportlab.pdfgen import canvas
+
+    (tmp_path / "inhouse.toml").write_text(TOML)
+    for path in ("fees.pdf", "staff/fees.pdf", "staff/open/gone.pdf"):
+        file = tmp_path / "documents" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        paper = canvas.Canvas(str(file), pagesize=(600, 800))
+        paper.drawString(60, 700, f"The {file.parent.name} wire fee is $25, and it is free from {path} on.")
+        paper.save()
+    workspace = Workspace(load_project(tmp_path))
+    pipeline.index(workspace)
+    insight = WorkspaceInsight(workspace, Traffic(ledger))
+    chunk = insight.chunks("fees.pdf", NOBODY)[0]
+    assert chunk.page == 1
+    picture = Image.open(io.BytesIO(insight.page("fees.pdf", 1, chunk.box, NOBODY)))
+    assert picture.width == 1200
+    red, _, blue = picture.getpixel((int(picture.width * chunk.box[0]) + 1, 100))
+    assert red > blue + 30, "the mark is yellow"
+    assert insight.page("staff/fees.pdf", 1, chunk.box, NOBODY) is None
+    assert insight.page("staff/fees.pdf", 1, chunk.box, STAFF)
+    assert insight.page("fees.pdf", 2, chunk.box, NOBODY) is None
+    assert insight.page("../inhouse.toml", 1, chunk.box, STAFF) is None
+    (tmp_path / "documents/staff/open/gone.pdf").unlink()
+    assert insight.page("staff/open/gone.pdf", 1, chunk.box, STAFF) is None
+    (tmp_path / "documents/fees.pdf").write_bytes(b"%PDF- broken")
+    assert insight.page("fees.pdf", 1, chunk.box, NOBODY) is None

@@ -145,12 +145,13 @@ def _parsed(files: Sequence[Entry], settings: Documents, cache: Path, progress: 
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     for worker in workers:
         idle.put(worker)
-    parser = f"{_parser_version()} {reading}"
+    parsers = {False: _parser_version(), True: f"{_parser_version()} {reading}"}
     pool = ThreadPoolExecutor(WORKERS)
     with progress.step("reading documents", len(files)) as step:
         try:
             waiting: dict[Future[Parsed | str], Entry] = {
-                pool.submit(_through_cache, file, cache, parser, idle, step): file for file in others
+                pool.submit(_through_cache, file, cache, parsers[file.suffix in parse.WITH_OCR], idle, step): file
+                for file in others
             }
             for file in plain:
                 results[file.source] = _read_plain(file)

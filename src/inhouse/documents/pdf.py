@@ -47,7 +47,7 @@ def read_pdf(data: bytes, ocr: Ocr | None = None) -> Parsed:
         Unreadable: encrypted, truncated beyond repair, or not a PDF.
     """
     ocr, notes, left_out = ocr or Ocr(), [], Counter[str]()
-    data, document, note = _opened(data)
+    data, document, note = opened(data)
     notes.append(note)
     comments: list[tuple[int, Line]] = []
     pages = []
@@ -84,7 +84,7 @@ def _arrange(pages: list[Page]) -> None:
     _mark_headings(pages, body)
 
 
-def _opened(data: bytes) -> tuple[bytes, Any, str]:
+def opened(data: bytes) -> tuple[bytes, Any, str]:
     """The bytes of the PDF without what stands before and after it, the document, and a note if its end is missing."""
     import pypdfium2 as pdfium
 

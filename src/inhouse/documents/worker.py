@@ -6,6 +6,7 @@ processor time and no network access. Not multiprocessing, which would import th
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import queue
@@ -22,7 +23,9 @@ from typing import Any, NoReturn
 from inhouse.documents.ocr import Ocr
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.documents.picture import page_picture
 from inhouse.errors import BackendError
+from inhouse.types import Box
 
 TIMEOUT_S = 60.0  # of processor time: on a busy machine, the clock says little about a file
 WAITING = 20  # times as long by the clock, for a parser that waits, and for systems that have no such timer
@@ -56,17 +59,30 @@ class Worker:
         Raises:
             Unreadable: also when it takes too long or too much memory, or crashes the process.
         """
+        mode, languages = self.ocr
+        request = {"file": os.fspath(file), "suffix": suffix, "ocr": mode, "languages": list(languages)}
+        return Parsed(**self._asked(request, progress))
+
+    def picture(self, file: Path, page: int, box: Box) -> bytes:
+        """A PNG of a page with a box marked, as `page_picture` makes it.
+
+        Raises:
+            Unreadable: as `parse` does.
+        """
+        answer = self._asked({"file": os.fspath(file), "suffix": file.suffix, "page": page, "box": list(box)})
+        return base64.b64decode(answer["png"])
+
+    def _asked(self, request: dict[str, Any], progress: Callable[[str], None] = lambda label: None) -> dict[str, Any]:
         if self.process is None or self.process.poll() is not None:
             self.close()
             self.process = self._started()
         process, clock_s = self.process, WAITING * self.timeout_s
-        mode, languages = self.ocr
-        request = {"file": os.fspath(file), "suffix": suffix, "timeout_s": self.timeout_s}
         line: dict[str, Any] | None = {"progress": ""}
-        self._send(process, {**request, "ocr": mode, "languages": list(languages)})
+        self._send(process, {**request, "timeout_s": self.timeout_s})
         while line and "progress" in line:
             started = time.monotonic()
-            progress(line["progress"]) if line["progress"] else None
+            if line["progress"]:
+                progress(line["progress"])
             line = self._received(process, clock_s)
         if line is None:
             code = process.wait()
@@ -77,7 +93,7 @@ class Worker:
             raise Unreadable(f"the parser crashed (exit code {code})")
         if "failed" in line:
             raise Unreadable(line["failed"])
-        return Parsed(**line)
+        return line
 
     def stop(self) -> None:
         """Kills the process, which also ends a `parse` that is waiting in another thread."""
@@ -125,6 +141,9 @@ class Worker:
 
 def _answer(request: dict[str, Any], begin: Callable[[str], None]) -> dict[str, Any]:
     try:
+        if "page" in request:
+            png = page_picture(Path(request["file"]), request["page"], tuple(request["box"]))
+            return {"png": base64.b64encode(png).decode()}
         ocr = Ocr(request["ocr"], request["languages"], begin)
         return parse(Path(request["file"]).read_bytes(), request["suffix"], ocr).model_dump()
     except Unreadable as reason:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 import regex
@@ -19,7 +19,7 @@ import regex
 from inhouse.text.language import language
 from inhouse.text.sentences import SENTENCE_END
 from inhouse.text.tables import Row, Table, cell_starts, row_sentence, tables
-from inhouse.types import Chunk, Digest, Document, digest_of
+from inhouse.types import Box, Chunk, Digest, Document, Place, digest_of
 
 Count = Callable[[str], int]
 Span = tuple[int, int]
@@ -77,10 +77,23 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
             lead=lead if start >= LEAD_CHARS else "",
             language=spoken,
             access=document.access,
+            page=page,
+            box=box,
         )
         for path, span in sections
         for start, end, text in _pieces(document.text, span, found, size, max_tokens)
+        for page, box in [_place(document.places, start, end)]
     ]
+
+
+def _place(places: Sequence[Place], start: int, end: int) -> tuple[int, Box | None]:
+    """The page on which a span begins, and the box of its lines there; 0 and None in a format without pages."""
+    first = max(bisect(places, start, key=lambda place: place.start) - 1, 0)
+    lines = places[first : bisect_left(places, end, key=lambda place: place.start)]
+    if not lines:
+        return 0, None
+    left, top, right, bottom = zip(*(line.box for line in lines if line.page == lines[0].page), strict=True)
+    return lines[0].page, (min(left), min(top), max(right), max(bottom))
 
 
 def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: int) -> Iterator[Piece]:
@@ -164,7 +177,8 @@ def _shortened(text: str, count: Count, limit: int) -> str:
 
 def document_digest(document: Document) -> Digest:
     """A digest of everything that the document's chunks depend on, for `Chunk.document`."""
-    return digest_of([document.source, document.title, document.text, sorted(document.access)])
+    parts = [document.source, document.title, document.text, sorted(document.access), *document.places]
+    return digest_of(parts)
 
 
 def _sections(document: Document) -> Iterator[tuple[list[str], Span]]:

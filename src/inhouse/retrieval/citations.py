@@ -17,6 +17,6 @@ def cite(text: str, passages: Sequence[Passage], support: SupportScorer) -> list
                   for n, p in enumerate(passages, 1)]  # fmt: skip
         score, number = max(scored, key=lambda s: (s[0], -s[1]), default=(0.0, 0))
         if score >= SUPPORTED:
-            source = passages[number - 1].source
-            citations.append({"sentence": statement, "passage": number, "source": source, "support": round(score, 3)})
+            where = passages[number - 1].where
+            citations.append({"sentence": statement, "passage": number, **where, "support": round(score, 3)})
     return citations

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "chunks"
 SETTINGS = "index.json"
-VERSION = 6
+VERSION = 7
 BATCH = 256
 WRITE_EVERY_S = 15.0  # each write makes a new file and a new version of the table
 WRITE_ROWS = 8192

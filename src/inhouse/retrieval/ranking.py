@@ -44,7 +44,13 @@ class Hit(Record):
     @property
     def passage(self) -> Passage:
         c = self.chunk
-        return Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=self.score)
+        return passage_of(c, self.score)
+
+
+def passage_of(chunk: Chunk, score: float) -> Passage:
+    """The chunk for a prompt."""
+    fields = ("source", "title", "heading", "text", "page", "box")
+    return Passage(score=score, **{name: getattr(chunk, name) for name in fields})
 
 
 class Features(NamedTuple):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.errors import InputError
 from inhouse.retrieval.index import EXACT_UP_TO_ROWS, TABLE, lancedb, load_settings, probes_of, visible_to
-from inhouse.retrieval.ranking import Hit, Ranker
+from inhouse.retrieval.ranking import Hit, Ranker, passage_of
 from inhouse.retrieval.terms import terms
 from inhouse.text.language import language
 from inhouse.text.sentences import SENTENCE_END, windows
@@ -340,5 +340,5 @@ def gold_passages(index: Index, question: str, sources: Sequence[Source], k: int
         else:
             chunks = [h.chunk for h in index.search(question, 2, sources=[source.document])]
         for c in chunks:
-            gold[c.source, c.start] = Passage(source=c.source, title=c.title, heading=c.heading, text=c.text, score=1.0)
+            gold[c.source, c.start] = passage_of(c, 1.0)
     return list(gold.values())[:k]

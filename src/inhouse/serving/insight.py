@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.review import FILE, Reviews
+from inhouse.documents.parsed import Unreadable
+from inhouse.documents.worker import Worker
 from inhouse.errors import InputError
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
@@ -22,10 +24,11 @@ from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
-from inhouse.types import Artifact, Chunk, Example, Release, Review
+from inhouse.types import Artifact, Box, Chunk, Example, Release, Review
 from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
+PICTURE_S = 10.0  # of processor time for the picture of a page
 TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
           "latency": "Time to answer", "cost": "Cost"}  # fmt: skip
 
@@ -50,6 +53,23 @@ class WorkspaceInsight:
         index = self._index()
         chunks = index.chunks_of(source) if index else []
         return [c for c in chunks if not c.access or c.access & groups]
+
+    def page(self, source: str, page: int, box: Box, groups: frozenset[str]) -> bytes | None:
+        """In a process of its own: files that break what reads them must not end the gateway."""
+        ruled = self._access(source)
+        if not self.chunks(source, groups) or (ruled and not ruled & groups):
+            return None
+        root = self._workspace.project.path(self._workspace.project.documents.path).resolve()
+        file = (root / source).resolve()
+        if not file.is_relative_to(root) or not file.is_file():
+            return None
+        worker = Worker(timeout_s=PICTURE_S)
+        try:
+            return worker.picture(file, page, box)
+        except Unreadable:
+            return None
+        finally:
+            worker.close()
 
     def search(self, query: str, k: int, groups: frozenset[str]) -> Sequence[seams.Match]:
         index = self._index()

@@ -16,6 +16,7 @@ import uvicorn
 
 from inhouse.chat import Exchange, Finish, Note, Usage
 from inhouse.config.sections import Project
+from inhouse.documents.picture import page_picture
 from inhouse.gateway.app import create_app
 from inhouse.gateway.console.seams import (
     ArmFigures,
@@ -100,6 +101,7 @@ class Bank:
         ]
         self.parts = {"train": [], "validation": [], "test": [], "removed": []}
         self.said, self.arms, self._report = {}, {}, report
+        self.files = {}  # of documents with pages
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -116,6 +118,9 @@ class Bank:
 
     def chunks(self, source, groups):
         return [c for c in self._seen(groups) if c.source == source]
+
+    def page(self, source, page, box, groups):
+        return page_picture(self.files[source], page, box) if self.chunks(source, groups) else None
 
     def search(self, query, k, groups):
         words = set(query.lower().split())

@@ -90,6 +90,42 @@ def test_sign_in_and_menu_on_a_phone(busy_house, visit):
         assert not tab.trouble
 
 
+def test_the_page_of_a_passage_is_shown_with_the_passage_marked(house, visit, tmp_path):
+    from reportlab.pdfgen import canvas
+
+    lines = ["Fees of 2026", "An outgoing domestic wire costs $25. Wires sent before 4 p.m. leave the same day.",
+             "An incoming wire is free.", "Stopping a payment costs $30."]  # fmt: skip
+    paper = canvas.Canvas(str(tmp_path / "fees.pdf"), pagesize=(595, 842))
+    for n, line in enumerate(lines):
+        paper.setFont("Helvetica", 18 if n == 0 else 11)
+        paper.drawString(72, 740 - 26 * n, line)
+    paper.save()
+    for source, access in (("fees.pdf", ()), ("staff/fees.pdf", ["staff"])):
+        chunk = house.chunk(source, "Fees of 2026", "", lines[1], access=access)
+        house.bank.all.append(chunk.model_copy(update={"page": 1, "box": (0.12, 0.142, 0.83, 0.158)}))
+        house.bank.files[source] = tmp_path / "fees.pdf"
+    with visit(house, "admin", **LOOKS["light"]) as tab:
+        for name, path in (
+            ("page", "knowledge/document?source=fees.pdf"),
+            ("page-search", "knowledge?q=outgoing+wire"),
+        ):
+            tab.page.goto(f"/console/{path}")
+            tab.page.get_by_text("Page 1", exact=True).first.click()
+            picture = tab.page.get_by_alt_text("Page 1 of fees.pdf, with the passage marked")
+            tab.page.wait_for_function("(e) => e.complete && e.naturalWidth > 0", arg=picture.element_handle())
+            _keep(tab.page, name)
+        assert not tab.trouble
+    client = house.client("reviewer")
+    mine = "/console/knowledge/page?source={}&page={}&box={}"
+    shown = client.get(mine.format("fees.pdf", 1, "0.120,0.142,0.830,0.158"))
+    assert shown.headers["content-type"] == "image/png"
+    for source, page, box, status in (
+        ("staff/fees.pdf", 1, "0,0,1,1", 404), ("none.pdf", 1, "0,0,1,1", 404), ("fees.pdf", 0, "0,0,1,1", 422),
+        ("fees.pdf", 1, "0,0,1", 422), ("fees.pdf", 1, "9,0,1,1", 422), ("fees.pdf", 1, "", 422),
+    ):  # fmt: skip
+        assert client.get(mine.format(source, page, box)).status_code == status, (source, page, box)
+
+
 def _keep(page, name):
     if folder := os.environ.get("INHOUSE_SHOTS"):
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)

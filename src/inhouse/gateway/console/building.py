@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from starlette.responses import HTMLResponse
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
@@ -63,6 +63,17 @@ def _knowledge(console: Console, router: APIRouter) -> None:
         if not chunks:  # the same answer whether it does not exist or may not be read
             raise HTTPException(404, "This document does not exist, or your groups may not read it.")
         return console.page(request, "document", source=source, chunks=chunks)
+
+    @router.get("/knowledge/page")
+    def page(
+        request: Request, source: str, page: Annotated[int, Query(ge=1)],
+        box: Annotated[str, Query(max_length=60, pattern=r"^(?:[01](?:\.\d{1,6})?(?:,|$)){4}$")],
+    ) -> Response:  # fmt: skip
+        left, top, right, bottom = map(float, box.split(","))
+        picture = console.insight.page(source, page, (left, top, right, bottom), signed_in(request).groups)
+        if picture is None:
+            raise HTTPException(404, "This page does not exist, or your groups may not read it.")
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=600"})
 
 
 def _data(console: Console, router: APIRouter) -> None:

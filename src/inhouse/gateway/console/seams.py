@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from inhouse.types import Chunk, Example, Record, Release, Review
+from inhouse.types import Box, Chunk, Example, Record, Release, Review
 from inhouse.verdict import Report
 
 Groups = frozenset[str]
@@ -110,6 +110,10 @@ class Insight(Protocol):
 
     def chunks(self, source: str, groups: Groups) -> Sequence[Chunk]:
         """The chunks of a document in order; none if there is no such document or it may not be read."""
+        ...
+
+    def page(self, source: str, page: int, box: Box, groups: Groups) -> bytes | None:
+        """A PNG of the part of a page that has the box, marked; None if it may not be read or has no such page."""
         ...
 
     def search(self, query: str, k: int, groups: Groups) -> Sequence[Match]: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -78,6 +78,11 @@ def query(values: Mapping[str, Json], **changed: Json) -> str:
     return "?" + urlencode({k: v for k, v in {**values, **changed}.items() if v not in ("", None)})
 
 
+def box(edges: Sequence[float]) -> str:
+    """A box on a page as an address has it."""
+    return ",".join(f"{edge:.3f}" for edge in edges)
+
+
 def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
     """Settings by dotted key, with their values as text."""
     pairs: list[tuple[str, str]] = []
@@ -93,5 +98,5 @@ def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (when, ago, count, percent, points, signed, seconds, usd, size, query, flat)
+    f.__name__: f for f in (when, ago, count, percent, points, signed, seconds, usd, size, query, box, flat)
 }

@@ -191,7 +191,7 @@ class Groundedness:
             for number in evidence.nearest(claim):
                 if (alone := support(evidence.only(number))) > self._min_support:
                     cited[claim] = {
-                        "sentence": claim, "passage": number + 1, "source": turn.passages[number].source,
+                        "sentence": claim, "passage": number + 1, **turn.passages[number].where,
                         "support": round(alone, 3),
                     }  # fmt: skip
                     break

@@ -67,6 +67,7 @@
         link.href = `${home}/knowledge/document?source=${encodeURIComponent(p.source)}`;
         source.append(link);
       } else source.append(make("span", "soft", p.source));
+      if (p.page) source.append(make("span", "soft", `, page ${p.page}`));
       one.append(source);
       box.append(one);
     });

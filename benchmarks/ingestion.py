@@ -69,7 +69,8 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
 
     from inhouse.assembly.workspace import Workspace
     from inhouse.pipeline.stages import index, ingest
-    from inhouse.retrieval.index import TABLE
+    from inhouse.retrieval.index import TABLE, embedded_text
+    from inhouse.types import Chunk
 
     store.mkdir(exist_ok=True)
     file = store / "inhouse.toml"
@@ -81,7 +82,8 @@ def with_inhouse(folder: Path, store: Path) -> tuple[tuple[float, float], list[s
     artifact = index(workspace)
     seconds = since(started)
     table = lancedb.connect(Path(artifact.path) / "lance").open_table(TABLE)
-    return seconds, table.search().select(["indexed"]).limit(table.count_rows()).to_arrow()["indexed"].to_pylist()
+    chunks = table.search().select(["chunk"]).limit(table.count_rows()).to_arrow()["chunk"].to_pylist()
+    return seconds, [embedded_text(Chunk.model_validate_json(c)) for c in chunks]
 
 
 def with_haystack(folder: Path, weights: Path | None) -> tuple[tuple[float, float], list[str]]:

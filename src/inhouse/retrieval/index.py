@@ -24,7 +24,7 @@ from inhouse.config.sections import Retrieval
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.retrieval.chunk import chunk_document, document_digest
-from inhouse.retrieval.terms import INFLECTED, terms
+from inhouse.retrieval.terms import terms
 from inhouse.types import Chunk, Digest, Document, Embedder, Json, Matrix, Progress, Step
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def index_parts(
     _index_columns(table, len(wanted), added + len(gone))
     restricted = table.count_rows(f"NOT {visible_to([])}") > 0
     rows = table.search().select(["language"]).limit(len(wanted)).to_arrow()
-    inflected = sorted(INFLECTED.intersection(rows["language"].unique().to_pylist()))
-    write_text(out / SETTINGS, json.dumps({**made_with, "restricted": restricted, "inflected": inflected}, indent=1))
+    counts = {row["values"]: row["counts"] for row in rows["language"].value_counts().to_pylist() if row["values"]}
+    write_text(out / SETTINGS, json.dumps({**made_with, "restricted": restricted, "languages": counts}, indent=1))
     return {"chunks": len(wanted), "added": added, "removed": len(gone), "kept": len(wanted) - added}
 
 

@@ -36,6 +36,7 @@ READERS = 8
 LONG_QUERY_WORDS = 60
 PIECE_WORDS = 50
 MOST_PIECES = 16
+COMMON = 0.03  # share of the chunks: a question that is in no clear language is searched in those languages
 FUSION = "fusion.json"
 VOCABULARY_ROWS = 50_000
 
@@ -143,7 +144,8 @@ class Index:
         self._embedder = embedder
         self._rows = self._table.count_rows()
         self._restricted = bool(made_with["restricted"])
-        self._inflected = frozenset(made_with["inflected"])
+        languages = made_with["languages"]
+        self._languages = sorted(n for n, count in languages.items() if count >= COMMON * sum(languages.values()))
         self._places = Places(self._table, self._rows)
         self._visible = lru_cache(1024)(self._table.count_rows)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="search")
@@ -231,8 +233,8 @@ class Index:
     def _matching(self, query: str, allowed: str) -> pa.Table | None:
         from lancedb.query import MatchQuery
 
-        clear = {language(query)} & self._inflected if self._inflected else self._inflected
-        wanted = " ".join(terms(query, clear or sorted(self._inflected)))
+        clear = language(query)
+        wanted = " ".join(terms(query, [clear] if clear else self._languages))
         if not wanted:
             return None
         match = self._table.search(MatchQuery(wanted, "indexed"), query_type="fts")

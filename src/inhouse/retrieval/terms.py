@@ -1,9 +1,10 @@
 """The terms of a text for full-text search, in any language; those of chunks and of queries are made alike.
 
-The engine lowers and stems the terms as English ones, which leaves words of other languages as they are. So these get
-their stem as a further term; where no stemmer is known, a prefix (McNamee and Mayfield 2004, "Character N-Gram
-Tokenization for European Language Text Retrieval"). Accents do not count. Scripts without spaces, and Korean, whose
-particles are written with the word, give each pair of neighboring characters, as search engines do for Chinese.
+The engine lowers and stems the terms as English ones and ignores accents of Latin letters, which leaves words of other
+languages as they are. So these get their stem as a further term; where no stemmer is known, a prefix (McNamee and
+Mayfield 2004, "Character N-Gram Tokenization for European Language Text Retrieval"). Words of other letters also stand
+without accents. Scripts without spaces, and Korean, whose particles are written with the word, give each pair of
+neighboring characters, as search engines do for Chinese.
 """
 
 from __future__ import annotations
@@ -40,10 +41,7 @@ _UNWRITTEN = regex.compile(r"[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u064
 _ALIKE = str.maketrans(
     {**dict.fromkeys("أإآٱ", "ا"), "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ё": "е", "Ё": "Е", "İ": "I"}
 )
-_ACCENTS = regex.compile(r"(?<!\p{Cyrillic})[\u0300-\u036f]+")
-_LETTERS = str.maketrans(
-    {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe"}
-)
+_ACCENTS = regex.compile(r"(?<![\p{Latin}\p{Cyrillic}\u0300-\u036f])[\u0300-\u036f]+")  # "й" is a letter
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
@@ -52,20 +50,22 @@ def terms(text: str, languages: Collection[str] = ()) -> list[str]:
     characters, and the stems of its words in each of the languages."""
     parts = [p for word in _IDENTIFIER.findall(text) if len(some := _PART.findall(word)) > 1 for p in some]
     words = _IDENTIFIER.findall(text) if text.isascii() else list(_words(text))
-    inflected = [name for name in languages if name in INFLECTED]
-    stems = [s for word in words for s in dict.fromkeys(s for name in inflected for s in _stems(word.lower(), name))]
-    return words + parts + stems if text.isascii() else [*map(_folded, words), *parts, *map(_folded, stems)]
+    more = [] if text.isascii() else [plain for word in words if (plain := _plain(word)) != word]
+    if inflected := [name for name in languages if name in INFLECTED]:
+        for word in words:
+            more += dict.fromkeys(_plain(stem) for name in inflected for stem in _stems(word.lower(), name))
+    return words + parts + more
 
 
-def _folded(word: str) -> str:
-    """The word without accents: "café" as "cafe"; letters such as "й" are others, not accented ones."""
+def _plain(word: str) -> str:
+    """A word of other than Latin letters without accents, and with one form of letters that are written alike."""
     if word.isascii():
         return word
-    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", word))).translate(_LETTERS)
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", word.translate(_ALIKE))))
 
 
 def _words(text: str) -> Iterator[str]:
-    plain = _UNWRITTEN.sub("", unicodedata.normalize("NFKC", text)).translate(_ALIKE)
+    plain = _UNWRITTEN.sub("", unicodedata.normalize("NFKC", text))
     for found in _TERM.finditer(plain):
         run = found[0]
         if found.lastgroup is None:

@@ -36,7 +36,7 @@ READERS = 8
 LONG_QUERY_WORDS = 60
 PIECE_WORDS = 50
 MOST_PIECES = 16
-COMMON = 0.03  # share of the chunks: a question that is in no clear language is searched in those languages
+COMMON = 0.03  # share of the chunks: a question that is not in English is searched with the stems of these languages
 FUSION = "fusion.json"
 VOCABULARY_ROWS = 50_000
 
@@ -234,7 +234,7 @@ class Index:
         from lancedb.query import MatchQuery
 
         clear = language(query)
-        wanted = " ".join(terms(query, [clear] if clear else self._languages))
+        wanted = " ".join(terms(query, [] if clear == "en" else {clear, *self._languages}))
         if not wanted:
             return None
         match = self._table.search(MatchQuery(wanted, "indexed"), query_type="fts")

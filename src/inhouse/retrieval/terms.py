@@ -51,7 +51,7 @@ def terms(text: str, languages: Collection[str] = ()) -> list[str]:
     parts = [p for word in _IDENTIFIER.findall(text) if len(some := _PART.findall(word)) > 1 for p in some]
     words = _IDENTIFIER.findall(text) if text.isascii() else list(_words(text))
     more = [] if text.isascii() else [plain for word in words if (plain := _plain(word)) != word]
-    if inflected := [name for name in languages if name in INFLECTED]:
+    if inflected := sorted(INFLECTED.intersection(languages)):
         for word in words:
             more += dict.fromkeys(_plain(stem) for name in inflected for stem in _stems(word.lower(), name))
     return words + parts + more

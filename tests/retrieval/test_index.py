@@ -94,3 +94,13 @@ def test_chunks_without_headings_are_embedded_with_the_beginning_of_their_docume
 
 def test_chunks_with_headings_are_not(documents, embedder):
     assert not any(c.lead for c in chunk_document(documents[0], embedder.count_tokens, 64))
+
+
+def test_long_titles_and_headings_leave_room_for_the_text(embedder):
+    text = f"# {'标题' * 80}\n\n## {'很长的章节名称' * 20}\n\n### 运费\n\n" + "订单满一百元免运费。" * 40
+    chunk = chunk_document(Document(source="a.md", text=text, title="标题" * 80), embedder.count_tokens, 160)[-1]
+    embedded = embedded_text(chunk)
+    assert embedder.count_tokens(embedded) <= 254
+    assert embedded.endswith(f"运费\n{chunk.text}")
+    short = chunk.model_copy(update={"title": "Fees", "heading": "Cards > Gold"})
+    assert embedded_text(short) == f"Fees\nCards > Gold\n{chunk.text}"

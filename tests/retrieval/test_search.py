@@ -18,7 +18,7 @@ from inhouse.retrieval.search import (
     pieces,
     read_fusion,
 )
-from inhouse.types import Silent, Source
+from inhouse.types import Document, Silent, Source
 
 TELLER = "What may a teller waive?"
 
@@ -232,6 +232,30 @@ def test_gold_passages_are_listed_once_and_at_most_k(index):
 def test_a_sentence_that_is_nowhere_has_no_gold_passage(index):
     assert gold_passages(index, "x", [Source(document="cards.md", text="Gold is heavy.")]) == []
     assert gold_passages(index, "x", [Source(document="no such.md", text="nothing")]) == []
+
+
+def test_a_row_that_is_cut_has_the_chunk_with_most_of_its_cells(embedder, tmp_path):
+    row = f"| K7 | {'many words ' * 90} | $31 | Bern |"
+    text = f"| key | text | fee | city |\n|---|---|---|---|\n{row}\n| K8 | short | $31 | Oslo |"
+    build_index([Document(source="a.md", text=text, title="A")], embedder, Retrieval(), tmp_path, None, Silent())
+    (gold,) = gold_passages(Index(tmp_path, embedder), "x", [Source(document="a.md", text=row)])
+    assert gold.text.startswith("key K7: ")
+    assert gold.text.endswith("fee $31, city Bern.")
+
+
+@pytest.mark.parametrize(
+    ("question", "source"),
+    [("运费多少", "ship.md"), ("门店几点营业", "hours.md"), ("第7号分行手续费", "long.md")],
+)
+def test_chinese_questions_find_their_passage(question, source, embedder, tmp_path):
+    texts = {
+        "hours.md": "# 营业时间\n\n门店周一至周五上午九点到下午六点营业，周末休息。",
+        "ship.md": "# 配送说明\n\n国内订单满一百元免运费，不满一百元收取运费十元。",
+        "long.md": "# 业务规定\n\n" + "".join(f"第{n}条：第{n}号分行办理业务，手续费为{n}0元。" for n in range(1, 60)),
+    }
+    documents = [Document(source=name, text=text, title=text[2:6]) for name, text in texts.items()]
+    build_index(documents, embedder, Retrieval(), tmp_path, None, Silent())
+    assert Index(tmp_path, embedder).search(question, 1)[0].chunk.source == source
 
 
 # --- files ------------------------------------------------------------------------------------------------------

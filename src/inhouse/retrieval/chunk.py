@@ -13,6 +13,7 @@ import math
 import re
 from bisect import bisect, bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import regex
 
@@ -52,13 +53,14 @@ _ABOVE = re.compile(
 """A line that says what the table below it holds: "Table 3. Fees", "**Fees**", "Our fees:", "(in millions)"."""
 
 
+def size_in_tokens(count_tokens: Count, text: str) -> int:
+    """The tokens of a text; at least those that its characters would be in a script that the tokenizer knows."""
+    return max(count_tokens(text), math.ceil((len(text) - text.count(" ")) / CHARS_A_TOKEN))
+
+
 def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> list[Chunk]:
-    """The document's chunks in order, of at most `max_tokens` each, and of no more characters than so many tokens have
-    in any script."""
-
-    def size(text: str) -> int:
-        return max(count_tokens(text), math.ceil((len(text) - text.count(" ")) / CHARS_A_TOKEN))
-
+    """The document's chunks in order, of at most `max_tokens` each, as `size_in_tokens` counts them."""
+    size = partial(size_in_tokens, count_tokens)
     digest = document_digest(document)
     sections = list(_sections(document))
     found = list(tables(document.text))

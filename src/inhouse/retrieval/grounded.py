@@ -16,6 +16,7 @@ from itertools import chain, islice, zip_longest
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
+from inhouse.retrieval.chunk import size_in_tokens
 from inhouse.retrieval.citations import cite
 from inhouse.retrieval.query import Spelling, abbreviations, query_of, separately, spelled_out, without_asides
 from inhouse.retrieval.ranking import RANKED, Hit
@@ -81,7 +82,7 @@ class Grounding:
         chosen: list[Passage] = []
         left = self._settings.passage_tokens
         for passage in islice(passages, CONSIDERED * self._settings.passages):
-            size = self._embedder.count_tokens(passage.text)
+            size = size_in_tokens(self._embedder.count_tokens, passage.text)
             if size > left and chosen:
                 continue
             left -= size

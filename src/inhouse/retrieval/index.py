@@ -13,10 +13,12 @@ import math
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +42,7 @@ EVERYONE = "*"  # the group of chunks that everyone may read
 EXACT_UP_TO_ROWS = 50_000  # up to here, comparing with every vector is fast and exact
 ROWS_A_PARTITION = 2500
 REBUILT_FROM = 0.2  # share of changed rows: recall falls when the partitions were made for other rows
+PREFIX_WIDTH, WIDE = 180, 4  # some 45 tokens
 
 
 class Part(NamedTuple):
@@ -190,8 +193,18 @@ def _embedded(
 
 
 def embedded_text(chunk: Chunk) -> str:
-    """The text that a chunk's vector is computed from."""
-    return "\n".join(filter(None, (chunk.title, chunk.heading or chunk.lead, chunk.text)))
+    """The text that a chunk's vector is computed from: the embedder reads its beginning, so what comes before the
+    chunk's own text is cut when it is long, of a heading path its beginning."""
+    before = _narrow(chunk.title), _narrow(chunk.heading[::-1])[::-1] or _narrow(chunk.lead)
+    return "\n".join(filter(None, (*before, chunk.text)))
+
+
+def _narrow(text: str) -> str:
+    """The first PREFIX_WIDTH characters; those of East Asia take the room of several, as in tokens."""
+    if len(text) * WIDE <= PREFIX_WIDTH:
+        return text
+    widths = accumulate(WIDE if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return "".join(c for c, width in zip(text, widths, strict=True) if width <= PREFIX_WIDTH)
 
 
 def searched_text(chunk: Chunk) -> str:

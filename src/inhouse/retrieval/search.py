@@ -333,12 +333,21 @@ def holds(passage: str, sentence: str) -> bool:
     return wanted in inside or (len(wanted) > 60 and half in inside)
 
 
+def _with_cells(chunks: Sequence[Chunk], row: str) -> list[Chunk]:
+    """Of a row that was cut because it is long, the chunk with most of its cells, two at least."""
+    cells = {cell for cell in map(plain, row.split("|")) if cell}
+    counts = [sum(cell in text for cell in cells) for text in (plain(c.text) for c in chunks)]
+    best = max(counts, default=0)
+    return [chunks[counts.index(best)]] if row.count("|") > 1 and best > 1 else []
+
+
 def gold_passages(index: Index, question: str, sources: Sequence[Source], k: int = 4) -> list[Passage]:
     """The passages that contain the sources' sentences; for a document alone, its two best chunks for the question."""
     gold: dict[tuple[str, int], Passage] = {}
     for source in sources:
         if source.text:
-            chunks = [c for c in index.chunks_of(source.document) if holds(c.text, source.text)][:1]
+            chunks = index.chunks_of(source.document)
+            chunks = [c for c in chunks if holds(c.text, source.text)][:1] or _with_cells(chunks, source.text)
         else:
             chunks = [h.chunk for h in index.search(question, 2, sources=[source.document])]
         for c in chunks:

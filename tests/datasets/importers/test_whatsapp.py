@@ -212,17 +212,44 @@ def test_ios_attachments_are_named_and_captions_stay(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "caption", ["The belt \u200eimage omitted", "\u200eimage omitted\nThe belt", "The belt\n\u200evideo omitted"]
+)
+def test_ios_captions_of_media_that_were_left_out(caption, tmp_path):
+    file = tmp_path / "_chat.txt"
+    file.write_text(f"\u200e[12/03/2024, 09:38:10] {ANN}: {caption}\n[12/03/2024, 09:39:10] {SHOP}: B-40.\n")
+    _, [row] = imported(file, tmp_path)
+    assert turns(row) == [("user", "The belt"), ("assistant", "B-40.")]
+
+
+def test_phones_of_two_countries_in_one_import(tmp_path):
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    for name, dates in {
+        "gb": "13/03/2024 14/03/2024",
+        "us": "03/13/2024 03/14/2024",
+        "unclear": "05/03/2024 05/03/2024",
+    }.items():
+        a, b = dates.split()
+        (folder / f"{name}.txt").write_text(f"{a}, 09:38 - {ANN}: A?\n{b}, 09:39 - {SHOP}: B.\n")
+    summary, rows = imported(folder, tmp_path)
+    assert {r["id"]: r["time"][:10] for r in rows} == {
+        "gb.txt": "2024-03-13", "us.txt": "2024-03-13", "unclear.txt": "2024-03-05",
+    }  # fmt: skip
+
+
 def test_system_lines_have_no_sender(tmp_path):
     s = STAMPS["android en-GB"]
     file = tmp_path / "chat.txt"
     file.write_text(
         s(12, 9, 1) + "Ann Lee created group “Belts”\n" + s(12, 9, 1) + "Your security code with Ann Lee changed.\n"
+        + s(12, 9, 1) + 'Ann Lee changed the group name from “Belts” to “Belts: new”\n'
         + s(12, 9, 2) + "+44 7700 900123 joined using this group's invite link\n"
         + s(12, 9, 3) + "+44 7700 900123: Belt?\n" + s(12, 9, 4) + f"{SHOP}: B-40\n" + s(12, 9, 5) + "~ Bob: Me too\n"
     )  # fmt: skip
     summary, [row] = imported(file, tmp_path)
     assert turns(row) == [("user", "Belt?"), ("assistant", "B-40"), ("user", "Me too")]
-    assert summary.messages_left_out == {"system message": 3}
+    assert summary.messages_left_out == {"system message": 4}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from pathlib import PurePosixPath
 
 from inhouse.datasets.importers.files import Entry, text_of
 from inhouse.datasets.importers.imported import (
-    ATTACHMENT,
     DELETED,
     SYSTEM,
     Conversation,
@@ -34,6 +33,9 @@ from inhouse.errors import InputError
 
 _MARK = "\u200e"
 _MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
+_NO_MARKS = dict.fromkeys(map(ord, _MARKS))
+_TITLE_MARKS = re.compile('["“”„«»]')  # around the name of a group, in what the system says of it
+_MEDIA_CHARS = 60
 _GAP = " \t\xa0\u202f"
 _SEP = rf"[{_MARKS}]?[./\-年月년월][{_MARKS} \xa0]?"
 _DATE = rf"(\d{{1,4}}){_SEP}(\d{{1,2}}){_SEP}(\d{{1,4}})[日일.]?[{_MARKS}]?(?: г\.)?[,،]?[{_GAP}]+"
@@ -52,6 +54,10 @@ _ANDROID_FILE = re.compile(
     rf"[{_MARKS}]*([^\n]{{1,200}}?\.\w{{2,5}}) \((?:{'|'.join(ATTACHED)})\)[{_MARKS} ]*$", re.IGNORECASE
 )
 _OMITTED = re.compile(rf"[{_MARKS} ]*<[^<>\n]{{4,60}}>[{_MARKS} ]*$")
+
+
+_Format = tuple[str, bool, bool]
+_Date = tuple[int, int, int, str]  # the three numbers, and the half of the day
 
 
 @dataclass
@@ -93,8 +99,7 @@ class WhatsApp:
             else:
                 yield Skipped(entry.name, "no messages")
         staff = _staff(chats, job)
-        orders = _orders(chats, job)
-        for chat in chats:
+        for chat, orders in zip(chats, _orders(chats, job), strict=True):
             turns = []
             for message in chat.messages:
                 content, files = _content(message.text)
@@ -113,7 +118,6 @@ def _stamp(line: str) -> re.Match[str] | None:
 def _messages(text: str, job: Job) -> Iterator[_Message]:
     """The messages that have a sender, without those of the system."""
     current: _Message | None = None
-    seen = False
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         match = _stamp(line)
         if match is None:
@@ -122,94 +126,95 @@ def _messages(text: str, job: Job) -> Iterator[_Message]:
             continue
         if current is not None:
             yield current
-        current, seen = None, True
+        current = None
         rest = line[match.end() :]
         groups = tuple(g or "" for g in match.groups())
         stamp = (("[" if "[" in match[0][:3] else "-"), *(groups[:8] if groups[0] else groups[8:]))
         sender = _SENDER.match(rest.lstrip(_MARKS))
         body = rest.lstrip(_MARKS)[sender.end() :] if sender else ""
-        if sender is None or (stamp[0] == "[" and body.startswith(_MARK) and not _IOS_FILE.match(body)):
-            if sender is None or not _is_media(body):
-                job.report.dropped[SYSTEM] += 1
-            else:
-                job.report.dropped[DELETED if _is_deleted(body) else ATTACHMENT] += 1
-            continue
-        current = _Message(stamp, unmarked(sender[1]), body)
-    if current is not None and seen:
+        of_system = stamp[0] == "[" and body.startswith(_MARK) and not (_IOS_FILE.match(body) or _is_media(body))
+        if sender is None or of_system or _TITLE_MARKS.search(sender[1]):
+            job.report.dropped[SYSTEM] += 1
+        else:
+            current = _Message(stamp, unmarked(sender[1]), body)
+    if current is not None:
         yield current
 
 
 def _is_media(body: str) -> bool:
-    return len(body) < 60 and ":" not in body
-
-
-def _is_deleted(body: str) -> bool:
-    return _plain(body) in DELETED_TEXTS
+    """Whether iOS marks a message that is no text, such as "image omitted"; what the system says is longer."""
+    return body.startswith(_MARK) and len(body) < _MEDIA_CHARS and ":" not in body
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.translate(dict.fromkeys(map(ord, _MARKS))).replace("\xa0", " ").casefold().split()).rstrip(
-        ".。 "
-    )
+    return " ".join(text.translate(_NO_MARKS).replace("\xa0", " ").casefold().split()).rstrip(".。 ")
 
 
 def _content(text: str) -> tuple[str | None, tuple[str, ...]]:
     """The text of a message without marks, and the names of its attachments; None if the message was deleted."""
-    mark = text.rfind("<")
-    if mark >= 0 and _EDITED.fullmatch(text[mark:].strip(_MARKS + " \n")):
-        text = text[:mark].rstrip(_MARKS + " \n")
+    start = text.rfind("<")
+    if start >= 0 and _EDITED.fullmatch(text[start:].strip(_MARKS + " \n")):
+        text = text[:start].rstrip(_MARKS + " \n")
     first, _, others = text.partition("\n")
     plain = _plain(first)
     if not others.strip() and (plain in DELETED_TEXTS or plain.startswith(("this message was deleted by admin",))):
         return None, ()
     files: list[str] = []
+    head, mark, tail = text.rpartition(_MARK)
     if match := _ANDROID_FILE.match(first):
         files.append(match[1].lstrip(_MARKS).strip())
         text = others
-    elif (_OMITTED.match(first) and not _IOS_FILE.match(first)) or plain == "null" or plain in MEDIA:
+    elif (_OMITTED.match(first) and not _IOS_FILE.match(first)) or plain in MEDIA or _is_media(first):
         files.append("media")
         text = others
-    files += [m[1].strip() for m in _IOS_FILE.finditer(text)]
-    text = _IOS_FILE.sub("", text) if files else text
-    clean = text.translate(dict.fromkeys(map(ord, _MARKS)))
-    return "\n".join(line.rstrip() for line in clean.split("\n")).strip(), tuple(f for f in files if f != "media") or (
-        ("media",) if files else ()
-    )
+    elif mark and _plain(tail) in MEDIA:  # behind a caption
+        files.append("media")
+        text = head
+    else:
+        files += [m[1].strip() for m in _IOS_FILE.finditer(text)]
+        text = _IOS_FILE.sub("", text) if files else text
+    lines = (line.rstrip() for line in text.translate(_NO_MARKS).split("\n"))
+    return "\n".join(lines).strip(), tuple(files)
 
 
 # --- dates --------------------------------------------------------------------------------------------------------
 
 
-def _format(stamp: Sequence[str]) -> tuple[str, bool, bool]:
+def _format(stamp: Sequence[str]) -> _Format:
     """What the dates of one phone have in common: brackets, digits of the year, 12 or 24 hours."""
     return stamp[0], len(stamp[3]) > 2, bool(stamp[4] or stamp[8])
 
 
-def _orders(chats: Sequence[_Chat], job: Job) -> dict[tuple[str, bool, bool], str]:
-    """For each format of dates, "ymd", "dmy", or "mdy"."""
-    dates: dict[tuple[str, bool, bool], list[tuple[int, int, int, str]]] = {}
-    for chat in chats:
+def _orders(chats: Sequence[_Chat], job: Job) -> list[dict[_Format, str]]:
+    """For each chat and format of dates in it "ymd", "dmy", or "mdy"; other chats tell where it does not itself."""
+    by_chat: list[dict[_Format, list[_Date]]] = [{} for _ in chats]
+    together: dict[_Format, list[_Date]] = {}
+    for chat, own in zip(chats, by_chat, strict=True):
         for message in chat.messages:
             _, a, b, c, before, _, _, _, after = message.stamp
-            dates.setdefault(_format(message.stamp), []).append((int(a), int(b), int(c), before + after))
-    orders = {}
-    for form, given in dates.items():
-        orders[form] = order = _order(given)
-        if order.endswith("?"):
-            orders[form] = order[:3]
-            first = "month" if order[0] == "m" else "day"
-            job.report.note(f"dates such as {given[0][0]}/{given[0][1]} are read with the {first} first (assumed)")
+            date = (int(a), int(b), int(c), before + after)
+            own.setdefault(_format(message.stamp), []).append(date)
+            together.setdefault(_format(message.stamp), []).append(date)
+    orders: list[dict[_Format, str]] = []
+    for own in by_chat:
+        orders.append({})
+        for form, dates in own.items():
+            order = _order(dates)
+            order = _order(together[form]) if order.endswith("?") else order
+            orders[-1][form] = order[:3]
+            if order.endswith("?"):
+                first = "month" if order[0] == "m" else "day"
+                job.report.note(f"dates such as {dates[0][0]}/{dates[0][1]} are read with the {first} first (assumed)")
     return orders
 
 
-def _order(dates: Sequence[tuple[int, int, int, str]]) -> str:
+def _order(dates: Sequence[_Date]) -> str:
     """The order of the parts of dates; with a question mark where nothing proves it."""
     if any(a > 31 for a, _, _, _ in dates):
         return "ymd"
-    if any(a > 12 for a, _, _, _ in dates):
-        return "dmy"
-    if any(b > 12 for _, b, _, _ in dates):
-        return "mdy"
+    proofs = {"dmy": any(a > 12 for a, _, _, _ in dates), "mdy": any(b > 12 for _, b, _, _ in dates)}
+    if any(proofs.values()):
+        return "dmy?" if all(proofs.values()) else max(proofs, key=proofs.__getitem__)
     days = list(dict.fromkeys((a, b, c) for a, b, c, _ in dates))
     falls = {
         "dmy": sum(x > y for x, y in zip(_keys(days, 1), _keys(days, 1)[1:], strict=False)),
@@ -227,7 +232,7 @@ def _keys(days: Sequence[tuple[int, int, int]], month: int) -> list[tuple[int, i
     return [(d[2], d[month], d[1 - month]) for d in days]
 
 
-def _time(stamp: Sequence[str], orders: dict[tuple[str, bool, bool], str]) -> str:
+def _time(stamp: Sequence[str], orders: dict[_Format, str]) -> str:
     """The local time of a stamp as ISO 8601, without a zone; empty if there is no such date."""
     _, a, b, c, before, hour, minute, second, after = stamp
     order = orders[_format(stamp)]

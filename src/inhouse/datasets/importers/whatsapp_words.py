@@ -45,7 +45,7 @@ ATTACHED = _texts("""
     파일 첨부됨|첨부 파일|الملف مرفق|ملف مرفق|הקובץ צורף|फ़ाइल संलग्न
 """)
 MEDIA = _texts("""
-    Missed voice call|Missed video call|Missed group voice call|Missed group video call|Verpasster Sprachanruf|
+    null|    Missed voice call|Missed video call|Missed group voice call|Missed group video call|Verpasster Sprachanruf|
     Verpasster Videoanruf|Llamada perdida|Llamada de voz perdida|Videollamada perdida|Appel vocal manqué|
     Appel vidéo manqué|Chiamata vocale persa|Videochiamata persa|Chamada de voz perdida|
     Chamada de vídeo perdida|Ligação de voz perdida|Ligação de vídeo perdida|Gemiste spraakoproep|

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from inhouse.datasets.containers import BadRow, Row, rows_of
+from inhouse.datasets.containers import BadRow, Numbered, Row, rows_of
+from inhouse.datasets.importers.registry import looks_like, recognize
 from inhouse.datasets.shapes import SHOWN, conversation_of
 from inhouse.datasets.turns import ShapeError, keys_in
 from inhouse.errors import InputError
@@ -83,7 +84,8 @@ def _read(
     rejected: list[Rejected] = []
     seen: set[str] = set()
     for path in paths:
-        for number, row in rows_of(path, lambda said: notes.update([said])):
+        read, refused = len(examples), len(rejected)
+        for number, row in _rows_of(path, notes):
             try:
                 if isinstance(row, BadRow):
                     raise _BadRowError(row.reason)
@@ -97,9 +99,27 @@ def _read(
                 parsed = [_renamed(e, f"-{path.stem}-{number}") for e in parsed]
             seen.update(e.id for e in parsed)
             examples += parsed
+        if len(examples) == read and len(rejected) > refused and (export := _export_error(path)):
+            raise export
     if paths and not examples:
         raise _nothing(paths, where, what, rejected)
     return examples, rejected
+
+
+def _rows_of(path: Path, notes: Counter[str]) -> Iterator[Numbered]:
+    try:
+        yield from rows_of(path, lambda said: notes.update([said]))
+    except InputError as error:
+        raise _export_error(path) or error from error
+
+
+def _export_error(path: Path) -> InputError | None:
+    """The error for an export of a help desk, a chat, or a mailbox, which must be imported first; None for others."""
+    kind = recognize(path)
+    if kind is None:
+        return None
+    said = f"{path}: this {looks_like(kind)}, not a file of conversations"
+    return InputError(said, f'run `inhouse import {kind} "{path}"`, and name the file that it writes')
 
 
 def _nothing(paths: Sequence[Path], where: Mapping[str, Any], what: str, rejected: Sequence[Rejected]) -> InputError:
@@ -108,8 +128,7 @@ def _nothing(paths: Sequence[Path], where: Mapping[str, Any], what: str, rejecte
     more = f" (and {len(rejected) - 1} more)" if len(rejected) > 1 else ""
     if where and not rejected:
         return InputError(f"{names}: no {what} matches {dict(where)}", "change curation.where")
-    exports = "; exports of Zendesk, Intercom, Freshdesk, Slack, Teams, and WhatsApp: run `inhouse import` first"
-    return InputError(f"{names}: no usable {what}{first}{more}", f"write one JSON object per line: {SHOWN}{exports}")
+    return InputError(f"{names}: no usable {what}{first}{more}", f"write one JSON object per line: {SHOWN}")
 
 
 def matches(row: Mapping[str, Json], where: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inhouse.datasets.conversations import read_conversations
 from inhouse.datasets.importers import files
 from inhouse.datasets.importers.files import Entry, entries_of, records
 from inhouse.datasets.importers.registry import recognize
@@ -270,3 +271,44 @@ def test_recognizing_is_quick_and_never_fails(tmp_path):
         assert recognize(tmp_path / name) is None
     assert recognize(tmp_path / "none.json") is None
     assert issubclass(InputError, InhouseError)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "t.json",
+            '{"tickets": [{"id": 1, "requester_id": 1, "submitter_id": 1, "subject": "a"}]}',
+            "a Zendesk export",
+        ),
+        ("c.json", '{"id": "1", "source": {}, "conversation_parts": {}}', "an Intercom export"),
+        ("d.json", '[{"ts": "1.0", "user": "U", "text": "a", "type": "message"}]', "a Slack export"),
+        ("w.txt", "12/03/2024, 09:38 - Ann: a\n12/03/2024, 09:39 - Shop: b\n", "a WhatsApp export"),
+        ("m.mbox", "From a@b Mon Mar  4 08:30:00 2024\nSubject: a\n\nb\n", "a mailbox export"),
+    ],
+)
+def test_curation_says_that_an_export_must_be_imported_first(name, text, said, tmp_path):
+    path, good = tmp_path / name, tmp_path / "good.jsonl"
+    path.write_text(text)
+    good.write_text(json.dumps(ROWS[0]))
+    for paths in ([path], [good, path]):
+        with pytest.raises(InputError, match=f"this looks like {said}") as error:
+            read_conversations(paths, {})
+        assert f'inhouse import {recognize(path)} "{path}"' in error.value.hint
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+        archive.write(path, name)
+    with pytest.raises(InputError, match=f"this looks like {said}"):
+        read_conversations([tmp_path / "e.zip"], {})
+
+
+def test_what_is_imported_is_what_curation_reads(tmp_path):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    rows = [
+        ROWS[0],
+        {"messages": [*ROWS[1]["messages"], {"role": "assistant", "content": "B", "weight": 0}], "tools": tools},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    import_files("openai", [tmp_path / "a.jsonl"], tmp_path / "out.jsonl")
+    examples, rejected = read_conversations([tmp_path / "out.jsonl"], {})
+    assert [e.id for e in examples] == ["same", "a.jsonl:2"]
+    assert not rejected

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inhouse.datasets.conversations import read_conversations
 from inhouse.datasets.importers.registry import recognize
 from inhouse.datasets.importers.run import import_files
 
@@ -54,6 +55,10 @@ def test_every_row_is_as_expected(sample, tmp_path, named):
         assert found.pop(row["id"]) == row
     assert not found
     assert summary.kind == kind
+    examples, rejected = read_conversations([Path(summary.out)], {})
+    assert len(examples) + len(rejected) == summary.conversations
+    assert all("reply" in r.reason for r in rejected), rejected  # such as a row that ends with a tool call
+    assert not rejected or kind in ROWS
 
 
 def test_the_kind_is_guessed_and_a_wrong_one_corrected(sample, tmp_path):

@@ -85,8 +85,10 @@ def recognize(path: Path) -> str | None:
     return found[0][0] if found and (len(found) == 1 or found[0][1] > found[1][1]) else None
 
 
-def title_of(kind: str) -> str:
-    return IMPORTERS[kind].title
+def looks_like(kind: str) -> str:
+    """The words that say what a file seems to be, such as "looks like a Zendesk export"."""
+    title = IMPORTERS[kind].title
+    return f"looks like {'an' if title[0] in 'AEIOU' else 'a'} {title} export"
 
 
 def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
@@ -114,8 +116,6 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
         hint = advice or f"name its kind: inhouse import KIND FILE..., where KIND is {', '.join(IMPORTERS)}"
         raise InputError(f"{names}: not an export that is known", hint)
     if len(best) > 1:
-        titles = " or ".join(f"{title_of(kind)} ({kind})" for kind in best)
+        titles = " or ".join(f"{IMPORTERS[kind].title} ({kind})" for kind in best)
         raise InputError(f"the files may be of {titles}", "name the kind: inhouse import KIND FILE...")
-    title = title_of(best[0])
-    article = "an" if title[0] in "AEIOU" else "a"
-    return IMPORTERS[best[0]], f"this looks like {article} {title} export: imported as {best[0]}"
+    return IMPORTERS[best[0]], f"this {looks_like(best[0])}: imported as {best[0]}"

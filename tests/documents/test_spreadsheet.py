@@ -85,6 +85,7 @@ def text_of(*lists):
         ("General", "0.30000000000000004", "0.3"),
         ("General", "0.33333333333333331", "0.333333333"),
         ("General", "1.0000000000000001E-5", "0.00001"),
+        ("General", "7.257415615307994E+306", "7.257415615E+306"),
         ("0.00", "1.0049999999999999", "1.01"),
         ("0.00%", "0.0425", "4.25%"),
         ("+0.0%;-0.0%", "-0.05", "-5.0%"),
@@ -266,15 +267,30 @@ def test_values_that_the_format_hides_are_left_out_and_counted():
 def test_formulas_without_values_are_computed_or_shown():
     def fill(sheet):
         rows(["Position", "Net", "VAT"], ["A", 100, "=B2*0.19"], ["B", 250, "=B3*0.19"])(sheet)
-        rows(["Total", "=SUM(B2:B3)", "=SUM(C2:C3)"], ["Day", "=TODAY()", "=NOSUCH(B2)"])(sheet)
+        rows(
+            ["Total", "=SUM(B2:B3)", "=SUM(C2:C3)"],
+            ["Day", "=TODAY()", "=NOSUCH(B2)"],
+            ["Due", "=B5+1", "=DATE(2026,3,1)"],
+        )(sheet)
+        sheet["C6"].number_format = "d mmm yyyy"
         sheet["C4"].number_format = "[$€-407]#,##0.00"
 
     parsed = book(fill)
-    assert (
-        "| A | 100 | 19 |\n| B | 250 | 47.5 |\n| Total | 350 | €66.50 |\n| Day | =TODAY() | =NOSUCH(B2) |"
-        in parsed.text
-    )
-    assert parsed.note.startswith("6 formulas without a value: 4 computed here, 2 shown as formulas; open and save")
+    assert "| A | 100 | 19 |\n| B | 250 | 47.5 |\n| Total | 350 | €66.50 |" in parsed.text
+    assert "| Day | =TODAY() | =NOSUCH(B2) |\n| Due | =B5+1 | 1 Mar 2026 |" in parsed.text
+    assert parsed.note.startswith("8 formulas without a value: 5 computed here, 3 shown as formulas; open and save")
+
+
+def test_random_values_are_not_made_up():
+    parsed = book(rows(["Item", "Fee"], ["a", "=RAND()"], ["b", "=B2*2"]))
+    assert "| a | =RAND() |\n| b | =B2*2 |" in parsed.text
+
+
+def test_long_chains_of_formulas_take_no_time():
+    started = time.process_time()
+    text = book(rows(["n"], [1], *([f"=A{i}+1"] for i in range(2, 5000)))).text
+    assert text.endswith("\n4999")
+    assert time.process_time() - started < 5
 
 
 def test_zeros_that_stand_for_values_are_computed():

@@ -144,6 +144,8 @@ def decimal(raw: str) -> Decimal | None:
 
 def general(value: Decimal) -> str:
     """A number in the format General: all digits of a whole number, a fraction in the eleven characters of a cell."""
+    if value and not -20 <= value.adjusted() <= 20:
+        return f"{_DIGITS.create_decimal(f'{value:.9e}').normalize():E}"
     if value == value.to_integral_value():
         return f"{value:f}".partition(".")[0] if value else "0"
     digits = max(value.adjusted(), 0) + 1

@@ -8,11 +8,12 @@ the strict variant or with a style they do not know. Formulas that were never ca
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import date, datetime, time
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from lxml import etree
 
@@ -27,8 +28,10 @@ _R_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id
 _THREADED = "{http://schemas.microsoft.com/office/spreadsheetml/2018/threadedcomments}"
 _CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_VOLATILE = re.compile(r"(?i)\b(?:now|today|rand|randbetween|randarray|info|cell)\s?\(")
+_RANDOM = re.compile(r"(?i)\brand(?:between|array)?\s?\(")
 _PRINT_CODE = re.compile(r'&"[^"]*"|&[LCR]|&K[0-9A-F]{6}|&\d{1,3}|&[BIUESXYGOH]|&[PNDTFAZ]')
+_CLOCKS = datetime(2001, 1, 1, tzinfo=UTC), datetime(2012, 7, 17, 9, 30, tzinfo=UTC)
+_CALCULATION_S = 10.0
 _LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
 
 
@@ -58,6 +61,7 @@ class Book:
         self.styles: dict[tuple[str, int, int], NumberFormat] = {}
         self.errors: Counter[str] = Counter()
         self.concealed = 0
+        self.random = False
 
     def format(self, style: str | None) -> NumberFormat:
         index = int(style) if style and style.isdecimal() else 0
@@ -149,6 +153,7 @@ def _row(element: etree._Element, index: int, sheet: Sheet, book: Book) -> dict[
             if index not in sheet.hidden_rows and not sheet.is_hidden_column(column):
                 book.formulas.append(Formula(sheet.name, index, column, formula.text or "", value))
                 book.styles[sheet.name, index, column] = form
+            book.random = book.random or bool(_RANDOM.search(formula.text or ""))
             row[column] = Cell(" ", True)
         if shown := _shown(cell, kind, value, form, book):
             row[column] = shown
@@ -259,12 +264,12 @@ def _fill_formulas(data: bytes, book: Book, sheets: list[Sheet]) -> str:
         book.formulas = [formula for formula in book.formulas if not formula.stored]
     if not book.formulas:
         return ""
-    compute = _calculator(data)
+    compute = (lambda formula, form: None) if book.random else _calculator(data)
     rows = {sheet.name: sheet.rows for sheet in sheets}
     computed = 0
     for formula in book.formulas:
         form = book.styles[formula.sheet, formula.row, formula.column]
-        cell = None if _VOLATILE.search(formula.text) else compute(formula, form, book.since_1904)
+        cell = compute(formula, form)
         computed += cell is not None
         text = f"={formula.text}" if formula.text else "=?"
         rows[formula.sheet][formula.row][formula.column] = cell or Cell(text)
@@ -275,34 +280,42 @@ def _fill_formulas(data: bytes, book: Book, sheets: list[Sheet]) -> str:
     return note
 
 
-def _calculator(data: bytes) -> Callable[[Formula, NumberFormat, bool], Cell | None]:
-    """What computes a formula of the workbook; it returns None where it cannot."""
+def _calculator(data: bytes) -> Callable[[Formula, NumberFormat], Cell | None]:
+    """What knows the values of formulas; it returns None for one that cannot be computed, or not today as tomorrow."""
     import formualizer
 
+    workbooks: list[Any] = []
+    timer = threading.Timer(_CALCULATION_S, lambda: [workbook.cancel() for workbook in workbooks])
+    timer.start()
     try:
-        workbook = formualizer.load_workbook_bytes(data)
-    except Exception:
-        return lambda formula, form, since_1904: None
+        for clock in _CLOCKS:
+            workbooks.append(formualizer.load_workbook_bytes(data))
+            workbooks[-1].set_temporal_egress("serial")
+            workbooks[-1].set_deterministic_clock(clock)
+            workbooks[-1].evaluate_all()
+    except Exception:  # the library has types of its own for what it does not know
+        return lambda formula, form: None
+    finally:
+        timer.cancel()
 
-    def compute(formula: Formula, form: NumberFormat, since_1904: bool) -> Cell | None:
+    def value(formula: Formula, form: NumberFormat) -> Cell | None:
+        place = formula.sheet, formula.row, formula.column
         try:
-            value = workbook.evaluate_cell(formula.sheet, formula.row, formula.column)
+            found, again = (workbook.get_value(*place) for workbook in workbooks)
         except Exception:
             return None
-        match value:
+        if found != again:
+            return None
+        match found:
             case bool():
-                return Cell("TRUE" if value else "FALSE")
+                return Cell("TRUE" if found else "FALSE")
             case int() | float():
-                return Cell(form.number(repr(value)), not form.dates)
+                return Cell(form.number(repr(found)), not form.dates)
             case str():
-                return Cell(form.text(value))
-            case datetime():
-                return Cell(form.number(str(serial(value, since_1904))))
-            case date():
-                return Cell(form.number(str(serial(datetime.combine(value, time()), since_1904))))
+                return Cell(form.text(found))
         return None
 
-    return compute
+    return value
 
 
 def _column(letters: str) -> int:

@@ -186,6 +186,48 @@ def test_a_line_across_a_table_is_its_title_and_a_frame_is_no_table():
     assert word(frame).text == "# Who\n\nYou."
 
 
+def test_lists_in_cells_and_hidden_rows():
+    def change(parts):
+        level = '<w:lvl w:ilvl="0"><w:numFmt w:val="bullet"/><w:lvlText w:val="•"/></w:lvl>'
+        parts["word/numbering.xml"] = (
+            f'<w:numbering {SPACES}><w:abstractNum w:abstractNumId="1">{level}</w:abstractNum>'
+            '<w:num w:numId="1"><w:abstractNumId w:val="1"/></w:num></w:numbering>'
+        )
+
+    items = f"<w:tc>{p(r('5 kg'), number='01')}{p(r('7 kg'), number='01')}</w:tc>"
+    body = table([cell("Item"), cell("Size")], [cell("Box"), items], [cell("Old"), cell("1 kg")])
+    hidden = body.rpartition("<w:tr>")
+    parsed = word("<w:tr><w:trPr><w:hidden/></w:trPr>".join(hidden[::2]), change)
+    assert parsed.text.endswith("| Box | 5 kg; 7 kg |")
+    assert parsed.note == "1 hidden row left out"
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        ("<m:r><m:t>a</m:t></m:r><m:d><m:e><m:r><m:t>b+c</m:t></m:r></m:e></m:d>", "a(b+c)"),
+        (
+            '<m:d><m:dPr><m:begChr m:val="["/><m:endChr m:val="]"/></m:dPr><m:e><m:r><m:t>b</m:t></m:r></m:e></m:d>',
+            "[b]",
+        ),
+        ("<m:rad><m:e><m:r><m:t>a+1</m:t></m:r></m:e></m:rad>", "√(a+1)"),
+        (
+            '<m:nary><m:naryPr><m:chr m:val="∑"/></m:naryPr><m:sub><m:r><m:t>i=1</m:t></m:r></m:sub><m:sup><m:r><m:t>n</m:t></m:r>'
+            "</m:sup><m:e><m:r><m:t>x</m:t></m:r></m:e></m:nary>",
+            "∑_(i=1)^n x",
+        ),
+        ("<m:func><m:fName><m:r><m:t>sin</m:t></m:r></m:fName><m:e><m:r><m:t>x</m:t></m:r></m:e></m:func>", "sin x"),
+        (
+            "<m:m><m:mr><m:e><m:r><m:t>1</m:t></m:r></m:e><m:e><m:r><m:t>2</m:t></m:r></m:e></m:mr>"
+            "<m:mr><m:e><m:r><m:t>3</m:t></m:r></m:e><m:e><m:r><m:t>4</m:t></m:r></m:e></m:mr></m:m>",
+            "1, 2; 3, 4",
+        ),
+    ],
+)
+def test_formulas_keep_their_meaning(formula, text):
+    assert word(p(f"<m:oMathPara><m:oMath>{formula}</m:oMath></m:oMathPara>")).text == text
+
+
 def test_tables_in_cells_keep_their_text():
     inner = f"<w:tc>{table([cell('a'), cell('b')], [cell('c'), cell('4')])}{p()}</w:tc>"
     text = word(table([cell("Item"), cell("Fee")], [cell("Wire"), inner])).text

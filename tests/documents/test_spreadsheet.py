@@ -192,6 +192,16 @@ def test_tables_side_by_side_are_apart():
     assert text == f"Example Ltd\n\n{left}\n\n{right}\n| --- | --- |\n| 5 % | 10 pcs |"
 
 
+def test_names_above_groups_of_columns():
+    text = text_of([None, "2025", None, "2026", None], ["Region", "Min", "Max", "Min", "Max"], ["North", 1, 2, 3, 4])
+    assert text.splitlines()[0] == "| Region | 2025 Min | 2025 Max | 2026 Min | 2026 Max |"
+
+
+def test_equal_tables_with_one_column_between_them_are_apart():
+    text = text_of(["A", "B", None, "A", "B"], [1, 2, None, 3, 4])
+    assert text == "| A | B |\n| --- | --- |\n| 1 | 2 |\n\n| A | B |\n| --- | --- |\n| 3 | 4 |"
+
+
 def test_a_narrow_empty_column_does_not_split_a_table():
     text = text_of(["Item", "2024", None, "2025", "Change"], ["Fees", 5, None, 6, 1], ["Rent", 7, None, 7, 0])
     assert text.splitlines()[2] == "| Fees | 5 | 6 | 1 |"

@@ -156,9 +156,29 @@ def math(element: etree._Element) -> str:
                 parts.append(_grouped(base) + (change(text) if text.isdecimal() else f"{mark}{_bracketed(text)}"))
             case "rad":
                 parts.append(f"√{_grouped(child.find(f'{M}e'))}")
+            case "d":
+                start, end, between = (
+                    _sign(child, "d", n, o) for n, o in (("begChr", "("), ("endChr", ")"), ("sepChr", "|"))
+                )
+                parts.append(start + between.join(math(e) for e in child.iterfind(f"{M}e")) + end)
+            case "nary":
+                low, high = (math(e) if (e := child.find(f"{M}{n}")) is not None else "" for n in ("sub", "sup"))
+                limits = (f"_{_bracketed(low)}" if low else "") + (f"^{_bracketed(high)}" if high else "")
+                parts.append(f"{_sign(child, 'nary', 'chr', '∫')}{limits} {_grouped(child.find(f'{M}e'))}")
+            case "func":
+                parts.append(" ".join(math(e) for n in ("fName", "e") if (e := child.find(f"{M}{n}")) is not None))
+            case "m" | "eqArr":
+                rows = child.iterfind(f"{M}mr" if child.tag == f"{M}m" else f"{M}e")
+                parts.append("; ".join(", ".join(map(math, row)) if row.tag == f"{M}mr" else math(row) for row in rows))
             case tag if not tag.endswith("Pr"):
                 parts.append(math(child))
     return "".join(parts)
+
+
+def _sign(element: etree._Element, kind: str, name: str, otherwise: str) -> str:
+    """A sign that the properties of a formula's part name."""
+    sign = element.find(f"{M}{kind}Pr/{M}{name}")
+    return otherwise if sign is None else str(sign.get(f"{M}val", ""))
 
 
 def _grouped(element: etree._Element | None) -> str:

@@ -180,7 +180,7 @@ def _is_title(row: Row, following: Row, columns: Sequence[int]) -> bool:
         (first, *others), words = row, all(not cell.number for cell in following.values())
         wide = row[first].region is not None and bool(others)
         return wide or first == columns[0] or (words and len(_items(following)) > 2)
-    merged = any(cell.region for cell in row.values())
+    merged = any(cell.region for cell in row.values()) or columns[0] not in row
     sparse = not merged and 2 * len(row) <= len(columns) and 2 * len(row) <= len(following)
     return sparse and not any(cell.number for cell in (*row.values(), *following.values()))
 
@@ -221,16 +221,19 @@ def _are_apart(rows: Sequence[Row], left: Sequence[int], right: Sequence[int], g
         return False
     if gap > 1:
         return True
+    names = [[rows[0][c].text for c in side if c in rows[0]] for side in (left, right)]
+    if names[0] and names[0][:1] == names[1][:1]:
+        return True
     keys = [row[right[0]] for row in rows[1:] if right[0] in row]
     if sum(cell.number for cell in keys) * 2 > len(keys):
         return False
     sides = [[i for i, row in enumerate(rows) if any(c in row for c in side)] for side in (left, right)]
-    names = [[rows[0][c].text for c in side if c in rows[0]] for side in (left, right)]
-    return sides[0] != sides[1] or bool(set(names[0]) & set(names[1])) or any(len(n) == 1 for n in names)
+    return sides[0] != sides[1] or any(len(n) == 1 for n in names)
 
 
 def _table(rows: list[Row], columns: Sequence[int], last: Table | None) -> tuple[list[str], Table | None]:
     """A table, or several with the same header where a line across all columns stands between its rows."""
+    rows = _with_groups(rows, columns)
     depth = _header_rows(rows, columns, last)
     body = rows[depth:]
     numeric = frozenset(c for c in columns if sum(c in row and row[c].number for row in body) * 2 > len(body))
@@ -252,6 +255,21 @@ def _table(rows: list[Row], columns: Sequence[int], last: Table | None) -> tuple
     if run or not body:
         parts.append(_lines(header, run, columns))
     return parts, Table(tuple(columns), header, numeric)
+
+
+def _with_groups(rows: list[Row], columns: Sequence[int]) -> list[Row]:
+    """The rows; where the first one names groups of the columns that the second one names, each name in its group."""
+    if len(rows) < 3 or columns[0] in rows[0] or any(cell.region for cell in rows[0].values()):
+        return rows
+    starts = sorted(rows[0])
+    words = not any(c.number and not _YEAR.fullmatch(c.text) for row in rows[:2] for c in row.values())
+    if len(starts) < 2 or 2 * len(starts) > len(rows[1]) or not words:
+        return rows
+    filled = {}
+    for start, end in pairwise([*starts, columns[-1] + 1]):
+        region = (0, start, 0, end - 1)
+        filled.update({c: rows[0][start]._replace(region=region) for c in columns if start <= c < end})
+    return [filled, *rows[1:]]
 
 
 def _header_rows(rows: Sequence[Row], columns: Sequence[int], last: Table | None) -> int:

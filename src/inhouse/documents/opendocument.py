@@ -14,22 +14,15 @@ from lxml import etree
 
 from inhouse.documents.container import Container, parsed_xml
 from inhouse.documents.drawing import lowered, raised
-from inhouse.documents.grid import MAX_REPEATED, Cell, Row, Sheet, counted, looks_numeric, markdown, table
-from inhouse.documents.number_format import decimal, general
+from inhouse.documents.grid import Sheet, counted, markdown, table
+from inhouse.documents.opendocument_tables import DRAW, OFFICE, SHOW, STYLE, TABLE, TEXT, fill, spread
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.slides import Box, Shape, ordered
 from inhouse.documents.word_styles import counted_as
 
-_SPACE = "urn:oasis:names:tc:opendocument:xmlns:{}:1.0"
-OFFICE, TEXT, TABLE, DRAW, STYLE, SHOW = (
-    f"{{{_SPACE.format(n)}}}" for n in ("office", "text", "table", "drawing", "style", "presentation")
-)
-FO, SVG = (f"{{urn:oasis:names:tc:opendocument:xmlns:{n}-compatible:1.0}}" for n in ("xsl-fo", "svg"))
+SVG = "{urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _MATHML = "{http://www.w3.org/1998/Math/MathML}"
-_ROW_GROUPS = {f"{TABLE}{n}" for n in ("table-row-group", "table-rows", "table-header-rows")}
-_COLUMN_GROUPS = {f"{TABLE}{n}" for n in ("table-column-group", "table-columns", "table-header-columns")}
-_CELLS = {f"{TABLE}table-cell", f"{TABLE}covered-table-cell"}
 _MARGIN_FIELDS = {f"{TEXT}{n}" for n in ("page-number", "page-count", "date", "time")}
 _UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6, "px": 2.54 / 96}
 _BLOCKS = {f"{TEXT}{n}" for n in ("section", "index-body", "index-title", "numbered-paragraph", "soft-page-break")}
@@ -285,7 +278,9 @@ class _Reader:
 
     def flat(self, element: etree._Element) -> str:
         """The text of an element in one line, such as that of a cell or a note."""
-        return " ".join(" ".join(block.lstrip("#") for block in self.blocks(element)).split())
+        blocks = [block.lstrip("#") for block in self.blocks(element)]
+        joined = "".join(f"; {b.strip().removeprefix('- ')}" if b.startswith("\t") else f" {b}" for b in blocks)
+        return " ".join(joined.split()).removeprefix("; ")
 
     def shape(self, shape: etree._Element) -> list[str]:
         """The text of a shape, a frame or a group; of a picture, its description."""
@@ -329,7 +324,7 @@ class _Reader:
         outer, self.pending = self.pending, []
         self.in_cell += 1
         sheet = Sheet("")
-        complete = _fill(self, element, sheet)
+        complete = fill(self, element, sheet)
         self.in_cell -= 1
         following, self.pending = self.pending, outer
         if self.in_cell:
@@ -338,108 +333,16 @@ class _Reader:
         if not complete:
             self.left_out["repeated cell"] += 1
         for row, column, last_row, last_column in sheet.regions:
-            _spread(sheet.rows, (row, column, last_row, last_column))
+            spread(sheet.rows, (row, column, last_row, last_column))
         return [*table([dict(sorted(row.items())) for _, row in sorted(sheet.rows.items()) if row]), *following]
-
-
-def _spread(rows: dict[int, Row], region: tuple[int, int, int, int]) -> None:
-    """Puts the value of merged cells of a small table into each of them."""
-    cell = rows.get(region[0], {}).get(region[1])
-    for row in range(region[0], region[2] + 1) if cell is not None else ():
-        if cell is not None and row in rows:
-            rows[row].update(dict.fromkeys(range(region[1], region[3] + 1), cell._replace(region=region)))
 
 
 def _sheet(reader: _Reader, element: etree._Element) -> tuple[Sheet, bool]:
     sheet = Sheet(element.get(f"{TABLE}name", ""))
-    complete = _fill(reader, element, sheet, comments=True)
+    complete = fill(reader, element, sheet, comments=True)
     for shapes in element.iterchildren(f"{TABLE}shapes"):
         sheet.lines += [block.strip() for block in reader.blocks(shapes)]
     return sheet, complete
-
-
-def _fill(reader: _Reader, element: etree._Element, sheet: Sheet, comments: bool = False) -> bool:
-    """Puts the cells of a table that have text into a sheet; whether all that repeat could be put."""
-    column = 1
-    for entry in _within(element, f"{TABLE}table-column", _COLUMN_GROUPS):
-        count = _count(entry, "number-columns-repeated")
-        if entry.get(f"{TABLE}visibility") in {"collapse", "filter"}:
-            sheet.hidden_columns.append((column, column + count - 1))
-        column += count
-    left = MAX_REPEATED
-    index = 1
-    for entry in _within(element, f"{TABLE}table-row", _ROW_GROUPS):
-        count = _count(entry, "number-rows-repeated")
-        row = _row(reader, entry, index, sheet, comments)
-        left -= max(count - 1, 0) * len(row)
-        if row and left < 0:
-            return False
-        if row:
-            sheet.rows.update({index + i: dict(row) for i in range(count)})
-        if row and entry.get(f"{TABLE}visibility") in {"collapse", "filter"}:
-            sheet.hidden_rows.update(range(index, index + count))
-        index += count
-    return True
-
-
-def _within(parent: etree._Element, tag: str, groups: set[str]) -> Iterator[etree._Element]:
-    for child in parent:
-        if child.tag == tag:
-            yield child
-        elif child.tag in groups:
-            yield from _within(child, tag, groups)
-
-
-def _row(reader: _Reader, entry: etree._Element, index: int, sheet: Sheet, comments: bool) -> Row:
-    row: Row = {}
-    column = 1
-    for cell in entry:
-        if cell.tag not in _CELLS:
-            continue
-        count = _count(cell, "number-columns-repeated")
-        if cell.tag == f"{TABLE}table-cell" and len(cell) + len(cell.attrib):
-            shown = _cell(reader, cell)
-            if shown.text and count <= MAX_REPEATED // 100:
-                row.update(dict.fromkeys(range(column, column + count), shown))
-            across, down = _count(cell, "number-columns-spanned"), _count(cell, "number-rows-spanned")
-            if shown.text and (across > 1 or down > 1):
-                sheet.regions.append((index, column, index + down - 1, column + across - 1))
-            if comments:
-                seen = entry.get(f"{TABLE}visibility", "visible") == "visible" and not sheet.is_hidden_column(column)
-                about = f" (on {shown.text or 'an empty cell'})]"
-                sheet.lines += [f"{line[:-1]}{about}" for line in reader.pending if seen]
-                reader.pending = []
-        column += count
-    return row
-
-
-def _cell(reader: _Reader, cell: etree._Element) -> Cell:
-    """What a cell shows: its paragraphs, or its value where a program wrote no text."""
-    kind = cell.get(f"{OFFICE}value-type", "")
-    for note in cell.iterchildren(f"{OFFICE}annotation"):
-        reader.pending.append(f"[comment: {reader.flat(note)}]")
-    text = reader.flat(cell)
-    number = kind in {"float", "currency", "percentage"} or (not kind and looks_numeric(text))
-    if text:
-        return Cell(text, number)
-    value = cell.get(f"{OFFICE}value")
-    if value is not None and (parsed := decimal(value)) is not None:
-        if kind == "percentage":
-            return Cell(f"{general(parsed * 100)}%", True)
-        return Cell(f"{cell.get(f'{OFFICE}currency', '')} {general(parsed)}".strip(), True)
-    for name in ("date-value", "time-value", "boolean-value", "string-value"):
-        if found := cell.get(f"{OFFICE}{name}"):
-            return Cell(str(found))
-    formula = cell.get(f"{TABLE}formula", "")
-    if formula and not kind:
-        reader.formulas += 1
-        return Cell(formula.partition(":")[2] or formula)
-    return Cell("")
-
-
-def _count(element: etree._Element, name: str) -> int:
-    text = element.get(f"{TABLE}{name}", "1")
-    return min(max(int(text), 1), 1 << 20) if text.isdecimal() and len(text) < 9 else 1
 
 
 def _label(style: etree._Element, depth: int, counts: Mapping[int, int]) -> str:

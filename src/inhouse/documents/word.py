@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 from lxml import etree
@@ -24,6 +25,7 @@ _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+_O = "{urn:schemas-microsoft-com:office:office}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _GONE = frozenset([f"{W}del", f"{W}moveFrom"])
 _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
@@ -256,11 +258,14 @@ class Document:
 
     def _flat(self, element: etree._Element) -> str:
         """The text of paragraphs and tables in one line, such as that of a cell or a note."""
-        blocks = self._blocks(element)
-        return " ".join(" ".join(re.sub(r"^#+ ", "", b.text).replace("**", "") for b in blocks if b.text).split())
+        blocks = [block for block in self._blocks(element) if block.text.strip()]
+        texts = [re.sub(r"^(?:#+|-) ", "", block.text.strip()).replace("**", "") for block in blocks]
+        marks = ["; " if a.item and b.item else " " for a, b in pairwise(blocks)]
+        return " ".join("".join(map("".join, zip_longest(texts, marks, fillvalue=""))).split())
 
     def _drawing(self, drawing: etree._Element) -> str:
         """Puts text boxes, diagrams and charts of a drawing after the paragraph; returns a picture's description."""
+        self.left_out["embedded object"] += sum(1 for _ in drawing.iter(f"{_O}OLEObject"))
         boxes = [box for box in drawing.iter(f"{W}txbxContent") if not _is_inside(box, drawing)]
         for box in boxes:
             self.pending += self._blocks(box)
@@ -334,6 +339,9 @@ class Document:
             properties = row.find(f"{W}trPr")
             if properties is not None and properties.find(f"{W}del") is not None:
                 self.left_out["tracked deletion"] += 1
+                continue
+            if properties is not None and properties.find(f"{W}hidden") is not None:
+                self.left_out["hidden row"] += 1
                 continue
             cells: Row = {}
             column = _int(properties, "gridBefore", 0)

@@ -127,7 +127,7 @@ def test_mail_in_conversations_is_cleaned_but_tests_stay_as_written(tmp_path):
     row = {"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": reply}]}
     file = written(tmp_path, "a.jsonl", lines(row))
     (example,), _ = read_conversations([file], {})
-    assert (example.question, example.target) == ("Fee?", "It is $18.\n\n> Fee?")
+    assert (example.question, example.target) == ("Fee?", "It is $18.")
     (test,), _ = read_tests([file], {})
     assert (test.question, test.target) == (ask, reply)
 
@@ -175,3 +175,50 @@ def test_a_bad_turn_is_named(tmp_path, turn, said):
     _, rejected = read_tests([written(tmp_path, "t.jsonl", lines(TURNS, {**row, "id": "k2"}))], {})
     assert [r.line for r in rejected] == [2]
     assert said in rejected[0].reason
+
+
+# --- what messages contain --------------------------------------------------------------------------------------
+
+
+def reply_of(folder, text):
+    row = {"messages": [PAIR[0], {"role": "assistant", "content": text}]}
+    (example,), _ = read_conversations([written(folder, "a.jsonl", lines(row))], {})
+    return example.target
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("<p>It is $18.</p><p>Abroad $30.</p>", "It is $18.\n\nAbroad $30."),
+        ("<div>It is <b>$18</b>.</div>", "It is $18."),
+        ("It is $18.<br>Abroad<br/>$30.", "It is $18.\nAbroad\n$30."),
+        (
+            'See <a href="https://x.example/fees">the fees</a> &amp; limits.',
+            "See the fees (https://x.example/fees) & limits.",
+        ),
+        ("It&#39;s $18&nbsp;a&nbsp;month\nor $30.", "It's $18 a month\nor $30."),
+        ("Write <br> for a new line.", "Write <br> for a new line."),
+        ("If a < b and b > c, it is $18.", "If a < b and b > c, it is $18."),
+        ("```html\n<p>x</p>\n```", "```html\n<p>x</p>\n```"),
+        ("It is $18.\n\nW dniu 4 marca 2026 08:30 Jan <jan@x.example> napisał:\n> Ile?\n> Jan", "It is $18."),
+        ("It is $18.\n\nAm 4. März 2026 um 08:30 schrieb Jan <jan@x.example>:\n> Was kostet das?", "It is $18."),
+        ("It is $18.\n\nSent from my iPhone", "It is $18."),
+        ("> Fee?\nIt is $18.", "> Fee?\nIt is $18."),
+        ("The sign says:\n> Closed", "The sign says:\n> Closed"),
+        ("<think>They ask for the fee.</think>\n<p>It is $18.</p>", "It is $18."),
+    ],
+)
+def test_what_is_no_content_goes(tmp_path, given, kept):
+    assert reply_of(tmp_path, given) == kept
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("kind", ["zendesk", "intercom", "freshdesk", "slack", "teams", "whatsapp", "mbox"])
+def test_an_export_is_named_with_the_command_that_reads_it(data_dir, kind):
+    files = [
+        f for f in (data_dir / "exports" / kind).rglob("*") if f.suffix in (".json", ".jsonl", ".csv", ".txt", ".mbox")
+    ]
+    files = [f for f in files if f.name not in ("expected.jsonl", "users.json", "channels.json", "dms.json")]
+    with pytest.raises(InputError) as error:
+        read_conversations(files[:1], {})
+    assert f"inhouse import {kind} " in (error.value.hint or ""), (files[0], error.value, error.value.hint)

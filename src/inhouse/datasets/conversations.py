@@ -7,6 +7,7 @@ not from tests. The reason for rejecting a row never quotes it, since it may con
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,13 +21,22 @@ from inhouse.datasets.importers.registry import looks_like, recognize
 from inhouse.datasets.shapes import SHOWN, conversation_of
 from inhouse.datasets.turns import ShapeError, keys_in
 from inhouse.errors import InputError
-from inhouse.text.mail import mail_content
+from inhouse.text.html import html_text
+from inhouse.text.mail import mail_content, reply_content
 from inhouse.types import Checks, Example, Json, Message, Record, Source, digest_of
 
 SYSTEM = "system messages left out"
 THOUGHTS = "replies without the thoughts of a model"
 PREFERRED = "rows with a preferred and a rejected reply, of which the preferred one was taken"
 _THOUGHTS = ("think", "thinking", "thought", "reasoning")
+HTML = "messages whose HTML became text"
+MAIL = "messages without quoted mails, signatures, and footers"
+_BLOCK = re.compile(
+    r"</(?:p|div|td|li|span|a|h[1-6]|body|html|font)>|<br ?/?>[^<]*+<(?:br|p|div)\b"
+    r"|\A\s*+<(?:!doctype|html|body|p|div|span|table|ul|ol|br|b|i|strong|em|font|a|h[1-6]|style|head)\b[^<>]*+>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt|#\d{2,5}|#x[0-9a-f]{2,4});", re.IGNORECASE)
 _TRUE = frozenset("true yes y t 1 wahr ja vrai oui sí si verdadero verdadeiro vero".split())  # noqa: SIM905
 _FALSE = frozenset("false no n f 0 falsch nein faux non falso".split())  # noqa: SIM905
 
@@ -175,10 +185,34 @@ def _conversation(row: Row, notes: Counter[str]) -> Example:
 
 def _cleaned(message: Mapping[str, Json], notes: Counter[str]) -> str:
     text = str(message["content"])
-    if message["role"] == "assistant" and (shorter := without_thoughts(text)) != text:
-        notes[THOUGHTS] += 1
-        text = shorter
-    return text if message["role"] == "tool" else mail_content(text)
+    if message["role"] == "tool":
+        return text
+    steps = (
+        (THOUGHTS, without_thoughts if message["role"] == "assistant" else str),
+        (HTML, _without_html),
+        (MAIL, _own),
+    )
+    for note, step in steps:
+        if (changed := step(text)) != text:
+            notes[note] += 1
+            text = changed
+    return text
+
+
+def _without_html(text: str) -> str:
+    """The text that HTML shows; code stays, and so does a text that only speaks of tags."""
+    if "<" in text and "```" not in text and "<code" not in text and _BLOCK.search(text):
+        return html_text(text)
+    return html.unescape(text).replace("\xa0", " ") if "&" in text and _ENTITY.search(text) else text
+
+
+def _own(text: str) -> str:
+    """What the writer of a mail added. Quoted lines stay where no header of a mail comes with them."""
+    if "\n" not in text:
+        return mail_content(text)
+    shorter = reply_content(text)
+    unquoted = [line for line in text.splitlines() if not line.lstrip().startswith(">")]
+    return mail_content(text) if shorter.split() == " ".join(unquoted).split() else shorter
 
 
 def without_thoughts(text: str) -> str:

@@ -93,6 +93,8 @@ def check(name: str, code: str, seed: int) -> Result:
         "\n".join([tale.band * banded, *tale.paragraphs, *tale.facts, *tale.header, *sum(tale.shown, []), *tale.noise])
     )
     known = set(_NUMBER.findall(author))
+    if tale.noted and not parsed.note:
+        lost.append("a formula")
     wrong += [number for number in dict.fromkeys(_NUMBER.findall(text)) if number not in known]
     if text.count(flat(tale.quoted)) > 1:
         wrong.append(f"twice: {tale.quoted}")

@@ -50,6 +50,7 @@ class Story:
     noise: list[str] = field(default_factory=list)
     hidden: str = ""
     sheet: bool = False  # the table shows the values of a workbook
+    noted: bool = False  # the document has something that may be left out, with a note
     encoding: str = "utf-8"  # has all characters of the story
 
     @property
@@ -171,11 +172,22 @@ def story(code: str, seed: int) -> Story:
         tale.rows.append([Value(products[n]), Value(language.groups[group]), *cells])
     if draw.random() < 0.3:
         tale.rows[0][0] = Value(f"{products[0]}\n({language.groups[0]})")
+    if code == "ar" and draw.random() < 0.4:
+        _spell(tale, {ord(str(n)): chr(0x660 + n) for n in range(10)})
     tale.band = f"{language.columns[0]} {draw.randint(41, 99)}-{draw.randint(101, 999)}" if draw.random() < 0.4 else ""
     _fit(tale, draw.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", *language.encodings, *language.encodings]))
     firsts = [n for n, group in enumerate(groups) if n == 0 or groups[n - 1] != group]
     tale.spans = [(first, groups.count(groups[first])) for first in firsts]
     return tale
+
+
+def _spell(tale: Story, digits: dict[int, str]) -> None:
+    """The story with other digits."""
+    tale.paragraphs, tale.facts = ([text.translate(digits) for text in part] for part in (tale.paragraphs, tale.facts))
+    tale.rows = [
+        [replace(value, text=value.text.translate(digits), sheet=value.sheet or value.text) for value in row] for row in tale.rows
+    ]
+    tale.title, tale.quoted = tale.title.translate(digits), tale.paragraphs[-1]
 
 
 def _fit(tale: Story, encoding: str) -> None:

@@ -97,7 +97,38 @@ def docx(tale: Story) -> bytes:
     _fill(document.add_table(len(tale.rows) + 1 + bool(tale.band), len(tale.header)), tale)
     document.sections[0].header.paragraphs[0].text = f"{tale.language.columns[0]} 77"
     tale.noise.append("77")
-    return _saved(document)
+    return _with_footnote(_saved(document), tale) if draw.random() < 0.5 else _saved(document)
+
+
+def _with_footnote(data: bytes, tale: Story) -> bytes:
+    """A footnote at the end of the first paragraph, whose mark is not a part of what it follows."""
+    note, relations = (
+        f"{tale.language.columns[4]} 8642",
+        "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    )
+    old, buffer = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
+    reference = '<w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
+    changes = {
+        "word/document.xml": ("</w:p>", reference),
+        "word/_rels/document.xml.rels": (
+            "</Relationships>", f'<Relationship Id="rId99" Type="{relations}/footnotes" Target="footnotes.xml"/></Relationships>'
+        ),
+        "[Content_Types].xml": (
+            "</Types>", '<Override PartName="/word/footnotes.xml" ContentType="application/vnd.openxmlformats-officedocument.'
+            'wordprocessingml.footnotes+xml"/></Types>'
+        ),
+    }  # fmt: skip
+    with zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            before, after = changes.get(name, ("", ""))
+            content = old.read(name)
+            new.writestr(name, content.replace(before.encode(), after.encode(), 1) if before else content)
+        separator = '<w:footnote w:type="separator" w:id="0"><w:p><w:r><w:separator/></w:r></w:p></w:footnote>'
+        own = f'<w:footnote w:id="2"><w:p><w:r><w:footnoteRef/></w:r><w:r><w:t xml:space="preserve"> {note}</w:t></w:r></w:p></w:footnote>'
+        new.writestr("word/footnotes.xml", f"<w:footnotes {_WORD}>{separator}{own}</w:footnotes>")
+    tale.facts.append(note)
+    tale.noise += ["1", "2"]
+    return buffer.getvalue()
 
 
 def _fill(table, tale: Story) -> None:
@@ -121,11 +152,16 @@ def _fill(table, tale: Story) -> None:
 def xlsx(tale: Story) -> bytes:
     """A title line, merged groups, formats of numbers; a hidden sheet; a formatted cell far below."""
     import openpyxl
+    from openpyxl.cell.rich_text import CellRichText, TextBlock
+    from openpyxl.cell.text import InlineFont
     from openpyxl.comments import Comment
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
     tale.sheet = True
     tale.paragraphs, tale.facts = [], [tale.title]
     book, draw = openpyxl.Workbook(), tale.draw
+    if draw.random() < 0.2:
+        book.epoch = CALENDAR_MAC_1904
     sheet = book.active
     sheet.title = tale.language.columns[0][:30]
     top = 1
@@ -161,6 +197,21 @@ def xlsx(tale: Story) -> bytes:
         other.cell(9, 2, 7.5).number_format = '0.0" kg"'
         other.cell(9, 1, tale.language.columns[1])
         tale.facts.append("7.5 kg")
+    if draw.random() < 0.5:
+        odd = book.create_sheet("Odd")
+        rich = CellRichText("Fee ", TextBlock(InlineFont(b=True), "77"), ".5 now")
+        for n, value in enumerate(["Name", True, "#N/A", rich, 1234567890123456, 0.1 + 0.2, 1e-7, -3, "007", "1E5"], 1):
+            odd.cell(1, n, f"{tale.language.columns[1]} {chr(64 + n)}")
+            odd.cell(2, n, value)
+        odd.cell(2, 10).data_type = "s"
+        tale.facts += ["Fee 77.5 now", "123456789012345", "| 0.3 |", "0.0000001", "| -3 |", "| 007 |", "1E5"]
+        tale.noise += ["1234567890123456", "1234567890123450", "1"]
+    numbers = [row[2].raw for row in tale.rows]
+    if all(isinstance(number, int | float) for number in numbers):  # a formula without a value: computed, and noted
+        tale.facts.append(f"{sum(numbers):.2f}")
+        total = sheet.cell(top + len(tale.rows) + 1, len(tale.header), f"=SUM(C{top + 1}:C{top + len(tale.rows)})")
+        total.number_format = "0.00"
+        tale.noted = True
     secret = book.create_sheet("Secret")
     secret["A1"] = int(tale.hidden)
     secret.sheet_state = "hidden"
@@ -185,10 +236,26 @@ def pptx(tale: Story) -> bytes:
     height = len(tale.rows) + 1 + bool(tale.band)
     shape = slide.shapes.add_table(height, len(tale.header), Inches(1), Inches(1), Inches(8), Inches(3))
     _fill(shape.table, tale)
+    if draw.random() < 0.5:
+        _add_chart(show, tale)
     hidden = show.slides.add_slide(show.slide_layouts[6])
     hidden.shapes.add_textbox(Inches(1), Inches(1), Inches(5), Inches(1)).text_frame.text = tale.hidden
     hidden._element.set("show", "0")
     return _saved(show)
+
+
+def _add_chart(show, tale: Story) -> None:
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+    from pptx.util import Inches
+
+    data = CategoryChartData()
+    data.categories = names = [f"{name} A" for name in tale.language.groups]
+    data.add_series(f"{tale.language.columns[4]} 31", (12, 7.5, -340))
+    place = Inches(1), Inches(1), Inches(6), Inches(4)
+    show.slides.add_slide(show.slide_layouts[6]).shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, *place, data)
+    tale.facts += [f"{tale.language.columns[4]} 31", "7.5", "-340", *names]
+    tale.noise += ["12"]
 
 
 def _saved(document) -> bytes:
@@ -212,6 +279,8 @@ def _odf_table(tale: Story, covered: bool) -> str:
 
     def cell(text: str, more: str = "") -> str:
         kind = ' office:value-type="string"' if covered else ""
+        if covered and text[:1].isdigit():  # the value of a cell may look different from what it shows
+            kind = f' office:value-type="currency" office:currency="EUR" office:value="{tale.hidden}.25"'
         return f"<table:table-cell{kind}{more}><text:p>{_odf_text(text)}</text:p></table:table-cell>"
 
     if tale.band:
@@ -242,6 +311,16 @@ def odt(tale: Story) -> bytes:
             )
             continue
         at = draw.randrange(len(text))
+        if not parts:
+            note = f"<text:p>{tale.language.columns[4]} 8642</text:p>"
+            parts.append(
+                '<text:p>A<text:tab/>5<text:tab/>6<text:line-break/>10<text:note text:note-class="footnote"><text:note-citation>3'
+                f"</text:note-citation><text:note-body>{note}</text:note-body></text:note></text:p>"
+                f'<text:section text:name="s" text:display="none"><text:p>{tale.hidden}</text:p></text:section>'
+                f"<text:list><text:list-item><text:p>9</text:p></text:list-item><text:list-item><text:p>7</text:p></text:list-item></text:list>"
+            )
+            tale.noise += ["5", "6", "10", "1", "3", "9", "7"]
+            tale.facts.append(f"{tale.language.columns[4]} 8642")
         parts.append(f"<text:p><text:span>{_odf_text(text[:at])}</text:span>{_odf_text(text[at:])}</text:p>")
     deleted = f'<text:changed-region text:id="c"><text:deletion><text:p>{tale.hidden}</text:p></text:deletion></text:changed-region>'
     body = (
@@ -314,9 +393,19 @@ def rtf(tale: Story) -> bytes:
     ]
     for words in tale.paragraphs:
         lines.append(f"\\pard\\fs22 {text(words)}\\par")
-    lines.append(f"{{\\v {tale.hidden}}}")
-    for row in (tale.header, *tale.shown):
-        edges = "".join(f"\\cellx{1500 * (n + 1)}" for n in range(len(row)))
-        cells = "".join(f"\\pard\\intbl {text(cell)}\\cell" for cell in row)
+    lines.append(
+        f"{{\\v {tale.hidden}}}{{\\pict\\pngblip\\picw10\\pich10 {tale.hidden}89504e47}}{{\\*\\generator Writer 24.2;}}"
+    )
+    lines.append(f'{{\\field{{\\*\\fldinst HYPERLINK "http://x/{tale.hidden}"}}{{\\fldrslt see 4321}}}}\\par')
+    lines.append(f"10{{\\super 3}}{{\\footnote {text(tale.language.columns[4])} 8642}}\\tab 5\\line 6\\par")
+    tale.facts += ["see 4321", f"{tale.language.columns[4]} 8642"]
+    tale.noise += ["10", "3", "5", "6"]
+    spans = dict(tale.spans)
+    inside = [n for first, rows in tale.spans for n in range(first + 1, first + rows)]
+    for number, row in enumerate((tale.header, *tale.shown), -1):
+        merge = "\\clvmgf" if spans.get(number, 1) > 1 else "\\clvmrg" if number in inside else ""
+        edges = "".join(f"{merge * (n == 1)}\\cellx{1500 * (n + 1)}" for n in range(len(row)))
+        shown = ["" if n == 1 and number in inside else cell for n, cell in enumerate(row)]
+        cells = "".join(f"\\pard\\intbl {text(cell)}\\cell" for cell in shown)
         lines.append(f"\\trowd{edges}{cells}\\row")
     return "\n".join([*lines, "\\pard\\par}"]).encode("ascii")

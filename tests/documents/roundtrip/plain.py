@@ -55,7 +55,15 @@ def _article(tale: Story) -> str:
         mark = "<sup>1</sup>" if n == 0 else ""
         parts.append(tale.draw.choice(_BLOCKS).format(f"{words}{mark}"))
     tale.noise.append("1")
-    return "".join([*parts, _html_table(tale)])
+    more = (
+        "<table><caption>Table 51</caption><tfoot><tr><td>Total</td><td>61</td></tr></tfoot><thead><tr><th>A</th><th>B</th></tr>"
+        "</thead><tbody><tr><td><p>71</p><p>81</p></td><td>91<br>92</td></tr></tbody></table><ol start='3'><li>a<ul><li>b 93</li>"
+        "</ul></li></ol><div>94</div><div>95</div><p>1<wbr>2<b>5</b>0 96<br>97</p><dl><dt>98</dt><dd>99</dd></dl>"
+        "<details><summary>A 101</summary>102</details><img alt='Map 103' src='x104.png'><p>10<sup>3</sup> H<sub>2</sub>O 1&shy;05</p>"
+    )
+    tale.facts += ["Table 51", "1250 96", "A 101", "102", "b 93", "105"]
+    tale.noise += ["61", "71", "81", "91", "92", "94", "95", "97", "98", "99", "103", "10", "3", "2", "4"]
+    return "".join([*parts, more, _html_table(tale)])
 
 
 def html(tale: Story) -> bytes:
@@ -104,7 +112,8 @@ def eml(tale: Story) -> bytes:
             stub = "This mail is in HTML."
         message.attach(MIMEText(stub, "plain", "utf-8"))
         table = _html_table(tale) if tale.rows else ""
-        message.attach(MIMEText(f"<html><body>{paragraphs}{table}{quote}</body></html>", "html", "utf-8"))
+        preheader = f"<div style='display:none;max-height:0'>{tale.hidden}</div>"
+        message.attach(MIMEText(f"<html><body>{preheader}{paragraphs}{table}{quote}</body></html>", "html", "utf-8"))
     else:
         tale.rows, tale.header = [], []
         name = "utf-8" if tale.encoding.startswith("utf") else tale.encoding
@@ -226,7 +235,9 @@ def pdf(tale: Story) -> bytes:
         canvas.setFont("Helvetica", 8)
         canvas.drawCentredString(300, 30, f"- {page.page} -")
 
-    tale.noise += ["- 1 -", "- 2 -"]
+        canvas.drawString(60, 770, "Example Ltd, 2024-7")
+
+    tale.noise += ["- 1 -", "- 2 -", "2024-7", "1"]
     columns = [Frame(60, 60, 225, 620, id="l"), Frame(315, 60, 225, 620, id="r")] if two else [Frame(60, 60, 480, 620)]
     templates = [
         PageTemplate("text", [Frame(60, 690, 480, 60, id="t"), *columns], onPage=numbered),
@@ -237,15 +248,17 @@ def pdf(tale: Story) -> bytes:
     half = len(tale.paragraphs) // 2
     for n, text in enumerate(tale.paragraphs):
         flow += [FrameBreak()] if two and n == half else []
-        flow.append(Paragraph(escape(text), body))
+        flow.append(Paragraph(escape(text) + "<super>1</super>" * (n == 0), body))
     rows, style = [tale.header, *tale.shown], [("FONT", (0, 0), (-1, -1), font, 7)]
     if tale.draw.random() < 0.6:
+        tale.rows *= tale.draw.choice([1, 1, 8])  # the table goes on on the next page
+        rows = [tale.header, *tale.shown]
         rows = [[Paragraph(_cell(text), body) for text in row] for row in rows]
         style = [("GRID", (0, 0), (-1, -1), 0.5, colors.black)]
     elif "\n" in tale.rows[0][0].text:
         tale.rows[0][0] = Value(tale.rows[0][0].text.replace("\n", " "))
         rows = [tale.header, *tale.shown]
-    flow += [NextPageTemplate("table"), PageBreak(), Table(rows, style=style)]
+    flow += [NextPageTemplate("table"), PageBreak(), Table(rows, style=style, repeatRows=1)]
     document.build(flow)
     return buffer.getvalue()
 

@@ -249,6 +249,27 @@ def test_cells_of_several_lines_stay_with_their_row():
         assert f"{flat(left)} {flat(right)}" in text
 
 
+@pytest.mark.parametrize("ruled", [True, False])
+def test_the_header_of_a_table_over_several_pages_is_no_page_header(ruled):
+    rows = [
+        ["Service", "Fee", "Valid from"],
+        *([f"Transfer {chr(65 + n % 26)}", f"${n}.50", "2025"] for n in range(120)),
+    ]
+    buffer = io.BytesIO()
+    style = [("GRID", (0, 0), (-1, -1), 0.5, colors.black)] if ruled else []
+
+    def page_header(canvas, page):
+        canvas.setFont("Helvetica", 8)
+        canvas.drawString(72, 810, f"Example Ltd   Page {page.page}")
+
+    table = Table(rows, style=style, repeatRows=1)
+    SimpleDocTemplate(buffer, pagesize=A4).build([table], onFirstPage=page_header, onLaterPages=page_header)
+    text = text_of(buffer.getvalue())
+    assert flat(text).count("Service") == 4 == flat(text).count("Valid from")
+    assert "Example" not in text
+    assert text.startswith("| Service | Fee | Valid from |" if ruled else "Service Fee Valid from")
+
+
 def test_spanned_cells_repeat_and_a_title_row_is_no_header():
     rows = [["Fees of 2025", "", ""], ["Account", "Fee", "Waived"], ["Ridge", "$8", "from $1,500"], ["", "$9", "never"], ["Peak", "free", ""]]  # fmt: skip
     style = [("GRID", (0, 0), (-1, -1), 0.5, colors.black), ("SPAN", (0, 0), (2, 0)), ("SPAN", (0, 2), (0, 3)), ("SPAN", (1, 4), (2, 4))]  # fmt: skip

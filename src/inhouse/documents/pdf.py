@@ -26,6 +26,7 @@ from inhouse.types import Place
 
 MIN_RULES = 4  # a page with fewer drawn lines has no table
 MARGIN = 0.12  # share of the page's height, at either end, that holds headers and footers
+MAX_ROW_GAP = 1.2  # between two rows of a table, relative to the size of their text; a page header stands farther off
 MAX_HEADER_CHARS = 300  # longer lines are text, and comparing each number in them would take quadratic memory
 MAX_BEFORE = 65_536  # bytes before the start of a PDF, such as the header of a mail
 PICTURE, LARGE_PICTURE = 0.02, 0.25  # shares of the page: smaller ones are logos; a large one may hold text
@@ -252,7 +253,7 @@ def _body_size(pages: list[Page]) -> float:
 def _drop_running_lines(pages: list[Page], body: float) -> None:
     """Drops headers and footers: lines at the edges of several pages, equal except for the page number.
 
-    Of a line in large type, which may be a title, the first copy is kept.
+    Of a line in large type, which may be a title, the first copy is kept; the header of a table is kept on every page.
     """
     edges = [_edges(page) for page in pages]
     keys = [{id(line): _running_keys(line, i, body) for line in lines} for i, lines in enumerate(edges)]
@@ -265,7 +266,27 @@ def _drop_running_lines(pages: list[Page], body: float) -> None:
             if line.size > 1.1 * body and line.text not in kept:
                 kept.add(line.text)
                 del running[number]
+            elif counts[line.text] >= enough and _heads_table(
+                line, [own for own in page.lines if id(own) not in running]
+            ):
+                del running[number]
         page.lines = [line for line in page.lines if id(line) not in running]
+
+
+def _heads_table(line: Line, others: Iterable[Line]) -> bool:
+    """Whether parts of a line stand right above those of another line, with no more than wrapped cells between."""
+    parts, last = line.parts(), line
+    for other in sorted(others, key=lambda other: -other.top):
+        if other.top >= last.top:
+            continue
+        if _gap(last, other) > MAX_ROW_GAP:
+            return False
+        row = other.parts()
+        over = sum(any(a.left < b.right and b.left < a.right for b in row) for a in parts)
+        if len(row) > 1 and over > 1 - (len(parts) == 1):
+            return True
+        last = other
+    return False
 
 
 def _edges(page: Page) -> list[Line]:

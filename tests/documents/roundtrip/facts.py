@@ -185,7 +185,11 @@ def _spell(tale: Story, digits: dict[int, str]) -> None:
     """The story with other digits."""
     tale.paragraphs, tale.facts = ([text.translate(digits) for text in part] for part in (tale.paragraphs, tale.facts))
     tale.rows = [
-        [replace(value, text=value.text.translate(digits), sheet=value.sheet or value.text) for value in row] for row in tale.rows
+        [
+            replace(value, text=value.text.translate(digits), sheet=value.sheet or (value.text if value.raw else ""))
+            for value in row
+        ]
+        for row in tale.rows
     ]
     tale.title, tale.quoted = tale.title.translate(digits), tale.paragraphs[-1]
 

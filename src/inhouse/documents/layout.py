@@ -105,6 +105,11 @@ def joined(lines: Sequence[Line]) -> Line:
     return Line(np.concatenate(codes), np.concatenate(boxes), all(line.bold for line in lines))
 
 
+def space(before: Line, line: Line) -> float:
+    """The space between two lines, relative to their size; negative where the text continues in a new column."""
+    return (before.bottom - line.top) / max(min(before.size, line.size), 1.0)
+
+
 @dataclass
 class Page:
     """The lines of a page in points, its size as it is shown, and what else is on it.

@@ -19,15 +19,13 @@ import numpy as np
 from inhouse.documents.clean import clean_text
 from inhouse.documents.columns import reading_order
 from inhouse.documents.forms import annotated, inserted
-from inhouse.documents.layout import Line, Page, Rectangle, page_lines, placed, turned
+from inhouse.documents.layout import Line, Page, Rectangle, page_lines, placed, space, turned
 from inhouse.documents.ocr import Ocr, pages_named, rows_of
 from inhouse.documents.parsed import Parsed, Unreadable, table
+from inhouse.documents.running import drop_running_lines
 from inhouse.types import Place
 
 MIN_RULES = 4  # a page with fewer drawn lines has no table
-MARGIN = 0.12  # share of the page's height, at either end, that holds headers and footers
-MAX_ROW_GAP = 1.2  # between two rows of a table, relative to the size of their text; a page header stands farther off
-MAX_HEADER_CHARS = 300  # longer lines are text, and comparing each number in them would take quadratic memory
 MAX_BEFORE = 65_536  # bytes before the start of a PDF, such as the header of a mail
 PICTURE, LARGE_PICTURE = 0.02, 0.25  # shares of the page: smaller ones are logos; a large one may hold text
 FEW_LETTERS = 20  # on a page that is nearly empty, such as one with a stamp and a scan
@@ -79,7 +77,7 @@ def markdown_of(pages: list[Page]) -> tuple[str, tuple[Place, ...]]:
 def _arrange(pages: list[Page]) -> None:
     """Puts the lines in reading order, without those that repeat on each page, and finds the headings."""
     body = _body_size(pages)
-    _drop_running_lines(pages, body)
+    drop_running_lines(pages, body)
     for page in pages:
         page.lines = reading_order(page.lines)
     _mark_headings(pages, body)
@@ -250,63 +248,6 @@ def _body_size(pages: list[Page]) -> float:
     return max(sizes, key=lambda size: (sizes[size], -size), default=0.0)
 
 
-def _drop_running_lines(pages: list[Page], body: float) -> None:
-    """Drops headers and footers: lines at the edges of several pages, equal except for the page number.
-
-    Of a line in large type, which may be a title, the first copy is kept; the header of a table is kept on every page.
-    """
-    edges = [_edges(page) for page in pages]
-    keys = [{id(line): _running_keys(line, i, body) for line in lines} for i, lines in enumerate(edges)]
-    counts = Counter(key for page in keys for key in set().union(*page.values()))
-    enough = 2 if len(pages) < 4 else 3
-    kept: set[str] = set()
-    for page, lines, own in zip(pages, edges, keys, strict=True):
-        running = {id(line): line for line in lines if any(counts[key] >= enough for key in own[id(line)])}
-        for number, line in list(running.items()):
-            if line.size > 1.1 * body and line.text not in kept:
-                kept.add(line.text)
-                del running[number]
-            elif counts[line.text] >= enough and _heads_table(
-                line, [own for own in page.lines if id(own) not in running]
-            ):
-                del running[number]
-        page.lines = [line for line in page.lines if id(line) not in running]
-
-
-def _heads_table(line: Line, others: Iterable[Line]) -> bool:
-    """Whether parts of a line stand right above those of another line, with no more than wrapped cells between."""
-    parts, last = line.parts(), line
-    for other in sorted(others, key=lambda other: -other.top):
-        if other.top >= last.top:
-            continue
-        if _gap(last, other) > MAX_ROW_GAP:
-            return False
-        row = other.parts()
-        over = sum(any(a.left < b.right and b.left < a.right for b in row) for a in parts)
-        if len(row) > 1 and over > 1 - (len(parts) == 1):
-            return True
-        last = other
-    return False
-
-
-def _edges(page: Page) -> list[Line]:
-    """The two outermost lines at each end, as far as they are in the margin."""
-    lines, margin = sorted(page.lines, key=lambda line: line.top), MARGIN * page.height
-    low = [line for line in lines[:2] if line.top < margin]
-    return low + [line for line in lines[2:][-2:] if line.bottom > page.height - margin]
-
-
-def _running_keys(line: Line, page: int, body: float) -> set[str]:
-    """What a header has in common on all pages: its text, or its text with a number relative to the page number."""
-    keys = {line.text}
-    if line.size <= 1.1 * body and len(line.text) <= MAX_HEADER_CHARS:
-        for number in re.finditer(r"\d{1,6}", line.text):
-            keys.add(f"{line.text[: number.start()]}\0{int(number[0]) - page}{line.text[number.end() :]}")
-        if re.fullmatch("[ivxlc]+", line.text):
-            keys.add("\0roman")
-    return keys
-
-
 def _mark_headings(pages: list[Page], body: float) -> None:
     """Marks short lines in larger type, or in bold within plain text, as headings: the larger, the higher the level."""
     lines = [line for page in pages for line in page.lines]
@@ -427,14 +368,9 @@ def _around(boxes: Iterable[Rectangle]) -> Rectangle:
     return min(left), min(bottom), max(right), max(top)
 
 
-def _gap(before: Line, line: Line) -> float:
-    """The space between two lines, relative to their size; negative where the text continues in a new column."""
-    return (before.bottom - line.top) / max(min(before.size, line.size), 1.0)
-
-
 def _spacing(pages: list[Page]) -> float:
     """The usual space between the lines of a paragraph."""
-    return statistics.median([_gap(*pair) for page in pages for pair in pairwise(page.lines)] or [0.0])
+    return statistics.median([space(*pair) for page in pages for pair in pairwise(page.lines)] or [0.0])
 
 
 def _markdown(pages: list[Page]) -> tuple[str, tuple[Place, ...]]:
@@ -493,7 +429,7 @@ def _separated(page: Page, spacing: float) -> Iterator[tuple[str | None, Line]]:
         if before is None:
             yield None, line
         else:
-            apart = _gap(before, line) > spacing + 0.25
+            apart = space(before, line) > spacing + 0.25
             heading = line.level == before.level > 0 and not apart  # a heading over two lines
             if heading:
                 yield " ", line

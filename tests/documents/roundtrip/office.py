@@ -209,7 +209,7 @@ def xlsx(tale: Story) -> bytes:
         tale.noise += ["1234567890123456", "1234567890123450", "1"]
     numbers = [row[2].raw for row in tale.rows]
     if all(isinstance(number, int | float) for number in numbers):  # a formula without a value: computed, and noted
-        tale.facts.append(str(sum(Decimal(str(n)) for n in numbers).quantize(Decimal("0.01"), ROUND_HALF_UP)))
+        tale.facts.append(str(Decimal(f"{sum(numbers):.15g}").quantize(Decimal("0.01"), ROUND_HALF_UP)))
         total = sheet.cell(top + len(tale.rows) + 1, len(tale.header), f"=SUM(C{top + 1}:C{top + len(tale.rows)})")
         total.number_format = "0.00"
         tale.noted = True

@@ -31,6 +31,10 @@ from inhouse.text.html import html_text
         ("a&nbsp;b &nbsp; c", "a b c"),
         ("<style>p{margin:0}</style><p>a</p><script>if (a<b) {}</script>", "a"),
         ("<head><title>T</title></head><body>b</body>", "b"),
+        ("<html><head><meta charset=utf-8><body>no closing head</body>", "no closing head"),
+        ("<p style='display:none'>no<p>yes", "yes"),
+        ('<div class="gmail_quote">Forwarded: <div>all of it</div></div>', "Forwarded:\nall of it"),
+        ('<blockquote type="cite">only this</blockquote>', "> only this"),
         ("<p>a</p><!-- <p>no</p> --><p>b</p>", "a\n\nb"),
         ("<!--[if mso]><table><![endif]-->a", "a"),
         ("<![if !mso]>a<![endif]>", "a"),
@@ -60,7 +64,7 @@ def test_what_is_shown_becomes_text(source, text):
 @pytest.mark.parametrize(
     "quoted",
     [
-        '<div class="gmail_quote"><div class="gmail_attr">On Monday Ann wrote:</div><blockquote>old</blockquote></div>',
+        '<div class="gmail_quote"><div class="gmail_attr">On Monday Ann wrote:</div><blockquote class="gmail_quote">old</blockquote></div>',
         '<blockquote type="cite"><div>old</div></blockquote>',
         '<div class="freshdesk_quote"><blockquote class="freshdesk_quote">old</blockquote></div>',
         '<div class="yahoo_quoted" id="1">old</div>',

@@ -66,11 +66,11 @@ def _show(summary: Summary) -> None:
         if counts:
             print_line(f"{title}: {', '.join(f'{n:,} {reason}' for reason, n in counts.items())}")
     if summary.conversations:
-        print_line(
-            f"{summary.title}: {summary.conversations:,} conversations with {summary.turns:,} messages in {summary.out}"
-        )
+        talks = "1 conversation" if summary.conversations == 1 else f"{summary.conversations:,} conversations"
+        print_line(f"{summary.title}: {talks} with {summary.turns:,} messages in {summary.out}")
     if summary.preference_rows:
-        print_line(f"{summary.title}: {summary.preference_rows:,} preference rows in {summary.preference_out}")
+        rows = "1 preference row" if summary.preference_rows == 1 else f"{summary.preference_rows:,} preference rows"
+        print_line(f"{summary.title}: {rows} in {summary.preference_out}")
     print_line("Names, addresses, and phone numbers are still in it; curation anonymizes them.")
     if summary.conversations:
         print_line(f'Next: name the file in inhouse.toml: [curation] conversations = ["{summary.out}"]')

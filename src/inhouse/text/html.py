@@ -16,10 +16,11 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 _PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "hr"}
 _LINES = {"div", "li", "tr", "dt", "dd", "section", "article", "header", "footer", "address", "form", "fieldset",
           "center", "caption", "figure", "details", "summary", "body", "html", "codeblock"}  # fmt: skip
-_HIDDEN = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "select", "attachment"}
+_HIDDEN = {"script", "style", "title", "template", "noscript", "svg", "math", "object", "select", "attachment"}
+_CLOSED_BY_NEXT = {"p", "li", "td", "th", "tr", "dt", "dd", "option"}
 _VOID = {"br", "img", "hr", "meta", "link", "input", "col", "wbr", "area", "base", "embed", "source", "track"}
 _QUOTES = re.compile(
-    r"(?<![\w-])(?:gmail_quote|gmail_attr|gmail_extra|gmail_signature|yahoo_quoted|moz-cite-prefix|moz-signature"
+    r"(?<![\w-])(?:gmail_attr|gmail_signature|yahoo_quoted|moz-cite-prefix|moz-signature"
     r"|freshdesk_quote|freshdesk_signature|zmail_extra|protonmail_quote|protonmail_signature_block|tutanota_quote"
     r"|mail-editor-reference-message-container|schema\.skype\.com/reply|zd-signature)(?![\w-])"
 )
@@ -35,6 +36,11 @@ def html_text(source: str, quotes: bool = False) -> str:
     """
     if "<" not in source and "&" not in source:
         return _SPACE.sub(" ", source).strip()
+    shown = _shown(source, quotes)
+    return shown if shown or quotes else _shown(source, True)  # a mail that only forwards another
+
+
+def _shown(source: str, quotes: bool) -> str:
     text = _Text(quotes)
     at, end, last = 0, len(source), source.rfind(">")
     while at < end:
@@ -114,11 +120,13 @@ class _Text:
 
     def tag(self, closes: bool, name: str, attributes: str) -> None:
         opens = not closes and name not in _VOID and not attributes.endswith("/")
-        if self._skipped:
+        if self._skipped and not (opens and name == self._skipped and name in _CLOSED_BY_NEXT):
             if name == self._skipped:
                 self._depth += opens - closes
                 self._skipped = self._skipped if self._depth else ""
-        elif opens and self._is_hidden(name, attributes):
+            return
+        self._skipped = ""
+        if opens and self._is_hidden(name, attributes):
             self._skipped, self._depth = name, 1
         elif name == "br":
             self._breaks += 1
@@ -153,7 +161,8 @@ class _Text:
             return True
         if self._quotes:
             return False
-        return bool(_QUOTES.search(lower)) or (name == "blockquote" and _attribute(lower, "type") == "cite")
+        cited = _attribute(lower, "type") == "cite" or "gmail_quote" in lower
+        return bool(_QUOTES.search(lower)) or (name == "blockquote" and cited)
 
     def _nest(self, closes: bool, name: str) -> None:
         if name == "blockquote":

@@ -312,3 +312,42 @@ def test_what_is_imported_is_what_curation_reads(tmp_path):
     examples, rejected = read_conversations([tmp_path / "out.jsonl"], {})
     assert [e.id for e in examples] == ["same", "a.jsonl:2"]
     assert not rejected
+
+
+def test_what_else_a_row_says_is_metadata(tmp_path):
+    row = {
+        **ROWS[0],
+        "id": 7,
+        "lang": "de",
+        "metadata": {"agents": 5, "shop": "b"},
+        "tags": ["t"],
+        "time": "2024-03-04",
+    }
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    import_files("openai", [tmp_path / "a.jsonl"], tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {
+        "id": "7", "messages": ROWS[0]["messages"], "tags": ["t"], "time": "2024-03-04",
+        "metadata": {"lang": "de", "agents": 5, "shop": "b"},
+    }  # fmt: skip
+
+
+def test_pairs_of_prompt_and_completion_may_be_of_two_programs(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "Q?", "completion": "A."}))
+    with pytest.raises(InputError, match=r"OpenAI fine-tuning \(openai\) or Bedrock \(bedrock\)"):
+        import_files("", [tmp_path / "a.jsonl"], tmp_path / "out.jsonl")
+    for kind in ("openai", "bedrock"):
+        assert import_files(kind, [tmp_path / "a.jsonl"], tmp_path / "out.jsonl").conversations == 1
+
+
+def test_a_damaged_mailbox_in_an_archive(tmp_path):
+    random.seed(1)
+    mails = "".join(
+        f"From a@b Mon Mar  4 08:30:00 2024\nSubject: {random.random()}\n\n{random.randbytes(99).hex()}\n\n"
+        for _ in range(99)
+    )
+    path = zipped(tmp_path / "e.zip", {"m.mbox": mails})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"m\.mbox: cannot be read"):
+        import_files("mbox", [path], tmp_path / "out.jsonl", ["b"])

@@ -153,10 +153,20 @@ def test_html_alone_and_alternatives(tmp_path):
     both.add_alternative("<p>Yes, it <b>fits</b>.</p>", subtype="html")
     both.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Größe.pdf")
     empty = mail(2, ANN, "\n", parent=(0, 1))
-    empty.add_alternative("<div>Thank you!</div><div class='gmail_quote'>old</div>", subtype="html")
+    empty.add_alternative(
+        "<div>Thank you!</div><div class='gmail_quote'>On Mon, 4 Mar 2024 at 8:40 Tom wrote:<blockquote>old</blockquote></div>",
+        subtype="html",
+    )
     _, [row] = imported(tmp_path, mbox([rich, both, empty]))
     assert turns(row) == [("user", "Does it\n\nfit?"), ("assistant", "Yes, it fits."), ("user", "Thank you!")]
     assert row["metadata"]["attachments"] == ["Größe.pdf"]
+
+
+def test_a_plain_part_that_only_names_the_other(tmp_path):
+    stub = mail(0, ANN, "This message needs an HTML viewer.\n")
+    stub.add_alternative(f"<p>Does it fit?</p><p>{'The mixer is an SM-40. ' * 9}</p>", subtype="html")
+    _, [row] = imported(tmp_path, mbox([stub, *thread()[1:]]))
+    assert turns(row)[0][1].startswith("Does it fit?\n\nThe mixer is")
 
 
 def test_flowed_paragraphs_are_whole(tmp_path):
@@ -231,7 +241,7 @@ def test_what_people_send_stays(headers, tmp_path):
 def test_copies_are_read_once(tmp_path):
     summary, [row] = imported(tmp_path, mbox([*thread(), thread()[1]]))
     assert turns(row) == MESSAGES
-    assert any("1 copies" in n for n in summary.notes)
+    assert any("read once: 1" in n for n in summary.notes)
 
 
 def test_times_are_in_utc(tmp_path):

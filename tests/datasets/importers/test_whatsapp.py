@@ -319,7 +319,7 @@ def test_an_archive_is_read_in_place(tmp_path):
     row = json.loads((tmp_path / "out.jsonl").read_text())
     assert row["id"] == "WhatsApp Chat - Ann Lee/_chat.txt"
     assert turns(row) == TURNS
-    assert any("1 files are not read (1 .jpg)" in n for n in summary.notes)
+    assert any("not read: 1 .jpg" in n for n in summary.notes)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])

@@ -61,8 +61,16 @@ class Entry:
         return Path(self.name.removesuffix(".gz")).suffix.lower()
 
     def read(self) -> bytes:
-        with opened(self) as stream:
-            return stream.read()
+        """All bytes.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            with opened(self) as stream:
+                return stream.read()
+        except BROKEN as error:
+            raise InputError(f"{self.place}: cannot be read to its end ({error})", "export it again") from error
 
 
 class Record(NamedTuple):

@@ -49,6 +49,12 @@ class Conversation:
     def preference(self) -> bool:
         return "rejected" in self.fields
 
+    def listed(self, name: str) -> list[str]:
+        """The names in the metadata under `name`."""
+        metadata = self.fields.get("metadata")
+        found = metadata.get(name) if isinstance(metadata, dict) else None
+        return [str(n) for n in found] if isinstance(found, list) else []
+
     def row(self) -> dict[str, Json]:
         return {"id": self.id, "messages": list(self.messages), **self.fields}
 
@@ -111,7 +117,7 @@ def files_of(job: Job, suffixes: Collection[str]) -> Iterator[Entry]:
     others = Counter(e.suffix or "no suffix" for e in job.entries if e.suffix not in suffixes)
     if others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in others.most_common(5))
-        job.report.note(f"{others.total()} files are not read ({listed})")
+        job.report.note(f"files of other kinds, which are not read: {listed}")
     yield from (e for e in job.entries if e.suffix in suffixes)
 
 

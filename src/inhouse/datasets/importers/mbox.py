@@ -18,7 +18,7 @@ from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import IO
 
-from inhouse.datasets.importers.files import Entry, opened
+from inhouse.datasets.importers.files import BROKEN, Entry, opened
 from inhouse.datasets.importers.imported import (
     AUTOMATIC,
     Conversation,
@@ -47,6 +47,7 @@ _PUBLIC = frozenset(
      "qq.com", "163.com"}
 )  # fmt: skip
 _LEFT_OUT = frozenset({"spam", "junk", "draft", "drafts", "trash", "chat", "entwürfe", "papierkorb"})
+_STUB_CHARS = 200
 MAIL_BYTES = 64 << 20
 
 
@@ -88,7 +89,7 @@ class Mbox:
             if entry.suffix == ".eml":
                 job.advance(entry.size)
         if box.copies:
-            job.report.note(f"{box.copies} copies of mails are read once")
+            job.report.note(f"copies of mails, which are read once: {box.copies}")
         threads = _threads(box)
         is_staff = _staff(box, job)
         for thread in threads:
@@ -118,11 +119,14 @@ def _split(entry: Entry, job: Job) -> Iterator[bytes]:
         if not line.lstrip(b"\xef\xbb\xbf").startswith(b"From "):
             return
         while line:
-            mail, line = _one(lines)
+            try:
+                mail, line = _one(lines, job)
+            except BROKEN as error:
+                raise InputError(f"{entry.place}: cannot be read to its end ({error})", "export it again") from error
             yield mail
 
 
-def _one(lines: _Lines) -> tuple[bytes, bytes]:
+def _one(lines: _Lines, job: Job) -> tuple[bytes, bytes]:
     """A mail and the line `From ` of the next. Lines `>From ` are unquoted, unless others show that none are quoted."""
     parts: list[bytes] = []
     size, length, blank, body = 0, -1, False, False
@@ -141,6 +145,8 @@ def _one(lines: _Lines) -> tuple[bytes, bytes]:
         size += len(line)
         if size <= MAIL_BYTES:
             parts.append(line)
+        else:
+            job.report.note(f"mails are read up to {MAIL_BYTES >> 20} MB each")
     return _QUOTED_FROM.sub(rb"\1", b"".join(parts)), line
 
 
@@ -273,7 +279,7 @@ def _text(part: Message, files: list[str]) -> str:
         inner = [p for p in part.get_payload() if isinstance(p, Message)]
         texts = [text for p in inner if (text := _text(p, files).strip())]
         if kind == "multipart/alternative":
-            return texts[0] if texts else ""
+            return _fullest(texts)
         return "\n\n".join(texts)
     name = part.get_filename()
     attached = str(part.get("Content-Disposition") or "").strip().lower().startswith("attachment")
@@ -288,6 +294,13 @@ def _text(part: Message, files: list[str]) -> str:
         return html_text(text)
     flowed = str(part.get_param("format") or "").lower() == "flowed"
     return _unflowed(text, str(part.get_param("delsp") or "").lower() == "yes") if flowed else text
+
+
+def _fullest(alternatives: list[str]) -> str:
+    """The plain text, which comes first, unless it only says that there is another."""
+    plain = alternatives[0] if alternatives else ""
+    stub = len(plain) < _STUB_CHARS
+    return next((a for a in alternatives[1:] if stub and len(a) > 3 * len(plain)), plain)
 
 
 def _decoded(data: bytes, charset: str | None) -> str:

@@ -15,6 +15,7 @@ from inhouse.datasets.turns import ShapeError
 from inhouse.types import Json
 
 _KEPT = ("tags", "rating", "time", "kind", "group")
+_NAMED = {*_KEPT, "id", "conversation_id", "parallel_tool_calls"}
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", "")
 
 
@@ -28,6 +29,8 @@ def _bedrock(sample: Sample) -> bool:
 
 
 def _openai(sample: Sample) -> bool:
+    if sample.has("prompt", "completion"):
+        return "messages" not in sample.keys
     rows = sample.has("messages", "role", "content") or sample.has("preferred_output", "non_preferred_output")
     return rows and not _bedrock(sample)
 
@@ -52,7 +55,8 @@ class Rows:
                 yield Skipped(place, error) if value is None else self._row(value, place)
 
     def _row(self, value: dict[str, Json], place: str) -> Conversation | Skipped:
-        id = str(value["id"]) if isinstance(value.get("id"), str | int) else place
+        own = value.get("id", value.get("conversation_id"))
+        id = str(own) if isinstance(own, str | int) else place
         try:
             found = conversation_of(value)
         except ShapeError as error:
@@ -66,11 +70,9 @@ class Rows:
             fields |= {"chosen": found.chosen, "rejected": found.rejected}
         elif "parallel_tool_calls" in found.rest:
             fields["parallel_tool_calls"] = found.rest["parallel_tool_calls"]
-        others = {
-            k: v
-            for k, v in found.rest.items()
-            if k not in {*_KEPT, "id", "parallel_tool_calls"} and v not in (None, "", [], {})
-        }
+        others = {k: v for k, v in found.rest.items() if k not in _NAMED and v not in (None, "", [], {})}
+        if isinstance(others.get("metadata"), dict):
+            others |= others.pop("metadata")
         if others:
             fields["metadata"] = others
         return Conversation(id, found.messages, fields)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from inhouse.datasets.importers.files import Entry, entries_of
 from inhouse.datasets.importers.imported import Conversation, Job, Report, Skipped, Staff
@@ -140,9 +140,8 @@ def _write(found: Iterator[Conversation | Skipped], out: Path) -> tuple[Counter[
                 files[item.preference].write(_line(row))
                 counts["preference_rows" if item.preference else "conversations"] += 1
                 counts["turns"] += 0 if item.preference else len(item.messages)
-                metadata: Mapping[str, Any] = row.get("metadata", {})
-                agents |= set(metadata.get("agents", ()))
-                counts["attachments"] += len(metadata.get("attachments", ()))
+                agents |= set(item.listed("agents"))
+                counts["attachments"] += len(item.listed("attachments"))
     except OSError as error:
         raise BackendError(f"{out}: cannot be written ({error.strerror or error})", "choose another file") from error
     counts["agents"] = len(agents)

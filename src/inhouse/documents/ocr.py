@@ -332,9 +332,13 @@ def _tesseract(pixels: Numbers, languages: Sequence[str]) -> list[Read]:
 
 
 def _tesseract_line(words: Sequence[dict[str, str]]) -> Read:
+    """A line of words; its box is as skewed as the line from its first to its last word."""
     edges = np.array([[float(w["left"]), float(w["top"]), float(w["width"]), float(w["height"])] for w in words])
-    left, top = edges[:, :2].min(axis=0)
-    right, bottom = (edges[:, :2] + edges[:, 2:]).max(axis=0)
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    left, right = edges[0, 0], edges[-1, 0] + edges[-1, 2]
+    middle = edges[:, 1] + edges[:, 3] / 2
+    slope = np.polyfit(edges[:, 0] + edges[:, 2] / 2, middle, 1)[0] if len(words) > 2 else 0.0
+    half = float(np.median(edges[:, 3])) / 2
+    y = float(middle.mean()) + slope * (np.array([left, right]) - (edges[:, 0] + edges[:, 2] / 2).mean())
+    corners = np.array([[left, y[0] - half], [right, y[1] - half], [right, y[1] + half], [left, y[0] + half]])
     score = sum(float(w["conf"]) * len(w["text"]) for w in words) / sum(len(w["text"]) for w in words) / 100
     return Read(" ".join(w["text"] for w in words), score, corners)

@@ -2,10 +2,13 @@
 
 import io
 import re
+from itertools import zip_longest
 
 import pytest
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen import canvas
 from reportlab.platypus import SimpleDocTemplate, Table
 
@@ -193,6 +196,99 @@ def run_together(page):
 def test_columns_in_one_operation():
     text = flat(text_of(drawn(run_together)))
     assert text == " ".join([*LEFT, *RIGHT])
+
+
+HISTORY = [
+    "The first national bank opened its doors in Alder Falls", "in 1931 and has served the valley for more than",
+    "ninety years. Its founders were 12 farmers who", "wanted a lender that knew the price of a harvest.",
+    "When the mill closed in 1958, the bank waived", "interest for 6 months.",
+]  # fmt: skip
+TODAY = [
+    "Today the bank lends to small businesses along the", "river and keeps a branch in each town that asked for",
+    "one. Every loan above $50,000 is still decided by", "people who live close to the borrower, within 10",
+    "business days of the application.",
+]  # fmt: skip
+GESCHICHTE = [
+    "Die erste Nationalbank öffnete ihre Türen in Alder", "Falls und dient dem Tal seit mehr als neunzig Jahren.",
+    "Ihre Gründer waren Bauern, die einen Geldgeber", "wollten, der den Preis einer Ernte kannte. Als die",
+    "Mühle schloss, verzichtete die Bank auf Zinsen.",
+]  # fmt: skip
+HEUTE = [
+    "Heute leiht die Bank kleinen Betrieben am Fluss Geld", "und unterhält eine Filiale in jeder Stadt, die darum",
+    "bat. Über jeden Kredit entscheiden noch immer", "Menschen, die in der Nähe des Kunden wohnen.",
+]  # fmt: skip
+CHINESE = ["第一国民银行在阿尔德福尔斯开业，为山谷服", "务了九十多年。创始人是农民，他们希望有一", "个了解收成价格的贷款人。当工厂关闭时，银", "行免除了利息。"]  # fmt: skip
+HEUTE_ZH = ["如今银行向河边的小企业放贷，并在每个提出", "要求的城镇设有分行。每笔贷款仍由住在借款", "人附近的人决定，需要十个工作日。客户可以", "随时来电咨询。"]  # fmt: skip
+WIRES = ["• Wire transfers", "• Checks", "• Cash deposits", "• Safe boxes"]
+LOANS = ["• Business loans", "• Mortgages", "• Student loans", "• Credit cards"]
+
+
+def side_by_side(left, right, x=320, font="Helvetica", spread=False):
+    """Both columns drawn row by row; with `spread`, as justified text with wide spaces."""
+
+    def draw(page):
+        for n, row in enumerate(zip_longest(left, right, fillvalue="")):
+            for at_x, line in zip((60, x), row, strict=True):
+                text = page.beginText(at_x, 700 - 12 * n)
+                text.setFont(font, 10)
+                if spread and line.count(" ") > 4:
+                    text.setWordSpace((240 - pdfmetrics.stringWidth(line, font, 10)) / line.count(" "))
+                text.textOut(line)
+                page.drawText(text)
+
+    if font != "Helvetica":
+        pdfmetrics.registerFont(UnicodeCIDFont(font))
+    return drawn(draw)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "options"),
+    [
+        (HISTORY, TODAY, {}),
+        (HISTORY, TODAY, {"x": 312}),
+        (HISTORY, TODAY, {"spread": True}),
+        (TODAY, HISTORY, {}),
+        (HISTORY, TODAY[:2], {}),
+        (GESCHICHTE, HEUTE, {}),
+        (CHINESE, HEUTE_ZH, {"font": "STSong-Light"}),
+        (WIRES, LOANS, {}),
+        (
+            HISTORY,
+            ["Open from nine", "to five, and on", "Saturday till", "noon, unless it", "snows a lot."],
+            {"x": 460},
+        ),
+    ],
+)
+def test_columns_of_many_kinds(left, right, options):
+    assert flat(text_of(side_by_side(left, right, **options))) == " ".join([*left, *right])
+
+
+def test_a_heading_between_two_bands_of_columns():
+    lower = rowwise(column(GESCHICHTE[:4], 60, 600), column(HEUTE, 320, 600))
+    items = [*rowwise(column(HISTORY[:5], 60), column(TODAY, 320)), (60, 624, "Second part"), *lower]
+    wanted = [*HISTORY[:5], *TODAY, "Second part", *GESCHICHTE[:4], *HEUTE]
+    assert flat(text_of(at(*items))) == " ".join(wanted)
+
+
+@pytest.mark.parametrize(
+    ("rows", "places"),
+    [
+        ([("How do I reset my password?", "Use the link on the sign-in page."), ("When are you open?", "Monday to Friday from 9 to 5."),
+          ("What does a wire cost?", "An outgoing domestic wire costs $25."), ("Can I close my account?", "Yes, at any branch, at no cost.")], (60, 280)),
+        ([("Name: Ada Lovelace", "Date: March 1"), ("Account: 40021", "Branch: Alder Falls"), ("Phone: 555-0142", "Fax: 555-0143")], (60, 320)),
+        ([("Coffee", "$2.50", "Cake", "$4.00"), ("Tea", "$2.00", "Pie", "$4.50"), ("Juice", "$3.00", "Cookie", "$1.50")], (60, 200, 320, 460)),
+        ([("Deposits of customers", "1,204", "1,187"), ("Loans to businesses", "804", "790"), ("Loans to households", "311", "290")], (60, 330, 410)),
+        ([("Fee for a wire to another bank in the country", "is waived for members of the Ridge club"),
+          ("Fee for a wire abroad, in any currency", "must be paid before noon on the same day"),
+          ("Fee for stopping a payment that was made", "ends after six months without further notice")], (60, 330)),
+        ([("Überweisung", "kostenlos"), ("Auslandsüberweisung", "12,50 €"), ("Kontoauszug", "2,00 €"), ("Überziehung", "9,9 %")], (60, 300)),
+        ([("Monday", "9 a.m. to 5 p.m."), ("Friday", "9 a.m. to 6 p.m."), ("Saturday", "9 a.m. to noon"), ("Sunday", "closed")], (60, 300)),
+    ],
+)  # fmt: skip
+def test_rows_of_other_tables_stay_together(rows, places):
+    by_row = [(x, 700 - 16 * n, cell) for n, row in enumerate(rows) for x, cell in zip(places, row, strict=True)]
+    lines = [flat(line) for line in text_of(at(*by_row)).split("\n") if line.strip()]
+    assert lines == [" ".join(row) for row in rows]
 
 
 PRICES = [("Domestic wire", "$25.00"), ("Foreign wire", "$45.00"), ("Stop payment", "$30.00"), ("Cashier's check", "$8.00"),

@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from inhouse.documents.layout import Line, joined
 
-MIN_LINES = 3  # of a column
+MIN_LINES, SHORT_LINES = 3, 2  # of a column, and of a shorter one beside it
 MIN_GUTTER = 0.7  # of the letters' height
 ALIGNED = 3.0  # points by which the left edges of a column's lines may differ
 MOST_GUTTERS = 6
 FILLED = 0.6  # of its column's width: a line of running text is at least that wide, but for the end of a paragraph
+LONG_LINE = 25  # letters; cells of tables are shorter
 LETTERS = 0.65  # share of letters in running text
 _BULLET = re.compile(r"[•◦▪‣●○■□–*·]\s|\(?\d{1,2}[.)]\s|[a-z]\)\s")
 _UNFINISHED = re.compile(r"[^.!?:;。！？]\Z")
@@ -64,13 +65,13 @@ def reading_order(lines: list[Line]) -> list[Line]:
 def _side_by_side(lines: Sequence[Line]) -> bool:
     """Whether several lines stand beside others, or have wide gaps."""
     wide = sum(len(line.parts()) > 1 for line in lines)
-    if wide >= MIN_LINES:
+    if wide >= SHORT_LINES:
         return True
     tops = sorted(lines, key=lambda line: -line.top)
     beside = sum(
         _overlap(a, b) > 0.3 * min(a.size, b.size) and (a.right < b.left or b.right < a.left) for a, b in pairwise(tops)
     )
-    return beside + wide >= MIN_LINES
+    return beside + wide >= SHORT_LINES
 
 
 def _overlap(a: Line, b: Line) -> float:
@@ -95,25 +96,48 @@ def _ordered(parts: list[Part]) -> list[Part]:
 
 def _bands(parts: list[Part]) -> list[tuple[list[Part], list[Part], list[Part], list[Part]]]:
     """Parts above, left, right and below of each gutter, the longest first."""
-    if len(parts) < 2 * MIN_LINES:
+    if len(parts) < MIN_LINES + SHORT_LINES:
         return []
     size = statistics.median(part.line.size for part in parts)
     width = MIN_GUTTER * size
     found = []
     for edge in _edges(parts):
         inside: list[Part] = []
+        between = _headings_between(parts, edge)
         for part in [*sorted(parts, key=lambda p: -p.line.top), None]:
-            if part is not None and (part.x[1] <= edge - width or part.x[0] >= edge - ALIGNED):
+            if (
+                part is not None
+                and id(part.line) not in between
+                and (part.x[1] <= edge - width or part.x[0] >= edge - ALIGNED)
+            ):
                 inside.append(part)
                 continue
             left = [p for p in inside if p.x[1] <= edge - width]
             right = [p for p in inside if p.x[1] > edge - width]
             inside = []
             left = _without_tail(left, right)
-            if len(left) >= MIN_LINES and len(right) >= MIN_LINES and _beside(left, right):
+            few, many = sorted((len(left), len(right)))
+            if few >= SHORT_LINES and many >= MIN_LINES and _beside(left, right):
                 found.append((len(left) + len(right), left, right))
     found.sort(key=lambda band: -band[0])
     return [_around(parts, left, right) for _, left, right in found]
+
+
+def _headings_between(parts: Sequence[Part], edge: float) -> set[int]:
+    """Lines left of the gutter that stand alone where the right column has a large space: headings over both."""
+    lines = sorted(parts, key=lambda part: -part.line.top)
+    right = [part for part in lines if part.x[0] >= edge - ALIGNED]
+    left = [part for part in lines if part.x[1] < edge]
+    if len(right) < 2 * SHORT_LINES or len(left) < 2 * SHORT_LINES:
+        return set()
+    pitch = _pitch(right)
+    gaps = [(a.line.bottom, b.line.top) for a, b in pairwise(right) if a.line.bottom - b.line.bottom > 2.2 * pitch]
+    alone = set()
+    for before, part, after in zip(left, left[1:], left[2:], strict=False):
+        apart = min(before.line.bottom - part.line.bottom, part.line.bottom - after.line.bottom) > 1.3 * pitch
+        if apart and any(part.line.top <= upper + 0.3 * pitch and part.line.bottom >= lower for upper, lower in gaps):
+            alone.add(id(part.line))
+    return alone
 
 
 def _edges(parts: Sequence[Part]) -> list[float]:
@@ -123,7 +147,7 @@ def _edges(parts: Sequence[Part]) -> list[float]:
     first = min(near)
     chosen: list[int] = []
     for x in sorted(near, key=lambda x: (-near[x], x)):
-        if near[x] >= MIN_LINES and x > first + 2 * ALIGNED and all(abs(x - y) > 2 * ALIGNED for y in chosen):
+        if near[x] >= SHORT_LINES and x > first + 2 * ALIGNED and all(abs(x - y) > 2 * ALIGNED for y in chosen):
             chosen.append(x)
     return [min(p.x[0] for p in parts if abs(p.x[0] - x) <= ALIGNED) for x in chosen[:MOST_GUTTERS]]
 
@@ -183,7 +207,7 @@ def _prose(parts: Sequence[Part]) -> bool:
     joined_up = "".join(texts)
     visible = sum(not c.isspace() for c in joined_up)
     letters = sum(c.isalpha() for c in joined_up)
-    if len(parts) < MIN_LINES or letters < LETTERS * visible:
+    if len(parts) < SHORT_LINES or letters < LETTERS * visible:
         return False
     if sum(bool(_BULLET.match(text)) for text in texts) >= 0.5 * len(texts):
         return True
@@ -197,9 +221,11 @@ def _prose(parts: Sequence[Part]) -> bool:
         return False
     if not cased:
         return True
-    ordered = sorted(parts, key=lambda part: -part.line.top)
-    runs = sum(bool(_UNFINISHED.search(a.line.text)) and b.line.text[:1].islower() for a, b in pairwise(ordered))
-    return runs >= 0.3 * (len(parts) - 1)
+    ordered = [part.line.text for part in sorted(parts, key=lambda part: -part.line.top)]
+    open_ends = [bool(_UNFINISHED.search(text)) for text in ordered[:-1]]
+    runs = sum(unfinished and after[:1].islower() for unfinished, after in zip(open_ends, ordered[1:], strict=True))
+    long = wide >= LONG_LINE and 2 * sum(open_ends) >= len(open_ends)  # German has many capitals
+    return runs >= (0.15 if long else 0.3) * len(open_ends)
 
 
 def _blocks(left: list[Part], right: list[Part]) -> list[tuple[list[Part], list[Part]]]:

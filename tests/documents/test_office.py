@@ -104,6 +104,12 @@ BOX = "<w:txbxContent>{}</w:txbxContent>"
         (p(r("&#xF0B0;C", '<w:rFonts w:ascii="Symbol"/>')), "°Χ", ""),
         (p(f"<w:r><w:drawing><wps:txbx>{BOX.format(p(r('Box')))}</wps:txbx></w:drawing></w:r>"), "Box", ""),
         (p(f"<w:r><w:pict><v:textbox>{BOX.format(p(r('Old box')))}</v:textbox></w:pict></w:r>"), "Old box", ""),
+        (p('<w:r><w:pict><v:shape><v:textpath string="DRAFT"/></v:shape></w:pict></w:r>'), "DRAFT", ""),
+        (
+            p("<w:r><w:drawing><a:txBody><a:p><a:r><a:t>Canvas</a:t></a:r></a:p></a:txBody></w:drawing></w:r>"),
+            "Canvas",
+            "",
+        ),
         (
             p(
                 "<w:r><mc:AlternateContent><mc:Choice Requires='wps'><w:drawing>"
@@ -258,12 +264,15 @@ def test_notes_comments_and_margins_are_marked_and_stand_once():
         parts["word/comments.xml"] = (
             f"<w:comments {SPACES}><w:comment w:id='0'>{p(r('Check.'))}</w:comment></w:comments>"
         )
+        related(parts, ("x", "header", "header9.xml"))
+        parts["word/header9.xml"] = margin.format("hdr", SPACES, p(r("Not shown")))
         for name in ("header1", "header2"):
             parts[f"word/{name}.xml"] = margin.format("hdr", SPACES, p(r("Confidential")))
         page = p(r("Rev. 4, page "), f'<w:fldSimple w:instr=" PAGE ">{r("7")}</w:fldSimple>')
         parts["word/footer1.xml"] = margin.format("ftr", SPACES, page)
 
-    references = "".join(f'<w:headerReference r:id="h{i}"/>' for i in (1, 2)) + '<w:footerReference r:id="f"/>'
+    unused = '<w:headerReference w:type="first" r:id="x"/><w:footerReference w:type="even" r:id="x"/>'
+    references = unused + "".join(f'<w:headerReference r:id="h{i}"/>' for i in (1, 2)) + '<w:footerReference r:id="f"/>'
     body = (
         p(
             r("It is $28"),
@@ -497,6 +506,37 @@ def test_tables_charts_and_groups():
         *["in a group", "[chart: Complaints]", "| Category | Share | Count |", "| --- | --- | --- |"],
         *["| North | 25.0% | 12 |", "| South | 75.5% | 7 |"],
     ]
+
+
+def test_charts_of_the_newer_kinds():
+    presentation = show()
+    slide(presentation, "Steps")
+    space = 'xmlns:cx="http://schemas.microsoft.com/office/drawing/2014/chartex"'
+    choice = f'<mc:Choice {SPACES} {space} Requires="cx"><p:graphicFrame><a:graphic><a:graphicData><cx:chart r:id="c"/>'
+    choice += "</a:graphicData></a:graphic></p:graphicFrame></mc:Choice><mc:Fallback><p:sp/></mc:Fallback>"
+    parts_of_chart = (
+        f'<cx:chartSpace {space}><cx:chartData><cx:data id="0"><cx:strDim type="cat"><cx:lvl><cx:pt idx="0">North</cx:pt>'
+        '<cx:pt idx="1">South</cx:pt></cx:lvl></cx:strDim><cx:numDim type="val"><cx:lvl formatCode="0.0%"><cx:pt idx="0">0.25'
+        '</cx:pt><cx:pt idx="1">0.5</cx:pt></cx:lvl></cx:numDim></cx:data></cx:chartData><cx:chart><cx:plotArea>'
+        '<cx:plotAreaRegion><cx:series><cx:tx><cx:txData><cx:v>Share</cx:v></cx:txData></cx:tx><cx:dataId val="0"/>'
+        "</cx:series></cx:plotAreaRegion></cx:plotArea></cx:chart></cx:chartSpace>"
+    )
+
+    def change(parts):
+        mc = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+        frame = f"<mc:AlternateContent {mc}>{choice}</mc:AlternateContent></p:spTree>"
+        parts["ppt/slides/slide1.xml"] = parts["ppt/slides/slide1.xml"].replace("</p:spTree>", frame)
+        related(parts, ("c", "chartEx", "../charts/chartEx1.xml"), part="ppt/slides/_rels/slide1.xml.rels")
+        parts["ppt/charts/chartEx1.xml"] = parts_of_chart
+
+    table = "| Category | Share |\n| --- | --- |\n| North | 25.0% |\n| South | 50.0% |"
+    assert read(presentation, change).text == f"# Steps\n[chart]\n\n{table}"
+
+
+def test_files_of_another_kind_say_so():
+    for data, reason in ((b"{\\rtf1 x}", r"RTF file: rename it to \.rtf"), (b" <HTML>", "HTML"), (b"%PDF-1.7", "PDF")):
+        with pytest.raises(Unreadable, match=reason):
+            parse(data, ".docx")
 
 
 def test_notes_comments_footers_and_raised_digits():

@@ -11,6 +11,7 @@ from inhouse.documents.number_format import number_format
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+CX = "{http://schemas.microsoft.com/office/drawing/2014/chartex}"
 DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -98,6 +99,8 @@ def diagram(root: etree._Element) -> list[str]:
 
 def chart(root: etree._Element) -> list[str]:
     """A chart: its title, and its numbers as a table, each in the format of the chart."""
+    if root.tag.startswith(CX):
+        return _new_chart(root)
     title = root.find(f"{C}chart/{C}title")
     words = [] if title is None else list(paragraphs(title))
     parts = [f"[chart: {' '.join(words)}]" if words else "[chart]"]
@@ -120,6 +123,30 @@ def chart(root: etree._Element) -> list[str]:
             rows.append({0: Cell(category), **numbers})
         parts += table(rows)
     return parts if words or groups else []
+
+
+def _new_chart(root: etree._Element) -> list[str]:
+    """A chart of the kinds since 2016, such as a waterfall or a tree map, whose data stand apart from its series."""
+    title = root.find(f"{CX}chart/{CX}title")
+    words = [] if title is None else list(paragraphs(title)) or [t for t in title.itertext() if t.strip()]
+    names: dict[str, str] = {}
+    for series in root.iter(f"{CX}series"):
+        data = series.find(f"{CX}dataId")
+        names["" if data is None else data.get("val", "")] = series.findtext(f"{CX}tx/{CX}txData/{CX}v") or "Value"
+    parts = [f"[chart: {' '.join(words)}]" if words else "[chart]"]
+    for data in root.iter(f"{CX}data"):
+        categories: dict[str, list[str]] = {}
+        for level in reversed(list(data.iterfind(f"{CX}strDim/{CX}lvl"))):
+            for point in level.iterfind(f"{CX}pt"):
+                categories.setdefault(point.get("idx", ""), []).append(point.text or "")
+        rows: list[Row] = [{0: Cell("Category"), 1: Cell(names.get(data.get("id", ""), "Value"))}]
+        for level in data.iterfind(f"{CX}numDim/{CX}lvl"):
+            form = number_format(level.get("formatCode", "General"))
+            for point in level.iterfind(f"{CX}pt"):
+                category = " ".join(categories.pop(point.get("idx", ""), [])) or str(len(rows))
+                rows.append({0: Cell(category), 1: Cell(form.number(point.text or ""))})
+        parts += table(rows)
+    return parts
 
 
 def _points(series: etree._Element, *names: str) -> dict[int, str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from inhouse.documents.container import Container, Relation
-from inhouse.documents.drawing import DGM, A, C, chart, diagram, paragraphs, run_text, without_fallbacks
+from inhouse.documents.drawing import CX, DGM, A, C, chart, diagram, paragraphs, run_text, without_fallbacks
 from inhouse.documents.grid import Cell, Row, counted, looks_numeric, table
 from inhouse.documents.parsed import Parsed, Unreadable
 
@@ -126,7 +126,7 @@ class _Reader:
         texts: list[str] = []
         for grid in frame.iter(f"{A}tbl"):
             texts += table([row for row in _rows(grid) if row])
-        for reference in frame.iter(f"{DGM}relIds", f"{C}chart"):
+        for reference in frame.iter(f"{DGM}relIds", f"{C}chart", f"{CX}chart"):
             relation = relations.get(reference.get(f"{_R}dm") or reference.get(f"{_R}id", ""))
             root = None if relation is None or relation.external else self.box.xml(relation.target)
             if root is not None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from inhouse.documents.container import Container
-from inhouse.documents.drawing import lowered, paragraphs, raised
+from inhouse.documents.drawing import diagram, lowered, paragraphs, raised, without_fallbacks
 from inhouse.documents.grid import Cell, Region, Sheet, counted, markdown
 from inhouse.documents.number_format import BUILT_IN, NumberFormat, number_format, serial
 from inhouse.documents.parsed import Parsed, Unreadable
@@ -227,10 +227,14 @@ def _formats(box: Container, main: str, since_1904: bool) -> list[NumberFormat]:
 
 
 def _shapes(box: Container, part: str) -> Iterator[str]:
-    """The text of shapes, and the titles of charts."""
+    """The text of shapes and SmartArt, and the titles of charts."""
     for drawing in box.related(part, "drawing"):
         root = box.xml(drawing)
-        yield from paragraphs(root) if root is not None else ()
+        if root is not None:
+            without_fallbacks(root)
+            yield from paragraphs(root)
+        for data in box.related(drawing, "diagramData"):
+            yield from diagram(root) if (root := box.xml(data)) is not None else ()
         for chart in box.related(drawing, "chart"):
             root = box.xml(chart)
             title = None if root is None else root.find(".//{*}chart/{*}title")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from inhouse.documents.container import Container, Relation
-from inhouse.documents.drawing import M, chart, diagram, lowered, math, raised, without_fallbacks
+from inhouse.documents.drawing import CX, M, chart, diagram, lowered, math, paragraphs, raised, without_fallbacks
 from inhouse.documents.grid import Cell, Row, counted, looks_numeric, table
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.symbols import symbol, without_symbol_fonts
@@ -25,6 +25,7 @@ _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+_V = "{urn:schemas-microsoft-com:vml}"
 _O = "{urn:schemas-microsoft-com:office:office}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _GONE = frozenset([f"{W}del", f"{W}moveFrom"])
@@ -87,6 +88,9 @@ class Document:
         self.part = main
         self.fields: list[list[str]] = []  # the instruction of each open field, and "result" once that is reached
         self.pending: list[Block] = []  # notes and text boxes, which follow their paragraph
+        settings = self._first("settings")
+        even = None if settings is None else settings.find(f"{W}evenAndOddHeaders")
+        self.even_pages = even is not None and even.get(VAL, "1") not in {"0", "false"}
         self.margin_ids: dict[str, str] = {}
         self.left_out: Counter[str] = Counter()
         self.label = 0
@@ -146,9 +150,14 @@ class Document:
         return blocks
 
     def _section(self, properties: etree._Element) -> None:
+        """Collects the headers and footers that a section shows: those of first or even pages may be switched off."""
+        first = properties.find(f"{W}titlePg")
+        shown = {"default", *(["first"] if first is not None and first.get(VAL, "1") not in {"0", "false"} else [])}
+        shown |= {"even"} if self.even_pages else set()
         for kind in ("header", "footer"):
             for reference in properties.iterfind(f"{W}{kind}Reference"):
-                self.margin_ids.setdefault(reference.get(f"{_R}id", ""), kind)
+                if reference.get(f"{W}type", "default") in shown:
+                    self.margin_ids.setdefault(reference.get(f"{_R}id", ""), kind)
 
     def _paragraph(self, paragraph: etree._Element) -> list[Block]:
         properties = paragraph.find(f"{W}pPr")
@@ -269,7 +278,9 @@ class Document:
         boxes = [box for box in drawing.iter(f"{W}txbxContent") if not _is_inside(box, drawing)]
         for box in boxes:
             self.pending += self._blocks(box)
-        for reference in drawing.iter(f"{_DGM}relIds", f"{_C}chart"):
+        words = [e.get("string", "") for e in drawing.iter(f"{_V}textpath")]  # WordArt, and watermarks
+        self.pending += [Block(text) for text in (*words, *paragraphs(drawing)) if not boxes]
+        for reference in drawing.iter(f"{_DGM}relIds", f"{_C}chart", f"{CX}chart"):
             relation = self.relations.get(reference.get(f"{_R}dm") or reference.get(f"{_R}id", ""))
             root = None if relation is None or relation.external else self.box.xml(relation.target)
             if root is not None:

@@ -9,7 +9,7 @@ import pytest
 from inhouse.documents.layout import placed
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Unreadable, images_as_text, table
-from inhouse.documents.pdf import _running_keys
+from inhouse.documents.running import _running_keys
 
 
 def read(files, name):

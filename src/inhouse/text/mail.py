@@ -194,16 +194,21 @@ def _quoted(line: str) -> int:
 
 def _quote_introduction(lines: Sequence[_Line], i: int) -> int:
     """A dated sentence in any language that ends with a colon before a quotation, such as "W dniu ... napisał:"."""
-    if not lines[i].words or (i and lines[i - 1].words and lines[i - 1].depth == lines[i].depth):
-        return 0
-    sentence = ""
+    begins = not i or not lines[i - 1].words or lines[i - 1].depth != lines[i].depth
     for j in range(i, min(i + _MAX_ATTRIBUTION, len(lines))):
         depth, words = lines[j]
         if not words or depth != lines[i].depth:
             return 0
-        sentence += f" {words}"
         if words.endswith((":", "：")):
             after = _next(lines, j + 1)
-            dated = any(c.isdigit() for c in sentence) and ("@" in sentence or _TIME.search(sentence))
-            return j + 1 - i if dated and after < len(lines) and lines[after].depth > depth else 0
+            quoted = after < len(lines) and lines[after].depth > depth
+            later = any(_dated(lines[k : j + 1]) for k in range(i + 1, j + 1))
+            alone = begins or _dated(lines[i : i + 1])
+            return j + 1 - i if quoted and alone and not later and _dated(lines[i : j + 1]) else 0
     return 0
+
+
+def _dated(lines: Sequence[_Line]) -> bool:
+    """Whether there are a number and a time or an address in the lines."""
+    sentence = " ".join(line.words for line in lines)
+    return any(c.isdigit() for c in sentence) and ("@" in sentence or _TIME.search(sentence) is not None)

@@ -307,6 +307,12 @@ def test_older_mails_and_signatures_go(quoted):
     assert reply_content(f"{NEW}\n\n{quoted}\n") == NEW
 
 
+@pytest.mark.parametrize("wrote", ["On Mon, 4 Mar 2024 at 08:52, Tom wrote:", "W dniu 4.03.2024 o 08:52, Tom <help@shop.example> pisze:",
+                                   "пн, 4 мар. 2024 г. в 08:52,\nTom <help@shop.example>:"])  # fmt: skip
+def test_text_right_above_a_quotation_stays(wrote):
+    assert reply_content(f"Two belts, please.\nAnd a blade.\n{wrote}\n> It fits.") == "Two belts, please.\nAnd a blade."
+
+
 def test_answers_below_and_between_quotations_stay():
     head = "On Mon, 4 Mar 2024 at 08:52, Tom <help@shop.example> wrote:\n"
     assert reply_content(f"{head}> It fits.\n\nTwo, please.") == "Two, please."

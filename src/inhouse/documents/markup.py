@@ -1,0 +1,253 @@
+"""A tree of HTML to Markdown: tables as grids, superscripts apart from numbers, and what markitdown leaves out.
+
+Every row of a table gets as many cells as its header: a cell that spans rows or columns is repeated. Header rows become
+one. A table that only lays out a page becomes paragraphs.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from inhouse.documents.parsed import MARKDOWN, images_as_text
+
+Element = Any  # lxml.html.HtmlElement, which has no types
+MAX_SPAN, MAX_CELLS = 200, 200_000
+LONG_CELL = 600  # characters: a cell with more is a part of a page
+_SUPER = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
+_SUB = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_BLOCKS = ("p", "div", "li", "dt", "dd", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "section")
+
+
+def tree(html: str) -> Element | None:
+    """The root of a page, or of a part of one; None if there is nothing in it."""
+    from lxml import etree
+    from lxml.html import HTMLParser, document_fromstring
+
+    parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
+    except etree.ParserError:
+        return None
+
+
+def markdown(root: Element) -> str:
+    """The Markdown of a tree, which is changed."""
+    from lxml.html import tostring
+    from markitdown.converters import HtmlConverter
+
+    _inline(root)
+    for table in reversed(list(root.iter("table"))):  # the inner ones first
+        _table(table)
+    html: str = tostring(root, encoding="unicode")
+    return images_as_text(HtmlConverter().convert_string(html, **MARKDOWN).markdown)
+
+
+def text_of(element: Element) -> str:
+    return " ".join(" ".join(element.itertext()).split())
+
+
+def _inline(root: Element) -> None:
+    for element in list(root.iter("sup", "sub", "summary", "button", "legend", "q", "rp", "select", "textarea", "input")):
+        match element.tag:
+            case "sup" | "sub":
+                _raised(element)
+            case "q":
+                element.text, tail = f'"{element.text or ""}', '"'
+                _append(element, tail)
+                element.drop_tag()
+            case "rp":
+                element.drop_tag()
+            case "select":
+                options = [text_of(option) for option in element.iter("option")]
+                element.tail = f" {', '.join(filter(None, options))} {element.tail or ''}"
+                element.drop_tree()
+            case "input":
+                if element.get("type", "").lower() not in ("checkbox", "radio"):
+                    element.drop_tree()
+            case _:
+                element.tag = "p" if element.tag in ("summary", "legend") else "span"
+    for ruby in root.iter("rt"):
+        if ruby.text and not (ruby.getprevious() is not None and ruby.getprevious().tag == "rp"):
+            ruby.text, ruby.tail = f"({ruby.text}", f"){ruby.tail or ''}"
+
+
+def _append(element: Element, text: str) -> None:
+    """Adds text at the end of an element."""
+    if len(element):
+        element[-1].tail = (element[-1].tail or "") + text
+    else:
+        element.text = (element.text or "") + text
+
+
+def _raised(element: Element) -> None:
+    """A superscript or subscript becomes Unicode's, or brackets, wherever it would glue to a number.
+
+    After a letter or a word it stays as it is: H2O, 1st, m2 is m².
+    """
+    text = text_of(element)
+    before = _before(element)
+    if not text:
+        element.drop_tree()
+        return
+    if element.tag == "sup":
+        shown = text.translate(_SUPER)
+        plain = text.isalpha() or not before or not (before.isalnum() or before in ")]%")
+        apart = not set(shown) & set("0123456789")
+    else:
+        shown = text.translate(_SUB)
+        plain, apart = not before.isdigit(), not set(shown) & set("0123456789")
+    reference = element.find(".//a") is not None or text[:1] == "["
+    if plain and not (reference and text.isdigit()):
+        element.drop_tag()
+        return
+    if reference or (not apart) or re.search(r"[^\W\d]", text.replace("n", "")):
+        shown = text if text[:1] in "[(" else f"[{text}]"
+        shown = f" {shown}" if element.tag == "sup" else shown
+    tail = element.tail or ""
+    element.tail = shown + tail
+    element.drop_tree()
+
+
+def _before(element: Element) -> str:
+    """The last character in front of an element, in its paragraph."""
+    while element is not None:
+        previous = element.getprevious()
+        found = (previous.tail or text_of(previous)) if previous is not None else None
+        if found is None and element.getparent() is not None:
+            found = element.getparent().text or ""
+        if found:
+            return str(found[-1])
+        element = previous if previous is not None else element.getparent()
+        if element is None or element.tag in _BLOCKS:
+            return ""
+    return ""
+
+
+def _table(table: Element) -> None:
+    """Makes a table of a page a plain grid with one header row, in place."""
+    rows = [row for row in table.iter("tr") if next(row.iterancestors("table")) is table]
+    if _only_layout(table, rows):
+        for element in [table, *rows, *(cell for row in rows for cell in row), *table.iterchildren()]:
+            if element.tag in ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "caption"):
+                element.tag = "div"
+        return
+    grid = _grid(rows)
+    if not grid:
+        return
+    n = _header_rows(table, rows, grid)
+    from lxml.html import Element as new
+
+    caption = next((child for child in table if child.tag == "caption"), None)
+    title = text_of(caption) if caption is not None else ""
+    plain, body = new("table"), new("tbody")
+    plain.append(body)
+    header = _joined(grid[:n]) if n > 1 else None
+    for i, cells in enumerate([header, *grid[n:]] if header else grid):
+        row = new("tr")
+        for cell in cells:
+            row.append(_cell(cell, "th" if i == 0 else "td", new))
+        body.append(row)
+    plain.tail, table.tail = table.tail, None
+    parent = table.getparent()
+    if title:
+        paragraph = new("p")
+        paragraph.text = title
+        parent.insert(parent.index(table), paragraph)
+    parent.replace(table, plain)
+
+
+def _only_layout(table: Element, rows: Sequence[Element]) -> bool:
+    if table.get("role", "").lower() in ("presentation", "none"):
+        return True
+    cells = [cell for row in rows for cell in row if cell.tag in ("td", "th")]
+    if any(cell.tag == "th" for cell in cells):
+        return False
+    if max((len(row) for row in rows), default=0) <= 1:
+        return True
+    parts = any(cell.find(f".//{tag}") is not None for cell in cells for tag in (*_HEADINGS, "table", "div/p", "hr"))
+    return parts or any(len(text_of(cell)) > LONG_CELL for cell in cells)
+
+
+def _span(cell: Element, name: str) -> int:
+    value = re.match(r"\s*+(\d{1,4})", cell.get(name) or "")
+    return int(value[1]) if value else 1
+
+
+def _grid(rows: Sequence[Element]) -> list[list[Element | None]]:
+    """The cells of a table by row and column, with each cell wherever it reaches."""
+    grid: list[dict[int, Element]] = [{} for _ in rows]
+    total = 0
+    for y, row in enumerate(rows):
+        x = 0
+        for cell in (child for child in row if child.tag in ("td", "th")):
+            while x in grid[y]:
+                x += 1
+            height = _span(cell, "rowspan") or len(rows)
+            width = min(max(_span(cell, "colspan"), 1), MAX_SPAN)
+            for below in range(y, min(y + height, len(rows))):
+                if below > y and rows[below].getparent() is not row.getparent():
+                    break
+                total += width
+                if total > MAX_CELLS:
+                    return [list(line.values()) for line in grid]
+                for column in range(x, x + width):
+                    grid[below].setdefault(column, cell)
+            x += width
+    width = max((max(line, default=-1) + 1 for line in grid), default=0)
+    return [[line.get(column) for column in range(width)] for line in grid if line]
+
+
+def _header_rows(table: Element, rows: Sequence[Element], grid: Sequence[Sequence[Element | None]]) -> int:
+    """How many rows are the header: those in thead, or the first ones that have th alone."""
+    head = [row for row in rows if row.getparent().tag == "thead"]
+    if head:
+        return sum(1 for row in head if len(row))
+    n = 0
+    for cells in grid:
+        if not all(cell is None or cell.tag == "th" for cell in cells) or n == 3:
+            break
+        n += 1
+    return n if n < len(grid) else 1
+
+
+def _joined(header: Sequence[Sequence[Element | None]]) -> list[str]:
+    """One header row of several: the different words of each column, from top to bottom."""
+    columns = []
+    for cells in zip(*header, strict=True):
+        words = [text_of(cell) for cell in cells if cell is not None]
+        columns.append(" ".join(dict.fromkeys(word for word in words if word)))
+    return columns
+
+
+def _cell(cell: Element | str | None, tag: str, new: Any) -> Element:
+    made = new(tag)
+    if isinstance(cell, str):
+        made.text = cell.replace("|", "\\|")
+        return made
+    if cell is None:
+        return made
+    made.text = cell.text
+    for child in cell:
+        made.append(copy.deepcopy(child))
+    for element in made.iter():
+        if element.text:
+            element.text = element.text.replace("|", "\\|")
+        if element is not made and element.tail:
+            element.tail = element.tail.replace("|", "\\|")
+    _on_one_line(made.iter(*_BLOCKS, "br", "ul", "ol", "dl"), made)
+    return made
+
+
+def _on_one_line(blocks: Iterable[Element], cell: Element) -> None:
+    """Separates the lines and paragraphs of a cell by spaces, and list items by commas."""
+    for block in list(blocks):
+        if block is cell:
+            continue
+        separator = "; " if block.tag in ("li", "dd") and block.getnext() is not None else " "
+        block.tail = separator + (block.tail or "")
+        block.text = f" {block.text or ''}" if block.tag != "br" else block.text
+        block.drop_tag()

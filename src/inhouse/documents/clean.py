@@ -22,8 +22,6 @@ _INVISIBLE = re.compile(
 _TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n)")  # starts once per run of spaces: a long run takes linear time
 _RULE = re.compile(r"^(={3,}|-{3,})[ \t]*$", re.MULTILINE)
 _NO_HEADING = re.compile(r"\s*[-*+>|#`~]|\s*\d+[.)]|    |\t")  # the start of a list item, quote, table or code line
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_PAIR = re.compile(r"^([A-Za-z][\w -]*):(.*)$", re.MULTILINE)
 _HEADING_OR_FENCE = re.compile(rf"^ {{0,3}}(?:(#{{1,6}})[ \t]+(\S.{{0,{MAX_HEADING_CHARS}}})$|(```|~~~))", re.MULTILINE)
 _MARKUP = re.compile(r"\*\*|`|!?\[([^\[\]\n]*)\]\([^()\n]*\)")
 _NO_TITLE = re.compile(
@@ -66,14 +64,6 @@ def underlined_headings(text: str) -> str:
             parts += [text[done:start], "# " if rule[1][0] == "=" else "## ", line.strip()]
             done = rule.end()
     return "".join([*parts, text[done:]])
-
-
-def front_matter(text: str) -> tuple[dict[str, str], str]:
-    """The plain `key: value` lines of YAML front matter, and the text without it."""
-    block = _FRONT_MATTER.match(text)
-    lines = _PAIR.finditer(block[1]) if block else ()
-    pairs = {m[1].lower(): value for m in lines if (value := m[2].strip(" \t'\""))}
-    return pairs, text[block.end() :] if block and pairs else text
 
 
 def headings(text: str) -> Iterable[tuple[int, str]]:

@@ -118,6 +118,15 @@ def page_content(html: str, note: str = "") -> Parsed:
     return Parsed(text=markdown(root), title=title, note=", ".join(filter(None, notes)))
 
 
+def mail_page(html: str) -> str:
+    """The Markdown of a mail in HTML, whose parts are all content but for hidden ones."""
+    root = tree(_C1_REFERENCE.sub(lambda m: _c1(int(m[1]) if m[1] else int(m[2], 16)), html))
+    if root is None:
+        return ""
+    _without_hidden(root)
+    return markdown(root)
+
+
 def _c1(code: int) -> str:
     """What browsers show for a reference to a control character, such as &#146; for an apostrophe."""
     return bytes([code]).decode("cp1252", "ignore") if 128 <= code < 160 else f"&#{code};"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inhouse.documents.clean import clean_text, front_matter, headings, title_of, underlined_headings
+from inhouse.documents.clean import clean_text, headings, title_of, underlined_headings
+from inhouse.documents.plain import front_matter
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_title(text, metadata, stem, title):
 
 
 def test_a_rule_at_the_top_is_not_front_matter():
-    assert front_matter("---\n\nJust text.\n\n---\nmore") == ({}, "---\n\nJust text.\n\n---\nmore")
+    assert front_matter("---\n\nJust text.\n\n---\nmore") == ({}, "---\n\nJust text.\n\n---\nmore", "")
 
 
 def test_underlined_headings():
@@ -65,7 +66,7 @@ def test_underlined_headings():
 @pytest.mark.parametrize("part", [" ", "#", "# ", "[", "[](", "=", "a: ", "-\n", "x\n---\n", "\n \n", "\u0300\u0316"])
 def test_repetition_takes_linear_time(part, takes_linear_time):
     def read(text):
-        _, body = front_matter(text)
+        _, body, _ = front_matter(text)
         title_of(clean_text(underlined_headings(body)), text, "stem")
 
     assert takes_linear_time(read, lambda n: "---\nx: y\n# " + part * n + "end")

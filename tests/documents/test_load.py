@@ -67,7 +67,7 @@ def test_every_file_is_read_or_fails_with_a_reason(folder, load, files, tmp_path
     assert report["printable.pdf"].reason == "same text as fees.pdf"
     assert report["huge.txt"].reason == "too large: 200.0 MB, documents.max_file_mb is 64"
     assert report["pipe.md"].reason == "not a regular file"
-    assert report["archive.zip"].reason == "unsupported file type: .zip"
+    assert report["archive.zip"].reason == ".zip: unpack it and put the files here"
     assert report["rates.xlsx"].reason == "1 hidden sheet skipped"
     assert (summary.read, summary.duplicate, summary.failed) == (8, 1, len(report) - 9)
     assert {failure.path for failure in summary.failures} == set(report) - set(good) - {"printable.pdf"}
@@ -229,7 +229,7 @@ def test_parsed_files_come_from_the_cache_until_they_change(folder, load, files,
     entry.write_text(entry.read_text()[:100])
     assert load()[1] == first
     assert load()[1] == first
-    (folder / "fees.pdf").write_bytes(files["handbook.docx"])
+    (folder / "fees.pdf").write_bytes(files["noise.pdf"])
     with pytest.raises(InputError, match="none of the 1 files"):
         load()
 

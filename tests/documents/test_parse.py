@@ -156,7 +156,7 @@ def test_html_is_what_a_reader_sees_and_nothing_is_fetched(files):
 def test_md_front_matter_and_underlined_headings():
     data = b'---\ntitle: "Leave"\nowner: hr\n---\nLeave policy\n===\n\nWho\n---\n\nYou.\n\n| a |\n|---|\n\n- x\n---\n'
     parsed = parse(data, ".md")
-    assert parsed.text == "# Leave policy\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
+    assert parsed.text == "# Leave policy\n\nOwner: hr.\n\n## Who\n\nYou.\n\n| a |\n|---|\n\n- x\n---"
     assert parsed.meta == {"title": "Leave", "owner": "hr"}
 
 

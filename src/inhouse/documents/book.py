@@ -25,7 +25,7 @@ def read_epub(data: bytes) -> Parsed:
     box = Container(data)
     entries = box.xml("META-INF/container.xml")
     path = next((str(e.get("full-path")) for e in _all(entries, "rootfile")), "")
-    package = box.xml(path) if path else None
+    package = _package(box.read(path)) if path else None
     if package is None:
         raise Unreadable("not an electronic book: it has no list of contents")
     locked = {str(e.get("URI")) for e in _all(box.xml("META-INF/encryption.xml"), "CipherReference")}
@@ -46,6 +46,12 @@ def read_epub(data: bytes) -> Parsed:
     meta = {name: " ".join(e.text.split()) for name in ("creator", "date") for e in _all(package, name) if e.text}
     title = next((e.text for e in _all(package, "title") if e.text), "")
     return Parsed(text="\n\n".join(filter(None, texts)), title=title, meta=meta)
+
+
+def _package(data: bytes) -> etree._Element | None:
+    """The list of contents; old books declare a document type in it, which is not loaded."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
+    return etree.fromstring(data, parser) if data else None
 
 
 def _all(root: etree._Element | None, name: str) -> list[etree._Element]:

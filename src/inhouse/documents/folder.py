@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inhouse.config.sections import AccessRule, Documents
+from inhouse.documents.kinds import advice
 from inhouse.documents.parse import FORMATS
 from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256
 from inhouse.types import digest_of
 
+_OF_SYSTEM = frozenset({"desktop.ini", "thumbs.db", "icon\r"})
 Inode = tuple[int, int]
 
 
@@ -110,7 +112,7 @@ def _entries(root: Path, rules: dict[Inode, frozenset[str]]) -> Iterator[Entry]:
             yield Entry(prefix.rstrip("/"), folder, problem=f"the folder cannot be listed ({error.strerror})")
             continue
         for entry in entries:
-            if entry.name.startswith((".", "~$")):  # ~$ marks the lock file of an open Office document
+            if entry.name.startswith((".", "~$")) or entry.name.lower() in _OF_SYSTEM:  # ~$: lock file of Office
                 continue
             source, path = prefix + _printable(entry.name), Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
@@ -150,7 +152,7 @@ def _checked(root: Path, file: Entry, rules: dict[Inode, frozenset[str]], max_fi
     if not stat.S_ISREG(info.st_mode):
         return failed("not a regular file")
     if file.suffix not in FORMATS:
-        return failed(f"unsupported file type: {file.suffix or 'no extension'}")
+        return failed(f"{file.suffix or 'no extension'}: {advice(file.suffix)}")
     if size > max_file_mb * 1e6:
         return failed(f"too large: {size / 1e6:,.1f} MB, documents.max_file_mb is {max_file_mb:g}")
     modified = datetime.fromtimestamp(info.st_mtime, UTC).isoformat(timespec="seconds")

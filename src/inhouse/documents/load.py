@@ -34,6 +34,7 @@ from inhouse.types import Document, Progress, Record, Silent, Step
 SAMPLED, SAMPLED_BYTES = 24, 2**20  # files whose language is looked at before a build
 DOCUMENTS, REPORT = "documents.jsonl", "report.json"
 WORKERS = 2
+_HEAD_BYTES = 8192
 
 
 class Outcome(Record):
@@ -138,8 +139,9 @@ def read_documents(path: Path) -> list[Document]:
 def _parsed(files: Sequence[Entry], settings: Documents, cache: Path, progress: Progress) -> dict[str, Parsed | str]:
     """By source, the text of each file or why it could not be read."""
     results: dict[str, Parsed | str] = {}
-    plain = [file for file in files if file.suffix in parse.IN_PROCESS]
-    others = [file for file in files if file.suffix not in parse.IN_PROCESS]
+    plain, others = [], []
+    for file in files:
+        (plain if _is_plain(file) else others).append(file)
     reading = settings.ocr, settings.ocr_languages
     workers = [Worker(ocr=reading) for _ in range(min(WORKERS, len(others)))]
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -168,6 +170,17 @@ def _parsed(files: Sequence[Entry], settings: Documents, cache: Path, progress: 
             for worker in workers:
                 worker.close()
     return results
+
+
+def _is_plain(file: Entry) -> bool:
+    """Whether a file is text for sure; what only claims to be may need a library, and therefore a worker."""
+    if file.suffix not in parse.IN_PROCESS:
+        return False
+    try:
+        with file.path.open("rb") as opened:
+            return parse.is_plain(opened.read(_HEAD_BYTES), file.suffix)
+    except OSError:
+        return True  # the reader says why
 
 
 def _read_plain(file: Entry) -> Parsed | str:

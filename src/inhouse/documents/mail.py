@@ -198,8 +198,10 @@ def read_msg(data: bytes) -> Parsed:
     Raises:
         Unreadable: not a mail, or a mail without text.
     """
-    from olefile import OleFileIO
+    from olefile import OleFileIO, isOleFile
 
+    if not isOleFile(data=data):
+        raise Unreadable("not a mail of Outlook")
     with OleFileIO(io.BytesIO(data)) as file:
         outlook = _Outlook(file, ())
         if not outlook.has("001A") and not outlook.has("0037"):
@@ -250,7 +252,7 @@ class _Outlook:
 
     def content(self, found: _Found) -> str:
         """The body, and what of the attachments is text."""
-        html = self._stream("__substg1.0_10130102")
+        html = self._stream("__substg1.0_10130102").rstrip(b"\0")
         page = html_text(html)[0] if html else self.text("1013")
         bodies = [self.text("1000"), mail_page(page) if page else ""]
         if not any(body.strip() for body in bodies) and (packed := self._stream("__substg1.0_10090102")):
@@ -269,40 +271,30 @@ class _Outlook:
         return "\n\n".join(filter(None, parts))
 
 
-_DICTIONARY = (
-    rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans SerifSymbol"
-    rb"ArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+_WORDS = (
+    rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans Serif"
+    rb"SymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u"
+    rb"\tab\tx"
 )
 
 
 def _unpacked(data: bytes) -> bytes:
-    """Decompresses the RTF of Outlook (MS-OXRTFCP): references into a ring of 4,096 bytes that begins with common words."""
+    """The RTF of Outlook, unpacked (MS-OXRTFCP): references into a ring of 4,096 bytes that begins with words."""
     size, kind = int.from_bytes(data[4:8], "little"), data[8:12]
-    if kind == b"MELA":
+    if kind == b"MELA":  # not packed
         return data[16 : 16 + size]
-    ring, write = bytearray(_DICTIONARY.ljust(4096, b" ")), len(_DICTIONARY)
+    ring, write = bytearray(_WORDS.ljust(4096)), len(_WORDS)
     made, at = bytearray(), 16
-    while at < len(data) and len(made) < size:
+    while at < len(data):
         flags, at = data[at], at + 1
         for bit in range(8):
-            if not flags >> bit & 1:
-                found, at = data[at : at + 1], at + 1
-            else:
-                reference, at = int.from_bytes(data[at : at + 2], "big"), at + 2
-                offset, length = reference >> 4, (reference & 15) + 2
-                if offset == write or at > len(data):
-                    return bytes(made)
-                found = b""
-                for i in range(length):
-                    byte = ring[(offset + i) % 4096]
-                    ring[(write + i) % 4096] = byte
-                    found += bytes([byte])
-                write = (write + length) % 4096
-                made += found
-                continue
-            if not found:
+            refers = flags >> bit & 1
+            token, at = data[at : at + 1 + refers], at + 1 + refers
+            start, length = int.from_bytes(token, "big") >> 4, (token[-1] & 15) + 2 if token else 0
+            if not token or (refers and start == write):
                 return bytes(made)
-            ring[write] = found[0]
-            write = (write + 1) % 4096
-            made += found
+            for i in range(length if refers else 1):
+                ring[write] = ring[(start + i) % 4096] if refers else token[0]
+                made.append(ring[write])
+                write = (write + 1) % 4096
     return bytes(made)

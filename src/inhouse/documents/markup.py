@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -43,7 +44,9 @@ def markdown(root: Element) -> str:
     for table in reversed(list(root.iter("table"))):  # the inner ones first
         _table(table)
     html: str = tostring(root, encoding="unicode")
-    return images_as_text(HtmlConverter().convert_string(html, **MARKDOWN).markdown)
+    with warnings.catch_warnings():  # elements nested too deeply for Markdown become plain text
+        warnings.simplefilter("ignore", UserWarning)
+        return images_as_text(HtmlConverter().convert_string(html, **MARKDOWN).markdown)
 
 
 def text_of(element: Element) -> str:
@@ -51,7 +54,9 @@ def text_of(element: Element) -> str:
 
 
 def _inline(root: Element) -> None:
-    for element in list(root.iter("sup", "sub", "summary", "button", "legend", "q", "rp", "select", "textarea", "input")):
+    for element in list(
+        root.iter("sup", "sub", "summary", "button", "legend", "q", "rp", "select", "textarea", "input")
+    ):
         match element.tag:
             case "sup" | "sub":
                 _raised(element)
@@ -145,8 +150,8 @@ def _table(table: Element) -> None:
     title = text_of(caption) if caption is not None else ""
     plain, body = new("table"), new("tbody")
     plain.append(body)
-    header = _joined(grid[:n]) if n > 1 else None
-    for i, cells in enumerate([header, *grid[n:]] if header else grid):
+    rest: list[Sequence[Element | str | None]] = [_joined(grid[:n]), *grid[n:]] if n > 1 else [*grid]
+    for i, cells in enumerate(rest):
         row = new("tr")
         for cell in cells:
             row.append(_cell(cell, "th" if i == 0 else "td", new))

@@ -1,31 +1,49 @@
-"""The bytes of one file to Markdown text; here the formats that are text themselves: md, txt, html, csv and eml.
+"""The bytes of one file to Markdown text: the reader of each format, and files whose extension is wrong.
 
-The converter is chosen by the file's extension: markitdown's own detection would open archives. Nothing here opens a
-link, an attachment, or a file inside the file.
+The reader is chosen by the file's extension; only contents that are surely of another kind (a .xls that is a page in
+HTML, a .txt that is a PDF) are read as what they are. Nothing here opens a link, an attachment, or an archive.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
-from inhouse.documents.clean import clean_text, front_matter, plain, underlined_headings
+from inhouse.documents.book import read_epub
+from inhouse.documents.clean import clean_text
 from inhouse.documents.images import read_image
+from inhouse.documents.kinds import OLE, TEXTUAL, advice, kind_of
+from inhouse.documents.mail import read_eml, read_mht, read_msg
 from inhouse.documents.ocr import Ocr
 from inhouse.documents.old_spreadsheet import is_binary_workbook, read_old_xls
 from inhouse.documents.opendocument import read_odp, read_ods, read_odt
-from inhouse.documents.parsed import MARKDOWN, Parsed, Unreadable, images_as_text, table
+from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.pdf import read_pdf
+from inhouse.documents.plain import (
+    read_asciidoc,
+    read_markdown,
+    read_org,
+    read_rst,
+    read_settings,
+    read_subtitles,
+    read_table,
+    read_text,
+    read_tsv,
+)
+from inhouse.documents.rtf import read_rtf
 from inhouse.documents.slides import read_pptx
 from inhouse.documents.spreadsheet import read_xlsx
+from inhouse.documents.structured import (
+    read_calendar,
+    read_contacts,
+    read_json,
+    read_json_lines,
+    read_notebook,
+    read_xml,
+)
+from inhouse.documents.web import read_html
 from inhouse.documents.word import read_docx
-from inhouse.text.encoding import SAMPLE_BYTES, NotText, decode, refuse_binary
-from inhouse.text.mail import mail_content
-
-_SNIFFED = 16_384
-_INVISIBLE = "nav, noscript, template, iframe, svg, [hidden], [style*='display:none'], [style*='display: none']"
+from inhouse.text.encoding import NotText
 
 
 def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
@@ -39,7 +57,7 @@ def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
     if not data:
         raise Unreadable("empty file")
     try:
-        parsed = FORMATS[suffix](data, ocr) if suffix in WITH_OCR else FORMATS[suffix](data)
+        parsed = _as_it_is(data, suffix, ocr)
     except NotText as reason:
         raise Unreadable(str(reason)) from reason
     text = clean_text(parsed.text)
@@ -50,116 +68,75 @@ def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
     return Parsed(text=text, title=clean_text(parsed.title), note=clean_text(parsed.note), meta=meta, places=places)
 
 
-def _text(data: bytes) -> Parsed:
-    text, note = decode(data)
-    return Parsed(text=underlined_headings(text.replace("\r\n", "\n")), note=note)
+def _as_it_is(data: bytes, suffix: str, ocr: Ocr | None) -> Parsed:
+    """The text of a file by its contents where they are of another kind than the extension says."""
+    kind, note = kind_of(data), ""
+    same = FORMATS.get(kind) is FORMATS[suffix] or (kind in TEXTUAL and suffix not in _BINARY)
+    if kind and not same:
+        if kind not in FORMATS:
+            raise Unreadable(f"it is a {kind} file by its contents: {advice(kind)}")
+        suffix, note = kind, f"read as {kind}, which it is by its contents"
+    parsed = FORMATS[suffix](data, ocr) if suffix in WITH_OCR else FORMATS[suffix](data)
+    return parsed.model_copy(update={"note": ", ".join(filter(None, (note, parsed.note)))}) if note else parsed
 
 
-def _markdown(data: bytes) -> Parsed:
-    text, note = decode(data)
-    meta, text = front_matter(text.replace("\r\n", "\n"))
-    return Parsed(text=underlined_headings(text), title=meta.get("title", ""), note=note, meta=meta)
+def _old_office(data: bytes, suffix: str) -> Parsed:
+    """A file of an old office program, or text that an export calls so."""
+    if data.startswith(OLE):
+        raise Unreadable(advice(suffix))
+    return read_text(data)
 
 
-def _html(data: bytes) -> Parsed:
-    from bs4 import BeautifulSoup
-    from markitdown.converters import HtmlConverter
-
-    soup = BeautifulSoup(data, "html.parser")
-    title = soup.title.get_text() if soup.title else ""
-    refuse_binary(soup.get_text())
-    for invisible in soup.select(_INVISIBLE):
-        invisible.decompose()
-    text = HtmlConverter().convert_string(str(soup), **MARKDOWN).markdown
-    return Parsed(text=images_as_text(text), title=title)
-
-
-def _csv(data: bytes) -> Parsed:
-    text, note = decode(data)
-    sample = text[:SAMPLE_BYTES].rpartition("\n")[0] or text[:SAMPLE_BYTES]
-    try:
-        dialect: Any = csv.Sniffer().sniff(sample[:8192], delimiters=",;\t|")
-    except csv.Error:
-        dialect = csv.excel
-    rows = list(csv.reader(io.StringIO(text, newline=""), dialect))
-    return Parsed(text=table(rows), note=note)
-
-
-def _eml(data: bytes) -> Parsed:
-    """The subject as heading, and the text; sender and date are metadata."""
-    from email import message_from_bytes, policy
-
-    message = message_from_bytes(data, policy=policy.default)
-    if not any(message[name] for name in ("From", "To", "Subject", "Date")):
-        raise Unreadable("not an e-mail: it has no headers")
-    subject = " ".join(str(message["Subject"] or "").split())
-    skipped: list[str] = []
-    text = _mail_text(message, skipped)
-    if not text:
-        raise Unreadable("an e-mail without text")
-    if subject and text.partition("\n")[0] != f"# {subject}":
-        text = f"# {subject}\n\n{text}"
-    meta = {name.lower(): str(message[name]) for name in ("From", "Date") if message[name]}
-    note = f"attachments skipped: {', '.join(skipped)}" if skipped else ""
-    return Parsed(text=text, title=subject, note=note, meta=meta)
-
-
-def _mail_text(part: Any, skipped: list[str]) -> str:
-    """All text that a mail shows, once; the names of parts that are no such text are added to `skipped`."""
-    kind = part.get_content_type()
-    if kind in ("text/plain", "text/html") and not part.is_attachment():
-        raw = part.get_payload(decode=True)
-        try:
-            text = raw.decode(part.get_content_charset() or "utf-8")
-        except (LookupError, UnicodeDecodeError):
-            text = decode(raw)[0]
-        if kind == "text/html":  # the mark, because what the HTML says of its encoding is no longer true
-            text = _html(text.encode("utf-8-sig")).text
-        return mail_content(text).strip()
-    if part.get_content_maintype() != "multipart":
-        skipped.append(part.get_filename() or kind)
-        return ""
-    texts = [text for inner in part.iter_parts() if (text := _mail_text(inner, skipped))]
-    return _fullest(texts) if kind == "multipart/alternative" else "\n\n".join(texts)
-
-
-def _fullest(alternatives: Sequence[str]) -> str:
-    """The first of the alternatives, the plain one, unless it lacks most words of another."""
-    words = [set(plain(text).lower().split()) for text in alternatives]
-    richer = (text for text, own in zip(alternatives, words, strict=True) if 2 * len(own - words[0]) > len(own))
-    return next(richer, alternatives[0] if alternatives else "")
-
-
-def _xls(data: bytes) -> Parsed:
-    """An old workbook, or what is called so: programs export new workbooks, HTML and text with tabs as .xls."""
-    if is_binary_workbook(data):
-        return read_old_xls(data)
-    if data.startswith(b"PK"):
-        return read_xlsx(data)
-    if b"urn:schemas-microsoft-com:office:spreadsheet" in data[:_SNIFFED]:
-        raise Unreadable("XML spreadsheet of Excel 2003: save it as .xlsx")
-    return _html(data) if b"<table" in data[:_SNIFFED].lower() else _csv(data)
+def _old_workbook(data: bytes) -> Parsed:
+    """An old workbook, or a table in text that an export calls so."""
+    return read_old_xls(data) if is_binary_workbook(data) else read_table(data, "\t,;|")
 
 
 FORMATS: dict[str, Callable[..., Parsed]] = {
-    ".md": _markdown,
-    ".txt": _text,
-    ".html": _html,
-    ".htm": _html,
+    **dict.fromkeys((".md", ".markdown", ".mdx", ".mdown", ".mkd"), read_markdown),
+    **dict.fromkeys((".txt", ".text"), read_text),
+    **dict.fromkeys((".html", ".htm", ".xhtml", ".xht"), read_html),
     ".pdf": read_pdf,
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), read_docx),
     **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), read_pptx),
-    ".xls": _xls,
+    ".xls": _old_workbook,
     **dict.fromkeys((".odt", ".ott", ".fodt"), read_odt),
     **dict.fromkeys((".odp", ".otp", ".fodp"), read_odp),
     **dict.fromkeys((".ods", ".ots", ".fods"), read_ods),
     **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm"), read_xlsx),
-    ".csv": _csv,
-    ".eml": _eml,
+    ".rtf": read_rtf,
+    ".epub": read_epub,
+    ".csv": read_table,
+    **dict.fromkeys((".tsv", ".tab"), read_tsv),
+    **dict.fromkeys((".eml", ".emlx"), read_eml),
+    ".msg": read_msg,
+    **dict.fromkeys((".mht", ".mhtml"), read_mht),
+    ".json": read_json,
+    **dict.fromkeys((".jsonl", ".ndjson"), read_json_lines),
+    ".ipynb": read_notebook,
+    ".xml": read_xml,
+    **dict.fromkeys((".log", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties"), read_settings),
+    ".rst": read_rst,
+    **dict.fromkeys((".adoc", ".asciidoc"), read_asciidoc),
+    ".org": read_org,
+    **dict.fromkeys((".vtt", ".srt"), read_subtitles),
+    ".ics": read_calendar,
+    ".vcf": read_contacts,
+    **{suffix: partial(_old_office, suffix=suffix) for suffix in (".doc", ".ppt")},
 }
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 FORMATS |= dict.fromkeys(sorted(PICTURES), read_image)
 WITH_OCR = PICTURES | {".pdf"}
 """Formats whose readers take an Ocr."""
-IN_PROCESS = frozenset({".md", ".txt"})
+OLD = frozenset({".doc", ".ppt"})
+"""Extensions of old office programs: such files are read only where they are of another kind by their contents."""
+_BINARY = {".doc", ".ppt", ".xls", ".rtf", ".epub", ".msg", *WITH_OCR} | {
+    suffix for suffix, reader in FORMATS.items() if reader in (read_docx, read_pptx, read_xlsx, read_odt, read_odp, read_ods)
+}
+IN_PROCESS = frozenset({".md", ".markdown", ".txt"})
 """Formats that are read without a library, and therefore without a worker process."""
+
+
+def is_plain(head: bytes, suffix: str) -> bool:
+    """Whether a file with these first bytes is read without a library."""
+    return suffix in IN_PROCESS and not head.startswith((OLE, b"PK\x03\x04")) and kind_of(head) in ("", *TEXTUAL)

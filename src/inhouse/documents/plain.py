@@ -10,7 +10,6 @@ import io
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from inhouse.documents.clean import underlined_headings
 from inhouse.documents.parsed import Parsed, table
@@ -25,9 +24,7 @@ _FOR_PROGRAMS = re.compile(
     r"|comments|image|cover|icon|css|cssclass.*|order|position|pagination.*|custom_edit_url|lang|locale|theme|draft_id"
 )
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-_COMMENT = re.compile(
-    r"<!--|\{/\*|\{% comment %\}|^\[(?://|comment)\]: ?(?:#|<>) ?[\"'(].*[\"')][ \t]*$", re.MULTILINE
-)
+_COMMENT = re.compile(r"<!--|\{/\*|\{% comment %\}|^\[(?://|comment)\]: ?(?:#|<>) ?[\"'(].*[\"')][ \t]*$", re.MULTILINE)
 _ENDS = {"<!--": "-->", "{/*": "*/}", "{% comment %}": "{% endcomment %}"}
 _RULE = re.compile(r"([^\w\s])\1{2,}[ \t]*")
 _RST_COMMENT = re.compile(r"\.\.(?: (?!\[|_|\||[\w:.+-]+::).*)?")
@@ -72,7 +69,7 @@ def front_matter(text: str) -> tuple[dict[str, str], str, str]:
     if pairs is None:
         try:
             pairs = dict(_flat(tomllib.loads(block[1]) if text[0] == "+" else _yaml(block[1])))
-        except ValueError:
+        except (ValueError, RecursionError):
             lines = (_PAIR.match(line) for line in block[1].splitlines())
             pairs = {m[1].lower(): value for m in lines if m and (value := m[2].strip(" \t'\""))}
             return pairs, text[block.end() :] if pairs else text, "front matter is not valid: only plain lines are read"
@@ -95,7 +92,7 @@ def _yaml(block: str) -> object:
     import yaml
 
     try:
-        return yaml.load(block, Loader=yaml.BaseLoader)  # noqa: S506: makes strings, lists and dicts alone
+        return yaml.load(block, Loader=yaml.BaseLoader)  # noqa: S506 - makes strings, lists and dicts alone
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
@@ -128,7 +125,7 @@ def _with_metadata(text: str, meta: Mapping[str, str]) -> str:
     said = {key: value for key, value in meta.items() if not _FOR_PROGRAMS.fullmatch(key.replace("-", "_"))}
     if not said:
         return text
-    pairs = [f"{key.replace('_', ' ').replace('-', ' ')}: {value}".rstrip(".") for key, value in said.items()]
+    pairs = [f"{re.sub('[._-]', ' ', key)}: {value}".rstrip(".") for key, value in said.items()]
     line = ". ".join(pair[0].upper() + pair[1:] for pair in pairs) + "."
     start = text.lstrip("\n")
     first, _, rest = start.partition("\n")

@@ -1,8 +1,8 @@
 """Rich Text Format to Markdown: text by its code pages, tables, raised figures; not what is hidden or deleted.
 
-Written here because striprtf, the one library with a license that fits, glues raised figures to numbers ($28 and a note 1
-become $281) and keeps hidden and deleted text. Groups that a reader does not know are skipped where they say so (`\\*`),
-as the specification (RTF 1.9.1) asks.
+Written here because striprtf, the library with a license that fits, glues raised figures to numbers ($28 and a note 1
+become $281), and keeps hidden and deleted text. Groups that a reader does not know are skipped where they say so
+(`\\*`), as the specification (RTF 1.9.1) asks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from inhouse.documents.drawing import lowered, raised
 from inhouse.documents.parsed import Parsed, Unreadable, table
 
 _TOKEN = re.compile(
-    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)"
+    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)|\\"
 )
 _SKIPPED = frozenset(
     """fonttbl colortbl stylesheet info pict header headerl headerr headerf footer footerl footerr footerf nonshppict
@@ -203,15 +203,28 @@ def _control(reader: _Reader, state: _State, name: str, number: int | None) -> N
 
 
 def _format(reader: _Reader, state: _State, name: str, number: int | None, on: bool) -> None:
-    match name:
-        case "par" | "sect" | "page" if state.into:
+    if name in ("par", "sect", "page", "\n", "\r"):
+        if state.into:
             reader.aside.append(" ")
-        case "par" | "sect" | "page":
+        else:
             reader.end_paragraph()
-        case "cell" | "nestcell":
-            reader.end_cell()
-        case "row":
-            reader.end_row()
+    elif name in ("cell", "nestcell"):
+        reader.end_cell()
+    elif name == "row":
+        reader.end_row()
+    elif name in ("v", "deleted"):
+        state.hidden = on
+    elif name in ("super", "sub", "up", "dn", "nosupersub"):
+        state.shift = 0 if name == "nosupersub" or not on else 1 if name in ("super", "up") else -1
+    elif name in _SIGNS:
+        reader.write(_SIGNS[name], state)
+    else:
+        _arrange(reader, state, name, number)
+
+
+def _arrange(reader: _Reader, state: _State, name: str, number: int | None) -> None:
+    """What a paragraph is: a part of a table, a heading, or the number of a list item."""
+    match name:
         case "intbl":
             reader.in_table = True
         case "listtext" | "pntext":
@@ -222,18 +235,6 @@ def _format(reader: _Reader, state: _State, name: str, number: int | None, on: b
             reader.level = (number or 0) + 1
         case "plain":
             state.hidden, state.shift, state.codepage = False, 0, reader.default
-        case "v" | "deleted":
-            state.hidden = on
-        case "super" | "sub":
-            state.shift = (1 if name == "super" else -1) if on else 0
-        case "up" | "dn":
-            state.shift = (1 if name == "up" else -1) if number else 0
-        case "nosupersub":
-            state.shift = 0
-        case _ if name in _SIGNS:
-            reader.write(_SIGNS[name], state)
-        case "\n" | "\r":
-            reader.end_paragraph()
 
 
 def _codec(codepage: int) -> str:

@@ -73,7 +73,7 @@ def _blocks(value: object, path: str) -> Iterator[str]:
         case Mapping():
             lines: list[str] = []
             for key, inner in value.items():
-                where = f"{path}.{key}" if path else str(key)
+                where = ".".join(filter(None, (path, str(key))))
                 if _is_short(inner):
                     lines.append(f"{where}: {_scalar(inner)}")
                     continue
@@ -85,9 +85,9 @@ def _blocks(value: object, path: str) -> Iterator[str]:
                 yield "\n".join(lines)
         case list() if not value:
             yield f"{path}: (empty)" if path else ""
-        case list() if _is_table(value):
-            columns = list(dict.fromkeys(key for row in value for key in row))
-            rows = [columns, *([_scalar(row.get(column, "")) for column in columns] for row in value)]
+        case list() if records := _records(value):
+            columns = list(dict.fromkeys(key for record in records for key in record))
+            rows = [columns, *([record.get(column, "") for column in columns] for record in records)]
             yield (f"{path}:\n\n" if path else "") + table(rows)
         case list() if all(_is_short(item) for item in value):
             yield "\n".join([f"{path}:", *(f"- {_scalar(item)}" for item in value)] if path else map(_scalar, value))
@@ -115,12 +115,28 @@ def _scalar(value: object) -> str:
     return str(value)
 
 
-def _is_table(rows: Sequence[object]) -> bool:
+def _records(rows: Sequence[object]) -> list[dict[str, str]]:
+    """Objects of the same kind as rows of a table; none if they are too different, too wide, or hold long texts."""
     if len(rows) < 2 or not all(isinstance(row, Mapping) and row for row in rows):
-        return False
-    keys = {key for row in rows if isinstance(row, Mapping) for key in row}
-    values = (value for row in rows if isinstance(row, Mapping) for value in row.values())
-    return len(keys) <= MAX_COLUMNS and all(map(_is_short, values))
+        return []
+    records: list[dict[str, str]] = []
+    columns: set[str] = set()
+    for row in rows:
+        values = dict(_leaves(row, ""))
+        columns |= values.keys()
+        if len(columns) > MAX_COLUMNS or not all(map(_is_short, values.values())):
+            return []
+        records.append({key: _scalar(value) for key, value in values.items()})
+    filled = sum(map(len, records))
+    return records if 3 * filled >= len(columns) * len(records) else []
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, ".".join(filter(None, (path, str(key)))))
 
 
 def read_notebook(data: bytes) -> Parsed:
@@ -167,7 +183,7 @@ def read_xml(data: bytes) -> Parsed:
         raise Unreadable(f"not valid XML ({' '.join(str(error).split())[:120]})") from error
     if _name(root) == "html":
         return page_content(text, note)
-    title = next((words for e in root.iter() if _name(e) in ("title", "name") and (words := (e.text or "").strip())), "")
+    title = next((" ".join(e.text.split()) for e in root if _name(e) == "title" and e.text), "")
     value = _element(root)
     return Parsed(text=as_text(value if isinstance(value, Mapping) else {_name(root): value}), title=title, note=note)
 
@@ -192,7 +208,7 @@ def _element(element: Any) -> Any:
             value[name] = inner
     if not value:
         return text or own
-    return {**value, **({"text": text or own} if own else {})}
+    return {**value, **({"": text or own} if own else {})}
 
 
 def _page_part(html: str) -> str:

@@ -28,7 +28,7 @@ _CODECS = {  # what browsers read under these names: the larger one of two that 
     "tis-620": "cp874", "windows-874": "cp874", "iso-8859-11": "cp874", "macintosh": "mac-roman",
     "x-mac-cyrillic": "mac-cyrillic",
 }  # fmt: skip
-_C1_REFERENCE = re.compile(r"&#(?:(1[2-5]\d)|[xX]([89][0-9a-fA-F]));?(?![0-9a-zA-Z])")
+_C1_REFERENCE = re.compile(r"&#(?:(1[2-5]\d)|[xX]([89][0-9a-fA-F]))(?:;|(?![0-9a-zA-Z;]))")
 _NO_TEXT = (
     "script", "style", "noscript", "template", "iframe", "object", "embed", "canvas", "audio", "video", "svg", "link",
     "datalist", "map", "annotation",
@@ -39,7 +39,7 @@ _HIDDEN = re.compile(
 )
 _PANEL = re.compile(r"tab-?pane|tab-?content|accordion|collaps|panel|expand|toggle|faq|answer|dropdown-content")
 _FRAME_ROLES = frozenset({"navigation", "search", "menu", "menubar", "toolbar", "banner", "contentinfo", "alertdialog"})
-# Words of class names and ids of the frame: of whatever is in them; of what is mostly links; of what is outside content.
+# Words of class names and ids: always of the frame; where it is mostly links; where it is outside of the content.
 _ALWAYS = re.compile(
     r"consent-|gdpr|onetrust|usercentrics|didomi|skip-?(?:link|nav|to)|breadcrumb|addtoany|sharedaddy"
     r"|share-?(?:button|bar|icon|link)|social-?(?:share|media|link|icon|button)|headerlink|hash-link|back-?to-?top"
@@ -224,7 +224,9 @@ def _without_frame(root: Element) -> None:
     for link in list(root.iter("a")):
         words = text_of(link).lower()
         target = link.get("href") or ""
-        if target.startswith("#") and (_SKIP.fullmatch(words) or (words in _PERMALINKS and link.find(".//img") is None)):
+        if target.startswith("#") and (
+            _SKIP.fullmatch(words) or (words in _PERMALINKS and link.find(".//img") is None)
+        ):
             link.drop_tree()
     measured = _Measured(root)
     mains = [e for e in root.iter() if (e.tag == "main" or e.get("role") == "main") and measured[e].text]
@@ -315,6 +317,8 @@ def _reduce(frame: Element, measured: _Measured, titled: bool) -> None:
 def _beside_main(element: Element, measured: _Measured) -> bool:
     """Whether a part outside of the main content may be content: sentences or tables, not mostly links."""
     counts, following = measured[element], element.getnext()
-    if element.tag == "h1" or (element.tag in _HEADINGS and following is not None and _beside_main(following, measured)):
+    if element.tag == "h1" or (
+        element.tag in _HEADINGS and following is not None and _beside_main(following, measured)
+    ):
         return True
     return counts.own >= BLOCK and not counts.mostly_links and not _LEGAL.search(measured.words(element)[:BLOCK])

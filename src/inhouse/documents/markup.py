@@ -89,31 +89,23 @@ def _append(element: Element, text: str) -> None:
 
 
 def _raised(element: Element) -> None:
-    """A superscript or subscript becomes Unicode's, or brackets, wherever it would glue to a number.
+    """Raised and lowered figures become Unicode's, since beside a number they would change it; H2O stays as it is.
 
-    After a letter or a word it stays as it is: H2O, 1st, m2 is m².
+    What Unicode lacks is put into brackets if it has a digit. So are references to notes.
     """
     text = text_of(element)
-    before = _before(element)
     if not text:
         element.drop_tree()
         return
-    if element.tag == "sup":
-        shown = text.translate(_SUPER)
-        plain = text.isalpha() or not before or not (before.isalnum() or before in ")]%")
-        apart = not set(shown) & set("0123456789")
-    else:
-        shown = text.translate(_SUB)
-        plain, apart = not before.isdigit(), not set(shown) & set("0123456789")
-    reference = element.find(".//a") is not None or text[:1] == "["
-    if plain and not (reference and text.isdigit()):
+    raised = element.tag == "sup"
+    shown = text.translate(_SUPER if raised else _SUB)
+    reference = raised and (element.find(".//a") is not None or text[0] == "[")
+    if not (any(map(str.isdigit, text)) if raised else _before(element).isdigit()) and not reference:
         element.drop_tag()
         return
-    if reference or (not apart) or re.search(r"[^\W\d]", text.replace("n", "")):
-        shown = text if text[:1] in "[(" else f"[{text}]"
-        shown = f" {shown}" if element.tag == "sup" else shown
-    tail = element.tail or ""
-    element.tail = shown + tail
+    if reference or set(shown) & set("0123456789") or re.search(r"[^\W\dⁿ]", shown):
+        shown = f" {text}" if text[0] in "[(" else f" [{text}]"
+    element.tail = shown + (element.tail or "")
     element.drop_tree()
 
 

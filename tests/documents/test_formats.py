@@ -208,7 +208,7 @@ def test_contents_of_another_kind_in_real_files(files):
         (".txt", b"MZ" + bytes(99) + b"PE\0\0", "a program"),
         (".txt", bytes(4) + b"ftypmp42" + bytes(99), "transcribe"),
         (".csv", b"SQLite format 3\0" + bytes(99), "export what people should find"),
-        (".xml", b'<?xml version="1.0"?><?mso-application progid="Word.Document"?><w/>', "save it in the current format"),
+        (".xml", b'<?xml version="1.0"?><?mso-application progid="Word.Document"?><w/>', "save it as .docx or .xlsx"),
         (".xml", b"<a><b></a>", "not valid XML"),
         (".rtf", b"some text", "not a file in Rich Text Format"),
         (".epub", b"some text", "damaged"),

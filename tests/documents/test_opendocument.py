@@ -247,10 +247,10 @@ def test_charts_have_their_numbers():
 def test_what_cannot_be_read_says_why():
     with pytest.raises(Unreadable, match="password"):
         zipped("text", "", ".odt", **{"META-INF/manifest.xml": "<manifest:encryption-data/>"})
-    with pytest.raises(Unreadable, match="no OpenDocument text"):
+    with pytest.raises(Unreadable, match="no (OpenDocument )?text"):
         zipped("spreadsheet", "", ".odt")
     with pytest.raises(Unreadable, match="damaged"):
-        parse(b"{\\rtf1 no}", ".odt")
+        parse(b"no", ".odt")
     bomb = f'<!DOCTYPE x [<!ENTITY a "aaaa">]><office:document {SPACES}/>'
     with pytest.raises(Unreadable, match="document type"):
         parse(bomb.encode(), ".fodt")

@@ -350,7 +350,7 @@ def test_entities_and_other_kinds_of_files_are_refused():
     with pytest.raises(Unreadable, match="document type"):
         book(rows(["a", "b"]), **{"xl/worksheets/sheet1.xml": [("<worksheet ", bomb)]})
     with pytest.raises(Unreadable, match=r"no xl/workbook\.xml"):
-        parse(changed(b"PK\x05\x06" + bytes(18), {"word/document.xml": "<x/>"}), ".xlsx")
+        parse(changed(b"PK\x05\x06" + bytes(18), {"other/document.xml": "<x/>"}), ".xlsx")
 
 
 # Made with xlwt: formats, a merged title, a raised digit, and a hidden row, column and sheet.

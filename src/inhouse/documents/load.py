@@ -139,7 +139,8 @@ def read_documents(path: Path) -> list[Document]:
 def _parsed(files: Sequence[Entry], settings: Documents, cache: Path, progress: Progress) -> dict[str, Parsed | str]:
     """By source, the text of each file or why it could not be read."""
     results: dict[str, Parsed | str] = {}
-    plain, others = [], []
+    plain: list[Entry] = []
+    others: list[Entry] = []
     for file in files:
         (plain if _is_plain(file) else others).append(file)
     reading = settings.ocr, settings.ocr_languages

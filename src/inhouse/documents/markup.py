@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inhouse.documents.parsed import MARKDOWN, images_as_text
+from inhouse.text.html import html_text
 
 Element = Any  # lxml.html.HtmlElement, which has no types
 MAX_SPAN, MAX_CELLS = 200, 200_000
@@ -30,9 +31,14 @@ def tree(html: str) -> Element | None:
 
     parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
+        root = document_fromstring(html.encode("utf-8", "replace"), parser=parser)
     except etree.ParserError:
         return None
+    if any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
+        flat = document_fromstring("<p></p>")  # the parser stops at elements nested too deeply: their text at least
+        flat.find(".//p").text = html_text(html)
+        return flat
+    return root
 
 
 def markdown(root: Element) -> str:
@@ -103,7 +109,8 @@ def _raised(element: Element) -> None:
     if not (any(map(str.isdigit, text)) if raised else _before(element).isdigit()) and not reference:
         element.drop_tag()
         return
-    if reference or set(shown) & set("0123456789") or re.search(r"[^\W\dⁿ]", shown):
+    note = raised and element.find(".//a") is not None and not text.isdigit()
+    if note or any(c in "0123456789" or (c.isalpha() and c != "ⁿ") for c in shown):
         shown = f" {text}" if text[0] in "[(" else f" [{text}]"
     element.tail = shown + (element.tail or "")
     element.drop_tree()

@@ -71,7 +71,8 @@ def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
 def _as_it_is(data: bytes, suffix: str, ocr: Ocr | None) -> Parsed:
     """The text of a file by its contents where they are of another kind than the extension says."""
     kind, note = kind_of(data), ""
-    same = FORMATS.get(kind) is FORMATS[suffix] or (kind in TEXTUAL and suffix not in _BINARY)
+    text = kind in TEXTUAL and suffix not in (_OLD if kind == ".xml" else _BINARY)  # of another text format
+    same = FORMATS.get(kind) is FORMATS[suffix] or text
     if kind and not same:
         if kind not in FORMATS:
             raise Unreadable(f"it is a {kind} file by its contents: {advice(kind)}")
@@ -89,6 +90,8 @@ def _old_office(data: bytes, suffix: str) -> Parsed:
 
 def _old_workbook(data: bytes) -> Parsed:
     """An old workbook, or a table in text that an export calls so."""
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in data[:8192]:
+        raise Unreadable("XML spreadsheet of Excel 2003: save it as .xlsx")
     return read_old_xls(data) if is_binary_workbook(data) else read_table(data, "\t,;|")
 
 
@@ -130,8 +133,11 @@ WITH_OCR = PICTURES | {".pdf"}
 """Formats whose readers take an Ocr."""
 OLD = frozenset({".doc", ".ppt"})
 """Extensions of old office programs: such files are read only where they are of another kind by their contents."""
+_OLD = OLD | {".xls"}
 _BINARY = {".doc", ".ppt", ".xls", ".rtf", ".epub", ".msg", *WITH_OCR} | {
-    suffix for suffix, reader in FORMATS.items() if reader in (read_docx, read_pptx, read_xlsx, read_odt, read_odp, read_ods)
+    suffix
+    for suffix, reader in FORMATS.items()
+    if reader in (read_docx, read_pptx, read_xlsx, read_odt, read_odp, read_ods)
 }
 IN_PROCESS = frozenset({".md", ".markdown", ".txt"})
 """Formats that are read without a library, and therefore without a worker process."""

@@ -19,7 +19,7 @@ from inhouse.text.encoding import decode
 MAX_COLUMNS, MAX_CELL = 30, 300
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)?(Z?))?")
 _ESCAPED = re.compile(r"\\([nN,;:\\])")
-_OFFICE_XML = re.compile(r'<\?mso-application\s+progid="(\w+)\.')
+_OFFICE_XML = re.compile(r"<\?mso-application\s|urn:schemas-microsoft-com:office:spreadsheet")
 
 
 def read_json(data: bytes) -> Parsed:
@@ -172,8 +172,8 @@ def read_xml(data: bytes) -> Parsed:
     from lxml import etree
 
     text, note = html_text(data)
-    if application := _OFFICE_XML.search(text[:1000]):
-        raise Unreadable(f"an XML file of {application[1]}: save it in the current format (.docx or .xlsx)")
+    if _OFFICE_XML.search(text[:4000]):
+        raise Unreadable("an XML file of Word or Excel 2003: save it as .docx or .xlsx")
     text = re.sub(r"\A\s*<\?xml[^<>]*\?>", "", text)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True, remove_pis=True,
                              remove_comments=True)  # fmt: skip

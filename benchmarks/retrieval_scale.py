@@ -100,10 +100,11 @@ class GeneratedEmbedder:
 
     def __init__(self, rows: Rows, embedder: OnnxEmbedder) -> None:
         self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
+        self.sides = embedder.sides
         self._rows, self._embedder = rows, embedder
         self._at, self._block = -1, np.zeros((0, embedder.dimensions), dtype=np.float32)
 
-    def embed(self, texts: list[str]) -> np.ndarray:
+    def embed(self, texts: list[str], query: bool = False) -> np.ndarray:
         serials = [text.partition("\n")[2].partition(" ")[0] for text in texts]
         if not all(serial.isdigit() for serial in serials):
             return self._embedder.embed(texts)

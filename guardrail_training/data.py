@@ -48,7 +48,7 @@ class DiskCachedEmbedder:
 
     def __init__(self) -> None:
         self._real = OnnxEmbedder(Catalog().find("minilm-l6-v2", HERE))
-        self.name, self.dimensions = self._real.name, self._real.dimensions
+        self.name, self.dimensions, self.sides = self._real.name, self._real.dimensions, self._real.sides
         self._vectors: dict[bytes, np.ndarray] = {}
         folder = Catalog().find("minilm-l6-v2", HERE)
         self._folder = CACHE / file_sha256(folder / INT8)[:12]  # other weights, other vectors
@@ -63,7 +63,7 @@ class DiskCachedEmbedder:
     def read(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         return self._real.read(texts)  # too large to cache
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], query: bool = False) -> np.ndarray:
         keys = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in texts]
         new = [(k, t) for k, t in dict(zip(keys, texts, strict=True)).items() if k not in self._vectors]
         for at in range(0, len(new), EMBEDDED_AT_ONCE):

@@ -328,8 +328,11 @@ class Release(Record):
 
 
 class Embedder(Protocol):
+    """`sides`: questions are embedded otherwise than passages, as models are that were trained to retrieve."""
+
     name: str
     dimensions: int
+    sides: bool
 
     def embed(self, texts: Sequence[str], query: bool = False) -> Matrix:
         """Float32 unit vectors of shape (len(texts), dimensions). Long texts are cut to the model's window.

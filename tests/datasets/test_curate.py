@@ -77,9 +77,9 @@ def test_twice_the_same_and_after_an_interruption(logs, tmp_path, embedder, anon
 
 
 class _Stopping:
-    name, dimensions = "stopping", 4
+    name, dimensions, sides = "stopping", 4, False
 
-    def embed(self, texts):
+    def embed(self, texts, query=False):
         raise KeyboardInterrupt
 
     def count_tokens(self, text):

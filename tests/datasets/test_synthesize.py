@@ -190,7 +190,9 @@ def test_the_forms_are_complete():
             assert form.format("X").count("X") == 1, code
         for form in (*forms.cell, forms.says):
             assert {"{row}", "{column}"} <= {f"{{{f}}}" for _, f, _, _ in Formatter().parse(form) if f}, code
-        assert code == "en" or code.split("-")[0] == language(" ".join(forms.section).replace("{}", "")), code
+        assert code == "en" or code.split("-")[0] == language(
+            " ".join(forms.about + forms.section).replace("{}", "")
+        ), code
 
 
 @pytest.mark.parametrize("part", ["!", "。", "? ", "# ", "a. ", "- a\n", "| a | b |\n", "1.", "```\n"])

@@ -17,9 +17,10 @@ from inhouse.retrieval.grounded import (
     plain_text,
     ungrounded,
 )
-from inhouse.retrieval.search import Fusion, Results
+from inhouse.retrieval.index import build_index
+from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.support import LexicalSupport
-from inhouse.types import Chunk, Message, Passage
+from inhouse.types import Chunk, Document, Message, Passage, Silent
 
 STAFF = frozenset(["staff"])
 
@@ -460,3 +461,21 @@ def test_results_of_tools_are_in_the_prompt_and_the_question_stays_the_users(gro
 def test_a_system_message_at_the_end_is_not_the_question(assistant):
     messages = (Message(role="user", content="Fee?"), Message(role="system", content="Customer verified."))
     assert ungrounded(messages, assistant)[-1].content == "Fee?"
+
+
+def test_rules_of_english_leave_questions_in_other_languages_as_they_are(tmp_path, embedder):
+    text = "# {0}\n\n## Gebühr\n\nDie Gebühr für {0} wird am Ende des Monats von Ihrem Konto abgebucht und beträgt {1} Euro."
+    documents = [
+        Document(source=f"{n}.md", title=title, text=text.format(title, n), meta={"language": "de"})
+        for n, title in enumerate(("Mahnung und Sperrung", "Rückstände", "Hausanschluss"))
+    ]
+    build_index(documents, embedder, Retrieval(), tmp_path, None, Silent())
+    index = Index(tmp_path, embedder)
+    grounding = Grounding(index, embedder, Retrieval(), Assistant())
+    for question in (
+        "Muss ich bei einem Rückstand zu Hause eine Gebühr zahlen?",
+        "Rückstand?",
+        "Wann muss ich zahlen?",
+    ):
+        (searched,) = grounding.searched([Message(role="user", content=question)])
+        assert searched.content == question

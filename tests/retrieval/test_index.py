@@ -31,9 +31,10 @@ def test_an_interrupted_build_resumes(documents, embedder, settings, tmp_path):
     calls = []
 
     class Counting:
-        name, dimensions, count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
+        name, dimensions, sides = embedder.name, embedder.dimensions, embedder.sides
+        count_tokens = embedder.count_tokens
 
-        def embed(self, texts):
+        def embed(self, texts, query=False):
             calls.append(len(texts))
             return embedder.embed(texts)
 

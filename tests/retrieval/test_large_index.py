@@ -24,7 +24,7 @@ def word(text):
 class Hashed:
     """An embedder of 32 dimensions: the sum of one random vector per word."""
 
-    name, dimensions = "hashed", 32
+    name, dimensions, sides = "hashed", 32, False
 
     def count_tokens(self, text):
         return len(text.split())

@@ -286,7 +286,7 @@ def test_a_damaged_fusion_is_an_error(tmp_path, text):
 
 def test_an_index_of_another_embedder_is_refused(folder):
     class Other:
-        name, dimensions = "other", 384
+        name, dimensions, sides = "other", 384, False
 
     with pytest.raises(InputError, match="built with the embedder minilm-l6-v2, not other"):
         Index(folder, Other())

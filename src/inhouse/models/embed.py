@@ -121,6 +121,7 @@ class OnnxEmbedder:
         self._tokenizer.no_truncation()
         self.recipe = recipe or Recipe.read(folder)
         self.name = name or folder.name
+        self.sides = self.recipe.query_prefix != self.recipe.passage_prefix
         self.dimensions = int(self.embed(["size"]).shape[1])
 
     def count_tokens(self, text: str) -> int:

@@ -35,7 +35,18 @@ _PLACE_BEFORE = re.compile(r"\b(?:in|at|from|near|around|to|towards|via|of|the|a
 _TRAVEL = re.compile(
     r"\b(?:train|taxi|bus|flight|travel\w*|leav\w+|depart\w*|arriv\w+|going|go|head\w*|trip)\b", re.IGNORECASE
 )
-_OWN = re.compile(r"\byour (?:[\w-]+ ){0,2}(?:address|number|phone|mobile|cell|e-?mail)\b|\bon file\b", re.IGNORECASE)
+_OWN = re.compile(
+    r"\byour (?:[\w-]+ ){0,2}(?:address|number|phone|mobile|cell|e-?mail)\b|\bon file\b"
+    r"|\b(?:ihre[mnr]?|deine[mnr]?) (?:[\w-]+ ){0,2}(?:adresse|anschrift|\w{0,12}nummer|handy|e-?mail)"
+    r"|\b(?:votre|ton|ta) (?:num[ée]ro|t[ée]l[ée]phone|portable|adresse|e-?mail)"
+    r"|\b(?:su|tu) (?:n[úu]mero|tel[ée]fono|m[óo]vil|celular|direcci[óo]n|correo)"
+    r"|\b(?:suo|sua|tuo|tua) (?:numero|telefono|cellulare|indirizzo|e-?mail)"
+    r"|\b(?:seu|sua|teu|tua) (?:n[úu]mero|telefone|celular|telem[óo]vel|endere[çc]o|morada|e-?mail)"
+    r"|\b(?:uw|je|jouw) (?:\w{0,9}nummer|mobiel|adres|e-?mail)"
+    r"|\b(?:pana|pani|pa[ńn]stwa|tw[óo]j) (?:numer|telefon|adres|e-?mail)"
+    r"|[您你]的(?:电话|手机|号码|地址|邮箱|联系方式|電話|手機|號碼|地址|信箱)|(?:お客様の|ご登録の)(?:電話|携帯|住所|メール)",
+    re.IGNORECASE,
+)
 _OF_THE_BUSINESS = frozenset(["ADDRESS", "PHONE", "EMAIL"])
 _TITLES = frozenset("mr mrs ms miss dr prof sir madam".split())  # noqa: SIM905
 

@@ -44,7 +44,7 @@ _NUMBERS = [
 ]  # fmt: skip
 _ZH_END = re.compile(
     rf"(?:路|街|道|巷|弄|胡同|里|村|小区|花园|苑|园|庄|广场|大厦){_DIGITS}{{1,5}}(?:号|號|弄|栋|幢|座)"
-    rf"(?:(?:院|楼|之)?{_DIGITS}{{1,4}}(?:号楼|楼|栋|幢|座|单元|层|室|号|房)){{0,4}}(?:[{_HAN}]{{2,8}}(?:大厦|广场|小区|中心)"
+    rf"(?:(?:院|楼|之)?{_DIGITS}{{1,4}}(?:号楼|楼|栋|幢|座|单元|层|室|号|房)){{0,4}}(?:(?<=单元){_DIGITS}{{2,5}})?(?:[{_HAN}]{{2,8}}(?:大厦|广场|小区|中心)"
     rf"(?:[A-Z座{_DIGITS}]{{1,5}}(?:层|室|座)){{0,2}})?"
 )
 _ZH_STOP = re.compile(
@@ -68,8 +68,10 @@ _JA_TITLED = re.compile(
 )
 _ZH_TITLE = "先生|女士|小姐|太太|老师|医生|经理|师傅|同学|律师|主任"
 _ZH_INTRODUCED = re.compile(
-    r"(?:我叫|名叫|叫做|我的名字是|名字是|名字叫|本人姓名|姓名[：:是为]|联系人[：:是为]|收货人[：:是为]|收件人[：:是为]|户名[：:是为]|持卡人[：:是为]|我是|这里是)\s?"
+    r"(?:我叫|名叫|叫做|我的名字是|名字是|名字叫|我是|这里是)\s?|(?:姓名|联系人|收货人|收件人|户名|持卡人)[ ：:是为叫]{0,3}"
 )
+_ZH_GREETED = re.compile(r"(?:您好|你好|尊敬的|亲爱的)[，,、 ]?")
+_ZH_GREETING_END = re.compile(r"[！!，,：:\n]|$")
 
 
 def found(text: str, language: str) -> Iterator[Match]:
@@ -91,7 +93,10 @@ def _chinese(text: str) -> Iterator[Match]:
             yield Match("ADDRESS", start, match.end(), sure=True)
     name, titled = _chinese_names()
     for match in _ZH_INTRODUCED.finditer(text):
-        if called := name.match(text, match.end()):
+        if (called := name.match(text, match.end())) and called[0][0] not in _NOT_IN_NAME:
+            yield Match("PERSON", *called.span(), sure=True)
+    for match in _ZH_GREETED.finditer(text):
+        if (called := name.match(text, match.end())) and _ZH_GREETING_END.match(text, called.end()):
             yield Match("PERSON", *called.span(), sure=True)
     for match in titled.finditer(text):
         yield Match("PERSON", *match.span("name"), sure=True)

@@ -56,7 +56,7 @@ def fit_fusion(
     known = [(e, {(p.source, p.text) for p in passages}) for e, passages in gold if passages]
     human = [q for q in known if q[0].origin != "synthetic"]
     questions = (human if len(human) >= ENOUGH_QUESTIONS else known)[:MOST_QUESTIONS]
-    fusion = Fusion()
+    fusion = index.default
     facts: dict[str, Any] = {"questions": len(questions), "tuned": len(questions) >= ENOUGH_QUESTIONS}
     table: list[dict[str, float]] = []
     if facts["tuned"]:

@@ -106,7 +106,10 @@ class Grounding:
         and durations in other words too."""
 
         def in_other_words(text: str) -> str:
-            return spelled_out(self._spelling.correct(without_asides(text)), self._abbreviations)
+            bare = without_asides(text)
+            if not self._index.takes_english(bare):  # every word of another language would look misspelled
+                return bare
+            return spelled_out(self._spelling.correct(bare), self._abbreviations)
 
         return tuple(
             m.model_copy(update={"content": in_other_words(m.content)}) if m.role == "user" else m for m in messages

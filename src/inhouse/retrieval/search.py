@@ -38,6 +38,7 @@ PIECE_WORDS = 50
 MOST_PIECES = 16
 COMMON = 0.03  # share of the chunks: a question that is not in English is searched with the stems of these languages
 FUSION = "fusion.json"
+RETRIEVER_WEIGHT = 0.8  # of an embedder that was trained to retrieve; see docs/LOG.md, 2026-11-29
 VOCABULARY_ROWS = 50_000
 
 Reader = Callable[[Sequence[int]], list[Chunk]]
@@ -149,7 +150,8 @@ class Index:
         self._places = Places(self._table, self._rows)
         self._visible = lru_cache(1024)(self._table.count_rows)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="search")
-        self.fusion = read_fusion(fusion) if fusion else Fusion()
+        self.default = Fusion(RETRIEVER_WEIGHT) if embedder.sides else Fusion()
+        self.fusion = read_fusion(fusion) if fusion else self.default
         self.ranker = Ranker.read(fusion) if fusion else None
 
     def search(
@@ -169,6 +171,12 @@ class Index:
         if not query.strip():
             return []
         return self.candidates(query, groups, sources).best(self.fusion.weight if weight is None else weight, k)
+
+    def takes_english(self, query: str) -> bool:
+        """Whether rules of English suit a question: it is in English, or too short to tell and hardly a document is in
+        another language."""
+        code = language(query)
+        return code == "en" or not (code or set(self._languages) - {"en", ""})
 
     def embed(self, query: str) -> Matrix:
         """Unit vectors of the query's pieces, shape (pieces, dimensions); a short query is one piece."""

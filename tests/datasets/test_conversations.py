@@ -222,3 +222,20 @@ def test_an_export_is_named_with_the_command_that_reads_it(data_dir, kind):
     with pytest.raises(InputError) as error:
         read_conversations(files[:1], {})
     assert f"inhouse import {kind} " in (error.value.hint or ""), (files[0], error.value, error.value.hint)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Fee?", "checks": {"must_include": ["$18"]}},
+        {"prompt": "Fee?", "answer": "It is $18."},
+        {"question": "Fee?", "answer": "It is $18."},
+        {"instruction": "Fee?", "output": "It is $18."},
+        {"contents": [{"role": "user", "parts": [{"text": "Fee?"}]}], "answer": "It is $18."},
+        {"messages": [{"role": "Human", "content": "Fee?"}], "checks": {"must_not_answer": True}},
+    ],
+)
+def test_tests_may_have_any_shape(tmp_path, row):
+    (test,), rejected = read_tests([written(tmp_path, "t.jsonl", lines(row))], {})
+    assert (test.question, rejected) == ("Fee?", [])
+    assert test.target in ("It is $18.", "")

@@ -78,6 +78,14 @@ def test_a_long_conversation_gives_its_last_and_its_longest_replies(read):
     assert list(in_rounds([[1, 2, 3], [4], [], [5, 6]])) == [1, 4, 5, 2, 6, 3]
 
 
+def test_of_a_chat_of_days_the_latest_messages_stay(read):
+    (conversation,) = read(talk(*(t for n in range(60) for t in (f"Question {n}?", f"Answer {n} is long."))))
+    examples = cut(conversation, is_courtesy, 0).examples
+    assert [len(e.messages) for e in examples[:2]] == [39, 39]
+    assert len(examples[-1].messages) == 1
+    assert all(e.messages[0].role == "user" and e.question.split()[1][:-1] == e.target.split()[1] for e in examples)
+
+
 def test_rows_without_an_id_are_groups_of_their_own(read):
     rows = [talk("Hi", "Hello!", f"What does plan {n} cost?", f"Plan {n} costs ${n}.") for n in range(5)]
     assert len({e.group for e in read(*rows)}) == 5

@@ -341,6 +341,17 @@ def test_a_figure_that_no_document_supports_is_not_learned():
     assert "Cards are green." in unanswerable[0].messages[-1].content
 
 
+def test_a_figure_that_a_tool_returned_is_learned_and_never_lost():
+    after = (
+        Message(role="assistant", content="", tool_calls=({"id": "1", "function": {"name": "fee"}},)),
+        Message(role="tool", content='{"usd": 20}', tool_call_id="1"),
+    )
+    examples = [e.model_copy(update={"messages": (*e.messages, *after)}) for e in map(ex, range(50))]
+    settings = Training(closed_book=0, without_answer=0.9)
+    for found in ("Cards are green.", "The wire fee is $20 today."):
+        assert mixed(examples, settings, Finds(found))[1] == {"grounded": 50}
+
+
 def test_an_answer_in_other_words_never_loses_its_passages():
     """Else the model would learn to hand over what the remaining passages still hold."""
     finder = Finds("Guests loved how spotless it was.", "The bathroom shone.")

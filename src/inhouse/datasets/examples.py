@@ -13,7 +13,9 @@ from typing import NamedTuple, Protocol
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.courtesy import is_polite
 from inhouse.text.words import length_in_words
-from inhouse.types import Example, last_question
+from inhouse.types import Example, Message, last_question
+
+MOST_MESSAGES = 40  # of what was said before: prompts hold few, and a chat of days would be written once for each reply
 
 WEIGHT = "its weight is 0"
 COURTESY = "answers a greeting, thanks, or a goodbye"
@@ -80,10 +82,10 @@ def in_rounds(cuts: Iterable[Sequence[Example]]) -> Iterator[Example]:
 def _example(conversation: Example, at: int, number: int) -> Example:
     """The conversation up to the reply at a position."""
     if at == len(conversation.messages):
-        return conversation.model_copy(update={"context_only": ()})
+        return conversation.model_copy(update={"context_only": (), "messages": _recent(conversation.messages)})
     return Example(
         id=f"{conversation.id}.{number}",
-        messages=conversation.messages[:at],
+        messages=_recent(conversation.messages[:at]),
         target=conversation.messages[at].content,
         group=conversation.group,
         origin=conversation.origin,
@@ -91,6 +93,12 @@ def _example(conversation: Example, at: int, number: int) -> Example:
         kind=conversation.kind,
         time=conversation.time,
     )
+
+
+def _recent(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The latest messages, from one of the user's on; all where they are few or none of the late ones is a user's."""
+    late = range(max(0, len(messages) - MOST_MESSAGES), len(messages))
+    return tuple(messages[next((n for n in late if messages[n].role == "user"), 0) :])
 
 
 def _reason(conversation: Example, example: Example, at: int, courtesy: Courtesy) -> str:

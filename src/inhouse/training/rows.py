@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from inhouse.config.sections import Training
 from inhouse.text.numbers import digits, says
 from inhouse.text.support import SUPPORTED
-from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer
+from inhouse.types import Example, Grounder, Message, Passage, Progress, Record, SupportScorer, last_question
 
 
 class Row(Record):
@@ -69,12 +69,13 @@ class Mixer:
                 messages=self.grounder.ground(example.messages, retrieved), target=example.target, kind="handoff"
             )
         holding = list(self.gold(example)) or self._supporting(example.target, retrieved)
-        if not holding and digits(example.target):
-            return None  # a figure that no document supports would teach the model to invent figures
+        results = _results(example)
+        if not holding and not set(digits(example.target)) <= set(digits(results)):
+            return None  # a figure that nothing supports would teach the model to invent figures
         if rng.random() < self.settings.closed_book:
             return Row(messages=self.ungrounded(example.messages), target=example.target, kind="closed_book")
         lose = rng.random() < self.settings.without_answer / max(1 - self.settings.closed_book, 1e-9)
-        if lose and holding and self._supported(example.target, holding):
+        if lose and holding and not results and self._supported(example.target, holding):
             texts = {p.text for p in holding}
             distractors = [p for p in retrieved if p.text not in texts and not self._supported(example.target, [p])]
             messages = self.grounder.ground(example.messages, distractors)
@@ -93,6 +94,12 @@ class Mixer:
             return [p for p in retrieved if all(says(p.text, v) for v in values)]
         statements = self.support.statements(target) or [target]
         return [p for p in retrieved if max(self.support.support(s, [p.text]) for s in statements) >= SUPPORTED]
+
+
+def _results(example: Example) -> str:
+    """What tools returned to the question."""
+    after = example.messages[last_question(example.messages) :]
+    return "\n".join(m.content for m in after if m.role == "tool")
 
 
 def _json_values(target: str) -> list[str]:

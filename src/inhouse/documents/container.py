@@ -142,7 +142,11 @@ class Container:
 
     def title(self) -> str:
         """The title in the file's properties, empty if there is none."""
-        root = self.xml(next(iter(self.related("", "core-properties")), "docProps/core.xml"))
+        part = next(iter(self.related("", "core-properties")), "docProps/core.xml")
+        try:
+            root = self.xml(part)
+        except Unreadable:  # the text does not depend on it
+            return ""
         title = None if root is None else root.find("{http://purl.org/dc/elements/1.1/}title")
         return "" if title is None else title.text or ""
 

@@ -121,14 +121,14 @@ def _sheet(box: Container, part: str, name: str, book: Book) -> Sheet:
     for element in box.elements(part, *tags):
         match element.tag.rpartition("}")[2]:
             case "row":
-                row_index = int(element.get("r") or row_index + 1)
+                row_index = _index(element.get("r"), row_index + 1)
                 if element.get("hidden") in {"1", "true"} or element.get("ht") == "0":
                     sheet.hidden_rows.add(row_index)
                 if row := _row(element, row_index, sheet, book):
                     sheet.rows[row_index] = row
             case "col":
                 if element.get("hidden") in {"1", "true"} or element.get("width") == "0":
-                    sheet.hidden_columns.append((int(element.get("min", 0)), int(element.get("max", 0))))
+                    sheet.hidden_columns.append((_index(element.get("min"), 0), _index(element.get("max"), 0)))
             case "mergeCell":
                 if region := _region(element.get("ref", "")):
                     sheet.regions.append(region)
@@ -320,6 +320,10 @@ def _calculator(data: bytes) -> Callable[[Formula, NumberFormat], Cell | None]:
         return None
 
     return value
+
+
+def _index(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 8 else otherwise
 
 
 def _column(letters: str) -> int:

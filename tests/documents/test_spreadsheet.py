@@ -102,6 +102,13 @@ def text_of(*lists):
         ("yyyy\\-mm\\-dd hh:mm AM/PM", "45000.6", "2023-03-15 02:24 PM"),
         ("m/d/yyyy h:mm", "45000.999999", "3/16/2023 0:00"),
         ("yyyy-mm-dd", "59", "1900-02-28"),
+        ("B2yyyy/m/d", "45000", "2023/3/15"),
+        ("[$-x-sysdate]dddd, mmmm dd, yyyy", "45000", "Wednesday, March 15, 2023"),
+        ("[$-40C]d\\-mmm;@", "45000", "15-mars"),
+        ("[h]:mm", "-0.5", "-12:00"),
+        ("[<=9999999]###\\-####;\\(###\\)\\ ###\\-####", "5551234567", "(555) 123-4567"),
+        ('[>=1000000]0.0,,"m";[>=1000]0.0,"k";0', "-1500", "-1500"),
+        ('General;-General;"none"', "0", "none"),
         ("yyyy-mm-dd", "-5", "-5"),
         ("yyyy-mm-dd h:mm:ss", "45000", "2023-03-15"),
         ("yyyy-mm-dd h:mm:ss", "45000.25", "2023-03-15 6:00:00"),
@@ -215,6 +222,12 @@ def test_rows_after_a_blank_row_or_a_line_across_keep_their_header():
     header = "| Item | Fee |\n| --- | --- |\n"
     text = f"{header}| Wire | 28 |\n\n{header}| Cash | 3 |\n\nAbroad\n\n{header}| Swift | 45 |"
     assert book(fill).text == f"## S\n\n{text}"
+
+
+def test_rows_apart_from_one_another_belong_to_the_header_above():
+    header = "| Item | Fee |\n| --- | --- |"
+    text = text_of(["Item", "Fee"], [], ["Wire", "free"], [], [" ", None], [], ["Cash", 3])
+    assert text == f"{header}\n\n{header}\n| Wire | free |\n\n{header}\n| Cash | 3 |"
 
 
 def test_a_table_without_a_header_has_an_empty_one():

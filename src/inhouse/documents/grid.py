@@ -275,6 +275,8 @@ def _with_groups(rows: list[Row], columns: Sequence[int]) -> list[Row]:
 def _header_rows(rows: Sequence[Row], columns: Sequence[int], last: Table | None) -> int:
     """How many rows the header has: none where the first row is one of numbers, like those below it."""
     first, body = rows[0], rows[1:]
+    if not body and last is not None and set(columns) <= set(last.columns):
+        return 0
     numbers = [c for c, cell in first.items() if cell.number and not _YEAR.fullmatch(cell.text)]
     if numbers and not _counts([first[c].text for c in numbers]):
         numeric = {c for c in columns if sum(c in row and row[c].number for row in body) * 2 > len(body)}

@@ -1,9 +1,10 @@
 """Number formats of spreadsheets: a value as the spreadsheet shows it.
 
-The codes are those of ECMA-376 part 1, 18.8.30 and 18.8.31. The libraries that were looked at guess where the code is
-plain, or need an old version of Babel. Three rules differ from a spreadsheet program, on purpose: a General number
-never gets an exponent, so that account numbers keep all their digits; padding takes no space; and a date whose format
-depends on the reader's system (the short date, 14) is written as in ISO 8601, since 3/4 means two days.
+The codes are those of ECMA-376 part 1, 18.8.30 and 18.8.31. The one library that knows them (ssf, after SheetJS) had
+no release since 2020 and fails with the Babel of today. Three rules differ from a spreadsheet program, on purpose: a
+General number of up to 21 digits gets no exponent, so that account numbers keep all of them; padding takes no space;
+and a date whose format depends on the reader's system (the short date, 14) is written as in ISO 8601, since 3/4 means
+two days. Separators are those of English, in which the codes are written: the file does not know the author's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BUILT_IN = {
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.)|_(?P<pad>.)|\*(?P<fill>.)|\[(?P<bracket>[^\[\]]*)\]'
     r"|(?P<general>general|standard)|(?P<half>am/pm|a/p|上午/下午)|(?P<exponent>e[+-])|(?P<fraction>(?<=s)\.0+|(?<=s\])\.0+)"
-    r"|(?P<date>y+|m+|d+|h+|s+|e+|b+|a{3,4}|g+)|(?P<digit>[0#?])|(?P<mark>[.,%/@;])|(?P<literal>.)",
+    r"|(?P<calendar>b[12])|(?P<date>y+|m+|d+|h+|s+|e+|b+|a{3,4}|g+)|(?P<digit>[0#?])|(?P<mark>[.,%/@;])|(?P<literal>.)",
     re.IGNORECASE | re.DOTALL,
 )
 _CONDITION = re.compile(r"(<=|>=|<>|<|>|=)\s*(-?[\d.]+(?:e[+-]?\d+)?)", re.IGNORECASE)
@@ -206,7 +207,7 @@ def _sections(code: str) -> list[Section]:
             tokens.append(Token(f"mark{text}", text))
         elif kind in {"quoted", "escaped", "literal"}:
             tokens.append(Token("literal", text))
-        elif kind != "fill":
+        elif kind not in {"fill", "calendar"}:
             tokens.append(Token(kind, " " if kind == "pad" else text))
     return [*sections, Section(_with_minutes(tokens), condition, language)]
 

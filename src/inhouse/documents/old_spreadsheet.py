@@ -60,7 +60,7 @@ def _sheet(book: Any, source: Any, errors: Counter[str]) -> Sheet:
     for row in range(source.nrows):
         for column, cell in enumerate(source.row(row)):
             shown = _cell(book, source, row, column, cell)
-            if shown.text:
+            if shown.text.strip():
                 sheet.rows.setdefault(row, {})[column] = shown
                 if cell.ctype == 5:
                     errors[shown.text] += 1

@@ -165,13 +165,13 @@ def _shown(cell: etree._Element, kind: str, value: str, form: NumberFormat, book
     if kind == "inlineStr":
         inline = cell.find(f"{S}is")
         text = form.text(_rich(inline)) if inline is not None else ""
-        return Cell(text) if text else None
-    if not value:
+        return Cell(text) if text.strip() else None
+    if not value.strip():
         return None
     match kind:
         case "s":
             text = book.strings[int(value)] if value.isdecimal() and int(value) < len(book.strings) else ""
-            return Cell(form.text(text)) if text else None
+            return Cell(form.text(text)) if text.strip() else None
         case "str":
             return Cell(form.text(_unescaped(value)))
         case "e":

@@ -135,6 +135,20 @@ def test_a_truncated_file_is_refused(fees):
     assert "truncated" in parse(fees[: fees.rindex(b"%%EOF")], ".pdf").note
 
 
+def test_a_damaged_page_is_said_and_the_others_are_read():
+    def draw(page):
+        page.drawString(72, 700, "A wire costs $25.")
+        page.showPage()
+        page.drawString(72, 700, "A check costs $8.")
+
+    data = drawn(draw, pageCompression=0)
+    broken = re.sub(rb"(/Kids \[ \d+ 0 R )\d( 0 R \])", rb"\g<1>0\2", data)
+    assert broken != data
+    parsed = parse(broken, ".pdf")
+    assert parsed.text == "A wire costs $25."
+    assert "page 2: damaged, not read" in parsed.note
+
+
 # --- columns and tables -----------------------------------------------------------------------------------------
 
 

@@ -236,47 +236,52 @@ def _median(values: Numbers) -> float:
 
 
 def _spans(codes: Codes) -> list[tuple[int, int]]:
-    """Start and end of each line that has something to see."""
-    cuts = [0, *(np.flatnonzero((codes == 10) | (codes == HYPHEN)) + 1).tolist(), len(codes)]
-    spans = ((a, np.flatnonzero((codes[a:b] > 32) | (codes[a:b] == HYPHEN)), codes[a:b]) for a, b in pairwise(cuts))
-    return [(a, a + int(shown[-1]) + 1) for a, shown, own in spans if np.any(own > 32)]
+    """Start and end of each line that has something to see, without spaces around it."""
+    seen = np.flatnonzero((codes > 32) | (codes == HYPHEN))
+    cuts = np.flatnonzero((codes == 10) | (codes == HYPHEN)) + 1
+    edges = [0, *np.searchsorted(seen, cuts).tolist(), len(seen)]
+    spans = [(int(seen[a]), int(seen[b - 1]) + 1) for a, b in pairwise(edges) if b > a]
+    return [(start, end) for start, end in spans if end - start > 1 or codes[start] > 32]
 
 
 def _unbroken(codes: Codes, boxes: Numbers, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The spans, those as one that PDFium broke in the middle of a line, as it does after a superscript."""
-    out: list[tuple[int, int]] = []
-    last = 0
-    for start, end in spans:
-        seen = start + np.flatnonzero(codes[start:end] > 32)
-        first = int(seen[0])
-        a, b = boxes[last], boxes[first]
-        size = max(a[3] - a[1], b[3] - b[1])
-        shared = min(a[3], b[3]) - max(a[1], b[1])
-        gap = b[0] - a[2]
-        beside = shared > 0.5 * min(a[3] - a[1], b[3] - b[1]) and -0.1 * size < gap < 0.5 * size
-        if out and beside and codes[last] != HYPHEN:
-            codes[last + 1 : first] = 0
-            codes[last + 1] = 32 if gap > 0.12 * size else 0
+    if len(spans) < 2:
+        return list(spans)
+    starts, ends = np.array(spans).T
+    a, b = boxes[ends[:-1] - 1], boxes[starts[1:]]
+    heights = np.stack([a[:, 3] - a[:, 1], b[:, 3] - b[:, 1]])
+    shared = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
+    gaps, size = b[:, 0] - a[:, 2], heights.max(axis=0)
+    beside = (shared > 0.5 * heights.min(axis=0)) & (-0.1 * size < gaps) & (gaps < 0.5 * size)
+    out = [spans[0]]
+    for n, (start, end) in enumerate(spans[1:]):
+        before = out[-1][1]
+        if beside[n] and codes[before - 1] != HYPHEN:
+            codes[before:start] = 0
+            codes[before] = 32 if gaps[n] > 0.12 * size[n] else 0
             out[-1] = out[-1][0], end
         else:
             out.append((start, end))
-        last = int(seen[-1])
     return out
 
 
 def _turn(codes: Codes, boxes: Numbers, spans: Sequence[tuple[int, int]]) -> int:
     """How to turn the page, in degrees, if most of its text runs upwards or downwards."""
-    shares = {0: 0, 90: 0, 180: 0, 270: 0}
-    for start, end in spans:
-        seen = start + np.flatnonzero(codes[start:end] > 32)[:3]
-        if len(seen) < 3:
-            continue
-        x, y = (boxes[seen, :2] + boxes[seen, 2:]).T
-        across, up = float(x[2] - x[0]), float(y[2] - y[0])
-        backwards = across < 0 and codes[seen[0]] < RIGHT_TO_LEFT
-        flow = (180 if backwards else 0) if abs(across) >= abs(up) else (90 if up > 0 else 270)
-        shares[flow] += end - start
-    return max(shares, key=lambda flow: shares[flow])
+    some = np.array([(start, end - start) for start, end in spans if end - start > 2])
+    if not len(some):
+        return 0
+    starts, sizes = some.T
+    moved = boxes[starts + 2] - boxes[starts]
+    across, up = moved[:, 0] + moved[:, 2], moved[:, 1] + moved[:, 3]
+    level = np.abs(across) >= np.abs(up)
+    flows = {
+        180: level & (across < 0) & (codes[starts] < RIGHT_TO_LEFT),
+        90: ~level & (up > 0),
+        270: ~level & (up <= 0),
+    }
+    turn = max(flows, key=lambda flow: int(sizes[flows[flow]].sum()))
+    return turn if 2 * sizes[flows[turn]].sum() > sizes.sum() else 0
 
 
 def _line(handle: Any, codes: Codes, boxes: Numbers, start: int, end: int, upright: bool) -> Line:

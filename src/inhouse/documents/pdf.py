@@ -45,16 +45,24 @@ def read_pdf(data: bytes, ocr: Ocr | None = None) -> Parsed:
     Raises:
         Unreadable: encrypted, truncated beyond repair, or not a PDF.
     """
+    import pypdfium2 as pdfium
+
     ocr, notes, left_out = ocr or Ocr(), [], Counter[str]()
     data, document, note = opened(data)
     notes.append(note)
     comments: list[tuple[int, Line]] = []
     pages = []
+    broken = []
     for i in range(len(document)):
-        page, over = _page(document, i, left_out)
+        try:
+            page, over = _page(document, i, left_out)
+        except pdfium.PdfiumError:
+            broken.append(i + 1)
+            page, over = Page([], 612, 792), []
         for line in over:
             comments.append((i, line))
         pages.append(page)
+    notes += [f"{pages_named(broken)}: damaged, not read"] if broken else []
     notes += _pictures(document, pages, ocr)
     _arrange(pages)
     notes.append(_place_tables(data, pages, [i for i, page in enumerate(pages) if page.rules >= MIN_RULES]))
@@ -98,7 +106,10 @@ def opened(data: bytes) -> tuple[bytes, Any, str]:
         try:
             document = pdfium.PdfDocument(part)
             document.init_forms()
-            document[0].close()
+            next(n for n in range(len(document)) if _loads(document, n))
+        except StopIteration:
+            reason = reason or "no page can be loaded"
+            continue
         except pdfium.PdfiumError as error:
             if "password" in str(error).lower():
                 raise Unreadable("encrypted: it needs a password") from error
@@ -107,6 +118,16 @@ def opened(data: bytes) -> tuple[bytes, Any, str]:
         note = "truncated: the end of the PDF is missing, so pages or values may be missing" if cut else ""
         return part, document, note
     raise Unreadable("truncated: the end of the PDF is missing" if cut else f"damaged PDF ({reason})")
+
+
+def _loads(document: Any, i: int) -> bool:
+    import pypdfium2 as pdfium
+
+    try:
+        document[i].close()
+    except pdfium.PdfiumError:
+        return False
+    return True
 
 
 def _page(document: Any, i: int, left_out: Counter[str]) -> tuple[Page, list[Line]]:

@@ -39,6 +39,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project
         f"  1. Put your documents (md, txt, html, pdf, docx, pptx, xlsx, csv, eml) into {folder / 'documents'}/\n"
         f"  2. Put your past conversations into {folder / 'conversations.jsonl'}, one JSON object per line:\n"
         '     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}\n'
+        "     Exports of Zendesk, Slack, WhatsApp, a mailbox, and others become such a file with `inhouse import`.\n"
         "  3. If you have test questions with checks, name their file in [curation] tests.\n"
         f"  4. Run: inhouse check --project {folder}\n"
         f"     and: inhouse build --project {folder}",

@@ -81,13 +81,12 @@ def lines(rows):
 def table(delimiter=",", **names):
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter)
-    writer.writerow(
-        [names.get(k, k) for k in ("ticket_id", "comment_id", "author", "author_role", "public", "created_at", "body")]
-    )
+    heads = ("ticket_id", "status", "tags", "comment_id", "author", "author_role", "public", "created_at", "body")
+    writer.writerow([names.get(k, k) for k in heads])
     for n, (author, public, text) in enumerate(SAID):
         role = {ANN: "end-user", -1: "system"}.get(author, "agent")
         if author != -1:
-            writer.writerow([41, n, author, role, str(public).lower(), when(n), text])
+            writer.writerow([41, "solved", "belt sm-40", n, author, role, str(public).lower(), when(n), text])
     return out.getvalue()
 
 
@@ -177,7 +176,7 @@ def test_a_table_of_comments(delimiter, tmp_path):
     (tmp_path / "comments.csv").write_text(table(delimiter, **names), encoding="utf-8-sig")
     summary, [row] = imported(tmp_path / "comments.csv", tmp_path)
     assert row["messages"] == MESSAGES
-    assert row["id"] == "41"
+    assert (row["id"], row["tags"], row["time"]) == ("41", ["belt", "sm-40"], when(0))
     assert summary.messages_left_out == {"internal note": 1}
 
 
@@ -248,7 +247,13 @@ def test_ratings(score, rating, tmp_path):
 
 
 def test_attachments_are_named_and_quoted_mails_go(tmp_path):
-    pictured = comment(4, plain_body="", body="", html_body="", attachments=[{"file_name": "belt.jpg", "size": 1}])
+    pictured = comment(
+        4,
+        plain_body="",
+        body="",
+        html_body='<div class="zd-comment"><p></p></div>',
+        attachments=[{"file_name": "belt.jpg", "size": 1}],
+    )
     quoted = comment(3)
     quoted["plain_body"] = (
         "Yes, it fits.\n\n-- \nTom\n\nOn Mon, 4 Mar 2024 at 08:30, Ann <ann@bakery.example> wrote:\n> Does"

@@ -125,6 +125,7 @@ class Zendesk:
             )
 
 
+_ON_EACH_ROW = ("status", "tags", "satisfaction_rating", "requester_id", "submitter_id", "assignee_id")  # of a table
 _IDS = frozenset({"id", "ticket_id"})
 _TEXTS = frozenset({"comment", "comments", "body", "comment_body", "plain_body", "html_body", "text", "message"})
 
@@ -143,12 +144,18 @@ def _key(number: int, comment: _Comment) -> str:
     return f"{number} {comment.time}"
 
 
-def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> bool:
-    """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in; False if none."""
-    for name in ("ticket", "user", "comment"):  # an object alone, as GET /api/v2/tickets/ID gives it
+def _unwrapped(key: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """An object alone, as GET /api/v2/tickets/ID gives it, with the comments beside it."""
+    for name in ("ticket", "user", "comment"):
         if isinstance(value.get(name), dict) and "id" not in value:
             beside = {"comments": value["comments"]} if isinstance(value.get("comments"), list) else {}
-            key, value = f"{name}s", {**value[name], **beside}
+            return f"{name}s", {**value[name], **beside}
+    return key, value
+
+
+def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> bool:
+    """Puts a record where it belongs: a user, a ticket, a comment, or the event that a comment is in; False if none."""
+    key, value = _unwrapped(key, value)
     for user in (value.get(k) for k in ("requester", "submitter", "assignee", "author")):
         if isinstance(user, dict):
             _add_user(export, user)
@@ -161,7 +168,10 @@ def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> 
                 own.setdefault("author_id", value.get("author_id", value.get("updater_id")))
                 _add_comment(export, str(value["ticket_id"]), own)
     elif value.keys() >= {"ticket_id"} and value.keys() & _TEXTS:
-        _add_comment(export, str(value["ticket_id"]), value)
+        id = str(value["ticket_id"])
+        _add_comment(export, id, value)
+        if said := {k: value[k] for k in _ON_EACH_ROW if value.get(k)}:
+            export.tickets.setdefault(id, _Ticket({})).row = said
     elif key in ("tickets", "results") or "requester_id" in value or ("subject" in value and value.keys() & _IDS):
         _add_ticket(export, value)
     elif "author_id" in value or "ticket_id" in value:
@@ -259,7 +269,8 @@ def _text(value: Mapping[str, Any]) -> str:
         source = value.get("html_body")
         plain = html_text(source) if isinstance(source, str) and source.strip() else ""
     if not plain:
-        plain = next((value[k] for k in ("body", *sorted(_TEXTS)) if isinstance(value.get(k), str)), "")
+        others = ("body", *sorted(_TEXTS - {"body", "plain_body", "html_body"}))
+        plain = next((value[k] for k in others if isinstance(value.get(k), str)), "")
     return reply_content(plain.replace("\r\n", "\n").replace("\xa0", " ").replace("&nbsp;", " "))
 
 

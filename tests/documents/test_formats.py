@@ -254,3 +254,20 @@ def test_repetition_takes_linear_time(suffix, text_of, takes_linear_time):
             parse(data, suffix)
 
     assert takes_linear_time(read, lambda n: text_of(n).encode(), 500)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((r"\clvmgf\cellx1000\cellx2000 A\cell 1\cell", r"\clvmrg\cellx1000\cellx2000 \cell 2\cell"), ["| A | 1 |", "| A | 2 |"]),
+        ((r"\clmgf\cellx1000\clmrg\cellx2000 A\cell \cell", r"\cellx1000\cellx2000 1\cell 2\cell"), ["| A | A |", "| 1 | 2 |"]),
+        ((r"\cellx3000 A\cell", r"\cellx1000\cellx2010\cellx3000 1\cell 2\cell 3\cell"), ["| A | A | A |", "| 1 | 2 | 3 |"]),
+        ((r"\cellx1000\cellx3000 x\cell A\cell", r"\cellx1010\cellx2000\cellx2990 1\cell 2\cell 3\cell"), ["| x | A | A |", "| 1 | 2 | 3 |"]),
+        ((r"\cellx900\cellx2000 a\cell b\cell", r"\cellx1400\cellx2000 1\cell 2\cell"), ["| a | b |", "| 1 | 2 |"]),
+        ((r" a\cell b\cell", r" 1\cell"), ["| a | b |", "| 1 |  |"]),
+    ],
+)  # fmt: skip
+def test_cells_of_rich_text_over_several_rows_or_columns_repeat(rows, expected):
+    data = "{\\rtf1 " + "".join(f"\\trowd\\intbl{row}\\row" for row in rows) + "\\pard after}"
+    lines = parse(data.encode(), ".rtf").text.split("\n")
+    assert [lines[0], *lines[2 : len(rows) + 1]] == expected

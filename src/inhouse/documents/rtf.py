@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from inhouse.documents.drawing import lowered, raised
 from inhouse.documents.parsed import Parsed, Unreadable, table
 
+SAME_EDGE = 60  # twips between the edges of cells that stand in one column
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)|\\"
 )
@@ -46,6 +50,13 @@ class _State:
     label: bool = False  # the number or bullet of a list item
 
 
+class _Edge(NamedTuple):
+    """Where a cell ends, in twips, and the words that merge the cell with the one to its left or above."""
+
+    at: int
+    merged: frozenset[str]
+
+
 @dataclass
 class _Reader:
     """What was read so far."""
@@ -53,7 +64,9 @@ class _Reader:
     blocks: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
+    rows: list[tuple[list[str], list[_Edge]]] = field(default_factory=list)
+    edges: list[_Edge] = field(default_factory=list)  # of the row that is being read
+    merged: set[str] = field(default_factory=set)  # what is known of the next edge
     notes: list[str] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)  # the text of a footnote or comment that is being read
     pending: bytes = b""
@@ -99,13 +112,34 @@ class _Reader:
         self.cells.append("")
 
     def end_row(self) -> None:
-        self.rows.append(self.cells[:-1] if self.cells and not self.cells[-1] else self.cells)
+        self.rows.append((self.cells[:-1] if self.cells and not self.cells[-1] else self.cells, self.edges))
         self.cells = []
 
     def end_table(self) -> None:
         if self.rows:
-            self.blocks.append(table(self.rows))
+            self.blocks.append(table(_grid(self.rows)))
             self.rows = []
+
+
+def _grid(rows: Sequence[tuple[list[str], list[_Edge]]]) -> list[list[str]]:
+    """The cells of a table; one over several rows or columns repeats, so that all rows have as many."""
+    widest = max(len(cells) for cells, _ in rows)
+    spread = any(len(cells) != widest for cells, _ in rows) and all(len(edges) >= len(cells) for cells, edges in rows)
+    columns: list[int] = []
+    for at in sorted({edge.at for _, edges in rows for edge in edges} if spread else ()):
+        columns += [at] if not columns or at - columns[-1] > SAME_EDGE else []
+    grid: list[list[str]] = []
+    for cells, edges in rows:
+        line: list[str] = []
+        for n, cell in enumerate(cells):
+            merged = edges[n].merged if n < len(edges) else frozenset()
+            end = bisect_left(columns, edges[n].at - SAME_EDGE) + 1 if spread else n + 1
+            above = grid[-1][len(line)] if grid and len(line) < len(grid[-1]) else ""
+            beside = line[-1] if line else ""
+            text = cell or (above if "clvmrg" in merged else beside if "clmrg" in merged else "")
+            line += [text] * (end - len(line))
+        grid.append(line)
+    return grid
 
 
 def _joined(parts: list[str]) -> str:
@@ -227,6 +261,13 @@ def _arrange(reader: _Reader, state: _State, name: str, number: int | None) -> N
     match name:
         case "intbl":
             reader.in_table = True
+        case "trowd":
+            reader.edges, reader.merged = [], set()
+        case "clvmrg" | "clmrg":
+            reader.merged.add(name)
+        case "cellx":
+            reader.edges.append(_Edge(number or 0, frozenset(reader.merged)))
+            reader.merged = set()
         case "listtext" | "pntext":
             state.label = True
         case "pard" if not state.label:

@@ -15,7 +15,9 @@ WRITERS: dict[str, Callable[[Story], bytes]] = {
     **{name: getattr(office, name) for name in ("docx", "xlsx", "pptx", "odt", "ods", "rtf")},
     **{name: getattr(plain, name) for name in ("html", "eml", "csv", "tsv", "md", "txt", "json", "epub", "pdf")},
 }
-BANDED = frozenset({"docx", "xlsx", "pptx", "odt", "ods", "html", "epub", "eml"})  # have cells over several columns
+BANDED = frozenset(
+    {"docx", "xlsx", "pptx", "odt", "ods", "html", "epub", "eml", "rtf"}
+)  # have cells over several columns
 _NUMBER = re.compile(r"\d+(?:[.,:/'’٫٬-]\d+)*")
 _IN_LINE = re.compile(r"(?<=[\u3000-\u9fff\uf900-\uffef])\s+|\s+(?=[\u3000-\u9fff\uf900-\uffef])")
 _DASHES = {ord(c): "-" for c in "\u2010\u2011\u2012\u2013\u2014\u2212\uff0d"}

@@ -401,6 +401,12 @@ def rtf(tale: Story) -> bytes:
     lines.append(f"10{{\\super 3}}{{\\footnote {text(tale.language.columns[4])} 8642}}\\tab 5\\line 6\\par")
     tale.facts += ["see 4321", f"{tale.language.columns[4]} 8642"]
     tale.noise += ["10", "3", "5", "6"]
+    if tale.band:  # one wide cell over several columns, as word processors write it
+        edges, cells = (1500, 3000, 1500 * len(tale.header)), ("", "", tale.band)
+        wide = "".join(f"\\cellx{edge}" for edge in edges)
+        lines.append(
+            f"\\trowd{wide}{''.join(f'{chr(92)}pard{chr(92)}intbl {text(cell)}{chr(92)}cell' for cell in cells)}\\row"
+        )
     spans = dict(tale.spans)
     inside = [n for first, rows in tale.spans for n in range(first + 1, first + rows)]
     for number, row in enumerate((tale.header, *tale.shown), -1):

@@ -6,6 +6,8 @@ from inhouse.config.load import load_project
 from inhouse.models.catalog import CATALOG
 from inhouse.models.coverage import gaps, suited_embedder
 from inhouse.pipeline.check import examine
+from inhouse.pipeline.languages import HANDOFFS
+from inhouse.text.language import language
 
 GERMAN = "Die Gebühr für eine Überweisung beträgt zwölf Euro und wird am Monatsende von Ihrem Konto abgebucht."
 ENGLISH = "The fee for a transfer is twelve euros and is charged to your account at the end of the month."
@@ -66,6 +68,7 @@ def test_init_chooses_an_embedder_for_the_documents_that_are_there(tmp_path, cap
     said = " ".join(capsys.readouterr().out.split())
     assert ('set retrieval.embedder = "e5-small", since minilm-l6-v2 knows English only' in said) == chosen
     assert ("inhouse models pull e5-small" in said) == chosen
+    assert (language(project.assistant.handoff) in ("de", "zh")) == chosen
 
 
 def test_check_says_which_languages_the_documents_are_in(tmp_path, models_dir):
@@ -79,6 +82,11 @@ def test_check_says_which_languages_the_documents_are_in(tmp_path, models_dir):
         "of 3 documents looked at, 3 in de. warning: The embedder minilm-l6-v2 knows English only;"
     )
     assert "model.base" in item.detail
+    assert "assistant.handoff is in en; most documents are in de." in item.detail
+
+
+def test_the_replies_are_in_their_languages():
+    assert [language(text) for text in HANDOFFS.values()] == list(HANDOFFS)
 
 
 def test_default_models_say_what_they_know():

@@ -1,6 +1,8 @@
 """Embedders from a folder: which file, pooling, prefixes and window; and multilingual-e5-small from its package."""
 
 import json
+import shutil
+from fnmatch import fnmatch
 
 import numpy as np
 import onnx
@@ -12,6 +14,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.config.sections import Retrieval
 from inhouse.errors import InputError
+from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder, Recipe, model_file
 from inhouse.text.cache import CachedVectors
 
@@ -158,6 +161,28 @@ def test_an_index_remembers_how_the_vectors_of_a_folder_were_made(tmp_path):
     assert workspace.embedder_name(Retrieval()) == "minilm-l6-v2"
     (tmp_path / "mine" / "config_sentence_transformers.json").write_text('{"prompts": {"query": "card "}}')
     assert workspace.embedder_name(Retrieval(embedder="mine")) not in names
+
+
+@pytest.mark.parametrize("where", ["model.onnx", "onnx/model.onnx"])
+def test_an_embedder_is_pulled_from_the_hub_with_what_says_how_it_is_used(tmp_path, monkeypatch, where):
+    import huggingface_hub
+
+    hub = folder(tmp_path / "hub", where, modules=[{"type": "sentence_transformers.models.Transformer"}],
+                 config_sentence_transformers={"prompts": {"query": "query: "}})  # fmt: skip
+    (hub / "pytorch_model.bin").write_bytes(b"pickled")
+    files = [str(f.relative_to(hub)) for f in hub.rglob("*") if f.is_file()]
+
+    def download(name, local_dir, allow_patterns):
+        for file in files:
+            if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                (local_dir / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(hub / file, local_dir / file)
+
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", lambda name: files)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    pulled = Catalog(tmp_path / "cache").pull("some/embedder")
+    assert OnnxEmbedder(pulled).recipe.query_prefix == "query: "
+    assert not (pulled / "pytorch_model.bin").exists()
 
 
 # --- multilingual-e5-small ----------------------------------------------------------------------------------------

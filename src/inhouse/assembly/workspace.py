@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inhouse.config.sections import Project, Retrieval
+from inhouse.errors import InputError
 from inhouse.models.catalog import CATALOG, WEIGHTS, Catalog
 from inhouse.models.embed import AUTO, OnnxEmbedder, Recipe, model_file
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.search import Index
 from inhouse.store.artifacts import Store, source_digest
-from inhouse.text.language import languages
+from inhouse.text.language import language, languages, spoken
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Document, Example, Json, Progress, Silent, digest_of
 
@@ -74,12 +75,21 @@ class Workspace:
         return f"{folder.name}@{digest[:8]}"
 
     def language_gaps(self, texts: Sequence[str]) -> list[str]:
-        """What the embedder and the base model do not know of the languages of the documents, a sentence each."""
+        """What the models do not know of the languages of the documents, and which reply is in another one, a sentence
+        each."""
         from inhouse.models.coverage import gaps
 
         counts, some = languages(texts), texts[:: max(len(texts) // GAPS_LOOKED_AT, 1)]
-        embedder, base = self.project.retrieval.embedder, self.project.model.base
-        return [*gaps(embedder, counts, some, self.embedder.unknown), *gaps(base, counts, some)]
+        settings, unknown = self.project, None
+        with suppress(InputError):  # it is not there, which is said elsewhere
+            unknown = self.embedder.unknown
+        found = [*gaps(settings.retrieval.embedder, counts, some, unknown), *gaps(settings.model.base, counts, some)]
+        written = language(settings.assistant.handoff)
+        if counts and written and written not in spoken(counts):
+            found.append(
+                f"assistant.handoff is in {written}; most documents are in {max(counts, key=lambda c: counts[c])}."
+            )
+        return found
 
     @cached_property
     def support(self) -> LexicalSupport:

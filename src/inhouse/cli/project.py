@@ -23,7 +23,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project
     from inhouse.config.reference import template
     from inhouse.errors import ConfigError
     from inhouse.files import write_text
-    from inhouse.pipeline.check import chosen_values
+    from inhouse.pipeline.languages import chosen_values
 
     file = folder / FILE
     if file.exists():

@@ -23,7 +23,7 @@ from typing import Literal
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, replacing, write_text
 from inhouse.models import packed
-from inhouse.models.embed import INT8, to_int8
+from inhouse.models.embed import INT8, MODELS, to_int8
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.text.language import LANGUAGES
 from inhouse.types import Progress, Silent
@@ -411,15 +411,19 @@ def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
 
 def _snapshot(name: str, target: Path) -> None:
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import list_repo_files, snapshot_download
     except ImportError as error:
         raise BackendError("the package huggingface_hub is not installed", "pip install 'inhouse[train]'") from error
     patterns = ["*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*",
                 "*.jinja"]  # fmt: skip
     try:
+        if "modules.json" in (there := set(list_repo_files(name))):  # a model of sentence-transformers: an embedder
+            onnx = next((f for f in MODELS if f in there), "onnx/model.onnx")
+            patterns = [onnx, f"{onnx}_data", "*.json"]
         snapshot_download(name, local_dir=target, allow_patterns=patterns)
     except Exception as error:  # the hub client raises errors of httpx, the OS and its own
         hint = "check the id and the network"
         raise BackendError(f"{name}: cannot be fetched ({type(error).__name__}: {error})", hint) from error
-    if not list(target.glob("*.safetensors")):
-        raise InputError(f"{name}: no safetensors weights", "pickled weights are not supported; choose another model")
+    if not list(target.glob("*.safetensors")) and not list(target.rglob("*.onnx")):
+        hint = "pickled weights are not supported; choose another model"
+        raise InputError(f"{name}: no safetensors weights, and no ONNX file of an embedder", hint)

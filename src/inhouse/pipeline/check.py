@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,17 +20,14 @@ from pydantic import computed_field
 
 from inhouse.assembly.arms import CUSTOMIZED
 from inhouse.assembly.workspace import Workspace
-from inhouse.config.sections import Project
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
-from inhouse.documents.load import sample_texts
 from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
-from inhouse.models.coverage import gaps, suited_embedder
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
+from inhouse.pipeline.languages import languages_of_documents
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
-from inhouse.text.language import languages
 from inhouse.types import Example, Record
 
 MIN_MEMORY_GB = 4.0
@@ -86,43 +82,9 @@ def examine(workspace: Workspace) -> Checkup:
     return Checkup(items=items, stages_s=stages)
 
 
-def chosen_values(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """The keys that a new project needs for the documents that its folder already has, and a line for each."""
-    settings = Project(name="new")
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            texts = sample_texts(folder / settings.documents.path, settings.documents, Path(cache))
-    except InhouseError:  # no documents yet, or none that can be read
-        return {}, []
-    usual = settings.retrieval.embedder
-    if (embedder := suited_embedder(texts, usual)) == usual:
-        return {}, []
-    looked_at = f"Of {len(texts)} documents looked at, {_counted(languages(texts))}"
-    why = f'set retrieval.embedder = "{embedder}", since {usual} knows English only'
-    return {"retrieval.embedder": embedder}, [f"{looked_at}: {why}. Run: inhouse models pull {embedder}"]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    """Such as "28 in de, 2 in en"."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{n} in {code}" for code, n in ordered) or "none is clearly in one language"
-
-
 def _languages(workspace: Workspace) -> list[Item]:
-    """The languages of the documents, and what the models do not know of them; of some documents before a build."""
-    project = workspace.project
-    folder = project.path(project.documents.path)
-    try:
-        texts = sample_texts(folder, project.documents, workspace.store.cache("documents"))
-    except InhouseError:  # said by other items
-        return []
-    counts, unknown = languages(texts), None
-    with suppress(InhouseError):
-        unknown = workspace.embedder.unknown
-    missing = [*gaps(project.retrieval.embedder, counts, texts, unknown), *gaps(project.model.base, counts, texts)]
-    warning = f" warning: {' '.join(missing)}" if missing else ""
-    detail = f"of {len(texts)} documents looked at, {_counted(counts)}.{warning}"
-    return [Item(subject="languages", ok=True, detail=detail)]
+    said = languages_of_documents(workspace)
+    return [Item(subject="languages", ok=True, detail=said)] if said else []
 
 
 def _machine(workspace: Workspace) -> list[Item]:

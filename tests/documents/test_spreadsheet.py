@@ -199,6 +199,21 @@ def test_tables_side_by_side_are_apart():
     assert text == f"Example Ltd\n\n{left}\n\n{right}\n| --- | --- |\n| 5 % | 10 pcs |"
 
 
+def test_a_header_that_the_file_names_is_one():
+    lists = ["Company", "Example Ltd", "Since"], ["Item", "Fee", "Note"], ["Wire", 28, "a"], ["Cash", 3, "b"]
+
+    def filtered(sheet):
+        rows(*lists)(sheet)
+        sheet.auto_filter.ref = "A2:C4"
+
+    def named(sheet):
+        rows(*lists)(sheet)
+        sheet.add_table(openpyxl.worksheet.table.Table(displayName="T", ref="A2:C4"))
+
+    for fill in (filtered, named):
+        assert "\n\n| Item | Fee | Note |\n| --- | --- | --- |\n| Wire | 28 | a |\n" in book(fill).text
+
+
 def test_names_above_groups_of_columns():
     text = text_of([None, "2025", None, "2026", None], ["Region", "Min", "Max", "Min", "Max"], ["North", 1, 2, 3, 4])
     assert text.splitlines()[0] == "| Region | 2025 Min | 2025 Max | 2026 Min | 2026 Max |"

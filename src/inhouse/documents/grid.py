@@ -40,6 +40,7 @@ class Sheet:
         self.regions: list[Region] = []
         self.hidden_rows: set[int] = set()
         self.hidden_columns: list[tuple[int, int]] = []
+        self.headers: set[int] = set()  # rows that the file names as headers of tables
         self.lines: list[str] = []  # comments, text of shapes
 
     def is_hidden_column(self, column: int) -> bool:
@@ -122,13 +123,15 @@ def _repeat_regions(sheet: Sheet) -> bool:
 
 
 def _blocks(sheet: Sheet, visible: Mapping[int, Row]) -> Iterator[list[Row]]:
-    """Runs of rows without a blank row between them; hidden rows are no blank rows."""
+    """Runs of rows without a blank row or a named header between them; hidden rows are no blank rows."""
     block: list[Row] = []
     before = 0
     hidden = sorted(sheet.hidden_rows)
     for index, row in visible.items():
         gap = index - before - 1
-        if block and gap and gap > _between(hidden, before, index):
+        apart = gap and gap > _between(hidden, before, index)
+        named = index in sheet.headers and not any(cell.region for cell in visible.get(before, {}).values())
+        if block and (apart or (named and _titles(block)[1])):
             yield block
             block = []
         block.append(row)

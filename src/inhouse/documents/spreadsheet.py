@@ -117,7 +117,7 @@ def _sheet(box: Container, part: str, name: str, book: Book) -> Sheet:
     sheet = Sheet(name)
     printed: list[str] = []
     row_index = 0
-    tags = [f"{S}{tag}" for tag in ("row", "col", "mergeCell", "oddHeader", "oddFooter")]
+    tags = [f"{S}{tag}" for tag in ("row", "col", "mergeCell", "autoFilter", "oddHeader", "oddFooter")]
     for element in box.elements(part, *tags):
         match element.tag.rpartition("}")[2]:
             case "row":
@@ -132,10 +132,14 @@ def _sheet(box: Container, part: str, name: str, book: Book) -> Sheet:
             case "mergeCell":
                 if region := _region(element.get("ref", "")):
                     sheet.regions.append(region)
+            case "autoFilter":
+                sheet.headers |= _first_row(element)
             case kind:
                 text = " ".join(_PRINT_CODE.sub(" ", element.text or "").replace("&&", "&").split())
                 if any(map(str.isalnum, text)) and not text.isdecimal():
                     printed.append(f"[{'page header' if kind == 'oddHeader' else 'page footer'}: {text}]")
+    roots = [root for table in box.related(part, "table") if (root := box.xml(table)) is not None]
+    sheet.headers.update(*(_first_row(root) for root in roots if root.get("headerRowCount") != "0"))
     sheet.lines = [*_shapes(box, part), *_comments(box, part, sheet), *printed]
     return sheet
 
@@ -331,6 +335,12 @@ def _column(letters: str) -> int:
     for letter in letters.upper():
         number = number * 26 + ord(letter) - 64
     return number
+
+
+def _first_row(element: etree._Element) -> set[int]:
+    """The first row of the range of a table or filter, which is its header."""
+    corner = _CELL.fullmatch(element.get("ref", "").partition(":")[0])
+    return {int(corner[2])} if corner else set()
 
 
 def _region(reference: str) -> Region | None:

@@ -1,9 +1,12 @@
 """Rows of every known shape; the files of providers are in ../shared/data/exports with the rows that they should give."""
 
+import copy
 import json
+import random
 
 import pytest
 
+from inhouse.datasets.conversations import read_conversations, read_tests
 from inhouse.datasets.shapes import conversation_of
 from inhouse.datasets.turns import ShapeError
 
@@ -61,9 +64,7 @@ def test_every_row_of_a_provider_is_as_expected(kind, files, data_dir):
     assert [exported(row) for file in files for row in rows_of(folder / file)] == wanted
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
+PAIRS = [
         {"messages": [USER, REPLY]},
         {"Messages": [{"Role": "USER ", "Content": Q}, {"ROLE": "Assistant", "content": A}]},
         {"conversation": {"messages": [USER, REPLY]}},
@@ -109,16 +110,16 @@ def test_every_row_of_a_provider_is_as_expected(kind, files, data_dir):
             "old": {"message": {"author": {"role": "assistant"}, "content": {"parts": ["No."]}}, "parent": "b"},
             "c": {"message": {"author": {"role": "assistant"}, "content": {"content_type": "text", "parts": [A]}},
                   "parent": "b"}}},
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", PAIRS)
 def test_shapes_of_a_pair(row):
     found = conversation_of(row)
     assert ([(m["role"], m["content"]) for m in found.messages], found.missing) == ([("user", Q), ("assistant", A)], "")
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
+CALLS = [
         {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [
             {"function": {"name": "track", "arguments": {"id": 7}}}]},
             {"role": "tool", "content": [{"type": "text", "text": "Graz"}]}, REPLY]},
@@ -144,8 +145,10 @@ def test_shapes_of_a_pair(row):
             REPLY]},
         {"input": [USER, {"type": "function_call", "call_id": "call_0", "name": "track", "arguments": '{"id": 7}'},
                    {"type": "function_call_output", "call_id": "call_0", "output": "Graz"}, REPLY]},
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", CALLS)
 def test_tool_calls_and_results_are_kept(row):
     assert conversation_of(row).messages == TOOL
 
@@ -220,3 +223,33 @@ def test_a_row_with_a_picture_is_refused_with_that_reason(part):
         with pytest.raises(ShapeError, match="picture") as error:
             conversation_of({"messages": [{"role": "user", key: [part, {"type": "text", "text": Q}]}, REPLY]})
         assert error.value.kind == "image"
+
+
+JUNK = [None, 0, 1.5, True, "", "x", [], {}, [None], [[]], [{}], {"a": None}, '{"a": 1}', "[1]", "\ud800", [USER]]
+KEYS = ["tool_calls", "role", "content", "tools", "functions", "choices", "metadata", "history", "weight", "data", "parts", "system", "mapping", "checks", "sources", "tags", "id", "output", "response", "messages"]  # fmt: skip
+
+
+def spoiled(row, rng):
+    """The row with one to three values somewhere in it replaced, left out, or added."""
+    row = copy.deepcopy(row)
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        inside = [row]
+        for value in inside:
+            children = value.values() if isinstance(value, dict) else value
+            inside += [child for child in children if isinstance(child, dict | list) and child]
+        place, junk = rng.choice(inside), copy.deepcopy(rng.choice(JUNK))
+        if isinstance(place, dict) and rng.random() < 0.2:
+            place[rng.choice(KEYS)] = junk
+        elif place:
+            place[rng.choice(list(place) if isinstance(place, dict) else range(len(place)))] = junk
+    return row
+
+
+def test_a_spoiled_row_is_refused_and_never_breaks(tmp_path):
+    rng = random.Random(3)
+    rows = [spoiled(rng.choice([*PAIRS, *CALLS]), rng) for _ in range(3000)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    for read in (read_conversations, read_tests):
+        examples, rejected = read([path], {})
+        assert min(len(examples), len(rejected)) > 300

@@ -315,13 +315,14 @@ def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> E
         raise _BadRowError("has no question before its reply")
     try:
         checks = _checks(row.get("checks"))
-        sources = tuple(Source.model_validate(s) for s in row.get("sources") or ())
+        sources = _sources(row.get("sources"))
     except ValidationError as error:
         place = ".".join(str(p) for p in error.errors()[0]["loc"])
         raise _BadRowError(f"checks or sources: {place}: {error.errors()[0]['msg']}") from error
     own = digest_of([m.to_openai() for m in messages] + [target])[:12]
     group = row.get("group") or row.get("conversation_id") or row.get("id")
     tags = row.get("tags") or ([row["topic"]] if row.get("topic") else [])
+    tags = [tag.strip() for tag in re.split("[,;|]", tags) if tag.strip()] if isinstance(tags, str) else tags
     return Example(
         id=str(row.get("id") or own),
         messages=tuple(messages),
@@ -334,6 +335,13 @@ def _example(row: dict[str, Any], messages: Sequence[Message], target: str) -> E
         kind=str(row.get("kind") or ""),
         time=str(row.get("time") or row.get("created_at") or ""),
     )
+
+
+def _sources(given: Json) -> tuple[Source, ...]:
+    listed = [given] if isinstance(given, str) and given else given or []
+    if not isinstance(listed, list):
+        raise _BadRowError("sources is not a list")
+    return tuple(Source(document=s) if isinstance(s, str) else Source.model_validate(s) for s in listed)
 
 
 def _checks(given: Any) -> Checks:

@@ -189,16 +189,22 @@ def _last(rest: dict[str, Json]) -> list[Json]:
     for key in ("response", "output", "outputs", "completion"):
         given = rest.get(key)
         found = given.get("body", given) if isinstance(given, dict) else given
-        if isinstance(found, dict) and isinstance(found.get("choices"), list) and found["choices"]:
+        if message := _choice(found):
             rest.pop(key)
-            return [found["choices"][0].get("message")]
+            return [message]
         if isinstance(found, dict) and keys_in(found, ROLE_KEYS[:1]):
             return [rest.pop(key)]
         if isinstance(found, str) and found.strip():
             return [_reply(rest.pop(key))]
-    if isinstance(rest.get("choices"), list) and rest["choices"] and isinstance(rest["choices"][0], dict):
-        return [rest.pop("choices")[0].get("message")]
-    return []
+    message = _choice(rest)
+    return [message] if message else []
+
+
+def _choice(found: Json) -> Json:
+    """The message in a response of OpenAI's API."""
+    choices = found.get("choices") if isinstance(found, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first.get("message") if isinstance(first, dict) else None
 
 
 def _shape(key: str, given: Sequence[Json]) -> str:
@@ -282,12 +288,13 @@ def _transcript(text: str) -> list[Json]:
 
 def _branch(nodes: Mapping[str, Json], current: Json) -> list[Json]:
     """The messages of ChatGPT's export up to the current one; regenerated answers are other branches."""
-    last = current if current in nodes else next(reversed(list(nodes)), None)
+    last = current if isinstance(current, str) and current in nodes else next(reversed(list(nodes)), None)
     messages: list[Json] = []
     while isinstance(node := nodes.get(str(last)), dict) and len(messages) < len(nodes):
         message = node.get("message")
-        if isinstance(message, dict) and not (message.get("metadata") or {}).get(_HIDDEN):
-            messages.append(message)
+        if isinstance(message, dict):
+            about = message.get("metadata")
+            messages += [] if isinstance(about, dict) and about.get(_HIDDEN) else [message]
         last = node.get("parent")
     return messages[::-1]
 

@@ -133,7 +133,7 @@ def _message(turn: dict[str, Json], calls: Calls) -> list[Message]:
     keys = keys_in(turn, _CONTENT_KEYS)
     if turn.get("type") == "function_call_output":  # OpenAI's Responses
         keys = ["output"]
-    value = next((turn[k] for k in keys if turn[k] is not None), None)
+    value = next((turn[k] for k in keys if turn.get(k) is not None), None)
     if role == "call":
         content, made = None, [calls.call(n, a, turn.get("call_id")) for n, a in _called(turn, value)]
         return [{"role": "assistant", "content": content, "tool_calls": made}]
@@ -169,7 +169,8 @@ def _named(message: Message, turn: Mapping[str, Json]) -> Message:
 def _given_calls(turn: Mapping[str, Json], calls: Calls) -> list[dict[str, Json]]:
     """The tool calls beside an assistant's content, in OpenAI's shapes old and new, or bare."""
     made = []
-    for call in decoded(turn.get("tool_calls")) or ():
+    listed = decoded(turn.get("tool_calls"))
+    for call in listed if isinstance(listed, list) else ():
         if isinstance(call, dict):
             function = call["function"] if isinstance(call.get("function"), dict) else call
             given = function.get("arguments", function.get("args", function.get("parameters")))

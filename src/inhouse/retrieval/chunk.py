@@ -30,7 +30,7 @@ LEAD_CHARS = 160
 LONGEST_COUNTED_CHARS = 4000  # longer spans are cut without counting their tokens, which is slow
 CHARS_A_TOKEN = 6  # without spaces; a tokenizer that does not know a script takes a whole line for one token
 LONGEST_GRAPHEME = 32
-CAPTION_CHARS = 150
+CAPTION_CHARS, TITLE_CHARS = 150, 80  # of a line that says that it is one, and of any line without an end
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.{0,300})$", re.MULTILINE)  # longer lines are text
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n+")
@@ -51,6 +51,7 @@ _ABOVE = re.compile(
     re.IGNORECASE,
 )
 """A line that says what the table below it holds: "Table 3. Fees", "**Fees**", "Our fees:", "(in millions)"."""
+_NO_CAPTION = re.compile(r"[#|>+]|[-*] |\d+[.)] |```|~~~|<")
 
 
 def size_in_tokens(count_tokens: Count, text: str) -> int:
@@ -123,10 +124,13 @@ def _prose(text: str, span: Span, count: Count, limit: int) -> Iterator[Piece]:
 
 def _captions(text: str, span: Span, table: Table) -> Iterator[str]:
     """The lines right above and below the table, where they say what it holds."""
-    above = text[max(span[0], table.start - 2 * CAPTION_CHARS) : table.start].rstrip().rpartition("\n")[2].strip()
-    below = text[table.end : min(span[1], table.end + 2 * CAPTION_CHARS)].lstrip().partition("\n")[0].strip()
-    for line, says in ((above, _NUMBERED.match(above) or _ABOVE.match(above)), (below, _NUMBERED.match(below))):
-        if says and len(line) <= CAPTION_CHARS and not line.startswith(("#", "|", "- ", "```")):
+    before = text[max(span[0], table.start - 2 * CAPTION_CHARS) : table.start].rstrip()
+    paragraph, _, above = before.rpartition("\n")
+    below = text[table.end : min(span[1], table.end + 2 * CAPTION_CHARS)].lstrip().partition("\n")[0]
+    alone = len(above) <= TITLE_CHARS and (not paragraph.strip() or paragraph.endswith("\n"))
+    titled = _NUMBERED.match(above) or _ABOVE.match(above) or (alone and above[-1:].isalnum())
+    for line, says in ((above.strip(), titled), (below.strip(), _NUMBERED.match(below))):
+        if says and len(line) <= CAPTION_CHARS and not _NO_CAPTION.match(line):
             yield line.strip("*_:： ").rstrip(".")
 
 

@@ -278,3 +278,8 @@ def test_chunks_of_a_format_with_pages_know_where_they_are():
     assert [(c.page, c.box) for c in chunk_document(plain, words, 40)] == [(0, None)] * 2
     assert passage_of(chunk_document(plain, words, 40)[0], 0.5).where == {"source": "a.pdf"}
     assert document_digest(plain) != document_digest(document)
+
+
+def test_the_name_of_an_empty_column_is_kept():
+    text = "| card | fee | extras |\n|---|---|---|\n| A1 | $1 | |"
+    assert [c.text for c in chunks(text)] == ["| card | fee | extras |\n|---|---|---|", "card A1: fee $1."]

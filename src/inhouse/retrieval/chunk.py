@@ -106,7 +106,8 @@ def _pieces(text: str, span: Span, found: Sequence[Table], count: Count, limit: 
         yield from _prose(text, (at, table.start), count, limit)
         about = ": ".join(dict.fromkeys(filter(None, (*_captions(text, span, table), table.title))))
         at = table.body
-        if max(map(len, table.header)) > limit // 2:  # names that rows may have to shorten
+        unsaid = any(name and not any(row.cells[n] for row in table.rows) for n, name in enumerate(table.header))
+        if unsaid or max(map(len, table.header)) > limit // 2:  # or names that rows may have to shorten
             yield from _prose(text, (table.start, at), count, limit)
         for row in table.rows:
             if row.start - at > limit // 2:  # so do names of groups

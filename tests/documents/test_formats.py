@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from inhouse.documents.kinds import ADVICE, advice, kind_of
 from inhouse.documents.parse import FORMATS, parse
 from inhouse.documents.parsed import Unreadable
 
+CASES = Path(__file__).parents[3] / "shared" / "cases" / "documents"
 TABLE = "| City | Fee |\n| --- | --- |\n| Zürich | 1.50 |\n| Bern | 2 |"
 
 
@@ -271,3 +273,33 @@ def test_cells_of_rich_text_over_several_rows_or_columns_repeat(rows, expected):
     data = "{\\rtf1 " + "".join(f"\\trowd\\intbl{row}\\row" for row in rows) + "\\pard after}"
     lines = parse(data.encode(), ".rtf").text.split("\n")
     assert [lines[0], *lines[2 : len(rows) + 1]] == expected
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "kept", "left_out"),
+    [
+        ("encoding_cp1252_misread/de_utf16le_nobom.txt", "Eine Überweisung ins Ausland kostet 12 €.", "\0"),
+        ("encoding_cp1252_misread/fr_cp1252.txt", "Un virement à l'étranger coûte 12 €.", "ŕ"),
+        ("encoding_cp1252_misread/html_nometa_cp1252.html", "Un virement à l'étranger coûte 12 €. Où ?", "ů"),
+        ("encoding_cp1252_misread/its_free.txt", "It’s free.", "𠏋"),
+        ("encoding_cp1252_misread/price.txt", "Price: £5 or €6 per naïve user.", "Ł"),
+        ("encoding_cp1252_misread/price_cp1252.txt", "costs 5 € per parcel – “next day” service.", "Ä"),
+        (
+            "encoding_cp1252_misread/zh_short_gbk.csv",
+            "| 产品 | 价格 |\n| --- | --- |\n| 螺丝 | 1.5 |\n| 螺母 | 0.5 |",
+            "�",
+        ),
+        ("html_boilerplate_kept/page.html", "| North | 7 | 8 |\n| South (coast) | 9 | 10 |", "cookies"),
+        ("html_boilerplate_kept/page.html", "How do I cancel a wire?\n\nCall us before 17:00.", "Imprint"),
+        ("html_boilerplate_kept/page.html", "H2O, 10³.", "Log in"),
+        ("synthetic_pairs_from_code_and_german/yaml.md", "Valid until: 2026-12-31. Owner: Payments team.", "TODO"),
+    ],
+)
+def test_reported_cases(file, kept, left_out):
+    path = CASES / file
+    if not path.exists():
+        pytest.skip(f"{path} is missing")
+    text = parse(path.read_bytes(), path.suffix).text
+    assert kept in text
+    assert left_out not in text

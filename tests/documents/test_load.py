@@ -10,7 +10,7 @@ import time
 import pytest
 
 from inhouse.config.sections import AccessRule, Documents
-from inhouse.documents.folder import folder_digest
+from inhouse.documents.folder import folder_digest, unread, walk
 from inhouse.documents.load import Outcome, load_documents, read_documents
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.types import Silent
@@ -308,3 +308,22 @@ def test_folder_digest_follows_paths_and_bytes_of_what_is_read(folder):
 def test_public_documents_are_all_read(data_dir, tmp_path, name, count):
     summary = load_documents(data_dir / name / "documents", Documents(), tmp_path, tmp_path, Silent())
     assert (summary.read, summary.duplicate, summary.failed) == (count, 0, 0)
+
+
+def test_unread_files_are_known_before_reading(tmp_path):
+    old = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99)
+    contents = {
+        "a.md": b"Text", "b.doc": old, "c.doc": old, "d.doc": b"<html>Text", "e.zip": b"PK", "f.pages": b"x", "g": b"x",
+        "h.txt": b"", "i.strange": b"x", "desktop.ini": b"x",
+    }  # fmt: skip
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    found = unread(walk(tmp_path, Documents()))
+    assert found[0] == (".doc: old Word format: save it as .docx", 2, "b.doc")
+    assert [(group.first, group.why) for group in found[1:]] == [
+        ("e.zip", ".zip: unpack it and put the files here"),
+        ("f.pages", ".pages: export it from Pages as .docx"),
+        ("g", "no extension: add the extension of its kind to its name, such as .txt"),
+        ("h.txt", "empty file"),
+        ("i.strange", ".strange: save it as PDF, .docx, .xlsx, .html, .md or .txt"),
+    ]

@@ -116,7 +116,8 @@ def _checked(results: Checkup) -> Table:
 
     table = Table("", "state", "", box=None, pad_edge=False)
     for item in results.items:
-        state = Text("ok", style="green") if item.ok else Text("problem", style="bold red")
+        said = ("warning", "yellow") if item.warning else ("ok", "green")
+        state = Text(*said) if item.ok else Text("problem", style="bold red")
         table.add_row(item.subject, state, Text(item.detail))
     for stage, seconds in results.stages_s.items():
         table.add_row(f"stage {stage}", "estimate", f"about {duration(seconds)}")

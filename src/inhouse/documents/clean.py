@@ -33,7 +33,8 @@ _NO_TITLE = re.compile(
 def clean_text(text: str) -> str:
     """Normalized text: at most one blank line in a row, no spaces at line ends, empty when nothing is visible."""
     text = _LINE_ENDS.sub("\n", text)
-    text = _SPACES.sub(" ", text)
+    if not text.isascii():
+        text = _SPACES.sub(" ", text)
     text = _normalized(_INVISIBLE.sub("", text))
     text = _TRAILING.sub("", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n").rstrip()

@@ -7,15 +7,17 @@ exception: a link to a hidden file in the folder is read, because Kubernetes mou
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from inhouse.config.sections import AccessRule, Documents
-from inhouse.documents.kinds import advice
-from inhouse.documents.parse import FORMATS
+from inhouse.documents.kinds import OLE, advice
+from inhouse.documents.parse import FORMATS, OLD
 from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256
 from inhouse.types import digest_of
@@ -57,6 +59,40 @@ def walk(folder: Path, settings: Documents) -> list[Entry]:
         formats = ", ".join(suffix[1:] for suffix in FORMATS)
         raise InputError(f"{folder}: the folder has no documents", f"put files there, of these formats: {formats}")
     return [_checked(root, file, rules, settings.max_file_mb) for file in files]
+
+
+class Unread(NamedTuple):
+    """Files that cannot be read for the same reason, which says what to do instead; `first` is one of them."""
+
+    why: str
+    files: int
+    first: str
+
+
+def unread(files: Sequence[Entry]) -> list[Unread]:
+    """What will not be read of the files of `walk`, as far as it shows before that; the most frequent reason first."""
+    reasons: dict[str, list[str]] = {}
+    for file in files:
+        why = file.problem or ("" if file.same_as else _unread(file))
+        if why:
+            reasons.setdefault(re.sub(r"^(too large).*", r"\1: raise documents.max_file_mb", why), []).append(
+                file.source
+            )
+    grouped = [Unread(why, len(sources), sources[0]) for why, sources in reasons.items()]
+    return sorted(grouped, key=lambda group: -group.files)
+
+
+def _unread(file: Entry) -> str:
+    if not file.size:
+        return "empty file"
+    if file.suffix not in OLD:
+        return ""
+    try:
+        with file.path.open("rb") as opened:
+            old = opened.read(len(OLE)) == OLE
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return f"{file.suffix}: {advice(file.suffix)}" if old else ""
 
 
 def folder_digest(folder: Path, settings: Documents) -> str:

@@ -22,6 +22,7 @@ _MAGIC = {
     b"\x7fELF": ".exe", b"ID3": ".mp3", b"OggS": ".ogg", b"fLaC": ".flac", b"\x1aE\xdf\xa3": ".webm", b"%!PS": ".ps",
     b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"8BPS": ".psd", b"wOFF": ".woff",
 }  # fmt: skip
+_MARKS = tuple(_MAGIC)
 _PAGE = re.compile(
     rb"(?i)\s*+(?:<!--[^>]{0,500}-->\s*+)?(?:<\?xml[^>]{0,200}>\s*+)?<(?:!doctype html|html|head|body|table)\b"
 )
@@ -97,15 +98,14 @@ def kind_of(data: bytes) -> str:
         return ".heic" if data[8:11] in (b"hei", b"mif") else ".mp4"
     if data[:4] == b"RIFF":
         return ".webp" if data[8:12] == b"WEBP" else ".wav"
-    magic = next((kind for mark, kind in _MAGIC.items() if data.startswith(mark)), "")
-    if magic:
-        return magic
+    if data.startswith(_MARKS):
+        return next(kind for mark, kind in _MAGIC.items() if data.startswith(mark))
     head = data[:8192].removeprefix(b"\xef\xbb\xbf")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         head = data[:8192].decode("utf-16", "replace").encode()
     if _PAGE.match(head):
         return ".html"
-    if _MIME.match(head):
+    if b"\0" not in head and b":" in head[:80] and _MIME.match(head):
         return ".mht"
     return ".xml" if head.lstrip().startswith(b"<?xml") else ""
 

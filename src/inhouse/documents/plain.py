@@ -25,6 +25,7 @@ _FOR_PROGRAMS = re.compile(
 )
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 _COMMENT = re.compile(r"<!--|\{/\*|\{% comment %\}|^\[(?://|comment)\]: ?(?:#|<>) ?[\"'(].*[\"')][ \t]*$", re.MULTILINE)
+_MARKS = ("<!--", "{/*", "{% comment %}", "[//]:", "[comment]:")
 _ENDS = {"<!--": "-->", "{/*": "*/}", "{% comment %}": "{% endcomment %}"}
 _RULE = re.compile(r"([^\w\s])\1{2,}[ \t]*")
 _RST_COMMENT = re.compile(r"\.\.(?: (?!\[|_|\||[\w:.+-]+::).*)?")
@@ -134,7 +135,7 @@ def _with_metadata(text: str, meta: Mapping[str, str]) -> str:
 
 def without_comments(text: str) -> tuple[str, int]:
     """Markdown without comments (of HTML, MDX, Jekyll, and as links) outside code, and how many there were."""
-    if not _COMMENT.search(text):
+    if not any(mark in text for mark in _MARKS):
         return text, 0
     code = _code(text)
     kept, done, n = [], 0, 0

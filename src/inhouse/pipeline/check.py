@@ -20,8 +20,10 @@ from pydantic import computed_field
 
 from inhouse.assembly.arms import CUSTOMIZED
 from inhouse.assembly.workspace import Workspace
+from inhouse.config.sections import Documents
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
+from inhouse.documents.folder import Entry, unread, walk
 from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
@@ -45,11 +47,12 @@ MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10
 
 
 class Item(Record):
-    """One thing that was checked."""
+    """One thing that was checked. A warning is something to look at that does not stop a build."""
 
     subject: str
     ok: bool
     detail: str
+    warning: bool = False
 
 
 class Checkup(Record):
@@ -84,7 +87,7 @@ def examine(workspace: Workspace) -> Checkup:
 
 def _languages(workspace: Workspace) -> list[Item]:
     said = languages_of_documents(workspace)
-    return [Item(subject="languages", ok=True, detail=said)] if said else []
+    return [Item(subject="languages", ok=True, detail=said, warning="warning:" in said)] if said else []
 
 
 def _machine(workspace: Workspace) -> list[Item]:
@@ -109,13 +112,28 @@ def _machine(workspace: Workspace) -> list[Item]:
     return items
 
 
+def _documents(folder: Path, settings: Documents) -> tuple[list[Item], list[Entry]]:
+    """The files that can be read, and an item for each reason why others will not be."""
+    try:
+        files = walk(folder, settings)
+    except InhouseError as error:
+        return [Item(subject="documents", ok=False, detail=f"{error}; {error.hint}")], []
+    groups = unread(files)
+    lost = sum(group.files for group in groups)
+    said = f"{len(files) - lost} files that can be read"
+    detail = f"{said}, {lost} that cannot, {sum(file.size for file in files) / 2**20:.1f} MB in {folder}"
+    items = [Item(subject="documents", ok=lost < len(files), detail=detail, warning=lost > 0)]
+    for why, count, first in groups:
+        names = first if count == 1 else f"{count} files such as {first}"
+        items.append(Item(subject="not read", ok=True, detail=f"{why} ({names})", warning=True))
+    return items, files
+
+
 def _data(workspace: Workspace) -> tuple[list[Item], Sizes]:
     settings = workspace.project.curation
     folder = workspace.project.path(workspace.project.documents.path)
-    files = [f for f in folder.rglob("*") if f.is_file()] if folder.is_dir() else []
-    total = sum(f.stat().st_size for f in files)
-    detail = f"{len(files)} files, {total / 2**20:.1f} MB in {folder}"
-    items = [Item(subject="documents", ok=bool(files), detail=detail)]
+    items, files = _documents(folder, workspace.project.documents)
+    total = sum(file.size for file in files)
     counts, replies = {}, 0
     for subject, names, read in (
         ("conversations", settings.conversations, read_conversations),

@@ -30,7 +30,7 @@ _BOMS = {
 }
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]")
+_CONTROL_BYTES = bytes({*range(32), 127} - set(b"\t\n\r\x1b"))
 _ESCAPES = {re.compile(rb"\x1b(?:\$[@B]|\([IJ])"): "iso2022_jp_ext", re.compile(rb"\x1b\$\)C"): "iso2022_kr"}
 _CODECS = {  # chardetng's names, and the codec that knows all characters that programs write under the name
     "Shift_JIS": "cp932", "EUC-KR": "cp949", "GBK": "gb18030", "Big5": "big5hkscs", "windows-874": "cp874",
@@ -110,18 +110,20 @@ def decode(data: bytes) -> tuple[str, str]:
     """
     encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "")
     sample = data[:SAMPLE_BYTES]
-    if not encoding:
+    controls = 0 if encoding else len(sample) - len(sample.translate(None, _CONTROL_BYTES))
+    if not encoding and b"\x1b" in sample and sample.isascii():
         escaped = next((name for escape, name in _ESCAPES.items() if escape.search(sample)), "")
-        if escaped and sample.isascii() and _REPLACEMENT not in sample.decode(escaped, "replace"):
+        if escaped and _REPLACEMENT not in sample.decode(escaped, "replace"):
             return _read(data, escaped)
-        if len(_CONTROL_BYTE.findall(sample)) > len(sample) / 100 and (encoding := _wide(sample)):
-            return _read(data, encoding)
+    if controls > len(sample) / 100 and (wide := _wide(sample)):
+        return _read(data, wide)
     encoding = encoding or "utf-8"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         return _read_broken(data, encoding, error)
-    refuse_binary(text)
+    if controls or encoding != "utf-8":
+        refuse_binary(text)
     return text, ""
 
 

@@ -1,0 +1,32 @@
+"""`inhouse check` says what will not be read before anything runs."""
+
+from inhouse.config.load import load_project
+from inhouse.documents.kinds import OLE
+from inhouse.pipeline.check import _documents
+
+
+def test_documents_that_cannot_be_read_are_warned_of(tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "inhouse.toml").write_text('name = "x"\n')
+    for name, data in {"a.md": b"Text", "b.doc": OLE, "c.doc": OLE, "d.zip": b"PK", "e.rtf": b"{\\rtf1 Text}"}.items():
+        (tmp_path / "documents" / name).write_bytes(data)
+    project = load_project(tmp_path)
+    items, files = _documents(tmp_path / "documents", project.documents)
+    assert len(files) == 5
+    assert [(item.subject, item.ok, item.warning) for item in items] == [
+        ("documents", True, True),
+        ("not read", True, True),
+        ("not read", True, True),
+    ]
+    assert items[0].detail.startswith("2 files that can be read, 3 that cannot, ")
+    assert items[1].detail == ".doc: old Word format: save it as .docx (2 files such as b.doc)"
+    assert items[2].detail == ".zip: unpack it and put the files here (d.zip)"
+
+
+def test_documents_of_which_none_can_be_read_are_a_problem(tmp_path):
+    (tmp_path / "inhouse.toml").write_text('name = "x"\n')
+    project = load_project(tmp_path)
+    (tmp_path / "documents").mkdir()
+    assert not _documents(tmp_path / "documents", project.documents)[0][0].ok
+    (tmp_path / "documents" / "a.zip").write_bytes(b"PK")
+    assert not _documents(tmp_path / "documents", project.documents)[0][0].ok

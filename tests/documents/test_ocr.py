@@ -14,7 +14,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen import canvas
 
+from inhouse.config.sections import Documents
 from inhouse.documents import ocr as reading
+from inhouse.documents.load import scanned
 from inhouse.documents.ocr import Ocr, Read, pages_named, rows_of
 from inhouse.documents.parse import PICTURES, parse
 from inhouse.documents.parsed import Unreadable
@@ -220,3 +222,17 @@ def test_rows_of_a_scanned_table_stay_together(monkeypatch):
 def test_pages_named():
     assert pages_named([3]) == "page 3"
     assert pages_named([1, 2, 3, 7, 9, 10]) == "pages 1-3, 7, 9-10"
+
+
+def test_what_needs_ocr_is_known_before(fees, tmp_path):
+    folder, cache = tmp_path / "documents", tmp_path / "cache"
+    folder.mkdir()
+    cache.mkdir()
+    (folder / "printed.pdf").write_bytes(page())
+    assert scanned(folder, Documents(), cache) == ""
+    (folder / "scan.pdf").write_bytes(scan(fees))
+    (folder / "photo.png").write_bytes(saved(fees, "PNG"))
+    said = "1 pictures, and 1 of 2 PDFs looked at have pages without text; "
+    assert scanned(folder, Documents(), cache) == said + "OCR reads them, which takes some seconds a page"
+    off = Documents(ocr="off")
+    assert scanned(folder, off, cache) == said + 'not read: documents.ocr is "off"'

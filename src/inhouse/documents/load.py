@@ -23,6 +23,7 @@ from inhouse.config.sections import Documents
 from inhouse.documents import clean, parse
 from inhouse.documents.dedupe import duplicates, versions, words_of
 from inhouse.documents.folder import Entry, walk
+from inhouse.documents.ocr import UNREAD, Ocr
 from inhouse.documents.parsed import Parsed, Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import BackendError, InputError
@@ -115,6 +116,22 @@ def sample_texts(folder: Path, settings: Documents, cache: Path, most: int = SAM
     some = small[:: max(len(small) // most, 1)][:most]
     quick = settings.model_copy(update={"ocr": "off"})
     return [r.text for r in _parsed(some, quick, cache, Silent()).values() if isinstance(r, Parsed)]
+
+
+def scanned(folder: Path, settings: Documents, cache: Path, most: int = SAMPLED) -> str:
+    """How many files need OCR, of the pictures and of some PDFs, and whether it is there; empty if none does."""
+    files = [f for f in walk(folder, settings) if f.suffix in parse.WITH_OCR and not (f.problem or f.same_as)]
+    pictures = [file for file in files if file.suffix in parse.PICTURES]
+    papers = [file for file in files if file.suffix not in parse.PICTURES]
+    some = papers[:: max(len(papers) // most, 1)][:most]
+    quick = settings.model_copy(update={"ocr": "off"})
+    read = _parsed(some, quick, cache, Silent()).values()
+    scans = sum(UNREAD in (result.note if isinstance(result, Parsed) else result) for result in read)
+    if not pictures and not scans:
+        return ""
+    ocr = Ocr(settings.ocr, settings.ocr_languages)
+    how = "OCR reads them, which takes some seconds a page" if ocr.ready else f"not read: {ocr.why_not}"
+    return f"{len(pictures)} pictures, and {scans} of {len(some)} PDFs looked at have pages without text; {how}"
 
 
 def read_documents(path: Path) -> list[Document]:

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from inhouse.documents.layout import Line, Page, joined, placed
+from inhouse.documents.layout import Line, Page, Rectangle, joined, placed
 from inhouse.errors import InputError
 from inhouse.types import Numbers
 
+UNREAD = "text in pictures not read"  # in the note on a file
 DPI = 200
 LONGEST_SIDE = 3500  # pixels
 DETECTED_SIDE = 1600  # of the picture in which lines are looked for; they are read in the one before
@@ -30,6 +31,7 @@ CONFIDENT, UNCERTAIN = 0.8, 0.6  # a page that is upright; a line that is left o
 RETRIED, LONG = 0.9, 10  # a line less certain, and so many times as wide as high, is read again in pieces
 PIECES = 3
 LONG_WORD, SPACE = 11, 0.2  # letters of a word that may be several; width of a space in heights of the line
+LINE_HEIGHT = 1.4  # times the height of its words: so high are lines of the other engine, and of a PDF
 PAGE_S = 300  # for Tesseract
 _LATIN = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "it": "ita", "pt": "por", "nl": "nld", "da": "dan",
           "sv": "swe", "no": "nor", "nb": "nor", "fi": "fin", "is": "isl", "pl": "pol", "cs": "ces", "sk": "slk",
@@ -76,14 +78,15 @@ class Ocr:
         scale = min(DPI / 72, LONGEST_SIDE / max(*page.get_size(), 1))
         self._begin(label)
         lines, degrees = self._lines(page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3], number)
-        return [placed(line.text, tuple(edge / scale for edge in line.box)) for line in lines], degrees
+        return _scaled(lines, scale), degrees
 
     def image(self, pixels: Numbers, number: int, label: str) -> Page:
-        """The lines of a picture, in its pixels."""
+        """The lines of a picture, in points, as if it were a page scanned with DPI."""
         self._begin(label)
         lines, degrees = self._lines(pixels, number)
         height, width = pixels.shape[:2] if degrees % 180 == 0 else pixels.shape[1::-1]
-        return Page(rows_of(lines), width, height, turn=degrees)
+        scale = DPI / 72
+        return Page(rows_of(_scaled(lines, scale)), width / scale, height / scale, turn=degrees)
 
     def _lines(self, pixels: Numbers, number: int) -> tuple[list[Line], int]:
         if self._engine is None:
@@ -124,6 +127,15 @@ def pages_named(numbers: Sequence[int]) -> str:
             runs.append([n, n])
     names = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
     return f"page{'s' * (len(numbers) > 1)} {names}"
+
+
+def _scaled(lines: Sequence[Line], scale: float) -> list[Line]:
+    """The lines in a unit so many times as long."""
+
+    def shorter(box: Rectangle) -> Rectangle:
+        return box[0] / scale, box[1] / scale, box[2] / scale, box[3] / scale
+
+    return [placed(line.text, shorter(line.box)) for line in lines]
 
 
 def rows_of(lines: Sequence[Line]) -> list[Line]:
@@ -337,7 +349,7 @@ def _tesseract_line(words: Sequence[dict[str, str]]) -> Read:
     left, right = edges[0, 0], edges[-1, 0] + edges[-1, 2]
     middle = edges[:, 1] + edges[:, 3] / 2
     slope = np.polyfit(edges[:, 0] + edges[:, 2] / 2, middle, 1)[0] if len(words) > 2 else 0.0
-    half = float(np.median(edges[:, 3])) / 2
+    half = float(np.median(edges[:, 3])) * LINE_HEIGHT / 2
     y = float(middle.mean()) + slope * (np.array([left, right]) - (edges[:, 0] + edges[:, 2] / 2).mean())
     corners = np.array([[left, y[0] - half], [right, y[1] - half], [right, y[1] + half], [left, y[0] + half]])
     score = sum(float(w["conf"]) * len(w["text"]) for w in words) / sum(len(w["text"]) for w in words) / 100

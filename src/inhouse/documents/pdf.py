@@ -20,7 +20,7 @@ from inhouse.documents.clean import clean_text
 from inhouse.documents.columns import reading_order
 from inhouse.documents.forms import annotated, inserted
 from inhouse.documents.layout import Line, Page, Rectangle, page_lines, placed, space, turned
-from inhouse.documents.ocr import Ocr, pages_named, rows_of
+from inhouse.documents.ocr import UNREAD, Ocr, pages_named, rows_of
 from inhouse.documents.parsed import Parsed, Unreadable, table
 from inhouse.documents.running import drop_running_lines
 from inhouse.types import Place
@@ -193,7 +193,7 @@ def _pictures(document: Any, pages: list[Page], ocr: Ocr) -> list[str]:
         silent += 0 if fresh else max(len(pictures), 1)
     notes = [ocr.note()]
     if unread:
-        notes.append(f"{pages_named(unread)}: text in pictures not read ({ocr.why_not})")
+        notes.append(f"{pages_named(unread)}: {UNREAD} ({ocr.why_not})")
     if wrong := [i for i in glyphs if i in unread]:
         notes.append(f"{pages_named(wrong)}: glyphs without characters, left out")
     elif glyphs:

@@ -24,6 +24,7 @@ from inhouse.config.sections import Documents
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
 from inhouse.documents.folder import Entry, unread, walk
+from inhouse.documents.load import scanned
 from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
@@ -80,7 +81,7 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    items = (project, *_machine(workspace), *data, *_languages(workspace))
+    items = (project, *_machine(workspace), *data, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
 
@@ -88,6 +89,16 @@ def examine(workspace: Workspace) -> Checkup:
 def _languages(workspace: Workspace) -> list[Item]:
     said = languages_of_documents(workspace)
     return [Item(subject="languages", ok=True, detail=said, warning="warning:" in said)] if said else []
+
+
+def _scans(workspace: Workspace) -> list[Item]:
+    """What OCR will read."""
+    settings = workspace.project.documents
+    try:
+        said = scanned(workspace.project.path(settings.path), settings, workspace.store.cache("documents"))
+    except InhouseError:  # said by other items
+        return []
+    return [Item(subject="scanned pages", ok=True, detail=said, warning="not read" in said)] if said else []
 
 
 def _machine(workspace: Workspace) -> list[Item]:

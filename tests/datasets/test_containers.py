@@ -59,6 +59,7 @@ def written(folder, name, text):
         ("numbered.csv", f"ticket_id,author,body,turn\n7,bot,{A},10\n7,end-user,{Q},9\n"),
         ("direction.csv", f"thread_id,direction,text\na,inbound,{Q}\na,outbound,{A}\n"),
         ("mixed.csv", f"session id,from,text\na,human,{Q}\nb,human,Hm?\na,ai,{A}\n"),
+        ("commas.jsonl", f"{LINE},\n"),
         ("json_column.csv", 'id,messages\n1,"' + json.dumps(PAIR).replace('"', '""') + '"\n'),
         ("messages.jsonl", "\n".join(json.dumps({"conversation_id": 3, **m}) for m in PAIR)),
     ],
@@ -116,6 +117,12 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, name, text, line, 
     good = written(tmp_path, "good.jsonl", LINE)
     _, rejected = read_conversations([good, written(tmp_path, name, text)], {})
     assert any(r.line == line and said in r.reason for r in rejected), rejected
+
+
+def test_a_cell_keeps_its_blank_lines(tmp_path):
+    text = 'question,answer\r\nFee?,"It is $5.\r\n\r\nAbroad $9."\r\n\r\nx\r\n'
+    (example,), (bad,) = read_conversations([written(tmp_path, "a.csv", text)], {})
+    assert (example.target, bad.line) == ("It is $5.\r\n\r\nAbroad $9.", 6)
 
 
 def test_rows_of_one_object_are_not_taken_for_messages(tmp_path):

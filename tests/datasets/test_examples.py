@@ -218,7 +218,8 @@ def test_that_nothing_can_be_held_out_says_what_was_left_out(tmp_path, embedder)
     "text",
     ["You're welcome! Have a great day.", "You are very welcome, Maria.", "Glad I could help. Bye!", "My pleasure!",
      "Hello! How can I help you today?", "Yes, how can I help you?", "Is there anything else I can do for you?",
-     "One moment, please.", "Let me check that for you.", "Gern geschehen! Kann ich noch etwas für Sie tun?",
+     "You're most welcome, let us know if you have any other questions.", "Feel free to reach out if you need more help!",
+     "Thank you for contacting Acme Support. Have a great day!", "One moment, please.", "Let me check that for you.", "Gern geschehen! Kann ich noch etwas für Sie tun?",
      "Es freut mich, dass ich helfen konnte. Schönen Tag noch!", "De rien, bonne journée !",
      "De nada! Posso ajudar em mais alguma coisa?", "Con gusto. ¡Que tenga un buen día!", "Prego, buona giornata!",
      "Graag gedaan, fijne dag!", "Nie ma za co, miłego dnia!", "Varsågod!", "Rica ederim, iyi günler.",
@@ -233,7 +234,7 @@ def test_polite_replies(text):
 @pytest.mark.parametrize(
     "text",
     ["Yes.", "No.", "It is free, thanks.", "Thank you for contacting us. We will reply by 5 pm.", "Sure, it costs 5.",
-     "Hello, the fee is $5.", "Yes, pets are welcome.", "No problem, Tuesday works.", "Bitte rufen Sie uns an.",
+     "Hello, the fee is $5.", "Let us know if you have received it.", "If you have any damage, send us a photo.", "Yes, pets are welcome.", "No problem, Tuesday works.", "Bitte rufen Sie uns an.",
      "Could I get your full name, please?", "好的，退款三天到账。", "はい、営業しております。", "Prego, 5 euro."],
 )  # fmt: skip
 def test_informative_replies(text):

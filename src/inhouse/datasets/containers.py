@@ -137,7 +137,7 @@ def _rows(lines: Iterator[str]) -> Iterator[Numbered]:
     numbered = ((n, line) for n, line in enumerate(lines, 1) if line.strip())
     number, first = next(numbered, (0, ""))
     if first.lstrip("\ufeff \t")[:1] not in ("{", "["):
-        yield from _table(number, first, (line for _, line in numbered)) if first else ()
+        yield from _table(number, first, lines) if first else ()  # with blank lines, which may be in a quoted cell
         return
     second = next(numbered, None)
     if second and (isinstance(_json_row(first), dict) or isinstance(_json_row(second[1]), dict)):
@@ -155,7 +155,7 @@ def _json_row(line: str) -> Row | BadRow:
     if len(line) > LONGEST_LINE_CHARS:
         return BadRow(f"longer than {LONGEST_LINE_CHARS:,} characters")
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip(", \t\r\n"))
     except ValueError as error:
         return BadRow(_why(error))
     except RecursionError:

@@ -105,7 +105,7 @@ def _few_shot(examples: Sequence[Example], count: int, embedder: Embedder) -> li
     """Examples far apart in meaning, the most typical first: the farthest-point rule on question embeddings."""
     import numpy as np
 
-    some = ([e for e in examples if len(e.messages) == 1] or list(examples))[:400]  # shown without their history
+    some = list(examples)[:400]
     if not some or not count:
         return []
     vectors = embedder.embed([e.question for e in some])

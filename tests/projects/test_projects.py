@@ -14,14 +14,16 @@ from stdnum.de import idnr
 
 from inhouse.config.sections import Assistant, Curation, Documents, Retrieval
 from inhouse.datasets.curate import Curator, Sources
+from inhouse.datasets.synthesize import from_documents
 from inhouse.documents.load import DOCUMENTS, load_documents, read_documents
+from inhouse.pipeline.stages import asks_in_own_words
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.index import build_index
 from inhouse.retrieval.search import Index
 from inhouse.text.language import language
 from inhouse.text.words import words
-from inhouse.types import Message, Silent
+from inhouse.types import Document, Message, Silent
 
 CONVERSATIONS, FIRST, RIGHT = 60, 3, 0.9
 HANDOFFS = {
@@ -233,3 +235,16 @@ def test_nothing_personal_is_left_and_nothing_is_in_english(project, e5, spacy_f
     made = [m["content"] for row in rows if row["metadata"].get("origin") == "synthetic" for m in row["messages"]]
     assert len(made) > 20
     assert not [t for t in made if {"the", "about", "what", "please", "know"} & set(words(t))]
+
+
+def test_generated_questions_in_other_languages_do_not_teach_ranking(project):
+    made = from_documents(project.documents).pairs
+    assert len(made) > 20
+    assert not any(map(asks_in_own_words, made))
+    assert asks_in_own_words(made[0].model_copy(update={"origin": "human"}))
+    english = Document(
+        source="a.md",
+        title="Fees",
+        text="# Fees\n\n## Late fee\n\nThe late fee is $24 for every month that a payment is late.",
+    )
+    assert all(map(asks_in_own_words, from_documents([english]).pairs))

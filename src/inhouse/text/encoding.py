@@ -64,8 +64,9 @@ _WEST = frozenset(
     ("ca", "da", "de", "en", "es", "et", "eu", "fi", "fr", "ga", "gl", "is", "it", "nb", "nl", "nn", "no", "pt", "sv")
 )
 _CENTRAL = frozenset(("pl", "cs", "sk", "hu", "hr", "bs", "sl", "ro", "sq"))
+_WEST_CODECS = ("cp1252", "iso8859-15", "mac-roman", "cp850")
 _LANGUAGES = {
-    **dict.fromkeys(("cp1252", "iso8859-15", "mac-roman", "cp850"), _WEST),
+    **dict.fromkeys(_WEST_CODECS, _WEST),
     **dict.fromkeys(("cp1250", "iso8859-2", "cp852"), _CENTRAL),
     "cp1254": frozenset(("tr", "az")),
     "cp1257": frozenset(("lt", "lv", "et")),
@@ -82,6 +83,7 @@ _CYRILLIC = {
     "cp866": (0.8, _RUSSIAN),
     "mac-cyrillic": (1.0, _SLAVIC),
 }
+_SIBLINGS = {"cp1256": "iso8859-6", "cp1253": "iso8859-7", "cp1255": "iso8859-8"}
 _LATIN_GUESSES = frozenset({*_LATIN, "windows-1258", "iso8859-4", "iso8859-10", "iso8859-13", "iso8859-14"})
 _SIGNS = {  # a sign, and what may stand before and after it: a digit, a letter, space or punctuation
     **dict.fromkeys("€£¥", ("d s", "d s")), "°": ("d s", "ls"), "±": ("s", "d s"), "²": ("ld", "s"), "³": ("ld", "s"),
@@ -93,6 +95,31 @@ _SIGNS = {  # a sign, and what may stand before and after it: a digit, a letter,
     "\xa0": ("lds", "lds"), "\xad": ("l", "l"), "№": ("s", "d s"),
 }  # fmt: skip
 _WORDS = "àáäåæèéêíóôöøúýÀÁÅÈÉÍÓÖØÚавикосуяіАВИКОСУЯІ"  # letters that are words
+# Frequent characters, by codec: short texts in two of them can be told apart by nothing else.
+_FREQUENT = {
+    "gb18030": (
+        "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道"
+        "行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实名称数量"
+        "价格产品公司客户服务费电话址日期编号类型单位金额总计规备注姓性别合订支付账银保险商业间请问您收退换货题系"
+        "统信息管标内容元"
+    ),
+    "big5hkscs": (
+        "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道"
+        "行所然家種事成方多經麼去法學如都同現當沒動面起看定天分還進好小部其些主樣理心她本前開但因只從想實名稱數量"
+        "價格產品公司客戶服務費電話址日期編號類型單位金額總計規備註姓性別合約訂支付帳銀保險商業間請問您收退換貨題"
+        "系統資訊管"
+    ),
+    "euc-jp": (
+        "日一人年大十二本中長出三時行見月分後前生五間上東四今金九入学高円子外八六下来気小七山話女北午百書先名川千"
+        "水半男西電校語土木聞食車何南万毎白天母火右読友左休父雨料表手数価格商品会社注文送住所番号件問合営業方法税"
+        "込用申請等級別期限内容種類者給与契約口座振銀保険店員案利登録変更解支払求無有効場必要確認以未満株式御"
+    ),
+    "cp949": (
+        "이다에의는로하을가고지서한은기으년대사시를리도인스일수료습니까안녕세요감합상품격름나전화주소송금원입해외"
+        "문객계좌"
+    ),
+}
+_FREQUENT["cp932"] = _FREQUENT["euc-jp"]
 _MANY = 40  # characters beyond ASCII that are looked at in every trial
 
 
@@ -158,7 +185,9 @@ def _read_broken(data: bytes, encoding: str, error: UnicodeDecodeError) -> tuple
     lenient = body[:SAMPLE_BYTES].decode("utf-8", "replace")
     foreign = sum(not character.isascii() for character in lenient)
     cut_off = error.reason == "unexpected end of data" and not body[: error.start].isascii()
-    if not (3 * lenient.count(_REPLACEMENT) <= foreign or cut_off):
+    broken = lenient.count(_REPLACEMENT)
+    few = 4 * broken < foreign or (3 * broken <= foreign and len(_scripts(lenient)) == 1)
+    if not (few or cut_off):
         return _read(body, _older(body[:SAMPLE_BYTES]))
     lines, other = [], 0
     for line in body.splitlines(keepends=True):
@@ -170,6 +199,11 @@ def _read_broken(data: bytes, encoding: str, error: UnicodeDecodeError) -> tuple
     refuse_binary(text)
     mixed = f"{other} line{'s' * (other > 1)} not in UTF-8 (encoding assumed)" if other else ""
     return text, ", ".join(filter(None, (mixed, _lost(text))))
+
+
+def _scripts(text: str) -> set[str]:
+    """The scripts of the letters beyond ASCII: bytes of other encodings that look like UTF-8 have several."""
+    return {unicodedata.name(c, "?").partition(" ")[0] for c in text if not c.isascii() and c.isalpha()}
 
 
 def _wide(sample: bytes) -> str:
@@ -218,13 +252,51 @@ def _older(sample: bytes) -> str:
     if guess in _LATIN_GUESSES and (wide := _wide(sample)) and _all_han(sample.decode(wide, "replace")):
         return wide
     around = _around(sample)
+    if (guess in _FREQUENT or guess in _LATIN_GUESSES) and not sample.isascii():
+        guess = _by_frequency(around, guess)
     if guess in _CYRILLIC and not _vowels(around.decode(guess, "replace")) and _hebrew(around):
         return "cp1255"
     if guess in _CYRILLIC and _scripts_apart(around.decode(guess, "replace")):
         return _best(around, _CYRILLIC, guess)
     if guess in _LATIN_GUESSES or not _scripts_apart(around.decode(guess, "replace")):
         return _best(around, _LATIN, guess)
-    return guess
+    other = _SIBLINGS.get(guess, guess)
+    return (
+        other
+        if _interrupted(around.decode(other, "replace")) < _interrupted(around.decode(guess, "replace"))
+        else guess
+    )
+
+
+def _interrupted(text: str) -> int:
+    """How often a sign or nothing known stands between two letters beyond ASCII."""
+    return len(re.findall(r"(?<=[^\W\d_\x00-\x7f])(?:[^\w\s\x00-\x7f]|\ufffd)(?=[^\W\d_\x00-\x7f])", text))
+
+
+def _by_frequency(data: bytes, guess: str) -> str:
+    """Another codec of East Asia, or a Western one, if the characters of a short text are clearly more usual in it."""
+    foreign = sum(byte > 127 for byte in data)
+    if foreign > 2 * _MANY:
+        return guess
+    if guess in _FREQUENT and _usual_share(data.decode(guess, "replace"), _FREQUENT[guess]) < 0.3:
+        western = _best(data, _LATIN, "cp1252")
+        if _fit(data.decode(western, "replace"), _WESTERN) >= foreign and western in _WEST_CODECS:
+            return western
+    shares = {codec: _usual_share(data.decode(codec, "replace"), often) for codec, often in _FREQUENT.items()}
+    best = max(shares, key=lambda codec: shares[codec])
+    least = 0.8 if guess in _LATIN_GUESSES else max(0.5, shares[guess] + 0.4)
+    return best if shares[best] >= least else guess
+
+
+def _usual_share(text: str, often: str) -> float:
+    """The share of frequent characters, kana and East Asian punctuation in what is not ASCII; 0 for broken text."""
+    foreign = [character for character in text if not character.isascii()]
+    if len(foreign) < 3 or _REPLACEMENT in foreign:
+        return 0.0
+    kana = sum(
+        "\u3041" <= character < "\u3100" or character in "、。，：；？！（）「」《》￥％" for character in foreign
+    )
+    return (kana + sum(character in often for character in foreign)) / len(foreign)
 
 
 def _all_han(text: str) -> bool:
@@ -317,7 +389,9 @@ def _case(letter: str, before: str, after: str) -> float:
         return -3.0
     if not (left.isalpha() or right.isalpha() or letter in _WORDS):
         return -2.5
-    return -2.0 if left.isdigit() or right.isdigit() else 0.0
+    if left.isdigit() or right.isdigit():
+        return -2.0
+    return -0.8 if (letter in "þÞ" and left.isalpha()) or (letter in "ðÐ" and not left.isalpha()) else 0.0
 
 
 def _letter(character: str) -> bool:

@@ -79,7 +79,7 @@ def test_intercom_in_files_lists_and_lines(files, tmp_path):
         (part(3, "bot", "<p>Rate us!</p>"), "automatic message"),
         (part(3, "admin", "<p>x</p>", redacted=True), "deleted message"),
         (part(3, "admin", None, "close"), None),
-        (part(3, "admin", "<p>assigned</p>", "participant_added"), None),
+        (part(3, "admin", "<p>assigned</p>", "participant_added"), "system message"),
         (part(3, "user", None, attachments=[{"name": "a.jpg"}]), "attachment without text"),
     ],
 )

@@ -24,6 +24,8 @@ from inhouse.datasets.importers.imported import (
     Turn,
     conversation,
     files_of,
+    names_of,
+    objects,
     utc,
 )
 from inhouse.errors import InputError
@@ -92,7 +94,7 @@ def _sort_in(export: _Export, value: dict[str, Any], entry: Entry, job: Job) -> 
     id = str(value.get("display_id") or value.get("id"))
     own = []
     for name in ("conversations", "notes"):
-        for item in value.get(name) or ():
+        for item in objects(value.get(name)):
             note = next((item[k] for k in ("note", "helpdesk_note") if isinstance(item.get(k), dict)), item)
             if "incoming" not in note:
                 note = {**note, "incoming": note.get("user_id") == value.get("requester_id")}
@@ -139,11 +141,7 @@ def _text(source: Any, plain: Any) -> str:
 
 
 def _files(value: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        str(a.get("name") or a.get("content_file_name") or "attachment")
-        for a in value.get("attachments") or ()
-        if isinstance(a, dict)
-    )
+    return names_of(value.get("attachments"), "name", "content_file_name")
 
 
 def _conversation(

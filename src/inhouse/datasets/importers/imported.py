@@ -164,6 +164,17 @@ class Sample:
         return self.keys.issuperset(keys)
 
 
+def objects(value: object) -> list[dict[str, Json]]:
+    """The objects in a list; none where there should be a list and is not."""
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def names_of(attachments: object, *keys: str) -> tuple[str, ...]:
+    """The names of attachments, under the first of the keys that has one."""
+    found = (next((a[k] for k in (*keys, "name") if a.get(k)), "attachment") for a in objects(attachments))
+    return tuple(str(name) for name in found)
+
+
 def unmarked(text: str) -> str:
     """A name without marks of direction, the tilde of unsaved contacts, and needless spaces."""
     return " ".join(unicodedata.normalize("NFC", text.translate(_MARKS)).replace("\xa0", " ").lstrip("~ ").split())

@@ -14,6 +14,7 @@ from inhouse.datasets.importers.imported import (
     DELETED,
     JSON,
     NOTE,
+    SYSTEM,
     Conversation,
     Job,
     Sample,
@@ -21,6 +22,8 @@ from inhouse.datasets.importers.imported import (
     Turn,
     conversation,
     files_of,
+    names_of,
+    objects,
     utc,
 )
 from inhouse.errors import InputError
@@ -78,22 +81,24 @@ def _conversation(value: dict[str, Any], job: Job) -> Conversation | Skipped:
     turns: list[tuple[float, Turn]] = []
     opening = value.get("created_at")
     if isinstance(source, dict):
-        if source.get("delivered_as") in _CAMPAIGNS and _author(source).get("type") not in _CUSTOMERS:
+        if str(source.get("delivered_as")) in _CAMPAIGNS and str(_author(source).get("type")) not in _CUSTOMERS:
             job.report.dropped[AUTOMATIC] += 1
         elif turn := _turn({**source, "part_type": "", "created_at": opening}, job):
             turns.append((0, turn))
-    for part in parts if isinstance(parts, list) else ():
-        if isinstance(part, dict) and (turn := _turn(part, job)):
+    for part in objects(parts):
+        if turn := _turn(part, job):
             turns.append((_seconds(part.get("created_at")), turn))
     tags = value.get("tags")
-    names = tags.get("tags", ()) if isinstance(tags, dict) else tags if isinstance(tags, list) else ()
+    names = tags.get("tags") if isinstance(tags, dict) else tags
     rating = value.get("conversation_rating")
     return conversation(
         str(value.get("id")),
         [turn for _, turn in sorted(turns, key=lambda t: t[0])],
         job.report,
         {
-            "tags": [str(t.get("name") if isinstance(t, dict) else t) for t in names],
+            "tags": [
+                str(t.get("name") if isinstance(t, dict) else t) for t in (names if isinstance(names, list) else ())
+            ],
             "rating": rating.get("rating") if isinstance(rating, dict) else None,
             "time": utc(opening),
         },
@@ -112,7 +117,7 @@ def _author(part: Mapping[str, Any]) -> Mapping[str, Any]:
 def _turn(part: Mapping[str, Any], job: Job) -> Turn | None:
     """A part as a turn; None if no person wrote it to the other side."""
     author, kind = _author(part), str(part.get("part_type") or "")
-    files = tuple(str(a.get("name") or "attachment") for a in part.get("attachments") or () if isinstance(a, dict))
+    files = names_of(part.get("attachments"))
     body = part.get("body")
     if part.get("redacted"):
         job.report.dropped[DELETED] += 1
@@ -120,7 +125,10 @@ def _turn(part: Mapping[str, Any], job: Job) -> Turn | None:
     if kind.startswith("note"):
         job.report.dropped[NOTE] += bool(body)
         return None
-    if kind not in _WRITTEN or not (body or files):
+    if not (body or files):
+        return None
+    if kind not in _WRITTEN:
+        job.report.dropped[SYSTEM] += 1
         return None
     if author.get("type") == "bot" or author.get("from_ai_agent") or author.get("is_ai_answer"):
         job.report.dropped[AUTOMATIC] += 1

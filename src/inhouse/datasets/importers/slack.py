@@ -27,6 +27,7 @@ from inhouse.datasets.importers.imported import (
     Turn,
     conversation,
     files_of,
+    names_of,
     utc,
 )
 from inhouse.errors import InputError
@@ -130,9 +131,7 @@ def _add_message(export: _Export, channel: str, value: Mapping[str, Any], job: J
         ts = str(value["ts"])
         direct = channel in export.direct or bool(_DIRECT.match(channel))
         thread = channel if direct else f"{channel}/{value.get('thread_ts') or ts}"
-        files = tuple(
-            str(f.get("name") or f.get("title") or "file") for f in value.get("files") or () if isinstance(f, dict)
-        )
+        files = names_of(value.get("files"), "name", "title")
         message = _Message(user, _text(str(value.get("text") or ""), export), _number(ts), files)
         export.threads.setdefault(thread, {}).setdefault(ts, message)
 

@@ -25,6 +25,8 @@ from inhouse.datasets.importers.imported import (
     Turn,
     conversation,
     files_of,
+    names_of,
+    objects,
     utc,
 )
 from inhouse.errors import InputError
@@ -79,9 +81,8 @@ class Teams:
                     job.report.note("some messages have more replies than the export holds: read their next pages, too")
                 alone = not value.keys() & {"chatId", "replyToId", "channelIdentity", "replies", "createdDateTime"}
                 _add(export, value, entry.name if alone else "", job)
-                for reply in value.get("replies") or ():
-                    if isinstance(reply, dict):
-                        _add(export, reply, str(value.get("id")), job)
+                for reply in objects(value.get("replies")):
+                    _add(export, reply, str(value.get("id")), job)
         staff = _staff(export, job)
         for id, thread in export.threads.items():
             turns = [
@@ -121,11 +122,7 @@ def _add(export: _Export, value: Mapping[str, Any], root: str, job: Job) -> None
 
 
 def _files(value: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        str(a.get("name") or "attachment")
-        for a in value.get("attachments") or ()
-        if isinstance(a, dict) and a.get("contentType") not in _REFERENCES
-    )
+    return names_of([a for a in objects(value.get("attachments")) if str(a.get("contentType")) not in _REFERENCES])
 
 
 def _staff(export: _Export, job: Job) -> set[str]:

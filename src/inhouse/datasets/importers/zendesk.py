@@ -25,6 +25,8 @@ from inhouse.datasets.importers.imported import (
     Turn,
     conversation,
     files_of,
+    names_of,
+    objects,
     utc,
 )
 from inhouse.errors import InputError
@@ -162,8 +164,8 @@ def _sort_in(export: _Export, key: str, value: dict[str, Any], entry: Entry) -> 
     if key == "users" or ("role" in value and "email" in value and "subject" not in value):
         _add_user(export, value)
     elif events := value.get("child_events") or (value.get("events") if "ticket_id" in value else None):
-        for event in events:
-            if isinstance(event, dict) and "Comment" in (event.get("event_type"), event.get("type")):
+        for event in objects(events):
+            if "Comment" in (event.get("event_type"), event.get("type")):
                 own = {**{k: value.get(k) for k in ("created_at", "via")}, **event}
                 own.setdefault("author_id", value.get("author_id", value.get("updater_id")))
                 _add_comment(export, str(value["ticket_id"]), own)
@@ -206,16 +208,15 @@ def _add_ticket(export: _Export, value: Mapping[str, Any]) -> None:
             "created_at", "updated_at", "subject")  # fmt: skip
     ticket = _Ticket({k: value[k] for k in kept if k in value})
     for name in ("collaborator_ids", "email_cc_ids", "follower_ids"):
-        export.customers |= {str(user) for user in value.get(name) or ()}
+        listed = value.get(name)
+        export.customers |= {str(user) for user in (listed if isinstance(listed, list) else ())}
     for name in ("requester", "assignee", "submitter"):
         if isinstance(value.get(name), dict):
             ticket.row = {**ticket.row, f"{name}_id": value[name].get("id")}
-    inline = value.get("comments")
-    for comment in inline if isinstance(inline, list) else ():
-        if isinstance(comment, dict):
-            if isinstance(comment.get("author"), dict):
-                _add_user(export, comment["author"])
-            ticket.comments.append(_comment(export, comment))
+    for comment in objects(value.get("comments")):
+        if isinstance(comment.get("author"), dict):
+            _add_user(export, comment["author"])
+        ticket.comments.append(_comment(export, comment))
     if (older := export.tickets.get(id)) is not None:
         export.again += 1
         if str(older.row.get("updated_at", "")) > str(ticket.row.get("updated_at", "")):
@@ -243,12 +244,6 @@ def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
         export.users.setdefault(str(author), _User(name=str(value.get("author_name") or ""))).role = role
     via = value.get("via") if isinstance(value.get("via"), dict) else {}
     channel = via.get("channel") if isinstance(via, dict) else None
-    attachments = value.get("attachments")
-    files = tuple(
-        str(a.get("file_name") or a.get("name") or "attachment")
-        for a in (attachments if isinstance(attachments, list) else ())
-        if isinstance(a, dict)
-    )
     public = value.get("public", value.get("is_public", True))
     if str(public).strip().lower() in _NO:  # only staff writes internal notes
         export.staff.add(str(author))
@@ -257,7 +252,7 @@ def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
         public=str(public).strip().lower() not in _NO,
         text=_text(value),
         time=utc(value.get("created_at") or value.get("timestamp") or value.get("date")),
-        files=files,
+        files=names_of(value.get("attachments"), "file_name"),
         automatic=str(author) == _SYSTEM or channel in ("rule", "system"),
     )
 

@@ -1,8 +1,9 @@
 """The files of an export: folders, zip archives, and single files, and the records in them, read as a stream.
 
 A JSON file may be an array, one object, objects line by line, or an envelope: an object with a list of records, such
-as the page of an API. Objects are decoded one by one with the decoder of the standard library, which takes a tenth of
-the memory of the whole file and half the time of `ijson`.
+as the page of an API. Objects are decoded one by one with the decoder of the standard library, which takes a third of
+the memory of `json.load` in the same time. `ijson` takes less, but must be told which of these a file is and where its
+list is, and does not name the line of an error.
 """
 
 from __future__ import annotations

@@ -533,12 +533,6 @@ def test_charts_of_the_newer_kinds():
     assert read(presentation, change).text == f"# Steps\n[chart]\n\n{table}"
 
 
-def test_files_of_another_kind_say_so():
-    for data, reason in ((b"{\\rtf1 x}", r"RTF file: rename it to \.rtf"), (b" <HTML>", "HTML"), (b"%PDF-1.7", "PDF")):
-        with pytest.raises(Unreadable, match=reason):
-            parse(data, ".docx")
-
-
 def test_notes_comments_footers_and_raised_digits():
     presentation = show()
     first = slide(presentation, "Fees")

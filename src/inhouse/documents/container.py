@@ -22,7 +22,6 @@ from inhouse.documents.parsed import Unreadable
 MAX_EXPANDED_BYTES = 256_000_000
 DOCUMENT = "officeDocument"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_OTHERS = {b"{\\rtf": "RTF", b"<html": "HTML", b"<!doctype html": "HTML", b"%pdf-": "PDF"}
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w{1,40})/")
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 _PARSER = {
@@ -57,13 +56,7 @@ class Container:
         try:
             self.archive = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
-            kind = next(
-                (kind for start, kind in _OTHERS.items() if data[:512].lstrip().lower().startswith(start)), None
-            )
-            reason = (
-                "damaged or truncated Office file" if kind is None else f"{kind} file: rename it to .{kind.lower()}"
-            )
-            raise Unreadable(reason) from error
+            raise Unreadable("damaged or truncated Office file") from error
         parts = {part.filename: part for part in self.archive.infolist()}
         expanded = sum(part.file_size for part in parts.values())
         if expanded > max(MAX_EXPANDED_BYTES, 4 * len(data)):

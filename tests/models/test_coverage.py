@@ -82,6 +82,10 @@ def test_check_says_which_languages_the_documents_are_in(tmp_path, models_dir):
         "of 3 documents looked at, 3 in de. warning: The embedder minilm-l6-v2 knows English only;"
     )
     assert "model.base" in item.detail
+    assert (
+        "The guardrails groundedness, injection, toxicity were trained on English texts; documents are in de."
+        in item.detail
+    )
     assert "assistant.handoff is in en; most documents are in de." in item.detail
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from inhouse.config.sections import Project, Retrieval
 from inhouse.errors import InputError
 from inhouse.models.catalog import CATALOG, WEIGHTS, Catalog
+from inhouse.models.coverage import gaps
 from inhouse.models.embed import AUTO, OnnxEmbedder, Recipe, model_file
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from inhouse.privacy.anonymize import Anonymizer
     from inhouse.store.ledger import Ledger
 
+TRAINED_RAILS = frozenset(["groundedness", "injection", "toxicity"])
 GAPS_LOOKED_AT = 200  # documents whose tokens are counted
 PACKAGE = Path(__file__).parents[1]
 
@@ -74,21 +76,29 @@ class Workspace:
         digest = digest_of([_recipe(folder, settings).digest, model.name, model.stat().st_size])
         return f"{folder.name}@{digest[:8]}"
 
-    def language_gaps(self, texts: Sequence[str]) -> list[str]:
-        """What the models do not know of the languages of the documents, and which reply is in another one, a sentence
-        each."""
-        from inhouse.models.coverage import gaps
-
-        counts, some = languages(texts), texts[:: max(len(texts) // GAPS_LOOKED_AT, 1)]
-        settings, unknown = self.project, None
+    def embedder_gaps(self, texts: Sequence[str]) -> list[str]:
+        """What the embedder does not know of the languages of the documents, a sentence each."""
+        unknown = None
         with suppress(InputError):  # it is not there, which is said elsewhere
             unknown = self.embedder.unknown
-        found = [*gaps(settings.retrieval.embedder, counts, some, unknown), *gaps(settings.model.base, counts, some)]
+        some = texts[:: max(len(texts) // GAPS_LOOKED_AT, 1)]
+        return gaps(self.project.retrieval.embedder, languages(texts), some, unknown)
+
+    def language_gaps(self, texts: Sequence[str]) -> list[str]:
+        """The same for every model; and the hand-off, where it is in another language."""
+        settings, counts = self.project, languages(texts)
+        found = [*self.embedder_gaps(texts), *gaps(settings.model.base, counts, [])]
+        others = sorted(spoken(counts) - {"en"})
+        own = {name for name in TRAINED_RAILS if getattr(settings.guardrails, f"{name}_model")}
+        if others and (rails := sorted(TRAINED_RAILS.intersection(settings.guardrails.rails) - own)):
+            said = (
+                f"The guardrails {', '.join(rails)} were trained on English texts; documents are in {', '.join(others)}"
+            )
+            found.append(f"{said}. Try them with `inhouse guard test`, or set models of your own.")
         written = language(settings.assistant.handoff)
         if counts and written and written not in spoken(counts):
-            found.append(
-                f"assistant.handoff is in {written}; most documents are in {max(counts, key=lambda c: counts[c])}."
-            )
+            main = max(counts, key=lambda code: counts[code])
+            found.append(f"assistant.handoff is in {written}; most documents are in {main}.")
         return found
 
     @cached_property

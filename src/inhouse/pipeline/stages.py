@@ -92,7 +92,7 @@ def index(workspace: Workspace) -> Artifact:
         previous = Path(latest.path) if latest else None
         read = workspace.documents(documents)
         facts = build_index(read, workspace.embedder, settings, work, previous, workspace.progress)
-        return facts | {"warnings": workspace.language_gaps([d.text for d in read])}
+        return facts | {"warnings": workspace.embedder_gaps([d.text for d in read])}
 
     source = ["retrieval/chunk.py", "retrieval/index.py", "text/tables.py", "models/embed.py"]
     return workspace.make("index", inputs, [documents], source, build)
@@ -131,7 +131,7 @@ def curate(workspace: Workspace) -> Artifact:
         read = workspace.documents(documents)
         curator = Curator(
             settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher,
-            tuple(workspace.language_gaps([d.text for d in read])), is_courtesy,
+            tuple(workspace.embedder_gaps([d.text for d in read])), is_courtesy,
         )  # fmt: skip
         sources = Sources(read, conversations, tests, feedback, reviews.all())
         return curator.curate(sources, work, workspace.progress)
@@ -441,10 +441,11 @@ def _subject(
     workspace: Workspace, data: Artifact, fused: Artifact, custom: Artifact | None, compared: Artifact | None
 ) -> Subject:
     card = json.loads((Path(data.path) / "card.json").read_text(encoding="utf-8"))
+    missing = workspace.language_gaps([d.text for d in workspace.documents()])
     return Subject(
         project=workspace.project.name,
         base_model=workspace.project.model.base,
-        data=DataFacts.of(card),
+        data=DataFacts.of(card).model_copy(update={"language_gaps": tuple(missing)}),
         retrieval=RetrievalFacts.of(fused.facts),
         training=TrainingFacts.of(custom.facts) if custom else None,
         parity=Parity.of(compared.facts) if compared else None,

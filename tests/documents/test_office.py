@@ -598,3 +598,28 @@ def test_reported_cases():
     assert "Left two\n\nRight one" in slides.text
     assert "| 2024 | 12 |" in slides.text
     assert slides.note == "1 hidden slide skipped"
+
+
+def test_pictures_are_named_by_their_description_or_counted():
+    import docx as word
+    from PIL import Image
+    from pptx import Presentation
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(buffer, "PNG")
+    document, slides = word.Document(), Presentation()
+    slide = slides.slides.add_slide(slides.slide_layouts[6])
+    slide.shapes.add_textbox(0, 0, 999, 999).text_frame.text = "Our branches"
+    document.add_paragraph("Our branches")
+    for described in ("A map of the branches", ""):
+        document.add_picture(buffer)
+        slide.shapes.add_picture(buffer, 9999, 9999)._element.nvPicPr.cNvPr.set("descr", described)
+        document.inline_shapes[-1]._inline.docPr.set("descr", described)
+    for made, suffix, said in ((document, ".docx", "left out"), (slides, ".pptx", "skipped")):
+        out = io.BytesIO()
+        made.save(out)
+        parsed = parse(out.getvalue(), suffix)
+        assert "A map of the branches" in parsed.text
+        assert f"1 undescribed picture {said}" in parsed.note
+    page = b"<html><body><main><h1>Branches</h1><p>Our branches are in the valley.</p><img src=a.png><img src=b.png alt=''></main></body></html>"
+    assert "1 undescribed picture left out" in parse(page, ".html").note

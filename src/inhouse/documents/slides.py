@@ -103,6 +103,11 @@ class _Reader:
                     yield Shape(self._frame(shape, relations), _box(shape.find(f"{P}xfrm")))
                 case _ if shape.tag in {f"{P}sp", f"{P}cxnSp"}:
                     yield from self._text_shape(shape, places)
+                case _ if shape.tag == f"{P}pic":
+                    described = "" if properties is None else str(properties.get("descr", "")).strip()
+                    self.skipped["undescribed picture"] += not described
+                    if described:
+                        yield Shape([f"[image: {' '.join(described.split())}]"], _box(shape.find(f"{P}spPr/{A}xfrm")))
 
     def _text_shape(self, shape: etree._Element, places: Mapping[tuple[str, str], Box]) -> Iterator[Shape]:
         body = shape.find(f"{P}txBody")

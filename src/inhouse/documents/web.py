@@ -115,6 +115,8 @@ def page_content(html: str, note: str = "") -> Parsed:
         notes.append("no main content recognized, so navigation and footers are in the text")
     elif after < before:
         notes.append(f"navigation, banners, headers and footers left out ({before - after} characters)")
+    if pictures := sum("alt" not in image.attrib for image in root.iter("img")):  # an empty one marks ornaments
+        notes.append(f"{pictures} undescribed picture{'s' * (pictures > 1)} left out")
     return Parsed(text=markdown(root), title=title, note=", ".join(filter(None, notes)))
 
 

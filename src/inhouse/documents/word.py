@@ -288,7 +288,9 @@ class Document:
                 self.pending += [Block(text) for text in read(root)]
         embedded = (e for blip in drawing.iter(f"{_A}blip") if (e := self.relations.get(blip.get(f"{_R}embed", ""))))
         if not boxes and any(not relation.external for relation in embedded):
-            return next((str(e.get("descr", "")) for e in drawing.iter(f"{_WP}docPr")), "")
+            described = next((str(e.get("descr", "")) for e in drawing.iter(f"{_WP}docPr")), "")
+            self.left_out["undescribed picture"] += not described.strip()
+            return described
         return ""
 
     def _field(self, mark: etree._Element) -> str:

@@ -11,7 +11,7 @@ from inhouse.datasets.examples import COURTEOUS, COURTESY, TOO_MANY, WEIGHT, cut
 from inhouse.errors import InputError
 from inhouse.routing.acts import is_courtesy
 from inhouse.text.courtesy import is_polite
-from inhouse.types import Silent, without_tools
+from inhouse.types import Review, Silent, without_tools
 
 TOPICS = (
     ("How do I reset my card PIN?", "You can reset the PIN at any cash machine under Services."),
@@ -244,3 +244,20 @@ def test_informative_replies(text):
 def test_a_long_reply_takes_linear_time(takes_linear_time):
     for part in ("you are welcome ", "a b, ", "ก", "ा", "!"):
         assert takes_linear_time(lambda text: is_polite(text[:400] + text), lambda n, part=part: part * n)
+
+
+def test_what_a_reviewer_writes_is_anonymized_too(tmp_path, embedder, anonymizer):
+    rows = [talk(f"Is {c * 3} ok?", f"Yes, {c * 3} works well.", f"And {c * 4}?", f"No, {c * 4} does not work.", id=c)
+            for c in "bcdfghjklm"]  # fmt: skip
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    written = "No, my name is Sarah Brown, write to sarah.brown@mail.example."
+    reviews = {key: Review(id=key, status="approved", target=written, by="x", at="") for key in ("b", "c.1")}
+    curator = Curator(Curation(duplicate=1), "", 7, embedder, anonymizer, courtesy=is_courtesy)
+    curator.curate(Sources(conversations=[path], reviews=reviews), tmp_path / "out", Silent())
+    everything = [
+        e for part in ("train", "validation", "test") for e in read_examples(tmp_path / "out" / f"{part}.jsonl")
+    ]
+    edited = [e.target for e in everything if e.id in reviews]
+    assert len(edited) == 2
+    assert not any("sarah" in target.lower() for target in edited)

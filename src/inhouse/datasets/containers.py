@@ -160,7 +160,14 @@ def _json_row(line: str) -> Row | BadRow:
         return BadRow(_why(error))
     except RecursionError:
         return BadRow("not readable JSON (nested too deeply)")
-    return row if isinstance(row, dict) else BadRow("not a JSON object")
+    return _row_of(row)
+
+
+def _row_of(value: Json) -> Row | BadRow:
+    """The row that a value is; an array of messages is a conversation too."""
+    if isinstance(value, list) and value and all(isinstance(v, dict) and keys_in(v, _ROLE) for v in value):
+        return {"messages": value}
+    return value if isinstance(value, dict | BadRow) else BadRow("not a JSON object")
 
 
 def _why(error: ValueError) -> str:
@@ -174,7 +181,11 @@ def _json_text(number: int, text: str) -> Iterator[Numbered]:
     try:
         place = at if text.startswith("[", at) else _place_of_rows(text, at)
         if place is not None:
-            yield from _elements(text, place, number)
+            first = next(_elements(text, place, number), (0, BadRow("")))[1]
+            alone = isinstance(first, dict) and not _is_row(first) and one_message(first)
+            yield from (
+                [(number, _row_of(json.loads(text)))] if alone and place == at else _elements(text, place, number)
+            )
             return
         for line, value in _values(text, at, number):
             yield from ((line, row) for row in _inside(value))
@@ -187,7 +198,7 @@ def _json_text(number: int, text: str) -> Iterator[Numbered]:
 def _elements(text: str, at: int, number: int) -> Iterator[Numbered]:
     """The elements of the array that begins at `at`."""
     for line, value in _values(text, at + 1, number + text.count("\n", 0, at), closing="]"):
-        yield line, value if isinstance(value, dict | BadRow) else BadRow("not a JSON object")
+        yield line, _row_of(value)
 
 
 def _values(text: str, at: int, line: int, closing: str = "") -> Iterator[tuple[int, Json]]:

@@ -159,6 +159,39 @@ PAGES = {  # name: page, what must be in its text, what must not
         "Starters|Soup|$7|fish $19",
         "Home|Joe's",
     ),
+    "about cookies, without main": (
+        """<body><div class="content"><h1>Cookies</h1><p>We use cookies for 30 days. <a href="s">Settings</a></p></div>
+        <section><h2>Your privacy</h2>This site uses cookies. <button>Accept</button> <button>Reject</button></section></body>""",
+        "# Cookies|We use cookies for 30 days.",
+        "Your privacy|Accept",
+    ),
+    "notes named like a footer": (
+        f"""<body><h1>Wire fees</h1>{TABLE}<div class="footer-note">Prices exclude VAT.</div><div class="card"><div class="card-header">Limit
+        </div><div class="card-footer">10,000 a day</div></div><div class="footer">Example Bank, Main St</div></body>""",
+        "Wire | $28|Prices exclude VAT.|Limit|10,000 a day",
+        "Main St",
+    ),
+    "accordion by id": (
+        """<body><main><h1>Questions</h1><h3><button aria-controls="p1" aria-expanded="false">Can I cancel?</button></h3><div id="p1" hidden>
+        <p>Until 17:00.</p></div><div class="tabs"><a data-bs-target="#p2">Fees</a></div><div id="p2" style="display:none">$28</div>
+        <div style="display:none">secret</div><p style="font-size:0">secret</p></main></body>""",
+        "Can I cancel?|Until 17:00.|$28",
+        "secret",
+    ),
+    "everything in main": (
+        f"""<body><main><header><a href="/">Home</a> <a href="/l">Log in</a></header><nav>Menu</nav><article><h1>Wire fees</h1>{TABLE}</article>
+        <aside>Related: <a href="l">All our loans</a></aside><footer><a href="i">Imprint</a> © 2026</footer></main></body>""",
+        "# Wire fees|Wire | $28",
+        "Log in|Menu|loans|Imprint",
+    ),
+    "wikipedia": (
+        """<body><div id="mw-navigation"><div role="navigation"><a href="m">Main page</a></div></div><div id="content" role="main">
+        <h1 id="firstHeading">Wire transfer</h1><div id="siteSub">From the wiki</div><table class="infobox"><tr><th>Fee</th><td>$28</td></tr></table>
+        <h2>History<span class="mw-editsection">[<a href="e">edit</a>]</span></h2><p>It began in 1872.<sup class="reference"><a href="#c">[1]</a></sup></p>
+        <table class="navbox"><tr><td><a href="b">Bank</a> <a href="c">Check</a></td></tr></table><div id="catlinks"><a href="p">Payments</a></div></div>""",
+        "# Wire transfer|## History\n|It began in 1872. |Fee | $28",
+        "Main page|edit|Check|Payments",
+    ),
     "a table of contents alone": (
         '<body><nav><ul><li><a href="a">Wire fees</a><li><a href="b">Card fees</a></ul></nav></body>',
         "Wire fees|Card fees",

@@ -44,7 +44,7 @@ _ALWAYS = re.compile(
     r"consent-|gdpr|onetrust|usercentrics|didomi|skip-?(?:link|nav|to)|breadcrumb|addtoany|sharedaddy"
     r"|share-?(?:button|bar|icon|link)|social-?(?:share|media|link|icon|button)|headerlink|hash-link|back-?to-?top"
     r"|newsletter-(?:signup|form|popup)|pagination|search-?(?:form|box|bar)|table-of-contents|sphinxsidebar"
-    r"|jp-relatedposts|article-votes|article-subscribe|edit-?this-?page|wm-ipp"
+    r"|jp-relatedposts|article-votes|article-subscribe|mw-editsection|navbox|catlinks|printfooter|mw-jump|reaction-picker|helpful|edit-?this-?page|wm-ipp"
 )
 _MOSTLY_LINKS = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|sidenav|toc|share|sharing|social|related|recommended|tags"
@@ -54,6 +54,7 @@ _OUTSIDE = re.compile(
     r"(?:^|[\s_-])(?:sidebar|sidenav|site-?header|site-?footer|page-?footer|global-?header|global-?footer|footer"
     r"|masthead|topbar|navbar|advert|ads|banner|promo|popup|newsletter)(?:$|[\s_-])"
 )
+_FRAME = frozenset({"sidebar", "footer", "site-footer", "page-footer", "site-header", "masthead", "topbar", "navbar"})
 _COOKIE = re.compile(r"cookie|consent")
 _SKIP = re.compile(
     r"(?:skip|jump|go) (?:to|navigation)\b.*|(?:direkt |springe )?zum (?:haupt)?inhalt.*"
@@ -140,19 +141,27 @@ def _without_hidden(root: Element) -> int:
     for element in list(root.iter(*_NO_TEXT, "head")):
         if element.getparent() is not None and element is not root:
             element.drop_tree()
+    shown = _controlled(root)
     for element in list(root.iter()):
         style = (element.get("style") or "").lower()
         icon = element.get("aria-hidden") == "true" and ("katex" in _names(element) or len(text_of(element)) <= 2)
         out_of_sight = element.get("hidden") is not None or (style and _HIDDEN.search(style))
-        if (icon or (out_of_sight and not _panel(element))) and _inside(element, root) and element.tag != "body":
+        if (icon or (out_of_sight and not _panel(element, shown))) and _inside(element, root) and element.tag != "body":
             hidden += 0 if icon else len(text_of(element))
             element.drop_tree()
     return hidden
 
 
-def _panel(element: Element) -> bool:
+def _controlled(root: Element) -> set[str]:
+    """The ids of elements that a button or a tab shows."""
+    names = ("aria-controls", "data-target", "data-bs-target", "data-toggle-target")
+    return {(element.get(name) or "").lstrip("#") for element in root.iter() for name in names} - {""}
+
+
+def _panel(element: Element, shown: set[str]) -> bool:
     """Whether an element is shown after a click."""
-    return element.get("role") == "tabpanel" or bool(element.get("aria-labelledby") or _PANEL.search(_names(element)))
+    told = element.get("role") == "tabpanel" or element.get("aria-labelledby") or element.get("id") in shown
+    return bool(told or _PANEL.search(_names(element)))
 
 
 def _inside(element: Element, root: Element) -> bool:
@@ -166,6 +175,11 @@ def _names(element: Element) -> str:
     return f"{element.get('class') or ''} {element.get('id') or ''}".lower()
 
 
+def _is_choice(element: Element) -> bool:
+    href = element.get("href") or "#"
+    return element.tag in ("button", "input") or (element.tag == "a" and href.startswith(("#", "javascript:")))
+
+
 class _Counts(NamedTuple):
     """What is inside of an element."""
 
@@ -174,7 +188,7 @@ class _Counts(NamedTuple):
     headed: int = 0  # and in headings
     links: int = 0
     headings: int = 0
-    choices: int = 0  # links, buttons and inputs
+    choices: int = 0  # buttons, inputs, and links that lead to no other page
     elements: int = 0
 
     @property
@@ -199,7 +213,7 @@ class _Measured:
         for _, element in iterwalk(root, events=("end",)):
             tag = element.tag
             counts = [len(" ".join((element.text or "").split())), 0, 0]
-            counts += [int(tag == "a"), int(tag in _HEADINGS), int(tag in ("a", "button", "input")), 1]
+            counts += [int(tag == "a"), int(tag in _HEADINGS), int(_is_choice(element)), 1]
             for child in element:
                 counts = [n + inner for n, inner in zip(counts, self._of.get(child, _Counts()), strict=True)]
                 counts[0] += len(" ".join((child.tail or "").split()))
@@ -231,7 +245,9 @@ def _without_frame(root: Element) -> None:
         ):
             link.drop_tree()
     measured = _Measured(root)
-    mains = [e for e in root.iter() if (e.tag == "main" or e.get("role") == "main") and measured[e].text]
+    mains = [
+        e for e in root.iter() if (e.tag == "main" or e.get("role") == "main") and e.tag != "body" and measured[e].text
+    ]
     roots = set(mains or [e for e in root.iter("article") if measured[e].text])
     around = {parent for e in roots for parent in e.iterancestors()}
     titled = any(True for e in roots for _ in e.iter("h1"))
@@ -269,6 +285,8 @@ def _of_frame(element: Element, within: bool, has_roots: bool, measured: _Measur
         return not within or counts.mostly_links or bool(_LEGAL.search(words))
     if element.tag == "aside" and not _NOTE.search(f"{names} {role}"):
         return not within or counts.mostly_links
+    if element.tag == "header" and counts.mostly_links and not counts.headings:
+        return True
     if element.tag == "dialog":
         return bool(_SAYS_COOKIES.search(words))
     if words and _is_banner(element, words, names, within, counts):
@@ -278,7 +296,7 @@ def _of_frame(element: Element, within: bool, has_roots: bool, measured: _Measur
     if _MOSTLY_LINKS.search(names) and counts.mostly_links:
         return not (within and element.tag in ("ul", "ol", "table", "p", "li", "td"))
     if _OUTSIDE.search(names) and not within:
-        return has_roots or "sidebar" in names or bool(words and not counts.headings)
+        return has_roots or bool(_FRAME.intersection(names.split()) and words and not counts.headings)
     return not within and _is_list_of_links(element, counts) and measured.before_headings(element)
 
 
@@ -287,7 +305,8 @@ def _is_banner(element: Element, words: str, names: str, within: bool, counts: _
     if _COOKIE.search(names) and not counts.headings:
         return not within or counts.choices > 0
     if _COOKIE.search(names) or _SAYS_COOKIES.search(words):
-        return not within and counts.choices > 0 and (element.tag in ("div", "section", "form") or bool(names.strip()))
+        first = any(True for _ in element.iter("h1")) or element.tag not in ("div", "section", "form", "aside", "p")
+        return not within and counts.choices > 0 and not first
     legal = element.tag in ("div", "p", "td", "center", "small") and _LEGAL.search(words[:BLOCK])
     return not within and len(words) < BANNER / 2 and not counts.headings and bool(legal)
 

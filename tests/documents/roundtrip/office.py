@@ -96,6 +96,16 @@ def docx(tale: Story) -> bytes:
             xml = f'<w:del {_WORD} w:id="3" w:author="x"><w:r><w:delText>{tale.hidden}</w:delText></w:r></w:del>'
             paragraph._p.append(parse_xml(xml))
     _fill(document.add_table(len(tale.rows) + 1 + bool(tale.band), len(tale.header)), tale)
+    if draw.random() < 0.4:
+        outer = document.add_table(2, 2)
+        outer.cell(0, 0).text, outer.cell(0, 1).text = "Inner 311", "Outer 312"
+        inner = outer.cell(1, 0).add_table(1, 2)
+        inner.cell(0, 0).text, inner.cell(0, 1).text = "Deep 313", "Deep 314"
+        outer.cell(1, 1).text = "Last 315"
+        tale.facts += ["Inner 311", "Outer 312", "Deep 313", "Deep 314", "Last 315"]
+        note = f"{tale.language.columns[0]} 316"
+        document.add_comment(document.paragraphs[0].runs, text=note, author="Ana")
+        tale.facts.append(note)
     document.sections[0].header.paragraphs[0].text = f"{tale.language.columns[0]} 77"
     tale.noise.append("77")
     return _with_footnote(_saved(document), tale) if draw.random() < 0.5 else _saved(document)

@@ -74,6 +74,10 @@ def html(tale: Story) -> bytes:
         '<div class="page"><div role="main">{}</div></div>', '<section class="content">{}</section>',
     ])  # fmt: skip
     links = "".join(f'<li><a href="/{n}">{escape(name)}</a></li>' for n, name in enumerate(tale.language.groups))
+    if draw.random() < 0.3:
+        soup = _soup(tale, article, links)
+        codec = draw.choice(["utf-8", "utf-16"])
+        return f"<html><head><title>{escape(tale.title)}</title></head><body>{soup}</body></html>".encode(codec)
     page = (
         f"<header><a href='/'>Example Ltd</a> <span class='cart'>({tale.hidden})</span></header><nav><ul>{links}</ul></nav>"
         f"<div id='cookie-banner' role='dialog'>Cookies: {tale.hidden} <button>OK</button></div>"
@@ -91,6 +95,36 @@ def html(tale: Story) -> bytes:
     head = f"<head>{meta.format(codec)}<title>{escape(tale.title)}</title></head>"
     whole = f"<!DOCTYPE html><html lang='{tale.language.code}'>{head}<body>{page}</body></html>"
     return whole.encode(codec, "xmlcharrefreplace")
+
+
+def _soup(tale: Story, article: str, links: str) -> str:
+    """A page whose frame is named by classes, ids, and roles alone."""
+    draw, n = tale.draw, tale.hidden
+    top = draw.choice(['<div class="site-header">{}</div>', '<div id="header">{}</div>', '<div role="banner">{}</div>'])
+    menu = draw.choice(
+        [
+            '<div class="navbar"><ul>{}</ul></div>',
+            '<div role="navigation"><ul>{}</ul></div>',
+            '<ul class="menu">{}</ul>',
+        ]
+    )
+    crumbs = draw.choice(
+        ['<div class="breadcrumbs">{}</div>', '<ol class="breadcrumb"><li>{}</li></ol>', "<!-- {} -->"]
+    )
+    side = draw.choice(
+        ['<div class="sidebar">{}</div>', '<div id="sidebar">{}</div>', '<div role="complementary">{}</div>']
+    )
+    end = draw.choice(['<div class="footer">{}</div>', '<div id="footer">{}</div>', '<div role="contentinfo">{}</div>'])
+    banner = draw.choice(
+        [
+            '<div class="cookie-consent">{}</div>',
+            '<div id="CybotCookiebotDialog">{}</div>',
+            '<div class="gdpr-banner">{}</div>',
+        ]
+    )
+    parts = [top.format(f"Example Ltd {n}"), menu.format(f"{links}<li>{n}</li>"), crumbs.format(f"Home {n}"),
+             f'<div class="content">{article}</div>', side.format(f"Related {n}"), end.format(f"© {n} Example"), banner.format(f"Cookies {n}")]  # fmt: skip
+    return "".join(parts)
 
 
 def eml(tale: Story) -> bytes:
@@ -113,6 +147,8 @@ def eml(tale: Story) -> bytes:
         message.attach(MIMEText(stub, "plain", "utf-8"))
         table = _html_table(tale) if tale.rows else ""
         preheader = f"<div style='display:none;max-height:0'>{tale.hidden}</div>"
+        if tale.draw.random() < 0.4:  # a newsletter: tables for the layout alone
+            paragraphs = f'<table role="presentation" width="600"><tr><td><table><tr><td>{paragraphs}</td></tr></table></td></tr></table>'
         message.attach(MIMEText(f"<html><body>{preheader}{paragraphs}{table}{quote}</body></html>", "html", "utf-8"))
     else:
         tale.rows, tale.header = [], []
@@ -146,9 +182,13 @@ def _with_parts(first: MIMEText | MIMEMultipart, tale: Story) -> MIMEMultipart:
 def _delimited(tale: Story, delimiter: str) -> bytes:
     tale.facts, tale.paragraphs = [], []
     buffer = io.StringIO()
-    writer = tables.writer(
-        buffer, delimiter=delimiter, quoting=tale.draw.choice([tables.QUOTE_MINIMAL, tables.QUOTE_ALL])
-    )
+    ends, quoting = tale.draw.choice(["\r\n", "\n", "\r"]), tale.draw.choice([tables.QUOTE_MINIMAL, tables.QUOTE_ALL])
+    writer = tables.writer(buffer, delimiter=delimiter, lineterminator=ends, quoting=quoting)
+    if tale.draw.random() < 0.2:
+        buffer.write(f"sep={delimiter}{ends}")  # tells Excel the delimiter
+    if tale.draw.random() < 0.2:
+        buffer.write(f"{tale.title}{ends}{ends}")
+        tale.facts = [tale.title]
     writer.writerows([tale.header, *tale.shown])
     return encoded(buffer.getvalue(), tale)
 
@@ -251,10 +291,15 @@ def pdf(tale: Story) -> bytes:
         flow.append(Paragraph(escape(text) + "<super>1</super>" * (n == 0), body))
     rows, style = [tale.header, *tale.shown], [("FONT", (0, 0), (-1, -1), font, 7)]
     if tale.draw.random() < 0.6:
-        tale.rows *= tale.draw.choice([1, 1, 8])  # the table goes on on the next page
+        times = tale.draw.choice([1, 1, 8])
+        tale.rows *= times  # the table goes on on the next page
         rows = [tale.header, *tale.shown]
         rows = [[Paragraph(_cell(text), body) for text in row] for row in rows]
         style = [("GRID", (0, 0), (-1, -1), 0.5, colors.black)]
+        for first, count in tale.spans if times == 1 else ():
+            style.append(("SPAN", (1, first + 1), (1, first + count)))
+            for row in rows[first + 2 : first + count + 1]:
+                row[1] = ""
     elif "\n" in tale.rows[0][0].text:
         tale.rows[0][0] = Value(tale.rows[0][0].text.replace("\n", " "))
         rows = [tale.header, *tale.shown]

@@ -303,3 +303,18 @@ def test_reported_cases(file, kept, left_out):
     text = parse(path.read_bytes(), path.suffix).text
     assert kept in text
     assert left_out not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sep=|\rA|B\r1|2,5\r3|4,5\r", "| A | B |\n| --- | --- |\n| 1 | 2,5 |\n| 3 | 4,5 |"),
+        ('A;B\r"x\ny";2,5\rz;4,5\r', "| A | B |\n| --- | --- |\n| x y | 2,5 |\n| z | 4,5 |"),
+        ("Prices 2025\n\nA;B\n1;2,5\n", "Prices 2025\n\n| A | B |\n| --- | --- |\n| 1 | 2,5 |"),
+        ("Prices 2025,,\nin euros,,\nA,B,C\n1,2,3\n", "Prices 2025\n\nin euros\n\n| A | B | C |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
+        ("A\nx\ny\n", "| A |\n| --- |\n| x |\n| y |"),
+        ("A,,C\n1,2,3\n", "| A |  | C |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
+    ],
+)  # fmt: skip
+def test_tables_of_text_have_their_header_and_delimiter(text, expected):
+    assert parse(text.encode(), ".csv").text == expected

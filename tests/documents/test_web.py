@@ -211,3 +211,19 @@ def test_pages_of_generators(name):
     text = read_html(page.encode()).text
     assert [fact for fact in kept.split("|") if fact.strip(" ") and fact.strip(" ") not in text] == []
     assert [word for word in left_out.split("|") if word in text] == []
+
+
+def test_rows_of_a_table_stand_where_they_are_shown():
+    foot, head = "<tfoot><tr><td>Total</td><td>9</td></tr></tfoot>", "<thead><tr><th>Fee</th><th>Euro</th></tr></thead>"
+    page = f"<p>Fees of the bank.</p><table>{foot}{head}<tbody><tr><td>Wire</td><td>9</td></tr></tbody></table>"
+    assert read_html(page.encode()).text.split("\n")[2:] == [
+        "| Fee | Euro |", "| --- | --- |", "| Wire | 9 |", "| Total | 9 |",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", ['<div id="header">{}</div>', '<div role="complementary">{}</div>'])
+def test_a_frame_that_is_named_by_id_or_role_goes(frame):
+    page = (
+        f"{frame.format('Offer 4711')}<div><h1>Fees</h1><p>A wire costs 9 euros, and nothing else is charged.</p></div>"
+    )
+    assert "4711" not in read_html(page.encode()).text

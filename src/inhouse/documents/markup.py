@@ -134,6 +134,7 @@ def _before(element: Element) -> str:
 def _table(table: Element) -> None:
     """Makes a table of a page a plain grid with one header row, in place."""
     rows = [row for row in table.iter("tr") if next(row.iterancestors("table")) is table]
+    rows.sort(key=lambda row: {"thead": 0, "tfoot": 2}.get(row.getparent().tag, 1))  # a footer may be written first
     if _only_layout(table, rows):
         for element in [table, *rows, *(cell for row in rows for cell in row), *table.iterchildren()]:
             if element.tag in ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "caption"):

@@ -9,11 +9,11 @@ import csv
 import io
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from inhouse.documents.clean import underlined_headings
 from inhouse.documents.parsed import Parsed, table
-from inhouse.text.encoding import SAMPLE_BYTES, decode
+from inhouse.text.encoding import decode
 
 _YAML = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _TOML = re.compile(r"\A\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -174,12 +174,26 @@ def _code(text: str) -> list[tuple[int, int]]:
 def read_table(data: bytes, delimiters: str = ",;\t|") -> Parsed:
     """A Markdown table of CSV; the delimiter is the one that gives most rows the same number of cells."""
     text, note = decode(data)
-    stated = re.match(r"(?i)sep=(.)\r?\n", text)  # written for Excel
+    stated = re.match(r"(?i)sep=(.)(?:\r\n?|\n)", text)  # written for Excel
     if stated:
         text, delimiters = text[stated.end() :], stated[1]
-    sample = text[:SAMPLE_BYTES].rpartition("\n")[0] or text[:SAMPLE_BYTES]
-    delimiter = max(delimiters, key=lambda sign: _regularity(sample[:8192], sign))
-    return Parsed(text=table(list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))), note=note)
+    sample = re.match(r"(?s).{1,8192}(?=[\r\n]|\Z)", text)  # whole lines
+    delimiter = max(delimiters, key=lambda sign: _regularity(sample[0] if sample else text[:8192], sign))
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    first = _header_row(rows)
+    titles = ["".join(row).strip() for row in rows[:first]]
+    return Parsed(text="\n\n".join(filter(None, [*titles, table(rows[first:])])), note=note)
+
+
+def _header_row(rows: Sequence[Sequence[str]]) -> int:
+    """The row with the names of the columns: the first with several cells, if those above are titles of one cell.
+
+    The first row where most rows have one cell: their commas are part of the text.
+    """
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    first = next((n for n, count in enumerate(filled) if count > 1), 0)
+    alone = all(len(row) <= 1 for row in rows[:first]) or filled[first] == len(rows[first])
+    return first if alone and 2 * sum(count > 1 for count in filled[first:]) > len(filled) - first else 0
 
 
 def read_tsv(data: bytes) -> Parsed:

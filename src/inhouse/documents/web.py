@@ -258,7 +258,11 @@ def _without_frame(root: Element) -> None:
         for child in list(element):
             if child in around and child.tag != "nav":
                 waiting.append((child, within))
-            elif child.tag == "header" and not within and element.tag not in ("section", *_ROOTS):
+            elif (
+                (child.tag == "header" or child.get("id") == "header")
+                and not within
+                and element.tag not in ("section", *_ROOTS)
+            ):
                 _reduce(child, measured, titled)
             elif _of_frame(child, within, bool(roots), measured):
                 _reduce(child, measured, titled or within)
@@ -283,7 +287,7 @@ def _of_frame(element: Element, within: bool, has_roots: bool, measured: _Measur
     words = measured.words(element)
     if element.tag == "footer":
         return not within or counts.mostly_links or bool(_LEGAL.search(words))
-    if element.tag == "aside" and not _NOTE.search(f"{names} {role}"):
+    if (element.tag == "aside" or role == "complementary") and not _NOTE.search(f"{names} {role}"):
         return not within or counts.mostly_links
     if element.tag == "header" and counts.mostly_links and not counts.headings:
         return True

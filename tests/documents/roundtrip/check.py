@@ -95,6 +95,11 @@ def check(name: str, code: str, seed: int) -> Result:
         "\n".join([tale.band * banded, *tale.paragraphs, *tale.facts, *tale.header, *sum(tale.shown, []), *tale.noise])
     )
     known = set(_NUMBER.findall(author))
+    after = "".join(
+        lines[n + 1] for n, line in enumerate(lines[:-1]) if all(flat(cell) in line for cell in tale.header)
+    )
+    if tale.rows and not (banded and tale.band) and name not in ("json", "pdf") and "| --- |" not in after:
+        wrong.append("the row of column names is no header")
     if tale.noted and not parsed.note:
         lost.append("a formula")
     wrong += [number for number in dict.fromkeys(_NUMBER.findall(text)) if number not in known]

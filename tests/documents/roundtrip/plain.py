@@ -122,7 +122,7 @@ def _soup(tale: Story, article: str, links: str) -> str:
             '<div class="gdpr-banner">{}</div>',
         ]
     )
-    parts = [top.format(f"Example Ltd {n}"), menu.format(f"{links}<li>{n}</li>"), crumbs.format(f"Home {n}"),
+    parts = [top.format(f"Example Ltd {n}"), menu.format(f"{links}<li><a href='/x'>{n}</a></li>"), crumbs.format(f"Home {n}"),
              f'<div class="content">{article}</div>', side.format(f"Related {n}"), end.format(f"© {n} Example"), banner.format(f"Cookies {n}")]  # fmt: skip
     return "".join(parts)
 
@@ -183,6 +183,8 @@ def _delimited(tale: Story, delimiter: str) -> bytes:
     tale.facts, tale.paragraphs = [], []
     buffer = io.StringIO()
     ends, quoting = tale.draw.choice(["\r\n", "\n", "\r"]), tale.draw.choice([tables.QUOTE_MINIMAL, tables.QUOTE_ALL])
+    if "\n" in tale.rows[0][0].text:
+        quoting = tables.QUOTE_ALL  # the csv module does not quote a "\n" among lines that end with "\r"
     writer = tables.writer(buffer, delimiter=delimiter, lineterminator=ends, quoting=quoting)
     if tale.draw.random() < 0.2:
         buffer.write(f"sep={delimiter}{ends}")  # tells Excel the delimiter

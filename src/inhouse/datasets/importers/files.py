@@ -215,7 +215,7 @@ class _Json:
         self._decoder = codecs.getincrementaldecoder(self._encoding)()
         self._buffer = self._decoder.decode(start)
         self._at = 0
-        self._line = 1
+        self._line, self._counted = 1, 0  # the line of the place up to which line ends are counted
         self._ended = False
 
     def records(self) -> Iterator[Record]:
@@ -241,13 +241,19 @@ class _Json:
         data = self._stream.read(size)
         self._advance(len(data))
         self._ended = len(data) < size
-        self._line += self._buffer.count("\n", 0, self._at)
+        self._here()
         try:
             self._buffer = self._buffer[self._at :] + self._decoder.decode(data, self._ended)
         except UnicodeDecodeError as error:
             raise self._error(f"not {self._encoding} text: {error.reason}", "save or export it as UTF-8") from error
-        self._at = 0
+        self._at = self._counted = 0
         return True
+
+    def _here(self) -> int:
+        """The number of the line that is read now."""
+        self._line += self._buffer.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._line
 
     def _peek(self) -> str:
         """The next character that is neither space nor a comma; empty at the end."""
@@ -285,8 +291,7 @@ class _Json:
                 raise ValueError("cut off")
 
     def _error(self, reason: str, hint: str = "export it again, or leave this file out") -> InputError:
-        line = self._line + self._buffer.count("\n", 0, self._at)
-        return InputError(f"{self._place}:{line}: {reason}", hint)
+        return InputError(f"{self._place}:{self._here()}: {reason}", hint)
 
     # --- values ---
 
@@ -308,7 +313,7 @@ class _Json:
 
     def _object(self) -> Iterator[Record]:
         """An object, or the records of an envelope; a line that is not JSON is skipped."""
-        start = self._line + self._buffer.count("\n", 0, self._at)
+        start = self._here()
         if self._peek() == "{" and self._is_envelope():
             yield from self._envelope()
             return

@@ -122,6 +122,11 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, name, text, line, 
     assert any(r.line == line and said in r.reason for r in rejected), rejected
 
 
+@pytest.mark.parametrize("text", [f"[\n{LINE}\n]", f"[\n{LINE},\n{LINE}\n]", f'{{"data": [\n{LINE},\n{LINE}\n]}}'])
+def test_an_array_with_one_row_a_line_is_no_json_lines(tmp_path, text):
+    assert read_conversations([written(tmp_path, "a.json", text)], {})[1] == []
+
+
 def test_a_cell_keeps_its_blank_lines(tmp_path):
     text = 'question,answer\r\nFee?,"It is $5.\r\n\r\nAbroad $9."\r\n\r\nx\r\n'
     (example,), (bad,) = read_conversations([written(tmp_path, "a.csv", text)], {})

@@ -140,7 +140,8 @@ def _rows(lines: Iterator[str]) -> Iterator[Numbered]:
         yield from _table(number, first, lines) if first else ()  # with blank lines, which may be in a quoted cell
         return
     second = next(numbered, None)
-    if second and (isinstance(_json_row(first), dict) or isinstance(_json_row(second[1]), dict)):
+    goes_on = first.rstrip().endswith(("[", "{", ",", ":")) or first.lstrip().startswith("[")
+    if second and (isinstance(_json_row(first), dict) or (not goes_on and isinstance(_json_row(second[1]), dict))):
         for n, line in itertools.chain([(number, first), second], numbered):
             yield n, _json_row(line)
     else:

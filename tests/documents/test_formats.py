@@ -204,6 +204,8 @@ def test_contents_of_another_kind_in_real_files(files):
     ("suffix", "data", "reason"),
     [
         (".doc", OLE, "old Word format: save it as .docx"),
+        (".doc", b"some text", "old Word format: save it as .docx"),
+        (".xls", b"some text", "old Excel format: save it as .xlsx"),
         (".docx", OLE + "WordDocument".encode("utf-16-le"), "save it as .docx"),
         (".txt", OLE + "PowerPoint Document".encode("utf-16-le"), "save it as .pptx"),
         (".md", b"PAR1" + bytes(99), "export what people should find"),

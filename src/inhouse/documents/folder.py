@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inhouse.config.sections import AccessRule, Documents
-from inhouse.documents.kinds import OLE, advice
+from inhouse.documents.kinds import advice, kind_of
 from inhouse.documents.parse import FORMATS, OLD
 from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256
 from inhouse.types import digest_of
 
+_HEAD_BYTES = 8192
 _OF_SYSTEM = frozenset({"desktop.ini", "thumbs.db", "icon\r"})
 Inode = tuple[int, int]
 
@@ -89,10 +90,11 @@ def _unread(file: Entry) -> str:
         return ""
     try:
         with file.path.open("rb") as opened:
-            old = opened.read(len(OLE)) == OLE
+            head = opened.read(_HEAD_BYTES)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return f"{file.suffix}: {advice(file.suffix)}" if old else ""
+    other = head.startswith(b"PK\x03\x04") or (kind_of(head) in FORMATS and kind_of(head) not in OLD)
+    return "" if other else f"{file.suffix}: {advice(file.suffix)}"
 
 
 def folder_digest(folder: Path, settings: Documents) -> str:

@@ -82,17 +82,20 @@ def _as_it_is(data: bytes, suffix: str, ocr: Ocr | None) -> Parsed:
 
 
 def _old_office(data: bytes, suffix: str) -> Parsed:
-    """A file of an old office program, or text that an export calls so."""
-    if data.startswith(OLE):
-        raise Unreadable(advice(suffix))
-    return read_text(data)
+    """A file of an old office program; one that is of another kind by its contents never comes here."""
+    raise Unreadable(f"{suffix}: {advice(suffix)}")
 
 
 def _old_workbook(data: bytes) -> Parsed:
     """An old workbook, or a table in text that an export calls so."""
-    if b"urn:schemas-microsoft-com:office:spreadsheet" in data[:8192]:
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in data[:_HEAD_BYTES]:
         raise Unreadable("XML spreadsheet of Excel 2003: save it as .xlsx")
-    return read_old_xls(data) if is_binary_workbook(data) else read_table(data, "\t,;|")
+    if is_binary_workbook(data):
+        return read_old_xls(data)
+    parsed = read_table(data, "\t,;|")
+    if parsed.text.partition("\n")[0].count("|") < 3:
+        raise Unreadable(f".xls: {advice('.xls')}")
+    return parsed
 
 
 FORMATS: dict[str, Callable[..., Parsed]] = {
@@ -133,6 +136,7 @@ WITH_OCR = PICTURES | {".pdf"}
 """Formats whose readers take an Ocr."""
 OLD = frozenset({".doc", ".ppt"})
 """Extensions of old office programs: such files are read only where they are of another kind by their contents."""
+_HEAD_BYTES = 8192
 _OLD = OLD | {".xls"}
 _BINARY = {".doc", ".ppt", ".xls", ".rtf", ".epub", ".msg", *WITH_OCR} | {
     suffix

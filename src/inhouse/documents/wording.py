@@ -20,6 +20,7 @@ _PAGE = (
 )
 _DASH = "-\u2010-\u2015\u2212\ufe58\ufe63"
 _MONEY = "$€£¥₹₽₩"
+# A search is fast where a pattern begins with the characters that it looks for, so what is before them comes second.
 # Lines without words: rules, fences, and the line below the header of a table. A cell of the latter has two dashes.
 _RULE = re.compile(r"^(?=.*(?:--|==|\*[ \t]*\*|__|```|~~~|:-|-:))[ \t|:=+*_~`-]++$", re.MULTILINE)
 _PAGE_NUMBER = re.compile(
@@ -32,16 +33,20 @@ _LINE_START = re.compile(
     rf"(?:#{{1,6}}[ \t]++|[*•‣▪●◦■□·⁃∙][ \t]++|[{_DASH}+][ \t]++(?![{_MONEY}]?\d))?",
     re.MULTILINE,
 )
-_LINE_BREAK_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010][ \t]*+\n\s*+(?=[^\W\d_])")
-_EMPHASIS = re.compile(r"(?<![\d*])\*{1,3}(?![\s*])([^*\n]++)(?<!\s)\*{1,3}")
-_QUOTED = re.compile(r'(?<!\d)["“”„«]([^"“”„«»\n]*+)["“”»]')
+_LINE_BREAK_HYPHEN = re.compile(r"[-\u2010](?<=[^\W\d_].)[ \t]*+\n\s*+(?=[^\W\d_])")
+_EMPHASIS = re.compile(r"\*(?<![\d*].)\*{0,2}(?![\s*])([^*\n]++)(?<!\s)\*{1,3}")
+_QUOTED = re.compile(r'["“”„«](?<!\d.)([^"“”„«»\n]*+)["“”»]')
 _BREAK_TAG = re.compile(r"<br ?/?>", re.IGNORECASE)
+_BEHIND_NOT = "|".join(
+    rf"(?<={word}{space}.)"
+    for word in (*(rf"\b{word}" for word in _NOT.split("|")), *_NOT_UNSPACED.split("|"))
+    for space in ("", "[ \t]")
+)
 _BESIDE_NOT = re.compile(
-    rf"(?:\b(?:{_NOT})\b|{_NOT_UNSPACED})[ \t]*+(?:[.,;:!…،、。]|[{_DASH}](?!\d))"
-    rf"|[,،、](?=\s*+(?:(?:{_NOT})\b|{_NOT_UNSPACED}))",
+    rf"[{_DASH}.,;:!…،、。](?:(?<=[,،、])(?=\s*+(?:(?:{_NOT})\b|{_NOT_UNSPACED}))|(?:{_BEHIND_NOT})(?:(?<![{_DASH}])|(?!\d)))",
     re.IGNORECASE,
 )
-# Marks that count because of what is beside them. The mark comes first: so the search is fast.
+# Marks that count because of what is beside them.
 _MARK = re.compile(
     rf"[{_DASH}.,:·'’٫٬ʼ\"”(](?:"
     rf"(?<=\d[{_DASH}.,:·'’٫٬])(?=\d)"  # 1.5, 1,000, 10:30, 1'000, 2-3
@@ -52,8 +57,8 @@ _MARK = re.compile(
     rf"|(?<=\d[\"'”’])(?!\w)"  # 5"
     rf"|(?<=\()(?=[^\w\s()]{{0,2}}\d[\d.,'’ ]*+[^\w()]{{0,2}}\)))"  # (5)
 )
-_SHORT_CAPITALS = re.compile(r"(?<!\w)[A-ZÀ-ÞΑ-ΩА-Я]{2,3}(?!\w)")  # US, IT, WHO
-_UNIT = re.compile(r"(?<=\d)[ \t]?[^\W\d_]{1,3}(?!\w)")  # 5 mW, 5 MW
+_SHORT_CAPITALS = re.compile(r"[A-ZÀ-ÞΑ-ΩА-Я](?<!\w.)[A-ZÀ-ÞΑ-ΩА-Я]{1,2}(?!\w)")  # US, IT, WHO
+_UNIT = re.compile(r"\d[ \t]?[^\W\d_]{1,3}(?!\w)")  # 5 mW, 5 MW
 _CAPITAL = re.compile("[A-ZÀ-ÖØ-ÞΑ-ΩА-Я]")
 _CASE = "\ufdd0"  # before a letter whose case counts; a code point that no text has
 _KEPT = dict(zip(".,:·'-(\"", map(chr, range(0xFDD1, 0xFDD9)), strict=True))  # a mark that counts -> its stand-in
@@ -115,7 +120,7 @@ def wording(text: str) -> str:
     text = _LINE_BREAK_HYPHEN.sub("", text)
     text = _EMPHASIS.sub(r" \1 ", text)
     text = _QUOTED.sub(r" \1 ", text)
-    text = _BESIDE_NOT.sub(_comma_kept, text)
+    text = _BESIDE_NOT.sub(f" {_KEPT[',']} ", text)
     text = _MARK.sub(_kept, text)
     if _CAPITAL.search(text) and not text.isupper():
         text = _UNIT.sub(_case_kept, text)
@@ -126,10 +131,6 @@ def wording(text: str) -> str:
 
 def _kept(mark: re.Match[str]) -> str:
     return _KEPT.get(mark[0], _KEPT["-"])
-
-
-def _comma_kept(mark: re.Match[str]) -> str:
-    return f"{mark[0][:-1]} {_KEPT[',']} "
 
 
 def _case_kept(letters: re.Match[str]) -> str:

@@ -35,7 +35,7 @@ PRIORITY = (
 """All kinds; where two cover the same text equally well, the earlier wins. NUMBER is shown as ACCOUNT_NUMBER."""
 
 _ANY_LANGUAGE = (
-    "EMAIL", "IBAN_CODE", "CREDIT_CARD", "CARD_NUMBER", "IP_ADDRESS", "US_SSN", "SSN", "NUMBER", "ORDER_NUMBER"
+    "EMAIL", "IBAN_CODE", "CREDIT_CARD", "CARD_NUMBER", "IP_ADDRESS", "SSN", "NUMBER", "ORDER_NUMBER"
 )  # fmt: skip
 """Kinds, by the names here and in Presidio, whose patterns need no English words."""
 

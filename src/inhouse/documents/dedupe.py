@@ -39,7 +39,7 @@ MAX_CHARS = 5_000_000  # longer documents are not compared as versions: their 5-
 MOST_COMPARED = 50  # documents, for each: only then is the time linear whatever the documents are
 SHOWN_WORDS = 3
 METADATA_LINES = 5  # at the beginning of a text, among which its front matter stands
-LATER_S = 3600  # files that are copied or unpacked together get times that say nothing
+LATER_S = 60  # files that are copied or unpacked together get times that say nothing
 _DATES = (
     "updated", "updated_at", "last_updated", "modified", "last_modified", "lastmod", "revised", "reviewed", "date",
     "published", "created", "created_at",

@@ -36,7 +36,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project
         out.print(line, markup=False, highlight=False)
     out.print(
         f"Wrote {file}. Next:\n"
-        f"  1. Put your documents (office files, pdf, html, md, txt, mail, csv, pictures, ...) into {folder / 'documents'}/\n"
+        f"  1. Put your documents (office files, pdf, html, text, mail, csv, pictures) into {folder / 'documents'}/\n"
         f"  2. Put your past conversations into {folder / 'conversations.jsonl'}, one JSON object per line:\n"
         '     {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}\n'
         "     Exports of Zendesk, Slack, WhatsApp, a mailbox, and others become such a file with `inhouse import`.\n"

@@ -26,7 +26,7 @@ class AccessRule(Section):
 
 class Documents(Section):
     path: str = "documents"
-    """Folder with your documents (office files, pdf, html, md, txt, mail, csv, pictures, and others), including subfolders."""
+    """Folder with your documents (office files, pdf, html, text, mail, csv, pictures), including subfolders."""
     max_file_mb: float = Field(64, gt=0)
     """Files larger than this are skipped and reported as failed. Megabytes."""
     near_duplicate: float = Field(0.9, gt=0, le=1)

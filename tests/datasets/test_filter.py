@@ -60,3 +60,17 @@ def test_duplicates(chat, embedder):
     ]
     assert duplicates(rows, embedder, 0.9) == {1: (0, "exact duplicate"), 2: (0, "near duplicate")}
     assert duplicates(rows, embedder, 1) == {1: (0, "exact duplicate")}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Deposits are refundable until the day of arrival.", "Deposits are nonrefundable until the day of arrival."),
+        ("You pay the fee before the transfer is made.", "You pay the fee after the transfer is made."),
+        ("The account has a monthly fee of a few dollars.", "The account has a yearly fee of a few dollars."),
+        ("Yes, pets are welcome in all of our rooms here.", "No, pets are welcome in all of our rooms here."),
+    ],
+)
+def test_replies_that_differ_in_meaning_are_both_kept(chat, embedder, one, other):
+    rows = [chat("What are the terms of the account, please?", one), chat("What are the terms of the account?", other)]
+    assert duplicates(rows, embedder, 0.9) == {}

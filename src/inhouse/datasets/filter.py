@@ -14,7 +14,7 @@ from inhouse.config.sections import Curation
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.text.language import language, spoken
 from inhouse.text.numbers import digits
-from inhouse.text.words import length_in_words, plain, words
+from inhouse.text.words import content_words, length_in_words, plain, words
 from inhouse.types import Embedder, Example, Matrix
 
 BLOCK = 1024
@@ -159,8 +159,8 @@ def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float
     """Positions of examples that repeat an earlier one, with the position of that one and the kind of match.
 
     Exact: the same words in conversation and reply. Near: conversations with a cosine of at least `threshold` whose
-    replies share their numbers and four of five words; not two replies of one conversation. A threshold of 1 finds only
-    exact ones.
+    replies share their numbers, the words that carry meaning, and four of five of all words; not two replies of one
+    conversation. A threshold of 1 finds only exact ones.
     """
     first: dict[str, int] = {}
     copies: dict[int, tuple[int, str]] = {}
@@ -185,6 +185,8 @@ def duplicates(examples: Sequence[Example], embedder: Embedder, threshold: float
 
 def _alike(one: Example, other: Example) -> bool:
     a, b = set(words(one.target)), set(words(other.target))
+    if set(content_words(one.target)) != set(content_words(other.target)):
+        return False  # "refundable" and "nonrefundable", "before" and "after" are different facts too
     if any(_numbers(x) != _numbers(y) for x, y in ((one.target, other.target), (_asked(one), _asked(other)))):
         return False  # "$25" and "$30" are different facts, however similar the rest is
     return len(a & b) >= LIKE_ANSWERS * max(len(a | b), 1)

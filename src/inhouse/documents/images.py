@@ -6,8 +6,6 @@ import io
 import warnings
 from typing import Any
 
-import numpy as np
-
 from inhouse.documents.layout import Page
 from inhouse.documents.ocr import LONGEST_SIDE, Ocr
 from inhouse.documents.parsed import Parsed, Unreadable
@@ -50,6 +48,7 @@ def read_image(data: bytes, ocr: Ocr | None = None) -> Parsed:
 
 def _pixels(picture: Any) -> Any:
     """The picture upright, on white, in a size in which letters are well read: uint8, shape (height, width, 3)."""
+    import numpy as np
     from PIL import Image, ImageOps
 
     width, height = picture.size

@@ -127,6 +127,42 @@ def test_an_array_with_one_row_a_line_is_no_json_lines(tmp_path, text):
     assert read_conversations([written(tmp_path, "a.json", text)], {})[1] == []
 
 
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("chat_id,is_agent,body,date", (f"1,true,{A},2.1.2024 9:05", f"1,false,{Q},2.1.2024 9:00")),
+        ("chat_id,from_customer,body,date", (f"1,0,{A},1/14/2024 1:05 PM", f"1,1,{Q},1/14/2024 11:00 AM")),
+        ("chat_id,role,text,time", (f"1,agent,{A},14/01/24 09:05:10", f"1,user,{Q},13/02/23 10:00:00")),
+        ("chat_id,role,text,time", (f"1,user,{Q},03/04/2024 09:05", f"1,agent,{A},05/02/2024 10:00")),
+        ("FAQ of 2024\n\nQ,A", (f"{Q},{A}",)),
+        ("FAQ;;\nquestion;answer;id", (f"{Q};{A};1",)),
+    ],
+)  # fmt: skip
+def test_tables_as_programs_write_them(tmp_path, head, rows):
+    (example,), rejected = read_conversations([written(tmp_path, "a.csv", "\n".join([head, *rows]))], {})
+    assert ([m.content for m in example.messages], example.target, rejected) == ([Q], A, [])
+
+
+def test_a_row_is_no_title_of_a_table(tmp_path):
+    good = written(tmp_path, "good.jsonl", LINE)
+    _, rejected = read_conversations([good, written(tmp_path, "a.csv", "id,channel\n1,chat\n2,text\n")], {})
+    assert [(r.line, "the keys id, channel" in r.reason) for r in rejected] == [(1, True)]
+
+
+def test_results_of_tools_have_letters_instead_of_escapes(tmp_path):
+    result = r'{"city": "K\u00f6ln", "eur": 1.10, "said": "\u0022ja\u0022", "smile": "\ud83d\ude00"}'
+    row = {"messages": [PAIR[0], {"role": "tool", "content": result}, PAIR[1]]}
+    (example,), _ = read_conversations([written(tmp_path, "a.jsonl", json.dumps(row))], {})
+    assert example.messages[1].content == r'{"city": "Köln", "eur": 1.10, "said": "\u0022ja\u0022", "smile": "😀"}'
+
+
+def test_thoughts_in_a_channel_of_their_own_are_left_out(tmp_path):
+    thought = {"role": "assistant", "channel": "analysis", "content": "Hm."}
+    row = {"messages": [PAIR[0], thought, {**PAIR[1], "channel": "final"}]}
+    (example,), _ = read_conversations([written(tmp_path, "a.jsonl", json.dumps(row))], {})
+    assert example.target == A
+
+
 def test_a_cell_keeps_its_blank_lines(tmp_path):
     text = 'question,answer\r\nFee?,"It is $5.\r\n\r\nAbroad $9."\r\n\r\nx\r\n'
     (example,), (bad,) = read_conversations([written(tmp_path, "a.csv", text)], {})

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inhouse.datasets.shapes import conversation_of, may_have, unknown
+from inhouse.datasets.transcripts import conversations_in
 from inhouse.datasets.turns import ShapeError, keys_in
 from inhouse.errors import InputError
 from inhouse.text.encoding import NotText, decode
@@ -48,8 +49,10 @@ _BINARY = {
 _DELIMITERS = ",;\t|"
 _GROUP = ("conversation_id", "conversationid", "conversation", "chat_id", "thread_id", "thread", "ticket_id", "ticket",
           "session_id", "dialog_id", "dialogue_id", "case_id", "message_tree_id", "group", "chat")  # fmt: skip
+_FLAGS = {"is_agent": "assistant", "is_staff": "assistant", "from_agent": "assistant", "is_bot": "assistant",
+          "is_customer": "user", "from_customer": "user", "is_user": "user"}  # fmt: skip
 _ROLE = ("role", "sender", "author", "from", "speaker", "sender_type", "author_type", "user_type", "participant",
-         "direction", "type")  # fmt: skip
+         "direction", *_FLAGS, "type")  # fmt: skip
 _CONTENT = ("content", "text", "message", "body", "utterance", "value", "comment")
 _TIME = ("time", "timestamp", "created_at", "sent_at", "datetime", "date", "turn", "index", "position", "seq")
 _OF_ONE = frozenset("messages turns conversation dialog dialogue contents history thread choices tools".split())  # noqa: SIM905
@@ -57,7 +60,14 @@ _LOOKED_AT = 20
 _DECODER = json.JSONDecoder()
 _SPACE, _BETWEEN = re.compile(r"[\ufeff\s]*"), re.compile(r"[\s,]*")
 _NAME, _COLON = re.compile(r'[\s,]*+(?=")'), re.compile(r"[\s:]*")
+_LOCAL = re.compile(
+    r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2}),?[ T\u202f]+(\d{1,2}):(\d\d)(?::(\d\d))?"
+    r"(?:[ \u202f]?([AaPp])\.?[Mm]\.?)?"
+)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.{0,30})?")
+_STAMPED = re.compile(r"\s*+\[\d[\d:./T, -]{3,22}(?:[AP]M)?\]\s*+[^\s,\]]")  # a message with its time, not an array
+_TITLES = 5  # lines, at most, above the header of a table
+_YES = frozenset("true yes y t 1 wahr ja vrai oui si sí".split())  # noqa: SIM905
 Row = dict[str, Json]
 
 
@@ -81,7 +91,7 @@ def rows_of(path: Path, note: Callable[[str], None] = lambda said: None) -> Iter
         InputError: the file cannot be read, or is of another kind.
     """
     try:
-        yield from _joined(_rows(_lines(path, note)))
+        yield from _joined(_rows(_lines(path, note), lambda said: note(f"{path.name}: {said}")))
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         hint = "check its name under [curation] and its permissions"
@@ -132,12 +142,14 @@ def _is_utf8(head: bytes, file: Any, path: Path) -> bool:
     return True
 
 
-def _rows(lines: Iterator[str]) -> Iterator[Numbered]:
+def _rows(lines: Iterator[str], note: Callable[[str], None]) -> Iterator[Numbered]:
     """The rows of the lines, which are JSON if they begin like it, else a table."""
     numbered = ((n, line) for n, line in enumerate(lines, 1) if line.strip())
     number, first = next(numbered, (0, ""))
-    if first.lstrip("\ufeff \t")[:1] not in ("{", "["):
-        yield from _table(number, first, lines) if first else ()  # with blank lines, which may be in a quoted cell
+    if first.lstrip("\ufeff \t")[:1] not in ("{", "[") or _STAMPED.match(first):
+        yield from (
+            _table(number, first, lines, note) if first else ()
+        )  # with blank lines, which may be in a quoted cell
         return
     second = next(numbered, None)
     goes_on = first.rstrip().endswith(("[", "{", ",", ":")) or first.lstrip().startswith("[")
@@ -261,30 +273,62 @@ def _is_row(value: Row) -> bool:
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
-def _table(number: int, first: str, lines: Iterator[str]) -> Iterator[Numbered]:
-    """The rows of a table with a header. The delimiter is the one that the header has most of, or that `sep=` names."""
+def _table(number: int, first: str, lines: Iterator[str], note: Callable[[str], None]) -> Iterator[Numbered]:
+    """The rows of a table with a header, or the conversations of a transcript. The delimiter is the one that the header
+    has most of, or that `sep=` names."""
     if "\r" in first.rstrip("\r\n"):  # lines that end with a carriage return alone
         first, *others = "".join([first, *lines]).splitlines(keepends=True)
         lines = iter(others)
     named = re.fullmatch(r"\ufeff?\"?sep=(.)\"?\s*", first)
     header = next(lines, "") if named else first
-    outside = "".join(header.split('"')[::2])
-    delimiter = named[1] if named else max(_DELIMITERS, key=outside.count)
+    above = [header, *itertools.islice(lines, _TITLES)]
+    at = next((n for n, line in enumerate(above) if _is_header(line, named)), None)
+    if at and any(sum(map(bool, _names(line, named))) > 1 for line in above[:at]):
+        at = None  # what is above is no title, but a row
+    if at is None:
+        yield from _transcripts(number, header, "".join([*above, *lines]), note)
+        return
+    if at:
+        note(f"lines above the header of the table, which are left out: {at}")
+    delimiter = _delimiter(above[at], named)
     csv.field_size_limit(LONGEST_LINE_CHARS)
-    reader = csv.DictReader(itertools.chain([header], lines), delimiter=delimiter)
-    before = number - 1 + bool(named)
+    reader = csv.DictReader(itertools.chain(above[at:], lines), delimiter=delimiter)
+    before = number - 1 + bool(named) + at
     try:
-        names = [_name(n) for n in reader.fieldnames or ()]
-        if not may_have(names) and one_message(dict.fromkeys(names, "x")) is None:
-            yield number, BadRow(f"{unknown(dict.fromkeys(names))}; a table names its columns in the first line")
-            return
-        reader.fieldnames = names
+        reader.fieldnames = [_name(n) for n in reader.fieldnames or ()]
         for cells in reader:
             bad = None in cells or any(value is None for value in list(cells.values())[:2])
             reason = "has a different number of columns than the header"
             yield before + reader.line_num, BadRow(reason) if bad else {k: v for k, v in cells.items() if v is not None}
     except csv.Error as error:
         yield before + reader.line_num, BadRow(f"not valid CSV from here on ({error})")
+
+
+def _delimiter(header: str, named: re.Match[str] | None) -> str:
+    return named[1] if named else max(_DELIMITERS, key="".join(header.split('"')[::2]).count)
+
+
+def _names(header: str, named: re.Match[str] | None) -> list[str]:
+    try:
+        return [_name(n) for n in next(csv.reader([header], delimiter=_delimiter(header, named)), [])]
+    except csv.Error:
+        return []
+
+
+def _is_header(line: str, named: re.Match[str] | None) -> bool:
+    names = _names(line, named)
+    return may_have(names) or one_message(dict.fromkeys(names, "x")) is not None
+
+
+def _transcripts(number: int, header: str, text: str, note: Callable[[str], None]) -> Iterator[Numbered]:
+    """The conversations of a text that says before each message who speaks."""
+    found = False
+    for line, messages in conversations_in(text, note):
+        found = True
+        yield number - 1 + line, {"messages": messages}
+    if not found:
+        why = "a table names its columns in the first line, a transcript has `User:` or `Agent:` before each message"
+        yield number, BadRow(f"{unknown(dict.fromkeys(_names(header, None)))}; {why}")
 
 
 def _name(cell: str) -> str:
@@ -342,12 +386,21 @@ def _grouped(rows: Iterable[Numbered], group: str, role: str, content: str) -> I
         if name in (None, ""):
             yield number, BadRow(f"has nothing under {group}")
             continue
-        message = {"role": row.pop(role, None), "content": row.pop(content, None)}
+        message = {"role": _role(role, row.pop(role, None)), "content": row.pop(content, None)}
         message |= {key: row[key] for key in ("tool_calls", "tool_call_id", "name", "weight") if row.get(key)}
         time = next((str(row[key]) for key in keys_in(row, _TIME) if row[key]), "")
         conversations.setdefault(str(name), (number, row, []))[2].append((time, message))
     for name, (number, row, messages) in conversations.items():
         yield number, {"id": name, **row, "conversation_id": name, "messages": [m for _, m in _in_order(messages)]}
+
+
+def _role(key: str, value: Json) -> Json:
+    """The role in a column; in one such as `is_agent`, that of its side."""
+    if key not in _FLAGS:
+        return value
+    own = _FLAGS[key]
+    other = "user" if own == "assistant" else "assistant"
+    return own if value is True or str(value).strip().lower() in _YES else other
 
 
 def _in_order(messages: list[tuple[str, Row]]) -> list[tuple[str, Row]]:
@@ -356,4 +409,20 @@ def _in_order(messages: list[tuple[str, Row]]) -> list[tuple[str, Row]]:
         return sorted(messages, key=lambda m: m[0])
     if all(time.replace(".", "", 1).isdecimal() for time, _ in messages):
         return sorted(messages, key=lambda m: float(m[0]))
-    return messages
+    dates = [_LOCAL.fullmatch(time) for time, _ in messages]
+    orders = [_ranks([d for d in dates if d], day) for day in (0, 1)] if all(dates) else []
+    proofs = [any(int(d[2 - day]) > 12 for d in dates if d) for day in (0, 1)]  # what is no month
+    if not orders or (orders[0] != orders[1] and proofs[0] == proofs[1]):
+        return messages
+    return [messages[n] for n in orders[proofs[1] and not proofs[0]]]
+
+
+def _ranks(dates: Sequence[re.Match[str]], day: int) -> list[int]:
+    """The places of dates in their order; the day is the first of the three numbers or the second."""
+
+    def key(n: int) -> tuple[int, ...]:
+        d = dates[n]
+        hour = int(d[4]) % 12 + 12 * (d[7].lower() == "p") if d[7] else int(d[4])
+        return int(d[3]), int(d[2 - day]), int(d[1 + day]), hour, int(d[5]), int(d[6] or 0)
+
+    return sorted(range(len(dates)), key=key)

@@ -8,6 +8,7 @@ not from tests. The reason for rejecting a row never quotes it, since it may con
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ _BLOCK = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt|#\d{2,5}|#x[0-9a-f]{2,4});", re.IGNORECASE)
+_ESCAPES = re.compile(r"(?<!\\)(?:\\u[0-9a-fA-F]{4})++")
 _TRUE = frozenset("true yes y t 1 wahr ja vrai oui sí si verdadero verdadeiro vero".split())  # noqa: SIM905
 _FALSE = frozenset("false no n f 0 falsch nein faux non falso".split())  # noqa: SIM905
 
@@ -186,7 +188,7 @@ def _conversation(row: Row, notes: Counter[str]) -> Example:
 def _cleaned(message: Mapping[str, Json], notes: Counter[str]) -> str:
     text = str(message["content"])
     if message["role"] == "tool":
-        return text
+        return _without_escapes(text)
     steps = (
         (THOUGHTS, without_thoughts if message["role"] == "assistant" else str),
         (HTML, _without_html),
@@ -197,6 +199,16 @@ def _cleaned(message: Mapping[str, Json], notes: Counter[str]) -> str:
             notes[note] += 1
             text = changed
     return text
+
+
+def _without_escapes(text: str) -> str:
+    """JSON with its letters as they are: with `M\\u00fcller` no name is found, and no word is learned."""
+    return _ESCAPES.sub(_unescaped, text) if "\\u" in text and text.lstrip()[:1] in ("{", "[", '"') else text
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    letters = str(json.loads(f'"{match[0]}"'))
+    return letters if letters.isprintable() and not set(letters) & {'"', "\\"} else match[0]
 
 
 def _without_html(text: str) -> str:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from inhouse.datasets.transcripts import messages_in
 from inhouse.datasets.turns import (
     ROLE_KEYS,
-    ROLES,
     Calls,
     Message,
     ShapeError,
@@ -42,18 +42,16 @@ _LISTS = ("messages", "conversations", "contents", "conversation", "turns", "dia
           "chat_messages", "exchanges", "utterances", "transcript", "thread", "items")  # fmt: skip
 _WRAPPERS = ("conversation", "dialog", "dialogue", "data", "chat", "thread", "input", "inputs", "request", "body",
              "record", "item", "sample", "example", "session", "payload", "row", "kwargs")  # fmt: skip
-_ASKED = ("instruction", "prompt", "question", "query", "user", "human", "customer", "input", "request", "inputs",
+_ASKED = ("instruction", "prompt", "question", "query", "q", "user", "human", "customer", "input", "request", "inputs",
           "frage", "pregunta", "domanda", "pergunta", "vraag", "pytanie", "вопрос", "问题", "質問", "질문")  # fmt: skip
-_ANSWERED = ("output", "completion", "response", "answer", "reply", "assistant", "chosen", "target", "outputs", "bot",
-             "gpt", "ai", "answers", "antwort", "respuesta", "réponse", "risposta", "resposta", "antwoord",
+_ANSWERED = ("output", "completion", "response", "answer", "a", "reply", "assistant", "chosen", "target", "outputs",
+             "bot", "gpt", "ai", "answers", "antwort", "respuesta", "réponse", "risposta", "resposta", "antwoord",
              "odpowiedź", "ответ", "答案", "回答", "답변")  # fmt: skip
 _TEXTS = ("text", "transcript", "dialogue", "dialog", "conversation", "chat", "content")
 _ADDED = ("input", "context")
 _SYSTEM = ("system", "system_prompt", "system_instruction", "systeminstruction", "systemprompt", "system_message",
            "instructions")  # fmt: skip
 _HIDDEN = "is_visually_hidden_from_conversation"  # in ChatGPT's export
-_CHATML = "<|im_start|>"
-_SPEAKER = re.compile(r"[ \t]*(?:#+ ?)?(?:\[[\d:. APM]{4,12}\] ?)?([^\W\d_][\w ]{1,20}?)[ \t]*:")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z_0-9.-]{0,29}")
 _NESTED = 3  # levels of objects in which messages are looked for
 
@@ -108,6 +106,8 @@ def unknown(row: Mapping[str, Json]) -> str:
     for key in keys_in(row, _LISTS):
         if isinstance(row[key], list):
             return f"`{key}` has no messages" if not row[key] else f"`{key}` has texts without roles; write {SHOWN}"
+    if texts := [key for key in keys_in(row, _TEXTS) if isinstance(row[key], str)]:
+        return f"`{texts[0]}` has no turns such as `User: ...` and `Assistant: ...`, and no chat template"
     keys = [key for key in row if _PLAIN_KEY.fullmatch(key) and key.lower() not in GIVEN]
     found = f"the keys {', '.join(keys[:12])}{', ...' if len(row) > 12 else ''}" if keys else "no readable keys"
     near = {}
@@ -154,7 +154,7 @@ def _preference(row: dict[str, Json]) -> Conversation | None:
 
 def _said(given: Json, row: Mapping[str, Json]) -> list[Json]:
     """The messages of a reply, or of the whole conversation in one text where the row has nothing else."""
-    whole = _transcript(given) if isinstance(given, str) and not row else []
+    whole = messages_in(given) if isinstance(given, str) and not row else []
     return whole or [_reply(given)]
 
 
@@ -256,34 +256,11 @@ def _paired(row: dict[str, Json], asked: str, answer: str | None) -> Conversatio
 
 
 def _text(row: dict[str, Json]) -> Conversation | None:
-    """A row with the whole conversation in one text: ChatML, or lines such as "Customer: ..."."""
+    """A row with the whole conversation in one text."""
     for key in keys_in(row, _TEXTS):
-        if isinstance(row[key], str) and (messages := _chatml(row[key]) or _transcript(row[key])):
+        if isinstance(row[key], str) and (messages := messages_in(row[key])):
             return _reading({k: v for k, v in row.items() if k != key}, "text", messages)
     return None
-
-
-def _chatml(text: str) -> list[Json]:
-    messages: list[Json] = []
-    for part in text.split(_CHATML)[1:]:
-        role, _, content = part.partition("\n")
-        messages.append({"role": role, "content": content.partition("<|im_end|>")[0].strip()})
-    return messages
-
-
-def _transcript(text: str) -> list[Json]:
-    """Messages that begin with the name of their role; at least one of each side."""
-    messages: list[dict[str, Any]] = []
-    for line in text.splitlines():
-        found = _SPEAKER.match(line)
-        name = found[1].casefold().replace(" ", "_") if found else ""
-        if found and name in ROLES:
-            messages.append({"role": name, "content": line[found.end() :].strip()})
-        elif messages:
-            messages[-1]["content"] += f"\n{line}"
-    for m in messages:
-        m["content"] = m["content"].strip()
-    return list(messages) if {"user", "assistant"} <= {ROLES[m["role"]] for m in messages} else []
 
 
 def _branch(nodes: Mapping[str, Json], current: Json) -> list[Json]:

@@ -60,7 +60,8 @@ def role_of(name: Json) -> str:
         raise ShapeError("a message has no role")
     given = name.strip().casefold().replace("-", "_").replace(" ", "_")
     if given not in ROLES:
-        shown = f' "{given}"' if re.fullmatch(r"[a-z_]{1,24}", given) and given not in GIVEN else ""
+        plain = re.fullmatch(r"[a-z_]{1,24}", given) and not GIVEN & set(given.split("_"))
+        shown = f' "{given}"' if plain else ""
         near = difflib.get_close_matches(given, ROLES, 1) if shown else []
         hint = f'did you mean "{near[0]}"?' if near else "known are user, assistant, system, tool, and common names"
         raise ShapeError(f"a message has the unknown role{shown} ({hint})")
@@ -125,7 +126,7 @@ def _message(turn: dict[str, Json], calls: Calls) -> list[Message]:
     """One message in OpenAI's format, or several, where it holds results of tools as well."""
     if isinstance(data := turn.get("data"), dict) and not keys_in(turn, ("content", "value")):
         turn = {**data, **{k: v for k, v in turn.items() if k != "data"}}  # LangChain: {"type": "human", "data": {...}}
-    if turn.get("type") == "reasoning":
+    if turn.get("type") == "reasoning" or turn.get("channel") == "analysis":  # the latter of OpenAI's open models
         return []
     name = next((turn[k] for k in keys_in(turn, ROLE_KEYS) if isinstance(turn[k], str | dict)), None)
     name = name.get("role", name.get("type")) if isinstance(name, dict) else name

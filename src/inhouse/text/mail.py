@@ -38,6 +38,22 @@ _FOOTER = re.compile(
     r"|verzonden (?:vanaf|vanuit|met) (?:mijn|outlook) .*"
 )
 
+_LIST_FOOTER = re.compile(r"_{10,}|-{10,}|={10,}")  # of mailing lists, with what it is in the line below
+_LIST_NAMED = re.compile(
+    r"\bmailing list\b|\bmailingliste\b|\blist[ae] de (?:diffusion|distribución|correo)", re.IGNORECASE
+)
+_DISCLAIMER = re.compile(
+    r"(?:(?:confidentiality|legal) (?:notice|disclaimer)|disclaimer\b|this (?:e-?mail|message|communication)\b"
+    r"|the (?:information|contents?) (?:contained )?(?:in|of) this (?:e-?mail|message)|diese (?:e-?mail|nachricht)\b"
+    r"|ce (?:message|courriel|mail)\b|este (?:mensaje|correo|e-?mail|mensagem)\b|esta mensagem\b|questo messaggio\b"
+    r"|il presente messaggio|dit (?:bericht|e-?mailbericht)\b)", re.IGNORECASE,
+)  # fmt: skip
+_CONFIDENTIAL = re.compile(
+    r"confidential|privileged|intended (?:solely|only|recipient)|delete (?:it|this)|vertraulich|confidentiel"
+    r"|confidencial|riservat[oi]|vertrouwelijk|delivered by zendesk", re.IGNORECASE,
+)  # fmt: skip
+_MAX_DISCLAIMER = 20  # lines
+
 
 class _Line(NamedTuple):
     """A line's depth of quotation, and its words without the marks of quotations and bold text."""
@@ -156,8 +172,31 @@ def _footer(lines: Sequence[_Line], headers: Sequence[int], i: int) -> int:
     return int(after == len(lines) or lines[after].depth != lines[i].depth or headers[after] > 0)
 
 
+def _list_footer(lines: Sequence[_Line], i: int) -> int:
+    """What a mailing list adds below a rule: its name, its address, how to leave it; to the end of the mail."""
+    if not _LIST_FOOTER.fullmatch(lines[i].words) or i + 1 >= len(lines) or not _LIST_NAMED.search(lines[i + 1].words):
+        return 0
+    end = next((j for j in range(i, len(lines)) if lines[j].depth != lines[i].depth), len(lines))
+    return end - i if end - i <= MAX_SIGNATURE else 0
+
+
+def _disclaimer(lines: Sequence[_Line], headers: Sequence[int], i: int) -> int:
+    """The last paragraphs of a mail, if they say that the mail is confidential, or which service sent it."""
+    if not i or lines[i - 1].words or not _DISCLAIMER.match(lines[i].words):
+        return 0
+    start = i
+    while start < len(lines) and lines[start].depth == lines[i].depth and not headers[start]:
+        end = next((j for j in range(start, len(lines)) if not lines[j].words), len(lines))
+        paragraph = " ".join(line.words for line in lines[start:end])
+        if end - start > _MAX_DISCLAIMER or not _CONFIDENTIAL.search(paragraph):
+            return 0
+        start = _next(lines, end)
+    return start - i
+
+
 def reply_content(text: str) -> str:
-    """What the writer of a mail added: without older mails, quoted or not, signatures, and footers of mail programs.
+    """What the writer of a mail added: without older mails, quoted or not, signatures, and footers of mail programs,
+    of mailing lists, and of legal departments.
 
     A mail that only forwards another keeps that one, as `mail_content` does.
     """
@@ -176,6 +215,7 @@ def reply_content(text: str) -> str:
                 break  # an older mail without marks of quotation goes on to the end
             continue
         dropped = (lines[i].depth and _quoted(given[i])) or _signature(lines, headers, i) or _footer(lines, headers, i)
+        dropped = dropped or _list_footer(lines, i) or _disclaimer(lines, headers, i)
         if not dropped:
             kept.append(given[i])
         i += dropped or 1

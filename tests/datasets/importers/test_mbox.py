@@ -340,3 +340,89 @@ def test_a_mail_that_only_forwards_keeps_that():
 )
 def test_time_is_linear(piece, takes_linear_time):
     assert takes_linear_time(reply_content, lambda n: piece * n, 400)
+
+
+def turns_of(tmp_path, mails, *staff):
+    (tmp_path / "a.mbox").write_bytes(mbox(mails))
+    out = tmp_path / "out.jsonl"
+    summary = import_files("", [tmp_path / "a.mbox"], out, staff)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return summary, [[(m["role"], m["content"]) for m in r["messages"]] for r in rows]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["Automatic reply: Belt", "Re: Out of Office: Belt", "Abwesenheitsnotiz: Belt", "Automatische Antwort: Belt",
+     "Réponse automatique : Belt", "Respuesta automática: Belt", "Risposta automatica: Belt", "自动回复: Belt",
+     "自動応答：Belt", "Resposta automática: Belt", "Automatisch antwoord: Belt", "Autosvar: Belt"],
+)  # fmt: skip
+def test_automatic_replies_are_told_by_their_subject(tmp_path, subject):
+    away = mail(3, SHOP, "I am away.\n", parent=(0,), Subject=subject)
+    summary, found = turns_of(tmp_path, [*thread(), away], "shop.example")
+    assert (found, summary.messages_left_out) == ([MESSAGES], {"automatic message": 1})
+
+
+def test_mails_among_staff_are_no_replies(tmp_path):
+    asked = mail(1, SHOP, "What do we tell her? Margin 40 %.\n", parent=(0,), To="dirk@shop.example")
+    told = mail(2, "Dirk <dirk@shop.example>", "Say yes.\n", parent=(0, 1), To=SHOP)
+    mails = [mail(0, ANN, "Does it fit?\n"), asked, told, mail(3, SHOP, "Yes, it fits.\n", parent=(0,))]
+    summary, found = turns_of(tmp_path, mails)
+    assert (found, summary.messages_left_out) == ([MESSAGES[:2]], {"internal note": 2})
+
+
+def test_a_list_of_staff_is_no_talk_among_staff(tmp_path):
+    answer = mail(1, SHOP, "Yes, it fits.\n", parent=(0,), To="list@shop.example", List_Id="<list.shop.example>")
+    assert turns_of(tmp_path, [mail(0, ANN, "Does it fit?\n"), answer], "shop.example")[1] == [MESSAGES[:2]]
+
+
+def test_a_form_of_the_website_is_the_customers(tmp_path):
+    form = mail(0, "Form <noreply@shop.example>", "Does it fit?\n", To=SHOP, Reply_To="Ann <ann@gmail.com>")
+    summary, found = turns_of(tmp_path, [form, mail(1, SHOP, "Yes, it fits.\n", parent=(0,), To="ann@gmail.com")])
+    assert found == [MESSAGES[:2]]
+    assert any("as of a form" in note for note in summary.notes)
+
+
+def test_answers_with_another_reply_address_stay_those_of_staff(tmp_path):
+    answer = mail(1, SHOP, "Yes, it fits.\n", parent=(0,), Reply_To="ticket-1@desk.example")
+    assert turns_of(tmp_path, [mail(0, ANN, "Does it fit?\n"), answer], "shop.example")[1] == [MESSAGES[:2]]
+
+
+def test_one_customer_at_a_public_provider_is_told_from_the_business(tmp_path):
+    ann = "Ann <ann@gmail.com>"
+    mails = [mail(0, ann, "Does it fit?\n", To=SHOP), mail(1, SHOP, "Yes, it fits.\n", parent=(0,), To=ann)]
+    assert turns_of(tmp_path, mails)[1] == [MESSAGES[:2]]
+
+
+def test_staff_alone_is_not_called_a_wrong_name(tmp_path):
+    with pytest.raises(InputError) as error:
+        turns_of(tmp_path, [mail(0, SHOP, "News\n")], "shop.example")
+    assert "matches nobody" not in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        "_____________________\nsupport mailing list\nsupport@lists.example\nhttps://lists.example/support",
+        "This e-mail and any attachments are confidential and intended solely for the addressee.\nPlease tell us.",
+        "CONFIDENTIALITY NOTICE: This message is privileged.\n\nIf you received it in error, delete it now.",
+        "Diese E-Mail enthält vertrauliche Informationen.",
+        "Ce message est confidentiel.",
+        "Este mensaje es confidencial.",
+        "This email is a service from Shop. Delivered by Zendesk",
+    ],
+)
+def test_footers_of_lists_and_of_legal_departments_are_no_content(footer):
+    assert reply_content(f"Yes, it fits.\n\n{footer}\n") == "Yes, it fits."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This message is confidential: my PIN is lost.",
+        "Hello,\n\nThis message is confidential.\n\nDoes the belt fit?",
+        "Hello,\n\nThis e-mail address is new.",
+        "Yes.\n\n____________________\nTotal: $89",
+    ],
+)
+def test_content_that_looks_like_a_footer_stays(text):
+    assert reply_content(text) == text

@@ -305,3 +305,75 @@ def test_a_table_of_tickets_is_an_error_that_helps(tmp_path):
     (tmp_path / "t.csv").write_text("Ticket ID,Subject,Status,Requester\n41,Belt,solved,Ann\n")
     with pytest.raises(InputError, match="comments"):
         imported(tmp_path / "t.csv", tmp_path, kind="zendesk")
+
+
+def said(id, author, text, **more):
+    return {"id": id, "author_id": author, "public": True, "created_at": when(id), "plain_body": text, **more}
+
+
+def told(tmp_path, *names):
+    out = tmp_path / "out.jsonl"
+    summary = import_files("zendesk", [tmp_path / name for name in names], out)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return summary, {r["id"]: [(m["role"], m["content"]) for m in r["messages"]] for r in rows}
+
+
+PAIR = [("user", "Fits?"), ("assistant", "Yes.")]
+
+
+def test_events_without_users_are_told_by_who_asks(tmp_path):
+    events = [
+        {"id": n, "ticket_id": 4, "updater_id": author, "created_at": when(n), "event_type": "Audit",
+         "child_events": [{"id": n, "event_type": "Comment", "author_id": author, "body": text, "public": True}]}
+        for n, (author, text) in enumerate([(ANN, "Fits?"), (TOM, "Yes.")])
+    ]  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps({"ticket_events": events}))
+    assert told(tmp_path, "a.json")[1] == {"4": PAIR}
+
+
+def test_comments_of_tickets_that_are_not_exported_are_kept_and_named(tmp_path):
+    comments = [{**said(1, ANN, "Fits?"), "ticket_id": 7}, {**said(2, TOM, "Yes."), "ticket_id": 7}]
+    (tmp_path / "a.json").write_text(json.dumps({"tickets": [ticket()], "users": USERS}))
+    (tmp_path / "b.json").write_text(json.dumps({"comments": comments}))
+    summary, found = told(tmp_path, "a.json", "b.json")
+    assert found == {"7": PAIR}
+    assert any("comments alone" in note and note.endswith(": 7") for note in summary.notes)
+
+
+@pytest.mark.parametrize("yes", ["true", "ja", "1"])
+def test_tables_with_roles_alone(tmp_path, yes):
+    no = {"true": "false", "ja": "nein", "1": "0"}[yes]
+    rows = f"ticket_id;author_role;public;body\n4;end-user;{yes};Fits?\n4;agent;{yes};Yes.\n4;agent;{no};Margin 40\n"
+    (tmp_path / "a.csv").write_text(rows)
+    assert told(tmp_path, "a.csv")[1] == {"4": PAIR}
+
+
+def test_authors_with_roles_and_without_ids_are_recognized(tmp_path):
+    comments = [
+        {"author": {"name": "A", "role": "end-user"}, "body": "Fits?", "public": True, "created_at": when(0)},
+        {"author": {"name": "B", "role": "agent"}, "body": "Yes.", "public": True, "created_at": when(1)},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps([{"id": 4, "subject": "Belt", "comments": comments}]))
+    summary = import_files("", [tmp_path / "a.json"], tmp_path / "out.jsonl")
+    assert (summary.kind, summary.conversations) == ("zendesk", 1)
+
+
+def test_a_transcript_by_the_system_is_read(tmp_path):
+    text = "Conversation with Web User 1\n\n(09:00:01) Web User 1: Fits?\n(09:00:02) Bot: Hi!\n(09:00:40) Tom: Yes."
+    row = {**ticket(), "comments": [said(1, -1, text)]}
+    (tmp_path / "a.json").write_text(json.dumps({"tickets": [row], "users": USERS}))
+    assert told(tmp_path, "a.json")[1] == {"41": PAIR}
+
+
+def test_merging_is_no_reply_and_what_was_asked_in_the_other_ticket_is_the_customers(tmp_path):
+    merging = 'Request #12 "Saw" was closed and merged into this request. Last comment in request #12:\n\nAnd the saw?'
+    closed = 'This request was closed and merged into request #41 "Belt".'
+    rows = [
+        {**ticket(), "comments": [said(1, ANN, "Fits?"), said(2, TOM, merging), said(3, TOM, "Yes, both.")]},
+        {**ticket(id=12, tags=["closed_by_merge"]), "comments": [said(1, ANN, "?"), said(2, TOM, closed)]},
+        {**ticket(id=13), "comments": [said(1, ANN, "Fits?"), said(2, TOM, merging.partition(" Last")[0])]},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"tickets": rows, "users": USERS}))
+    summary, found = told(tmp_path, "a.json")
+    assert found == {"41": [("user", "Fits?\nAnd the saw?"), ("assistant", "Yes, both.")]}
+    assert [s.reason for s in summary.left_out] == ["merged into 41", "no reply"]

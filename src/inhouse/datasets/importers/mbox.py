@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.header import decode_header
@@ -21,6 +21,7 @@ from typing import IO
 from inhouse.datasets.importers.files import BROKEN, Entry, opened
 from inhouse.datasets.importers.imported import (
     AUTOMATIC,
+    NOTE,
     Conversation,
     Job,
     Sample,
@@ -46,6 +47,13 @@ _PUBLIC = frozenset(
      "gmx.net", "web.de", "t-online.de", "aol.com", "proton.me", "protonmail.com", "mail.ru", "yandex.ru",
      "qq.com", "163.com"}
 )  # fmt: skip
+_AWAY = re.compile(
+    r"(?:auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|abwesenheits\w+|automatische antwort"
+    r"|réponse automatique|absence du bureau|respuesta automática|fuera de la oficina|resposta automática"
+    r"|ausência temporária|risposta automatica|fuori sede|automatisch antwoord|afwezigheid\w*|automatyczna odpowiedź"
+    r"|autosvar|automatiskt? svar|автоответ|自动回复|自动答复|自動回覆|自動応答|不在通知|자동 회신|자동 응답)"
+    r"(?:\s*+[:：]|\s*+$)", re.IGNORECASE,
+)  # fmt: skip
 _LEFT_OUT = frozenset({"spam", "junk", "draft", "drafts", "trash", "chat", "entwürfe", "papierkorb"})
 _STUB_CHARS = 200
 MAIL_BYTES = 64 << 20
@@ -59,6 +67,9 @@ class _Mail:
     sender: str
     name: str
     people: frozenset[str]
+    recipients: frozenset[str]
+    answer_to: str  # the address of Reply-To
+    listed: bool  # came by a mailing list
     time: str
     text: str
     files: tuple[str, ...]
@@ -95,11 +106,23 @@ class Mbox:
         for thread in threads:
             written = [m for m in thread if not m.automatic]
             job.report.dropped[AUTOMATIC] += len(thread) - len(written)
-            turns = [
-                Turn(own := is_staff(m), m.text, m.time, (m.name or m.sender) if own else "", m.files) for m in written
-            ]
+            turns = list(_turns(written, is_staff, job))
             if turns:
                 yield conversation(written[0].id, turns, job.report)
+
+
+def _turns(mails: Sequence[_Mail], is_staff: Callable[[str, str], bool], job: Job) -> Iterator[Turn]:
+    """The turns of a thread. What staff sends to staff alone is internal; but a form of the website, which is from and
+    to staff, is the customer's whom Reply-To names."""
+    for m in mails:
+        own = is_staff(m.sender, m.name)
+        if own and m.recipients and not m.listed and all(is_staff(address, "") for address in m.recipients):
+            if not m.answer_to or is_staff(m.answer_to, ""):
+                job.report.dropped[NOTE] += 1
+                continue
+            own = False
+            job.report.note("mails from and to staff whose answers go to others, as of a form, are taken for theirs")
+        yield Turn(own, m.text, m.time, (m.name or m.sender) if own else "", m.files)
 
 
 # --- the container ------------------------------------------------------------------------------------------------
@@ -215,6 +238,9 @@ def _add(box: _Mailbox, raw: bytes, place: str, job: Job) -> None:
         sender=sender,
         name=name,
         people=frozenset(a for field in ("From", "To", "Cc", "Reply-To") for _, a in _addresses(mail, field)),
+        recipients=frozenset(a for field in ("To", "Cc") for _, a in _addresses(mail, field)),
+        answer_to=next((a for _, a in _addresses(mail, "Reply-To")), ""),
+        listed=mail["List-Id"] is not None or mail["List-Post"] is not None,
         time=_time(mail),
         text=reply_content(text),
         files=tuple(files),
@@ -268,8 +294,15 @@ def _automatic(mail: Message, sender: str) -> bool:
         or any(mail[name] is not None for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Response-From"))
         or _header(mail, "Precedence").strip().lower() in ("auto_reply", "auto-reply", "autoreply")
         or mail.get_content_type() == "multipart/report"
+        or _AWAY.match(_bare(" ".join(_header(mail, "Subject").split()))) is not None
         or sender.partition("@")[0] in ("mailer-daemon", "postmaster")
     )
+
+
+def _bare(subject: str) -> str:
+    """A subject without the marks of answers before it."""
+    marks = _REPLY.match(subject)
+    return subject[marks.end() :] if marks else subject
 
 
 def _text(part: Message, files: list[str]) -> str:
@@ -357,7 +390,7 @@ def _threads(box: _Mailbox) -> list[list[_Mail]]:
     by_subject: dict[str, list[_Mail]] = {}
     ordered = sorted(box.mails.values(), key=lambda m: m.time)
     for mail in ordered:
-        bare = _REPLY.sub("", mail.subject).casefold().strip()
+        bare = _bare(mail.subject).casefold().strip()
         earlier = by_subject.setdefault(bare, [])
         if bare and not mail.parents and _REPLY.match(mail.subject):
             before = next(
@@ -378,8 +411,9 @@ def _domain(address: str) -> str:
     return address if domain in _PUBLIC else domain
 
 
-def _staff(box: _Mailbox, job: Job) -> Callable[[_Mail], bool]:
-    """Who is staff: those of `--staff`, or the one domain that nearly every mail is from or to.
+def _staff(box: _Mailbox, job: Job) -> Callable[[str, str], bool]:
+    """Tells by address and name who is staff: those of `--staff`, or the one domain that nearly every mail is from or
+    to, where there are two the one that is no public provider's.
 
     Raises:
         InputError: it cannot be told.
@@ -388,17 +422,19 @@ def _staff(box: _Mailbox, job: Job) -> Callable[[_Mail], bool]:
     if job.staff:
         if box.mails and not any(job.staff.has(m.sender, m.name) for m in box.mails.values()):
             raise InputError(f"nobody who writes matches --staff {', '.join(job.staff.given)}", _choices(senders))
-        return lambda m: job.staff.has(m.sender, m.name)
+        return job.staff.has
     mails = [m for m in box.mails.values() if not m.automatic]
     near = Counter(d for m in mails for d in {_domain(a) for a in m.people})
     writing = {_domain(m.sender) for m in mails}
     likely = [d for d, n in near.most_common(3) if d in writing and 10 * n >= 9 * len(mails)]
     if not mails:
-        return lambda m: False
+        return lambda address, name: False
+    if len(likely) > 1:
+        likely = [d for d in likely if "@" not in d] or likely
     if len(likely) != 1:
         raise InputError("the mailbox does not say who is staff and who is a customer", _choices(senders))
     job.report.note(f"staff are taken to be {likely[0]}, whom nearly every mail is from or to; --staff says otherwise")
-    return lambda m: _domain(m.sender) == likely[0]
+    return lambda address, name: _domain(address) == likely[0]
 
 
 def _choices(senders: Counter[str]) -> str:

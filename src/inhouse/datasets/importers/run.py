@@ -106,8 +106,10 @@ def import_files(
 
 
 def _hint(staff: Sequence[str], reasons: Mapping[str, int]) -> str:
+    if staff and "no reply" in reasons:
+        return "name who is staff: --staff DOMAIN or NAME (what was given matches nobody who answers)"
     if "no reply" in reasons or "no question" in reasons:
-        return "name who is staff: --staff DOMAIN or NAME" + (" (what was given matches nobody)" if staff else "")
+        return "name who is staff: --staff DOMAIN or NAME"
     return "check that the files are the whole export"
 
 

@@ -37,7 +37,9 @@ from inhouse.types import Json
 _STAFF_ROLES = frozenset({"agent", "admin", "owner", "light_agent", "contributor", "staff", "support", "assistant"})
 _CUSTOMER_ROLES = frozenset({"end-user", "end_user", "enduser", "customer", "requester", "user", "client"})
 _SYSTEM = "-1"
-_NO = frozenset({"false", "0", "no", "private", "internal"})
+_NO = frozenset(
+    {"false", "0", "no", "private", "internal", "nein", "non", "falsch", "faux", "falso", "não", "nee", "否"}
+)
 _RATINGS = {"good": "good", "bad": "bad", "goodwithcomment": "good", "badwithcomment": "bad",
             "good_with_comment": "good", "bad_with_comment": "bad"}  # fmt: skip
 _CHAT_LINE = re.compile(
@@ -46,6 +48,7 @@ _CHAT_LINE = re.compile(
 _VISITOR = re.compile(r"(?:visitor|web user|anonymous|ios user|android user|customer|end.?user)\b", re.IGNORECASE)
 _BOT = re.compile(r"\bbot\b", re.IGNORECASE)
 _MERGED = re.compile(r"(?:merged into|request) #?(\d+)")
+_MERGING = re.compile(r"\s*+Request #\d[^\n]{0,300} closed and merged into this request\b[^\n]*+")
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Zendesk:
         return (
             (sample.has("requester_id") and bool(sample.keys & {"submitter_id", "raw_subject", "assignee_id"}))
             or (sample.has("author_id", "public") and bool(sample.keys & {"body", "html_body", "plain_body"}))
+            or sample.has("comments", "public", "author")
             or (sample.has("comments", "author_id") and bool(sample.keys & {"subject", "tickets", "ticket"}))
             or bool(sample.keys & {"ticket_events", "child_events"})
             or (sample.has("users", "role") and '"end-user"' in sample.text)
@@ -108,7 +112,11 @@ class Zendesk:
                     job.report.ignored[entry.name] += 1
         if not export.tickets and export.comments:
             job.report.note("no tickets in the export: tags, ratings, and merged tickets are unknown")
-            export.tickets = {id: _Ticket({}) for id in export.comments}
+        elif alone := [id for id in export.comments if id not in export.tickets]:
+            listed = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+            job.report.note(f"{len(alone)} tickets have comments alone, so their tags and state are unknown: {listed}")
+        for id in export.comments:
+            export.tickets.setdefault(id, _Ticket({}))
         if not any(t.comments for t in export.tickets.values()) and not export.comments:
             raise InputError(
                 "the Zendesk export has tickets without their comments",
@@ -116,10 +124,12 @@ class Zendesk:
             )
         if export.again:
             job.report.note(f"{export.again} tickets occur more than once: the newest version is kept")
+        for id, ticket in export.tickets.items():
+            found = {_key(n, c): c for n, c in enumerate(ticket.comments)} | export.comments.pop(id, {})
+            ticket.comments = sorted(found.values(), key=lambda c: c.time)
         _find_sides(export)
         for id, ticket in export.tickets.items():
-            found = {_key(n, c): c for n, c in enumerate(ticket.comments)} | export.comments.get(id, {})
-            yield _conversation(id, ticket, sorted(found.values(), key=lambda c: c.time), export, job)
+            yield _conversation(id, ticket, ticket.comments, export, job)
         if export.unknown:
             job.report.note(
                 f"{len(export.unknown)} authors have no role in the export: who asks or gets copies is taken for a "
@@ -235,11 +245,11 @@ def _comment(export: _Export, value: Mapping[str, Any]) -> _Comment:
     author = value.get("author_id")
     if author is None and isinstance(value.get("author"), dict):
         author = value["author"].get("id")
+    role = str(value.get("author_role") or value.get("role") or value.get("author_type") or "").lower()
     if author is None:
-        author = next((value[k] for k in ("author", "author_email", "author_name", "from") if value.get(k)), "")
+        author = next((value[k] for k in ("author", "author_email", "author_name", "from") if value.get(k)), role)
     if str(author).lower() in _STAFF_ROLES | _CUSTOMER_ROLES:  # a role for a name
         export.users.setdefault(str(author), _User()).role = str(author).lower()
-    role = str(value.get("author_role") or value.get("role") or value.get("author_type") or "").lower()
     if role:
         export.users.setdefault(str(author), _User(name=str(value.get("author_name") or ""))).role = role
     via = value.get("via") if isinstance(value.get("via"), dict) else {}
@@ -278,13 +288,19 @@ def _conversation(
     if row.get("status") == "deleted":
         return Skipped(id, "deleted")
     if "closed_by_merge" in tags:
-        target = next((m[1] for c in comments if not c.public and (m := _MERGED.search(c.text))), "")
+        told = (c.text for c in comments if not c.public or "merged into" in c.text)
+        target = next((m[1] for text in told if (m := _MERGED.search(text))), "")
         return Skipped(id, f"merged into {target}" if target else "merged into another ticket")
     turns = []
     for comment in comments:
         if not comment.public:
             job.report.dropped[NOTE] += 1
-        elif comment.automatic:
+        elif (merging := _MERGING.match(comment.text)) and not comment.text[merging.end() :].strip():
+            job.report.dropped[AUTOMATIC] += 1
+        elif merging:  # the last comment of the other ticket, as its requester's
+            text = comment.text[merging.end() :]
+            turns.append(Turn(False, text, comment.time))
+        elif comment.automatic and len(_CHAT_LINE.findall(comment.text)) < 2:
             job.report.dropped[AUTOMATIC] += 1
         else:
             turns += _turns(comment, row, export, job)

@@ -15,6 +15,7 @@ from pptx.util import Inches
 
 from inhouse.documents.parse import parse
 from inhouse.documents.parsed import Unreadable
+from inhouse.documents.word_styles import counted_as
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "documents"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
@@ -84,6 +85,21 @@ BOX = "<w:txbxContent>{}</w:txbxContent>"
         (p(r("$28"), r("1", '<w:vertAlign w:val="superscript"/>')), "$28¹", ""),
         (p(r("10"), r("-3", '<w:vertAlign w:val="superscript"/>'), r(" mol")), "10⁻³ mol", ""),
         (p(r("H"), r("2", '<w:vertAlign w:val="subscript"/>'), r("O")), "H₂O", ""),
+        (p(r("$28"), r("1", '<w:position w:val="6"/><w:sz w:val="14"/>')), "$28¹", ""),
+        (p(r("Was $30", "<w:dstrike/>"), r(" now $25")), "~~Was $30~~ now $25", ""),
+        (
+            p(r("5"), '<w:r><w:br w:type="page"/></w:r>', r("10"), '<w:r><w:br w:type="column"/></w:r>', r("7")),
+            "5\n10\n7",
+            "",
+        ),
+        (
+            p(
+                '<w:r><w:fldChar w:fldCharType="begin"><w:ffData><w:ddList><w:result w:val="1"/><w:listEntry w:val="Red"/>'
+                '<w:listEntry w:val="Blue"/></w:ddList></w:ffData></w:fldChar></w:r><w:r><w:fldChar w:fldCharType="end"/></w:r>'
+            ),
+            "Blue",
+            "",
+        ),
         (p(r("28"), r("th", '<w:vertAlign w:val="superscript"/>')), "28th", ""),
         (p(r("Seen. "), r("Secret.", "<w:vanish/>")), "Seen.", "1 hidden passage left out"),
         (p(r("Seen. "), r("Shown.", '<w:vanish w:val="0"/>')), "Seen. Shown.", ""),
@@ -276,7 +292,7 @@ def test_notes_comments_and_margins_are_marked_and_stand_once():
     body = (
         p(
             r("It is $28"),
-            '<w:r><w:footnoteReference w:id="2"/></w:r>',
+            '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:footnoteReference w:id="2"/></w:r>',
             r(" today."),
             '<w:r><w:commentReference w:id="0"/></w:r>',
         )
@@ -295,6 +311,31 @@ def test_notes_comments_and_margins_are_marked_and_stand_once():
         "[page header: Confidential]",
         "[page footer: Rev. 4, page]",
     ]
+
+
+def test_tables_in_cells_and_headers_are_read_in_one_line():
+    inner = table([cell("In"), cell("Out")], [cell("15"), cell("28")])
+    outer = table([cell("Service"), cell("Fees")], [cell("Wire"), f"<w:tc>{inner}<w:p/></w:tc>"])
+    assert word(outer).text == "| Service | Fees |\n| --- | --- |\n| Wire | In: 15, Out: 28 |"
+
+
+@pytest.mark.parametrize(
+    ("form", "label"),
+    [
+        ("chineseCounting", "二"), ("japaneseCounting", "二"), ("ideographDigital", "二"), ("ordinal", "2nd"),
+        ("decimalEnclosedCircle", "②"), ("russianLower", "б"), ("upperLetter", "B"), ("lowerRoman", "ii"),
+        ("thaiLetters", "2"),
+    ],
+)  # fmt: skip
+def test_labels_of_lists_by_their_format(form, label):
+    assert counted_as(2, form) == label
+
+
+@pytest.mark.parametrize(
+    ("number", "label"), [(1, "一"), (10, "十"), (11, "十一"), (20, "二十"), (34, "三十四"), (100, "100")]
+)
+def test_chinese_numbers_of_lists(number, label):
+    assert counted_as(number, "chineseCountingThousand") == label
 
 
 def test_numbers_of_headings_and_lists_are_shown():
@@ -623,3 +664,14 @@ def test_pictures_are_named_by_their_description_or_counted():
         assert f"1 undescribed picture {said}" in parsed.note
     page = b"<html><body><main><h1>Branches</h1><p>Our branches are in the valley.</p><img src=a.png><img src=b.png alt=''></main></body></html>"
     assert "1 undescribed picture left out" in parse(page, ".html").note
+
+
+def test_struck_text_of_slides_is_marked():
+    show = pptx.Presentation()
+    slide = show.slides.add_slide(show.slide_layouts[1])
+    slide.shapes.title.text = "Fees"
+    line = slide.placeholders[1].text_frame.paragraphs[0]
+    for text in ("Now $25, was", " $30", "."):
+        line.add_run().text = text
+    line.runs[1].font._element.set("strike", "sngStrike")
+    assert parse(saved(show), ".pptx").text == "# Fees\nNow $25, was ~~$30~~."

@@ -439,3 +439,26 @@ def test_reported_cases(file, lines):
         pytest.skip(f"{CASES / file} is missing")
     text = parse((CASES / file).read_bytes(), ".xlsx").text.splitlines()
     assert set(lines) <= set(text)
+
+
+def test_struck_text_is_marked_and_rounded_numbers_are_told():
+    from openpyxl.cell.rich_text import CellRichText, TextBlock
+    from openpyxl.cell.text import InlineFont
+
+    price = CellRichText("Price ", TextBlock(InlineFont(strike=True), "$30"), " $25")
+    read = book(
+        rows(["Item", "Account"], [price, 1.5], ["Other", 2.5]),
+        **{
+            "xl/worksheets/sheet1.xml": [
+                ("<v>1.5<", "<v>1.2345678901234568E+17<"),
+                ("<v>2.5<", "<v>123456789012345678<"),
+            ]
+        },
+    )
+    assert "| Price ~~$30~~ $25 | 123456789012345680 |\n| Other | 123456789012345678 |" in read.text
+    assert read.note.startswith("1 number with more than 15 digits: a spreadsheet keeps 15")
+
+
+def test_what_is_counted_is_in_the_plural():
+    note = book(rows(["A", "B"], ["#N/A", "#REF!"], [1, 2])).note
+    assert note == "2 cells with an error (#N/A, #REF!)"

@@ -336,3 +336,16 @@ def test_binary_data_is_refused(data):
 @pytest.mark.parametrize("part", ["é", "éa ", "Grüße\n", "€ 5;", "\x92"])
 def test_a_large_file_takes_linear_time(part, takes_linear_time):
     assert takes_linear_time(decode, lambda n: part.encode("latin-1", "replace") * n, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Возврат в течение 30 дней", "cp1251"),
+        ("Отделение закрыто в воскресенье", "cp1251"),
+        ("שעות פתיחה: 9-17, סגור בשבת", "cp1255"),
+        ("בְּרֵאשִׁית בָּרָא", "cp1255"),
+    ],
+)
+def test_cyrillic_and_hebrew_are_told_apart(text, encoding):
+    assert decode(text.encode(encoding))[0] == text

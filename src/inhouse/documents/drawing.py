@@ -44,12 +44,20 @@ def run_text(paragraph: etree._Element) -> str:
             properties = child.find(f"{A}rPr")
             shift = 0 if properties is None else _shift(properties.get("baseline", "0"))
             text = "" if child.get("type") == "slidenum" else child.findtext(f"{A}t") or ""
+            if properties is not None and properties.get("strike", "noStrike") != "noStrike":
+                text = struck(text)
             parts.append(raised(text) if shift > 0 else lowered(text) if shift < 0 else text)
         elif child.tag == f"{A}br":
             parts.append(" ")
         else:
             parts += [math(formula) for formula in child.iter(f"{M}oMath")]
-    return "".join(parts)
+    return "".join(parts).replace("~~~~", "")
+
+
+def struck(text: str) -> str:
+    """Text that is struck through, as Markdown marks it: it stays, but is not what the author says."""
+    core = text.strip()
+    return text.replace(core, f"~~{core}~~", 1) if any(map(str.isalnum, core)) else text
 
 
 def _shift(baseline: str) -> float:

@@ -83,8 +83,13 @@ def markdown(sheet: Sheet) -> tuple[str, bool]:
 
 
 def counted(counts: Counter[str]) -> str:
-    """What was counted, in words: "1 hidden sheet, 3 hidden rows"."""
-    return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
+    """What was counted, in words: "1 hidden sheet, 3 cells with an error"."""
+    return ", ".join(f"{count} {_plural(name) if count > 1 else name}" for name, count in counts.items() if count)
+
+
+def _plural(name: str) -> str:
+    noun, of, rest = re.split(r"( (?:of|with) |$)", name, maxsplit=1)
+    return f"{noun}s{of}{rest}"
 
 
 def table(rows: Sequence[Row]) -> list[str]:

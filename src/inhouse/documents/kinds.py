@@ -25,7 +25,9 @@ _MAGIC = {
 _MARKS = tuple(_MAGIC)
 _PAGE = re.compile(
     rb"(?i)\s*+(?:<!--[^>]{0,500}-->\s*+)?(?:<\?xml[^>]{0,200}>\s*+)?<(?:!doctype html|html|head|body|table)\b"
+    rb"|\s*+<(?:meta|style|title|font|center|div)\b[^<>]{0,500}>[^<]{0,4000}<"  # what reports for Office begin with
 )
+_WHOLE_PAGE = re.compile(rb"(?i)\s*+(?:<!doctype html\b[^>]{0,200}>\s*+)?<html\b")
 _MIME = re.compile(rb"(?i)\A(?:[\w-]{1,40}:[^\r\n]{0,998}\r?\n(?:[ \t][^\r\n]{0,998}\r?\n)*+){0,30}?mime-version: ?1")
 TEXTUAL = frozenset({".html", ".mht", ".xml"})
 """Kinds that are text: a file of another text format may begin like them."""
@@ -108,6 +110,12 @@ def kind_of(data: bytes) -> str:
     if b"\0" not in head and b":" in head[:80] and _MIME.match(head):
         return ".mht"
     return ".xml" if head.lstrip().startswith(b"<?xml") else ""
+
+
+def is_whole_page(data: bytes) -> bool:
+    """Whether a text is a page from its first to its last element, and no text that shows parts of one."""
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf")
+    return bool(_WHOLE_PAGE.match(head)) and data[-4096:].rstrip().lower().endswith(b"</html>")
 
 
 def _in_zip(data: bytes) -> str:

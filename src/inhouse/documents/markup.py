@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from inhouse.documents.parsed import MARKDOWN, images_as_text
+from inhouse.documents.parsed import MARKDOWN, images_as_text, one_line
 from inhouse.text.html import html_text
 
 Element = Any  # lxml.html.HtmlElement, which has no types
@@ -143,26 +143,51 @@ def _table(table: Element) -> None:
     grid = _grid(rows)
     if not grid:
         return
-    n = _header_rows(table, rows, grid)
     from lxml.html import Element as new
 
+    n = _header_rows(table, rows, grid)
     caption = next((child for child in table if child.tag == "caption"), None)
     title = text_of(caption) if caption is not None else ""
+    header: Sequence[Element | str | None] = grid[0] if n == 1 else _joined(grid[:n]) or [""] * len(grid[0])
+    parts: list[Element] = [_paragraph(title, new)] if title else []
+    run: list[Sequence[Element | None]] = []
+    written = False
+    for cells, following in zip(grid[n:], [*grid[n + 1 :], []], strict=True):
+        alone = _is_head(cells) and len({id(cell) for cell in cells}) == 1
+        if alone or (run and _is_head(cells) and following and not _is_head(following)):
+            parts += [_plain([header, *run], new)] if run else []
+            parts += [_paragraph(text_of(cells[0]), new)] if alone else []
+            written, header, run = written or bool(run), header if alone else cells, []
+        else:
+            run.append(cells)
+    parts += [_plain([header, *run], new)] if run or not written else []
+    parts[-1].tail, table.tail = table.tail, None
+    parent = table.getparent()
+    at = parent.index(table)
+    parent[at : at + 1] = parts
+
+
+def _is_head(cells: Sequence[Element | None]) -> bool:
+    """Whether a row has names of columns, or of the rows below it, in the midst of a table."""
+    return len(cells) > 1 and all(cell is not None and cell.tag == "th" for cell in cells)
+
+
+def _paragraph(text: str, new: Any) -> Element:
+    made = new("p")
+    made.text = text
+    return made
+
+
+def _plain(rows: Sequence[Sequence[Element | str | None]], new: Any) -> Element:
+    """A table whose first row is its header."""
     plain, body = new("table"), new("tbody")
     plain.append(body)
-    rest: list[Sequence[Element | str | None]] = [_joined(grid[:n]), *grid[n:]] if n > 1 else [*grid]
-    for i, cells in enumerate(rest):
+    for i, cells in enumerate(rows):
         row = new("tr")
         for cell in cells:
-            row.append(_cell(cell, "th" if i == 0 else "td", new))
+            row.append(_cell(cell, "td" if i else "th", new))
         body.append(row)
-    plain.tail, table.tail = table.tail, None
-    parent = table.getparent()
-    if title:
-        paragraph = new("p")
-        paragraph.text = title
-        parent.insert(parent.index(table), paragraph)
-    parent.replace(table, plain)
+    return plain
 
 
 def _only_layout(table: Element, rows: Sequence[Element]) -> bool:
@@ -207,16 +232,24 @@ def _grid(rows: Sequence[Element]) -> list[list[Element | None]]:
 
 
 def _header_rows(table: Element, rows: Sequence[Element], grid: Sequence[Sequence[Element | None]]) -> int:
-    """How many rows are the header: those in thead, or the first ones that have th alone."""
+    """How many rows are the header: those in thead, or the first ones that have th alone.
+
+    The first one has to do if none says so, but not where each row begins with its own name.
+    """
     head = [row for row in rows if row.getparent().tag == "thead"]
     if head:
         return sum(1 for row in head if len(row))
+    if len(grid[0]) > 1 and all(
+        cells[0] is not None and cells[0].tag == "th" and all(c is None or c.tag == "td" for c in cells[1:])
+        for cells in grid
+    ):
+        return 0
     n = 0
     for cells in grid:
         if not all(cell is None or cell.tag == "th" for cell in cells) or n == 3:
             break
         n += 1
-    return n if n < len(grid) else 1
+    return max(n, 1) if n < len(grid) else 1
 
 
 def _joined(header: Sequence[Sequence[Element | None]]) -> list[str]:
@@ -238,6 +271,10 @@ def _cell(cell: Element | str | None, tag: str, new: Any) -> Element:
     made.text = cell.text
     for child in cell:
         made.append(copy.deepcopy(child))
+    for inner in list(made.iter("table")):
+        rows = [[text_of(c) for c in row] for row in inner.iter("tr")]
+        inner.tail = f" {one_line(rows)} {inner.tail or ''}"
+        inner.drop_tree()
     for element in made.iter():
         if element.text:
             element.text = element.text.replace("|", "\\|")

@@ -12,7 +12,7 @@ from functools import partial
 from inhouse.documents.book import read_epub
 from inhouse.documents.clean import clean_text
 from inhouse.documents.images import read_image
-from inhouse.documents.kinds import OLE, TEXTUAL, advice, kind_of
+from inhouse.documents.kinds import OLE, TEXTUAL, advice, is_whole_page, kind_of
 from inhouse.documents.mail import read_eml, read_mht, read_msg
 from inhouse.documents.ocr import Ocr
 from inhouse.documents.old_spreadsheet import is_binary_workbook, read_old_xls
@@ -43,7 +43,7 @@ from inhouse.documents.structured import (
 )
 from inhouse.documents.web import read_html
 from inhouse.documents.word import read_docx
-from inhouse.text.encoding import NotText
+from inhouse.text.encoding import NotText, decode
 
 
 def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
@@ -60,6 +60,10 @@ def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
         parsed = _as_it_is(data, suffix, ocr)
     except NotText as reason:
         raise Unreadable(str(reason)) from reason
+    except Unreadable as reason:
+        if suffix in _BINARY - PICTURES and _is_text(data):
+            raise Unreadable(f"{reason}; what it holds is plain text: rename it to .txt or .csv") from reason
+        raise
     text = clean_text(parsed.text)
     if not any(character.isalnum() for character in text):
         raise Unreadable("it contains no text" + (f" ({parsed.note})" if parsed.note else ""))
@@ -68,11 +72,21 @@ def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
     return Parsed(text=text, title=clean_text(parsed.title), note=clean_text(parsed.note), meta=meta, places=places)
 
 
+def _is_text(data: bytes) -> bool:
+    if kind_of(data) or any(byte < 9 for byte in data[:_HEAD_BYTES]):
+        return False
+    try:
+        decode(data)
+    except NotText:
+        return False
+    return True
+
+
 def _as_it_is(data: bytes, suffix: str, ocr: Ocr | None) -> Parsed:
     """The text of a file by its contents where they are of another kind than the extension says."""
     kind, note = kind_of(data), ""
     text = kind in TEXTUAL and suffix not in (_OLD if kind == ".xml" else _BINARY)  # of another text format
-    same = FORMATS.get(kind) is FORMATS[suffix] or text
+    same = FORMATS.get(kind) is FORMATS[suffix] or (text and not (kind == ".html" and is_whole_page(data)))
     if kind and not same:
         if kind not in FORMATS:
             raise Unreadable(f"it is a {kind} file by its contents: {advice(kind)}")
@@ -149,4 +163,5 @@ IN_PROCESS = frozenset({".md", ".markdown", ".txt"})
 
 def is_plain(head: bytes, suffix: str) -> bool:
     """Whether a file with these first bytes is read without a library."""
-    return suffix in IN_PROCESS and not head.startswith((OLE, b"PK\x03\x04")) and kind_of(head) in ("", *TEXTUAL)
+    kind = kind_of(head)
+    return suffix in IN_PROCESS and not head.startswith((OLE, b"PK\x03\x04")) and kind in ("", ".mht", ".xml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from pydantic import Field
 
@@ -41,6 +42,16 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     used = [i for i in range(width) if any(i < len(row) and row[i] for row in cells)]
     lines = ["| " + " | ".join(row[i] if i < len(row) else "" for i in used) + " |" for row in cells]
     return "\n".join([*lines[:1], "|" + " --- |" * len(used), *lines[1:]]) if lines else ""
+
+
+def one_line(rows: Sequence[Sequence[str]], header: bool = True) -> str:
+    """A table in one line, for a cell that holds it: "In: 15, Out: 28; In: 16, Out: 29"."""
+    names = rows[0] if header and len(rows) > 1 else [""] * max(map(len, rows), default=0)
+    lines = (
+        ", ".join(f"{name}: {cell}" if name else cell for name, cell in zip_longest(names, row, fillvalue="") if cell)
+        for row in rows[header and len(rows) > 1 :]
+    )
+    return "; ".join(filter(None, lines))
 
 
 def images_as_text(markdown: str, keep_alt: bool = True) -> str:

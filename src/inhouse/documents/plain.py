@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from inhouse.documents.clean import underlined_headings
 from inhouse.documents.parsed import Parsed, table
+from inhouse.documents.text_tables import with_tables, without_html
 from inhouse.text.encoding import decode
 
 _YAML = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -36,7 +37,7 @@ _TAG = re.compile(r"</?[\w.:]+(?: [^<>]*)?>|\{\\an?\d\}")
 
 def read_text(data: bytes) -> Parsed:
     text, note = decode(data)
-    return Parsed(text=underlined_headings(_lines_of(text)), note=note)
+    return Parsed(text=underlined_headings(with_tables(_lines_of(text))), note=note)
 
 
 def read_markdown(data: bytes) -> Parsed:
@@ -44,7 +45,8 @@ def read_markdown(data: bytes) -> Parsed:
     meta, text, problem = front_matter(_lines_of(text))
     text, comments = without_comments(text)
     left_out = f"{comments} comment{'s' * (comments > 1)} left out" if comments else ""
-    text = _with_metadata(underlined_headings(text), meta)
+    text = underlined_headings(with_tables(without_html(text, _code)))
+    text = _with_metadata(text, meta)
     return Parsed(text=text, title=meta.get("title", ""), note=_joined(note, problem, left_out), meta=meta)
 
 
@@ -244,7 +246,7 @@ def read_subtitles(data: bytes) -> Parsed:
 def read_rst(data: bytes) -> Parsed:
     """reStructuredText, with Markdown headings; the first kind of underline is the first level."""
     text, note = decode(data)
-    lines, kept, levels = _lines_of(text).split("\n"), [], []
+    lines, kept, levels = with_tables(_lines_of(text), columns=True).split("\n"), [], []
     comment = False
     for i, line in enumerate(lines):
         below = lines[i + 1] if i + 1 < len(lines) else ""
@@ -278,7 +280,7 @@ def _markup(heading: str, comment: str, attribute: str, block: str = "") -> Call
         meta: dict[str, str] = {}
         kept: list[str] = []
         hidden, fence = False, ""
-        for line in _lines_of(text).split("\n"):
+        for line in with_tables(_lines_of(text)).split("\n"):
             low = line.strip().lower()
             if low.startswith(("----", "....", "#+begin_", "#+end_")):
                 fence = "" if fence else low[:4]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from inhouse.documents.container import Container
-from inhouse.documents.drawing import diagram, lowered, paragraphs, raised, without_fallbacks
+from inhouse.documents.drawing import diagram, lowered, paragraphs, raised, struck, without_fallbacks
 from inhouse.documents.grid import Cell, Region, Sheet, counted, markdown
 from inhouse.documents.number_format import BUILT_IN, NumberFormat, number_format, serial
 from inhouse.documents.parsed import Parsed, Unreadable
@@ -28,6 +28,7 @@ _R_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id
 _THREADED = "{http://schemas.microsoft.com/office/spreadsheetml/2018/threadedcomments}"
 _CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_ROUNDED = re.compile(r"-?\d\.\d{1,17}[Ee]\+?(?:1[5-9]|20)$")  # what is left of a whole number of 16 to 21 digits
 _RANDOM = re.compile(r"(?i)\brand(?:between|array)?\s?\(")
 _PRINT_CODE = re.compile(r'&"[^"]*"|&[LCR]|&K[0-9A-F]{6}|&\d{1,3}|&[BIUESXYGOH]|&[PNDTFAZ]')
 _CLOCKS = datetime(2001, 1, 1, tzinfo=UTC), datetime(2012, 7, 17, 9, 30, tzinfo=UTC)
@@ -61,6 +62,7 @@ class Book:
         self.styles: dict[tuple[str, int, int], NumberFormat] = {}
         self.errors: Counter[str] = Counter()
         self.concealed = 0
+        self.rounded = 0
         self.random = False
 
     def format(self, style: str | None) -> NumberFormat:
@@ -110,6 +112,9 @@ def _note(hidden: Counter[str], book: Book, notes: list[str]) -> str:
         parts.append(f"{counted(Counter({'cell with an error': book.errors.total()}))} ({', '.join(book.errors)})")
     if book.concealed:
         parts.append(f"{counted(Counter({'value': book.concealed}))} left out that the number format hides")
+    if book.rounded:
+        long = counted(Counter({"number with more than 15 digits": book.rounded}))
+        parts.append(f"{long}: a spreadsheet keeps 15, so the last ones may be wrong; enter such numbers as text")
     return "; ".join([*parts, *filter(None, notes)])
 
 
@@ -186,6 +191,7 @@ def _shown(cell: etree._Element, kind: str, value: str, form: NumberFormat, book
         case "d":
             return Cell(_iso_date(value, form, book.since_1904))
     text = form.number(value)
+    book.rounded += bool(_ROUNDED.match(value)) and not form.dates and text.strip("0123456789., ") == ""
     if not text and form.sections and value.strip("0.-"):
         book.concealed += 1
     return Cell(text, not form.dates)
@@ -207,8 +213,10 @@ def _rich(item: etree._Element) -> str:
         text = run.findtext(f"{S}t") or ""
         place = run.find(f"{S}rPr/{S}vertAlign")
         shift = "" if place is None else place.get("val", "")
+        strike = run.find(f"{S}rPr/{S}strike")
+        text = struck(text) if strike is not None and strike.get("val", "1") not in {"0", "false"} else text
         parts.append(raised(text) if shift == "superscript" else lowered(text) if shift == "subscript" else text)
-    return _unescaped("".join(parts))
+    return _unescaped("".join(parts).replace("~~~~", ""))
 
 
 def _unescaped(text: str) -> str:

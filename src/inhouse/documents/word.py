@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from lxml import etree
 from inhouse.documents.container import Container, Relation
 from inhouse.documents.drawing import CX, M, chart, diagram, lowered, math, paragraphs, raised, without_fallbacks
 from inhouse.documents.grid import Cell, Row, counted, looks_numeric, table
-from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.documents.parsed import Parsed, Unreadable, one_line
 from inhouse.documents.symbols import symbol, without_symbol_fonts
 from inhouse.documents.word_styles import VAL, Numbering, Styles, W, style_of
 
@@ -30,6 +30,7 @@ _O = "{urn:schemas-microsoft-com:office:office}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _GONE = frozenset([f"{W}del", f"{W}moveFrom"])
 _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
+_GAP = re.compile(r"(?<!\\)\|")
 _MAX_COLUMNS = 1000
 
 
@@ -116,7 +117,7 @@ class Document:
         for identity, kind in self.margin_ids.items():
             relation = self.box.relations(self.main).get(identity)
             if relation is not None and not relation.external and self.box.read(relation.target):
-                text = " ".join(" ".join(b.text for b in self.blocks_of(relation.target)).replace("|", " ").split())
+                text = " ".join(" ".join(_flat(b) for b in self.blocks_of(relation.target)).split())
                 if any(map(str.isalpha, text)):
                     seen[f"[page {kind}: {text}]"] = None
         return [Block(text) for text in seen]
@@ -207,7 +208,8 @@ class Document:
     def _run(self, run: etree._Element, style: str, link: str) -> Iterator[Piece]:
         properties = run.find(f"{W}rPr")
         hidden = self.styles.is_on(properties, style, "vanish")
-        shift = self.styles.value(properties, style, "vertAlign")
+        aligned = _SHIFTS.get(self.styles.value(properties, style, "vertAlign") or "")
+        shift = aligned or _by_position(None if properties is None else properties.find(f"{W}position"))
         font = None if properties is None else properties.find(f"{W}rFonts")
         parts: list[str] = []
         for child in run:
@@ -220,15 +222,14 @@ class Document:
                 text = self._character(child)
                 if text and font is not None:
                     text = without_symbol_fonts(text, font.get(f"{W}ascii", ""))
-                parts.append(text)
+                parts.append(shift(text) if shift and child.tag == f"{W}t" else text)
         text = "".join(parts)
         if hidden:
             self.left_out["hidden passage"] += bool(text.strip())
             return
         if text:
-            text = raised(text) if shift == "superscript" else lowered(text) if shift == "subscript" else text
-            bold, italic, strike = (self.styles.is_on(properties, "", name) for name in ("b", "i", "strike"))
-            yield Piece(text, bold, italic, strike, link)
+            bold, italic, *struck = (self.styles.is_on(properties, "", n) for n in ("b", "i", "strike", "dstrike"))
+            yield Piece(text, bold, italic, any(struck), link)
 
     def _character(self, child: etree._Element) -> str:
         """What one element of a run shows; notes, comments and text boxes are put after the paragraph."""
@@ -238,7 +239,7 @@ class Document:
             case "tab" | "ptab":
                 return "\t"
             case "br" | "cr":
-                return "\n" if child.get(f"{W}type", "textWrapping") == "textWrapping" else ""
+                return "\n"
             case "noBreakHyphen":
                 return "-"
             case "sym":
@@ -268,7 +269,7 @@ class Document:
     def _flat(self, element: etree._Element) -> str:
         """The text of paragraphs and tables in one line, such as that of a cell or a note."""
         blocks = [block for block in self._blocks(element) if block.text.strip()]
-        texts = [re.sub(r"^(?:#+|-) ", "", block.text.strip()).replace("**", "") for block in blocks]
+        texts = [re.sub(r"^(?:#+|-) ", "", _flat(block).strip()).replace("**", "") for block in blocks]
         marks = ["; " if a.item and b.item else " " for a, b in pairwise(blocks)]
         return " ".join("".join(map("".join, zip_longest(texts, marks, fillvalue=""))).split())
 
@@ -305,6 +306,11 @@ class Document:
                 checked = box.find(f"{W}checked")
                 checked = box.find(f"{W}default") if checked is None else checked
                 return "☒" if checked is not None and checked.get(VAL, "1") not in {"0", "false"} else "☐"
+            choices = mark.find(f"{W}ffData/{W}ddList")
+            if choices is not None:
+                entries = [entry.get(VAL, "") for entry in choices.iterfind(f"{W}listEntry")]
+                chosen = choices.find(f"{W}result")
+                return next(iter(entries[int(chosen.get(VAL, "0")) if chosen is not None else 0 :]), "")
         elif kind == "separate" and self.fields:
             self.fields[-1].append("result")
         elif kind == "end" and self.fields:
@@ -378,9 +384,28 @@ class Document:
             yield cells
 
 
+_SHIFTS: dict[str, Callable[[str], str]] = {"superscript": raised, "subscript": lowered}
+
+
+def _by_position(position: etree._Element | None) -> Callable[[str], str] | None:
+    """How text is shown that stands higher or lower than its line by so many half points."""
+    half_points = "0" if position is None else str(position.get(VAL, "0"))
+    return lowered if half_points[:1] == "-" else raised if half_points.strip("0") else None
+
+
 _BLOCK_CONTAINERS = {f"{W}{n}" for n in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "body")}
 _BLOCK_CONTAINERS |= {f"{W}{n}" for n in ("footnote", "endnote", "comment", "txbxContent")}
 _INLINE_CONTAINERS = {f"{W}{n}" for n in ("ins", "moveTo", "smartTag", "sdt", "sdtContent", "customXml", "dir", "bdo")}
+
+
+def _flat(block: Block) -> str:
+    """The text of a block in one line; a table that a cell or a header holds, row after row."""
+    if not block.text.startswith("| "):
+        return block.text
+    head, _, *body = (
+        [c.strip().replace("\\|", "|") for c in _GAP.split(line[1:-1])] for line in block.text.split("\n")
+    )
+    return one_line([head, *body])
 
 
 def _children(parent: etree._Element, tag: str) -> Iterator[etree._Element]:

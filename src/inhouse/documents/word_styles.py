@@ -15,6 +15,13 @@ W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 VAL = f"{W}val"
 _HEADING = re.compile(r"heading (\d)")
 _OFF = frozenset(["0", "false", "off", "none"])
+_HAN = "〇一二三四五六七八九"
+_HAN_FORMS = frozenset([
+    "chineseCounting", "chineseCountingThousand", "taiwaneseCounting", "taiwaneseCountingThousand", "japaneseCounting",
+    "ideographDigital", "taiwaneseDigital",
+])  # fmt: skip
+_RUSSIAN = "абвгдежзиклмнопрстуфхцчшщэюя"
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 _MAX_CHAIN = 20  # of styles that are based on one another
 _ROMAN = {
     1000: "m",
@@ -218,7 +225,7 @@ def _number(text: str | None, otherwise: int) -> int:
 
 
 def counted_as(number: int, form: str) -> str:
-    """A number of a list in one of its formats; those of other scripts are written in digits."""
+    """A number of a list in one of its formats; a format that is not known here is written in digits."""
     match form:
         case "lowerLetter" | "upperLetter" if number > 0:
             text = chr(97 + (number - 1) % 26) * min((number - 1) // 26 + 1, 10)
@@ -229,6 +236,18 @@ def counted_as(number: int, form: str) -> str:
                 left %= value
         case "decimalZero":
             return f"{number:02}"
+        case "decimalEnclosedCircle" | "decimalEnclosedCircleChinese" if 0 < number <= 20:
+            return chr(0x245F + number)
+        case _ if form in _HAN_FORMS and 0 < number < 100:
+            tens, ones = divmod(number, 10)
+            if form in {"ideographDigital", "taiwaneseDigital"}:
+                return "".join(_HAN[int(digit)] for digit in str(number))
+            return ("" if tens == 0 else "十" if tens == 1 else f"{_HAN[tens]}十") + (_HAN[ones] if ones else "")
+        case "russianLower" | "russianUpper" if 0 < number <= len(_RUSSIAN):
+            return _RUSSIAN[number - 1].upper() if form.endswith("Upper") else _RUSSIAN[number - 1]
+        case "ordinal" if number > 0:
+            ending = "th" if number % 100 in (11, 12, 13) else _ORDINALS.get(number % 10, "th")
+            return f"{number}{ending}"
         case _:
             return str(number)
     return text.upper() if form.startswith("upper") else text

@@ -94,6 +94,8 @@ _SIGNS = {  # a sign, and what may stand before and after it: a digit, a letter,
     "µ": ("d s", "l"), "‰": ("d s", "s"), "·": ("ls", "ls"), "º": ("ld", "s"), "ª": ("d", "s"), "†": ("lds", "s"),
     "\xa0": ("lds", "lds"), "\xad": ("l", "l"), "№": ("s", "d s"),
 }  # fmt: skip
+# A point without its letter, or a final letter inside a word: Cyrillic that was read as Hebrew has them.
+_NO_HEBREW = re.compile("(?<![\u05b0-\u05ea])[\u05b0-\u05bd]|[\u05da\u05dd\u05df\u05e3\u05e5](?=[\u05d0-\u05ea])")
 _WORDS = "àáäåæèéêíóôöøúýÀÁÅÈÉÍÓÖØÚавикосуяіАВИКОСУЯІ"  # letters that are words
 # Frequent characters, by codec: short texts in two of them can be told apart by nothing else.
 _FREQUENT = {
@@ -254,6 +256,8 @@ def _older(sample: bytes) -> str:
     around = _around(sample)
     if (guess in _FREQUENT or guess in _LATIN_GUESSES) and not sample.isascii():
         guess = _by_frequency(around, guess)
+    if guess == "cp1255" and _NO_HEBREW.search(around.decode(guess, "replace")):
+        guess = "cp1251"
     if guess in _CYRILLIC and not _vowels(around.decode(guess, "replace")) and _hebrew(around):
         return "cp1255"
     if guess in _CYRILLIC and _scripts_apart(around.decode(guess, "replace")):

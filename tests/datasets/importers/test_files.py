@@ -351,3 +351,19 @@ def test_a_damaged_mailbox_in_an_archive(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"m\.mbox: cannot be read"):
         import_files("mbox", [path], tmp_path / "out.jsonl", ["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", "User: How much?\nAgent: It costs $89.\n", 'conversations = ["a.txt"]'),
+        ("a.csv", "question,answer\nHow much?,It costs $89.\n", 'conversations = ["a.csv"]'),
+        ("a.jsonl", '{"foo": 1}\n', "name its kind"),
+    ],
+)
+def test_files_that_need_no_import_are_told(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="not an export that is known") as error:
+        import_files("", [tmp_path / name], tmp_path / "out.jsonl")
+    assert said in error.value.hint
+    assert [f.name for f in tmp_path.iterdir()] == [name]

@@ -18,6 +18,8 @@ from inhouse.datasets.importers.slack import Slack
 from inhouse.datasets.importers.teams import Teams
 from inhouse.datasets.importers.whatsapp import WhatsApp
 from inhouse.datasets.importers.zendesk import Zendesk
+from inhouse.datasets.shapes import may_have
+from inhouse.datasets.transcripts import messages_in
 from inhouse.errors import InputError
 
 EXPORTS: tuple[Importer, ...] = (Zendesk(), Intercom(), Freshdesk(), Slack(), Teams(), WhatsApp(), Mbox())
@@ -76,6 +78,11 @@ def kinds_of(entries: Sequence[Entry], importers: Sequence[Importer]) -> Counter
     return Counter(i.name for sample in samples for i in importers if i.recognizes(sample))
 
 
+def _needs_no_import(sample: Sample) -> bool:
+    """Whether curation may read the file itself: a transcript, or a table or rows of questions and answers."""
+    return bool(messages_in(sample.text)) or may_have({key.lower() for key in sample.keys})
+
+
 def recognize(path: Path) -> str | None:
     """The kind of export that a file is, of help desks, chats, and mail; None if it is none of them, or unclear."""
     try:
@@ -113,6 +120,8 @@ def choose(given: str, entries: Sequence[Entry]) -> tuple[Importer, str]:
     if not best:
         names = f"{', '.join(e.name for e in entries[:3])}{', ...' if len(entries) > 3 else ''}"
         advice = next((_ADVICE[e.suffix] for e in entries if e.suffix in _ADVICE), "")
+        if not advice and entries[0].suffix in _TEXTS and _needs_no_import(sample_of(entries[0])):
+            advice = f'it needs no import; name it in inhouse.toml: [curation] conversations = ["{entries[0].name}"]'
         hint = advice or f"name its kind: inhouse import KIND FILE..., where KIND is {', '.join(IMPORTERS)}"
         raise InputError(f"{names}: not an export that is known", hint)
     if len(best) > 1:

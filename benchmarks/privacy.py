@@ -6,9 +6,11 @@ The dialogues' own tool calls say what is personal: the name, account number, PI
 the agent typed in. A value counts where it stands in the dialogue's text; it survives where it still stands there after
 anonymization, as whole words, case and gaps aside. Placeholders count all that was replaced, personal or not. Values
 in a customer's own messages are also counted behind the rail `pii`. Plain Presidio runs with its defaults over the same
-spaCy model. Nine other languages: the sentences of `privacy_languages.tsv`, written for this project, in which each
-personal value is marked; those without a mark have none, so any placeholder in them is a false alarm. Prints counts by
-type with every survivor, and writes `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues.
+spaCy model. Nine other languages: the sentences of `privacy_languages.tsv`, and those of `privacy_languages_blind.tsv`,
+written before their author read the rules. Each personal value is marked, as in {PERSON:Anna Weber}; sentences without
+a mark have none, so any placeholder in them is a false alarm. A name or a number survives if a part of it does. Prints
+counts by type with every survivor, and writes `benchmarks/results/privacy.json`. `--quick` reads 60 dialogues,
+`--domains ''` none.
 """
 
 import argparse
@@ -71,6 +73,7 @@ def in_requests(rail: Pii, example: Example, row: dict) -> dict[str, int]:
 
 
 MARKED = re.compile(r"\{([A-Z_]+):([^}]*)\}")
+WITH_DIGIT = re.compile(r"\d")
 
 
 def in_languages(folder: Path, file: Path) -> dict[str, dict[str, int]]:
@@ -92,8 +95,11 @@ def in_languages(folder: Path, file: Path) -> dict[str, dict[str, int]]:
             values = MARKED.findall(marked)
             for kind, value in values:
                 group = "names" if kind == "PERSON" else "values"
-                digits = [p for p in re.split(r"[ ,]+", value) if len(p) > 3 and any(map(str.isdigit, p))]
-                left = [p for p in (value, *digits) if p in done]
+                parts = [p for p in re.split(r"[ ,]+", value) if len(p) > 3]
+                parts = [p for p in parts if kind == "PERSON" or WITH_DIGIT.search(p)]
+                rest = MARKED.sub(" ", marked)
+                left = [p for p in parts if re.search(rf"(?<!\w){re.escape(p)}(?!\w)", done) and p not in rest]
+                left += [value] * (value in done)
                 counts[group] += 1
                 counts[f"{group} found"] += not left
                 if left:
@@ -138,7 +144,7 @@ def main() -> None:
     plain = presidio(folder)
     rail = Pii(Anonymizer(folder), read_tagger(TAGGER))
     found = {}
-    for domain in given.domains.split(","):
+    for domain in filter(None, given.domains.split(",")):
         file = given.data / f"{domain}.jsonl"
         rows = {r["id"]: r for r in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
         examples = read_conversations([file], {})[0][: 60 if given.quick else None]
@@ -182,8 +188,9 @@ def main() -> None:
             "dialogues": len(examples), "values": dict(counts), "survive": left_by_type,
             "placeholders": dict(placeholders), "seconds": dict(seconds), "requests": dict(customers),
         }  # fmt: skip
-    print("other languages")
-    found["languages"] = in_languages(folder, HERE / "privacy_languages.tsv")
+    for name in ("languages", "languages_blind"):
+        print(f"other languages: privacy_{name}.tsv")
+        found[name] = in_languages(folder, HERE / f"privacy_{name}.tsv")
     out = HERE / "results" / "privacy.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from inhouse.privacy import foreign
 from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
 from inhouse.privacy.match import Match, spaced, whole
-from inhouse.privacy.names import BY_CHARACTERS, stop_words
+from inhouse.privacy.names import BY_CHARACTERS, PARTICLES, stop_words
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
 from inhouse.text.language import language, languages
 from inhouse.text.words import STOP
@@ -277,7 +277,7 @@ class _Swap:
         key = _key(value)
         if key in self._values:
             return
-        parts = [w for w in _words(value) if len(w) > 1 and w not in stop] if kind in NAMES else []
+        parts = [w for w in _words(value) if len(w) > 1 and w not in stop | PARTICLES] if kind in NAMES else []
         same = next((self._parts[p] for p in parts if p in self._parts), "")
         if not same:
             self.counts[kind] += 1

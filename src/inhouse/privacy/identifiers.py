@@ -85,6 +85,9 @@ _NATIONAL: list[tuple[str, _Check | None, str]] = [  # shape, check, a word that
     (r"\b\d{2}[ /]?\d{10}\b|\b\d{2}[ /]\d{8}[ /]\d{2}\b", None, r"seguridad social|nss|afiliación"),
     (r"\b\d{2} ?\d{6} ?[A-Z] ?\d{3}\b", None, r"(?:renten|sozial)versicherungs\w*"),
     (r"\b[A-Z]{2} ?\d{5} ?[A-Z]{2}\b", None, r"carta d.identit\w+"),
+    (r"\b\d{1,2}\.?\d{3}\.?\d{3}-?[\dX]\b", None, r"rg|identidade|rut"),
+    (r"\b[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d\b", None, ""),
+    (r"\b\d{1,3}\.\d{3}\.\d{3}\b|\b\d{7,10}\b", None, r"dni|c[ée]dula|documento nacional|carteira de identidade"),
 ]
 _SECRETS = [
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]{0,4000}?-----END [A-Z ]*PRIVATE KEY-----)?",

@@ -13,6 +13,12 @@ CAPITAL = r"(?-i:[A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽŐŰĞİŞ])"
 _CAPITAL = CAPITAL
 _WORD = rf"{_CAPITAL}(?:[\w'’-]|\.(?=\w)|(?<=\bSt)\.){{1,30}}"
 _NO = r"\d{1,4}(?:[ /-]?[a-h]\b)?(?:[/-]\d{1,4})?"
+_SMALL = (
+    r"(?:der|den|dem|die|das|am|an|im|in|auf|zum|zur|van|de|het|des|du|la|le|les|el|los|las|del|di|dei|della|do|da|dos|das"
+    r"|e|y|i|na|w|św\.|ten|op|'t|ter)"
+)
+LOOSE_STREET = rf"{_WORD}(?: (?:{_SMALL} )?(?:{_SMALL} )?{_WORD}){{0,4}},? (?:n[.º°]{{1,2}} ?)?{_NO}"
+LOOSE_STREET_FR = r"\d{1,4}(?: ?(?:bis|ter|quater))?,? \w[\w'’-]{1,20}(?: [\w'’-]{1,20}){1,5}"
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,10 @@ class Locale:
         regions: countries of phone numbers written without a country code; the first is tried first.
         titles: what stands before a name.
         introduces: phrases before one's own name.
+        called: the ones among them that nothing but a name follows.
         labels: names of fields in forms, with a name as value.
+        holder: what stands before the name of somebody else, who owns the account or is to be asked for.
+        kin: relatives and colleagues, with the name after them.
         says: phrases before a name or anything else.
         greets: words before a first name.
         closes: the closing of a letter, with the name after it.
@@ -32,15 +41,20 @@ class Locale:
         born: words near a date of birth.
         reference: names of numbers that identify an order or a contract.
         account: names of numbers that identify an account or a customer.
-        address: postal addresses.
+        address: streets with a number, and what often follows them.
+        post: a post code with a town.
         asks: what asks for a kind of personal data.
+        loose_street: a street whose name does not say that it is one; an address only with a post code after it.
     """
 
     names: tuple[str, ...]
     regions: tuple[str, ...]
     titles: str
     introduces: str
+    called: str
     labels: str
+    holder: str
+    kin: str
     says: str
     greets: str
     closes: str
@@ -49,19 +63,29 @@ class Locale:
     reference: str
     account: str
     address: tuple[str, ...]
+    post: str
     asks: dict[str, str]
+    loose_street: str = LOOSE_STREET
 
 
 LOCALES: dict[str, Locale] = {
     "de": Locale(
         names=("de_DE", "de_AT", "de_CH"),
         regions=("DE", "AT", "CH"),
-        titles=r"herrn?|frau|fr\.|hr\.|fräulein|familie|dr\.?|prof\.?",
-        introduces=r"ich heiße|ich heisse|mein name (?:ist|lautet|wäre)|mein name|unter dem namen|auf den namen",
-        labels=r"(?:vor- und nach|vor- und zu|vor|nach|zu|familien|geburts)?name|inhaber(?:in)?|ansprechpartner(?:in)?",
-        says=r"ich bin(?: die| der)?|hier ist|hier spricht|hier schreibt|spreche mit|mit freundlichen grüßen von",
+        titles=r"herrn?|frau|fr\.|hr\.|fräulein|familie|dr\.?(?: med\.)?|prof\.?|dipl\.-ing\.|ing\.",
+        introduces=r"ich heiße|ich heisse|ich heiße (?:jetzt|nun)|mein (?:vor|nach|voller )?name (?:ist|lautet|wäre)|mein name|unter dem namen|auf den namen",
+        called=r"ich heiße|ich heisse|(?:er|sie) heißt",
+        labels=r"(?:vor- und nach|vor- und zu|vor|nach|zu|familien|geburts)?name|(?:konto)?inhaber(?:in)?|ansprechpartner(?:in)?|kund(?:e|in)|empfänger(?:in)?|vor- und zuname|patient(?:in)?|absender(?:in)?",
+        holder=r"(?:konto|karten)?inhaber(?:in)?(?: ist)?|lautend auf|ansprechpartner(?:in)?(?: ist)?"
+        r"|z\. ?hd\.(?: von)?|zu händen(?: von)?|c/o",
+        kin=r"(?:mein|dein|ihr|sein|unser)e?[mnrs]? (?:ehe)?(?:mann|frau|sohn|tochter|bruder|schwester|mutter"
+        r"|vater|opa|oma|partner(?:in)?|freund(?:in)?|kolleg(?:e|en|in)|nachbar(?:n|in)?|chef(?:in)?"
+        r"|tante|onkel|schwager|enkel(?:in)?)",
+        says=r"ich bin(?: die| der)?|(?:hier|es) (?:ist|spricht|schreibt)(?: die| der)?|hier|spreche mit|mit freundlichen grüßen von",
         greets=r"hallo|hi|hey|guten (?:tag|morgen|abend)|liebe[rs]?|servus|moin|grüezi|danke(?: schön)?|vielen dank",
-        closes=r"(?:mit )?(?:freundlich|best|lieb|viel|herzlich|schön)(?:en?|ste[nm]?)(?: grü(?:ß|ss)en?)|mfg|lg|vg",
+        closes=r"(?:mit |und )?(?:(?:freundlich|best|lieb|viel|herzlich|schön|sonnig)(?:en?|ste[nm]?)) (?:dank und )?grü(?:ß|ss)en?"
+        r"|(?:viele |liebe |beste |schöne )?grü(?:ß|ss)e(?: aus \w{2,20})?|(?:schönen )?gru(?:ß|ss)|hochachtungsvoll|herzlichst"
+        r"|bis bald|i\. ?a\.|gez\.|mfg|lg|vg|glg",
         months=r"januar|jänner|jan|februar|feber|feb|märz|april|apr|mai|juni|jun|juli|jul|august|aug|september|sept?"
         r"|oktober|okt|november|nov|dezember|dez",
         born=r"geboren\w*|geb\.|geburtsdat\w*|geburtstag\w*",
@@ -78,6 +102,7 @@ LOCALES: dict[str, Locale] = {
             rf"(?:D-|A-|CH-)?\d{{4,5}} {_WORD}(?: (?:am|an der) {_WORD})?",
             rf"(?:D-)?\d{{5}} (?=(?-i:[A-ZÄÖÜ])[a-zäöüß]){_WORD}(?= (?:wohne|gemeldet))",
         ),
+        post=rf"(?:D-|A-|CH-|L-)?\d{{4,5}} {_WORD}(?:[ -](?:am |an der |ob der |im |in )?{_WORD}){{0,2}}",
         asks={
             "PERSON": r"(?:ihre?n?|deine?n?|vollständige?n?) (?:\w+ ){0,2}(?:vor|nach|familien)?namen?\b|wie heißen sie"
             r"|mit wem spreche",
@@ -92,12 +117,19 @@ LOCALES: dict[str, Locale] = {
     "es": Locale(
         names=("es_ES", "es_MX", "es_CO", "es_AR"),
         regions=("ES", "MX", "AR", "CO"),
-        titles=r"señora?|sr(?:es)?\.|sra\.|srta\.|señorita|don|doña|dña\.|d\.ª|dr\.|dra\.|doctora?",
-        introduces=r"me llamo|mi nombre(?: completo)? es|se llama|a nombre de|soy (?:el|la) (?:sra?\.|señora?)",
-        labels=r"nombre(?: completo| y apellidos?)?|apellidos?|titular|contacto",
-        says=r"soy|le habla|habla|de parte de|aquí",
+        titles=r"señora?|sr|sra|srta|lic\.|ing\.|sr(?:es)?\.|sra\.|srta\.|señorita|don|doña|dña\.|d\.ª|dr\.|dra\.|doctora?|licenciad[oa]",
+        introduces=r"me llamo|mi nombre(?: completo)? es|mi(?:s)? apellidos? (?:es|son)|se llama|a nombre de|soy (?:el|la) (?:sra?\.|señora?)",
+        called=r"(?:me|se) llam[oa]|soy (?:el|la) (?:sra?\.|señora?)",
+        labels=r"nombre(?: completo| y apellidos?)?|apellidos?(?: y nombre)?|titular|contacto|cliente|destinatari[oa]|remitente|paciente|firmado|fdo\.?",
+        holder=r"titular(?: es)?|a nombre de|a favor de|a la atención de|a/a|att\.|pregunt\w+ por"
+        r"|beneficiari[oa]",
+        kin=r"(?:mi|su|tu|nuestr[oa]) (?:espos[oa]|marido|mujer|hij[oa]|herman[oa]|madre|padre|pareja"
+        r"|novi[oa]|amig[oa]|compañer[oa]|abuel[oa]|sobrin[oa]|vecin[oa]|jef[ea]|tí[oa]|cuñad[oa]"
+        r"|suegr[oa]|coleg[ao])",
+        says=r"soy|somos|le (?:habla|saluda|escribe)|habla|de parte de|aquí|hablar con",
         greets=r"hola|buenos días|buenas(?: tardes| noches)?|estimad[oa]s?|querid[oa]|gracias",
-        closes=r"(?:un )?(?:cordial )?saludos?(?: cordiales)?|atentamente|un abrazo|gracias",
+        closes=r"(?:(?:reciba|recibe|les? envío) )?(?:un )?(?:cordial |afectuoso )?saludos?(?: cordiales)?|(?:muy )?atentamente|atte\.?"
+        r"|(?:un )?(?:fuerte )?abrazos?|besos|(?:muchas )?gracias|fdo\.?:?|firmado:?",
         months=r"enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|setiembre|octubre|noviembre|diciembre",
         born=r"nac[ií]\w*|fecha de nacimiento|f\. ?nac\.?|cumpleaños",
         reference=r"(?:número|n\.?º|nº|num\.?) (?:de )?(?:pedido|factura|reserva|seguimiento|incidencia|expediente"
@@ -110,6 +142,7 @@ LOCALES: dict[str, Locale] = {
             rf",? (?:n[.º°]* ?|núm\. ?|número )?{_NO}(?:,? (?:piso |planta )?\d{{1,2}}[.º°]{{0,2}}(?: ?[a-zA-Z]\b)?"
             rf"|,? bajo)?(?:,?\s+(?:cp )?\d{{5}},? {_WORD}(?: (?:de |del |la ){{0,2}}{_WORD})?)?",
         ),
+        post=rf"(?:c\.?p\.? ?)?[BC]?\d{{4,5}},? {_WORD}(?: (?:de |del |la ){{0,2}}{_WORD}){{0,2}}",
         asks={
             "PERSON": r"(?:su|tu) nombre|cómo (?:se|te) llama|con quién hablo|nombre (?:completo|y apellidos)",
             "DATE_OF_BIRTH": r"fecha de nacimiento|cuándo naci",
@@ -123,12 +156,20 @@ LOCALES: dict[str, Locale] = {
     "fr": Locale(
         names=("fr_FR", "fr_BE", "fr_CH", "fr_CA"),
         regions=("FR", "BE", "CH"),
-        titles=r"monsieur|madame|mademoiselle|m\.|mm\.|mme\.?|mlle\.?|dr\.?|docteur|maître",
-        introduces=r"je m['’]appelle|mon nom(?: complet)? est|je me nomme|au nom de",
-        labels=r"nom(?: complet| et prénom| de famille)?|prénom|titulaire|contact",
-        says=r"je suis|c['’]est|ici|de la part de",
+        titles=r"monsieur|madame|mademoiselle|m\.|mm\.|mme\.?|mlle\.?|dr\.?|docteur|maître|(?-i:Me)|famille",
+        introduces=r"je m['’]appelle|mon (?:pré)?nom(?: complet)? est|je me nomme|(?:il|elle) s['’]appelle|au nom de",
+        called=r"(?:je m|il s|elle s)['’]appelle|je me nomme",
+        labels=r"nom(?: complet| et prénom| de famille)?|prénom|nom de jeune fille|titulaire|contact|clien(?:t|te)|destinataire|bénéficiaire|signé|patiente?",
+        holder=r"titulaire(?: est)?|au nom de|à l['’](?:ordre|attention) de|demande[rz] (?:à parler à )?"
+        r"|bénéficiaire",
+        kin=r"(?:mon|ma|votre|son|sa|notre) (?:mari|femme|épou(?:x|se)|fils|fille|frère|sœur|soeur|mère|père"
+        r"|compagn(?:on|e)|conjointe?|amie?|collègue|voisine?|cousine?|oncle|tante|patronn?e?|copine?"
+        r"|grand-mère|grand-père)",
+        says=r"je suis|c['’]est|ici|de la part de|moi c['’]est",
         greets=r"bonjour|bonsoir|salut|ch[eè]re?|merci|coucou",
-        closes=r"(?:bien )?cordialement|bien à vous|(?:sincères |meilleures )?salutations(?: distinguées)?|à bientôt|merci",
+        closes=r"(?:bien |très )?cordialement|cdlt|bien à (?:vous|toi)|(?:sincères |meilleures )?salutations(?: distinguées)?|à bientôt"
+        r"|merci(?: d['’]avance| beaucoup)?|(?:grosses )?bises|bisous|amitiés|amicalement|respectueusement|bonne journée"
+        r"|signé:?",
         months=r"janvier|janv\.?|février|févr\.?|mars|avril|avr\.?|mai|juin|juillet|juil\.?|août|septembre|sept\.?|octobre"
         r"|oct\.?|novembre|nov\.?|décembre|déc\.?",
         born=r"née?s?\b|naissance|anniversaire",
@@ -140,7 +181,12 @@ LOCALES: dict[str, Locale] = {
             rf"|route|cours|square|passage|faubourg|rond-point)(?: (?:de|du|des|la|le|les)| (?:de )?l['’]| d['’]){{0,3}}"
             rf" ?{_WORD}(?:[ -](?:(?:de|du|des|la|le|les|et) ){{0,2}}(?:l['’]|d['’])?{_WORD}){{0,3}}"
             rf"(?:,?\s+(?:F-|B-)?\d{{4,5}} {_WORD}(?: {_WORD})?)?",
+            rf"(?:rue|avenue|av\.|boulevard|bd\.?|place|chemin|allée|quai|clos|chaussée|square|drève)(?: (?:de|du|des|la|le|les)"
+            rf"| (?:de )?l['’]| d['’]){{0,3}} ?{_WORD}(?:[ -]{_WORD}){{0,3}},? {_NO}",
         ),
+        post=rf"(?:F-|B-|CH-|L-)?\d{{4,5}} {_WORD}(?:[ -](?:de |la |le |sur |en )?{_WORD}){{0,2}}"
+        rf"|{_WORD} \({_WORD}\),? [A-Z]\d[A-Z] ?\d[A-Z]\d",
+        loose_street=LOOSE_STREET_FR,
         asks={
             "PERSON": r"(?:votre|ton) (?:nom|prénom)|comment vous appelez|à qui ai-je",
             "DATE_OF_BIRTH": r"date de naissance|né\(?e?\)? le",
@@ -154,12 +200,19 @@ LOCALES: dict[str, Locale] = {
     "it": Locale(
         names=("it_IT",),
         regions=("IT",),
-        titles=r"signora?|sig\.(?:ra|na)?|sig\.|signorina|dott\.(?:ssa)?|dottor(?:e|essa)?|avv\.|ing\.|prof\.(?:ssa)?",
-        introduces=r"mi chiamo|il mio nome(?: completo)? è|a nome di|mi presento,",
-        labels=r"nome(?: completo| e cognome)?|cognome|intestatario|referente",
-        says=r"sono|qui|parla|da parte di",
+        titles=r"signora?|sig\.(?:ra|na)?|sig\.|signorina|dott\.(?:ssa)?|dottor(?:e|essa)?|avv\.|ing\.|prof\.(?:ssa)?|geom\.|rag\.|famiglia",
+        introduces=r"mi chiamo|il mio (?:cog)?nome(?: completo)? è|si chiama|a nome di|mi presento,",
+        called=r"(?:mi|si) chiam[oa]|mi presento,",
+        labels=r"nome(?: completo| e cognome)?|cognome(?: e nome)?|intestatari[oa]|referente|cliente|destinatari[oa]|mittente|paziente|firmato",
+        holder=r"intesta(?:t[oa] a|tari[oa])|a nome di|a favore di|alla (?:cortese )?attenzione di|c\.?a\."
+        r"|chieder[ei] di|beneficiari[oa]",
+        kin=r"(?:mi[oa]|su[oa]|nostr[oa]) (?:marito|moglie|figli[oa]|fratello|sorella|madre|padre|mamma|papà"
+        r"|compagn[oa]|amic[oa]|collega|vicin[oa]|nonn[oa]|zi[oa]|cugin[oa]|suocer[oa]|cognat[oa]"
+        r"|fidanzat[oa]|capo|nipote)",
+        says=r"sono|siamo|qui|parla|(?:le )?scrive|da parte di|parlare con",
         greets=r"ciao|salve|buongiorno|buonasera|gentile|car[oa]|egregio|grazie",
-        closes=r"(?:cordiali|distinti|cari) saluti|cordialmente|un saluto|saluti|grazie",
+        closes=r"(?:(?:cordiali|distinti|cari|tanti) )?saluti|cordialmente|un (?:caro |cordiale )?saluto|un (?:forte )?abbraccio|baci"
+        r"|(?:mille )?grazie(?: mille)?|in fede|a presto|buona giornata|firmato:?",
         months=r"gennaio|febbraio|marzo|aprile|maggio|giugno|luglio|agosto|settembre|ottobre|novembre|dicembre",
         born=r"nat[oa]\b|nascita|compleanno",
         reference=r"(?:numero|n\.|n°) (?:d['’]|di |della |dell['’])?(?:ordine|fattura|prenotazione|spedizione|pratica|ticket"
@@ -172,6 +225,7 @@ LOCALES: dict[str, Locale] = {
             rf"(?: (?:(?:di|del|della|dei|e) ){{0,2}}{_WORD}){{0,3}},? (?:n\.? ?|n° ?)?{_NO}"
             rf"(?:,?\s+\d{{5}},? {_WORD}(?: {_WORD})?(?: \([A-Z]{{2}}\))?)?",
         ),
+        post=rf"\d{{5}},? {_WORD}(?: (?:di |del |sul )?{_WORD}){{0,2}}(?: \(?[A-Z]{{2}}\)?(?!\w))?",
         asks={
             "PERSON": r"(?:il suo|suo|tuo) (?:nome|cognome)|come si chiama|nome e cognome|con chi parlo",
             "DATE_OF_BIRTH": r"data di nascita|quando è nat",
@@ -185,12 +239,19 @@ LOCALES: dict[str, Locale] = {
     "nl": Locale(
         names=("nl_NL", "nl_BE"),
         regions=("NL", "BE"),
-        titles=r"de heer|dhr\.?|mevrouw|mevr\.?|mw\.?|meneer|dr\.?|drs\.?|familie",
-        introduces=r"ik heet|mijn (?:volledige )?naam is|op naam van",
-        labels=r"(?:voor|achter|volledige )?naam|voor- en achternaam|contactpersoon|rekeninghouder",
-        says=r"ik ben|u spreekt met|je spreekt met|dit is|hier",
+        titles=r"de heer|dhr\.?|mevrouw|mevr\.?|mw\.?|mr\.?|mej\.?|meneer|dhr\.? en mevr\.?|ir\.|dr\.?|drs\.?|familie",
+        introduces=r"ik heet|(?:hij|zij|ze) heet|mijn (?:volledige |achter|voor)?naam is|op naam van",
+        called=r"(?:ik|hij|zij|ze) heet|ik noem me",
+        labels=r"(?:voor|achter|volledige )?naam|voor- en achternaam|contactpersoon|rekeninghouder|klant|ontvanger|afzender|geadresseerde|patiënt",
+        holder=r"(?:rekening|kaart)houder(?: is)?|t\.?n\.?v\.?|t\.?a\.?v\.?|ten name van|ter attentie van"
+        r"|op naam van|vra(?:ag|gen) naar|contactpersoon(?: is)?",
+        kin=r"(?:mijn|m['’]n|uw|zijn|haar|onze|jouw|je) (?:man|vrouw|zoon|dochter|broer|zus(?:je)?|moeder"
+        r"|vader|partner|vriend(?:in)?|collega|buur(?:man|vrouw)|opa|oma|tante|oom|baas|echtgeno(?:ot|te)"
+        r"|schoon(?:vader|moeder))",
+        says=r"ik ben|(?:u|je) spreekt met|spreek ik met|dit is|hier(?: is)?",
         greets=r"hallo|hoi|dag|beste|goede(?:morgen|middag|navond|ndag)|geachte|bedankt|dank je wel",
-        closes=r"(?:met )?(?:vriendelijke|hartelijke) groet(?:en)?|groet(?:jes|en)?|mvg|alvast bedankt",
+        closes=r"(?:met )?(?:vriendelijke|hartelijke) groet(?:en)?|groet(?:jes|en)?|gr\.?|m\.?v\.?g\.?|(?:alvast )?bedankt|hoogachtend"
+        r"|liefs|tot snel|dank je wel",
         months=r"januari|jan|februari|feb|maart|april|apr|mei|juni|jun|juli|jul|augustus|aug|september|sept?|oktober|okt"
         r"|november|nov|december|dec",
         born=r"geboren|geboortedatum|geb\.|verjaardag|jarig",
@@ -203,6 +264,7 @@ LOCALES: dict[str, Locale] = {
             rf" {_NO}(?:,?\s+\d{{4}} ?[A-Z]{{2}}\b(?: {_WORD}(?: {_WORD})?)?)?",
             rf"\d{{4}} ?(?-i:[A-Z]{{2}})(?:,? {_WORD})",
         ),
+        post=rf"(?:B-)?\d{{4}}(?: ?(?-i:[A-Z]{{2}})(?!\w))?,? {_WORD}(?: (?:aan den |aan de |op )?{_WORD}){{0,2}}",
         asks={
             "PERSON": r"(?:uw|je) (?:voor|achter|volledige )?naam|hoe heet|met wie spreek",
             "DATE_OF_BIRTH": r"geboortedatum|wanneer bent u geboren",
@@ -216,17 +278,25 @@ LOCALES: dict[str, Locale] = {
     "pl": Locale(
         names=("pl_PL",),
         regions=("PL",),
-        titles=r"pan(?:i|ie|u|a|ą|em|ią)?|państwo|dr\.?|prof\.?|inż\.?|mgr",
-        introduces=r"nazywam się|mam na imię|moje nazwisko to|moje imię to|na nazwisko",
-        labels=r"imię(?: i nazwisko)?|nazwisko|właściciel|kontakt",
-        says=r"jestem|z tej strony|mówi|tu",
+        titles=r"pan(?:i|ie|u|a|ą|em|ią)?|państwo|dr\.?|prof\.?|inż\.?|mgr|sz\. ?p\.|państwu|państwa",
+        introduces=r"nazywa(?:m)? się|ma(?:m)? na imię|moje nazwisko to|moje imię to|na nazwisko",
+        called=r"nazywam się|mam na imię|nazywa się|ma na imię",
+        labels=r"imię(?: i nazwisko)?|nazwisko(?: i imię)?|właściciel|kontakt|klient(?:ka)?|odbiorca|nadawca|adresat(?:ka)?|pacjent(?:ka)?",
+        holder=r"właściciel(?:em|ka)?(?: to)?|posiadacz(?:em|ka)?(?: to)?|na (?:rzecz|nazwisko)|do rąk|pytać o"
+        r"|odbiorca",
+        kin=r"(?:mój|moja|moją|moim|mojego|mojej|mojemu) (?:mąż|męż(?:a|em|owi)|żon[aąęy]|syn(?:a|em|owi)?"
+        r"|córk[aąęi]|brat(?:a|em|u)?|siostr[aąęy]|matk[aąęi]|mam[aąęy]|oj?ciec|ojc(?:a|em)|partner(?:ka"
+        r"|a|em)?|koleg[aąę]|koleżank[aąęi]|sąsiad(?:ka|a|em)?|babci[aąęi]|dziad(?:ek|ka)|szef(?:owa|a)?"
+        r"|teść|teściowa|przyjaciel(?:a|em)?)",
+        says=r"jestem|z tej strony|mówi|pisze|tu(?:taj)?",
         greets=r"cześć|dzień dobry|dobry wieczór|witam|witaj|hej|szanown[yai]|drog[ia]|dziękuję",
-        closes=r"(?:serdecznie )?pozdrawiam|z (?:poważaniem|wyrazami szacunku)|pozdrowienia|dziękuję",
+        closes=r"(?:serdecznie )?pozdrawiam(?: serdecznie)?|pozdr\.?|z (?:poważaniem|wyrazami szacunku)|(?:serdeczne )?pozdrowienia"
+        r"|łączę pozdrowienia|ściskam|uściski|buziaki|(?:z góry )?dziękuję|podpisano:?",
         months=r"stycznia|styczeń|lutego|luty|marca|marzec|kwietnia|kwiecień|maja|maj|czerwca|czerwiec|lipca|lipiec"
         r"|sierpnia|sierpień|września|wrzesień|października|październik|listopada|listopad|grudnia|grudzień",
         born=r"urodz\w+|ur\.|data urodzenia|urodziny",
         reference=r"(?:numer|nr\.?) (?:zamówienia|faktury|rezerwacji|przesyłki|sprawy|zgłoszenia|paszportu|dowodu)"
-        r"|zamówienie|faktura|dowód|paszport",
+        r"|(?:zamówieni[ea]|faktur[ayęa]|umow[ayęa]|polis[ayę]|spraw[ayę]|zgłoszeni[ea]|paragon|przesyłk[aię]) nr\.?|zamówienie|faktura|dowód|paszport",
         account=r"(?:numer|nr\.?) (?:konta|klienta|umowy|polisy|rachunku|licznika)",
         address=(
             rf"(?:ul\.|ulic[aiyęą]|al\.|alej[aiąe]|pl\.|plac(?:u|em)?|os\.|osiedl[eau]) ?(?:\d{{1,2}} )?{_WORD}"
@@ -234,6 +304,7 @@ LOCALES: dict[str, Locale] = {
             rf"{_WORD}(?: {_WORD})? {_NO},?\s+\d{{2}}-\d{{3}} {_WORD}(?: {_WORD})?",
             rf"\d{{2}}-\d{{3}} {_WORD}",
         ),
+        post=rf"\d{{2}}-\d{{3}},? {_WORD}(?: {_WORD}){{0,2}}",
         asks={
             "PERSON": r"(?:pan[ai]?|twoje|państwa|swoje) (?:imię|nazwisko)|imię i nazwisko|jak się (?:pan|pani|nazywasz)",
             "DATE_OF_BIRTH": r"dat[aęy] urodzenia|kiedy (?:się )?(?:pan|pani|urodzi)",
@@ -247,12 +318,19 @@ LOCALES: dict[str, Locale] = {
     "pt": Locale(
         names=("pt_PT", "pt_BR"),
         regions=("PT", "BR"),
-        titles=r"senhora?|sr\.?ª?|sra\.|dona|d\.ª|doutora?|dr\.?ª?|dra\.",
-        introduces=r"(?:eu )?(?:me chamo|chamo-me)|(?:o )?meu nome(?: completo)? é|em nome de",
-        labels=r"nome(?: completo)?|sobrenome|apelido|titular|contacto|contato",
-        says=r"(?:eu )?sou (?:a |o )?|aqui é (?:a |o )?|fala (?:a |o )?|da parte de",
+        titles=r"senhora?|sr\.?ª?|sra\.?|exm[oa]\.?|eng\.º?|dona|d\.ª|doutora?|dr\.?ª?|dra\.",
+        introduces=r"(?:eu )?(?:me chamo|chamo-me)|se chama|chama-se|(?:o )?meu (?:sobre)?nome(?: completo)? é|em nome de",
+        called=r"(?:eu )?me chamo|chamo-me|(?:ela |ele )?(?:se chama|chama-se)",
+        labels=r"nome(?: completo)?|sobrenome|apelido|titular|contacto|contato|cliente|destinatári[oa]|remetente|paciente|nome e sobrenome|nome do cliente",
+        holder=r"titular(?: é)?|em nome d[eoa]|a favor de|ao? cuidado(?:s)? d[eoa]|a/c|fal(?:ar|e) com"
+        r"|perguntar p(?:or|el[oa])|beneficiári[oa]",
+        kin=r"(?:(?:o |a )?(?:meu|minha|seu|sua)|nosso|nossa) (?:marido|espos[oa]|mulher|filh[oa]|irmão|irmã"
+        r"|mãe|pai|companheir[oa]|amig[oa]|colega|vizinh[oa]|av[óô]|ti[oa]|prim[oa]|sogr[oa]|cunhad[oa]"
+        r"|namorad[oa]|chefe|net[oa])",
+        says=r"(?:eu )?sou(?: [ao])?|(?:aqui )?é(?: [ao])?|aqui(?: [ao])?|fala(?: [ao])?|(?:da )?parte d[eoa]|falo com(?: [ao])?",
         greets=r"olá|oi|bom dia|boa (?:tarde|noite)|car[oa]|prezad[oa]|obrigad[oa]",
-        closes=r"(?:com os )?(?:melhores )?cumprimentos|atenciosamente|abraços?|obrigad[oa]",
+        closes=r"(?:com os )?(?:(?:meus )?melhores )?cumprimentos|atenciosamente|att\.?|(?:um )?(?:grande )?abraços?|abs|beijos?|bjs"
+        r"|cordialmente|saudações|(?:muito )?(?:grat|obrigad)[oa]",
         months=r"janeiro|fevereiro|março|abril|maio|junho|julho|agosto|setembro|outubro|novembro|dezembro",
         born=r"nasc\w+|aniversário",
         reference=r"(?:número|n\.?º|nº) (?:do |da |de )?(?:pedido|encomenda|fatura|reserva|rastreio|processo|protocolo"
@@ -265,6 +343,8 @@ LOCALES: dict[str, Locale] = {
             rf"(?:,?\s+(?:cep )?\d{{4,5}}-\d{{3}}(?:,? {_WORD}(?: (?:de |do )?{_WORD})?)?)?",
             rf"\d{{4}}-\d{{3}} {_WORD}",
         ),
+        post=rf"(?:cep:? ?)?\d{{5}}-?\d{{3}}(?!\w)(?:,? {_WORD}(?: (?:de |do )?{_WORD}){{0,2}})?"
+        rf"|\d{{4}}-\d{{3}}(?:,? {_WORD}(?: (?:de |do |da )?{_WORD}){{0,2}})?",
         asks={
             "PERSON": r"(?:seu|teu) nome|como se chama|nome completo|com quem falo",
             "DATE_OF_BIRTH": r"data de nascimento|quando nasceu",

@@ -39,6 +39,8 @@ _ANY_LANGUAGE = (
 )  # fmt: skip
 """Kinds, by the names here and in Presidio, whose patterns need no English words."""
 
+_MAY_BE_PRODUCTS = frozenset(["NUMBER", "PHONE", "ORDER_NUMBER"])
+
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 DATE = (
@@ -216,7 +218,9 @@ class Recognizers:
         results = self._engine.analyze(bare, language="en", nlp_artifacts=nothing, entities=[*_ANY_LANGUAGE])
         matches += [_match(text, r.entity_type, r.start, r.end, True) for r in results
                     if r.entity_type != "NUMBER" or not foreign.is_amount(bare, r.start, r.end)]  # fmt: skip
-        return [*matches, *foreign.phones(bare, language), *_national_ids(text)]
+        matches += foreign.phones(bare, language)
+        matches = [m for m in matches if m.kind not in _MAY_BE_PRODUCTS or not foreign.is_product(text, m.start)]
+        return [*matches, *_national_ids(text)]
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
         """Names of any kind according to spaCy, which knows English: start, end, label."""

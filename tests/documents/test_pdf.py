@@ -562,3 +562,25 @@ def test_text_is_clean_already_so_that_places_hold():
     data = at((72, 700, "Two  words\u00a0here"), (72, 686, "\u00e9t\u00e9   "), (72, 600, "soft\u00adly"))
     parsed = parse(data, ".pdf")
     assert len(parsed.places) == len([line for line in parsed.text.split("\n") if line])
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("Plan Monthly Yearly Setup", "Basic 5 50 0", "Pro 10 100 20", "Team 15 150 30"),
+        ("Plan Fee", "A 5", "B 10", "Pro 7"),
+        ("A 5", "B 6", "C 7"),
+        ("Size S M L", "Shirt 9 9 10", "Coat 1 2 3"),
+    ],
+)
+def test_cells_of_one_letter_stay_in_their_row(rows, right):
+    buffer = io.BytesIO()
+    page = canvas.Canvas(buffer, pagesize=(595, 842))
+    for line, row in enumerate(rows):
+        first, *others = row.split()
+        page.drawString(60, 780 - 18 * line, first)
+        for column, cell in enumerate(others):
+            (page.drawRightString if right else page.drawString)(250 + 90 * column, 780 - 18 * line, cell)
+    page.save()
+    assert parse(buffer.getvalue(), ".pdf").text.split("\n") == list(rows)

@@ -181,7 +181,7 @@ def page_lines(page: Any) -> tuple[list[Line], float, float, int, float]:
     if turn % 180:
         width, height = height, width
     upright = (rotation + turn) % 360 == 0
-    spans = _unbroken(codes, boxes, spans)
+    spans = _unbroken(codes, boxes, _cut(codes, boxes, spans))
     lines = [_line(handle, codes, boxes, start, end, upright) for start, end in spans]
     if turn and sum(a.top < b.top for a, b in pairwise(lines)) > len(lines) / 2:  # in the order of the page as it lies
         lines.sort(key=lambda line: -line.top)
@@ -244,8 +244,30 @@ def _spans(codes: Codes) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans if end - start > 1 or codes[start] > 32]
 
 
+def _cut(codes: Codes, boxes: Numbers, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, cut where PDFium goes on with the next line, as it does before a single letter."""
+    seen = np.flatnonzero(codes > 32)
+    a, b = boxes[seen[:-1]], boxes[seen[1:]]
+    size = a[:, 3] - a[:, 1]
+    falls = np.flatnonzero((b[:, 3] < a[:, 1] + 0.1 * size) & (b[:, 0] < a[:, 0] - size))
+    starts = {start for start, _ in spans}
+    cuts = [(int(seen[n]) + 1, int(seen[n + 1])) for n in falls.tolist() if int(seen[n + 1]) not in starts]
+    out, at = [], 0
+    for start, end in spans:
+        while at < len(cuts) and cuts[at][1] < end:
+            if cuts[at][1] > start:
+                out.append((start, cuts[at][0]))
+                start = cuts[at][1]
+            at += 1
+        out.append((start, end))
+    return out
+
+
 def _unbroken(codes: Codes, boxes: Numbers, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, those as one that PDFium broke in the middle of a line, as it does after a superscript."""
+    """The spans, those as one that PDFium broke in the middle of a line.
+
+    It does so after a superscript, and in a row of a table beside a cell of one letter.
+    """
     if len(spans) < 2:
         return list(spans)
     starts, ends = np.array(spans).T
@@ -254,6 +276,14 @@ def _unbroken(codes: Codes, boxes: Numbers, spans: Sequence[tuple[int, int]]) ->
     shared = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
     gaps, size = b[:, 0] - a[:, 2], heights.max(axis=0)
     beside = (shared > 0.5 * heights.min(axis=0)) & (-0.1 * size < gaps) & (gaps < 0.5 * size)
+    last, first = ends[:-1] - 1, starts[1:]
+    single = (
+        (last == starts[:-1])
+        | (codes[last - 1] <= 32)
+        | (first + 1 == ends[1:])
+        | (codes[np.minimum(first + 1, len(codes) - 1)] <= 32)
+    )
+    beside |= single & (shared > 0.8 * heights.max(axis=0)) & (gaps >= 0.5 * size)
     out = [spans[0]]
     for n, (start, end) in enumerate(spans[1:]):
         before = out[-1][1]

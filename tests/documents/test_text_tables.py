@@ -42,6 +42,16 @@ DRAWN = {  # extension and a name: text, what is read
         "<table><thead><tr><th>Service<th>Fee</thead><tr><th colspan=2>At home<tr><td>Wire<td>28<tr><th colspan=2>Abroad<tr><td>Wire<td>45</table>",
         "At home\n\n| Service | Fee |\n| --- | --- |\n| Wire | 28 |\n\nAbroad\n\n| Service | Fee |\n| --- | --- |\n| Wire | 45 |",
     ),
+    ".html groups of rows in td": (
+        "<table><tr><th>Service<th>Fee<tr><td colspan=2>At home<tr><td>Wire<td>28<tr><td colspan=2>Abroad<tr><td>Wire<td>45<tr><td colspan=2>With VAT.</table>",
+        "At home\n\n| Service | Fee |\n| --- | --- |\n| Wire | 28 |\n\nAbroad\n\n| Service | Fee |\n| --- | --- |\n| Wire | 45 |\n\nWith VAT.",
+    ),
+    ".csv without a header": ("Bolt,5\nNut,6.50\n", "|  |  |\n| --- | --- |\n| Bolt | 5 |\n| Nut | 6.50 |"),
+    ".csv of years": ("Fee,2025,2026\nWire,25,28\n", "| Fee | 2025 | 2026 |\n| --- | --- | --- |\n| Wire | 25 | 28 |"),
+    ".csv of two tables": (
+        "Plan,Fee\nBasic,5\nPro,10\n\nCity,Rate\nGraz,7\n\nWien,8\n",
+        f"{FEES}\n\n| City | Rate |\n| --- | --- |\n| Graz | 7 |\n| Wien | 8 |",
+    ),
     ".html names of rows": ("<table><tr><th>Phone<td>123<tr><th>Mail<td>456</table>", "|  |  |\n| --- | --- |\n| Phone | 123 |\n| Mail | 456 |"),
     ".html th alone": ("<table><tr><th>A<th>B<tr><th>C<th>D<tr><th>E<th>F</table>", "| A | B |\n| --- | --- |\n| C | D |\n| E | F |"),
     ".html a table in a cell": (

@@ -254,12 +254,13 @@ def _cut(codes: Codes, boxes: Numbers, spans: list[tuple[int, int]]) -> list[tup
     cuts = [(int(seen[n]) + 1, int(seen[n + 1])) for n in falls.tolist() if int(seen[n + 1]) not in starts]
     out, at = [], 0
     for start, end in spans:
+        begin = start
         while at < len(cuts) and cuts[at][1] < end:
-            if cuts[at][1] > start:
-                out.append((start, cuts[at][0]))
-                start = cuts[at][1]
+            if cuts[at][1] > begin:
+                out.append((begin, cuts[at][0]))
+                begin = cuts[at][1]
             at += 1
-        out.append((start, end))
+        out.append((begin, end))
     return out
 
 

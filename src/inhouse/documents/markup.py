@@ -151,9 +151,9 @@ def _table(table: Element) -> None:
     header: Sequence[Element | str | None] = grid[0] if n == 1 else _joined(grid[:n]) or [""] * len(grid[0])
     parts: list[Element] = [_paragraph(title, new)] if title else []
     run: list[Sequence[Element | None]] = []
-    written = False
+    written, grouped = False, not all(map(_is_line, grid[n:]))
     for cells, following in zip(grid[n:], [*grid[n + 1 :], []], strict=True):
-        alone = _is_head(cells) and len({id(cell) for cell in cells}) == 1
+        alone = grouped and _is_line(cells)
         if alone or (run and _is_head(cells) and following and not _is_head(following)):
             parts += [_plain([header, *run], new)] if run else []
             parts += [_paragraph(text_of(cells[0]), new)] if alone else []
@@ -165,6 +165,11 @@ def _table(table: Element) -> None:
     parent = table.getparent()
     at = parent.index(table)
     parent[at : at + 1] = parts
+
+
+def _is_line(cells: Sequence[Element | None]) -> bool:
+    """Whether a row is one cell across all columns, which is about the rows below it and has no value of its own."""
+    return len(cells) > 1 and cells[0] is not None and len(set(cells)) == 1 and not text_of(cells[0]).isdecimal()
 
 
 def _is_head(cells: Sequence[Element | None]) -> bool:

@@ -34,13 +34,14 @@ class Parsed(Record):
     places: tuple[Place, ...] = ()
 
 
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose header is the first row; empty rows and columns are left out."""
+def table(rows: Iterable[Sequence[str]], header: bool = True) -> str:
+    """A Markdown table whose header is the first row, or empty; empty rows and columns are left out."""
     cells = [[" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows]
     cells = [row for row in cells if any(row)]
     width = max(map(len, cells), default=0)
     used = [i for i in range(width) if any(i < len(row) and row[i] for row in cells)]
     lines = ["| " + " | ".join(row[i] if i < len(row) else "" for i in used) + " |" for row in cells]
+    lines = lines if header or not lines else ["|" + "  |" * len(used), *lines]
     return "\n".join([*lines[:1], "|" + " --- |" * len(used), *lines[1:]]) if lines else ""
 
 

@@ -10,8 +10,10 @@ import io
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from inhouse.documents.clean import underlined_headings
+from inhouse.documents.grid import looks_numeric
 from inhouse.documents.parsed import Parsed, table
 from inhouse.documents.text_tables import with_tables, without_html
 from inhouse.text.encoding import decode
@@ -184,7 +186,32 @@ def read_table(data: bytes, delimiters: str = ",;\t|") -> Parsed:
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     first = _header_row(rows)
     titles = ["".join(row).strip() for row in rows[:first]]
-    return Parsed(text="\n\n".join(filter(None, [*titles, table(rows[first:])])), note=note)
+    parts = [table(part, header=not _is_data(part)) for part in _tables(rows[first:])]
+    return Parsed(text="\n\n".join(filter(None, [*titles, *parts])), note=note)
+
+
+def _tables(rows: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """The rows of each table: a blank row ends one if names without numbers follow, and then rows with numbers."""
+    part: list[Sequence[str]] = []
+    for filled, group in groupby(rows, lambda row: any(map(str.strip, row))):
+        block = list(group)
+        names = filled and len(block) > 1 and sum(map(bool, block[0])) > 1 and not any(map(looks_numeric, block[0]))
+        if part and names and any(map(looks_numeric, block[1])):
+            yield part
+            part = []
+        part += block if filled else []
+    if part:
+        yield part
+
+
+def _is_data(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row is one of numbers like all the others, and no header; years and 1, 2, 3 may be names."""
+    if len(rows) < 2 or sum(map(bool, rows[0])) < 2:
+        return False
+    numbers = [n for n, cell in enumerate(rows[0]) if looks_numeric(cell)]
+    if all(re.fullmatch(r"(?:19|20)\d\d", rows[0][n]) or rows[0][n] == str(i + 1) for i, n in enumerate(numbers)):
+        return False
+    return any(all(n < len(row) and looks_numeric(row[n]) for row in rows if any(row)) for n in numbers)
 
 
 def _header_row(rows: Sequence[Sequence[str]]) -> int:

@@ -71,10 +71,7 @@ def _written(rows: Sequence[Sequence[str]]) -> str:
     """The rows as a table of Markdown, whose first row may be empty; a frame around text as its text."""
     if max(map(len, rows), default=0) == 1:
         return "\n\n".join(row[0] for row in rows if row[0])
-    lines = table(rows).split("\n")
-    if len(rows) > 1 and not any(rows[0]):
-        lines = ["|" + "  |" * lines[1].count(" |"), lines[1], lines[0], *lines[2:]]
-    return "\n".join(lines)
+    return table(rows, header=len(rows) < 2 or any(rows[0]))
 
 
 def _spaced(line: str) -> str:

@@ -52,6 +52,8 @@ DRAWN = {  # extension and a name: text, what is read
         "Plan,Fee\nBasic,5\nPro,10\n\nCity,Rate\nGraz,7\n\nWien,8\n",
         f"{FEES}\n\n| City | Rate |\n| --- | --- |\n| Graz | 7 |\n| Wien | 8 |",
     ),
+    ".rtf columns of text": ("{\\rtf1\\ansi Fee 10\\column 7 days\\par}", "Fee 10\n\n7 days"),
+    ".html struck by style": ('<p>Now $25, was <span style="text-decoration: line-through">$30</span>.', "Now $25, was ~~$30~~."),
     ".html names of rows": ("<table><tr><th>Phone<td>123<tr><th>Mail<td>456</table>", "|  |  |\n| --- | --- |\n| Phone | 123 |\n| Mail | 456 |"),
     ".html th alone": ("<table><tr><th>A<th>B<tr><th>C<th>D<tr><th>E<th>F</table>", "| A | B |\n| --- | --- |\n| C | D |\n| E | F |"),
     ".html a table in a cell": (

@@ -81,6 +81,9 @@ def _inline(root: Element) -> None:
                     element.drop_tree()
             case _:
                 element.tag = "p" if element.tag in ("summary", "legend") else "span"
+    for element in root.iter("span", "font"):
+        if "line-through" in element.get("style", "").lower():
+            element.tag = "del"
     for ruby in root.iter("rt"):
         if ruby.text and not (ruby.getprevious() is not None and ruby.getprevious().tag == "rp"):
             ruby.text, ruby.tail = f"({ruby.text}", f"){ruby.tail or ''}"

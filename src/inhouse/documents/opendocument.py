@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from lxml import etree
 
 from inhouse.documents.container import Container, parsed_xml
-from inhouse.documents.drawing import lowered, raised
+from inhouse.documents.drawing import lowered, raised, struck
 from inhouse.documents.grid import Sheet, counted, markdown, table
 from inhouse.documents.opendocument_tables import DRAW, OFFICE, SHOW, STYLE, TABLE, TEXT, fill, spread
-from inhouse.documents.parsed import Parsed, Unreadable
+from inhouse.documents.parsed import Parsed, Unreadable, in_one_line
 from inhouse.documents.slides import Box, Shape, ordered
 from inhouse.documents.word_styles import counted_as
 
@@ -271,6 +271,8 @@ class _Reader:
             self.left_out["hidden passage"] += 1
             return ""
         text = self.inline(span)
+        if (self.style(name, "text", STYLE, "text-line-through-style") or "none") != "none":
+            text = struck(text)
         position = (self.style(name, "text", STYLE, "text-position") or "0").split()[0]
         if position == "sub" or position.startswith("-"):
             return lowered(text)
@@ -278,7 +280,7 @@ class _Reader:
 
     def flat(self, element: etree._Element) -> str:
         """The text of an element in one line, such as that of a cell or a note."""
-        blocks = [block.lstrip("#") for block in self.blocks(element)]
+        blocks = [in_one_line(block).lstrip("#") for block in self.blocks(element)]
         joined = "".join(f"; {b.strip().removeprefix('- ')}" if b.startswith("\t") else f" {b}" for b in blocks)
         return " ".join(joined.split()).removeprefix("; ")
 

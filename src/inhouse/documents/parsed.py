@@ -16,6 +16,8 @@ MARKDOWN = {"escape_underscores": False, "escape_asterisks": False, "table_infer
 # An image cannot hold another one, and its parentheses nest once: so no part of a text is read again and again.
 _IMAGE = re.compile(r"!\[([^\[\]]*)\]\((?:[^()]|\([^()]*\))*+\)")
 
+_GAP = re.compile(r"(?<!\\)\|")
+
 
 class Unreadable(InputError):
     """A file that cannot be read; the message is the reason, as the report shows it."""
@@ -53,6 +55,14 @@ def one_line(rows: Sequence[Sequence[str]], header: bool = True) -> str:
         for row in rows[header and len(rows) > 1 :]
     )
     return "; ".join(filter(None, lines))
+
+
+def in_one_line(text: str) -> str:
+    """The text; a table that `table` or grid.py wrote, row after row in one line."""
+    if not text.startswith("| "):
+        return text
+    lines = [[cell.strip().replace("\\|", "|") for cell in _GAP.split(line[1:-1])] for line in text.split("\n")]
+    return one_line([lines[0], *lines[2:]])
 
 
 def images_as_text(markdown: str, keep_alt: bool = True) -> str:

@@ -237,7 +237,7 @@ def _control(reader: _Reader, state: _State, name: str, number: int | None) -> N
 
 
 def _format(reader: _Reader, state: _State, name: str, number: int | None, on: bool) -> None:
-    if name in ("par", "sect", "page", "\n", "\r"):
+    if name in ("par", "sect", "page", "column", "\n", "\r"):
         if state.into:
             reader.aside.append(" ")
         else:

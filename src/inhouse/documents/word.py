@@ -17,7 +17,7 @@ from lxml import etree
 from inhouse.documents.container import Container, Relation
 from inhouse.documents.drawing import CX, M, chart, diagram, lowered, math, paragraphs, raised, without_fallbacks
 from inhouse.documents.grid import Cell, Row, counted, looks_numeric, table
-from inhouse.documents.parsed import Parsed, Unreadable, one_line
+from inhouse.documents.parsed import Parsed, Unreadable, in_one_line
 from inhouse.documents.symbols import symbol, without_symbol_fonts
 from inhouse.documents.word_styles import VAL, Numbering, Styles, W, style_of
 
@@ -30,7 +30,6 @@ _O = "{urn:schemas-microsoft-com:office:office}"
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _GONE = frozenset([f"{W}del", f"{W}moveFrom"])
 _PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
-_GAP = re.compile(r"(?<!\\)\|")
 _MAX_COLUMNS = 1000
 
 
@@ -117,7 +116,7 @@ class Document:
         for identity, kind in self.margin_ids.items():
             relation = self.box.relations(self.main).get(identity)
             if relation is not None and not relation.external and self.box.read(relation.target):
-                text = " ".join(" ".join(_flat(b) for b in self.blocks_of(relation.target)).split())
+                text = " ".join(" ".join(in_one_line(b.text) for b in self.blocks_of(relation.target)).split())
                 if any(map(str.isalpha, text)):
                     seen[f"[page {kind}: {text}]"] = None
         return [Block(text) for text in seen]
@@ -269,7 +268,7 @@ class Document:
     def _flat(self, element: etree._Element) -> str:
         """The text of paragraphs and tables in one line, such as that of a cell or a note."""
         blocks = [block for block in self._blocks(element) if block.text.strip()]
-        texts = [re.sub(r"^(?:#+|-) ", "", _flat(block).strip()).replace("**", "") for block in blocks]
+        texts = [re.sub(r"^(?:#+|-) ", "", in_one_line(block.text).strip()).replace("**", "") for block in blocks]
         marks = ["; " if a.item and b.item else " " for a, b in pairwise(blocks)]
         return " ".join("".join(map("".join, zip_longest(texts, marks, fillvalue=""))).split())
 
@@ -396,16 +395,6 @@ def _by_position(position: etree._Element | None) -> Callable[[str], str] | None
 _BLOCK_CONTAINERS = {f"{W}{n}" for n in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "body")}
 _BLOCK_CONTAINERS |= {f"{W}{n}" for n in ("footnote", "endnote", "comment", "txbxContent")}
 _INLINE_CONTAINERS = {f"{W}{n}" for n in ("ins", "moveTo", "smartTag", "sdt", "sdtContent", "customXml", "dir", "bdo")}
-
-
-def _flat(block: Block) -> str:
-    """The text of a block in one line; a table that a cell or a header holds, row after row."""
-    if not block.text.startswith("| "):
-        return block.text
-    head, _, *body = (
-        [c.strip().replace("\\|", "|") for c in _GAP.split(line[1:-1])] for line in block.text.split("\n")
-    )
-    return one_line([head, *body])
 
 
 def _children(parent: etree._Element, tag: str) -> Iterator[etree._Element]:

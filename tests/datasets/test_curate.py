@@ -3,6 +3,7 @@ import json
 import pytest
 
 from inhouse.config.sections import Curation
+from inhouse.datasets.card import _lengths
 from inhouse.datasets.curate import Curator, Sources, read_examples
 from inhouse.errors import InputError
 from inhouse.types import Document, Silent
@@ -112,3 +113,7 @@ def test_nothing_left_says_why(tmp_path, embedder):
     )
     with pytest.raises(InputError):
         Curator(Curation(), "", 7, embedder).curate(Sources(conversations=[path]), tmp_path / "out", Silent())
+
+
+def test_the_card_counts_words_where_none_are_separated():
+    assert _lengths(["圆锯的保修期为三年，从购买之日算起。"])["p50"] == 12

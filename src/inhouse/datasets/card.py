@@ -16,7 +16,7 @@ from inhouse.datasets.decontaminate import Leak
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.privacy.foreign import gaps
 from inhouse.text.language import language, spoken
-from inhouse.text.words import STOP, words
+from inhouse.text.words import STOP, length_in_words, words
 from inhouse.types import Embedder, Example, Json, Matrix, Record
 
 SHOWN, SHOWN_LINES = 5, 50
@@ -90,7 +90,7 @@ def card(
 
 
 def _lengths(texts: Sequence[str]) -> dict[str, int]:
-    sizes = sorted(len(words(t)) for t in texts)
+    sizes = sorted(length_in_words(t) for t in texts)
     if not sizes:
         return {}
     return {f"p{p}": sizes[min(len(sizes) - 1, math.ceil(p / 100 * len(sizes)) - 1)] for p in (5, 50, 95)}

@@ -113,6 +113,7 @@ class Rules:
         self._stop = stop_words(language) - {"von", "van"}
         self._first = known_names(language, "first_names") - self._stop
         self._last = known_names(language, "last_names") - self._stop
+        self._last_and_stop = known_names(language, "last_names") & self._stop  # Jürgen Groß
         months = re.compile(locale.months, re.IGNORECASE)
         self._anywhere = {n for n in first_names_anywhere() if n not in self._stop and not months.fullmatch(n)}
         self._anywhere |= self._first
@@ -265,7 +266,9 @@ class Rules:
                 or _CAPITALIZED.match(word[0])
                 or (small and self._small(words, low))
             )
-            if not named or (low in self._stop and not initials) or (not words and low in PARTICLES and not particles):
+            after_first = bool(words) and words[-1][0].casefold() in self._first and word[0][0].isupper()
+            stop = low in self._stop and not initials and not (after_first and low in self._last_and_stop)
+            if not named or stop or (not words and low in PARTICLES and not particles):
                 break
             if words or low not in ROLES:  # "Herr Direktor Weber"
                 words.append(word)

@@ -28,6 +28,11 @@ DRAWN = {  # extension and a name: text, what is read
     ".md grid of wide signs": ("+------+------+\n| 名称 | 费用 |\n+======+======+\n| 电汇 | 28   |\n|      | 起   |\n+------+------+", "| 名称 | 费用 |\n| --- | --- |\n| 电汇 | 28 起 |"),
     ".txt frame": ("+--------+\n| Pay $5 |\n| today  |\n+--------+", "Pay $5 today"),
     ".md code": ("```\n+---+---+\n| a | b |\n+---+---+\n| 1 | 2 |\n+---+---+\n```", "```\n+---+---+\n| a | b |\n+---+---+\n| 1 | 2 |\n+---+---+\n```"),
+    ".adoc": ('[cols="1,1"]\n|===\n|Plan |Fee\n\n|Basic\n|5\n\n|Pro | 10\n|===', FEES),
+    ".adoc of spans": (
+        "Fees\n\n|===\n|Plan |M |Y\n|Pro |5 |50\n|Max 2+|ask\nus\n|===\nEnd",
+        "Fees\n\n| Plan | M | Y |\n| --- | --- | --- |\n| Pro | 5 | 50 |\n| Max | ask us | ask us |\n\nEnd",
+    ),
     ".txt no table": ("1 + 2\n+---\n| x |", "1 + 2\n+---\n| x |"),
     ".md raw table": (
         "Fees<sup>1</sup>\n<table><tr><th rowspan=2>Plan<th colspan=2>Price<tr><th>M<th>Y<tr><td>Pro<td>$28<sup>1</sup><td>50</table>\nEnd `<table>`",

@@ -15,7 +15,7 @@ from itertools import groupby
 from inhouse.documents.clean import underlined_headings
 from inhouse.documents.grid import looks_numeric
 from inhouse.documents.parsed import Parsed, table
-from inhouse.documents.text_tables import with_tables, without_html
+from inhouse.documents.text_tables import with_asciidoc_tables, with_tables, without_html
 from inhouse.text.encoding import decode
 
 _YAML = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -307,7 +307,7 @@ def _markup(heading: str, comment: str, attribute: str, block: str = "") -> Call
         meta: dict[str, str] = {}
         kept: list[str] = []
         hidden, fence = False, ""
-        for line in with_tables(_lines_of(text)).split("\n"):
+        for line in with_asciidoc_tables(with_tables(_lines_of(text))).split("\n"):
             low = line.strip().lower()
             if low.startswith(("----", "....", "#+begin_", "#+end_")):
                 fence = "" if fence else low[:4]

@@ -24,6 +24,8 @@ _GRID_RULE = re.compile(r"[ \t]*+\+(?:[-=:]++\+)++[ \t]*+")
 _PIPE_RULE = re.compile(r"[ \t]*+\|?(?:[-:]++\+)++[-:]++\|?[ \t]*+")  # of psql and Org
 _COLUMNS = re.compile(r"[ \t]*+={2,}+(?:[ \t]++={2,}+)++[ \t]*+")
 _UNDERLINE = re.compile(r"[ \t]*+-+[- \t]*")
+_ATTRIBUTES = re.compile(r"\[.{0,200}cols=\"(?:(\d{1,2})\*|([^\"]{1,200}))")
+_ASCIIDOC_CELL = re.compile(r"(?:(?<=\s)|^)(?:(\d{1,2})\+)?[<^>]?[aehlmsv]?\|")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _TABLE_TAG = re.compile(r"<(/?)table\b[^<>]{0,1000}>", re.IGNORECASE)
 _RAISED = re.compile(r"<(su[pb])>([^<>\n]{1,60})</\1>", re.IGNORECASE)
@@ -177,6 +179,37 @@ def _by_columns(lines: Sequence[str], at: int) -> tuple[int, list[list[str]]]:
         else:
             rows[-1] = [" ".join(filter(None, pair)) for pair in zip(rows[-1], cells, strict=True)]
     return rules[-1] - at + 1, rows if len(rules) > 2 else [[""] * len(starts), *rows]
+
+
+def with_asciidoc_tables(text: str) -> str:
+    """The text in which tables of AsciiDoc ("|===") are those of Markdown; a cell over columns is in each of them."""
+    if "|===" not in text:
+        return text
+    kept: list[str] = []
+    cells: list[str] | None = None
+    columns, last = 0, 1
+    for line in text.split("\n"):
+        if line.strip() == "|===" and cells is None:
+            cells, columns = [], 0
+            if kept and (found := _ATTRIBUTES.search(kept[-1])):
+                columns = int(found[1]) if found[1] else found[2].count(",") + 1
+            if kept and kept[-1].startswith("["):
+                kept.pop()
+        elif line.strip() == "|===":
+            rows = [cells[n : n + columns] for n in range(0, len(cells or []), max(columns, 1))] if cells else []
+            kept += ["", table(rows), ""]
+            cells = None
+        elif cells is None:
+            kept.append(line)
+        else:
+            more, *others = _ASCIIDOC_CELL.split(line)
+            if more.strip() and cells:
+                cells[-last:] = [f"{cells[-1]} {more.strip()}"] * last
+            for span, cell in zip(others[::2], others[1::2], strict=True):
+                last = max(int(span or 1), 1)
+                cells += [cell.strip()] * last
+            columns = columns or len(cells)
+    return text if cells is not None else "\n".join(kept)
 
 
 def without_html(text: str, code: Callable[[str], list[tuple[int, int]]]) -> str:

@@ -106,10 +106,11 @@ def unknown(row: Mapping[str, Json]) -> str:
     for key in keys_in(row, _LISTS):
         if isinstance(row[key], list):
             return f"`{key}` has no messages" if not row[key] else f"`{key}` has texts without roles; write {SHOWN}"
-    if texts := [key for key in keys_in(row, _TEXTS) if isinstance(row[key], str)]:
-        return f"`{texts[0]}` has no turns such as `User: ...` and `Assistant: ...`, and no chat template"
     keys = [key for key in row if _PLAIN_KEY.fullmatch(key) and key.lower() not in GIVEN]
     found = f"the keys {', '.join(keys[:12])}{', ...' if len(row) > 12 else ''}" if keys else "no readable keys"
+    if texts := [key for key in keys_in(row, _TEXTS) if isinstance(row[key], str)]:
+        none = f"`{texts[0]}` has no turns such as `User: ...` and `Assistant: ...`, and no chat template"
+        return f"no conversation found: it has {found}; {none}"
     near = {}
     for name, wanted in SHAPES.items():
         scores = [max((difflib.SequenceMatcher(None, w, k.lower()).ratio() for k in keys[:50]), default=0)

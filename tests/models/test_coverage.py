@@ -87,6 +87,7 @@ def test_check_says_which_languages_the_documents_are_in(tmp_path, models_dir):
         in item.detail
     )
     assert "assistant.handoff is in en; most documents are in de." in item.detail
+    assert "Names of people in de are found by rules" in item.detail
 
 
 def test_the_replies_are_in_their_languages():

@@ -12,7 +12,8 @@ from inhouse.config.sections import Project
 from inhouse.documents.load import sample_texts
 from inhouse.errors import InhouseError
 from inhouse.models.coverage import suited_embedder
-from inhouse.text.language import languages
+from inhouse.privacy.foreign import gaps as personal_data_gaps
+from inhouse.text.language import languages, spoken
 
 HANDOFFS = {
     "de": "Dazu habe ich leider keine Informationen. Ich verbinde Sie mit einem Menschen, der Ihnen weiterhelfen kann.",
@@ -66,6 +67,8 @@ def languages_of_documents(workspace: Workspace) -> str:
     missing = []
     with suppress(InhouseError):  # a model that is not there is said too
         missing = workspace.language_gaps(texts)
+    if project.curation.anonymize:
+        missing += personal_data_gaps(spoken(languages(texts)))
     warning = f" warning: {' '.join(missing)}" if missing else ""
     return f"of {len(texts)} documents looked at, {_counted(languages(texts))}.{warning}"
 

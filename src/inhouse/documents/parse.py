@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from inhouse.documents.book import read_epub
 from inhouse.documents.clean import clean_text
-from inhouse.documents.images import read_image
 from inhouse.documents.kinds import OLE, TEXTUAL, advice, is_whole_page, kind_of
 from inhouse.documents.mail import read_eml, read_mht, read_msg
-from inhouse.documents.ocr import Ocr
 from inhouse.documents.old_spreadsheet import is_binary_workbook, read_old_xls
 from inhouse.documents.opendocument import read_odp, read_ods, read_odt
 from inhouse.documents.parsed import Parsed, Unreadable
-from inhouse.documents.pdf import read_pdf
 from inhouse.documents.plain import (
     read_asciidoc,
     read_markdown,
@@ -44,6 +42,9 @@ from inhouse.documents.structured import (
 from inhouse.documents.web import read_html
 from inhouse.documents.word import read_docx
 from inhouse.text.encoding import NotText, decode
+
+if TYPE_CHECKING:
+    from inhouse.documents.ocr import Ocr
 
 
 def parse(data: bytes, suffix: str, ocr: Ocr | None = None) -> Parsed:
@@ -112,11 +113,23 @@ def _old_workbook(data: bytes) -> Parsed:
     return parsed
 
 
+def _read_pdf(data: bytes, ocr: Ocr | None = None) -> Parsed:
+    from inhouse.documents.pdf import read_pdf  # needs numpy, which the parent of a build does without
+
+    return read_pdf(data, ocr)
+
+
+def _read_image(data: bytes, ocr: Ocr | None = None) -> Parsed:
+    from inhouse.documents.images import read_image
+
+    return read_image(data, ocr)
+
+
 FORMATS: dict[str, Callable[..., Parsed]] = {
     **dict.fromkeys((".md", ".markdown", ".mdx", ".mdown", ".mkd"), read_markdown),
     **dict.fromkeys((".txt", ".text"), read_text),
     **dict.fromkeys((".html", ".htm", ".xhtml", ".xht"), read_html),
-    ".pdf": read_pdf,
+    ".pdf": _read_pdf,
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), read_docx),
     **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), read_pptx),
     ".xls": _old_workbook,
@@ -145,7 +158,7 @@ FORMATS: dict[str, Callable[..., Parsed]] = {
     **{suffix: partial(_old_office, suffix=suffix) for suffix in (".doc", ".ppt")},
 }
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
-FORMATS |= dict.fromkeys(sorted(PICTURES), read_image)
+FORMATS |= dict.fromkeys(sorted(PICTURES), _read_image)
 WITH_OCR = PICTURES | {".pdf"}
 """Formats whose readers take an Ocr."""
 OLD = frozenset({".doc", ".ppt"})

@@ -123,7 +123,7 @@ def test_documents_chunks_search_and_failures_keep_to_groups(workspace, insight)
     assert insight.search("waive a wire fee", 9, STAFF)[0].chunk.source == "staff/waivers.md"
     failed = {f.path: f.reason for f in insight.failures(STAFF)}
     assert set(failed) == {"broken.pdf", "Staff2.doc", "staff/broken.pdf", "staff/open/broken.pdf"}
-    assert failed["Staff2.doc"] == "unsupported file type: .doc"
+    assert failed["Staff2.doc"].startswith(".doc: old Word format: save it as .docx")
     assert {f.path for f in insight.failures(NOBODY)} == {"broken.pdf", "Staff2.doc"}
     assert {f.path for f in insight.failures(frozenset({"press"}))} == {
         "broken.pdf",

@@ -1,4 +1,4 @@
-"""Seconds and memory of importing large exports, each by the command `inhouse import` in a process of its own.
+"""Seconds and memory of importing large exports, each by the command `inhouse import` in a separate process.
 
     python benchmarks/imports.py [--mb 100] [--quick]
 

@@ -171,7 +171,7 @@ def _table(table: Element) -> None:
 
 
 def _is_line(cells: Sequence[Element | None]) -> bool:
-    """Whether a row is one cell across all columns, which is about the rows below it and has no value of its own."""
+    """Whether a row is one cell across all columns, which names the rows below it and holds no value."""
     return len(cells) > 1 and cells[0] is not None and len(set(cells)) == 1 and not text_of(cells[0]).isdecimal()
 
 

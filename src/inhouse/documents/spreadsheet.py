@@ -309,7 +309,7 @@ def _calculator(data: bytes) -> Callable[[Formula, NumberFormat], Cell | None]:
             workbooks[-1].set_temporal_egress("serial")
             workbooks[-1].set_deterministic_clock(clock)
             workbooks[-1].evaluate_all()
-    except Exception:  # the library has types of its own for what it does not know
+    except Exception:  # the library raises many types; formulas are then shown as text, with a note
         return lambda formula, form: None
     finally:
         timer.cancel()

@@ -169,7 +169,7 @@ class Recognizers:
 
         Args:
             texts: what to read.
-            languages: of each text; one without rules of its own is read as English.
+            languages: of each text; a language without rules is read as English.
         """
         with self._lock:
             if len(self._seen) > CACHED:

@@ -55,7 +55,7 @@ class WorkspaceInsight:
         return [c for c in chunks if not c.access or c.access & groups]
 
     def page(self, source: str, page: int, box: Box, groups: frozenset[str]) -> bytes | None:
-        """In a process of its own: files that break what reads them must not end the gateway."""
+        """In a separate process: a file that crashes its reader must not end the gateway."""
         ruled = self._access(source)
         if not self.chunks(source, groups) or (ruled and not ruled & groups):
             return None

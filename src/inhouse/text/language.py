@@ -55,7 +55,7 @@ _STARTS = tuple(start for start, _ in _SCRIPTS)
 _JAPANESE = frozenset(
     "込畑働峠枠辻榊栃発営売円単価駅図収払様続対応処仮県広沢済観帰変実読検険験証総経継覚戻届録団囲伝労応厳桜"
 )
-"""Characters that are written so in Japan alone: of its own, or simplified otherwise than in China."""
+"""Characters that only Japanese uses: made in Japan, or simplified in another way than in China."""
 
 
 def language(text: str) -> str:

@@ -220,7 +220,7 @@ def reply_content(text: str) -> str:
             kept.append(given[i])
         i += dropped or 1
     new = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-    answers = any(headers) and any(line.depth for line in lines)  # an answer without a word of its own is empty
+    answers = any(headers) and any(line.depth for line in lines)  # an answer with nothing but quotations is empty
     return new if new or answers else mail_content(text).strip()
 
 

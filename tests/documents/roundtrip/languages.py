@@ -43,7 +43,7 @@ ALL = (
         ("Kitchen", "Outdoor", "Office"), ("Product", "Group", "Price", "Valid from", "Discount", "Article no."),
         ("{product} costs {price} a month.", "The offer ends on {date} at {time}.", "Members save {percent} on {product}.",
          "The balance of account {id} was {negative} that day.", "A parcel weighs at most {unit}."),
-        ("Orders are packed by hand and leave the house on the next business day.",
+        ("Orders are packed by hand and are shipped on the next business day.",
          "Please keep the receipt, because the warranty does not hold without it."),
     ),
     Language(

@@ -57,9 +57,10 @@ async def test_a_pattern_for_whole_answers(guarded):
         assert (await collect(model, request)).text == text
 
 
-def test_an_invalid_pattern_is_refused():
-    with pytest.raises(ConfigError, match="answer_pattern"):
-        Format("(")
+@pytest.mark.parametrize("pattern", ["(", r"(?=a)b", r"(a)\1"])
+def test_an_invalid_pattern_is_refused(pattern):
+    with pytest.raises(ConfigError, match="guardrails.answer_pattern"):
+        Format(pattern)
 
 
 @pytest.mark.parametrize("text", ["`" * 50_000, "```" + " " * 50_000, "{" + "," * 50_000, "{" + "a" * 50_000])

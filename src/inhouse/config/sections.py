@@ -350,7 +350,8 @@ class Guardrails(Section):
     topics_forbidden: tuple[str, ...] = ()
     """Example sentences of topics that the assistant must not answer."""
     answer_pattern: str = ""
-    """Regular expression that the whole answer must match; empty for none."""
+    """Regular expression that the whole answer must match; empty for none. In the syntax of RE2, so that no pattern can
+    take long: lookaround and backreferences are refused, `\\w` and `\\d` are ASCII, `\\p{L}` is any letter."""
     min_support: float = Field(0.4, ge=0, lt=1)
     """The groundedness rail cuts sentences whose probability of being supported by the passages is below this. A higher
     value cuts more, including correct sentences; `inhouse calibrate` prints the value that costs one correct answer in

@@ -11,6 +11,7 @@ import re
 
 from inhouse.errors import ConfigError
 from inhouse.guardrails.rail import Finding, Side, Turn
+from inhouse.text.pattern import LinearPattern
 from inhouse.types import Json
 
 _FENCE = "```"
@@ -25,16 +26,16 @@ class Format:
         pattern: a regular expression that a whole answer must match; empty for none.
 
     Raises:
-        ConfigError: the pattern is no valid regular expression.
+        ConfigError: the pattern is no valid regular expression, or needs backtracking.
     """
 
     name = "format"
 
     def __init__(self, pattern: str = "") -> None:
         try:
-            self._pattern = re.compile(pattern, re.DOTALL) if pattern else None
-        except re.error as error:
-            hint = "use the syntax of Python regular expressions"
+            self._pattern = LinearPattern(pattern, dot_matches_newline=True) if pattern else None
+        except ValueError as error:
+            hint = "use the syntax of RE2: https://github.com/google/re2/wiki/Syntax"
             raise ConfigError(f"guardrails.answer_pattern: {error}", hint) from error
         self.sides: frozenset[Side] = frozenset({"output", "answer"} if pattern else {"output"})
 
@@ -57,7 +58,7 @@ def fits(text: str, schema: dict[str, Json]) -> bool:
 
     try:
         return bool(Draft202012Validator(schema).is_valid(json.loads(text)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -74,7 +75,7 @@ def repair(text: str) -> str | None:
         for fixed in (attempt, _normalized(attempt), _closed(_normalized(attempt))):
             try:
                 return json.dumps(json.loads(fixed), ensure_ascii=False)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     return None
 

@@ -69,7 +69,7 @@ def gateway(folder: str, workers: int, url: str = "", inherited: tuple[int, int]
 
     def state(rates=None):
         ledger = Ledger(ledger_url(Path(folder), url))
-        project = Project(gateway=Gateway(parallel=64, waiting=2000))
+        project = Project(gateway=Gateway(parallel=64, waiting=2000, key_parallel=64, key_per_minute=0))
         return State(
             project, Models(), Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), Traffic(ledger),
             rates=Rates(rates),

@@ -148,20 +148,20 @@ def test_a_keys_rate(gateway, ask):
 def test_rates_let_through_what_they_say():
     now = [1000.0]
     rates = Rates(clock=lambda: now[0])
-    assert [rates.wait_s("a", 2) for _ in range(2)] == [0, 0]
-    assert rates.wait_s("a", 2) == pytest.approx(30)
-    assert rates.wait_s("b", 2) == 0
+    assert [rates.take("a", 2).wait_s for _ in range(2)] == [0, 0]
+    assert rates.take("a", 2).wait_s == pytest.approx(30)
+    assert rates.take("b", 2).wait_s == 0
     now[0] += 30
-    assert rates.wait_s("a", 2) == 0
-    assert rates.wait_s("a", 2) > 0
+    assert rates.take("a", 2).wait_s == 0
+    assert rates.take("a", 2).wait_s > 0
     let_in = 0
     for _ in range(600):
         now[0] += 0.5
-        let_in += rates.wait_s("c", 60) == 0
+        let_in += rates.take("c", 60).wait_s == 0
     assert 300 <= let_in <= 360
-    many = [rates.wait_s(f"key {n}", 1) for n in range(3000)]
+    many = [rates.take(f"key {n}", 1).wait_s for n in range(3000)]
     assert many == [0] * 3000
-    assert sum(rates.wait_s(f"key {n}", 1) > 0 for n in range(3000)) > 2990
+    assert sum(rates.take(f"key {n}", 1).wait_s > 0 for n in range(3000)) > 2990
 
 
 def test_groups_of_the_key_and_no_other_go_to_the_model(gateway, ask):
@@ -270,8 +270,9 @@ def test_a_full_queue(gateway, ask):
 async def test_a_queue_gives_places_back():
     queue = Queue(1, 1)
     for _ in range(3):
-        async with queue.admitted(), queue.slot():
-            assert (queue.open, queue.running) == (1, 1)
+        with queue.admitted("a") as place:
+            async with queue.slot(place):
+                assert (queue.open, queue.running) == (1, 1)
     assert (queue.open, queue.running) == (0, 0)
 
 

@@ -23,7 +23,7 @@ def keys_create(
         list[str] | None, typer.Option(help="Access group whose documents it may read; repeat for more.")
     ] = None,
     expires_at: Annotated[str, typer.Option(metavar="TIME", help="When the key expires; by default never.")] = "",
-    per_minute: Annotated[int, typer.Option(help="Maximum requests per minute; 0 means no limit.")] = 0,
+    per_minute: Annotated[int, typer.Option(help="Maximum requests per minute; 0 means gateway.key_per_minute.")] = 0,
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
@@ -53,7 +53,7 @@ def keys_list(project: At = HERE, overrides: Set = None, as_json: AsJson = False
         return
     for key in keys:
         until = f"revoked {key.revoked_at[:10]}" if key.revoked_at else f"until {key.expires_at[:10] or 'revoked'}"
-        rate = f"{key.per_minute}/min" if key.per_minute else "no limit"
+        rate = f"{key.per_minute}/min" if key.per_minute else "default"
         line = f"{key.id}  {key.role:8}  {until:18}  {rate:14}  {key.name}  {' '.join(key.groups)}"
         print_line(line.rstrip())
 

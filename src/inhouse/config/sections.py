@@ -304,7 +304,13 @@ class Gateway(Section):
     parallel: int = Field(0, ge=0)
     """Maximum requests processed at the same time, per worker; 0 means model.parallel."""
     waiting: int = Field(64, ge=0)
-    """Maximum requests waiting in the queue, per worker. Further requests are refused (429)."""
+    """Maximum requests waiting in the queue, per worker. Further requests are refused (429), those of the API key with
+    the most waiting requests first."""
+    key_parallel: int = Field(0, ge=0)
+    """Maximum requests of one API key processed at the same time, per worker; 0 means three quarters of `parallel`."""
+    key_per_minute: int = Field(600, ge=0)
+    """Requests per minute of an API key or a console user, over all workers; further requests are refused (429). A rate
+    set for a key overrides it. 0 means no limit."""
     deadline_s: float = Field(120, gt=0)
     """Time limit for one answer, including time in the queue. Seconds."""
     drain_s: float = Field(30, ge=0)

@@ -158,9 +158,10 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
     if body.dimensions not in (None, embedder.dimensions):
         raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
     texts = [body.input] if isinstance(body.input, str) else body.input
-    async with state.queue.admitted(), state.queue.slot():
-        vectors = await asyncio.to_thread(embedder.embed, texts, body.input_type == "query")
-        tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
+    with state.queue.admitted(key.id) as place:
+        async with state.queue.slot(place):
+            vectors = await asyncio.to_thread(embedder.embed, texts, body.input_type == "query")
+            tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
     encoded = body.encoding_format == "base64"
     rows = [base64.b64encode(v.tobytes()).decode() if encoded else v.tolist() for v in vectors]
     data = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
@@ -215,7 +216,7 @@ async def handoff(
         raise HttpError(404, "no such hand-off", code="not_found", param="id")
     await _own_exchange(state, item.exchange_id, key)
     if item.status == "waiting" and (wait_s := min(max(wait, x_inhouse_wait), MOST_WAIT_S)):
-        async with state.waits.admitted():
+        with state.waits.admitted(key.id):
             item = await state.inbox.wait(id, wait_s) or item
     answered = item.status in ("answered", "approved")
     return {"object": "handoff", "id": id, "status": item.status, "reason": item.reason, "at": item.at,

@@ -38,8 +38,27 @@ async def admit(state: State, scope: Scope) -> None:
     if path == "/metrics" and state.project.gateway.metrics_on_loopback and from_here(scope):
         return
     scope["inhouse.key"] = key = await identified(state, secret_of(scope))
-    if wait := state.rates.wait_s(key.id, key.per_minute):
-        raise too_many(f"rate limit of this key: {key.per_minute} requests per minute", wait)
+    count(state, scope, key)
+
+
+def count(state: State, scope: Scope, key: Key) -> None:
+    """Counts a request of the key, and puts the headers that tell how it stands into `scope["inhouse.headers"]`.
+
+    Raises:
+        HttpError: 429, the key has no requests left.
+    """
+    per_minute = key.per_minute or state.project.gateway.key_per_minute
+    if not per_minute:
+        return
+    rate = state.rates.take(key.id, per_minute)
+    scope["inhouse.headers"] = {
+        "x-ratelimit-limit-requests": str(rate.limit),
+        "x-ratelimit-remaining-requests": str(rate.remaining),
+        "x-ratelimit-reset-requests": f"{rate.reset_s:.3f}".rstrip("0").rstrip(".") + "s",
+    }
+    if rate.wait_s:
+        message = f"rate limit of this key reached: {per_minute} requests per minute. Try again in {rate.wait_s:.1f} s."
+        raise too_many(message, rate.wait_s)
 
 
 def secret_of(scope: Scope) -> str:

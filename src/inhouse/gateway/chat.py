@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
+from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
 from inhouse.store.keys import Key
@@ -54,9 +55,9 @@ class Run:
     def text(self) -> str:
         return "".join(self._parts)
 
-    async def events(self) -> AsyncGenerator[ChatEvent]:
+    async def events(self, place: Place) -> AsyncGenerator[ChatEvent]:
         """The events of the model, once the queue has a free slot."""
-        async with self._state.queue.slot():
+        async with self._state.queue.slot(place):
             started, self._share = time.perf_counter(), self._state.queue.running
             try:
                 async with streaming(self._model, self._request) as events:
@@ -170,14 +171,14 @@ class Answer(Response):
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
         request = body.to_request(frozenset(key.groups), key.id, usual, most)
         self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
-        self._state, self._body = state, body
+        self._state, self._key, self._body = state, key, body
         self._envelope = Envelope(self.run.id, body.model)
         self._logprobs = bool(body.logprobs)
         self._started = self._gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = self._state
-        async with state.queue.admitted():
+        with state.queue.admitted(self._key.id) as self._place:
             if state.audit.trouble and state.queue.open > 1:  # one request tests the audit log, the others fail early
                 raise unrecorded()
             try:
@@ -229,7 +230,7 @@ class Answer(Response):
 
     async def _plain(self, send: Send) -> None:
         run = self.run
-        async with aclosing(run.events()) as events:
+        async with aclosing(run.events(self._place)) as events:
             async for _ in events:
                 pass
         assert run.finish is not None
@@ -241,7 +242,7 @@ class Answer(Response):
 
     async def _streamed(self, send: Send) -> None:
         run = self.run
-        async with aclosing(run.events()) as events:
+        async with aclosing(run.events(self._place)) as events:
             async for event_ in events:
                 if isinstance(event_, Delta):
                     await self._begin(send)

@@ -1,4 +1,4 @@
-"""Limits of the gateway: a bounded queue, rate limits per key, and a time limit on request heads."""
+"""Limits of the gateway: a queue that is fair to every key, rate limits per key, and time limits of connections."""
 
 from __future__ import annotations
 
@@ -7,50 +7,161 @@ import hashlib
 import mmap
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from inhouse.gateway.errors import too_many
-from inhouse.gateway.middleware import Headed
+from inhouse.gateway.middleware import Timed
+
+
+@dataclass(eq=False)
+class Place:
+    """The place of one request in the queue."""
+
+    key: str
+    turn: asyncio.Future[None] | None = None  # set while it waits in a line
+    started: float = 0.0  # when it got a slot
+    left: bool = False
 
 
 class Queue:
-    """At most `running` requests are processed at the same time and `waiting` more are queued; others are refused."""
+    """At most `running` requests are processed at the same time, and `waiting` more wait in lines, one for each key.
 
-    def __init__(self, running: int, waiting: int) -> None:
-        self.size = running + waiting
+    Free slots go to the lines in turn, so a key with many requests delays a request of another key by one turn only.
+    When all places are taken, the newest request of the longest line gives way to a key with a shorter line.
+
+    Args:
+        running: number of slots.
+        waiting: number of requests that may wait.
+        per_key: number of slots that one key may have; 0 for three quarters of them, rounded up.
+    """
+
+    def __init__(self, running: int, waiting: int, per_key: int = 0) -> None:
         self.open = 0  # admitted requests, including those whose record is being written
         self.running = 0
-        self._slots = asyncio.Semaphore(running)
-        self._parallel = running
+        self._slots, self._waiting = running, waiting
+        self._per_key = min(per_key or -(-3 * running // 4), running)
+        self._places: Counter[str] = Counter()  # of each key, in lines and slots
+        self._active: Counter[str] = Counter()  # slots of each key
+        self._lines: dict[str, deque[Place]] = {}  # in the order of their next turns
         self._usual_s = 1.0  # moving average of the time in a slot
 
-    @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
+    @contextmanager
+    def admitted(self, key: str) -> Iterator[Place]:
         """Admits a request to the queue.
 
         Raises:
             HttpError: 429 if the queue is full, with the estimated time until a place is free.
         """
-        if self.open >= self.size:
-            raise too_many("the queue is full", min(60, self._usual_s * self.open / self._parallel))
+        if self._places[key] >= self._per_key + self._waiting:
+            raise self._full("this key has as many open requests as it may have", self._places[key])
+        if self._places.total() >= self._slots + self._waiting and not self._displace(key):
+            raise self._full("the queue is full", self._places.total())
+        place = Place(key)
+        self._places[key] += 1
         self.open += 1
         try:
-            yield
+            yield place
         finally:
             self.open -= 1
+            self._leave(place)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Waits for a processing slot, first come, first served."""
-        async with self._slots:
+    async def slot(self, place: Place) -> AsyncIterator[None]:
+        """Waits for a slot. The place in the queue is given back at the end.
+
+        Raises:
+            HttpError: 429 if the request had to give way to another key.
+        """
+        place.turn = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(place.key, deque()).append(place)
+        self._serve()
+        try:
+            await place.turn
+            yield
+        finally:
+            self._leave(place)
+
+    def position(self, place: Place) -> int:
+        """How many turns there are until the request gets a slot; 0 if it does not wait."""
+        if place.started or place not in self._lines.get(place.key, ()):
+            return 0
+        ahead, before = self._lines[place.key].index(place), True
+        turns = ahead + 1
+        for key, line in self._lines.items():
+            if key == place.key:
+                before = False
+            else:
+                turns += min(len(line), ahead + before)
+        return turns
+
+    def wait_s(self, turns: int) -> float:
+        """The estimated time until so many turns have passed. Seconds."""
+        return min(60.0, self._usual_s * turns / self._slots)
+
+    def _full(self, why: str, places: int) -> Exception:
+        wait_s = self.wait_s(places)
+        return too_many(f"{why} ({places}); try again in about {max(1, round(wait_s))} s", wait_s)
+
+    def _displace(self, key: str) -> bool:
+        """Ends the newest waiting request of the longest line, if that line is longer than the key's will be."""
+        longest = max(self._lines.values(), key=len, default=deque[Place]())
+        if len(longest) < len(self._lines.get(key, ())) + 2:
+            return False
+        last = longest[-1]
+        self._leave(last)
+        if last.turn and not last.turn.done():
+            last.turn.set_exception(self._full("the queue is full, and this key has the most requests", len(longest)))
+        return True
+
+    def _serve(self) -> None:
+        """Gives free slots to the lines in turn."""
+        while self.running < self._slots:
+            key = next((k for k in self._lines if self._active[k] < self._per_key), None)
+            if key is None:
+                return
+            line = self._lines.pop(key)
+            place = line.popleft()
+            if line:
+                self._lines[key] = line
             self.running += 1
-            started = time.perf_counter()
-            try:
-                yield
-            finally:
-                self.running -= 1
-                self._usual_s += 0.1 * (time.perf_counter() - started - self._usual_s)
+            self._active[key] += 1
+            place.started = time.perf_counter()
+            if place.turn and not place.turn.done():
+                place.turn.set_result(None)
+
+    def _leave(self, place: Place) -> None:
+        if place.left:
+            return
+        place.left, key = True, place.key
+        _less(self._places, key)
+        if place.started:
+            self.running -= 1
+            _less(self._active, key)
+            self._usual_s += 0.1 * (time.perf_counter() - place.started - self._usual_s)
+            self._serve()
+        elif place in (line := self._lines.get(key, deque())):
+            line.remove(place)
+            if not line:
+                del self._lines[key]
+
+
+def _less(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]
+
+
+class Rate(NamedTuple):
+    """How a key stands with its rate limit after a request."""
+
+    limit: int  # requests per minute
+    remaining: int
+    reset_s: float  # until all of them are available again
+    wait_s: float = 0.0  # until the next one is available; 0 if this one was
 
 
 class Rates:
@@ -71,10 +182,8 @@ class Rates:
         self._clock = clock
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.SIZE)
 
-    def wait_s(self, key: str, per_minute: int) -> float:
-        """Counts a request and returns 0 if the key may make it now; else how long to wait. Seconds."""
-        if not per_minute:
-            return 0.0
+    def take(self, key: str, per_minute: int) -> Rate:
+        """Counts a request, unless the key has to wait."""
         digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") | 1
         self._lock(True)
         try:
@@ -82,9 +191,9 @@ class Rates:
             now, step = self._clock(), 60 / per_minute
             due = max(struct.unpack_from("<d", self._memory, place + 8)[0], now)
             if due - now > 60 - step + 1e-6:
-                return float(due - now - (60 - step))
+                return Rate(per_minute, 0, due - now, due - now - (60 - step))
             struct.pack_into("<Qd", self._memory, place, digest, due + step)
-            return 0.0
+            return Rate(per_minute, int((60 - (due + step - now)) / step + 1e-6), due + step - now)
         finally:
             self._lock(False)
 
@@ -111,7 +220,7 @@ class Rates:
 
 
 def protocol() -> type[asyncio.Protocol]:
-    """The fastest HTTP protocol of uvicorn on this machine, with a time limit on request heads."""
+    """The fastest HTTP protocol of uvicorn on this machine, with time limits of its connections."""
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    return type("Protocol", (Headed, AutoHTTPProtocol), {})
+    return type("Protocol", (Timed, AutoHTTPProtocol), {})

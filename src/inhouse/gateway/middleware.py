@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inhouse.gateway.errors import INTERNAL, HttpError
 
 READ_S = 15.0  # a request whose head or body takes longer to arrive is refused
+WRITE_S = 15.0  # a client that reads nothing of its answer for longer is disconnected
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -55,11 +56,8 @@ class Door:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name.lower() for name, _ in message.get("headers", ())}
-                more = [
-                    (name.encode(), value.encode())
-                    for name, value in {**SECURITY_HEADERS, "x-request-id": id}.items()
-                    if name.encode() not in present
-                ]
+                own = {**SECURITY_HEADERS, **scope.get("inhouse.headers", {}), "x-request-id": id}
+                more = [(n.encode(), v.encode()) for n, v in own.items() if n.encode() not in present]
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
 
@@ -110,10 +108,12 @@ class Door:
         return receiving
 
 
-class Headed:
-    """Mixin for uvicorn's protocols: closes connections that do not send a complete request head in time."""
+class Timed:
+    """Mixin for uvicorn's protocols: closes connections that do not send a complete request head in time, or whose
+    client does not read."""
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)  # type: ignore[misc]
@@ -127,8 +127,19 @@ class Headed:
         elif self._late is None:
             self._arm()
 
+    def pause_writing(self) -> None:
+        """The client has not read what was sent, and no more is written until it has."""
+        super().pause_writing()  # type: ignore[misc]
+        transport: Any = self.transport  # type: ignore[attr-defined]
+        self._unread = asyncio.get_running_loop().call_later(WRITE_S, transport.abort)
+
+    def resume_writing(self) -> None:
+        self._read()
+        super().resume_writing()  # type: ignore[misc]
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._read()
         super().connection_lost(exc)  # type: ignore[misc]
 
     def _arm(self) -> None:
@@ -139,3 +150,8 @@ class Headed:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

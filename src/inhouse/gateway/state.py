@@ -55,5 +55,5 @@ class State:
 
     def __post_init__(self) -> None:
         settings = self.project.gateway
-        self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting)
+        self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting, settings.key_parallel)
         self.waits = Queue(MOST_WAITS, 0)

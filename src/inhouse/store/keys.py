@@ -29,7 +29,7 @@ KeyRole = Literal["admin", "reviewer", "user"]
 
 
 class Key(Record):
-    """A key without its secret. Times are ISO 8601 in UTC, empty if there is none; `per_minute` 0 means no limit."""
+    """A key without its secret. Times are ISO 8601 in UTC, empty if there is none; `per_minute` 0 means the default."""
 
     id: str
     name: str
@@ -66,7 +66,7 @@ class Keys:
         if role not in get_args(KeyRole):
             raise InputError(f"{role!r} is not a role", f"choose one of {', '.join(get_args(KeyRole))}")
         if per_minute < 0:
-            raise InputError("per_minute is negative", "0 means no limit")
+            raise InputError("per_minute is negative", "0 means the default limit")
         if expires_at:
             expires_ms = to_ms(expires_at)
             if expires_ms <= now_ms():

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Body, HTTPException, Request, Response
 from starlette.responses import JSONResponse
 
 from inhouse.chat import Exchange
+from inhouse.gateway.auth import count
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.console.gate import Console, signed_in
 from inhouse.gateway.console.session import Session
-from inhouse.gateway.errors import HttpError, too_many
+from inhouse.gateway.errors import HttpError
 from inhouse.gateway.wire import ChatBody, FeedbackBody
 from inhouse.store.keys import Key
 from inhouse.types import Record
@@ -41,8 +42,7 @@ def playground_pages(console: Console) -> APIRouter:
     @router.post("/playground/chat", response_class=Response)
     async def chat(request: Request, body: ChatBody) -> Response:
         key = await _key(signed_in(request))
-        if wait := state.rates.wait_s(key.id, key.per_minute):
-            raise too_many(f"this key allows {key.per_minute} requests per minute", wait)
+        count(state, request.scope, key)
         streamed = body.model_copy(update={"stream": True, "user": None})
         return Answer(state, key, streamed, request.headers.get("traceparent", ""))
 

@@ -24,7 +24,7 @@ from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
-from inhouse.gateway.wire import DONE, ChatBody, Envelope, event
+from inhouse.gateway.wire import Asked, event
 from inhouse.store.keys import Key
 from inhouse.types import Json, Passage
 
@@ -36,9 +36,9 @@ class Run:
     """One request to one model, and the record of it."""
 
     def __init__(
-        self, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
+        self, id: str, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
     ) -> None:
-        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.id = id
         self.deltas: list[Delta] = []  # those with more than text
         self._parts: list[str] = []
         self.finish: Finish | None = None
@@ -157,23 +157,24 @@ class Run:
 
 
 class Answer(Response):
-    """The response to a chat request, plain or streamed. The console uses it too, with the key of its session.
+    """The response to a request for an answer, plain or streamed, in the format that was asked in. The console uses
+    it too, with the key of its session.
 
     Raises:
         HttpError: 404, the model does not exist. While sending, 429 if the queue is full.
     """
 
-    def __init__(self, state: State, key: Key, body: ChatBody, trace: str = "") -> None:
+    def __init__(self, state: State, key: Key, asked: Asked, trace: str = "") -> None:
         super().__init__()
-        if body.model not in state.fleet.names():
-            message = f"the model '{body.model[:100]}' does not exist; GET /v1/models lists those that do"
+        if asked.model not in state.fleet.names():
+            message = f"the model '{asked.model[:100]}' does not exist; GET /v1/models lists those that do"
             raise HttpError(404, message, code="model_not_found", param="model")
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
-        request = body.to_request(frozenset(key.groups), key.id, usual, most)
-        self.run = Run(state, key, body.model, state.fleet.model(body.model), request, trace)
-        self._state, self._key, self._body = state, key, body
-        self._envelope = Envelope(self.run.id, body.model)
-        self._logprobs = bool(body.logprobs)
+        request = asked.to_request(frozenset(key.groups), key.id, usual, most)
+        id, model = f"{asked.ID}{uuid.uuid4().hex}", state.fleet.model(asked.model)
+        self.run = Run(id, state, key, asked.model, model, request, trace)
+        self._state, self._key, self._streams = state, key, bool(asked.stream)
+        self._envelope = asked.envelope(id)
         self._started = self._gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,7 +205,7 @@ class Answer(Response):
         try:
             async with asyncio.timeout(self._state.project.gateway.deadline_s) as limit:
                 watcher = asyncio.create_task(self._watch(receive, limit))
-                await (self._streamed(send) if self._body.stream else self._plain(send))
+                await (self._streamed(send) if self._streams else self._plain(send))
         except TimeoutError:
             if self._gone:
                 await self.run.record("cancelled")
@@ -235,8 +236,9 @@ class Answer(Response):
                 pass
         assert run.finish is not None
         await run.record(run.finish.reason)
-        body = self._envelope.completion(run.text, run.deltas, run.finish, self._logprobs, run.ours())
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        text = json.dumps(self._envelope.plain(run), ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
         self._started = True
         await _send(send, Response(text, media_type="application/json"))
 
@@ -246,14 +248,11 @@ class Answer(Response):
             async for event_ in events:
                 if isinstance(event_, Delta):
                     await self._begin(send)
-                    await _more(send, self._envelope.delta(event_, self._logprobs))
+                    await _more(send, self._envelope.delta(event_))
         assert run.finish is not None
         await run.record(run.finish.reason)
         await self._begin(send)
-        last = self._envelope.chunk({}, reason=run.finish.reason, ours=run.ours())
-        options = self._body.stream_options
-        usage = self._envelope.usage(run.finish.usage) if options and options.include_usage else ""
-        await _more(send, last + usage + DONE, more=False)
+        await _more(send, self._envelope.end(run), more=False)
 
     async def _begin(self, send: Send) -> None:
         """Sends the head of the stream, as late as possible: until then an error can still set the status."""
@@ -261,13 +260,13 @@ class Answer(Response):
             self._started = True
             headers = [(k.encode(), v.encode()) for k, v in STREAM_HEADERS.items()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await _more(send, self._envelope.chunk({"role": "assistant", "content": ""}, ours=self.run.ours()))
+            await _more(send, self._envelope.begin(self.run))
 
     async def _refuse(self, send: Send, error: HttpError) -> None:
         if not self._started:
             await _send(send, error.response())
-        elif self._body.stream:
-            await _more(send, event(error.body), more=False)
+        elif self._streams:
+            await _more(send, self._envelope.failed(error.body), more=False)
 
 
 def unrecorded() -> HttpError:

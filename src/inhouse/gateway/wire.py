@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -115,6 +115,7 @@ class StreamOptions(Wire):
 class ChatBody(Wire):
     """The body of POST /v1/chat/completions."""
 
+    ID: ClassVar[str] = "chatcmpl-"
     model: Text = "custom"
     messages: list[WireMessage] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
@@ -173,6 +174,10 @@ class ChatBody(Wire):
             extra=given,
         )
 
+    def envelope(self, id: str) -> Envelope:
+        usage = bool(self.stream_options and self.stream_options.include_usage)
+        return ChatEnvelope(id, self.model, bool(self.logprobs), usage)
+
     def _schema(self) -> dict[str, Any] | None:
         match self.response_format:
             case ResponseFormat(type="json_object"):
@@ -225,50 +230,113 @@ def usage_body(usage: Usage) -> dict[str, Json]:
     }
 
 
-class Envelope:
-    """Builds the parts of one reply, which share ID, model, and time."""
+class Answered(Protocol):
+    """What is known of an answer, complete or not; of `deltas`, those with more than text."""
 
-    def __init__(self, id: str, model: str) -> None:
-        self.id = id
-        self.model = model
-        self.created = int(time.time())
+    @property
+    def text(self) -> str: ...
 
-    def completion(
-        self, text: str, deltas: Sequence[Delta], finish: Finish, logprobs: bool, ours: Json
-    ) -> dict[str, Json]:
-        """The body of a plain reply."""
-        calls = joined_calls(deltas)
-        message: dict[str, Json] = {"role": "assistant", "content": text if text or not calls else None}
+    @property
+    def deltas(self) -> Sequence[Delta]: ...
+
+    @property
+    def finish(self) -> Finish | None: ...
+
+    def ours(self) -> dict[str, Json]:
+        """The extension field `inhouse`."""
+        ...
+
+
+class Envelope(Protocol):
+    """Writes one answer in one of the API's formats: as a whole, or as the events of a stream."""
+
+    def plain(self, answer: Answered) -> Json:
+        """The body of a complete answer."""
+        ...
+
+    def begin(self, answer: Answered) -> str:
+        """The events before the first delta."""
+        ...
+
+    def delta(self, delta: Delta) -> str: ...
+
+    def end(self, answer: Answered) -> str:
+        """The events after the last delta."""
+        ...
+
+    def failed(self, error: dict[str, Json]) -> str:
+        """The last event of a stream that fails after it has begun; `error` is a body as of `error_body`."""
+        ...
+
+
+class Asked(Protocol):
+    """The body of a request for an answer, in any of the API's formats. IDs of answers begin with `ID`."""
+
+    ID: ClassVar[str]
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def stream(self) -> bool | None: ...
+
+    def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest: ...
+
+    def envelope(self, id: str) -> Envelope: ...
+
+
+class ChatEnvelope:
+    """An answer as a chat completion. Its parts share ID, model, and time."""
+
+    def __init__(self, id: str, model: str, logprobs: bool, usage: bool) -> None:
+        self._id, self._model, self._created = id, model, int(time.time())
+        self._logprobs, self._usage = logprobs, usage
+
+    def plain(self, answer: Answered) -> Json:
+        assert answer.finish is not None
+        calls = joined_calls(answer.deltas)
+        message: dict[str, Json] = {"role": "assistant", "content": answer.text if answer.text or not calls else None}
         message["refusal"] = None
         if calls:
             message["tool_calls"] = calls
-        tokens = [token for d in deltas for token in d.logprobs]
+        tokens = [token for d in answer.deltas for token in d.logprobs]
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": {"content": tokens, "refusal": None} if logprobs else None,
-            "finish_reason": finish.reason,
+            "logprobs": {"content": tokens, "refusal": None} if self._logprobs else None,
+            "finish_reason": answer.finish.reason,
         }
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_body(finish.usage),
-                "inhouse": ours}  # fmt: skip
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_body(answer.finish.usage),
+                "inhouse": answer.ours()}  # fmt: skip
 
-    def chunk(self, delta: dict[str, Json], logprobs: Json = None, reason: str | None = None, ours: Json = None) -> str:
+    def begin(self, answer: Answered) -> str:
+        return self._chunk({"role": "assistant", "content": ""}, ours=answer.ours())
+
+    def delta(self, delta: Delta) -> str:
+        out: dict[str, Json] = {"content": delta.text} if delta.text or not delta.tool_calls else {}
+        if delta.tool_calls:
+            out["tool_calls"] = list(delta.tool_calls)
+        return self._chunk(out, {"content": list(delta.logprobs), "refusal": None} if self._logprobs else None)
+
+    def end(self, answer: Answered) -> str:
+        assert answer.finish is not None
+        last = self._chunk({}, reason=answer.finish.reason, ours=answer.ours())
+        if self._usage:
+            last += event(
+                {**self._head("chat.completion.chunk"), "choices": [], "usage": usage_body(answer.finish.usage)}
+            )
+        return last + DONE
+
+    def failed(self, error: dict[str, Json]) -> str:
+        return event(error)
+
+    def _chunk(self, delta: Json, logprobs: Json = None, reason: str | None = None, ours: Json = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         body = {**self._head("chat.completion.chunk"), "choices": [choice]}
         return event(body if ours is None else {**body, "inhouse": ours})
 
-    def delta(self, delta: Delta, logprobs: bool) -> str:
-        """The chunk with one delta."""
-        out: dict[str, Json] = {"content": delta.text} if delta.text or not delta.tool_calls else {}
-        if delta.tool_calls:
-            out["tool_calls"] = list(delta.tool_calls)
-        return self.chunk(out, {"content": list(delta.logprobs), "refusal": None} if logprobs else None)
-
-    def usage(self, usage: Usage) -> str:
-        return event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_body(usage)})
-
     def _head(self, kind: str) -> dict[str, Json]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model,
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._model,
                 "system_fingerprint": None}  # fmt: skip
 
 

@@ -137,7 +137,7 @@ class Exchange(Record):
     passages: tuple[Passage, ...] = ()
     citations: Json = None
     findings: Json = None  # of the guardrails
-    reason: str  # finish reason, or "error", "cancelled", "refused"
+    reason: str  # finish reason, or "error", "cancelled", "refused", "interrupted"
     confidence: float | None = None
     usage: Usage = Usage()
     first_token_s: float = 0.0

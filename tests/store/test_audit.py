@@ -19,7 +19,7 @@ CHANGES = {
     "release": "'bank/2'", "arm": "'base'", "experiment": "'e:a'", "reason": "'error'", "confidence": "0.91",
     "prompt_tokens": "51", "completion_tokens": "8", "cached_tokens": "1", "first_token_s": "0.11",
     "latency_s": "0.51", "cost_usd": "0", "content": "replace(content, '25', '20')", "salt": "'00'",
-    "digest": "'00'", "hash": "'00'", "seq": "seq + 100",
+    "digest": "'00'", "hash": "'00'", "seq": "seq + 100", "about": "'other'",
 }  # fmt: skip
 
 
@@ -272,3 +272,73 @@ async def test_messages_with_tool_calls_come_back(audit, exchange):
     one = exchange().model_copy(update={"messages": (call, Message(role="tool", content="5", tool_call_id="1"))})
     await audit.append(one.model_copy(update={"usage": Usage(prompt_tokens=2**40)}))
     assert audit.get(one.id).messages == one.messages
+
+
+# --- exchanges that are not complete ------------------------------------------------------------------------------
+
+
+async def test_a_question_is_there_before_its_answer_and_once_after_it(audit, exchange):
+    done, cut = exchange("Done?", "Yes, done."), exchange("Cut?", "Wires cost 25 dollars.", user="bob")
+    for one in (done, cut):
+        await audit.begin(one.model_copy(update={"answer": "", "reason": ""}))
+    await audit.sent(cut.id, "Wires cost ")
+    await audit.sent(done.id, "Yes, ")
+    await audit.sent(cut.id, "25 ")
+    await audit.append(done)
+    assert audit.get(done.id) == done
+    left = audit.get(cut.id)
+    assert (left.reason, left.answer, left.user) == ("interrupted", "Wires cost 25 ", "bob")
+    assert [(seq, e.reason) for seq, e in audit.find()] == [(6, "stop"), (2, "interrupted")]
+    assert [e.id for _, e in audit.find(user="bob", text="cut?")] == [cut.id]
+    assert audit.place(cut.id).seq == 2
+    out = io.StringIO()
+    audit.export(out)
+    assert out.getvalue().count("Done?") == 1
+    assert audit.verify().ok
+    await audit.append(cut)
+    assert audit.get(cut.id) == cut
+    assert audit.verify().ok
+    assert len(audit.find()) == 2
+
+
+async def test_an_interrupted_exchange_can_be_redacted(audit, exchange):
+    cut, other = exchange("XYZZY?"), exchange()
+    await audit.begin(cut.model_copy(update={"answer": ""}))
+    await audit.sent(cut.id, "XYZZY ")
+    await audit.append(other)
+    audit.redact(cut.id, "ann", "asked to")
+    out = io.StringIO()
+    audit.export(out)
+    assert "XYZZY" not in out.getvalue()
+    assert audit.verify().ok
+    assert audit.get(cut.id).answer == REDACTED
+    assert [e.id for _, e in audit.find()] == [other.id]
+    with pytest.raises(InputError, match="already redacted"):
+        audit.redact(cut.id, "ann", "asked to")
+    await audit.append(cut)  # the process was still answering
+    assert audit.verify().ok
+
+
+async def test_changes_to_what_was_begun_are_found(ledger, audit, exchange, tamper):
+    cut, done = exchange("Cut?"), exchange("Done?")
+    await audit.begin(cut)
+    await audit.sent(cut.id, "Wires ")
+    await audit.begin(done)
+    with ledger.read() as connection:
+        rows = {r["seq"]: dict(r) for r in connection.execute(AUDIT.select()).mappings()}
+    await audit.append(done)
+    put_back = """UPDATE audit SET content = :c, salt = :s, "user" = :u, about = :a WHERE seq = :n"""
+    for seq, change in ((1, "content = '', salt = '', \"user\" = ''"), (2, "content = '', salt = ''"), (2, "about = 'other'"),
+                        (1, "content = replace(content, 'Cut', 'Put')"), (3, "about = 'other'")):  # fmt: skip
+        assert audit.verify().ok
+        tamper(f"UPDATE audit SET {change} WHERE seq = {seq}")
+        found = audit.verify()
+        assert (found.ok, found.broken_at) == (False, seq), change
+        if seq == 3:
+            tamper("UPDATE audit SET about = :a WHERE seq = 3", a=done.id)
+        else:
+            row = rows[seq]
+            tamper(put_back, c=row["content"], s=row["salt"], u=row["user"], a=row["about"], n=seq)
+    row = rows[3]
+    tamper(put_back, c=row["content"], s=row["salt"], u=row["user"], a=row["about"], n=3)
+    assert "again" in audit.verify().reason

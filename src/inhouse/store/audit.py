@@ -1,27 +1,43 @@
 """The audit log: append, search, export, redact, and verify.
 
-Every exchange is on disk before its reply ends, and the log is tamper-evident: `chain` has the details. `writer`
-appends the entries.
+Every question is on disk before a model is asked, every exchange before its reply ends, and the log is tamper-evident:
+`chain` has the details. `writer` appends the entries.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
-from typing import TextIO
+from typing import Any, TextIO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange, Usage
 from inhouse.errors import BackendError, InputError
-from inhouse.store.chain import START, Verified, append, head_of, redaction_of, walk
-from inhouse.store.ledger import AMOUNTS, AUDIT, COUNTS, FEEDBACK, HANDOFFS, HEAD, NAMES, Ledger, to_iso, to_ms, to_text
+from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
+from inhouse.store.ledger import (
+    ABOUT,
+    AMOUNTS,
+    AUDIT,
+    COUNTS,
+    FEEDBACK,
+    HANDOFFS,
+    HEAD,
+    NAMES,
+    Ledger,
+    to_iso,
+    to_ms,
+    to_text,
+)
 from inhouse.store.writer import Writer
 from inhouse.types import Digest, Message, Record
 
 REDACTED = "[redacted]"
+INTERRUPTED = "interrupted"  # reason of an exchange that was begun and is not complete
 LONGEST_WAIT_S = 6  # an append that is not on disk by then has failed, whatever the database does
 PAGE = 100  # rows fetched at a time
 
@@ -47,13 +63,30 @@ class Audit:
         """Why the last write failed, empty if it did not. Lets the gateway refuse requests before it asks a model."""
         return self._writer.trouble
 
+    async def begin(self, exchange: Exchange) -> int:
+        """Appends the question of an exchange, before it is answered; `append` completes it.
+
+        Until then, or for good if the process is killed, `get` and `find` return it with the reason INTERRUPTED and the
+        text that `sent` recorded. Returns and raises as `append` does.
+        """
+        return await self._written(partial(entry_of, exchange, complete=False))
+
+    async def sent(self, id: str, text: str) -> int:
+        """Appends the next part of the answer of an exchange that was begun, before it is sent."""
+        return await self._written(partial(sent_of, id, text))
+
     async def append(self, exchange: Exchange) -> int:
         """Appends an exchange and returns its number once it is on disk. A cancelled caller does not stop the append.
+
+        It completes the exchange if it was begun.
 
         Raises:
             BackendError: it could not be written within LONGEST_WAIT_S.
         """
-        waiting = self._writer.put(exchange)
+        return await self._written(partial(entry_of, exchange))
+
+    async def _written(self, entry: Callable[[], dict[str, Any]]) -> int:
+        waiting = self._writer.put(entry)
         try:
             return await asyncio.wait_for(waiting, LONGEST_WAIT_S)
         except TimeoutError as error:
@@ -95,7 +128,8 @@ class Audit:
             limit: the maximum number of exchanges.
             before: only exchanges with a smaller number; for the next page, the last number of this one.
         """
-        query = sa.select(AUDIT).where(AUDIT.c.kind == "exchange", *_between(since, until))
+        begun = (AUDIT.c.kind == "question") & (AUDIT.c.content != "")
+        query = sa.select(AUDIT).where((AUDIT.c.kind == "exchange") | begun, *_between(since, until))
         if user:
             query = query.where(AUDIT.c.user == user)
         if release:
@@ -109,23 +143,26 @@ class Audit:
         query = query.order_by(AUDIT.c.seq.desc()).execution_options(yield_per=PAGE)
         with self._ledger.read() as connection, connection.execute(query) as rows:
             pairs = ((row["seq"], _exchange(row)) for row in rows.mappings())
-            return list(islice((pair for pair in pairs if not text or _contains(pair[1], text)), limit))
+            found = list(islice((pair for pair in pairs if not text or _contains(pair[1], text)), limit))
+            return [(seq, _with_sent(connection, e) if e.reason == INTERRUPTED else e) for seq, e in found]
 
     def get(self, id: str) -> Exchange | None:
         """The exchange with that ID; the content of a redacted one is REDACTED."""
         with self._ledger.read() as connection:
-            query = sa.select(AUDIT).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
-            row = connection.execute(query).mappings().first()
-        return None if row is None else _exchange(row)
+            rows = _entries(connection, id)
+            if not rows:
+                return None
+            exchange = _exchange(rows[0])
+            return _with_sent(connection, exchange) if rows[0]["kind"] == "question" else exchange
 
     def place(self, id: str) -> Place | None:
         """The position in the chain of the exchange with that ID."""
-        query = sa.select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.digest.label("sealed")).where(AUDIT.c.id == id)
         with self._ledger.read() as connection:
-            row = connection.execute(query).mappings().first()
-            if row is None:
+            rows = _entries(connection, id)
+            if not rows:
                 return None
-            return Place(**row, before=_hash_of(connection, row["seq"] - 1))
+            seq, hash, sealed = (rows[0][name] for name in ("seq", "hash", "digest"))
+            return Place(seq=seq, hash=hash, sealed=sealed, before=_hash_of(connection, seq - 1))
 
     def export(self, out: TextIO, since: str = "", until: str = "") -> int:
         """Writes entries as JSONL, in the order of the chain, with everything needed to verify them; returns how many.
@@ -158,26 +195,44 @@ class Audit:
         """
         with self._ledger.write() as connection:
             head = head_of(connection)
-            row = connection.execute(
-                sa.select(AUDIT.c.seq, AUDIT.c.content).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
-            ).first()
-            if row is None or not row.content:
-                problem = "no such exchange" if row is None else "already redacted"
+            rows = _entries(connection, id)
+            seqs = [row["seq"] for row in rows if row["content"]]
+            if not seqs:
+                problem = "already redacted" if rows else "no such exchange"
                 raise InputError(f"{id[:80]}: {problem}", "run `inhouse audit show` to list the exchanges")
-            connection.execute(AUDIT.update().where(AUDIT.c.seq == row.seq).values(user="", content="", salt=""))
+            connection.execute(AUDIT.update().where(AUDIT.c.seq.in_(seqs)).values(user="", content="", salt=""))
             _redact_copies(connection, id)
-            seq = append(connection, head, [redaction_of(row.seq, id, by, reason)])
+            seq = append(connection, head, [redaction_of(seqs, id, by, reason)])
         self._ledger.wipe()
         return seq
 
 
 def _exchange(row: sa.RowMapping) -> Exchange:
+    """The exchange of a row of kind "exchange" or "question"."""
+    begun = {"id": row["about"], "reason": INTERRUPTED} if row["kind"] == "question" else {}
     if row["content"]:
-        return Exchange(**json.loads(row["content"]))
-    kept = {name: row[name] for name in ("id", *NAMES, "confidence", *AMOUNTS)}
+        content = json.loads(row["content"])
+        content.pop("about", None)
+        return Exchange(**content | begun)
+    kept = {name: row[name] for name in ("id", *NAMES, "confidence", *AMOUNTS)} | begun
     usage = Usage(**{name: row[name] for name in COUNTS})
     redacted = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
     return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **redacted)
+
+
+def _entries(connection: Connection, id: str) -> Sequence[sa.RowMapping]:
+    """The entry of the exchange with that ID or, while it is not complete, its question and what was sent."""
+    query = sa.select(AUDIT).where(AUDIT.c.id == id, AUDIT.c.kind == "exchange")
+    if row := connection.execute(query).mappings().first():
+        return [row]
+    begun = sa.select(AUDIT).where(AUDIT.c.about == id, ABOUT, AUDIT.c.kind.in_(BEGUN)).order_by(AUDIT.c.seq)
+    return connection.execute(begun).mappings().all()
+
+
+def _with_sent(connection: Connection, exchange: Exchange) -> Exchange:
+    """The exchange with the text that was sent before it was interrupted."""
+    sent = [row["content"] for row in _entries(connection, exchange.id)[1:] if row["content"]]
+    return exchange.model_copy(update={"answer": exchange.answer + "".join(json.loads(c)["text"] for c in sent)})
 
 
 def _hash_of(connection: Connection, seq: int) -> Digest:

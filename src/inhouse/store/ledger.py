@@ -28,7 +28,7 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.store.turn import Turn
 from inhouse.types import Json
 
-SCHEMA = "0001"  # the newest revision in migrations/
+SCHEMA = "0002"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
@@ -123,7 +123,7 @@ AUDIT = sa.Table(
     "audit",
     METADATA,
     _column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
-    _column("kind", sa.String(16)),  # "exchange" or "redaction"
+    _column("kind", sa.String(16)),  # `chain` says which there are
     _column("id", Label, unique=True),
     _column("at_ms", sa.BigInteger, index=True),
     _column("user", Label, index=True),
@@ -134,11 +134,14 @@ AUDIT = sa.Table(
     _column("content", sa.Text),  # the whole entry as JSON; empty if redacted
     _column("salt", sa.String(32)),
     _column("digest", sa.String(64)),  # of salt and content
-    _column("hash", sa.String(64)),  # of the previous hash and every column except user, content, and salt
+    _column("hash", sa.String(64)),  # of the previous hash and every column except user, content, salt, and about
+    _column("about", Label, server_default=""),  # what the entry is about, such as the ID of an exchange
 )
 _LIVE = AUDIT.c.experiment != ""
 sa.Index("ix_audit_experiment", AUDIT.c.experiment, sqlite_where=_LIVE, postgresql_where=_LIVE)
-"""Exchanges and redactions, each entry linked to the one before."""
+ABOUT = AUDIT.c.about != sa.literal_column("''")  # a query uses the index if it has this condition in the same form
+sa.Index("ix_audit_about", AUDIT.c.about, sqlite_where=ABOUT, postgresql_where=ABOUT)
+"""Exchanges, redactions, and actions, each entry linked to the one before."""
 
 HEAD = sa.Table(
     "audit_head",
@@ -183,6 +186,18 @@ FEEDBACK = sa.Table(
     _column("resolved", sa.Boolean, nullable=True),
     _column("comment", Body),
 )
+
+SESSIONS = sa.Table(
+    "session",
+    METADATA,
+    _column("digest", sa.String(64), primary_key=True),  # sha256 of the token in the cookie
+    _column("key", Label, index=True),  # ID of the API key, or "oidc:SUBJECT"
+    _column("at_ms", sa.BigInteger),
+    _column("seen_ms", sa.BigInteger),
+    _column("until_ms", sa.BigInteger, index=True),
+    _column("content", Body),
+)
+"""Who is signed in to the console."""
 
 
 # --- the database -----------------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ import asyncio
 import queue
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
 
-from inhouse.chat import Exchange
 from inhouse.errors import BackendError, InhouseError
-from inhouse.store.chain import append, entry_of, head_of
+from inhouse.store.chain import append, head_of
 from inhouse.store.ledger import Ledger, bounded
 
 GROUP = 500  # maximum entries per commit
@@ -28,7 +29,7 @@ Result = int | Exception
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
-    exchange: Exchange
+    entry: Callable[[], dict[str, Any]]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[int]
 
@@ -44,11 +45,13 @@ class Writer:
         self._closed = False
         self.trouble = ""
 
-    def put(self, exchange: Exchange) -> asyncio.Future[int]:
-        """Queues an exchange. The future gets its number or the error; cancelling it does not stop the write.
+    def put(self, entry: Callable[[], dict[str, Any]]) -> asyncio.Future[int]:
+        """Queues an entry, which the thread makes. The future gets its number or the error.
+
+        Cancelling the future does not stop the write.
 
         Raises:
-            BackendError: too many exchanges are queued, or the writer is closed.
+            BackendError: too many entries are queued, or the writer is closed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
@@ -57,11 +60,11 @@ class Writer:
                 raise BackendError("the audit log is closed", "the server is stopping")
             if self._queue.qsize() >= MOST_WAITING:
                 hint = "check that the disk of the database is fast enough"
-                raise BackendError(f"{MOST_WAITING} exchanges are waiting for the audit log", hint)
+                raise BackendError(f"{MOST_WAITING} entries are waiting for the audit log", hint)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                 self._thread.start()
-            self._queue.put(Waiting(exchange, loop, future))
+            self._queue.put(Waiting(entry, loop, future))
         return future
 
     def close(self) -> None:
@@ -99,17 +102,17 @@ class Writer:
         return group
 
     def _commit(self, group: list[Waiting]) -> list[Result]:
-        entries: list[dict[str, object] | Exception] = []
+        entries: list[dict[str, Any] | Exception] = []
         for waiting in group:
             try:
-                entries.append(entry_of(waiting.exchange))
+                entries.append(waiting.entry())
             except Exception as error:  # only of this entry
                 entries.append(error)
         good = [entry for entry in entries if isinstance(entry, dict)]
         numbers = iter(self._append(good))
         return [next(numbers) if isinstance(entry, dict) else entry for entry in entries]
 
-    def _append(self, entries: list[dict[str, object]]) -> list[Result]:
+    def _append(self, entries: list[dict[str, Any]]) -> list[Result]:
         if not entries:
             return []
         try:

@@ -17,7 +17,7 @@ from inhouse.chat import Delta, Finish
 from inhouse.errors import BackendError
 from inhouse.gateway import middleware
 from inhouse.gateway.limits import Queue, Rates
-from inhouse.gateway.metrics import JsonLines
+from inhouse.gateway.logs import JsonLines
 from inhouse.models.scripted import Scripted
 from inhouse.store.audit import Audit
 from inhouse.store.keys import FRESH_S

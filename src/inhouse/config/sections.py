@@ -8,7 +8,7 @@ environment variable.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -319,6 +319,9 @@ class Gateway(Section):
     """Maximum answer length that a request may ask for, in tokens. The default of a request is assistant.max_tokens."""
     max_body_kb: int = Field(1024, ge=1)
     """Larger request bodies are refused (413). Kilobytes."""
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
+    """Web sites whose pages may call the API from a browser, such as "https://app.example.com"; "*" allows all. Such
+    pages hold an API key that every visitor can read."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
     oidc: Oidc = Oidc()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
@@ -21,15 +22,18 @@ from inhouse.chat import Exchange
 from inhouse.errors import BackendError
 from inhouse.gateway.auth import Caller, admit, need_admin
 from inhouse.gateway.chat import Answer
+from inhouse.gateway.complaints import complaint
 from inhouse.gateway.console.app import console
 from inhouse.gateway.errors import HttpError, unavailable
-from inhouse.gateway.metrics import place_of
+from inhouse.gateway.logs import place_of
 from inhouse.gateway.middleware import Door
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
 
 REFRESH_S = 1.0  # a promotion or rollback takes effect within this time
 MOST_WAIT_S = 60  # longest wait for a reply in one request to /v1/handoffs
+EXPOSED = ("x-request-id", "retry-after", "x-inhouse-queue", "x-ratelimit-limit-requests",
+           "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")  # fmt: skip
 log = logging.getLogger("inhouse.gateway")
 routes = APIRouter()
 
@@ -54,6 +58,9 @@ def create_app(state: State) -> FastAPI:
     max_body = state.project.gateway.max_body_kb * 1024
 
     app.add_middleware(Door, max_body=max_body, admit=partial(admit, state), finished=partial(_log, state))
+    if origins := state.project.gateway.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"],
+                           expose_headers=EXPOSED)  # fmt: skip
     app.include_router(console(state), prefix="/console")
     return app
 
@@ -87,16 +94,22 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, HttpError):
         return error.response()
     assert isinstance(error, HTTPException)
+    method, path = request.method, request.url.path[:200]
+    if error.status_code == 404 and error.detail == "Not Found":
+        return HttpError(404, f"Invalid URL ({method} {path})", code="not_found").response()
+    if error.status_code == 405:
+        allowed = ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"} - {""}))
+        allow = {"Allow": allowed.replace("GET", "GET, HEAD")}
+        if method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        message = f"Not allowed to {method} on {path}. Allowed: {allow['Allow']}."
+        return HttpError(405, message, code="method_not_supported", headers=allow).response()
     return HttpError(error.status_code, str(error.detail), headers=error.headers).response()
 
 
 async def _bad_request(request: Request, error: Exception) -> Response:
-    """The first problem of a body or query and its place, without quoting what was sent."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])
-    message = f"{place}: {first['msg']}" if place else first["msg"]
-    return HttpError(400, message.encode("utf-8", "replace").decode(), param=place or None).response()
+    return complaint(error.errors(), error.body).response()
 
 
 async def _backend_error(request: Request, error: Exception) -> Response:
@@ -182,7 +195,7 @@ async def model(request: Request, name: str, key: Caller) -> Any:
     """Describes a model."""
     state = state_of(request)
     if name not in state.fleet.names() and name != getattr(state.embedder, "name", None):
-        message = "the model does not exist; GET /v1/models lists those that do"
+        message = f"The model '{name[:100]}' does not exist; GET /v1/models lists those that do."
         raise HttpError(404, message, code="model_not_found", param="model")
     return _model(name)
 

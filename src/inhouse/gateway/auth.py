@@ -33,7 +33,7 @@ async def admit(state: State, scope: Scope) -> None:
         return
     if state.draining:
         raise unavailable("the server is shutting down", "shutting_down", {"Connection": "close"})
-    if path == CONSOLE or path.startswith(f"{CONSOLE}/"):
+    if path == CONSOLE or path.startswith(f"{CONSOLE}/") or scope["method"] == "OPTIONS":  # browsers send no key in it
         return
     if path == "/metrics" and state.project.gateway.metrics_on_loopback and from_here(scope):
         return
@@ -81,7 +81,10 @@ async def identified(state: State, secret: str) -> Key:
     except BackendError as error:
         raise unavailable("API keys cannot be looked up", "store_unavailable") from error
     if key is None:
-        message = "missing, invalid, or expired API key; send it as 'Authorization: Bearer ih_...'"
+        message = (
+            "Incorrect API key provided: it is unknown, revoked, or expired." if secret
+            else "You didn't provide an API key. Send it as 'Authorization: Bearer ih_...'."
+        )  # fmt: skip
         raise HttpError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
     return key
 

@@ -1,16 +1,12 @@
-"""Observability: Prometheus metrics, structured logs, and OpenTelemetry traces.
+"""Prometheus metrics and OpenTelemetry traces.
 
-None of them contains a prompt, an answer, or a secret.
+Neither contains a prompt, an answer, or a secret.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # variable of prometheus_client: the folder where workers share their numbers
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-log = logging.getLogger("inhouse.gateway")
 
 
 class Metrics:
@@ -61,40 +56,6 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per line. Exceptions have only their type and place: messages may quote what a user wrote."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "facts", {}),
-        }
-        if record.exc_info and record.exc_info[1]:
-            line["error"], line["where"] = place_of(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
-
-
-def place_of(error: BaseException) -> tuple[str, str]:
-    """The type of an error, and the file and line that raised it."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-    return type(error).__name__, where
-
-
-def log_as_json() -> None:
-    """Sends the logs of the gateway and of uvicorn to standard error, one JSON object per line."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    for name, level in (("inhouse", logging.INFO), ("uvicorn.error", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
 
 
 class Traces:

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inhouse.gateway import bodies
 from inhouse.gateway.errors import INTERNAL, HttpError
 
 READ_S = 15.0  # a request whose head or body takes longer to arrive is refused
@@ -61,10 +62,14 @@ class Door:
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
 
+        scope = _plain(scope)
         try:
             await self._admit(scope)
             self._check_length(scope)
-            await self._app(scope, self._counted(receive), sending)
+            body = await bodies.read(receive, self._max_body, READ_S)
+            if body is not None:
+                scope, body = bodies.decoded(scope, body, self._max_body)
+                await self._app(scope, bodies.again(body, receive), sending)
         except HttpError as error:
             if not status:
                 await error.response()(scope, receive, sending)
@@ -78,34 +83,16 @@ class Door:
     def _check_length(self, scope: Scope) -> None:
         for name, value in scope["headers"]:
             if name == b"content-length" and (not value.isdigit() or int(value[:18]) > self._max_body):
-                raise self._too_large()
+                raise bodies.too_large(self._max_body)
 
-    def _too_large(self) -> HttpError:
-        # The rest of the body is not read, so the connection cannot be reused.
-        message = f"the request body is larger than {self._max_body} bytes"
-        return HttpError(413, message, headers={"Connection": "close"})
 
-    def _counted(self, receive: Receive) -> Receive:
-        """`receive` with limits on the size and the time of the body."""
-        size, whole, until = 0, False, asyncio.get_running_loop().time() + READ_S
-
-        async def receiving() -> Message:
-            nonlocal size, whole
-            if whole:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(until):
-                    message = await receive()
-            except TimeoutError:
-                late = f"the request body did not arrive within {READ_S:g} seconds"
-                raise HttpError(408, late, headers={"Connection": "close"}) from None
-            size += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if size > self._max_body:
-                raise self._too_large()
-            return message
-
-        return receiving
+def _plain(scope: Scope) -> Scope:
+    """HEAD as GET, because the HTTP protocol leaves the body of the answer out, and API paths without a final slash."""
+    changed = {"method": "GET"} if scope["method"] == "HEAD" else {}
+    path = scope["path"]
+    if path.startswith("/v1/") and path.endswith("/"):
+        changed["path"] = path.rstrip("/")
+    return {**scope, **changed} if changed else scope
 
 
 class Timed:
@@ -126,6 +113,14 @@ class Timed:
             self._disarm()
         elif self._late is None:
             self._arm()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP, in the form of all other errors."""
+        transport: Any = self.transport  # type: ignore[attr-defined]
+        body = HttpError(400, msg).response().body
+        head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
+        transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n\r\n".encode() + bytes(body))
+        transport.close()
 
     def pause_writing(self) -> None:
         """The client has not read what was sent, and no more is written until it has."""

@@ -27,7 +27,8 @@ import uvicorn
 from inhouse.errors import BackendError, ConfigError
 from inhouse.gateway.app import create_app
 from inhouse.gateway.limits import Rates, protocol
-from inhouse.gateway.metrics import SHARED, log_as_json
+from inhouse.gateway.logs import logged_as_json
+from inhouse.gateway.metrics import SHARED
 from inhouse.gateway.state import State
 
 THREADS = 32
@@ -101,7 +102,6 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
     Raises:
         InhouseError: the release in production cannot be opened.
     """
-    log_as_json()
     # By default, the audit thread would keep other threads waiting for five milliseconds at a time.
     sys.setswitchinterval(0.001)
     config = uvicorn.Config(
@@ -122,7 +122,7 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         await server.serve([bound])
 
     try:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        with logged_as_json(), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run())
     finally:
         state.audit.close()

@@ -41,11 +41,15 @@ class Usage(Record):
 
 
 class Delta(Record):
-    """A piece of the answer. `logprobs` are its tokens in the shape of the OpenAI API, if requested."""
+    """A piece of the answer. `logprobs` are its tokens in the shape of the OpenAI API, if requested.
+
+    `refusal`: the text says why there is no answer in the form that was asked for, a schema or a call of a tool.
+    """
 
     text: str
     logprobs: tuple[dict[str, Json], ...] = ()
     tool_calls: tuple[dict[str, Json], ...] = ()
+    refusal: bool = False
 
 
 class Note(Record):

@@ -40,11 +40,13 @@ class RefusedError(BackendError):
 
     Args:
         code: the reason as one of OpenAI's error codes, such as CONTEXT_LENGTH; empty if unknown.
+        param: the field of the request that is at fault; empty if unknown.
     """
 
-    def __init__(self, message: str, hint: str = "", code: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", code: str = "", param: str = "") -> None:
         super().__init__(message, hint)
         self.code = code
+        self.param = param
 
 
 class GateError(InhouseError):

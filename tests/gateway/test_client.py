@@ -283,3 +283,23 @@ def test_the_clients_helpers(gateway, ask):
     raw = there.client.chat.completions.with_raw_response.create(**ask())
     assert raw.headers["x-request-id"].startswith("req-")
     assert raw.parse().choices[0].message.role == "assistant"
+
+
+def test_a_refusal_has_no_content(gateway, ask):
+    there = gateway({"custom": Telling(Delta(text="The amount is not known.", refusal=True), DONE)})
+    reply = there.client.chat.completions.create(**ask())
+    message = reply.choices[0].message
+    assert (message.content, message.refusal) == (None, "The amount is not known.")
+    assert there.state.audit.get(reply.id).answer == message.refusal
+    with there.client.chat.completions.stream(**ask()) as stream:
+        message = stream.get_final_completion().choices[0].message
+    assert (message.content, message.refusal) == (None, "The amount is not known.")
+
+
+def test_a_rejected_field_is_named(gateway, ask):
+    error = RefusedError("tools.0: no such thing", param="tools.0")
+    there = gateway({"custom": Telling(error)})
+    with pytest.raises(openai.BadRequestError) as caught:
+        there.client.chat.completions.create(**ask())
+    assert caught.value.body["param"] == "tools.0"
+    assert caught.value.body["message"] == "tools.0: no such thing"

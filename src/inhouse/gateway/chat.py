@@ -74,7 +74,7 @@ class Run:
             case Delta():
                 self._first_s = self._first_s or time.perf_counter() - self._began
                 self._parts.append(event_.text)
-                if event_.logprobs or event_.tool_calls:
+                if event_.logprobs or event_.tool_calls or event_.refusal:
                     self.deltas.append(event_)
             case Note(layer=layer, kind=kind, data=data):
                 self._notes[layer, kind] = data
@@ -276,7 +276,8 @@ def unrecorded() -> HttpError:
 def refusal(error: BackendError) -> HttpError:
     """The HTTP error for a failed model. Details of the engine are included only for rejected requests."""
     if isinstance(error, RefusedError):
-        return HttpError(400, f"the model rejected the request: {str(error)[:300]}", code=error.code or None)
+        message = str(error)[:300] if error.param else f"the model rejected the request: {str(error)[:300]}"
+        return HttpError(400, message, code=error.code or None, param=error.param or None)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

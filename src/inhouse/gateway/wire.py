@@ -294,9 +294,10 @@ class ChatEnvelope:
 
     def plain(self, answer: Answered) -> Json:
         assert answer.finish is not None
-        calls = joined_calls(answer.deltas)
-        message: dict[str, Json] = {"role": "assistant", "content": answer.text if answer.text or not calls else None}
-        message["refusal"] = None
+        calls, refused = joined_calls(answer.deltas), any(d.refusal for d in answer.deltas)
+        said = answer.text if answer.text or not calls else None
+        message: dict[str, Json] = {"role": "assistant", "content": None if refused else said}
+        message["refusal"] = said if refused else None
         if calls:
             message["tool_calls"] = calls
         tokens = [token for d in answer.deltas for token in d.logprobs]
@@ -310,10 +311,13 @@ class ChatEnvelope:
                 "inhouse": answer.ours()}  # fmt: skip
 
     def begin(self, answer: Answered) -> str:
-        return self._chunk({"role": "assistant", "content": ""}, ours=answer.ours())
+        nothing = any(d.refusal or d.tool_calls for d in answer.deltas)
+        return self._chunk({"role": "assistant", "content": None if nothing else ""}, ours=answer.ours())
 
     def delta(self, delta: Delta) -> str:
         out: dict[str, Json] = {"content": delta.text} if delta.text or not delta.tool_calls else {}
+        if delta.refusal:
+            out = {"refusal": delta.text}
         if delta.tool_calls:
             out["tool_calls"] = list(delta.tool_calls)
         return self._chunk(out, {"content": list(delta.logprobs), "refusal": None} if self._logprobs else None)

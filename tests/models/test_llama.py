@@ -94,6 +94,24 @@ async def test_a_json_schema_is_enforced(engine):
     assert set(json.loads(reply.text)) == {"a"}
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(1500)}},
+        {"enum": [f"{n * 7919 % 5000:04}{'x' * 6}" for n in range(4000)]},
+        {"type": "string", "pattern": "^(((a?){1,50}){1,50}){1,50}$"},
+    ],
+)
+async def test_no_admitted_schema_keeps_the_engine_busy(engine, schema):
+    asked = collect(engine.model("base"), ask("Give me an object.", json_schema=schema))
+    await asyncio.wait_for(asked, 20)
+
+
+async def test_a_pattern_that_cannot_be_followed_is_refused(engine):
+    with pytest.raises(RefusedError, match="look-ahead"):
+        await collect(engine.model("base"), ask("Hi", json_schema={"type": "string", "pattern": "^(?=a)b$"}))
+
+
 async def test_leaving_the_stream_stops_the_engine(engine):
     request = ask("Count to a thousand.").model_copy(update={"max_tokens": 400})
     stream = engine.model("base").stream(request)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
+from inhouse.schema import excess
 from inhouse.types import Json, Message
 
 MOST_TEXTS = 2048  # per embeddings request, as at OpenAI
@@ -142,10 +143,13 @@ class ChatBody(Wire):
 
     @field_validator("tools", "response_format")
     @classmethod
-    def _plain_text(cls, value: Any) -> Any:
-        """JSON can contain lone surrogates, but engines reject them."""
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None and not _encodable(item.model_dump()):
+    def _within_limits(cls, value: Any) -> Any:
+        """Engines reject lone surrogates, which JSON can contain, and are slow with large schemas."""
+        for n, item in enumerate(value if isinstance(value, list) else [value]):
+            dumped = item.model_dump(by_alias=True) if item is not None else {}
+            if why := excess(dumped, f"tools[{n}]" if isinstance(value, list) else "response_format"):
+                raise ValueError(why)
+            if not _encodable(dumped):
                 raise ValueError("contains a lone surrogate")
         return value
 

@@ -21,6 +21,7 @@ from inhouse.chat import ChatEvent, ChatRequest, Usage
 from inhouse.config.sections import Model
 from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
 from inhouse.models.openai import deltas_of, error_code, finish_of, usage_of, wire_body
+from inhouse.schema import grammar, problem
 
 PROMPT_STORE_MB = 512  # cache of processed prompts, reused by those with the same beginning; drops the oldest first
 
@@ -103,6 +104,8 @@ class LlamaModel:
             RefusedError: the engine rejects the request, such as a conversation longer than its context.
             BackendError: the engine failed.
         """
+        if request.json_schema is not None and (why := await asyncio.to_thread(problem, request.json_schema)):
+            raise RefusedError(why)
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
         stopped = threading.Event()
@@ -127,8 +130,12 @@ class LlamaModel:
             stopped.set()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
+        body = wire_body(request)
+        if request.json_schema is not None:
+            del body["response_format"]
+            body["grammar"] = grammar(request.json_schema)
         return {
-            **wire_body(request),
+            **body,
             # Confidence needs the log-probability of every token, whether the caller wants to see it or not. The engine
             # streams none in requests with tools.
             **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from inhouse.assembly.bounded import Bounded
 from inhouse.config.sections import Assistant, Model, Retrieval
 from inhouse.errors import BackendError
 from inhouse.gateway.metrics import Traces
@@ -140,3 +141,25 @@ def test_traces_by_the_genai_conventions_and_only_where_an_endpoint_is_set(gatew
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
     quiet = Traces()
     assert quiet._provider is None
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_who_may_send_a_system_message_is_a_setting(gateway, role):
+    said = [{"role": role, "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    refusing = gateway(role="user", system_from=("admin",))
+    refused = refusing.http.post("/v1/chat/completions", json={"messages": said})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["param"] == "messages[0].role"
+    assert refusing.http.post("/v1/chat/completions", json={"messages": said[1:]}).status_code == 200
+    assert gateway(role="user").http.post("/v1/chat/completions", json={"messages": said}).status_code == 200
+
+
+def test_a_conversation_that_is_too_long_is_named_with_the_limit(gateway):
+    model = Bounded(Scripted(lambda r: "Yes."), 512)
+    refused = gateway({"custom": model}).http.post(
+        "/v1/chat/completions", json={"messages": [{"role": "user", "content": "many words " * 40_000}]}
+    )
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+    assert "512 tokens" in error["message"]

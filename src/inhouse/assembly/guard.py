@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
+from inhouse.assembly.bounded import Bounded
 from inhouse.assembly.workspace import Workspace
+from inhouse.assembly.wrappers import BASE
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project, Retrieval
 from inhouse.errors import ConfigError, InputError
@@ -161,13 +163,16 @@ class Parts:
 
 def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     """The model behind the project's rails, and these behind its replies to dialog acts: a wish for a person comes
-    first, so that no rail can refuse it.
+    first, so that no rail can refuse it. A conversation that is too long for the model reaches neither.
 
     Raises:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
     """
-    return WithReplies(guarded(parts, model), parts.project.replies, parts.project.name, parts.languages())
+    project = parts.project
+    replying = WithReplies(guarded(parts, model), project.replies, project.name, parts.languages())
+    history = None if model.name == BASE else project.assistant.history_messages
+    return Bounded(replying, project.model.context_tokens, history)
 
 
 def guarded(parts: Parts, model: ChatModel) -> ChatModel:

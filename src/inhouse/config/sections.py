@@ -322,6 +322,9 @@ class Gateway(Section):
     cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
     """Web sites whose pages may call the API from a browser, such as "https://app.example.com"; "*" allows all. Such
     pages hold an API key that every visitor can read."""
+    system_from: tuple[Literal["admin", "reviewer", "user"], ...] = ("admin", "reviewer", "user")
+    """Roles of API keys that may send system and developer messages; other keys get 403. Guardrails check these
+    messages like any other text of the client."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
     oidc: Oidc = Oidc()

@@ -5,6 +5,7 @@ Every route needs a key, except health checks and the console, which uses sessio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -14,6 +15,7 @@ from inhouse.errors import BackendError
 from inhouse.gateway.errors import HttpError, too_many, unavailable
 from inhouse.gateway.state import State
 from inhouse.store.keys import Key
+from inhouse.types import Message
 
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
@@ -112,3 +114,13 @@ def need_admin(key: Key) -> None:
     """
     if key.role != "admin":
         raise HttpError(403, "this needs an admin key", "permission_error", "forbidden")
+
+
+def need_system(key: Key, state: State, messages: Sequence[Message]) -> None:
+    """Raises:
+    HttpError: 403 if one is a system (or developer) message and the key's role may not send any.
+    """
+    at = next((n for n, m in enumerate(messages) if m.role == "system"), None)
+    if at is not None and key.role not in state.project.gateway.system_from:
+        message = f"keys of role {key.role} may not send system or developer messages (gateway.system_from)"
+        raise HttpError(403, message, "permission_error", "forbidden", f"messages[{at}].role")

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import BackendError, InputError, RefusedError
+from inhouse.gateway.auth import need_system
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
@@ -161,7 +162,8 @@ class Answer(Response):
     it too, with the key of its session.
 
     Raises:
-        HttpError: 404, the model does not exist. While sending, 429 if the queue is full.
+        HttpError: 404, the model does not exist; 403, the key may not send a system message. While sending, 429 if the
+            queue is full.
     """
 
     def __init__(self, state: State, key: Key, asked: Asked, trace: str = "") -> None:
@@ -171,6 +173,7 @@ class Answer(Response):
             raise HttpError(404, message, code="model_not_found", param="model")
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
         request = asked.to_request(frozenset(key.groups), key.id, usual, most)
+        need_system(key, state, request.messages)
         id, model = f"{asked.ID}{uuid.uuid4().hex}", state.fleet.model(asked.model)
         self.run = Run(id, state, key, asked.model, model, request, trace)
         self._state, self._key, self._streams = state, key, bool(asked.stream)

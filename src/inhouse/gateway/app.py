@@ -139,9 +139,13 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Readiness: not draining, a release is open, and the database is available."""
+    """Readiness: not draining, a release is open, and the database and its audit log can be written."""
     state = state_of(request)
-    await asyncio.to_thread(state.keys.check, "")
+    try:
+        await state.audit.check()
+    except BackendError as error:
+        log.error("the audit log cannot be written", exc_info=error)
+        return JSONResponse({"status": "the audit log cannot be written"}, 503, {"Retry-After": "5"})
     if state.draining or not state.fleet.names():
         return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
     return JSONResponse({"status": "ready", "models": list(state.fleet.names())})

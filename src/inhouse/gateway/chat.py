@@ -1,8 +1,13 @@
 """Answering one request over HTTP: admit, ask the model, record, finish.
 
-The record (the audit log, and the inbox if a person takes over) is on disk before a plain reply begins and before the
-last chunk of a stream. If it cannot be recorded, the answer is not given: 503, or an error event in a stream that has
-begun. A disconnected client or a passed deadline stops the model; that is recorded too.
+The question is on disk before the model is asked, each piece of a stream before it is sent, and the record (the audit
+log, and the inbox if a person takes over) before a plain reply begins and before the last chunk of a stream. So the
+audit log holds all that a client can have received, even if the process is killed. What cannot be recorded is not sent:
+503, or an error event in a stream that has begun. A disconnected client or a passed deadline stops the model; that is
+recorded too.
+
+A stream begins FIRST_BYTE_S after the request at the latest, with comments until the model speaks; before that, an
+error can still set the status.
 """
 
 from __future__ import annotations
@@ -12,9 +17,10 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -29,7 +35,13 @@ from inhouse.gateway.wire import Asked, event
 from inhouse.store.keys import Key
 from inhouse.types import Json, Passage
 
+FIRST_BYTE_S = 0.8
+ALIVE_S = 5.0  # between two comments while the model says nothing
+UNANSWERED = ("error", "cancelled", "refused")
+PIECE_S = 0.25  # between two pieces of a stream, because each is an entry in the audit log
+MOST_UNSENT_CHARS = 64_000  # more than an answer has; then the model waits for the client
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
+T = TypeVar("T")
 log = logging.getLogger("inhouse.gateway")
 
 
@@ -50,6 +62,7 @@ class Run:
         self._first_s = self._engine_s = 0.0
         self._share = 1  # number of requests that ran at the same time
         self._handoff = ""
+        self.begun = False
         self._record: asyncio.Task[None] | None = None
 
     @property
@@ -124,6 +137,33 @@ class Run:
             groups=self._request.groups,
         )
 
+    async def begin(self) -> None:
+        """Writes the question to disk.
+
+        Raises:
+            HttpError: 503, it could not be recorded.
+        """
+        await self._recorded(self._state.audit.begin(self.exchange("")))
+        self.begun = True
+
+    async def sent(self, deltas: Sequence[Delta]) -> None:
+        """Writes the next piece of the answer to disk, before it is sent.
+
+        Raises:
+            HttpError: 503, it could not be recorded.
+        """
+        text = "".join(d.text + (event(list(d.tool_calls)) if d.tool_calls else "") for d in deltas)
+        if text:
+            await self._recorded(self._state.audit.sent(self.id, text))
+
+    async def _recorded(self, writing: Awaitable[T]) -> T:
+        try:
+            return await writing
+        except Exception as error:  # of any kind: what is not recorded is not sent
+            self._state.metrics.audit_failures.inc()
+            log.error("an answer could not be recorded", exc_info=error)
+            raise unrecorded() from error
+
     async def record(self, reason: str) -> None:
         """Writes the exchange to disk once, however often it is called. A cancelled caller does not stop the write.
 
@@ -136,15 +176,10 @@ class Run:
 
     async def _write(self, reason: str) -> None:
         exchange, metrics, began = self.exchange(reason), self._state.metrics, time.perf_counter()
-        try:
-            await self._state.audit.append(exchange)
-            if reason not in ("error", "cancelled") and (why := self._handoff_reason(exchange.answer)):
-                self._handoff = await asyncio.to_thread(self._state.inbox.add, exchange, why)
-                metrics.handoffs.labels(self._name).inc()
-        except Exception as error:  # of any kind: an answer that is not recorded is not given
-            metrics.audit_failures.inc()
-            log.error("an answer could not be recorded", exc_info=error)
-            raise unrecorded() from error
+        await self._recorded(self._state.audit.append(exchange))
+        if reason not in UNANSWERED and (why := self._handoff_reason(exchange.answer)):
+            self._handoff = await self._recorded(asyncio.to_thread(self._state.inbox.add, exchange, why))
+            metrics.handoffs.labels(self._name).inc()
         metrics.audit_s.observe(time.perf_counter() - began)
         metrics.answered(exchange)
         self._state.traces.answered(exchange, self._request, self._trace)
@@ -178,7 +213,10 @@ class Answer(Response):
         self.run = Run(id, state, key, asked.model, model, request, trace)
         self._state, self._key, self._streams = state, key, bool(asked.stream)
         self._envelope = asked.envelope(id)
-        self._started = self._gone = False
+        self._started = self._begun = self._gone = False
+        self._said: list[Delta] = []  # and not sent yet
+        self._unsent = 0  # characters of it
+        self._news, self._taken = asyncio.Event(), asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = self._state
@@ -188,7 +226,7 @@ class Answer(Response):
             try:
                 await self._attended(receive, send)
             except HttpError as error:
-                await self._refuse(send, error)
+                await self._refuse(send, await self._failed(error, "refused") if self.run.begun else error)
             except BackendError as error:
                 if not isinstance(error, RefusedError):
                     log.warning("the model could not answer", exc_info=error)
@@ -208,6 +246,7 @@ class Answer(Response):
         try:
             async with asyncio.timeout(self._state.project.gateway.deadline_s) as limit:
                 watcher = asyncio.create_task(self._watch(receive, limit))
+                await self.run.begin()
                 await (self._streamed(send) if self._streams else self._plain(send))
         except TimeoutError:
             if self._gone:
@@ -224,10 +263,10 @@ class Answer(Response):
         self._gone = True
         limit.reschedule(asyncio.get_running_loop().time())
 
-    async def _failed(self, error: HttpError) -> HttpError:
+    async def _failed(self, error: HttpError, reason: str = "error") -> HttpError:
         """Records that the request failed; returns `error`, or the error of recording it."""
         try:
-            await self.run.record("error")
+            await self.run.record(reason)
         except HttpError as worse:
             return worse
         return error
@@ -243,26 +282,76 @@ class Answer(Response):
             "utf-8", "replace"
         )
         self._started = True
-        await _send(send, Response(text, media_type="application/json"))
+        headers = {"x-inhouse-queue": str(self._place.turns)}
+        await _send(send, Response(text, headers=headers, media_type="application/json"))
 
     async def _streamed(self, send: Send) -> None:
-        run = self.run
-        async with aclosing(run.events(self._place)) as events:
-            async for event_ in events:
-                if isinstance(event_, Delta):
-                    await self._begin(send)
-                    await _more(send, self._envelope.delta(event_))
+        run, model = self.run, asyncio.create_task(self._listen())
+        try:
+            await self._pieces(send, model)
+            await model
+        finally:
+            model.cancel()
+            await asyncio.wait({model})
         assert run.finish is not None
         await run.record(run.finish.reason)
         await self._begin(send)
-        await _more(send, self._envelope.end(run), more=False)
+        rest = "".join(self._envelope.delta(d) for d in self._said)
+        await _more(send, rest + self._envelope.end(run), more=False)
 
-    async def _begin(self, send: Send) -> None:
-        """Sends the head of the stream, as late as possible: until then an error can still set the status."""
+    async def _listen(self) -> None:
+        """Takes what the model says at its own speed, so that a client that reads slowly does not keep its slot."""
+        try:
+            async with aclosing(self.run.events(self._place)) as events:
+                async for event_ in events:
+                    if isinstance(event_, Delta):
+                        self._said.append(event_)
+                        self._news.set()
+                        self._unsent += len(event_.text)
+                        if self._unsent > MOST_UNSENT_CHARS:
+                            self._taken.clear()
+                            await self._taken.wait()
+        finally:
+            self._news.set()
+
+    async def _pieces(self, send: Send, model: asyncio.Task[None]) -> None:
+        """Sends what the model says until it ends; what it said last is left for the end of the stream."""
+        now = asyncio.get_running_loop().time
+        piece_due, alive_due = 0.0, now() + FIRST_BYTE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(alive_due):
+                    await self._news.wait()
+            except TimeoutError:
+                await self._head(send)
+                turns = self._state.queue.position(self._place)
+                await _more(send, f": queued, {turns} before it is answered\n\n" if turns else ": keep-alive\n\n")
+                alive_due = now() + ALIVE_S
+                continue
+            if not model.done() and piece_due > now():
+                await asyncio.wait({model}, timeout=piece_due - now())
+            if model.done():
+                return
+            said, self._said, self._unsent = self._said, [], 0
+            self._news.clear()
+            self._taken.set()
+            await self.run.sent(said)
+            await self._begin(send)
+            await _more(send, "".join(self._envelope.delta(d) for d in said))
+            piece_due, alive_due = now() + PIECE_S, now() + ALIVE_S
+
+    async def _head(self, send: Send) -> None:
         if not self._started:
             self._started = True
-            headers = [(k.encode(), v.encode()) for k, v in STREAM_HEADERS.items()]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            headers = STREAM_HEADERS | {"x-inhouse-queue": str(self._place.turns)}
+            raw = [(k.encode(), v.encode()) for k, v in headers.items()]
+            await send({"type": "http.response.start", "status": 200, "headers": raw})
+
+    async def _begin(self, send: Send) -> None:
+        """Sends what comes before the first delta."""
+        await self._head(send)
+        if not self._begun:
+            self._begun = True
             await _more(send, self._envelope.begin(self.run))
 
     async def _refuse(self, send: Send, error: HttpError) -> None:

@@ -22,7 +22,8 @@ class Place:
     """The place of one request in the queue."""
 
     key: str
-    turn: asyncio.Future[None] | None = None  # set while it waits in a line
+    turn: asyncio.Future[None]  # done when it has a slot
+    turns: int = 0  # before it, when it was admitted
     started: float = 0.0  # when it got a slot
     left: bool = False
 
@@ -51,7 +52,7 @@ class Queue:
 
     @contextmanager
     def admitted(self, key: str) -> Iterator[Place]:
-        """Admits a request to the queue.
+        """Admits a request to the line of its key.
 
         Raises:
             HttpError: 429 if the queue is full, with the estimated time until a place is free.
@@ -60,9 +61,12 @@ class Queue:
             raise self._full("this key has as many open requests as it may have", self._places[key])
         if self._places.total() >= self._slots + self._waiting and not self._displace(key):
             raise self._full("the queue is full", self._places.total())
-        place = Place(key)
+        place = Place(key, asyncio.get_running_loop().create_future())
         self._places[key] += 1
         self.open += 1
+        self._lines.setdefault(key, deque()).append(place)
+        self._serve()
+        place.turns = self.position(place)
         try:
             yield place
         finally:
@@ -76,9 +80,6 @@ class Queue:
         Raises:
             HttpError: 429 if the request had to give way to another key.
         """
-        place.turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(place.key, deque()).append(place)
-        self._serve()
         try:
             await place.turn
             yield
@@ -113,7 +114,7 @@ class Queue:
             return False
         last = longest[-1]
         self._leave(last)
-        if last.turn and not last.turn.done():
+        if not last.turn.done():
             last.turn.set_exception(self._full("the queue is full, and this key has the most requests", len(longest)))
         return True
 
@@ -130,7 +131,7 @@ class Queue:
             self.running += 1
             self._active[key] += 1
             place.started = time.perf_counter()
-            if place.turn and not place.turn.done():
+            if not place.turn.done():
                 place.turn.set_result(None)
 
     def _leave(self, place: Place) -> None:

@@ -93,6 +93,14 @@ class Audit:
             hint = "check that the database is reachable and that its disk is fast enough"
             raise BackendError(f"the audit log was not written within {LONGEST_WAIT_S} s", hint) from error
 
+    async def check(self) -> None:
+        """Finds out whether the log can be written, unless an entry was just now.
+
+        Raises:
+            BackendError: it cannot; also `trouble` says why.
+        """
+        await asyncio.to_thread(self._writer.check)
+
     def close(self) -> None:
         """Writes what is queued and stops the writer."""
         self._writer.close()

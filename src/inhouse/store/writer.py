@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from inhouse.errors import BackendError, InhouseError
 from inhouse.store.chain import append, head_of
-from inhouse.store.ledger import Ledger, bounded
+from inhouse.store.ledger import SESSIONS, Ledger, bounded
 
 GROUP = 500  # maximum entries per commit
+FRESH_S = 2.0  # a commit within this time shows that the log can be written
+PROBE = {"digest": "probe", "key": "", "at_ms": 0, "seen_ms": 0, "until_ms": 0, "content": " " * 16_000}
 MOST_WAITING = 20_000
 
 Result = int | Exception
@@ -44,6 +47,25 @@ class Writer:
         self._lock = threading.Lock()
         self._closed = False
         self.trouble = ""
+        self._written_at = -FRESH_S
+
+    def check(self) -> None:
+        """Writes and erases a row as large as an entry, unless a commit succeeded just now.
+
+        Raises:
+            BackendError: the database cannot be written.
+        """
+        if not self.trouble and time.monotonic() - self._written_at < FRESH_S:
+            return
+        try:
+            with self._ledger.write() as connection:
+                bounded(connection)
+                connection.execute(SESSIONS.insert(), PROBE)
+                connection.execute(SESSIONS.delete().where(SESSIONS.c.digest == PROBE["digest"]))
+        except BackendError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble, self._written_at = "", time.monotonic()
 
     def put(self, entry: Callable[[], dict[str, Any]]) -> asyncio.Future[int]:
         """Queues an entry, which the thread makes. The future gets its number or the error.
@@ -126,7 +148,7 @@ class Writer:
             else:
                 self.trouble = str(error)
             return [error] * len(entries)
-        self.trouble = ""
+        self.trouble, self._written_at = "", time.monotonic()
         return list(range(last - len(entries) + 1, last + 1))
 
 

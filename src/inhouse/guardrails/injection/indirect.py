@@ -17,6 +17,7 @@ from inhouse.guardrails.injection import features
 from inhouse.guardrails.injection.features import features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
+from inhouse.text.disguise import readings
 from inhouse.text.sentences import every_sentence
 from inhouse.types import Matrix
 
@@ -126,6 +127,7 @@ class IndirectInjection:
         return Finding(score=max(scores), reason=f"instructions to the assistant in {where}", passages=bad)
 
     def score(self, text: str) -> float:
-        """The probability of the sentence that is most like an injected instruction."""
-        passage = sentences(text)
-        return float(self._classifier.probability(rows(passage, self._embedder)).max()) if passage else 0.0
+        """The probability of the sentence that is most like an injected instruction, in the text or hidden in it."""
+        passages = [p for some in (text, *readings(text, markup=False)) if (p := sentences(some))]
+        scores = (float(self._classifier.probability(rows(p, self._embedder)).max()) for p in passages)
+        return max(scores, default=0.0)

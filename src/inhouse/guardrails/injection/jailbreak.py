@@ -1,6 +1,7 @@
 """Jailbreaks: text of a user that tries to override the assistant's instructions.
 
-A classifier over MiniLM embeddings and hand-made features; the window with the highest probability counts.
+A classifier over MiniLM embeddings and hand-made features; the window with the highest probability counts, of the text
+and of its other readings (`text/disguise.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from inhouse.guardrails.classifier import Classifier, joined
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
+from inhouse.text.disguise import readings
 from inhouse.text.sentences import SENTENCE_GAP, windows
 from inhouse.types import Matrix, Message
 
@@ -37,6 +39,7 @@ _ATTACKS = frozenset(
     special_mode names_a_model forbidden_content system_prompt placeholder speaker_labels new_task obey encoded links
     brackets""".split()  # noqa: SIM905
 )
+_OVERRIDES = [FEATURES.index(name) for name in ("override_rules", "ignore_previous")]
 _HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
 shipped = partial(classifier.shipped, "jailbreak", FEATURES)
 
@@ -109,10 +112,21 @@ class Jailbreak:
         )
 
     def _score(self, text: str) -> float:
-        long_enough = [w for w in windows(without_wishes(text)) if len(w.split()) >= FEWEST_WORDS]
+        said = [*_judged(text), *(w for some in readings(text) for w in _judged(some))]
+        long_enough = [w for w in dict.fromkeys(said) if len(w.split()) >= FEWEST_WORDS]
         if not long_enough:
             return 0.0
         return float(self._classifier.probability(rows(long_enough, self._embedder)).max())
+
+
+def _judged(text: str) -> list[str]:
+    """What of a text is judged: its windows, and alone its sentences with a sign of an attack, which others hide."""
+    bare = without_wishes(text)
+    found = windows(bare)
+    if len(found) > 1 or any(SENTENCE_GAP.finditer(bare)):
+        alone = (s for s in SENTENCE_GAP.split(bare) if any(features_of(s)[n] for n in _OVERRIDES))
+        found += [w for s in alone for w in windows(s)]
+    return found
 
 
 def _new_turn(messages: Sequence[Message]) -> int:

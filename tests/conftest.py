@@ -13,7 +13,6 @@ from inhouse.models.embed import OnnxEmbedder
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.types import Example, Message
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in a build: tests stay fast beside other programs
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}

@@ -28,9 +28,7 @@ def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Wor
     Raises:
         ConfigError: the project file or an override is wrong.
     """
-    # Libraries read these when they are imported: no calls to a model hub, no progress bars besides ours.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars besides ours; read when a library is imported
     from inhouse.assembly.workspace import Workspace
     from inhouse.cli.terminal import Bars
     from inhouse.config.load import load_project

@@ -410,6 +410,7 @@ def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
 
 
 def _snapshot(name: str, target: Path) -> None:
+    os.environ["HF_HUB_OFFLINE"] = "0"  # read when the package is imported; everywhere else it is off
     try:
         from huggingface_hub import list_repo_files, snapshot_download
     except ImportError as error:

@@ -112,7 +112,6 @@ def load(base: Path) -> tuple[Any, Any]:
     Raises:
         InputError: transformers cannot load it.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -56,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
 def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
     """Every command with arguments with which it succeeds, in an order that a user could type them."""
     lines = scratch / "lines.jsonl"
-    lines.write_text(json.dumps({"text": "hello there my friend", "label": False}) + "\n")
+    lines.write_text(json.dumps({"text": "hello there my friend", "rail": "toxicity", "bad": False}) + "\n")
     log = project / "log.jsonl"
     at = ["--project", str(project)]
     return [
@@ -89,7 +89,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("release 2", ["release", *at, *GATE, "--set", "release.name=second"], ""),
         ("release canary", ["release", "canary", "10%", "2", *at], ""),
         ("release rollback", ["release", "rollback", *at], ""),
-        ("export", ["export", str(scratch / "exported"), "1", *at], ""),
+        ("export", ["export", str(scratch / "exported"), "--release", "1", *at], ""),
         ("keys create", ["keys", "create", "ci", "--role", "admin", "--json", *at], ""),
         ("keys list", ["keys", "list", *at], ""),
         ("keys revoke", ["keys", "revoke", "none", *at], ""),

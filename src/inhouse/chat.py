@@ -14,7 +14,8 @@ from inhouse.types import Json, Message, Passage, Record
 
 
 class ChatRequest(Record):
-    """A conversation to answer. Temperature 0 is greedy.
+    """A conversation to answer. Temperature 0 is greedy, as is None for models of this machine; for others it is
+    their default.
 
     `groups` are the access groups of the user. `user` identifies the user across requests, so that a split keeps each
     user in one arm. `without` has texts of passages that a guardrail removed; they are not put into the prompt again.
@@ -23,7 +24,7 @@ class ChatRequest(Record):
 
     messages: tuple[Message, ...]
     max_tokens: int = 256
-    temperature: float = 0.0
+    temperature: float | None = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Json] | None = None

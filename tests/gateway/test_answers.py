@@ -40,7 +40,7 @@ def test_another_groups_document_is_not_shown(gateway, ask, embedder, tmp_path):
         "groups: staff. teller waive $31",
     ]
     for question in questions:
-        body = ask(question, user="staff", groups=["staff"], metadata={"groups": "staff"})
+        body = ask(question, user="staff", metadata={"groups": "staff"})
         plain = there.http.post(CHAT, json=body, headers={"X-Groups": "staff"}).json()
         assert "staff/waivers.md" not in json.dumps(plain["inhouse"])
         streamed = there.http.post(CHAT, json={**body, "stream": True}).text

@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.auth import need_system
+from inhouse.gateway.contract import UNSUPPORTED
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
@@ -206,6 +207,10 @@ class Answer(Response):
         if asked.model not in state.fleet.names():
             message = f"the model '{asked.model[:100]}' does not exist; GET /v1/models lists those that do"
             raise HttpError(404, message, code="model_not_found", param="model")
+        upstreams = {table.name for table in state.project.upstream}
+        if asked.model not in upstreams and (param := asked.upstream_only()):
+            message = f"Unsupported parameter: '{param}' is not supported with this model."
+            raise HttpError(400, message, code=UNSUPPORTED, param=param)
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
         request = asked.to_request(frozenset(key.groups), key.id, usual, most)
         need_system(key, state, request.messages)

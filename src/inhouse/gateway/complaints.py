@@ -55,6 +55,8 @@ def _said(problems: Sequence[Problem], param: str) -> HttpError:
     if kind == "missing":
         message = f"Missing required parameter: '{param}'." if param else "Missing request body: send a JSON object."
         return HttpError(400, message, code="missing_required_parameter", param=param or None)
+    if kind == "extra_forbidden":
+        return _invalid(f"Unknown parameter: '{param}'.", "unknown_parameter", param)
     if kind in EXPECTED:
         expected = list(dict.fromkeys(EXPECTED[p["type"]] for p in problems if p["type"] in EXPECTED))
         one_of = "one of " if len(expected) > 1 else ""

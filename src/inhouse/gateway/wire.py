@@ -1,43 +1,52 @@
 """The wire format of the OpenAI chat API: request bodies, strictly validated, and responses.
 
-Unknown fields are ignored, as on OpenAI's servers; a known field of the wrong type is an error. Values that the API
-does not have are in the field `inhouse`, which standard clients ignore.
+A field of the wrong type is an error; `contract` has what a request may ask for. Values that the API does not have are
+in the field `inhouse`, which standard clients ignore.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
+from inhouse.gateway.contract import MOST_BIASES, UNSUPPORTED_VALUE, Body, Hints, Stop, Text, Upstream, Wire, refused
 from inhouse.schema import excess
 from inhouse.types import Json, Message
 
+TEXT_ONLY = "these models read and write text"
 MOST_TEXTS = 2048  # per embeddings request, as at OpenAI
-PASSED = ("tools", "tool_choice", "parallel_tool_calls", "top_p", "presence_penalty", "frequency_penalty")
+PASSED = (
+    "tools", "tool_choice", "parallel_tool_calls", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
+    "logit_bias", *Upstream.USUAL,
+)  # fmt: skip
 
 
-def _clean(text: str) -> str:
-    """Replaces NUL and lone surrogates: JSON can contain them, but databases and engines reject them."""
-    return _REJECTED.sub("\ufffd", text)
+class Part(Wire):
+    """A part of a message: a text, or the refusal of an earlier answer."""
 
+    type: Text
+    text: Text | None = None
+    refusal: Text | None = None
 
-_REJECTED = re.compile("[\0\ud800-\udfff]")
-Text = Annotated[str, AfterValidator(_clean)]
+    @model_validator(mode="after")
+    def _readable(self) -> Part:
+        if self.type not in ("text", "refusal"):
+            raise PydanticCustomError(
+                UNSUPPORTED_VALUE, f"parts of type '{self.type[:40]}' are not supported: {TEXT_ONLY}"
+            )
+        if self.said is None:
+            raise ValueError(f"a part of type {self.type} needs the field {self.type}")
+        return self
 
-
-class Wire(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class TextPart(Wire):
-    type: Literal["text"]
-    text: Text
+    @property
+    def said(self) -> str | None:
+        return self.text if self.type == "text" else self.refusal
 
 
 class CalledFunction(Wire):
@@ -52,22 +61,26 @@ class ToolCall(Wire):
 
 
 class WireMessage(Wire):
+    """A message. Fields of earlier answers that clients send back, such as `annotations`, are ignored."""
+
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | list[Part] | None = None
+    refusal: Text | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Text | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> WireMessage:
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            raise ValueError("content may be null only if an assistant calls tools")
+        if self.content is None and self.role != "assistant":
+            raise ValueError("content may be null only in messages with role 'assistant'")
         return self
 
     def to_message(self) -> Message:
-        parts = self.content if isinstance(self.content, list) else [TextPart(type="text", text=self.content or "")]
+        content = self.content if self.content is not None else self.refusal or ""
+        parts = content if isinstance(content, list) else [Part(type="text", text=content)]
         return Message(
             role="system" if self.role == "developer" else self.role,
-            content="".join(p.text for p in parts),
+            content="".join(p.said or "" for p in parts),
             tool_calls=tuple(call.model_dump() for call in self.tool_calls or ()),
             tool_call_id=self.tool_call_id or "",
         )
@@ -111,35 +124,48 @@ class ResponseFormat(Wire):
 
 class StreamOptions(Wire):
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None  # pads events on hosted servers; there is nothing to hide on this machine
 
 
-class ChatBody(Wire):
+class Sampling(Hints, Upstream):
+    """What the bodies of all answers have in common."""
+
+    model: Text = "custom"
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)  # as vLLM and llama.cpp have it, like `min_p`
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], Annotated[float, Field(ge=-100, le=100)]] | None = (
+        Field(None, max_length=MOST_BIASES)
+    )  # by IDs of the model's own tokens
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Stop = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[Json, refused("one answer per request", 1)] = None
+
+
+class ChatBody(Sampling):
     """The body of POST /v1/chat/completions."""
 
     ID: ClassVar[str] = "chatcmpl-"
-    model: Text = "custom"
     messages: list[WireMessage] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: Text | list[Text] | None = None
-    n: Literal[1] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    user: Text | None = Field(None, max_length=512)
-    functions: None = None  # replaced by tools; listed here because unknown fields are ignored silently
-    function_call: None = None
-    audio: None = None
+    modalities: Annotated[Json, refused(f"must be ['text']: {TEXT_ONLY}", ["text"])] = None
+    audio: Annotated[Json, refused(f"is not supported: {TEXT_ONLY}")] = None
+    functions: Annotated[Json, refused("is not supported: use 'tools'")] = None
+    function_call: Annotated[Json, refused("is not supported: use 'tool_choice'")] = None
+    web_search_options: Annotated[Json, refused("is not supported: nothing here reaches the web")] = None
+    moderation: Annotated[Json, refused("is not supported: the guardrails of the server check every answer")] = None
 
     @field_validator("tools", "response_format")
     @classmethod
@@ -159,21 +185,25 @@ class ChatBody(Wire):
             raise ValueError("messages must contain at least one with role 'user'")
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs requires logprobs to be true")
+        if self.max_tokens and self.max_completion_tokens not in (None, self.max_tokens):
+            raise ValueError("max_tokens and max_completion_tokens differ: set one of them")
         return self
 
     def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest:
         """The request for a model, from a caller with these groups."""
-        wanted = self.max_completion_tokens or self.max_tokens or usual_tokens
+        wanted = self.max_completion_tokens or self.max_tokens
         given = self.model_dump(include=set(PASSED), exclude_none=True)
+        if self.max_tokens is None:  # for upstreams, by the name that the caller used; newer models refuse the other
+            given["max_completion_tokens"] = min(wanted or most_tokens, most_tokens)
         return ChatRequest(
             messages=tuple(m.to_message() for m in self.messages),
-            max_tokens=min(wanted, most_tokens),
-            temperature=self.temperature or 0.0,
+            max_tokens=min(wanted or usual_tokens, most_tokens),
+            temperature=self.temperature,
             seed=self.seed,
-            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            stop=tuple(self.stop or ()),
             json_schema=self._schema(),
             groups=groups,
-            user=self.user or user,
+            user=self.user or self.safety_identifier or user,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             extra=given,
         )
@@ -191,13 +221,14 @@ class ChatBody(Wire):
         return None
 
 
-class EmbeddingBody(Wire):
+class EmbeddingBody(Body):
     """The body of POST /v1/embeddings. Token IDs are refused: they belong to the vocabulary of another model."""
 
     model: Text
     input: Text | list[Text]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
+    user: Text | None = Field(None, max_length=512)
     input_type: Literal["query", "passage"] = "passage"  # not in OpenAI's API; as NVIDIA's and Cohere's have it
 
     @field_validator("input")
@@ -208,7 +239,7 @@ class EmbeddingBody(Wire):
         return value
 
 
-class FeedbackBody(Wire):
+class FeedbackBody(Body):
     """The body of POST /v1/feedback: feedback on the answer `id`."""
 
     id: Text = Field(max_length=200)
@@ -283,6 +314,10 @@ class Asked(Protocol):
 
     @property
     def stream(self) -> bool | None: ...
+
+    def upstream_only(self) -> str:
+        """The first parameter that no model of this server can do; "" if there is none."""
+        ...
 
     def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest: ...
 

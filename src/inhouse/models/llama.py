@@ -23,6 +23,9 @@ from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedErro
 from inhouse.models.openai import deltas_of, error_code, finish_of, usage_of, wire_body
 from inhouse.schema import grammar, problem
 
+PASSED = (
+    "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls",
+)  # fmt: skip
 PROMPT_STORE_MB = 512  # cache of processed prompts, reused by those with the same beginning; drops the oldest first
 
 
@@ -130,7 +133,9 @@ class LlamaModel:
             stopped.set()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body = wire_body(request)
+        extra = {name: value for name, value in request.extra.items() if name in PASSED}
+        bias = request.extra.get("logit_bias") or {}
+        body = wire_body(request.model_copy(update={"extra": extra, "temperature": request.temperature or 0.0}))
         if request.json_schema is not None:
             del body["response_format"]
             body["grammar"] = grammar(request.json_schema)
@@ -141,7 +146,10 @@ class LlamaModel:
             **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),
             "cache_prompt": True,
             "lora": self._engine.lora(self._adapter),
-            "logit_bias": [[token, False] for token in self._engine.banned_tokens],
+            "logit_bias": [
+                *([int(token), value] for token, value in bias.items()),
+                *([token, False] for token in self._engine.banned_tokens),
+            ],
         }
 
 

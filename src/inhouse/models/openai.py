@@ -85,15 +85,21 @@ class OpenAIModel:
 
 
 def wire_body(request: ChatRequest) -> dict[str, Any]:
-    """The body of a streaming request to the OpenAI API, without the model and log-probabilities."""
+    """The body of a streaming request to the OpenAI API, without the model and log-probabilities.
+
+    What was not asked for is left to the server. The limit on tokens has the name in `extra`, if it is there: some
+    servers know only `max_tokens`, and some models refuse it.
+    """
     body: dict[str, Any] = {
         **request.extra,
         "messages": [m.to_openai() for m in request.messages],
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if "max_completion_tokens" not in body:
+        body["max_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
     if request.stop:
         body["stop"] = list(request.stop)
     if request.seed is not None:

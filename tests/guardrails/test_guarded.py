@@ -179,6 +179,25 @@ async def test_an_answer_of_which_nothing_is_left_goes_to_a_person():
     assert reply.note("guarded", "handoff")
 
 
+@pytest.mark.parametrize(("sides", "released"), [({"input": "block"}, 2), ({"input": "block", "output": "block"}, 0)])
+async def test_tokens_leave_at_once_where_no_rail_checks_output(sides, released):
+    left = []
+
+    class Slowly:
+        name = "slowly"
+
+        async def stream(self, request):
+            yield Delta(text="It")
+            yield Delta(text=" costs")
+            assert len(left) == released
+            yield Delta(text=" 5.")
+            yield Finish(reason="stop")
+
+    async for event in guarded(Slowly(), rail(nothing, **sides)).stream(ASKED):
+        left.append(event)
+    assert "".join(e.text for e in left if isinstance(e, Delta)) == "It costs 5."
+
+
 async def test_the_whole_answer_is_checked_before_any_of_it_is_released():
     released = await events(guarded(Scripted(lambda r: "One. Two. Bad."), rail(bad("Bad"), answer="handoff")))
     assert [e.text for e in released if isinstance(e, Delta)] == [HANDOFF]

@@ -1,7 +1,8 @@
 """A ChatModel with rails around it: input and output are checked, and some exchanges go to a person.
 
 The rails of a side run concurrently, each in a thread. The strongest action wins; changes to the text are applied in
-the rails' order. Output is released sentence by sentence, byte for byte as the model wrote it unless a rail objects.
+the rails' order. Output is released sentence by sentence, or token by token where no rail checks it, byte for byte as
+the model wrote it unless a rail objects.
 A rail that raises or times out counts as a finding whose action is the hand-off, unless it is set to fail open; its
 decision says which.
 """
@@ -76,6 +77,7 @@ class Guarded:
         self.model = model
         self.settings = settings
         self.buffers_answer = any("answer" in g.actions for g in guards)
+        self.by_sentence = self.buffers_answer or any("output" in g.actions for g in guards)
         self.filters = any(g.actions.get("passages") in CHANGES for g in guards)
         self._guards = tuple(guards)
         self._threads = ThreadPoolExecutor(4 * max(len(guards), 1), thread_name_prefix="rail")
@@ -249,7 +251,7 @@ class _Exchange:
 
     async def _check_sentences(self, last: bool = False) -> Decision | None:
         """Checks the sentences that are complete; returns the decision that ends the answer, if any."""
-        while sentence := self._buffer.sentence(last):
+        while sentence := self._buffer.sentence(last or not self._guarded.by_sentence):
             if stop := await self._finish_passages_check():
                 return stop
             checked = await self._guarded.check("output", sentence, self._turn)

@@ -124,11 +124,13 @@ def echo() -> None:
 class Served:
     """A server in separate processes, with its `url` and `secret` once it answers."""
 
-    def __init__(self, *arguments: object, command: list[str] | None = None, secret: str = "") -> None:
+    def __init__(
+        self, *arguments: object, command: list[str] | None = None, secret: str = "", errors: object = None
+    ) -> None:  # fmt: skip
         # A new process group, so that all processes can be killed together.
         self.process = subprocess.Popen(
             command or [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            stderr=errors or subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self.url, self.secret = "", secret
         while not (self.url and self.secret):

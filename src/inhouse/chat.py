@@ -19,6 +19,7 @@ class ChatRequest(Record):
 
     `groups` are the access groups of the user. `user` identifies the user across requests, so that a split keeps each
     user in one arm. `without` has texts of passages that a guardrail removed; they are not put into the prompt again.
+    `scope` is whose request it is: only requests of the same scope may reuse each other's processed prompts.
     `extra` is passed through to the engine (tools, top_p, penalties); the gateway admits only known keys.
     """
 
@@ -30,6 +31,7 @@ class ChatRequest(Record):
     json_schema: dict[str, Json] | None = None
     groups: frozenset[str] = frozenset()
     user: str = ""
+    scope: str = ""
     without: frozenset[str] = frozenset()
     logprobs: int | None = None  # number of alternatives per token; None for no log probabilities
     extra: dict[str, Json] = Field(default_factory=dict)

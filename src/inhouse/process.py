@@ -83,7 +83,8 @@ def start(
 
 
 def follow(child: subprocess.Popen[str], progress: Progress) -> dict[str, Json] | None:
-    """Passes the child's progress on until its result, and returns that; None when it ended without one.
+    """Passes the child's progress on until its result, or until it is ready to serve, and returns what it says then;
+    None when it ended without.
 
     Raises:
         InhouseError: the error of the child.
@@ -99,7 +100,7 @@ def follow(child: subprocess.Popen[str], progress: Progress) -> dict[str, Json] 
                     steps[number][1].advance(amount, note)
                 case {"end": number}:
                     steps.pop(number)[0].close()
-                case {"result": result}:
+                case {"result": result} | {"ready": result}:  # ready: it goes on serving
                     return dict(result)
                 case {"error": name, "message": message, "hint": hint}:
                     raise getattr(errors, name, InhouseError)(message, hint)

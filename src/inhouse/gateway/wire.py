@@ -204,6 +204,7 @@ class ChatBody(Sampling):
             json_schema=self._schema(),
             groups=groups,
             user=self.user or self.safety_identifier or user,
+            scope=user,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             extra=given,
         )

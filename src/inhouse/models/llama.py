@@ -1,32 +1,34 @@
-"""The embedded engine: the llama.cpp server in this process, through `xllamacpp`.
+"""The embedded engine: llama.cpp's server in a supervised child process (llama_server.py).
 
 One engine has one base model and any number of LoRA adapters; each request names its adapter, so `base` and `tuned` are
-two ChatModels over the same weights in memory. llama.cpp also opens a loopback port. It gets a random key, no browser
+two ChatModels over the same weights in memory. llama.cpp listens on a loopback port. It gets a random key, no browser
 origin and no pages, so that no other program can use the engine without the guardrails.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import secrets
-import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from inhouse.chat import ChatEvent, ChatRequest, Usage
+import httpx
+
+from inhouse.chat import ChatEvent, ChatRequest
 from inhouse.config.sections import Model
 from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
-from inhouse.models.openai import deltas_of, error_code, finish_of, usage_of, wire_body
+from inhouse.models.openai import events_of, wire_body
+from inhouse.models.slots import Slots
+from inhouse.models.supervised import Supervised
 from inhouse.schema import grammar, problem
 
 PASSED = (
     "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls",
 )  # fmt: skip
-PROMPT_STORE_MB = 512  # cache of processed prompts, reused by those with the same beginning; drops the oldest first
+MOST_GROWTH_MB = 1_500  # of the engine beyond what it needs when it starts
+CONNECT_S = 5.0
 
 
 class LlamaEngine:
@@ -45,38 +47,32 @@ class LlamaEngine:
     def __init__(
         self, weights: Path, settings: Model, adapters: Sequence[Path] = (), banned_tokens: Sequence[int] = ()
     ) -> None:
-        import xllamacpp
-
         for file in (weights, *adapters):
             _check_magic(file)
         self.api_key = secrets.token_urlsafe(24)
-        params = xllamacpp.CommonParams()
-        params.model.path = str(weights)
-        params.model_alias = {weights.stem}
-        params.n_parallel = settings.parallel
-        params.n_ctx = settings.context_tokens * settings.parallel
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads or os.cpu_count() or 1
-        # The engine's prompt cache ignores adapters: `tuned` would reuse a prompt that `base` has processed. Reuse
-        # within a slot is safe, because a slot knows its adapter.
-        params.cache_ram_mib = 0 if adapters else PROMPT_STORE_MB
-        params.warmup = False
-        params.verbosity = -1
-        params.use_jinja = True
-        params.api_keys = [self.api_key]
-        params.cors_origins = "null"
-        params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
-        if adapters:
-            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(a), 1.0) for a in adapters]
-            params.lora_init_without_apply = True
-        try:
-            self._server = xllamacpp.Server(params)
-        except RuntimeError as error:
-            hint = "damaged or of an unsupported architecture; to replace it, delete it and run `inhouse models pull`"
-            raise InputError(f"{weights}: llama.cpp cannot load this file", hint) from error
-        self.url: str = self._server.listening_address
         self.adapters = tuple(adapters)
         self.banned_tokens = tuple(banned_tokens)
-        self._threads = ThreadPoolExecutor(settings.parallel, thread_name_prefix="engine")
+        self.slots = Slots(settings.parallel)
+        job = {
+            "weights": str(weights),
+            "name": weights.stem,
+            "parallel": settings.parallel,
+            "context_tokens": settings.context_tokens,
+            "threads": settings.threads or os.cpu_count() or 1,
+            "api_key": self.api_key,
+            "adapters": [str(a) for a in adapters],
+        }
+        self.process = Supervised("inhouse.models.llama_server", job, "the engine", self._probe, MOST_GROWTH_MB)
+
+    @property
+    def url(self) -> str:
+        """Where the engine listens; another port after it was restarted."""
+        return self.process.url
+
+    @property
+    def trouble(self) -> str:
+        """Why the engine cannot answer now; "" if it can."""
+        return self.process.trouble
 
     def model(self, name: str, adapter: int | None = None) -> LlamaModel:
         """The engine as a ChatModel, with one of its adapters or none."""
@@ -86,10 +82,17 @@ class LlamaEngine:
         """The request's adapter scales in the format of llama.cpp's API."""
         return [{"id": n, "scale": float(n == adapter)} for n in range(len(self.adapters))]
 
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"}
+
     def close(self) -> None:
-        """Stops the engine and frees its memory, after running answers have ended."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        del self._server
+        """Stops the engine at once and frees its memory."""
+        self.process.close()
+
+    def _probe(self, url: str, timeout_s: float) -> None:
+        """Asks for the metrics, which the loop that generates answers between two batches."""
+        with httpx.Client(trust_env=False, timeout=timeout_s, verify=False) as client:  # noqa: S501 - plain HTTP
+            client.get(f"{url}/metrics", headers=self.headers()).raise_for_status()
 
 
 class LlamaModel:
@@ -103,34 +106,50 @@ class LlamaModel:
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields the answer as the engine generates it. Leaving the iteration stops the generation.
 
+        A request is repeated once if the engine dies before it has said anything.
+
         Raises:
             RefusedError: the engine rejects the request, such as a conversation longer than its context.
             BackendError: the engine failed.
         """
         if request.json_schema is not None and (why := await asyncio.to_thread(problem, request.json_schema)):
             raise RefusedError(why)
-        loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
-        stopped = threading.Event()
+        body, said = self._body(request), False
+        prompt = "\0".join(m.content for m in request.messages)
+        async with self._engine.slots.taken(f"{self._adapter}:{request.scope}", prompt) as (slot, same):
+            body |= {"id_slot": slot, "cache_prompt": same}
+            for attempt in (1, 2):
+                try:
+                    async for event in self._events(body, request.logprobs):
+                        said = True
+                        yield event
+                    return
+                except httpx.HTTPError as error:
+                    if said or attempt == 2 or self._engine.process.hung:
+                        message = f"{self.name}: the engine stopped while it answered ({type(error).__name__})"
+                        raise BackendError(message, "it is being restarted: try again in a moment") from error
+                except RefusedError as error:
+                    if error.code == CONTEXT_LENGTH:
+                        error.hint = "shorten the conversation, or raise model.context_tokens"
+                    raise
 
-        def put(item: dict[str, Any] | BaseException | None) -> bool:
-            if not stopped.is_set():
-                loop.call_soon_threadsafe(queue.put_nowait, item)
-            return stopped.is_set()
-
-        def run() -> None:
-            try:
-                self._engine._server.handle_chat_completions(self._body(request), put)
-                put(None)
-            except Exception as error:
-                put(error)
-
-        self._engine._threads.submit(run)
+    async def _events(self, body: dict[str, Any], logprobs: int | None) -> AsyncIterator[ChatEvent]:
+        process = self._engine.process
+        await process.ready()
+        process.running += 1
+        # One client per answer: a run may use several event loops, and a client belongs to one. No time limit: whether
+        # the engine still works, its supervisor knows.
+        timeout = httpx.Timeout(None, connect=CONNECT_S)
         try:
-            async for event in _events(queue, self.name, request.logprobs):
-                yield event
+            async with (
+                httpx.AsyncClient(trust_env=False, timeout=timeout, headers=self._engine.headers()) as client,
+                client.stream("POST", f"{process.url}/v1/chat/completions", json=body) as response,
+            ):
+                async for event in events_of(response, self.name, logprobs, confident=True):
+                    process.heard()
+                    yield event
         finally:
-            stopped.set()
+            process.running -= 1
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         extra = {name: value for name, value in request.extra.items() if name in PASSED}
@@ -144,41 +163,12 @@ class LlamaModel:
             # Confidence needs the log-probability of every token, whether the caller wants to see it or not. The engine
             # streams none in requests with tools.
             **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),
-            "cache_prompt": True,
             "lora": self._engine.lora(self._adapter),
             "logit_bias": [
                 *([int(token), value] for token, value in bias.items()),
                 *([token, False] for token in self._engine.banned_tokens),
             ],
         }
-
-
-async def _events(
-    queue: asyncio.Queue[dict[str, Any] | BaseException | None], name: str, logprobs: int | None
-) -> AsyncIterator[ChatEvent]:
-    reason, usage = "", Usage()
-    total, count = 0.0, 0
-    while (item := await queue.get()) is not None:
-        if isinstance(item, BaseException):
-            kind = RefusedError if isinstance(item, ValueError) else BackendError  # ValueError: a bad request
-            raise kind(f"{name}: the engine failed ({item})") from item
-        if "error" in item:
-            message = f"{name}: the engine rejected the request: {item['error']['message']}"
-            if item["error"].get("code") != 400:
-                raise BackendError(message)
-            code = error_code(item["error"])
-            hint = "shorten the conversation, or raise model.context_tokens" if code == CONTEXT_LENGTH else ""
-            raise RefusedError(message, hint, code)
-        if counts := item.get("usage"):
-            usage = usage_of(counts)
-        for choice in item["choices"]:
-            for token in (choice.get("logprobs") or {}).get("content") or ():
-                total, count = total + token["logprob"], count + 1
-            for delta in deltas_of(choice, logprobs):
-                yield delta
-            reason = choice.get("finish_reason") or reason
-    confidence = math.exp(total / count) if count else None
-    yield finish_of(reason, usage, confidence)
 
 
 def _check_magic(file: Path) -> None:

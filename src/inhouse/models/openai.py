@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -61,14 +63,7 @@ class OpenAIModel:
                         if response.status_code in RETRIED and attempt < TRIES:
                             await asyncio.sleep(_pause_s(response, attempt))
                             continue
-                        if response.status_code != 200:
-                            text = (await response.aread()).decode(errors="replace")
-                            if response.status_code in REJECTED:  # shown to the user, so without the URL
-                                raise RefusedError(
-                                    f"{self.name} rejected the request: {text[:300]}", code=_code_in(text)
-                                )
-                            raise BackendError(f"{self._url}: status {response.status_code}: {text[:300]}")
-                        async for event in _parsed(response, request.logprobs):
+                        async for event in events_of(response, self.name, request.logprobs):
                             yield event
                         return
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -152,14 +147,6 @@ def error_code(error: Any) -> str:
     return code if isinstance(code, str) else ""
 
 
-def _code_in(body: str) -> str:
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return ""
-    return error_code(parsed.get("error")) if isinstance(parsed, dict) else ""
-
-
 @cache
 def _certificates() -> ssl.SSLContext:
     """Loaded once, because that takes longer than a request to this machine."""
@@ -173,8 +160,28 @@ def _pause_s(response: httpx.Response, attempt: int) -> float:
         return float(attempt)
 
 
-async def _parsed(response: httpx.Response, logprobs: int | None) -> AsyncIterator[ChatEvent]:
+async def events_of(
+    response: httpx.Response, name: str, logprobs: int | None, confident: bool = False
+) -> AsyncIterator[ChatEvent]:
+    """The events of a streamed answer of the OpenAI API.
+
+    Args:
+        response: its body is not read yet.
+        name: what errors call the model.
+        logprobs: as in ChatRequest.
+        confident: whether the log-probabilities of the tokens make a confidence.
+
+    Raises:
+        RefusedError: the server rejects the request.
+        BackendError: the server fails, or sends something other than a chat stream.
+    """
+    if response.status_code != 200:
+        text = (await response.aread()).decode(errors="replace")
+        if response.status_code in REJECTED:  # shown to the user, so without the URL
+            raise RefusedError(f"{name} rejected the request: {_message(text)}", code=error_code(_error_in(text)))
+        raise BackendError(f"{response.url}: status {response.status_code}: {text[:300]}")
     reason, usage = "", Usage()
+    total, count = 0.0, 0
     async for line in response.aiter_lines():
         if not line.startswith("data:") or line[5:].strip() == "[DONE]":
             continue
@@ -183,13 +190,29 @@ async def _parsed(response: httpx.Response, logprobs: int | None) -> AsyncIterat
             if failed := chunk.get("error"):
                 raise BackendError(f"{response.url}: failed during the answer: {str(failed)[:200]}")
             for choice in chunk.get("choices") or ():
+                for token in (confident and (choice.get("logprobs") or {}).get("content")) or ():
+                    total, count = total + token["logprob"], count + 1
                 for delta in deltas_of(choice, logprobs):
                     yield delta
                 reason = choice.get("finish_reason") or reason
             if counts := chunk.get("usage"):
                 usage = usage_of(counts)
-        except (ValueError, AttributeError, TypeError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise BackendError(f"{response.url}: not a chat completion stream: {line[:200]}") from error
     if not reason:
         raise BackendError(f"{response.url}: the answer was cut off")
-    yield finish_of(reason, usage)
+    yield finish_of(reason, usage, math.exp(total / count) if count else None)
+
+
+def _error_in(body: str) -> Any:
+    with suppress(ValueError):
+        parsed = json.loads(body)
+        return parsed.get("error") if isinstance(parsed, dict) else None
+    return None
+
+
+def _message(body: str) -> str:
+    """The message of an error in OpenAI's shape; the beginning of any other body."""
+    error = _error_in(body)
+    said = error.get("message") if isinstance(error, dict) else None
+    return (said if isinstance(said, str) and said else body)[:300]

@@ -1,0 +1,170 @@
+"""An engine as a supervised child process: restarted when it dies, hangs, or uses too much memory.
+
+The engine is any program that serves an OpenAI-compatible API on a loopback port. Whatever happens to it, the parent
+lives on: a crash or a request that never ends costs the answers in progress, and the next ones wait for the new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from inhouse import process
+from inhouse.errors import BackendError, InhouseError
+from inhouse.types import Json, Silent
+
+CHECK_S = 1.0  # between two looks at the process
+START_S = 600.0  # for loading the weights
+STALL_S = 30.0  # without an answer to the probe and without a token
+SLOWER = 8  # times the longest wait for a probe that was answered, on slow machines
+WAIT_S = 15.0  # that a request waits for a process that is being restarted
+TOO_SOON_S = 30.0  # a process that dies sooner is restarted with a pause
+PAUSES_S = (1.0, 5.0, 30.0)
+LIVELY = {"OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "2"}  # threads that wait sleep; freed memory is returned
+log = logging.getLogger("inhouse.gateway")
+
+
+class Supervised:
+    """One child process, and the thread that watches it.
+
+    Args:
+        module: whose `work` serves, and sends the event `ready` with its `url` once it does.
+        job: for `work`.
+        name: what errors and the log call it.
+        probe: asks the process at this URL, within so many seconds, for something that it answers only while it works.
+        most_mb: memory, beyond that of the process when it is ready, at which it is restarted.
+        environment: variables of the process.
+
+    Raises:
+        InhouseError: the process does not start; the error is its own.
+    """
+
+    def __init__(
+        self, module: str, job: Json, name: str, probe: Callable[[str, float], None], most_mb: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.trouble = ""  # why it does not answer now; "" if it does
+        self.url = ""
+        self.running = 0  # requests
+        self.hung = False  # whether the last process was ended for not answering
+        self.stall_s = STALL_S
+        self._module, self._job, self._probe, self._most_mb = module, job, probe, most_mb
+        self._environment = {**LIVELY, **(environment or {})}
+        self._heard = time.monotonic()
+        self._child: subprocess.Popen[str] | None = None
+        self._closed = threading.Event()
+        self._start()
+        self._watcher = threading.Thread(target=self._watch, name="engine watcher", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid if self._child else 0
+
+    def heard(self) -> None:
+        """Notes that the process has just sent something."""
+        self._heard = time.monotonic()
+
+    async def ready(self) -> None:
+        """Waits for a process that is being restarted.
+
+        Raises:
+            BackendError: it takes too long.
+        """
+        until = time.monotonic() + WAIT_S
+        while self.trouble:
+            if time.monotonic() > until or self._closed.is_set():
+                raise BackendError(f"{self.name}: {self.trouble}", "try again in a moment")
+            await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        """Ends the process at once."""
+        self._closed.set()
+        self.trouble = "closed"
+        self._end()
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process; 0 where the system does not tell."""
+        with suppress(OSError, ValueError, IndexError):
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return 0.0
+
+    def _start(self) -> None:
+        child = self._child = process.start(self._module, self._job, self._environment)
+        limit = threading.Timer(START_S, child.kill)
+        limit.daemon = True
+        limit.start()
+        try:
+            facts = process.follow(child, Silent())
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            limit.cancel()
+        if facts is None:
+            self._end()
+            raise BackendError(*process.death(self.name, child.returncode))
+        self.url = str(facts["url"])
+        self._began = time.monotonic()
+        self._first_mb = self.memory_mb()
+        self.heard()
+        if not self._closed.is_set():
+            self.trouble = ""
+
+    def _end(self) -> None:
+        if child := self._child:
+            child.kill()
+            process.stop([child])
+
+    def _watch(self) -> None:
+        deaths = 0
+        while not self._closed.wait(CHECK_S):
+            why = self._sick()
+            if not why or self._closed.is_set():
+                continue
+            deaths = deaths + 1 if time.monotonic() - self._began < TOO_SOON_S else 0
+            while why and not self._closed.is_set():
+                self.trouble = why
+                log.error("an engine is restarted", extra={"facts": {"engine": self.name, "reason": why}})
+                self._end()
+                if deaths and self._closed.wait(PAUSES_S[min(deaths, len(PAUSES_S)) - 1]):
+                    return
+                try:
+                    self._start()
+                    why = ""
+                except InhouseError as error:
+                    why, deaths = str(error), deaths + 1
+        self._end()
+
+    def _sick(self) -> str:
+        """Why the process must be replaced; "" if it need not be."""
+        assert self._child is not None
+        if self._child.poll() is not None:
+            self.hung = False
+            return process.death("it", self._child.returncode)[0]
+        grown = self.memory_mb() - self._first_mb
+        if grown > self._most_mb and (not self.running or grown > 2 * self._most_mb):
+            return f"it uses {grown:,.0f} MB more than at its start, at most {self._most_mb:,.0f} are allowed"
+        began = time.monotonic()
+        try:
+            self._probe(self.url, self.stall_s)
+            self.heard()
+            self.stall_s = max(self.stall_s, SLOWER * (time.monotonic() - began))
+        except httpx.TimeoutException:
+            if time.monotonic() - self._heard >= self.stall_s:
+                self.hung = True
+                return f"it has not answered for {time.monotonic() - self._heard:.0f} s"
+        except httpx.HTTPError:
+            pass  # it has just died: the next look sees it
+        return ""

@@ -61,6 +61,9 @@ def gateway(folder: str, workers: int, url: str = "", inherited: tuple[int, int]
         def model(self, name):
             return Scripted(lambda request: ANSWER)
 
+        def trouble(self):
+            return ""
+
         async def refresh(self):
             return False
 

@@ -35,6 +35,9 @@ class Models:
     def model(self, name):
         return self.models[name]
 
+    def trouble(self):
+        return ""
+
     async def refresh(self):
         return False
 

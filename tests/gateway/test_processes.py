@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from inhouse.gateway import server
 from inhouse.store.audit import Audit
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, ledger_url
@@ -17,7 +18,7 @@ from inhouse.store.ledger import Ledger, ledger_url
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and inherited sockets")
 CHAT = "/v1/chat/completions"
 PROGRAM = """
-import os, sys
+import asyncio, ctypes, os, sys, time
 from pathlib import Path
 from inhouse.config.sections import Gateway, Project
 from inhouse.gateway import server
@@ -34,12 +35,18 @@ from inhouse.store.traffic import Traffic
 class Models:
     def names(self): return ["custom"]
     def model(self, name): return Scripted(lambda r: str(os.getpid()), seconds=float(sys.argv[2]))
-    async def refresh(self): return False
-    def close(self): return None
+    async def refresh(self):
+        if os.environ.get("STUCK") == "thread":
+            asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
+        return False
+    def trouble(self): return ""
+    def close(self):
+        if os.environ.get("STUCK") == "lock":
+            ctypes.PyDLL(None).sleep(600)  # keeps the interpreter's lock
 
 def state(rates=None):
     ledger = Ledger(ledger_url(Path(sys.argv[1])))
-    return State(Project(gateway=Gateway(drain_s=20)), Models(), Audit(ledger), Keys(ledger), Inbox(ledger),
+    return State(Project(gateway=Gateway(drain_s=float(os.environ.get("DRAIN", 20)))), Models(), Audit(ledger), Keys(ledger), Inbox(ledger),
                  Feedback(ledger), Traffic(ledger), rates=Rates(rates))
 
 if len(sys.argv) > 4:
@@ -125,6 +132,15 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(program):
     assert process.wait(15) == 0
     audit = Audit(ledger)
     assert audit.get(answers[0][1]["id"]) is not None
+
+
+@pytest.mark.parametrize("stuck", ["thread", "lock"])
+def test_sigterm_ends_the_server_whatever_is_stuck(program, monkeypatch, stuck):
+    monkeypatch.setenv("STUCK", stuck)
+    monkeypatch.setenv("DRAIN", "1")
+    process, *_ = program()
+    process.send_signal(signal.SIGTERM)
+    process.wait(1 + server.LINGER_S + server.CLOSE_S + 5)
 
 
 def test_workers_share_rates_and_are_replaced(program):

@@ -68,20 +68,6 @@ async def test_an_adapter_never_reuses_a_prompt_processed_with_another(weights, 
     assert [r.finish.usage.cached_tokens for r in after_base] == [r.finish.usage.cached_tokens for r in alone]
 
 
-async def test_a_prompt_that_left_its_slot_is_reused(weights):
-    """One slot, with another conversation in between: the same answer, and the prompt is not processed again."""
-    engine = LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=1))
-    try:
-        model = engine.model("base")
-        first = await collect(model, ask("Describe the harbor of a small town by the sea in one sentence."))
-        await collect(model, ask("Why is tea hot? Tell me all that you know about tea, kettles and cups."))
-        again = await collect(model, ask("Describe the harbor of a small town by the sea in one sentence."))
-    finally:
-        engine.close()
-    assert again.text == first.text
-    assert again.finish.usage.cached_tokens >= again.finish.usage.prompt_tokens - 1
-
-
 async def test_a_json_schema_is_enforced(engine):
     schema = {
         "type": "object",

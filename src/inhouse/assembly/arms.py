@@ -83,6 +83,11 @@ class Shared(Generic[T]):
         if (last := self._counted(key, -1)) is not None:
             last.close()
 
+    def all(self) -> list[T]:
+        """What is open now."""
+        with self._counting:
+            return [thing for thing, _ in self._open.values()]
+
     def _counted(self, key: Hashable, change: int) -> T | None:
         """The thing under the key, with one holder more; or with one less, and then only if that was the last."""
         with self._counting:

@@ -139,7 +139,7 @@ async def healthz() -> dict[str, str]:
 
 @routes.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Readiness: not draining, a release is open, and the database and its audit log can be written."""
+    """Readiness: not draining, a release is open, its engines answer, and the audit log can be written."""
     state = state_of(request)
     try:
         await state.audit.check()
@@ -148,6 +148,8 @@ async def readyz(request: Request) -> Response:
         return JSONResponse({"status": "the audit log cannot be written"}, 503, {"Retry-After": "5"})
     if state.draining or not state.fleet.names():
         return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
+    if why := state.fleet.trouble():
+        return JSONResponse({"status": why}, 503, {"Retry-After": "5"})
     return JSONResponse({"status": "ready", "models": list(state.fleet.names())})
 
 

@@ -7,6 +7,7 @@ interpreters that inherit the socket. Each opens its own engine and index, and e
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ from inhouse.gateway.state import State
 
 THREADS = 32
 LINGER_S = 3  # for connections that stay open after all requests are answered
+CLOSE_S = 5  # for closing threads, engines, and the audit log
 RESTART_S = 1.0
 TOO_SOON_S = 10.0  # a worker that ends sooner may have failed to start
 MOST_TOO_SOON = 5  # such failures in a row
@@ -84,11 +87,16 @@ class Server(uvicorn.Server):
             return  # the terminal sends it to all processes; the parent stops its workers
         if self._inhouse.draining:
             self.should_exit = self.force_exit = True
-        self._inhouse.draining = True
+        self._drain()
+
+    def _drain(self) -> None:
+        if not self._inhouse.draining:
+            self._inhouse.draining = True
+            _end_within(self._inhouse.project.gateway.drain_s + LINGER_S + CLOSE_S)
 
     async def on_tick(self, counter: int) -> bool:
         if self._parent and os.getppid() != self._parent:
-            self._inhouse.draining = True
+            self._drain()
         if self._inhouse.draining and not self.should_exit:
             drain_s, queue = self._inhouse.project.gateway.drain_s, self._inhouse.queue
             self._until = self._until or time.monotonic() + drain_s
@@ -112,7 +120,7 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
 
     async def run() -> None:
         # For searches, embeddings, and key lookups, which wait more than they compute.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
+        asyncio.get_running_loop().set_default_executor(_Threads(THREADS, thread_name_prefix="gateway"))
         await state.fleet.refresh()
         # Open models stay open: collecting garbage among them would delay every request.
         gc.collect()
@@ -127,15 +135,45 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
     finally:
         state.audit.close()
         state.fleet.close()
+        faulthandler.cancel_dump_traceback_later()
 
 
-def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: socket.socket) -> None:
+class _Threads(ThreadPoolExecutor):
+    """Threads that are waited for only briefly when the server stops."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + (LINGER_S if wait else 0)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _end_within(seconds: float) -> None:
+    """Ends the process after that time whatever its threads do, also if one keeps the interpreter's lock."""
+
+    def end() -> None:
+        names = sorted(t.name for t in threading.enumerate() if not t.daemon)
+        log.error("stopped before everything was closed", extra={"facts": {"threads": names}})
+        leave(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    # In a thread that needs no lock. It would write where the threads are: not in a log of JSON lines.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
+
+
+def supervise(
+    worker: Callable[[int, int], Sequence[str]], count: int, bound: socket.socket, drain_s: float = 30
+) -> None:
     """Runs `count` workers and restarts them until asked to stop.
 
     Args:
         worker: makes the command line of a worker from two file descriptors: the socket, and the file of the rates.
         count: number of workers.
         bound: the listening socket.
+        drain_s: for a worker to finish its answers; it is killed a few seconds later.
 
     Raises:
         BackendError: a worker does not start.
@@ -176,17 +214,27 @@ def supervise(worker: Callable[[int, int], Sequence[str]], count: int, bound: so
                     time.sleep(RESTART_S)
                     running[n] = start()
         finally:
-            for process, _ in running:
-                process.terminate()
-            for process, _ in running:
-                process.wait()
+            _stop([process for process, _ in running], drain_s + LINGER_S + 2 * CLOSE_S)
 
 
-def leave() -> NoReturn:
+def _stop(workers: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Lets the workers drain, and kills those that have not ended after so many seconds."""
+    for process in workers:
+        process.terminate()
+    until = time.monotonic() + seconds
+    for process in workers:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def leave(code: int = 0) -> NoReturn:
     """Ends the process at once: the exit handlers of some libraries take longer than draining."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def again(*arguments: str) -> list[str]:

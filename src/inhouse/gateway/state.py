@@ -32,6 +32,10 @@ class Fleet(Protocol):
         """Opens the releases to serve if they have changed."""
         ...
 
+    def trouble(self) -> str:
+        """Why a model cannot answer now; "" if all can."""
+        ...
+
     def close(self) -> Any: ...
 
 

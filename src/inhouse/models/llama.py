@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from inhouse.chat import ChatEvent, ChatRequest
+from inhouse.chat import ChatEvent, ChatRequest, Finish
 from inhouse.config.sections import Model
 from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
 from inhouse.models.openai import events_of, wire_body
@@ -114,26 +115,39 @@ class LlamaModel:
         """
         if request.json_schema is not None and (why := await asyncio.to_thread(problem, request.json_schema)):
             raise RefusedError(why)
-        body, said = self._body(request), False
+        body, last = self._body(request), None
         prompt = "\0".join(m.content for m in request.messages)
-        async with self._engine.slots.taken(f"{self._adapter}:{request.scope}", prompt) as (slot, same):
-            body |= {"id_slot": slot, "cache_prompt": same}
-            for attempt in (1, 2):
-                try:
-                    async for event in self._events(body, request.logprobs):
+        async with self._engine.slots.taken(f"{self._adapter}:{request.scope}", prompt) as (slot, own):
+            body |= {"id_slot": slot, "cache_prompt": own}
+            async with aclosing(self._repeated(body, request.logprobs)) as events:
+                async for event in events:
+                    if isinstance(event, Finish):
+                        last = event  # the slot is free before the caller, who may not come back, gets it
+                    else:
+                        yield event
+        if last:
+            yield last
+
+    async def _repeated(self, body: dict[str, Any], logprobs: int | None) -> AsyncGenerator[ChatEvent]:
+        said = False
+        for attempt in (1, 2):
+            try:
+                async with aclosing(self._events(body, logprobs)) as events:
+                    async for event in events:
                         said = True
                         yield event
-                    return
-                except httpx.HTTPError as error:
-                    if said or attempt == 2 or self._engine.process.hung:
-                        message = f"{self.name}: the engine stopped while it answered ({type(error).__name__})"
-                        raise BackendError(message, "it is being restarted: try again in a moment") from error
-                except RefusedError as error:
-                    if error.code == CONTEXT_LENGTH:
-                        error.hint = "shorten the conversation, or raise model.context_tokens"
-                    raise
+                return
+            except httpx.HTTPError as error:
+                self._engine.process.lost()
+                if said or attempt == 2 or self._engine.process.hung:
+                    message = f"{self.name}: the engine stopped while it answered ({type(error).__name__})"
+                    raise BackendError(message, "it is being restarted: try again in a moment") from error
+            except RefusedError as error:
+                if error.code == CONTEXT_LENGTH:
+                    error.hint = "shorten the conversation, or raise model.context_tokens"
+                raise
 
-    async def _events(self, body: dict[str, Any], logprobs: int | None) -> AsyncIterator[ChatEvent]:
+    async def _events(self, body: dict[str, Any], logprobs: int | None) -> AsyncGenerator[ChatEvent]:
         process = self._engine.process
         await process.ready()
         process.running += 1

@@ -31,7 +31,7 @@ class Slots:
 
     @asynccontextmanager
     async def taken(self, scope: str, prompt: str) -> AsyncIterator[tuple[int, bool]]:
-        """The number of a slot, and whether what is in it may be reused."""
+        """The number of a slot, and whether what it holds may be reused."""
         while (slot := self._take(scope, prompt)) is None:
             loop = asyncio.get_running_loop()
             place = (loop, loop.create_future())
@@ -46,9 +46,9 @@ class Slots:
                 with self._lock:
                     if place in self._waiting:
                         self._waiting.remove(place)
-        same, slot.scope, slot.prompt = slot.scope == scope, scope, prompt
+        own, slot.scope, slot.prompt = slot.scope == scope, scope, prompt
         try:
-            yield slot.id, same
+            yield slot.id, own
         finally:
             with self._lock:
                 self._free.append(slot)

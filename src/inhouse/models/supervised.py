@@ -27,6 +27,7 @@ START_S = 600.0  # for loading the weights
 STALL_S = 30.0  # without an answer to the probe and without a token
 SLOWER = 8  # times the longest wait for a probe that was answered, on slow machines
 WAIT_S = 15.0  # that a request waits for a process that is being restarted
+DYING_S = 2.0  # between the end of the connections and the end of the process
 TOO_SOON_S = 30.0  # a process that dies sooner is restarted with a pause
 PAUSES_S = (1.0, 5.0, 30.0)
 LIVELY = {"OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "2"}  # threads that wait sleep; freed memory is returned
@@ -62,7 +63,7 @@ class Supervised:
         self._environment = {**LIVELY, **(environment or {})}
         self._heard = time.monotonic()
         self._child: subprocess.Popen[str] | None = None
-        self._closed = threading.Event()
+        self._closed, self._look = threading.Event(), threading.Event()
         self._start()
         self._watcher = threading.Thread(target=self._watch, name="engine watcher", daemon=True)
         self._watcher.start()
@@ -74,6 +75,11 @@ class Supervised:
     def heard(self) -> None:
         """Notes that the process has just sent something."""
         self._heard = time.monotonic()
+
+    def lost(self) -> None:
+        """Notes that a connection broke, so that the watcher looks at once."""
+        self.trouble = self.trouble or "it stopped"
+        self._look.set()
 
     async def ready(self) -> None:
         """Waits for a process that is being restarted.
@@ -90,6 +96,7 @@ class Supervised:
     def close(self) -> None:
         """Ends the process at once."""
         self._closed.set()
+        self._look.set()
         self.trouble = "closed"
         self._end()
 
@@ -129,9 +136,12 @@ class Supervised:
 
     def _watch(self) -> None:
         deaths = 0
-        while not self._closed.wait(CHECK_S):
+        while not self._closed.is_set():
+            self._look.wait(CHECK_S)
+            self._look.clear()
             why = self._sick()
-            if not why or self._closed.is_set():
+            if not why:
+                self.trouble = "closed" if self._closed.is_set() else ""
                 continue
             deaths = deaths + 1 if time.monotonic() - self._began < TOO_SOON_S else 0
             while why and not self._closed.is_set():
@@ -151,8 +161,7 @@ class Supervised:
         """Why the process must be replaced; "" if it need not be."""
         assert self._child is not None
         if self._child.poll() is not None:
-            self.hung = False
-            return process.death("it", self._child.returncode)[0]
+            return self._dead()
         grown = self.memory_mb() - self._first_mb
         if grown > self._most_mb and (not self.running or grown > 2 * self._most_mb):
             return f"it uses {grown:,.0f} MB more than at its start, at most {self._most_mb:,.0f} are allowed"
@@ -165,6 +174,14 @@ class Supervised:
             if time.monotonic() - self._heard >= self.stall_s:
                 self.hung = True
                 return f"it has not answered for {time.monotonic() - self._heard:.0f} s"
-        except httpx.HTTPError:
-            pass  # it has just died: the next look sees it
+        except httpx.HTTPError as error:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(DYING_S)
+                return self._dead()
+            return f"it does not accept connections ({type(error).__name__})"
         return ""
+
+    def _dead(self) -> str:
+        assert self._child is not None
+        self.hung = False
+        return process.death("it", self._child.returncode)[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,8 @@ from inhouse.serving.open import Opened, open_base, open_release
 from inhouse.serving.releases import Releases
 from inhouse.serving.state import Serving
 from inhouse.types import Release
+
+CLOSE_S = 3.0
 
 
 @dataclass(eq=False)
@@ -105,14 +108,19 @@ class Fleet:
             return True
 
     def close(self) -> None:
-        """Closes everything; engines wait for answers in progress."""
+        """Closes everything, also what is answering, within CLOSE_S."""
         last, self._generation = self._generation, None
         self._leaving += [last] if last else []
         for generation in list(self._leaving):
             generation.answering = 0
             self._retire(generation)
+        until = time.monotonic() + CLOSE_S
         for thread in self._closing:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def trouble(self) -> str:
+        """Why an engine cannot answer now; "" if all can."""
+        return next((f"the engine is restarting: {e.trouble}" for e in self._engines.all() if e.trouble), "")
 
     def begin(self, name: str) -> tuple[Generation, ChatModel]:
         """The generation that has the name now, for `end` after the answer, and its model."""
@@ -161,7 +169,7 @@ class Fleet:
             return
         self._leaving = [c for c in self._leaving if c is not generation]
         self._closing = [t for t in self._closing if t.is_alive()]
-        thread = threading.Thread(target=self._give_back, args=(generation,), name="closing")
+        thread = threading.Thread(target=self._give_back, args=(generation,), name="closing", daemon=True)
         self._closing.append(thread)
         thread.start()
 

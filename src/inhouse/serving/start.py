@@ -56,7 +56,7 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
     def worker(socket: int, rates: int) -> list[str]:
         return server.again(*command, "--inherited", f"{socket},{rates}")
 
-    server.supervise(worker, settings.workers, bound)
+    server.supervise(worker, settings.workers, bound, settings.drain_s)
 
 
 def work(workspace: Workspace, inherited: str) -> None:

@@ -299,6 +299,9 @@ class Fleet(dict):
     def model(self, name):
         return self[name]
 
+    def trouble(self):
+        return ""
+
     async def refresh(self):
         return False
 

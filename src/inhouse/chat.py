@@ -152,3 +152,4 @@ class Exchange(Record):
     cost_usd: float = 0.0
     experiment: str = ""  # "NAME:ARM" if a live experiment chose the arm
     groups: frozenset[str] = frozenset()
+    parameters: dict[str, Json] = Field(default_factory=dict)  # of the request, but conversation, model, and user

@@ -20,6 +20,7 @@ from starlette.types import Scope
 from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
+from inhouse.gateway import responses
 from inhouse.gateway.auth import Caller, admit, need_admin
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
@@ -52,6 +53,7 @@ def create_app(state: State) -> FastAPI:
                   lifespan=lifespan)  # fmt: skip
     app.state.inhouse = state
     app.include_router(routes)
+    app.include_router(responses.routes)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BackendError, _backend_error)

@@ -25,7 +25,7 @@ from typing import TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
+from inhouse.chat import ChatEvent, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.gateway.auth import need_system
 from inhouse.gateway.contract import UNSUPPORTED
@@ -49,15 +49,13 @@ log = logging.getLogger("inhouse.gateway")
 class Run:
     """One request to one model, and the record of it."""
 
-    def __init__(
-        self, id: str, state: State, key: Key, name: str, model: ChatModel, request: ChatRequest, trace: str = ""
-    ) -> None:
+    def __init__(self, id: str, state: State, key: Key, asked: Asked, request: ChatRequest, trace: str = "") -> None:
         self.id = id
         self.deltas: list[Delta] = []  # those with more than text
         self._parts: list[str] = []
         self.finish: Finish | None = None
-        self._state, self._key, self._name = state, key, name
-        self._model, self._request, self._trace = model, request, trace
+        self._state, self._key, self._name, self._parameters = state, key, asked.model, asked.parameters()
+        self._model, self._request, self._trace = state.fleet.model(asked.model), request, trace
         self._notes: dict[tuple[str, str], Json] = {}
         self._at, self._began = datetime.now(UTC), time.perf_counter()
         self._first_s = self._engine_s = 0.0
@@ -136,6 +134,7 @@ class Run:
             cost_usd=round(self._engine_s / self._share / 3600 * usd_per_hour, 9),
             experiment=f"{split['experiment']}:{split['arm']}" if split else "",
             groups=self._request.groups,
+            parameters=self._parameters,
         )
 
     async def begin(self) -> None:
@@ -214,8 +213,8 @@ class Answer(Response):
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
         request = asked.to_request(frozenset(key.groups), key.id, usual, most)
         need_system(key, state, request.messages)
-        id, model = f"{asked.ID}{uuid.uuid4().hex}", state.fleet.model(asked.model)
-        self.run = Run(id, state, key, asked.model, model, request, trace)
+        id = f"{asked.ID}{uuid.uuid4().hex}"
+        self.run = Run(id, state, key, asked, request, trace)
         self._state, self._key, self._streams = state, key, bool(asked.stream)
         self._envelope = asked.envelope(id)
         self._started = self._begun = self._gone = False

@@ -144,7 +144,12 @@ class Sampling(Hints, Upstream):
     stop: Stop = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[Json, refused("one answer per request", 1)] = None
+    n: Annotated[Json, refused("must be 1: a request gets one answer", 1)] = None
+
+    def parameters(self) -> dict[str, Json]:
+        """What the audit log keeps of the request: all but the conversation, the model, and the user."""
+        known = {"messages", "prompt", "model", "user"}
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=known)
 
 
 class ChatBody(Sampling):
@@ -318,6 +323,10 @@ class Asked(Protocol):
 
     def upstream_only(self) -> str:
         """The first parameter that no model of this server can do; "" if there is none."""
+        ...
+
+    def parameters(self) -> dict[str, Json]:
+        """What the audit log keeps of the request: all but the conversation, the model, and the user."""
         ...
 
     def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest: ...

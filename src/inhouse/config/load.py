@@ -113,8 +113,8 @@ def line_of(text: str, keys: list[str]) -> int:
     """The line of the dotted key in the TOML text, from 1; the line of its section, or 1, if it is not found."""
     header, best = "", 1
     for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-            header = match.group(1).replace('"', "")
+        if match := re.match(r"\s*+\[\[?([^\]]+)\]", line):
+            header = match.group(1).strip().replace('"', "")
             if header == ".".join(keys):
                 return number
             if header == ".".join(keys[:-1]):

@@ -45,14 +45,14 @@ TEACHER_TOKENS = 700
 TEACHER_AT_ONCE = 4
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _CLOSING = re.compile(r"[ \t]#+$")
-_NUMBER = re.compile(r"(?:[\d.]+|[A-Z]\.|Q\d*[:.]|第\d+[章节節条條][：:]?)\s+")
+_NUMBER = re.compile(r"(?:(?<![\d.])[\d.]++|[A-Z]\.|Q\d*+[:.]|第\d++[章节節条條][：:]?)\s++")
 _BULLET = re.compile(r"^\s*(?:[-*•+・]|\d+[.)、])\s*(?=\D)")
 _SENTENCE_END = re.compile(r"[。！？][」』”’）]*+|(?<![.!?؟])[.!?؟]++[\"')»”’]*+(?=\s|$)")
 _ASKS = re.compile(
     r"^(?:what|how|when|where|who|why|which|can|could|do|does|did|is|are|am|will|would|should|may|has|have)\b",
     re.IGNORECASE,
 )
-_MARKS = re.compile(r"\*\*|__|`|!?\[([^\]]*)\]\([^)]*\)")
+_MARKS = re.compile(r"\*\*|__|`|!?\[([^\]]{0,300})\]\([^)]{0,1000}\)")
 _SAYS_NOTHING = frozenset(
     """about appendix background contact contents details example examples faq faqs footnotes general information
     introduction introductions notes notice other overview reference references related reviews see also summary

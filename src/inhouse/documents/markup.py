@@ -18,6 +18,7 @@ from inhouse.text.html import html_text
 Element = Any  # lxml.html.HtmlElement, which has no types
 MAX_SPAN, MAX_CELLS = 200, 200_000
 LONG_CELL = 600  # characters: a cell with more is a part of a page
+_LONG_SPACE = re.compile(r"(?<!\s)(\s{200})\s++")  # the converter's time is the square of a run of spaces
 _SUPER = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _SUB = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -31,6 +32,7 @@ def tree(html: str) -> Element | None:
 
     parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
+        html = _LONG_SPACE.sub(r"\1", html)
         root = document_fromstring(html.encode("utf-8", "replace"), parser=parser)
     except etree.ParserError:
         return None

@@ -99,7 +99,7 @@ def opened(data: bytes) -> tuple[bytes, Any, str]:
     if start < 0:
         raise Unreadable("not a PDF file")
     end = data.rfind(b"%%EOF")
-    cut = end < 0 or re.search(rb"\d+ \d+ obj\b", data[end:]) is not None
+    cut = end < 0 or re.search(rb"\d{1,10} \d{1,10} obj\b", data[end:]) is not None
     whole = data[start:] if cut else data[start : end + 5] + b"\n"
     reason = ""
     for part in dict.fromkeys((whole, data)):  # offsets may count from the start of the file

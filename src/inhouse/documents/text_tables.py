@@ -23,7 +23,7 @@ _SIGNS = ("+-", "-+", "+=", "│", "┃", "║")
 _GRID_RULE = re.compile(r"[ \t]*+\+(?:[-=:]++\+)++[ \t]*+")
 _PIPE_RULE = re.compile(r"[ \t]*+\|?(?:[-:]++\+)++[-:]++\|?[ \t]*+")  # of psql and Org
 _COLUMNS = re.compile(r"[ \t]*+={2,}+(?:[ \t]++={2,}+)++[ \t]*+")
-_UNDERLINE = re.compile(r"[ \t]*+-+[- \t]*")
+_UNDERLINE = re.compile(r"[ \t]*+-[- \t]*+")
 _ATTRIBUTES = re.compile(r"\[.{0,200}cols=\"(?:(\d{1,2})\*|([^\"]{1,200}))")
 _ASCIIDOC_CELL = re.compile(r"(?:(?<=\s)|^)(?:(\d{1,2})\+)?[<^>]?[aehlmsv]?\|")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

@@ -160,7 +160,7 @@ def _manner(text: str) -> list[float]:
         min(polite, 3) / 3,
         float("!" in text),
         float("?" in text),
-        float(bool(re.search(r"(?m)^\s*(?:[-*•]|\d+[.)])\s", text))),
+        float(bool(re.search(r"(?m)^[^\S\n]*+(?:[-*•]|\d+[.)])\s", text))),
     ]
 
 

@@ -17,7 +17,7 @@ from inhouse.privacy.anonymize import CARD_DIGITS, PLACEHOLDER
 from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
 from inhouse.privacy.foreign import RULES
 from inhouse.privacy.identifiers import identifiers
-from inhouse.privacy.match import spaced, whole
+from inhouse.privacy.match import Parts, with_values
 from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
 from inhouse.types import Message, Span
@@ -94,9 +94,9 @@ class Pii:
 
     def _named(self, text: str) -> list[Span]:
         """Names and identifiers."""
-        amounts = [m.span() for m in _AMOUNT.finditer(text)]
+        amounts = Parts(m.span() for m in _AMOUNT.finditer(text))
         named = [s for s in self._names.find(text, self._finder.entities(text))
-                 if self._private(text, s) and not any(s.start < b and a < s.end for a, b in amounts)]  # fmt: skip
+                 if self._private(text, s) and not amounts.overlapping(s.start, s.end)]  # fmt: skip
         return [*identifiers(text), *named]
 
     def _private(self, text: str, span: Span) -> bool:
@@ -155,9 +155,11 @@ class Pii:
 
         as_user = [Message(role="user", content=text)] if _CANDIDATE.search(text) else []  # as strict as on the input
         leaked = [s for spans in self.spans(as_user) for s in spans if leaks(s)]
-        redacted = text
-        for start, end, kind in sorted(leaked, reverse=True):
-            redacted = f"{redacted[:start]}<{kind}>{redacted[end:]}"
+        kept, at = [], 0
+        for start, end, kind in sorted(leaked):
+            kept += [text[at:start], f"<{kind}>"]
+            at = end
+        redacted = "".join([*kept, text[at:]])
         restored = PLACEHOLDER.sub(lambda m: values.get(m[0], m[0]), redacted)
         if leaked:
             reason = _listed(Counter(s.kind for s in leaked))
@@ -174,6 +176,7 @@ class Placeholders:
         self.values: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
         self._by_key: dict[str, str] = {}
+        self._people: dict[str, dict[int, str]] = {}  # by a word of the name, in the order of coming
 
     def add(self, kind: str, value: str) -> None:
         key = _key(value)
@@ -181,20 +184,22 @@ class Placeholders:
             return
         same = self._by_key.get(key)
         if same is None and kind == "PERSON":  # a first name after the full name
-            words = set(value.casefold().split())
-            people = {v: p for v, p in self.values.items() if p.startswith("<PERSON")}
-            same = next((p for v, p in people.items() if words <= set(v.casefold().split())), None)
+            same = self._named(value)
         if same is None:
             self.counts[kind] += 1
             same = f"<{kind}_{self.counts[kind]}>"
         self._by_key[key] = self.values[value] = same
+        for word in set(value.casefold().split()) if same.startswith("<PERSON") else ():
+            self._people.setdefault(word, {})[len(self.values)] = same
+
+    def _named(self, value: str) -> str | None:
+        """The placeholder of the earliest person whose name has all words of the value."""
+        of_words = [self._people.get(word, {}) for word in set(value.casefold().split())]
+        fewest = min(of_words, key=len, default={})
+        return next((fewest[n] for n in fewest if all(n in people for people in of_words)), None)
 
     def __call__(self, text: str) -> str:
-        if not self.values:
-            return text
-        longest = sorted(self.values, key=len, reverse=True)
-        pattern = "|".join(whole(v, re.escape(v)) for v in longest if len(v) > 1 or spaced(v).strip())
-        return re.sub(pattern, lambda m: self.values[m[0]], text)
+        return with_values(text, self.values)
 
 
 def without_overlaps(spans: Sequence[Span]) -> list[Span]:
@@ -205,9 +210,10 @@ def without_overlaps(spans: Sequence[Span]) -> list[Span]:
             joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end), span.kind)
         else:
             joined.append(span)
-    taken: list[Span] = []
+    parts, taken = Parts(), list[Span]()
     for span in sorted(joined, key=lambda s: (s.kind in BY_NAME, s.start - s.end, ORDER.index(s.kind), s.start)):
-        if not any(span.start < t.end and t.start < span.end for t in taken):
+        if not parts.overlapping(span.start, span.end):
+            parts.add(span.start, span.end)
             taken.append(span)
     return sorted(taken)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from inhouse.privacy import foreign
 from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, kinds_requested, late_secrets
-from inhouse.privacy.match import Match, spaced, whole
+from inhouse.privacy.match import Match, Parts, spaced, whole
 from inhouse.privacy.names import BY_CHARACTERS, PARTICLES, stop_words
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
 from inhouse.text.language import language, languages
@@ -105,7 +105,7 @@ class Anonymizer:
                 if is_public:
                     self._public_words.update(_words(text))
                     self._public.update(_key(m[0]) for m in _PUBLIC_NUMBER.finditer(text))
-                    self._public.update(_key(m[0]) for m in re.finditer(r"\S+@\S*\w", text))
+                    self._public.update(_key(address) for address in _addresses(text))
                     self._public.update(_key(m[0]) for m in re.finditer(r"\b[A-Z]+-?\d[\w-]*\w", text))
         self._words |= {w for w, n in small.items() if n >= 3 and n > large[w]}
 
@@ -232,15 +232,20 @@ class Anonymizer:
 
 def _settled(requested: Sequence[Match], own: Sequence[Match]) -> list[Match]:
     """Matches without overlaps: requested ones first, then the longest, then by priority."""
-    taken: list[Match] = []
+    parts = Parts()
+    taken: dict[tuple[int, int], Match] = {}
     for group in (requested, own):
         for f in sorted(group, key=lambda f: (f.start - f.end, PRIORITY.index(f.kind), f.start)):
-            longer = [t for t in taken if f.start < t.end and t.start < f.end]
-            if not longer:
-                taken.append(f)
-            elif group is own and f.end - f.start > sum(t.end - t.start for t in longer) and f.kind != "NUMBER":
-                taken = [t for t in taken if t not in longer] + [f]
-    return sorted(taken, key=lambda f: f.start)
+            others = parts.overlapping(f.start, f.end)
+            longer = group is own and f.end - f.start > sum(end - start for start, end in others)
+            if others and (not longer or f.kind == "NUMBER"):
+                continue
+            for other in others:
+                parts.remove(*other)
+                del taken[other]
+            parts.add(f.start, f.end)
+            taken[f.start, f.end] = f
+    return sorted(taken.values(), key=lambda f: f.start)
 
 
 class _Value(NamedTuple):
@@ -315,6 +320,16 @@ def _anywhere(key: str, kind: str, words: set[str]) -> str:
         first, rest = re.escape(key[0].upper()), re.escape(key[1:]).replace("'", "['’]")
         return rf"(?<!\w){first}(?i:{rest})(?!\w)"
     return whole(key, f"(?i:{spelled})")
+
+
+def _addresses(text: str) -> Iterator[str]:
+    """Words with an @ inside, without the punctuation after them."""
+    for word in text.split():
+        end = len(word)
+        while end and not (word[end - 1].isalnum() or word[end - 1] == "_"):
+            end -= 1
+        if "@" in word[1:end]:
+            yield word[:end]
 
 
 def _is_a_character(key: str) -> bool:

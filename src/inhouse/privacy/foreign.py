@@ -41,7 +41,7 @@ _CLAUSE_END = re.compile(
 )
 _COMPANY = re.compile(
     r"(?:gmbh|mbh|ag|kg|ohg|ug|e\.v|s\.?a|s\.?l|sarl|sas|s\.?p\.?a|s\.?r\.?l|b\.?v|n\.?v|sp\. z o\.o|lda|ltda"
-    r"|inc|ltd|bank\w*"
+    r"|inc|ltd|bank\w{0,40}"
     r"|banco|banque|banca)\.?$",
     re.IGNORECASE,
 )

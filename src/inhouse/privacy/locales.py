@@ -88,7 +88,7 @@ LOCALES: dict[str, Locale] = {
         r"|bis bald|i\. ?a\.|gez\.|mfg|lg|vg|glg",
         months=r"januar|jänner|jan|februar|feber|feb|märz|april|apr|mai|juni|jun|juli|jul|august|aug|september|sept?"
         r"|oktober|okt|november|nov|dezember|dez",
-        born=r"geboren\w*|geb\.|geburtsdat\w*|geburtstag\w*",
+        born=r"geboren\w{0,30}|geb\.|geburtsdat\w{0,30}|geburtstag\w{0,30}",
         reference=r"(?:bestell|auftrags|rechnungs|vorgangs|ticket|sendungs|paket|schaden|schadens|buchungs|reservierungs"
         r"|referenz|bestellung|auftrag|rechnung|sendung|ausweis|personalausweis|reisepass)(?:-?(?:nummer|nr\.?|id))?",
         account=r"(?:konto|kunden|vertrags|versicherungs|versicherungsschein|mitglieds|mandats|zähler|personal|policen"
@@ -104,13 +104,13 @@ LOCALES: dict[str, Locale] = {
         ),
         post=rf"(?:D-|A-|CH-|L-)?\d{{4,5}} {_WORD}(?:[ -](?:am |an der |ob der |im |in )?{_WORD}){{0,2}}",
         asks={
-            "PERSON": r"(?:ihre?n?|deine?n?|vollständige?n?) (?:\w+ ){0,2}(?:vor|nach|familien)?namen?\b|wie heißen sie"
+            "PERSON": r"(?:ihre?n?|deine?n?|vollständige?n?) (?:\w{1,30} ){0,2}(?:vor|nach|familien)?namen?\b|wie heißen sie"
             r"|mit wem spreche",
             "DATE_OF_BIRTH": r"geburtsdatum|geburtstag|wann (?:sind|bist|wurden) (?:sie|du) geboren",
             "ACCOUNT_NUMBER": r"(?:konto|kunden|vertrags|versicherungs|zähler|mitglieds)-?(?:nummer|nr)",
             "ORDER_NUMBER": r"(?:bestell|auftrags|rechnungs|sendungs|vorgangs|ticket)-?(?:nummer|nr)",
             "PHONE": r"(?:telefon|handy|mobil|rückruf)-?(?:nummer|nr)",
-            "ADDRESS": r"(?:ihre|deine) (?:\w+ )?(?:adresse|anschrift)|wo wohnen sie",
+            "ADDRESS": r"(?:ihre|deine) (?:\w{1,30} )?(?:adresse|anschrift)|wo wohnen sie",
             "PIN": r"\bpin\b",
         },
     ),
@@ -121,7 +121,7 @@ LOCALES: dict[str, Locale] = {
         introduces=r"me llamo|mi nombre(?: completo)? es|mi(?:s)? apellidos? (?:es|son)|se llama|a nombre de|soy (?:el|la) (?:sra?\.|señora?)",
         called=r"(?:me|se) llam[oa]|soy (?:el|la) (?:sra?\.|señora?)",
         labels=r"nombre(?: completo| y apellidos?)?|apellidos?(?: y nombre)?|titular|contacto|cliente|destinatari[oa]|remitente|paciente|firmado|fdo\.?",
-        holder=r"titular(?: es)?|a nombre de|a favor de|a la atención de|a/a|att\.|pregunt\w+ por"
+        holder=r"titular(?: es)?|a nombre de|a favor de|a la atención de|a/a|att\.|pregunt\w{1,30} por"
         r"|beneficiari[oa]",
         kin=r"(?:mi|su|tu|nuestr[oa]) (?:espos[oa]|marido|mujer|hij[oa]|herman[oa]|madre|padre|pareja"
         r"|novi[oa]|amig[oa]|compañer[oa]|abuel[oa]|sobrin[oa]|vecin[oa]|jef[ea]|tí[oa]|cuñad[oa]"
@@ -131,7 +131,7 @@ LOCALES: dict[str, Locale] = {
         closes=r"(?:(?:reciba|recibe|les? envío) )?(?:un )?(?:cordial |afectuoso )?saludos?(?: cordiales)?|(?:muy )?atentamente|atte\.?"
         r"|(?:un )?(?:fuerte )?abrazos?|besos|(?:muchas )?gracias|fdo\.?:?|firmado:?",
         months=r"enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|setiembre|octubre|noviembre|diciembre",
-        born=r"nac[ií]\w*|fecha de nacimiento|f\. ?nac\.?|cumpleaños",
+        born=r"nac[ií]\w{0,30}|fecha de nacimiento|f\. ?nac\.?|cumpleaños",
         reference=r"(?:número|n\.?º|nº|num\.?) (?:de )?(?:pedido|factura|reserva|seguimiento|incidencia|expediente"
         r"|referencia|ticket|pasaporte)|pedido|factura|reserva|expediente|referencia|pasaporte",
         account=r"(?:número|n\.?º|nº|num\.?) (?:de )?(?:cuenta|cliente|contrato|póliza|socio|abonado)|cuenta|póliza"
@@ -294,7 +294,7 @@ LOCALES: dict[str, Locale] = {
         r"|łączę pozdrowienia|ściskam|uściski|buziaki|(?:z góry )?dziękuję|podpisano:?",
         months=r"stycznia|styczeń|lutego|luty|marca|marzec|kwietnia|kwiecień|maja|maj|czerwca|czerwiec|lipca|lipiec"
         r"|sierpnia|sierpień|września|wrzesień|października|październik|listopada|listopad|grudnia|grudzień",
-        born=r"urodz\w+|ur\.|data urodzenia|urodziny",
+        born=r"urodz\w{1,30}|ur\.|data urodzenia|urodziny",
         reference=r"(?:numer|nr\.?) (?:zamówienia|faktury|rezerwacji|przesyłki|sprawy|zgłoszenia|paszportu|dowodu)"
         r"|(?:zamówieni[ea]|faktur[ayęa]|umow[ayęa]|polis[ayę]|spraw[ayę]|zgłoszeni[ea]|paragon|przesyłk[aię]) nr\.?|zamówienie|faktura|dowód|paszport",
         account=r"(?:numer|nr\.?) (?:konta|klienta|umowy|polisy|rachunku|licznika)",
@@ -308,9 +308,9 @@ LOCALES: dict[str, Locale] = {
         asks={
             "PERSON": r"(?:pan[ai]?|twoje|państwa|swoje) (?:imię|nazwisko)|imię i nazwisko|jak się (?:pan|pani|nazywasz)",
             "DATE_OF_BIRTH": r"dat[aęy] urodzenia|kiedy (?:się )?(?:pan|pani|urodzi)",
-            "ACCOUNT_NUMBER": r"numer\w* (?:konta|klienta|umowy|polisy)",
-            "ORDER_NUMBER": r"numer\w* (?:zamówienia|faktury|rezerwacji|przesyłki)",
-            "PHONE": r"numer\w* telefonu|telefon kontaktowy",
+            "ACCOUNT_NUMBER": r"numer\w{0,30} (?:konta|klienta|umowy|polisy)",
+            "ORDER_NUMBER": r"numer\w{0,30} (?:zamówienia|faktury|rezerwacji|przesyłki)",
+            "PHONE": r"numer\w{0,30} telefonu|telefon kontaktowy",
             "ADDRESS": r"adres\b|gdzie (?:pan|pani) mieszka",
             "PIN": r"\bpin\b",
         },
@@ -332,7 +332,7 @@ LOCALES: dict[str, Locale] = {
         closes=r"(?:com os )?(?:(?:meus )?melhores )?cumprimentos|atenciosamente|att\.?|(?:um )?(?:grande )?abraços?|abs|beijos?|bjs"
         r"|cordialmente|saudações|(?:muito )?(?:grat|obrigad)[oa]",
         months=r"janeiro|fevereiro|março|abril|maio|junho|julho|agosto|setembro|outubro|novembro|dezembro",
-        born=r"nasc\w+|aniversário",
+        born=r"nasc\w{1,30}|aniversário",
         reference=r"(?:número|n\.?º|nº) (?:do |da |de )?(?:pedido|encomenda|fatura|reserva|rastreio|processo|protocolo"
         r"|passaporte)|pedido|encomenda|fatura|protocolo|passaporte",
         account=r"(?:número|n\.?º|nº) (?:da |do |de )?(?:conta|cliente|contrato|apólice|sócio)|conta|apólice|contrato",

@@ -20,7 +20,7 @@ from inhouse.privacy.identifiers import national_ids
 from inhouse.privacy.match import Match, spaced, with_extension
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine
+    from presidio_analyzer import AnalyzerEngine, PatternRecognizer
 
 SPACY_MODEL = "en-core-web-sm"  # its name in the catalog of models
 BATCH = 64
@@ -49,7 +49,7 @@ DATE = (
 )
 _NOT_IN_NUMBER = r"(?<![\w$£€#.,:/-])"  # not an amount, and not part of something longer
 _ENDS_NUMBER = r"(?![\w%]|[.,:/-]\d)"
-_IS = r"(?:\s*(?:is|was|are|:|=|#|-|–|would be|should be|it'?s)\s*|\s+){1,3}"
+_IS = r"(?:\s*+(?:is|was|are|:|=|#|-|–|would be|should be|it'?s)\s*+|\s++){1,3}"
 _DIGITS = r"\d(?:[ -]?\d)"
 _STREET = (
     r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|way|place|pl|terrace|circle|cir"
@@ -61,9 +61,9 @@ _REFERENCE = (
     r"(?:order|reference|ref|confirmation|booking|reservation|tracking|ticket|case|claim|invoice|transaction|shipment"
     r"|application|policy|loan|membership|member|customer|client|employee|licen[cs]e|passport|wire|dispute|check|cheque)"
 )
-_CODE = r"(?=[\w-]*\d)(?!\d{1,3}\b)[a-z0-9]+(?:-[a-z0-9]+)*"
+_CODE = r"(?=[\w-]{0,200}\d)(?!\d{1,3}\b)[a-z0-9]+(?:-[a-z0-9]+)*"
 
-_NAME = r"(?-i:[A-Z])[\w'’-]+"
+_NAME = r"(?-i:[A-Z])[\w'’-]{1,60}"
 _ACCOUNT = r"\b(?:account|acct|acc|a/c)\b"
 _PIN = r"(?:pin|passcode|pass code|cvv2?|cvc|security code|access code)"
 _SSN = r"\b(?:ssn|social(?: security)?(?: number| no\.?| #)?)\b[^.?!\n\d]{0,25}"
@@ -73,7 +73,7 @@ _NO_DATE = r"(?!(?:19|20)\d\d[ -]\d\d?[ -]\d\d?\b|\d\d?[ -]\d\d?[ -](?:19|20)?\d
 
 # What comes before \K is context and is not replaced.
 _OURS: dict[str, Sequence[str]] = {
-    "EMAIL": [r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+"],
+    "EMAIL": [r"(?:(?<![\w.+'-])|\G)[\w.+'-]++@[\w-]+(?:\.[\w-]+)+"],
     "CARD_NUMBER": [
         r"(?<![\w$£€-])\d{4}([ -]?)\d{4}\1\d{4}\1\d{4}(?![\w-])",
         r"(?<![\w$£€-])3\d{3}[ -]\d{6}[ -]\d{5}(?![\w-])",
@@ -105,10 +105,10 @@ _OURS: dict[str, Sequence[str]] = {
         _NOT_IN_NUMBER + _NO_DATE + r"\d{2,6}(?:[ -]\d{2,6}){2,4}" + _ENDS_NUMBER,
     ],
     "ORDER_NUMBER": [
-        rf"\b{_REFERENCE}(?: (?:number|no\.?|num|id|code))?(?: is| was|:|\s*#)?\s*#?\K(?=\S{{5,}}){_CODE}\b",
+        rf"\b{_REFERENCE}(?: (?:number|no\.?|num|id|code))?(?: is| was|:|\s*#)?\s*#?\K(?=\S{{5}}){_CODE}\b",
         r"(?<![\w&])#\K\d{4,}\b",
-        r"\b(?-i:(?=[A-Z0-9-]*\d[A-Z0-9-]*\d[A-Z0-9-]*\d)[A-Z]{1,5}-?\d[\dA-Z]{4,}(?:-[\dA-Z]+)*)\b",
-        r"\b(?-i:(?=[A-Z0-9]*\d[A-Z0-9]*[A-Z])(?=[A-Z0-9]*[A-Z][A-Z0-9]*\d)[A-Z0-9]{8})\b",
+        r"\b(?-i:(?=(?:[A-Z-]{0,40}\d){3})[A-Z]{1,5}-?\d[\dA-Z]{4,}(?:-[\dA-Z]+)*)\b",
+        r"\b(?-i:(?=[A-Z0-9]{8}\b)(?=[A-Z0-9]*\d[A-Z0-9]*[A-Z])(?=[A-Z0-9]*[A-Z][A-Z0-9]*\d)[A-Z0-9]{8})\b",
     ],
     "ADDRESS": [
         r"\b\d{1,5}[a-z]?,? (?:(?:n|s|e|w|north|south|east|west)\.? )?(?:(?-i:[A-Z0-9])[\w'.-]* ){1,3}"
@@ -118,7 +118,7 @@ _OURS: dict[str, Sequence[str]] = {
         r"\b(?:address|live|living|moved|moving)(?: (?:is|at|to|with|of|in))*:? \K"
         r"\d{1,5}[a-z]?,? (?:(?-i:[A-Z0-9#])[\w.'/-]*[ ,\n]*){1,9}",
         rf"\b\d{{1,5}} (?-i:[A-Z])(?:[\w.'/-]+[ ,]+){{1,4}}{_SUITE}",
-        rf"\b(?-i:[A-Z])[a-z]+(?:[ -](?-i:[A-Z])[\w.]+)* \d{{1,5}}[,\n ]+{_SUITE}",
+        rf"\b(?-i:[A-Z])[a-z]+(?:[ -](?-i:[A-Z])[\w.]+){{0,8}} \d{{1,5}}[,\n ]+{_SUITE}",
         r"\bP\.? ?O\.? box \d+",
     ],
     "PHONE": [
@@ -140,7 +140,7 @@ _OURS: dict[str, Sequence[str]] = {
         r"\bmaiden(?: name)?(?: is|'s|:| was)? \K[^\W\d_][\w'’-]+",
         r"\b(?:childhood |first |my )pet(?:'?s)?(?: name)?[. ,]{0,4}"
         r"(?:(?: ?it)?(?: is|'s| was|:| named| called))+ \K[^\W\d_][\w'’-]+",
-        r"\b[^\W\d_][\w'’-]+(?= (?:is|was) (?:my|the name of my) (?:first |childhood |old )?(?:pet|dog|cat)\b)",
+        r"\b[^\W\d_][\w'’-]{1,60}(?= (?:is|was) (?:my|the name of my) (?:first |childhood |old )?(?:pet|dog|cat)\b)",
         r"\bpass(?:word|phrase)(?: is|:| was) \K[^\s,;]*[^\s,;.!?]",
     ],
 }
@@ -244,9 +244,21 @@ def _sure(result: object) -> bool:
     return "spacy" not in str(made_by.get("recognizer_name", "")).lower()
 
 
+def ours() -> list[PatternRecognizer]:
+    """Our patterns as recognizers of Presidio."""
+    from presidio_analyzer import Pattern, PatternRecognizer
+
+    recognizers = []
+    for kind, expressions in _OURS.items():
+        score = 0.5 if kind == "NUMBER" else 0.9
+        patterns = [Pattern(f"{kind} {n}", regex, score) for n, regex in enumerate(expressions)]
+        recognizers.append(PatternRecognizer(supported_entity=kind, name=kind, patterns=patterns))
+    return recognizers
+
+
 def _engine(folder: Path) -> AnalyzerEngine:
     import spacy
-    from presidio_analyzer import AnalyzerEngine, Pattern, PatternRecognizer, RecognizerRegistry
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
     from presidio_analyzer.predefined_recognizers import (
         CreditCardRecognizer,
@@ -267,11 +279,10 @@ def _engine(folder: Path) -> AnalyzerEngine:
     nlp_engine.nlp = {"en": nlp}  # already loaded: Presidio would look for a package of that name
     registry = RecognizerRegistry(supported_languages=["en"])
     for ready in (CreditCardRecognizer, IbanRecognizer, IpRecognizer, PhoneRecognizer):
-        registry.add_recognizer(ready())
+        recognizer = ready()
+        recognizer.context = []  # raises scores, which nothing reads; it walks through all words for each match
+        registry.add_recognizer(recognizer)
     registry.add_recognizer(SpacyRecognizer(supported_entities=["PERSON"]))
-    for kind, expressions in _OURS.items():
-        patterns = [
-            Pattern(f"{kind} {n}", regex, 0.5 if kind == "NUMBER" else 0.9) for n, regex in enumerate(expressions)
-        ]
-        registry.add_recognizer(PatternRecognizer(supported_entity=kind, name=kind, patterns=patterns))
+    for recognizer in ours():
+        registry.add_recognizer(recognizer)
     return AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=["en"])

@@ -33,7 +33,7 @@ _COMPARE = {
     "after": re.compile(r"\b(?:after|since|later|following)\b", re.I),
 }
 _CLAUSE = re.compile(
-    r",\s+|;\s+|\s+(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
+    r",\s+|;\s+|(?<!\s)\s++(?=(?:and|but|if|unless|except|provided|as long as|until|only|so|because|which|or)\b)"
 )
 _LEAST = re.compile(r"\b(?:at least|minimum|starting|lowest|smallest|fewest|exceeds)\b", re.I)
 _MOST = re.compile(r"\b(?:at most|maximum|up to|limit\w*|highest|largest|biggest|most that|within)\b", re.I)
@@ -43,7 +43,7 @@ _OR_MORE = re.compile(
     r"^\W*(?:\w+ )?(?:or (?:more|above|higher|over|longer|older)|at least|at the least|minimum)\b", re.I
 )
 _OR_LESS = re.compile(r"^\W*(?:\w+ )?(?:or (?:less|below|lower|under|fewer)|at most|at the most|maximum)\b", re.I)
-_RANGE = re.compile(r"\d ?(?:to|-|–) ?[$£€]?$|\bbetween\b.*\d ?\w* and [$£€]?$", re.I)
+_RANGE = re.compile(r"\d ?(?:to|-|–) ?[$£€]?$|\bbetween\b.{0,60}\d ?\w* and [$£€]?$", re.I)
 RANGE_CHARS = 40
 _OPPOSITES = [
     (frozenset(one.split()), frozenset(other.split()))

@@ -34,7 +34,7 @@ _IN_ASCII_MARKS = re.compile(_AFTER_SENTENCE_NOT_ABBREVIATION)
 _HAS_OTHER_MARKS = re.compile(rf"[{_MARKS}．\u037e\u0370-\u03ff\u1f00-\u1fff\u0e01-\u0ede]|……")
 _WRAPPED = re.compile(r"(?<=[^\n.!?:])\n(?=[a-z])")
 _END = re.compile(
-    rf"(?:[.!?][\"'”’)\]]*\s+|\n\s*)(?=\S)|[{_MARKS}]++(?![{_CLOSING}\"')\].!?])\s*+(?=\S)"
+    rf"(?:[.!?][\"'”’)\]]*+\s++(?=\S)|\n\s*+(?=\S|\Z))|(?<![{_MARKS}])[{_MARKS}]++(?![{_CLOSING}\"')\].!?])\s*+(?=\S)"
     rf"|[{_MARKS}][{_CLOSING}](?:\s++(?=\S)|(?=[{_OPENING}]))"
 )
 _ABBREVIATION = re.compile(

@@ -343,6 +343,10 @@ class Embedder(Protocol):
 
     def count_tokens(self, text: str) -> int: ...
 
+    def parts(self, text: str) -> list[str]:
+        """The text in parts that the model's window holds, cut between words; itself if it is short enough."""
+        ...
+
 
 class TokenEmbedder(Embedder, Protocol):
     def read(self, texts: Sequence[str]) -> list[tuple[Matrix, Matrix]]:

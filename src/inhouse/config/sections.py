@@ -325,6 +325,9 @@ class Gateway(Section):
     system_from: tuple[Literal["admin", "reviewer", "user"], ...] = ("admin", "reviewer", "user")
     """Roles of API keys that may send system and developer messages; other keys get 403. Guardrails check these
     messages like any other text of the client."""
+    embedding_vocabulary: str = ""
+    """File with the vocabulary of the arrays of tokens that some clients send to /v1/embeddings instead of texts, such
+    as cl100k_base.tiktoken. Without it, such requests are refused (400)."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
     oidc: Oidc = Oidc()

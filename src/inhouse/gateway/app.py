@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from starlette.types import Scope
 from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.gateway import responses
+from inhouse.gateway import completions, embeddings, responses
 from inhouse.gateway.auth import Caller, admit, need_admin
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
@@ -29,7 +28,7 @@ from inhouse.gateway.errors import HttpError, unavailable
 from inhouse.gateway.logs import place_of
 from inhouse.gateway.middleware import Door
 from inhouse.gateway.state import State
-from inhouse.gateway.wire import ChatBody, EmbeddingBody, FeedbackBody
+from inhouse.gateway.wire import ChatBody, FeedbackBody
 
 REFRESH_S = 1.0  # a promotion or rollback takes effect within this time
 MOST_WAIT_S = 60  # longest wait for a reply in one request to /v1/handoffs
@@ -53,7 +52,8 @@ def create_app(state: State) -> FastAPI:
                   lifespan=lifespan)  # fmt: skip
     app.state.inhouse = state
     app.include_router(routes)
-    app.include_router(responses.routes)
+    for others in (responses.routes, completions.routes, embeddings.routes):
+        app.include_router(others)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BackendError, _backend_error)
@@ -168,26 +168,6 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Any:
     """This API description."""
     return request.app.openapi()
-
-
-@routes.post("/v1/embeddings")
-async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
-    """Embeds texts with the project's embedder; `model` is ignored. Questions to search with: `input_type` "query"."""
-    state, embedder = state_of(request), state_of(request).embedder
-    if embedder is None:
-        raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
-    if body.dimensions not in (None, embedder.dimensions):
-        raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    with state.queue.admitted(key.id) as place:
-        async with state.queue.slot(place):
-            vectors = await asyncio.to_thread(embedder.embed, texts, body.input_type == "query")
-            tokens = await asyncio.to_thread(lambda: sum(embedder.count_tokens(text) for text in texts))
-    encoded = body.encoding_format == "base64"
-    rows = [base64.b64encode(v.tobytes()).decode() if encoded else v.tolist() for v in vectors]
-    data = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": embedder.name, "usage": usage}
 
 
 @routes.get("/v1/models")

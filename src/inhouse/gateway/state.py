@@ -61,3 +61,4 @@ class State:
         settings = self.project.gateway
         self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting, settings.key_parallel)
         self.waits = Queue(MOST_WAITS, 0)
+        self.embedding = Queue(1, settings.waiting)  # texts are embedded beside the answers

@@ -20,7 +20,6 @@ from inhouse.schema import excess
 from inhouse.types import Json, Message
 
 TEXT_ONLY = "these models read and write text"
-MOST_TEXTS = 2048  # per embeddings request, as at OpenAI
 PASSED = (
     "tools", "tool_choice", "parallel_tool_calls", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
     "logit_bias", *Upstream.USUAL,
@@ -225,24 +224,6 @@ class ChatBody(Sampling):
             case ResponseFormat(type="json_schema", json_schema=NamedSchema(schema_=schema)):
                 return schema
         return None
-
-
-class EmbeddingBody(Body):
-    """The body of POST /v1/embeddings. Token IDs are refused: they belong to the vocabulary of another model."""
-
-    model: Text
-    input: Text | list[Text]
-    encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = None
-    user: Text | None = Field(None, max_length=512)
-    input_type: Literal["query", "passage"] = "passage"  # not in OpenAI's API; as NVIDIA's and Cohere's have it
-
-    @field_validator("input")
-    @classmethod
-    def _some(cls, value: str | list[str]) -> str | list[str]:
-        if not value or (isinstance(value, list) and len(value) > MOST_TEXTS):
-            raise ValueError(f"needs 1 to {MOST_TEXTS} texts")
-        return value
 
 
 class FeedbackBody(Body):

@@ -18,6 +18,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,6 +26,7 @@ from inhouse.errors import InputError
 from inhouse.types import Json, Matrix, Record
 
 WINDOW_TOKENS = 256
+SPARE_TOKENS = 8  # special tokens, and pieces of words that become more at the edge of a part
 MOST_TOKENS = 512  # of models that read more: time grows with the square, and no chunk is longer
 INT8 = "model.int8.onnx"
 AUTO = "auto"
@@ -126,6 +128,19 @@ class OnnxEmbedder:
 
     def count_tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def parts(self, text: str) -> list[str]:
+        """The text in parts that the window holds with a prefix and the special tokens, cut between words."""
+        prefix = max(map(self.count_tokens, (self.recipe.query_prefix, self.recipe.passage_prefix)))
+        room = max(1, self.recipe.max_tokens - prefix - SPARE_TOKENS)
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        words, places, cuts = encoded.word_ids, encoded.offsets, [0]
+        while len(words) - cuts[-1] > room:
+            last = cuts[-1] + room
+            start = next((n for n in range(last, cuts[-1], -1) if words[n] != words[n - 1]), last)
+            cuts.append(start)
+        at = [0, *(places[n][0] for n in cuts[1:]), len(text)]
+        return [text[a:b] for a, b in pairwise(at)]
 
     def unknown(self, text: str) -> tuple[int, int]:
         """How many of the tokens of a text the model does not know, and how many there are."""

@@ -45,7 +45,7 @@ class CachedVectors:
 
     def __init__(self, embedder: Embedder, most: int = VECTORS) -> None:
         self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
-        self.sides = embedder.sides
+        self.sides, self.parts = embedder.sides, embedder.parts
         self._embed = embedder.embed
         self._vectors: Recent[Matrix] = Recent(most)
         self._queries: Recent[Matrix] = Recent(most)  # the same text may have another vector as a query

@@ -18,6 +18,7 @@ from inhouse.config.load import load_project
 from inhouse.errors import InhouseError
 from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
+from inhouse.guardrails.runner import Threads
 from inhouse.pipeline.ask import open_arms
 from inhouse.pipeline.stages import curate
 from inhouse.types import Example
@@ -76,7 +77,7 @@ def main() -> None:
         questions += [(split, e) for e in own[: given.most] if e.id not in done]
     replies = [e.target for e in workspace.examples("train", data) if e.origin == "human"][:300]
     arms = open_arms(workspace, bare=True)
-    model = Guarded(arms.open(given.arm), [], GuardedSettings(handoff="", second_tokens=given.second))
+    model = Guarded(arms.open(given.arm), Threads([]), GuardedSettings(handoff="", second_tokens=given.second))
     try:
         scorer = Scorer(workspace.embedder, workspace.support, replies)
         asyncio.run(ask(model, workspace, scorer, questions, out))

@@ -54,6 +54,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     follows: bool = True,
     log: IO[str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     """Starts a child and sends it the job.
 
@@ -63,6 +64,7 @@ def start(
         environment: variables besides those of this process.
         follows: whether its events are read; those of another child are dropped.
         log: where its standard error goes; by default to that of this process.
+        descriptors: that the child inherits, under the same numbers.
 
     Raises:
         BackendError: the system cannot start a process.
@@ -72,6 +74,7 @@ def start(
         child = subprocess.Popen(  # -P: a file such as random.py in the current folder must not replace the library's
             [sys.executable, "-P", "-m", "inhouse.process", module], env=variables, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE if follows else subprocess.DEVNULL, stderr=log,
+            pass_fds=descriptors,
         )  # fmt: skip
     except OSError as error:
         raise BackendError(f"a process cannot be started ({error.strerror})", "free some memory") from error

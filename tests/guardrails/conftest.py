@@ -5,6 +5,7 @@ import pytest
 from inhouse.chat import ChatRequest
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.guardrails.rail import Guard, Turn
+from inhouse.guardrails.runner import Threads
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.text.cache import CachedEmbedder
 from inhouse.types import Message, Passage
@@ -42,6 +43,6 @@ def guarded():
     """Wraps a model in rails, each with its actions."""
 
     def wrap(model, *guards: Guard, **settings) -> Guarded:
-        return Guarded(model, guards, GuardedSettings(**{"handoff": HANDOFF, **settings}))
+        return Guarded(model, Threads(guards), GuardedSettings(**{"handoff": HANDOFF, **settings}))
 
     return wrap

@@ -8,6 +8,7 @@ from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
 from inhouse.guardrails.buffer import Buffer
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.guardrails.rail import Finding, Guard
+from inhouse.guardrails.runner import Threads
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message, Passage, Span
 
@@ -41,7 +42,7 @@ class Chunks:
 
 
 def guarded(model, *guards, **settings):
-    return Guarded(model, guards, GuardedSettings(handoff=HANDOFF, refusal="No.", **settings))
+    return Guarded(model, Threads(guards), GuardedSettings(handoff=HANDOFF, refusal="No.", **settings))
 
 
 def rail(check, timeout_s=2.0, fail_open=False, name="says", **actions):

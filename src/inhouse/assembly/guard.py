@@ -39,6 +39,7 @@ from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.relevance import Relevance
+from inhouse.guardrails.runner import Runner, Threads
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.embed import OnnxEmbedder
@@ -82,6 +83,7 @@ class Parts:
         verdict: returns the report whose data and documents the rails know; None for the latest.
         recorder: a rail that takes the place of confidence while its calibration is made.
         report: see `GuardedSettings.report`.
+        runner: runs the rails that are made from these parts; by default threads of this process.
     """
 
     workspace: Workspace
@@ -91,6 +93,7 @@ class Parts:
     verdict: Callable[[], Artifact] | None = None
     recorder: Rail | None = None
     report: bool = False
+    runner: Callable[[Parts], Runner] | None = None
 
     @cached_property
     def embedder(self) -> CachedEmbedder:
@@ -182,15 +185,15 @@ def guarded(parts: Parts, model: ChatModel) -> ChatModel:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
     """
-    project = parts.project
-    guards = guards_of(replace(parts, arm=model.name))
-    if not guards:
+    project, parts = parts.project, replace(parts, arm=model.name)
+    runner = parts.runner(parts) if parts.runner else Threads(guards_of(parts))
+    if not runner.rules:
         return model
     settings = GuardedSettings(
         handoff=project.assistant.handoff, refusal=project.guardrails.refusal,
         offer=project.guardrails.offer, second_tokens=project.guardrails.second_sample_tokens, report=parts.report,
     )  # fmt: skip
-    return Guarded(model, guards, settings)
+    return Guarded(model, runner, settings)
 
 
 def guards_of(parts: Parts) -> list[Guard]:

@@ -138,6 +138,7 @@ def _onnx(file: Path) -> _Run:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a fork (see `host`) would lack other threads
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     wanted = {i.name for i in session.get_inputs()}
     return lambda inputs: session.run(None, {k: v for k, v in inputs.items() if k in wanted})[0]

@@ -1,26 +1,24 @@
 """A ChatModel with rails around it: input and output are checked, and some exchanges go to a person.
 
-The rails of a side run concurrently, each in a thread. The strongest action wins; changes to the text are applied in
-the rails' order. Output is released sentence by sentence, or token by token where no rail checks it, byte for byte as
-the model wrote it unless a rail objects.
-A rail that raises or times out counts as a finding whose action is the hand-off, unless it is set to fail open; its
-decision says which.
+The rails of a side run at the same time, wherever the `Runner` has them. The strongest action wins; changes to the text
+are applied in the rails' order. Output is released sentence by sentence, or token by token where no rail checks it, byte
+for byte as the model wrote it unless a rail objects. A rail that raises or times out counts as a finding whose action is
+the hand-off, unless it is set to fail open; its decision says which.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import NamedTuple
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, collect, streaming
 from inhouse.guardrails import offer
 from inhouse.guardrails.buffer import Buffer
-from inhouse.guardrails.rail import TOOL, Action, Decision, Finding, Guard, Side, Turn, question_of
+from inhouse.guardrails.rail import TOOL, Action, Decision, Finding, Rules, Side, Turn, question_of
+from inhouse.guardrails.runner import Result, Runner
 from inhouse.types import Json, Message, Passage, Record
 
 log = logging.getLogger(__name__)
@@ -68,19 +66,18 @@ class Guarded:
 
     Args:
         model: answers; its passages come from the note of a `Grounded` within.
-        guards: the rails in their order.
+        runner: runs the rails.
         settings: replies, and what else is generated and reported.
     """
 
-    def __init__(self, model: ChatModel, guards: Sequence[Guard], settings: GuardedSettings) -> None:
+    def __init__(self, model: ChatModel, runner: Runner, settings: GuardedSettings) -> None:
         self.name = model.name
         self.model = model
         self.settings = settings
-        self.buffers_answer = any("answer" in g.actions for g in guards)
-        self.by_sentence = self.buffers_answer or any("output" in g.actions for g in guards)
-        self.filters = any(g.actions.get("passages") in CHANGES for g in guards)
-        self._guards = tuple(guards)
-        self._threads = ThreadPoolExecutor(4 * max(len(guards), 1), thread_name_prefix="rail")
+        self.buffers_answer = any("answer" in r.actions for r in runner.rules)
+        self.by_sentence = self.buffers_answer or any("output" in r.actions for r in runner.rules)
+        self.filters = any(r.actions.get("passages") in CHANGES for r in runner.rules)
+        self._runner = runner
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields what the model says, as far as the rails allow.
@@ -94,13 +91,12 @@ class Guarded:
 
     async def check(self, side: Side, text: str, turn: Turn) -> list[Checked]:
         """Runs every rail of a side at once; the results are in the rails' order."""
-        results = await asyncio.gather(*(self._run(g, side, text, turn) for g in self._guards if side in g.actions))
-        return [r for r in results if r]
+        return await self._run([n for n, r in enumerate(self._runner.rules) if side in r.actions], side, text, turn)
 
     async def is_personal(self, text: str, turn: Turn) -> bool:
         """Whether the rail `pii`, if it is on, finds personal data in the text or fails."""
-        rails = (g for g in self._guards if g.rail.name == "pii" and "output" in g.actions)
-        return any([await self._run(g, "output", text, turn) for g in rails])
+        rails = [n for n, r in enumerate(self._runner.rules) if r.name == "pii" and "output" in r.actions]
+        return bool(await self._run(rails, "output", text, turn))
 
     async def second(self, request: ChatRequest) -> str | None:
         """The beginning of a second answer to the same request; None where none is wanted."""
@@ -111,33 +107,18 @@ class Guarded:
         return (await collect(self.model, sampled)).text
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._runner.close()
 
-    async def _run(self, guard: Guard, side: Side, text: str, turn: Turn) -> Checked | None:
-        loop, rail = asyncio.get_running_loop(), guard.rail
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(guard.timeout_s):
-                finding = await loop.run_in_executor(self._threads, rail.check, side, text, turn)
-        except Exception as error:
-            timed_out = isinstance(error, TimeoutError)
-            reason = "timed out" if timed_out else f"failed ({type(error).__name__})"
-            log.warning("rail %s %s on side %s", rail.name, reason, side, exc_info=not timed_out)
-            failed = Decision(
-                rail=rail.name, side=side, action="flag" if guard.fail_open else "handoff", reason=reason,
-                failed="open" if guard.fail_open else "closed",
-            )  # fmt: skip
-            return Checked(failed, None)
-        finally:
+    async def _run(self, which: Sequence[int], side: Side, text: str, turn: Turn) -> list[Checked]:
+        """What the rails at those positions found, and those that failed."""
+        checked = []
+        for n, result in zip(which, await self._runner.run(which, side, text, turn) if which else [], strict=True):
+            rules = self._runner.rules[n]
             if side != "passages" or self.filters:  # otherwise the model reads its prompt meanwhile
-                turn.spent_s[rail.name] = turn.spent_s.get(rail.name, 0.0) + time.perf_counter() - started
-        if finding is None:
-            return None
-        decision = Decision(
-            rail=rail.name, side=side, action=_action(finding, guard.actions[side]), score=finding.score,
-            reason=finding.reason, spans=finding.spans,
-        )  # fmt: skip
-        return Checked(decision, finding)
+                turn.spent_s[rules.name] = turn.spent_s.get(rules.name, 0.0) + result.spent_s
+            if result.failed or result.finding:
+                checked.append(_checked(rules, side, result))
+        return checked
 
 
 class _Exchange:
@@ -339,6 +320,20 @@ class _Exchange:
             ms = {rail: round(1000 * s, 3) for rail, s in self._turn.spent_s.items()}
             events.append(_note("report", {"generated": self._generated, "checked": self._checked, "ms": ms}))
         return [*events, finish]
+
+
+def _checked(rules: Rules, side: Side, result: Result) -> Checked:
+    finding = result.finding
+    if finding is None:
+        log.warning("rail %s %s on side %s%s", rules.name, result.failed, side, f"\n{result.trace}".rstrip())
+        return Checked(Decision(
+            rail=rules.name, side=side, action="flag" if rules.fail_open else "handoff", reason=result.failed,
+            failed="open" if rules.fail_open else "closed",
+        ), None)  # fmt: skip
+    return Checked(Decision(
+        rail=rules.name, side=side, action=_action(finding, rules.actions[side]), score=finding.score,
+        reason=finding.reason, spans=finding.spans,
+    ), finding)  # fmt: skip
 
 
 def _action(finding: Finding, configured: Action) -> Action:

@@ -12,6 +12,9 @@ answer   the whole answer, none of which is released before     when the model h
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -62,7 +65,11 @@ class Finding(Record):
 
 @dataclass
 class Turn:
-    """One exchange as its rails see it."""
+    """One exchange as its rails see it.
+
+    Its checks may run in different processes. What a rail keeps in `state` for later checks reaches them if it is JSON;
+    anything else may be missing there, and the rail makes it again.
+    """
 
     request: ChatRequest
     passages: tuple[Passage, ...] = ()
@@ -73,11 +80,48 @@ class Turn:
     second: str | None = None  # the beginning of a second, sampled answer, where one was requested
     confidence: float | None = None  # the probability that the answer is right, once a rail estimates it
     spent_s: dict[str, float] = field(default_factory=dict)  # by rail, over the checks that the exchange waits for
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def to_json(self) -> dict[str, Json]:
+        """The turn for another process."""
+        return {
+            "id": self.id, "request": self.request.model_dump(mode="json", exclude_defaults=True),
+            "passages": [p.model_dump(mode="json", exclude_defaults=True) for p in self.passages],
+            "sentences": self.sentences, "certainty": self.certainty, "second": self.second, **self.changes(),
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Json]) -> Turn:
+        request = ChatRequest.model_validate(given["request"])
+        return cls(**{**given, "request": request, "passages": tuple(Passage(**p) for p in given["passages"])})
+
+    def changes(self) -> dict[str, Json]:
+        """What rails may change, as far as it is JSON."""
+        state = {name: value for name, value in self.state.items() if _is_json(value)}
+        return {"state": state, "cited": self.cited, "confidence": self.confidence}
+
+    def change(self, changes: Mapping[str, Json]) -> None:
+        """Takes over what rails changed in another process."""
+        if changes:
+            self.state |= changes["state"]
+            self.cited, self.confidence = changes["cited"], changes["confidence"]
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @runtime_checkable
 class Rail(Protocol):
-    """Checks text. `check` runs in a thread, concurrently with the other rails, and keeps state in `turn` alone."""
+    """Checks text. `check` runs in a thread, concurrently with the other rails, and keeps state in `turn` alone.
+
+    A server builds a rail once, in a process that it then forks (see `host`): before its first check a rail starts no
+    thread and opens no connection.
+    """
 
     name: str
     sides: frozenset[Side]
@@ -87,13 +131,26 @@ class Rail(Protocol):
         ...
 
 
+class Rules(NamedTuple):
+    """What is done about a rail's findings on each side; a side without an action is not checked."""
+
+    name: str
+    actions: dict[Side, Action]
+    timeout_s: float = 2.0
+    fail_open: bool = False  # after an error or a timeout the text passes; otherwise it goes to a person
+
+
 class Guard(NamedTuple):
-    """A rail with the action for its findings on each side; a side without an action is not checked."""
+    """A rail with its `Rules`."""
 
     rail: Rail
     actions: dict[Side, Action]
     timeout_s: float = 2.0
-    fail_open: bool = False  # after an error or a timeout the text passes; otherwise it goes to a person
+    fail_open: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.rail.name, self.actions, self.timeout_s, self.fail_open)
 
 
 class Decision(Record):

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from inhouse.assembly.arms import Shared
+from inhouse.assembly.isolated import pool
 from inhouse.assembly.routes import split_custom
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE, CUSTOM
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest
+from inhouse.config.sections import Project
 from inhouse.errors import InputError
+from inhouse.guardrails.pool import AVAILABLE
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.open import Opened, open_base, open_release
 from inhouse.serving.releases import Releases
@@ -26,6 +29,7 @@ from inhouse.serving.state import Serving
 from inhouse.types import Release
 
 CLOSE_S = 3.0
+MOST_PROCESSES = 16
 
 
 @dataclass(eq=False)
@@ -69,6 +73,7 @@ class Fleet:
         self._others = dict(others or {})
         self._opened = Shared[Opened]()
         self._engines = Shared[LlamaEngine]()
+        self._pool = pool(_processes(workspace.project)) if AVAILABLE else None
         self._generation: Generation | None = None
         self._leaving: list[Generation] = []
         self._changing = asyncio.Lock()
@@ -117,6 +122,8 @@ class Fleet:
         until = time.monotonic() + CLOSE_S
         for thread in self._closing:
             thread.join(max(0.0, until - time.monotonic()))
+        if self._pool:
+            self._pool.close()
 
     def trouble(self) -> str:
         """Why an engine cannot answer now; "" if all can."""
@@ -146,7 +153,7 @@ class Fleet:
             canary = [serving.canary.release] if serving.canary else []
             wanted = [serving.production, *canary, *(serving.experiment.arms if serving.experiment else ())]
             for name in dict.fromkeys(n for n in wanted if n != BASE):
-                opening = partial(open_release, self._workspace, self._releases.get(name), self._engines)
+                opening = partial(open_release, self._workspace, self._releases.get(name), self._engines, self._pool)
                 generation.models[name] = self._take(generation, name, opening)
             generation.models[CUSTOM] = _custom(serving, generation.models)
         except BaseException:
@@ -156,7 +163,7 @@ class Fleet:
 
     def _base(self, generation: Generation, release: Release) -> ChatModel:
         key = (BASE, release.weights, release.config, release.calibration)
-        return self._take(generation, key, lambda: open_base(self._workspace, release, self._engines))
+        return self._take(generation, key, lambda: open_base(self._workspace, release, self._engines, self._pool))
 
     def _take(self, generation: Generation, key: Hashable, make: Callable[[], Opened]) -> ChatModel:
         opened = self._opened.take(key, make)
@@ -177,6 +184,11 @@ class Fleet:
         for key in generation.keys:
             self._opened.give_back(key)
         generation.keys.clear()
+
+
+def _processes(project: Project) -> int:
+    """How many processes run rails: one for each request that is answered at the same time, up to MOST_PROCESSES."""
+    return min(max(project.gateway.parallel or project.model.parallel, 2), MOST_PROCESSES)
 
 
 def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:

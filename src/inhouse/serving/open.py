@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, Shared
 from inhouse.assembly.guard import Parts, wrapped
+from inhouse.assembly.isolated import Isolated
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
+from inhouse.guardrails.pool import Pool
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.releases import label
@@ -34,13 +37,16 @@ class Opened:
     close: Callable[[], None]
 
 
-def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
+def open_release(
+    workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None, pool: Pool | None = None
+) -> Opened:
     """The release as a ChatModel; its first event is the note of layer "release", kind "served".
 
     Args:
         workspace: the store that holds its artifacts. Settings of its project file do not matter.
         release: what is opened.
         engines: shared with other releases.
+        pool: processes for its rails; by default they run in this one.
 
     Raises:
         InputError: an artifact of the release is gone.
@@ -49,22 +55,25 @@ def open_release(workspace: Workspace, release: Release, engines: Shared[LlamaEn
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
         log.warning("release %s was measured with guardrails of another version; to measure it again, run `inhouse "
                     "evaluate`, then `inhouse release`", name)  # fmt: skip
-    arms = Arms(_built(workspace, release), engines)
-    try:
+    with ExitStack() as opened:
+        built = _built(workspace, release, pool, opened)
+        arms = Arms(built, engines)
+        opened.callback(arms.close)
         model = arms.open(arm, few_shot_of(release))
-    except BaseException:
-        arms.close()
-        raise
-    return Opened(served(name, arm, model), arms.close)
+        return Opened(served(name, arm, model), opened.pop_all().close)
 
 
-def open_base(workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None) -> Opened:
+def open_base(
+    workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None, pool: Pool | None = None
+) -> Opened:
     """The base model of the release behind its guardrails and replies, or it would be a way around them; its engine
     is loaded by the first request."""
-    built = _built(workspace, release)
+    opened = ExitStack()
+    built = _built(workspace, release, pool, opened)
     arms = Arms(built, engines)
+    opened.callback(arms.close)
     model = base_on_demand(lambda: built.guard(arms.base()) if built.guard else arms.base())
-    return Opened(model, arms.close)
+    return Opened(model, opened.close)
 
 
 def few_shot_of(release: Release) -> list[Example]:
@@ -78,9 +87,13 @@ def settings_of(workspace: Workspace, release: Release) -> Project:
     return Project.model_validate(sections).at(workspace.project.root)
 
 
-def _built(workspace: Workspace, release: Release) -> Built:
-    """What the release's arm is made from; artifacts that another arm would need are not named by a release."""
+def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: ExitStack) -> Built:
+    """What the release's arm is made from; artifacts that another arm would need are not named by a release.
+
+    What it holds of the pool is given back when `opened` closes.
+    """
     project = settings_of(workspace, release)
+    isolated = opened.enter_context(closing(Isolated(pool))) if pool else None
     embedder = workspace.embedder_of(project.retrieval)
     artifact = partial(_artifact, workspace, release)
     calibration = artifact("calibration", release.calibration) if release.calibration else None
@@ -93,7 +106,7 @@ def _built(workspace: Workspace, release: Release) -> Built:
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
         index=artifact("index", release.index) if release.index else None,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
-        guard=partial(wrapped, Parts(workspace, project, calibration, verdict=verdict)),
+        guard=partial(wrapped, Parts(workspace, project, calibration, verdict=verdict, runner=isolated)),
     )
 
 

@@ -1,0 +1,293 @@
+"""A Runner in other processes, where a check can be stopped: what hangs, crashes, or takes too much memory is killed.
+
+A `Pool` has one host process (see `host`), which holds the rails of everything that is served, and forks of it that
+check. Each fork has one text at a time, with all rails of a side, so killing it ends no other check. Linux only:
+elsewhere a process cannot be forked safely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from inhouse import errors, process
+from inhouse.errors import BackendError, InhouseError
+from inhouse.guardrails.host import EXCHANGES
+from inhouse.guardrails.rail import Finding, Rules, Side, Turn
+from inhouse.guardrails.runner import TIMED_OUT, Result
+from inhouse.types import Json, canonical_json, digest_of
+
+AVAILABLE = sys.platform == "linux"
+LOAD_S = 300.0  # for the host to build the rails of a set, on a busy machine
+TRIES = 2  # of a check whose process ended by itself, or was killed from outside
+DIED = "failed (its process ended)"
+# A library's own threads would be missing in a fork.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
+               "MALLOC_ARENA_MAX": "2"}  # fmt: skip
+log = logging.getLogger(__name__)
+
+
+class Pool:
+    """The processes that check, started when first needed. Safe to use from several threads.
+
+    Args:
+        module: its `work` builds the rails in the host and calls `host.serve`.
+        most: processes that check at the same time.
+    """
+
+    def __init__(self, module: str, most: int) -> None:
+        self._module = module
+        self._sets: dict[str, Json] = {}  # what each set of rails is made from
+        self._rules: dict[str, tuple[Rules, ...]] = {}
+        self._holders: Counter[str] = Counter()
+        self._host: subprocess.Popen[str] | None = None
+        self._control: socket.socket | None = None
+        self._closed = False
+        self._generation = 0  # of the forks: those before it lack a set
+        self._free: list[_Fork] = []  # the last one was used last
+        self._gone: list[int] = []  # process IDs that the host still keeps
+        self._asking, self._choosing = threading.RLock(), threading.Lock()
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="rails")  # so there are never more forks than that
+
+    def open(self, made_from: Json) -> Pooled:
+        """The rails of a set, built in the host from a description; the same set is built once.
+
+        Raises:
+            InhouseError: the error of building them.
+            BackendError: the processes cannot be started.
+        """
+        key = digest_of(made_from)
+        with self._asking:
+            if key not in self._sets:
+                self._load(key, made_from)
+                self._sets[key] = made_from
+                self._retire()
+            self._holders[key] += 1
+            return Pooled(self, key, self._rules[key])
+
+    def forget(self, key: str) -> None:
+        """Gives a set back; the last holder's ends it, and with the last set the processes end."""
+        with self._asking:
+            self._holders[key] -= 1
+            if self._holders[key]:
+                return
+            del self._sets[key], self._rules[key]
+            if not self._sets:
+                self._stop()
+            elif self._host is not None and self._host.poll() is None:
+                self._ask({"forget": key})
+
+    def close(self) -> None:
+        """Ends the processes, whoever still uses them."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if host := self._host:  # whoever waits for it holds the lock
+            host.kill()
+        with self._asking:
+            self._stop()
+
+    async def run(self, asked: Mapping[str, Json], turn: Turn, limit_s: float) -> tuple[dict[int, Json], Json]:
+        """Checks a text: the answers by rail, and what changed in the turn. After `limit_s` the check is stopped."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._check, asked, turn, limit_s)
+
+    def _check(self, asked: Mapping[str, Json], turn: Turn, limit_s: float) -> tuple[dict[int, Json], Json]:
+        line = json.dumps({**asked, "turn": turn.to_json()}).encode() + b"\n"
+        answers: dict[int, Json] = {}
+        for _ in range(TRIES):
+            fork = self._taken(turn.id)
+            answers, last = fork.check(line, limit_s)
+            if last.get("leaving", True):
+                self._bury(fork)
+            else:
+                self._put_back(fork)
+            if "died" not in last:
+                return answers, last.get("done", {})
+            log.warning("a process of the guardrails ended in the middle of a check")
+        return answers, {"failed": DIED}
+
+    # --- forks --------------------------------------------------------------------------------------------------
+
+    def _taken(self, exchange: str) -> _Fork:
+        """A free process: the one that knows the exchange, or the one that was used last, or a new one."""
+        with self._choosing:
+            usual = self._free[-1] if self._free else None
+            fork = next((f for f in reversed(self._free) if exchange in f.exchanges), usual)
+            if fork:
+                self._free.remove(fork)
+        fork = fork or self._forked()
+        fork.exchanges.append(exchange)
+        return fork
+
+    def _put_back(self, fork: _Fork) -> None:
+        with self._choosing:
+            if fork.generation == self._generation:
+                self._free.append(fork)
+                return
+        self._bury(fork)
+
+    def _retire(self) -> None:
+        """Lets processes go that lack a set: the free ones now, others after their check."""
+        with self._choosing:
+            self._generation += 1
+            old, self._free = self._free, []
+        for fork in old:
+            self._bury(fork)
+
+    def _bury(self, fork: _Fork) -> None:
+        fork.channel.close()
+        with self._choosing:
+            if self._host is fork.host and fork.host.poll() is None:  # else the system ended it with its host
+                with suppress(ProcessLookupError):
+                    os.kill(fork.pid, signal.SIGKILL)
+                self._gone.append(fork.pid)
+
+    def _forked(self) -> _Fork:
+        with self._asking:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    with self._choosing:
+                        gone, self._gone = self._gone, []
+                    pid = self._ask({"fork": gone}, [theirs.fileno()])["pid"]
+                except BaseException:
+                    ours.close()
+                    raise
+            assert self._host is not None
+            return _Fork(pid, ours, self._host, self._generation)
+
+    # --- the host -----------------------------------------------------------------------------------------------
+
+    def _load(self, key: str, made_from: Json) -> None:
+        rules = self._ask({"load": key, "made_from": made_from})["rules"]
+        self._rules[key] = tuple(Rules(*rule) for rule in rules)
+
+    def _ask(self, request: Json, descriptors: Sequence[int] = ()) -> Json:
+        """The host's reply to a request; starts the host, or starts it again, where it does not run.
+
+        Raises:
+            InhouseError: the error of the host.
+        """
+        if self._closed:
+            raise BackendError("the server is stopping")
+        if self._host is None or self._host.poll() is not None:
+            self._start()
+        assert self._control is not None
+        try:
+            line = canonical_json(request).encode() + b"\n"
+            sent = socket.send_fds(self._control, [line], list(descriptors))
+            self._control.sendall(line[sent:])
+            reply = b""
+            while not reply.endswith(b"\n"):
+                if not (data := self._control.recv(65536)):
+                    raise ConnectionError("the process ended")
+                reply += data
+        except OSError as error:  # also a time-out
+            self._stop()
+            raise BackendError(f"the process of the guardrails does not answer ({error})", "see the log") from error
+        match json.loads(reply):
+            case {"error": name, "message": message, "hint": hint}:
+                raise getattr(errors, name, InhouseError)(message, hint)
+            case answer:
+                return answer
+
+    def _start(self) -> None:
+        """Starts the host and loads the sets into it that were loaded before."""
+        self._stop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._host = process.start(
+                self._module, {"control": theirs.fileno()}, ENVIRONMENT, follows=False, descriptors=[theirs.fileno()]
+            )
+        ours.settimeout(LOAD_S)
+        self._control = ours
+        for key, made_from in self._sets.items():
+            self._load(key, made_from)
+
+    def _stop(self) -> None:
+        self._retire()
+        host, self._host, control, self._control = self._host, None, self._control, None
+        self._gone.clear()
+        if control:
+            control.close()
+        if host:
+            host.kill()  # it holds nothing but memory; the system ends its forks with it
+            process.stop([host])
+
+
+class Pooled:
+    """A Runner in the processes of a pool."""
+
+    def __init__(self, pool: Pool, key: str, rules: Sequence[Rules]) -> None:
+        self.rules = tuple(rules)
+        self._pool, self._key = pool, key
+
+    async def run(self, which: Sequence[int], side: Side, text: str, turn: Turn) -> list[Result]:
+        asked = {"set": self._key, "which": list(which), "side": side, "text": text}
+        limit_s, started = max(self.rules[n].timeout_s for n in which), time.perf_counter()
+        try:
+            answers, changes = await self._pool.run(asked, turn, limit_s)
+        except InhouseError as error:
+            log.error("the guardrails cannot run: %s", error)
+            answers, changes = {}, {"failed": DIED}
+        failed = changes.pop("failed", TIMED_OUT)
+        turn.change(changes)
+        missing = {"failed": failed, "spent_s": time.perf_counter() - started}
+        return [_result(answers.get(n, missing)) for n in which]
+
+    def close(self) -> None:
+        self._pool.forget(self._key)
+
+
+class _Fork:
+    """A process that checks, as the pool sees it."""
+
+    def __init__(self, pid: int, channel: socket.socket, host: subprocess.Popen[str], generation: int) -> None:
+        self.pid, self.channel, self.host, self.generation = pid, channel, host, generation
+        self.exchanges: deque[str] = deque(maxlen=EXCHANGES)
+        self._rest = b""
+
+    def check(self, line: bytes, limit_s: float) -> tuple[dict[int, Json], dict[str, Json]]:
+        """The answers by rail, and the last line: with "done", or with "died"; empty after the limit."""
+        answers: dict[int, Json] = {}
+        until = time.monotonic() + limit_s
+        try:
+            self.channel.settimeout(limit_s)
+            self.channel.sendall(line)
+            while "rail" in (answer := self._line(until)):
+                answers[answer["rail"]] = answer
+            return answers, answer
+        except TimeoutError:
+            return answers, {}
+        except OSError:
+            return answers, {"died": True}
+
+    def _line(self, until: float) -> dict[str, Json]:
+        """
+        Raises:
+            OSError: there is none, as the process ended.
+        """
+        while b"\n" not in self._rest:
+            self.channel.settimeout(max(until - time.monotonic(), 0.001))
+            if not (data := self.channel.recv(65536)):
+                raise ConnectionError("the process ended")
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return dict(json.loads(line))
+
+
+def _result(answer: Mapping[str, Json]) -> Result:
+    finding = answer.get("finding")
+    found = Finding.model_validate(finding) if finding else None
+    return Result(found, answer["spent_s"], answer.get("failed", ""), answer.get("trace", ""))

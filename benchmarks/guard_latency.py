@@ -39,6 +39,7 @@ from inhouse.guardrails.injection.indirect import IndirectInjection
 from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import Pii
 from inhouse.guardrails.rail import Guard, Turn
+from inhouse.guardrails.runner import Threads
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
@@ -137,7 +138,7 @@ def latency(data: Path, most: int) -> dict:
 
     async def run(chain: Sequence[Guard]) -> tuple[list[float], float]:
         taken, cpu = [], time.process_time()
-        guarded = Guarded(model := _Grounded(), chain, SETTINGS)
+        guarded = Guarded(model := _Grounded(), Threads(chain), SETTINGS)
         for request, model.passages, model.answer in exchanges:
             started = time.perf_counter()
             await collect(guarded, request)
@@ -180,7 +181,7 @@ async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> None:
     """Asks with the rails and without in turns; another question comes between, so that the engine's prompt cache helps
     neither."""
     timed = _Timed(model)
-    guarded = Guarded(timed, list(chain()[1].values()), SETTINGS)
+    guarded = Guarded(timed, Threads(list(chain()[1].values())), SETTINGS)
     before, after, busy = [], [], {True: [], False: []}
 
     async def ask(n: int, with_rails: bool) -> None:

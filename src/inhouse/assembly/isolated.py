@@ -77,7 +77,7 @@ def built(made_from: Json) -> Sequence[Guard]:
     for side, text in (("input", _QUESTION), ("passages", _ANSWER), ("output", _ANSWER), ("answer", _ANSWER)):
         for guard in guards:
             if side in guard.actions and guard.rail.name in WARMED:
-                guard.rail.check(side, text, turn)  # type: ignore[arg-type]
+                guard.rail.check(side, text, turn)
     return guards
 
 

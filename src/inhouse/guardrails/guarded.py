@@ -1,9 +1,9 @@
 """A ChatModel with rails around it: input and output are checked, and some exchanges go to a person.
 
 The rails of a side run at the same time, wherever the `Runner` has them. The strongest action wins; changes to the text
-are applied in the rails' order. Output is released sentence by sentence, or token by token where no rail checks it, byte
-for byte as the model wrote it unless a rail objects. A rail that raises or times out counts as a finding whose action is
-the hand-off, unless it is set to fail open; its decision says which.
+are applied in the rails' order. Output is released sentence by sentence, or token by token where no rail checks it,
+byte for byte as the model wrote it unless a rail objects. A rail that raises or times out counts as a finding whose
+action is the hand-off, unless it is set to fail open; its decision says which.
 """
 
 from __future__ import annotations

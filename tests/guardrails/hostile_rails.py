@@ -7,6 +7,8 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
+
 from inhouse.errors import ConfigError
 from inhouse.guardrails import host
 from inhouse.guardrails.rail import Finding, Guard
@@ -35,9 +37,8 @@ class Rail:
         re.match("(a+)+$", "a" * 40 + "b")  # holds the interpreter's lock
 
     def grow(self, turn):
-        kept = []
-        for _ in range(64):
-            kept.append(bytearray(64 << 20))  # 4 GB
+        kept = [np.zeros(64 << 20, dtype=np.uint8) for _ in range(64)]  # 4 GB
+        assert kept
 
     def crash(self, turn):
         os.kill(os.getpid(), signal.SIGSEGV)

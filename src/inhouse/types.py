@@ -305,7 +305,9 @@ class Release(Record):
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
     this release serves. Keys of artifacts that the arm does not need are empty. `classifiers` is the digest
-    of the weights of the guardrails, which come with the package.
+    of the weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each
+    artifact that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and of the models that are
+    not artifacts (the embedder, for one).
     """
 
     name: str
@@ -320,6 +322,7 @@ class Release(Record):
     settings: dict[str, Json]
     config: Digest
     classifiers: Digest = ""
+    pins: dict[str, Digest] = {}
     gate: tuple[GateRule, ...] = ()
     made_at: str
 

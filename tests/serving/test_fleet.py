@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,8 @@ from inhouse.assembly.arms import Shared
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
 from inhouse.config.load import load_project
-from inhouse.errors import ConfigError, InputError
+from inhouse.errors import ConfigError, GateError, InputError
+from inhouse.files import file_sha256
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages as pipeline
 from inhouse.serving.export import export
@@ -43,6 +45,9 @@ def folder(built, models_dir, tmp_path_factory):
         gain["metrics"]["accuracy"] = {"mean": 0.5, "low": 0.3, "high": 0.7, "n": 5}
         gain["metrics"]["unsupported"] = {"mean": 0.0, "low": -0.1, "high": 0.1, "n": 5}
     file.write_text(json.dumps(report))
+    manifest = json.loads((file.parent / "manifest.json").read_text())
+    manifest["files"]["report.json"] = {"sha256": file_sha256(file), "bytes": file.stat().st_size}
+    (file.parent / "manifest.json").write_text(json.dumps(manifest))
     for arm in ARMS:
         Releases(
             workspace_of(
@@ -344,3 +349,93 @@ def test_nothing_is_written_over(exported, workspace, tmp_path):
     with pytest.raises(ConfigError, match="no LoRA adapter"):
         export(workspace, releases["rag"], tmp_path / "new", "adapter")
     assert not list(tmp_path.iterdir())
+
+
+# --- the bytes that were measured ---------------------------------------------------------------------------------
+
+
+def change_three_bytes(file):
+    """Changes bytes in the middle of a file and puts its times back."""
+    before, data = file.stat(), bytearray(file.read_bytes())
+    for n in range(3):
+        data[len(data) // 2 + n] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def copied(folder, tmp_path, models_dir):
+    """A copy of the project, to damage, and the releases in it."""
+    copy = tmp_path / "project"
+    shutil.copytree(folder, copy)
+    workspace = workspace_of(copy, models_dir)
+    return workspace, {r.arm: r for r in Releases(workspace).all()}
+
+
+async def test_three_changed_bytes_are_not_opened(copied):
+    workspace, made = copied
+    file = Path(workspace.store.open("adapter", made["tuned+rag"].adapter).path) / "model.gguf"
+    open_release(workspace, made["tuned+rag"]).close()
+    change_three_bytes(file)
+    with pytest.raises(GateError, match="model.gguf: was changed") as caught:
+        open_release(workspace, made["tuned+rag"])
+    assert caught.value.exit_code == 5
+    open_release(workspace, made["rag"]).close()  # needs other weights
+    wrong = [c.problem for c in Releases(workspace).verify(str(made["rag"].version)) if c.problem]
+    assert wrong == [f"{file}: was changed"]
+
+
+async def test_a_server_keeps_what_it_serves_when_the_next_release_was_changed(copied):
+    workspace, made = copied
+    releases, fleet = Releases(workspace), Fleet(workspace)
+    releases.promote(str(made["rag"].version))
+    assert await fleet.refresh()
+    change_three_bytes(Path(workspace.store.open("adapter", made["tuned"].adapter).path) / "model.gguf")
+    releases.promote(str(made["tuned"].version))
+    with pytest.raises(GateError, match="model.gguf"):
+        await fleet.refresh()
+    assert label(made["rag"]) in fleet.names()
+    assert (await collect(fleet.model("custom"), ChatRequest(messages=(Message(role="user", content="cost?"),)))).text
+    fleet.close()
+
+
+@pytest.mark.parametrize("change", ["index file changed", "index file added", "manifest too", "embedder"])
+def test_whatever_a_release_reads_is_checked(copied, change, tmp_path, monkeypatch):
+    workspace, made = copied
+    release = made["rag"]
+    index = Path(workspace.store.open("index", release.index).path)
+    if change == "index file changed":
+        change_three_bytes(max((f for f in index.rglob("*.lance") if f.is_file()), key=lambda f: f.stat().st_size))
+    elif change == "index file added":
+        versions = next(index.rglob("_versions"))
+        shutil.copy(next(versions.glob("*.manifest")), versions / "18446744073709551000.manifest")
+    elif change == "manifest too":
+        file = index / "index.json"
+        file.write_text(file.read_text() + " ")
+        manifest = json.loads((index / "manifest.json").read_text())
+        manifest["files"]["index.json"] = {"sha256": file_sha256(file), "bytes": file.stat().st_size}
+        (index / "manifest.json").write_text(json.dumps(manifest))
+    else:
+        own = tmp_path / "models"
+        shutil.copytree(workspace.catalog.folder, own / "inhouse")
+        file = own / "inhouse" / "minilm-l6-v2" / "tokenizer.json"
+        file.write_text(file.read_text() + " ")
+        workspace = Workspace(workspace.project, Catalog(own))
+    with pytest.raises(GateError, match=r"was (changed|added)|differs from what was measured"):
+        open_release(workspace, release)
+
+
+async def test_a_release_of_an_earlier_version_opens_and_says_so(copied, caplog):
+    workspace, made = copied
+    old = made["rag"].model_copy(update={"pins": {}})
+    open_release(workspace, old).close()
+    assert "made by an earlier version; not verified" in caplog.text
+
+
+async def test_a_release_is_not_made_from_changed_artifacts(copied, models_dir):
+    workspace, made = copied
+    change_three_bytes(Path(workspace.store.open("weights", made["rag"].weights).path) / "model.gguf")
+    again = workspace_of(workspace.project.root, models_dir, **{"release.arm": "rag", "release.name": "again",
+                         "guardrails.rails": "[]", "release.max_wrong": "1"})  # fmt: skip
+    with pytest.raises(GateError, match="model.gguf: was changed"):
+        Releases(again).make()

@@ -142,7 +142,7 @@ async def test_redaction_leaves_the_chain_whole_and_nothing_of_the_text(ledger, 
     feedback.add(gone.id, "eve XYZZY", -1, "You lost XYZZY")
     feedback.add(gone.id, "ann", 1)
     noted = audit.verify().head
-    assert audit.redact(gone.id, "ann", "asked to") == 3
+    assert audit.redact(gone.id, "ann", "asked to") == 8
     found = audit.get(gone.id)
     assert (found.answer, found.messages[0].content, found.user) == (REDACTED, REDACTED, "")
     assert (found.release, found.latency_s, found.usage) == (gone.release, gone.latency_s, gone.usage)

@@ -60,7 +60,7 @@ def test_a_revoked_key_is_refused_at_once_here_and_soon_elsewhere(keys, url, mon
     assert keys.revoke(key.id).revoked_at == first
     with pytest.raises(InputError, match="no such key"):
         keys.revoke("none")
-    elsewhere._ledger.close()
+    elsewhere.ledger.close()
 
 
 def test_a_key_made_elsewhere_is_known_soon(keys, url):

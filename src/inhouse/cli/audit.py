@@ -1,4 +1,4 @@
-"""The commands of the audit log: show, verify, export, redact. Nothing heavy at import."""
+"""The commands of the audit log: show, actions, verify, export, redact. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
-audit_app = typer.Typer(no_args_is_help=True, help="Audit log of questions and answers: show, verify, export, redact.")
+audit_app = typer.Typer(no_args_is_help=True, help="Audit log of questions, answers, and actions.")
 Since = Annotated[
     str, typer.Option(metavar="TIME", help="From this day or time on, such as 2026-01-31 or 2026-01-31T12:00Z.")
 ]
@@ -75,21 +75,50 @@ def audit_verify(
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no entry was changed, removed, or added; exit with code 5 otherwise. Prints the head of the chain;
-    keep a copy of it elsewhere and pass it with --head later."""
+    """Check that no entry was changed, removed, or added, and that keys, inbox, feedback, and releases are as the
+    recorded actions left them; exit with code 5 otherwise. Prints the head of the chain; keep a copy of it elsewhere
+    and pass it with --head later."""
     from inhouse.errors import GateError
+    from inhouse.serving.releases import Releases
     from inhouse.store.audit import Audit
 
-    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
-        result = Audit(ledger).verify(head)
+    workspace = workspace_of(project, overrides, quiet=True)
+    with workspace.ledger() as ledger:
+        result = Audit(ledger).verify(head, others=Releases(workspace).recorded())
     if as_json:
         print_json(result.model_dump(mode="json"))
     if not result.ok:
         hint = "compare it with a backup or an export; the entries before it are intact"
-        raise GateError(f"the audit log is broken at entry {result.broken_at}: {result.reason}", hint)
+        where = f" at entry {result.broken_at}" if result.broken_at else ""
+        raise GateError(f"the audit log is broken{where}: {result.reason}", hint)
     if not as_json:
         tell(f"{result.rows:,} entries are intact. Keep a copy of this head elsewhere:")
         print(result.head)
+
+
+@audit_app.command("actions")
+def audit_actions(
+    since: Since = "",
+    until: Until = "",
+    about: Annotated[str, typer.Option(help="Only actions on this key or exchange, by its ID.")] = "",
+    limit: Annotated[int, typer.Option(help="Maximum number of actions.", min=1)] = 50,
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what people did, newest first: sign-ins, keys, releases, inbox, feedback, exports, server starts."""
+    from inhouse.cli.terminal import print_line
+    from inhouse.store.audit import Audit
+
+    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
+        actions = Audit(ledger).actions(since, until, about, limit)
+    if as_json:
+        print_json([action.model_dump(mode="json") for action in actions])
+        return
+    for a in actions:
+        who = f"{a.by.name or '-'} ({a.by.id or '-'}) from {a.by.at or '-'}"
+        facts = "  ".join(f"{k}={v}" for k, v in (a.facts or {}).items() if v not in ("", None, [], {}))
+        print_line(_plain(f"{a.seq:7}  {a.at[:19]}  {a.what}  {a.about}  by {who}  {_short(facts)}"))
 
 
 @audit_app.command("export")
@@ -107,12 +136,15 @@ def audit_export(
 
     with workspace_of(project, overrides, quiet=True).ledger() as ledger:
         if file is None:
-            Audit(ledger).export(sys.stdout, since, until)
+            count = Audit(ledger).export(sys.stdout, since, until)
+            Audit(ledger).act("audit exported", facts={"entries": count, "since": since, "until": until})
             return
         try:
             # Readable only by the owner, like the ledger.
             with replacing(file, 0o600) as partial, partial.open("w", encoding="utf-8") as out:
                 count = Audit(ledger).export(out, since, until)
+                facts = {"entries": count, "since": since, "until": until, "file": str(file.absolute())}
+                Audit(ledger).act("audit exported", facts=facts)
         except OSError as error:
             raise BackendError(f"{file}: cannot be written ({error.strerror})", "choose another file") from error
     tell(f"Wrote {count:,} entries to {file}")

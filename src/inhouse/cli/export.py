@@ -23,11 +23,14 @@ def export(
     from inhouse.cli.terminal import print_line
     from inhouse.serving.export import export as exported
     from inhouse.serving.releases import Releases, label
+    from inhouse.store.audit import Audit
 
     workspace = workspace_of(project, None, quiet=True)
     release = Releases(workspace).get(which)
     tell(f"Exporting {label(release)} to {folder}", as_json)
     files = exported(workspace, release, folder, form)
+    with workspace.ledger() as ledger:
+        Audit(ledger).act("release exported", facts={"release": label(release), "folder": str(folder.absolute())})
     if as_json:
         print_json({"release": label(release), "folder": str(folder), "files": files})
         return

@@ -1,4 +1,4 @@
-"""The commands of API keys: create, list, revoke. Nothing heavy at import."""
+"""The commands of API keys and sign-ins: create, list, revoke, sessions, sign-out. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
-keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys, and who is signed in to the console.")
 
 Role = Literal["admin", "reviewer", "user"]
 
@@ -74,3 +74,32 @@ def keys_revoke(
         print_json(key.model_dump(mode="json"))
     else:
         tell(f"Revoked key {key.id} of {key.name}")
+
+
+@keys_app.command("sessions")
+def keys_sessions(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+    """List who is signed in to the console."""
+    from inhouse.cli.terminal import print_line
+    from inhouse.store.sessions import Sessions
+
+    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
+        sessions = Sessions(ledger).all()
+    if as_json:
+        print_json([session.model_dump(mode="json") for session in sessions])
+        return
+    for s in sessions:
+        print_line(f"{s.id}  {s.key:14}  since {s.began_at[:16]}  last seen {s.seen_at[:16]}  {s.name}")
+
+
+@keys_app.command("sign-out")
+def keys_sign_out(
+    which: Annotated[str, typer.Argument(help="ID of a session or of a key, oidc:SUBJECT, or all.")],
+    project: At = HERE,
+    overrides: Set = None,
+) -> None:
+    """End sessions of the console at once, on all servers."""
+    from inhouse.store.sessions import Sessions
+
+    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
+        count = Sessions(ledger).stop(which)
+    tell(f"Ended {count} session{'' if count == 1 else 's'}")

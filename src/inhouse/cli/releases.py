@@ -1,4 +1,4 @@
-"""The commands of releases: create, promote, canary, rollback, list, show. Nothing heavy at import."""
+"""The commands of releases: create, promote, canary, rollback, verify, list, show. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -81,6 +81,25 @@ def canary(
 def rollback(project: At = HERE, as_json: AsJson = False) -> None:
     """Remove the canary; without one, return to the previous release in production."""
     show_serving(releases_of(project).rollback(), as_json)
+
+
+@release_app.command()
+def verify(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
+    """Read every file of a release and compare it with what was measured; exit with code 5 if one differs."""
+    from inhouse.cli.terminal import print_line
+    from inhouse.errors import GateError
+    from inhouse.serving.pins import OLD
+
+    releases = releases_of(project)
+    chosen, checked = releases.get(which), releases.verify(which)
+    if as_json:
+        print_json([c.model_dump(mode="json") for c in checked])
+    for c in () if as_json else checked:
+        state = c.problem or (f"{c.files} files as measured" if c.verified else OLD)
+        print_line(f"{c.name:32} {state}")
+    if wrong := [c.problem for c in checked if c.problem]:
+        hint = "restore the file from a backup, or build and release again"
+        raise GateError(f"release {chosen.name}/{chosen.version} is not what was measured: {wrong[0]}", hint)
 
 
 @release_app.command("list")

@@ -292,6 +292,13 @@ class Oidc(Section):
     """Values of role_claim that make a person an admin."""
     reviewers: tuple[str, ...] = ()
     """Values of role_claim that make a person a reviewer. Everyone else is a user and sees only the playground."""
+    allowed_domains: tuple[str, ...] = ()
+    """Domains of the verified email addresses that may sign in, such as ["example.com"]. Nobody may sign in unless this
+    or allowed_groups is set and matches."""
+    allowed_groups: tuple[str, ...] = ()
+    """Values of groups_claim that may sign in."""
+    session_minutes: float = Field(60, gt=0)
+    """After this time the provider is asked again who the person is. Minutes."""
 
 
 class Gateway(Section):
@@ -328,6 +335,10 @@ class Gateway(Section):
     embedding_vocabulary: str = ""
     """File with the vocabulary of the arrays of tokens that some clients send to /v1/embeddings instead of texts, such
     as cl100k_base.tiktoken. Without it, such requests are refused (400)."""
+    session_hours: float = Field(8, gt=0)
+    """A sign-in to the console ends after this time. Hours."""
+    session_idle_minutes: float = Field(60, gt=0)
+    """A sign-in that is not used for this time ends. Minutes."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
     oidc: Oidc = Oidc()

@@ -14,6 +14,7 @@ from starlette.types import Scope
 from inhouse.errors import BackendError
 from inhouse.gateway.errors import HttpError, too_many, unavailable
 from inhouse.gateway.state import State
+from inhouse.store.actions import ACTING, Actor
 from inhouse.store.keys import Key
 from inhouse.types import Message
 
@@ -40,6 +41,7 @@ async def admit(state: State, scope: Scope) -> None:
     if path == "/metrics" and state.project.gateway.metrics_on_loopback and from_here(scope):
         return
     scope["inhouse.key"] = key = await identified(state, secret_of(scope))
+    ACTING.set(Actor(id=key.id, name=key.name, at=(scope.get("client") or [""])[0]))
     count(state, scope, key)
 
 

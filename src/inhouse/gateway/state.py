@@ -15,6 +15,7 @@ from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
+from inhouse.store.sessions import Sessions
 from inhouse.store.traffic import Traffic
 from inhouse.types import Embedder
 
@@ -62,3 +63,4 @@ class State:
         self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting, settings.key_parallel)
         self.waits = Queue(MOST_WAITS, 0)
         self.embedding = Queue(1, settings.waiting)  # texts are embedded beside the answers
+        self.sessions = Sessions(self.keys.ledger, settings.session_idle_minutes * 60)

@@ -19,7 +19,7 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.retrieval.grounded import ungrounded
-from inhouse.serving.open import few_shot_of, settings_of
+from inhouse.serving.open import few_shot_of, settings_of, verified
 from inhouse.serving.releases import label
 from inhouse.training.convert import save_tokenizer
 from inhouse.training.gguf import read, value
@@ -53,7 +53,8 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
     try:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        _write(workspace, release, work, form)
+        with verified(workspace, release):
+            _write(workspace, release, work, form)
         sums = {str(f.relative_to(work)): file_sha256(f) for f in sorted(work.rglob("*")) if f.is_file()}
         write_text(work / "SHA256SUMS", "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
         os.rename(work, folder)

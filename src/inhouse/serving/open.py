@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,12 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
-from inhouse.errors import InputError
+from inhouse.errors import GateError, InputError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.guardrails.pool import Pool
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
+from inhouse.serving.pins import check, refuse
 from inhouse.serving.releases import label
 from inhouse.store.artifacts import source_digest
 from inhouse.text.support import LexicalSupport
@@ -50,6 +51,7 @@ def open_release(
 
     Raises:
         InputError: an artifact of the release is gone.
+        GateError: a file differs from what was measured.
     """
     name, arm = label(release), release.arm
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
@@ -59,8 +61,24 @@ def open_release(
         built = _built(workspace, release, pool, opened)
         arms = Arms(built, engines)
         opened.callback(arms.close)
-        model = arms.open(arm, few_shot_of(release))
+        with verified(workspace, release):
+            model = arms.open(arm, few_shot_of(release))
         return Opened(served(name, arm, model), opened.pop_all().close)
+
+
+@contextmanager
+def verified(workspace: Workspace, release: Release) -> Iterator[None]:
+    """Checks the bytes of a release; the block opens or copies its files, which must not be written meanwhile.
+
+    Raises:
+        GateError: a file differs from what was measured.
+    """
+    sums, name = workspace.store.sums(), label(release)
+    refuse(name, check(workspace, release, settings_of(workspace, release), sums))
+    sums.keep()
+    yield
+    if file := sums.changed():
+        raise GateError(f"release {name} was not opened: {file} was written meanwhile", "find out what writes to it")
 
 
 def open_base(
@@ -72,7 +90,12 @@ def open_base(
     built = _built(workspace, release, pool, opened)
     arms = Arms(built, engines)
     opened.callback(arms.close)
-    model = base_on_demand(lambda: built.guard(arms.base()) if built.guard else arms.base())
+
+    def made() -> ChatModel:
+        with verified(workspace, release):
+            return built.guard(arms.base()) if built.guard else arms.base()
+
+    model = base_on_demand(made)
     return Opened(model, opened.close)
 
 

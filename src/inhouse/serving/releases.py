@@ -15,17 +15,20 @@ from pathlib import Path
 
 from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
+from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.experiments import Experiment, Results, examine
 from inhouse.serving.gate import gate_rules
+from inhouse.serving.pins import Checked, check, pins
 from inhouse.serving.state import Canary, Serving, Step
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.types import Artifact, Json, Release, digest_of
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"
+ABOUT = "releases"  # of actions on them
 # Settings of the verdict that answers depend on.
 MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
 NEWEST = ""
@@ -65,6 +68,7 @@ class Releases:
             hint = f"[release] in the project file sets the gate; the verdict is {verdict.path}/{PAGE}"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
         content = self._content(name, arm, verdict) | {"gate": [rule.model_dump() for rule in gate]}
+        content["pins"] = self._pins(verdict, content["settings"])
         parents = [a for depth, a in self._store.lineage(verdict) if depth <= 1]
         with locked(self._store.root / "locks" / "releases", wait=True):
             releases = self.all()
@@ -72,6 +76,9 @@ class Releases:
                 return same[-1]
             version = max((r.version for r in releases), default=0) + 1
             made = content | {"version": version, "made_at": _now()}
+
+            facts = {"release": f"{name}/{version}", "arm": arm, "verdict": verdict.key}
+            self._record("release made", facts, {"release": {f"{name}/{version}": made}})
 
             def build(work: Path) -> dict[str, Json]:
                 write_text(work / "release.json", json.dumps(made, indent=1, ensure_ascii=False))
@@ -105,6 +112,17 @@ class Releases:
             "config": digest_of(settings),
             "classifiers": source_digest(CLASSIFIERS),
         }
+
+    def _pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
+        sums = self._store.sums()
+        made = pins(self._workspace, verdict, self._measured(settings), sums)
+        sums.keep()
+        return dict(made)
+
+    def _measured(self, settings: Mapping[str, Json]) -> Project:
+        """The project with the settings of a release."""
+        sections = {name: value for name, value in settings.items() if name in Project.model_fields}
+        return Project.model_validate(sections).at(self._workspace.project.root)
 
     # --- finding ------------------------------------------------------------------------------------------------
 
@@ -142,6 +160,16 @@ class Releases:
         except ValueError as error:
             hint = "restore it from a backup, or delete it and promote a release again"
             raise BackendError(f"{file}: damaged ({type(error).__name__})", hint) from error
+
+    def verify(self, which: str = NEWEST) -> list[Checked]:
+        """Reads every file that the release pins and compares it with what was measured.
+
+        Raises:
+            InputError: there is no such release.
+        """
+        release = self.get(which)
+        sums = self._store.sums(full=True)
+        return check(self._workspace, release, self._measured(release.settings), sums, every=True)
 
     # --- what is served -----------------------------------------------------------------------------------------
 
@@ -301,8 +329,35 @@ class Releases:
             if step is None:
                 return now
             after = step.taken(_now())
-            write_text(self._store.root / FILE, after.model_dump_json(indent=1))
+            text, last = after.model_dump_json(indent=1), after.history[-1]
+            facts = {"what": last.text, "production": last.production, "canary": last.canary}
+            self._record(f"release {last.kind}", facts, {"serving": {FILE: json.loads(text)}})
+            write_text(self._store.root / FILE, text)
             return after
+
+    # --- the audit log ------------------------------------------------------------------------------------------
+
+    def recorded(self) -> dict[str, dict[str, Json]]:
+        """What the audit log has the states of, as it is now: releases, and what is served."""
+        file = self._store.root / FILE
+        serving = {FILE: json.loads(file.read_text(encoding="utf-8"))} if file.is_file() else {}
+        releases = {f"{a.facts['name']}/{a.facts['version']}": a.facts for a in self._store.all("release")}
+        return {"release": dict(releases), "serving": dict(serving)}
+
+    def _record(self, what: str, facts: dict[str, Json], changed: dict[str, dict[str, Json]]) -> None:
+        """Records a change before it is made: a change that cannot be recorded is not made.
+
+        The first time, everything else there is gets its state too: an earlier version made it.
+        """
+        from inhouse.store.actions import state_of
+        from inhouse.store.audit import Audit
+
+        with self._workspace.ledger() as ledger:
+            audit = Audit(ledger)
+            known = {} if audit.actions(about=ABOUT, limit=1) else self.recorded()
+            rows = {table: known.get(table, {}) | changed.get(table, {}) for table in (*known, *changed)}
+            states = [state_of(table, row, value) for table, values in rows.items() for row, value in values.items()]
+            audit.act(what, ABOUT, facts, states)
 
 
 # --- names and times --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inhouse import __version__
 from inhouse.assembly.routes import upstreams
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
@@ -14,13 +15,13 @@ from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
-from inhouse.serving.releases import Releases
+from inhouse.serving.releases import Releases, label
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.traffic import Traffic
-from inhouse.types import Release
+from inhouse.types import Release, digest_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
     release = Releases(workspace).get("production")
     bound = server.listen(settings.host, settings.port)
     started = Started(release, server.address_of(bound), _first_key(workspace))
+    _record_start(workspace, started)
     if settings.workers == 1:
         server.serve(_state(workspace), bound, lambda: ready(started))
         server.leave()
@@ -64,6 +66,15 @@ def work(workspace: Workspace, inherited: str) -> None:
     socket, rates = (int(number) for number in inherited.split(","))
     server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
     server.leave()
+
+
+def _record_start(workspace: Workspace, started: Started) -> None:
+    """Records the settings that take effect; none is a secret."""
+    changed = workspace.project.model_dump(mode="json", exclude_defaults=True)
+    facts = {"release": label(started.release), "address": started.address, "version": __version__,
+             "settings": changed, "digest": digest_of(workspace.project.model_dump(mode="json"))}  # fmt: skip
+    with workspace.ledger() as ledger:
+        Audit(ledger).act("server started", facts=facts)
 
 
 def _first_key(workspace: Workspace) -> str:

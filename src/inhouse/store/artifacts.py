@@ -21,6 +21,7 @@ from pathlib import Path
 
 from inhouse.errors import BackendError, InhouseError, InputError
 from inhouse.files import remove_leftovers, write_text
+from inhouse.store.sums import Sum, Sums
 from inhouse.types import Artifact, Digest, Json, digest_of
 
 MANIFEST = "manifest.json"
@@ -88,7 +89,8 @@ class Store:
                     made_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
                     seconds=round(time.perf_counter() - started, 2),
                 )
-                manifest = artifact.model_dump(mode="json") | {"inputs": dict(inputs)}
+                files = {name: sum.model_dump() for name, sum in Sums().folder(work, (MANIFEST,)).items()}
+                manifest = artifact.model_dump(mode="json") | {"inputs": dict(inputs), "files": files}
                 write_text(work / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
                 if folder.exists():  # without a manifest, so damaged from outside: the store renames complete folders
                     shutil.rmtree(folder)
@@ -148,6 +150,15 @@ class Store:
         """What the artifact was made from besides its parents: settings and digests of files."""
         return dict(json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))["inputs"])
 
+    def files(self, artifact: Artifact) -> dict[str, Sum]:
+        """The sums of the artifact's files when it was made; none if an earlier version made it."""
+        manifest = json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))
+        return {name: Sum(**sum) for name, sum in manifest.get("files", {}).items()}
+
+    def sums(self, full: bool = False) -> Sums:
+        """Sums of files, kept between runs unless each file is to be read again."""
+        return Sums(None if full else self.cache("sums") / "sums.json")
+
     def lineage(self, artifact: Artifact) -> Iterator[tuple[int, Artifact]]:
         """The artifact and everything it was made from, each with its depth, children before parents."""
         by_key = {a.key: a for a in self.all()}
@@ -167,6 +178,7 @@ class Store:
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
             data.pop("inputs")
+            data.pop("files", None)
             return Artifact(**{**data, "path": str(folder)})  # the project folder may have been moved
         except (ValueError, KeyError) as error:
             hint = f"delete the folder {folder} and run again"

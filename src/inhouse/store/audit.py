@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, TextIO
@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange, Usage
 from inhouse.errors import BackendError, InputError
+from inhouse.store.actions import ROWS, Action, Replay, State, actor, record, rows_of, states
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
 from inhouse.store.ledger import (
     ABOUT,
@@ -34,7 +35,7 @@ from inhouse.store.ledger import (
     to_text,
 )
 from inhouse.store.writer import Writer
-from inhouse.types import Digest, Message, Record
+from inhouse.types import Digest, Json, Message, Record
 
 REDACTED = "[redacted]"
 INTERRUPTED = "interrupted"  # reason of an exchange that was begun and is not complete
@@ -101,25 +102,50 @@ class Audit:
         """
         await asyncio.to_thread(self._writer.check)
 
+    def act(
+        self, what: str, about: str = "", facts: Mapping[str, Json] | None = None, changed: Sequence[State] = ()
+    ) -> int:
+        """Records what the current actor does, and returns the number of the entry once it is on disk."""
+        with self._ledger.write() as connection:
+            return record(connection, head_of(connection), what, about, facts, changed)
+
+    def actions(self, since: str = "", until: str = "", about: str = "", limit: int = 100) -> list[Action]:
+        """What people did, newest first; empty arguments are no conditions. Redacted actions are left out."""
+        query = sa.select(AUDIT).where(AUDIT.c.kind == "action", AUDIT.c.content != "", *_between(since, until))
+        if about:
+            query = query.where(AUDIT.c.about == about, ABOUT)
+        with self._ledger.read() as connection:
+            rows = connection.execute(query.order_by(AUDIT.c.seq.desc()).limit(limit)).mappings()
+            return [_action(row) for row in rows]
+
     def close(self) -> None:
         """Writes what is queued and stops the writer."""
         self._writer.close()
 
-    def verify(self, head: str = "") -> Verified:
-        """Verifies the chain and, given the `head` of an earlier run ("SEQ:HASH"), that this entry is still in it.
+    def verify(self, *heads: str, others: Mapping[str, Mapping[str, Json]] | None = None) -> Verified:
+        """Verifies the chain, and that keys, hand-offs, and feedback are as its actions left them.
+
+        Args:
+            heads: "SEQ:HASH" of earlier runs; these entries must still be in the chain. Empty ones are ignored.
+            others: what else must be as the actions left it: values by table and row. A table without any action is
+                ignored: it is older than the log of actions.
 
         Raises:
-            InputError: `head` has another form.
+            InputError: a head has another form.
         """
-        seq, _, hash = head.partition(":")
-        if head and not (seq.isdigit() and len(hash) == 64):
-            hint = "a head looks like 120:ab12..., as printed by `inhouse audit verify`"
-            raise InputError(f"{head[:100]!r} is not a head", hint)
-        entries = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE)
+        noted = dict(_head(head) for head in heads if head)
+        entries, replay = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE), Replay()
         with self._ledger.read() as connection:
-            heads = [(row.seq, row.hash) for row in connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash))]
+            ends = [(row.seq, row.hash) for row in connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash))]
             with connection.execute(entries) as rows:
-                return walk(rows.mappings(), heads, (int(seq), hash) if head else None)
+                verified = walk(rows.mappings(), ends, noted, replay.take)
+            tables = {table.name: rows_of(connection, table) for table in ROWS}
+        tables |= {name: dict(rows) for name, rows in (others or {}).items() if replay.knows(name)}
+        for table, values in tables.items():
+            if verified.ok and (found := replay.difference(table, values)):
+                seq, reason = found
+                return verified.model_copy(update={"ok": False, "broken_at": seq, "reason": reason})
+        return verified
 
     def find(
         self, since: str = "", until: str = "", user: str = "", text: str = "", release: str = "",
@@ -191,7 +217,7 @@ class Audit:
         return last - first + 1 if last else 0
 
     def redact(self, id: str, by: str, reason: str) -> int:
-        """Erases the content and the user of an exchange, also from its hand-off and feedback.
+        """Erases the content and the user of an exchange, also from its hand-off, feedback, and actions.
 
         Earlier backups are not changed, and PostgreSQL keeps the old row on disk until the table is vacuumed.
 
@@ -204,13 +230,20 @@ class Audit:
         with self._ledger.write() as connection:
             head = head_of(connection)
             rows = _entries(connection, id)
+            about = sa.select(AUDIT.c.seq).where(
+                AUDIT.c.about == id, ABOUT, AUDIT.c.kind == "action", AUDIT.c.content != ""
+            )
             seqs = [row["seq"] for row in rows if row["content"]]
             if not seqs:
                 problem = "already redacted" if rows else "no such exchange"
                 raise InputError(f"{id[:80]}: {problem}", "run `inhouse audit show` to list the exchanges")
+            seqs += connection.execute(about).scalars().all()
             connection.execute(AUDIT.update().where(AUDIT.c.seq.in_(seqs)).values(user="", content="", salt=""))
             _redact_copies(connection, id)
-            seq = append(connection, head, [redaction_of(seqs, id, by, reason)])
+            left = [*states(connection, HANDOFFS, HANDOFFS.c.exchange_id == id),
+                    *states(connection, FEEDBACK, FEEDBACK.c.exchange_id == id)]  # fmt: skip
+            more = {"actor": actor().model_dump(), "states": [state.model_dump() for state in left]}
+            seq = append(connection, head, [redaction_of(seqs, id, by, reason, **more)])
         self._ledger.wipe()
         return seq
 
@@ -226,6 +259,20 @@ def _exchange(row: sa.RowMapping) -> Exchange:
     usage = Usage(**{name: row[name] for name in COUNTS})
     redacted = {"user": "", "messages": (Message(role="user", content=REDACTED),), "answer": REDACTED}
     return Exchange(at=to_iso(row["at_ms"]), usage=usage, **kept, **redacted)
+
+
+def _head(text: str) -> tuple[int, Digest]:
+    seq, _, hash = text.partition(":")
+    if not (seq.isdigit() and len(hash) == 64):
+        hint = "a head looks like 120:ab12..., as printed by `inhouse audit verify`"
+        raise InputError(f"{text[:100]!r} is not a head", hint)
+    return int(seq), hash
+
+
+def _action(row: sa.RowMapping) -> Action:
+    content = json.loads(row["content"])
+    kept = {name: content[name] for name in ("what", "by", "about", "facts")}
+    return Action(seq=row["seq"], at=to_iso(row["at_ms"]), **kept)
 
 
 def _entries(connection: Connection, id: str) -> Sequence[sa.RowMapping]:

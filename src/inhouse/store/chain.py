@@ -2,7 +2,7 @@
 
 Kinds of entries: a "question" is written before a model is asked, "sent" are parts of the answer before they are sent,
 and the "exchange" completes them. A question without its exchange was interrupted, or is being answered. A "redaction"
-records what was erased.
+records what was erased, and an "action" what someone did (`actions`).
 
 The hash of an entry covers the previous hash and all columns that are never erased, including the digest of salt and
 content. A redaction can therefore erase content and salt without breaking the chain, and without the salt the digest
@@ -19,7 +19,7 @@ import json
 import math
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,17 +73,17 @@ def entry_of(exchange: Exchange, complete: bool = True) -> dict[str, Any]:
 
 def sent_of(id: str, text: str) -> dict[str, Any]:
     """The entry of the next part of the answer of exchange `id`."""
-    return _other("sent", id, {"about": id, "text": text, "user": ""})
+    return entry("sent", id, {"about": id, "text": text, "user": ""})
 
 
-def redaction_of(seqs: Sequence[int], id: str, by: str, reason: str) -> dict[str, Any]:
+def redaction_of(seqs: Sequence[int], id: str, by: str, reason: str, **more: Any) -> dict[str, Any]:
     """The entry that records the redaction of exchange `id`, whose entries have the numbers `seqs`."""
     content = {"seq": seqs[0], "more": list(seqs[1:]), "exchange": id, "by": by, "why": reason, "user": ""}
-    return _other("redaction", "", content)
+    return entry("redaction", "", content | more)
 
 
-def _other(kind: str, about: str, content: Mapping[str, Any], **names: str) -> dict[str, Any]:
-    """An entry that is not an exchange; it has the given NAMES and user."""
+def entry(kind: str, about: str, content: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """An entry that is not an exchange, without its position in the chain; `names` are of NAMES, and the user."""
     none = {**dict.fromkeys(("user", *NAMES), ""), **dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, 0.0)}
     own = {"kind": kind, "id": uuid.uuid4().hex, "at_ms": now_ms(), "confidence": None, "about": about}
     return {**own, **none, **names, **_sealed(content)}
@@ -137,46 +137,74 @@ def head_of(connection: Connection) -> tuple[int, str]:
 
 
 def walk(
-    rows: Iterable[sa.RowMapping], heads: Sequence[tuple[int, str]], noted: tuple[int, str] | None = None
+    rows: Iterable[sa.RowMapping],
+    heads: Sequence[tuple[int, str]],
+    noted: Mapping[int, str],
+    replay: Callable[[int, dict[str, Any]], None],
 ) -> Verified:
-    """Verifies the entries in order, that they end at the head, and that the `noted` entry is unchanged."""
-    count, before = 0, START
-    empty: set[int] = set()
-    redacted: set[int] = set()
-    begun: dict[str, dict[int, bool]] = {}  # numbers of entries by exchange, and whether they have content
-    noted_hash = START if noted and noted[0] == 0 else ""
+    """Verifies the entries in order, that they end at the head, and that the `noted` entries have these hashes.
+
+    `replay` gets the number and content of each action and redaction.
+    """
+    count, before, erased = 0, START, _Erased()
+    strange = {0} if noted.get(0, START) != START else set()
     for row in rows:
         if fault := _fault(row, count + 1, before):
             return Verified(rows=count, ok=False, broken_at=count + 1, reason=fault)
         count, before = count + 1, row["hash"]
-        if noted and count == noted[0]:
-            noted_hash = before
-        if row["kind"] in BEGUN:
-            begun.setdefault(row["about"], {})[count] = bool(row["content"])
-        elif not row["content"]:
-            empty.add(count)
-        elif row["kind"] == "redaction":
-            content = json.loads(row["content"])
-            redacted.update((content["seq"], *content.get("more", ())))
-        if row["kind"] == "exchange":
-            complete = begun.pop(row["id"], {})
-            redacted -= complete.keys()
-            if again := [seq for seq, there in complete.items() if there]:
-                fault = "its exchange is complete, but it has content again"
-                return Verified(rows=count, ok=False, broken_at=again[0], reason=fault)
-    empty.update(seq for entries in begun.values() for seq, there in entries.items() if not there)
-    fault, at = "", 0
-    if wrong := sorted(empty ^ redacted):
-        at = wrong[0]
-        fault = "its content was erased without a redaction" if at in empty else "it was redacted but has content again"
+        if noted.get(count, before) != before:
+            strange.add(count)
+        content = json.loads(row["content"]) if row["content"] and row["kind"] in ("action", "redaction") else {}
+        erased.take(count, row, content)
+        replay(count, content)
+    at, fault = erased.fault()
+    if fault:
+        pass
     elif len(heads) != 1:
         fault, at = "the head of the chain is missing, so entries at the end may be missing too", count + 1
     elif heads[0] != (count, before):
         at = min(count, heads[0][0]) + 1
         fault = f"the chain ends at entry {count}, but its head says {heads[0][0]}"
-    elif noted and noted_hash != noted[1]:
-        fault, at = "it differs from the given head", noted[0]
+    elif strange or (strange := {seq for seq in noted if seq > count}):
+        fault, at = "it differs from a head that was kept elsewhere", min(strange)
     return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
+
+
+class _Erased:
+    """Which entries have no content, and which may have none: those that a redaction names, and those of a question
+    that is part of an exchange by now."""
+
+    def __init__(self) -> None:
+        self._empty: set[int] = set()
+        self._redacted: set[int] = set()
+        self._again: set[int] = set()
+        self._begun: dict[str, dict[int, bool]] = {}  # numbers of entries by exchange, and whether they have content
+
+    def take(self, seq: int, row: sa.RowMapping, content: Mapping[str, Any]) -> None:
+        """Takes in an entry; `content` is that of a redaction."""
+        if row["kind"] in BEGUN:
+            self._begun.setdefault(row["about"], {})[seq] = bool(row["content"])
+        elif not row["content"]:
+            self._empty.add(seq)
+        elif row["kind"] == "redaction":
+            self._redacted.update((content["seq"], *content.get("more", ())))
+        if row["kind"] == "exchange":
+            complete = self._begun.pop(row["id"], {})
+            self._redacted -= complete.keys()
+            self._again.update(n for n, there in complete.items() if there)
+
+    def fault(self) -> tuple[int, str]:
+        """The first entry that is wrong, and how; (0, "") if none is."""
+        empty = self._empty | {n for entries in self._begun.values() for n, there in entries.items() if not there}
+        if not (wrong := (empty ^ self._redacted) | self._again):
+            return 0, ""
+        at = min(wrong)
+        if at in self._again:
+            return at, "its exchange is complete, but it has content again"
+        return (
+            at,
+            "its content was erased without a redaction" if at in empty else "it was redacted but has content again",
+        )
 
 
 def _fault(row: sa.RowMapping, seq: int, before: str) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 import sqlalchemy as sa
 
 from inhouse.errors import InputError
+from inhouse.store.actions import record, states
+from inhouse.store.chain import head_of
 from inhouse.store.ledger import AUDIT, FEEDBACK, Ledger, now_ms, to_iso
 from inhouse.types import Record
 
@@ -39,12 +41,15 @@ class Feedback:
         values = {"at_ms": now_ms(), "thumb": thumb, "comment": comment, "resolved": resolved}
         insert = self._ledger.insert(FEEDBACK).values(exchange_id=exchange_id, user=user, **values)
         with self._ledger.write() as connection:
+            head = head_of(connection)
             exists = sa.select(AUDIT.c.seq).where((AUDIT.c.id == exchange_id) & (AUDIT.c.kind == "exchange"))
             if connection.execute(exists).scalar() is None:
                 raise InputError(f"{exchange_id[:80]}: no such exchange", "send the `id` of the answer")
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[FEEDBACK.c.exchange_id, FEEDBACK.c.user], set_=values)
             )
+            changed = states(connection, FEEDBACK, FEEDBACK.c.exchange_id == exchange_id)
+            record(connection, head, "feedback", exchange_id, {"thumb": thumb, "resolved": resolved}, changed)
 
     def for_exchange(self, id: str) -> list[Opinion]:
         """The feedback on an exchange, oldest first."""

@@ -10,9 +10,12 @@ from itertools import islice
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange
 from inhouse.errors import InputError
+from inhouse.store.actions import record, states
+from inhouse.store.chain import head_of
 from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso
 from inhouse.types import Example, Message, Record
 
@@ -59,7 +62,9 @@ class Inbox:
         )  # fmt: skip
         values = {"id": handoff.id, "exchange_id": exchange.id, "at_ms": now_ms(), **_stored(handoff)}
         with self._ledger.write() as connection:
-            connection.execute(self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing())
+            head = head_of(connection)
+            if connection.execute(self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing()).rowcount:
+                _record(connection, head, "handed off", handoff)
             stored = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
             return str(connection.execute(stored).scalar_one())
 
@@ -130,6 +135,7 @@ class Inbox:
 
     def _change(self, id: str, **values: Any) -> Handoff:
         with self._ledger.write() as connection:
+            head = head_of(connection)
             row = sa.select(HANDOFFS.c.content).where(HANDOFFS.c.id == id).with_for_update()
             content = connection.execute(row).scalar()
             if content is None:
@@ -138,7 +144,14 @@ class Inbox:
             if handoff.status == "approved" and not handoff.reply:
                 raise InputError(f"{id}: nobody has replied yet", "reply before approving")
             connection.execute(HANDOFFS.update().where(HANDOFFS.c.id == id).values(_stored(handoff)))
+            _record(connection, head, f"hand-off {handoff.status}", handoff)
         return handoff
+
+
+def _record(connection: Connection, head: tuple[int, str], what: str, handoff: Handoff) -> None:
+    changed = states(connection, HANDOFFS, HANDOFFS.c.id == handoff.id)
+    facts = {"handoff": handoff.id, "reason": handoff.reason, "by": handoff.by}
+    record(connection, head, what, handoff.exchange_id, facts, changed)
 
 
 def _stored(handoff: Handoff) -> dict[str, Any]:

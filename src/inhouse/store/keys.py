@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from inhouse.errors import InputError
+from inhouse.store.actions import record, states
+from inhouse.store.chain import head_of
 from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
 from inhouse.types import Record
 
@@ -49,7 +51,7 @@ class Keys:
     """The API keys in a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._lock = threading.Lock()
         self._read = NOTHING
 
@@ -77,8 +79,11 @@ class Keys:
             id=secrets.token_hex(6), name=name.strip(), role=role, groups=tuple(sorted(set(groups))),
             expires_at=expires_at, per_minute=per_minute, created_at=to_iso(now_ms()),
         )  # fmt: skip
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
+            head = head_of(connection)
             connection.execute(KEYS.insert().values(**key.model_dump(), digest=_digest(secret)))
+            facts = key.model_dump(mode="json", include={"name", "role", "groups", "expires_at", "per_minute"})
+            record(connection, head, "key created", key.id, facts, states(connection, KEYS, KEYS.c.id == key.id))
         self._forget()
         return key, secret
 
@@ -103,7 +108,7 @@ class Keys:
 
     def all(self) -> list[Key]:
         """Every key, including revoked and expired ones, oldest first."""
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)).mappings()
             return [_key(row) for row in rows]
 
@@ -113,9 +118,11 @@ class Keys:
         Raises:
             InputError: the key does not exist.
         """
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
+            head = head_of(connection)
             live = (KEYS.c.id == id) & (KEYS.c.revoked_at == "")
-            connection.execute(KEYS.update().where(live).values(revoked_at=to_iso(now_ms())))
+            if connection.execute(KEYS.update().where(live).values(revoked_at=to_iso(now_ms()))).rowcount:
+                record(connection, head, "key revoked", id, changed=states(connection, KEYS, KEYS.c.id == id))
             row = connection.execute(sa.select(KEYS).where(KEYS.c.id == id)).mappings().first()
         self._forget()
         if row is None:
@@ -132,7 +139,7 @@ class Keys:
             known = self._recent(age_s)
             if known is None:
                 read_at = time.monotonic()
-                with self._ledger.read() as connection:
+                with self.ledger.read() as connection:
                     rows = connection.execute(sa.select(KEYS)).mappings().all()
                 known = {row["digest"]: _key(row) for row in rows}
                 self._read = (known, read_at)

@@ -1,5 +1,6 @@
 """Who gets in, and to what: sessions, tokens, roles, groups, and names that lead elsewhere."""
 
+import hashlib
 import json
 import os
 import stat
@@ -8,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from inhouse.errors import BackendError
-from inhouse.gateway.console.session import COOKIE, Signer, new_session, secret_in
+from inhouse.errors import BackendError, InputError
+from inhouse.gateway.console.session import COOKIE, secret_in
 
 PAGES = ["playground", "inbox", "verdict", "verdict/report", "knowledge", "knowledge?view=failed", "data", "data?part=test",
          "data/example?id=ex-000&part=train", "traffic", "experiments", "audit", "settings"]  # fmt: skip
@@ -135,32 +136,55 @@ def test_after_sign_in_one_stays_here(house, to):
     assert where == to or not to.startswith("/console/d")
 
 
-def test_forged_changed_and_old_sessions_are_refused(house):
-    admin = house.made["admin"][0]
-    signer, stranger = Signer(secret_in(house.folder)), Signer(b"x" * 32)
-    real = new_session(admin.id, "Dana", "admin", frozenset())
-    body, mac = signer.cookie(real).split(".")
-    made = {
-        "other secret": stranger.cookie(real),
-        "other purpose": signer.sign("form", json.loads(real.model_dump_json())),
-        "no signature": f"{body}.",
-        "changed": f"{body[:-4]}AAAA.{mac}",
-        "over": signer.cookie(real.model_copy(update={"expires": 1})),
-        "unknown key": signer.cookie(real.model_copy(update={"key": "nobody"})),
-        "no session": signer.sign("session", ["x"]),
-        "bytes": "é.é",
-    }
-    for how, cookie in made.items():
-        answer = httpx.get(
-            f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={cookie}".encode(), "accept": "text/html"}
-        )
-        assert answer.status_code == 303, how
-    role = signer.cookie(real.model_copy(update={"key": house.made["user"][0].id}))
-    assert httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={role}"}).status_code == 403, (
-        "the key's role counts"
-    )
-    good = httpx.get(f"{house.url}/console/settings", headers={"cookie": f"{COOKIE}={signer.cookie(real)}"})
-    assert good.status_code == 200
+def begin(house, who, **more):
+    """The cookie of a session that was made in the ledger."""
+    key = house.made[who][0] if who in house.made else None
+    content = {"key": key.id if key else who, "name": "Dana", "role": "admin", "csrf": "x"} | more
+    return house.state.sessions.begin(content["key"], content, 60)
+
+
+def opened(house, cookie, page="settings"):
+    headers = {"cookie": f"{COOKIE}={cookie}".encode(), "accept": "text/html"}
+    return httpx.get(f"{house.url}/console/{page}", headers=headers).status_code
+
+
+def test_forged_and_old_sessions_are_refused(house):
+    real = begin(house, "admin")
+    assert opened(house, real) == 200
+    for cookie in (
+        "",
+        "x",
+        real[:-1],
+        real + "x",
+        real.upper(),
+        hashlib.sha256(real.encode()).hexdigest(),
+        "é.é",
+        "%00",
+    ):
+        assert opened(house, cookie) == 303, cookie
+    assert opened(house, begin(house, "nobody")) == 303
+    assert opened(house, begin(house, "oidc:u-1")) == 303, "there is no provider"
+    assert opened(house, begin(house, "user")) == 403, "the key's role counts"
+
+
+def test_sessions_end_by_time_by_admins_and_everywhere(house, monkeypatch):
+    from inhouse.store import sessions as module
+
+    real, other = begin(house, "admin"), begin(house, "admin")
+    now = module.now_ms
+    for later_s, status in ((59, 200), (61, 303)):
+        monkeypatch.setattr(module, "now_ms", lambda later_s=later_s: now() + later_s * 1000)
+        assert opened(house, real) == status
+    monkeypatch.undo()
+    idle = type(house.state.sessions)(house.ledger, idle_s=0)
+    assert idle.find(real) is None
+    elsewhere = type(house.state.sessions)(house.ledger)
+    assert elsewhere.stop(hashlib.sha256(real.encode()).hexdigest()[:12]) == 1
+    assert (opened(house, real), opened(house, other)) == (303, 200)
+    assert elsewhere.stop(house.made["admin"][0].id) >= 1
+    assert opened(house, other) == 303
+    with pytest.raises(InputError, match="no such session"):
+        elsewhere.stop("12")
 
 
 def test_a_revoked_key_ends_its_sessions(house):
@@ -173,8 +197,12 @@ def test_a_revoked_key_ends_its_sessions(house):
 
 def test_signing_out_ends_the_session(house):
     client = house.client("admin")
+    cookie = client.cookies[COOKIE]
     assert client.post("/console/sign-out", data={"csrf": client.token}).status_code == 303
     assert client.get("/console/settings").status_code == 303
+    assert opened(house, cookie) == 303, "a copy of the cookie is worth nothing"
+    assert [a.what for a in house.audit.actions(limit=2)] == ["signed out", "signed in"]
+    assert house.audit.actions(limit=1)[0].by.at == "127.0.0.1"
 
 
 def test_the_secret_is_for_its_owner_alone(tmp_path):

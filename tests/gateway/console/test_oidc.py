@@ -14,10 +14,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
+from inhouse.errors import InputError
 from inhouse.gateway.console.session import COOKIE
 
 CLIENT, SECRET = "inhouse-console", "a-client-secret"
-PERSON = {"sub": "u-17", "email": "ines@bank.example", "groups": ["staff", "inhouse-reviewers"]}
+PERSON = {"sub": "u-17", "email": "ines@bank.example", "email_verified": True, "groups": ["staff", "inhouse-reviewers"]}
 
 
 class Provider(ThreadingHTTPServer):
@@ -117,6 +118,8 @@ def oidc_house(house_of, provider, tmp_path_factory):
         "client_secret_env": "CONSOLE_OIDC_SECRET",
         "admins": ["inhouse-admins"],
         "reviewers": ["inhouse-reviewers"],
+        "allowed_domains": ["Bank.example"],
+        "allowed_groups": ["guests"],
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONSOLE_OIDC_SECRET", SECRET)
@@ -225,3 +228,68 @@ def test_without_a_provider_there_is_no_button(house):
     client = house.client()
     assert "/console/oidc" not in client.get("/console/sign-in").text
     assert client.get("/console/oidc/start").status_code == 404
+
+
+# --- who may sign in ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({}, 200),
+        ({"email": "eve@elsewhere.example"}, 403),
+        ({"email": "eve@elsewhere.example", "groups": ["guests"]}, 200),
+        ({"email": "eve@evil-bank.example"}, 403),
+        ({"email": "eve@bank.example.evil"}, 403),
+        ({"email": "ines@BANK.example"}, 200),
+        ({"email_verified": False}, 403),
+        ({"email_verified": None}, 403),
+        ({"email": None}, 403),
+    ],
+)
+def test_only_admitted_domains_and_groups_sign_in(oidc_house, provider, claims, status):
+    provider.person = PERSON | claims
+    client = oidc_house.client()
+    answer = go(client, oidc_house)
+    assert answer.status_code == status
+    assert client.get("/console/playground").status_code == (200 if status == 200 else 303)
+    if status != 200:
+        assert "may not sign in here" in answer.text
+
+
+def test_by_default_nobody_signs_in(house_of, provider, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONSOLE_OIDC_SECRET", SECRET)
+    told = {
+        "issuer": provider.issuer,
+        "client_id": CLIENT,
+        "client_secret_env": "CONSOLE_OIDC_SECRET",
+        "admins": ["staff"],
+    }
+    made = house_of(tmp_path, oidc=told)
+    try:
+        client = made.client()
+        answer = go(client, made)
+        assert answer.status_code == 403
+        assert "allowed_domains" in answer.text
+        assert client.get("/console/playground").status_code == 303
+        assert made.audit.actions(limit=1)[0].what == "sign-in failed"
+    finally:
+        made.close()
+
+
+def test_a_person_who_is_no_longer_admitted_is_out(oidc_house, monkeypatch):
+    client = oidc_house.client()
+    go(client, oidc_house)
+    assert client.get("/console/inbox").status_code == 200
+    settings = oidc_house.state.project.gateway.oidc
+    from inhouse.gateway.console.oidc import Provider as Ours
+
+    seen = []
+
+    def admit(self, claims, groups):
+        seen.append(claims)
+        raise InputError("no")
+
+    monkeypatch.setattr(Ours, "_admit", admit)
+    assert client.get("/console/inbox").status_code == 303
+    assert seen, settings

@@ -22,9 +22,11 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from inhouse.errors import InhouseError, InputError
 from inhouse.gateway.console import show
+from inhouse.gateway.console.oidc import Provider
 from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secret_in
 from inhouse.gateway.state import State
+from inhouse.store.actions import ACTING, Actor
 from inhouse.store.ledger import now_ms
 
 HERE = Path(__file__).parent
@@ -53,6 +55,8 @@ class Console:
     def __init__(self, state: State) -> None:
         self.state = state
         self.signer = Signer(secret_in(state.project.path(state.project.store.path)))
+        oidc = state.project.gateway.oidc
+        self.provider = Provider(oidc) if oidc.issuer else None
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
@@ -85,14 +89,26 @@ class Console:
         return HTMLResponse(text, code)
 
     def session_of(self, request: Request) -> Session | None:
-        """Who is signed in, with the role and groups that their key has now."""
-        session = self.signer.session(request.cookies.get(COOKIE, ""))
-        if session is None or session.key.startswith("oidc:"):
-            return session
+        """Who is signed in, with the role and groups that they have now."""
+        if not (token := request.cookies.get(COOKIE)) or not (content := self.state.sessions.find(token)):
+            return None
+        session = Session(**content)
+        if session.key.startswith("oidc:"):
+            return self._person(session)
         key = next((k for k in self.state.keys.all() if k.id == session.key), None)
         if key is None or not key.holds(now_ms()):
             return None
         return session.model_copy(update={"name": key.name, "role": key.role, "groups": frozenset(key.groups)})
+
+    def _person(self, session: Session) -> Session | None:
+        """Someone who signed in at the provider; None if the project file does not admit them any more."""
+        if self.provider is None:
+            return None
+        try:
+            who = self.provider.person(session.claims)
+        except InputError:
+            return None
+        return session.model_copy(update={"name": who.name, "role": who.role, "groups": who.groups})
 
     def _waiting(self, session: Session | None) -> str:
         """How many waiting conversations this reviewer may read."""
@@ -106,6 +122,11 @@ class Console:
 def page_of(request: Request) -> str:
     """The first part of the path below the console."""
     return request.url.path.removeprefix(HOME).strip("/").split("/")[0]
+
+
+def address_of(request: Request) -> str:
+    """The address of the client, empty if unknown."""
+    return request.client.host if request.client else ""
 
 
 def signed_in(request: Request) -> Session:
@@ -124,6 +145,7 @@ def _gated(console: Console) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def through(request: Request) -> Response:
+                ACTING.set(Actor(id="", name="", at=address_of(request)))
                 try:
                     if (page := page_of(request)) not in OPEN:
                         request.state.session = await _let_in(console, request, page)
@@ -151,6 +173,7 @@ async def _let_in(console: Console, request: Request, page: str) -> Session:
         to = f"?{urlencode({'to': here})}" if here not in ("", HOME) else ""
         raise HTTPException(303 if _wants_page(request) else 401, "Sign in first.", {"Location": f"{HOME}/sign-in{to}"})
     request.state.session = session
+    ACTING.set(Actor(id=session.key, name=session.name, at=address_of(request)))
     if page not in PAGES and page not in EVERYONE:
         raise HTTPException(404, "This page does not exist.")
     if page in PAGES and not session.may(page):

@@ -28,17 +28,19 @@ from inhouse.types import Json, Record
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]  # public keys only, no shared secrets
 KNOWN_S = 3600  # how long the provider's description and keys are kept
 LEEWAY_S = 30
+NAMING = ("email", "preferred_username", "name", "sub")  # claims that name a person, the best first
 TIMEOUT_S = 10
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
 class Person(Record):
-    """Who signed in, according to the provider."""
+    """Who signed in, according to the provider; `claims` are those that this follows from."""
 
     subject: str
     name: str
     role: KeyRole
     groups: frozenset[str]
+    claims: dict[str, Json]
 
 
 class Provider:
@@ -64,7 +66,7 @@ class Provider:
     async def finish(self, code: str, flow: Mapping[str, str], callback: str) -> Person:
         """Raises:
         BackendError: the provider cannot be reached.
-        InputError: it refuses the sign-in, or its token is invalid.
+        InputError: it refuses the sign-in, its token is invalid, or the project file does not admit the person.
         """
         about, keys = await self._about()
         try:
@@ -77,7 +79,7 @@ class Provider:
         except httpx.HTTPError as error:
             raise BackendError("The sign-in provider is not responding.", type(error).__name__) from error
         claims = self._claims(str(token.get("id_token", "")), keys, flow["nonce"])
-        return self._person(claims)
+        return self.person(claims)
 
     def _claims(self, token: str, keys: KeySet, nonce: str) -> dict[str, Json]:
         registry = jwt.JWTClaimsRegistry(
@@ -94,12 +96,40 @@ class Provider:
             raise InputError("The provider's token was issued for another application.")
         return dict(claims)
 
-    def _person(self, claims: Mapping[str, Json]) -> Person:
+    def person(self, claims: Mapping[str, Json]) -> Person:
+        """The person of a token's claims, with the role that the project file gives.
+
+        Raises:
+            InputError: the project file does not admit them.
+        """
         settings = self._settings
         roles, groups = _texts(claims.get(settings.role_claim)), _texts(claims.get(settings.groups_claim))
         role: KeyRole = ADMIN if roles & set(settings.admins) else REVIEWER if roles & set(settings.reviewers) else USER
-        name = next((str(claims[c]) for c in ("email", "preferred_username", "name", "sub") if claims.get(c)), "")
-        return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups))
+        name = next((str(claims[c]) for c in NAMING if claims.get(c)), "")
+        self._admit(claims, groups)
+        used = {
+            settings.role_claim,
+            settings.groups_claim,
+            "sub",
+            "email",
+            "email_verified",
+            "preferred_username",
+            "name",
+        }
+        kept = {claim: claims[claim] for claim in sorted(used & claims.keys())}
+        return Person(subject=str(claims["sub"]), name=name, role=role, groups=frozenset(groups), claims=kept)
+
+    def _admit(self, claims: Mapping[str, Json], groups: set[str]) -> None:
+        """Refuses everyone whom no setting admits: a provider may know people of other companies."""
+        settings = self._settings
+        if not settings.allowed_domains and not settings.allowed_groups:
+            hint = "Set gateway.oidc.allowed_domains or gateway.oidc.allowed_groups in the project file."
+            raise InputError("Nobody may sign in with single sign-on yet.", hint)
+        verified = claims.get("email_verified") in (True, "true")
+        domain = str(claims.get("email", "")).rpartition("@")[2].casefold() if verified else ""
+        if groups & set(settings.allowed_groups) or (domain and domain in map(str.casefold, settings.allowed_domains)):
+            return
+        raise InputError("Your account may not sign in here.", "Ask an administrator to admit your domain or group.")
 
     async def _about(self) -> tuple[dict[str, Json], KeySet]:
         """The provider's description and keys, read again every hour."""

@@ -1,8 +1,9 @@
-"""Who is signed in: a signed cookie, and what their role may open.
+"""Who is signed in and what their role may open; and the signer of what a sign-in form and a provider bring back.
 
-A session is a JSON value with an HMAC-SHA256 in a cookie that scripts cannot read and other sites cannot send. The
-secret is a file in the store's folder that only its owner may read. A session from an API key ends with the key: role
-and groups are looked up at each request.
+A session is a row of the ledger (`store.sessions`), and its token is in a cookie that scripts cannot read and other
+sites cannot send. It ends with its API key, and role and groups are looked up at each request: those of the key, or
+what the project file makes of the claims of a person who signed in at a provider. The signer's secret is a file in the
+store's folder that only its owner may read.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field
 
 from inhouse.errors import BackendError
 from inhouse.files import replacing
@@ -26,7 +26,6 @@ from inhouse.store.keys import KeyRole
 from inhouse.types import Json, Record
 
 COOKIE = "inhouse_console"
-SESSION_S = 8 * 3600
 SECRET_FILE = "console.secret"  # noqa: S105  the name of the file
 SECRET_BYTES = 32
 
@@ -47,14 +46,17 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
 
 
 class Session(Record):
-    """Someone signed in. `key` is the id of their API key, or "oidc:SUBJECT"; `csrf` is in each of their forms."""
+    """Someone signed in. `key` is the id of their API key, or "oidc:SUBJECT"; `csrf` is in each of their forms.
+
+    `claims` are what the provider said of a person.
+    """
 
     key: str
     name: str
     role: KeyRole
     groups: frozenset[str] = frozenset()
     csrf: str
-    expires: int  # seconds since 1970
+    claims: dict[str, Json] = Field(default_factory=dict)
 
     def may(self, page: str) -> bool:
         return self.role in PAGES.get(page, ())
@@ -62,11 +64,6 @@ class Session(Record):
     def may_read(self, groups: frozenset[str]) -> bool:
         """Whether they may see an answer to someone in `groups`: it may quote what only those may read."""
         return self.role == ADMIN or groups <= self.groups
-
-
-def new_session(key: str, name: str, role: KeyRole, groups: frozenset[str]) -> Session:
-    expires = int(time.time()) + SESSION_S
-    return Session(key=key, name=name, role=role, groups=groups, csrf=secrets.token_urlsafe(24), expires=expires)
 
 
 class Signer:
@@ -88,19 +85,6 @@ class Signer:
             return json.loads(base64.urlsafe_b64decode(body))
         except (ValueError, binascii.Error):
             return None
-
-    def session(self, cookie: str) -> Session | None:
-        """The session of a cookie, None if it is forged or expired."""
-        value = self.read("session", cookie)
-        try:
-            session = Session.model_validate(value)
-        except ValidationError:
-            return None
-        return session if session.expires > time.time() else None
-
-    def cookie(self, session: Session) -> str:
-        data = session.model_dump(mode="json")
-        return self.sign("session", data | {"groups": sorted(session.groups)})
 
     def _mac(self, purpose: str, body: str) -> str:
         mac = hmac.new(self._secret, f"{purpose}:{body}".encode("utf-8", "replace"), hashlib.sha256)
@@ -127,5 +111,5 @@ def secret_in(folder: Path) -> bytes:
         problem = f"{file}: cannot store the secret for sessions ({error.strerror})"
         raise BackendError(problem, "make the folder writable") from error
     if len(secret) != SECRET_BYTES:
-        raise BackendError(f"{file}: damaged", "delete it; everyone has to sign in again")
+        raise BackendError(f"{file}: damaged", "delete it; a new one is made")
     return secret

@@ -1,0 +1,157 @@
+"""What people do is in the log, and what was changed behind it is found."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from inhouse.store.actions import ACTING, Actor, state_of
+from inhouse.store.feedback import Feedback
+from inhouse.store.inbox import Inbox
+from inhouse.store.keys import Keys
+from inhouse.store.ledger import Ledger
+
+DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
+
+
+@pytest.fixture
+def acting():
+    token = ACTING.set(DANA)
+    yield DANA
+    ACTING.reset(token)
+
+
+@pytest.fixture
+async def lived_in(ledger, audit, exchange):
+    """A ledger with two keys, a hand-off with a reply, and feedback."""
+    keys, inbox, feedback = Keys(ledger), Inbox(ledger), Feedback(ledger)
+    key, _ = keys.create("ann", "user", ["staff"])
+    other, _ = keys.create("bob", "reviewer")
+    one, two = exchange(), exchange()
+    await audit.append(one)
+    await audit.append(two)
+    handoff = inbox.add(one, "declined")
+    inbox.answer(handoff, "It costs 25 dollars.", "Dana")
+    feedback.add(one.id, "ann", 1)
+    feedback.add(one.id, "bob", -1, "too long")
+    feedback.add(one.id, "ann", 0, resolved=True)
+    assert audit.verify().ok
+    return {"key": key, "other": other, "exchange": one, "two": two, "handoff": handoff}
+
+
+async def test_each_action_says_who_did_what_on_what_and_from_where(ledger, audit, exchange, acting):
+    keys, inbox, one = Keys(ledger), Inbox(ledger), exchange()
+    key, secret = keys.create("ann", "admin", ["staff"])
+    keys.revoke(key.id)
+    keys.revoke(key.id)  # changes nothing
+    await audit.append(one)
+    handoff = inbox.add(one, "declined")
+    inbox.add(one, "declined")
+    inbox.answer(handoff, "Yes.", "Dana")
+    inbox.approve(handoff, "Dana")
+    Feedback(ledger).add(one.id, "ann", 1)
+    audit.act("signed out")
+    found = audit.actions()[::-1]
+    assert [a.what for a in found] == [
+        "key created", "key revoked", "handed off", "hand-off answered", "hand-off approved", "feedback", "signed out",
+    ]  # fmt: skip
+    assert {a.by for a in found} == {DANA}
+    assert [a.about for a in found] == [key.id, key.id, one.id, one.id, one.id, one.id, ""]
+    assert found[0].facts == {"name": "ann", "role": "admin", "groups": ["staff"], "expires_at": "", "per_minute": 0}
+    assert audit.actions(about=key.id, limit=1)[0].what == "key revoked"
+    assert secret not in str(found)
+    assert [seq for seq, _ in audit.find()] == [3]
+    assert audit.verify().ok
+
+
+def test_outside_of_the_gateway_it_is_the_user_of_the_machine(ledger, audit):
+    audit.act("tried")
+    by = audit.actions()[0].by
+    assert by.id.startswith("os:")
+    assert by.at
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("UPDATE api_key SET role = 'admin' WHERE role = 'user'", "api_key"),
+        ("UPDATE api_key SET revoked_at = '2026' WHERE role = 'user'", "api_key"),
+        ("UPDATE api_key SET digest = 'of another secret' WHERE role = 'user'", "api_key"),
+        ("DELETE FROM api_key WHERE role = 'user'", "api_key"),
+        ("""INSERT INTO api_key SELECT 'x', 'y', name, 'admin', "groups", expires_at, per_minute, created_at, revoked_at
+            FROM api_key WHERE role = 'user'""", "api_key"),
+        ("UPDATE handoff SET content = replace(content, '25', '20')", "handoff"),
+        ("UPDATE handoff SET status = 'approved'", "handoff"),
+        ("DELETE FROM handoff", "handoff"),
+        ("UPDATE feedback SET thumb = 1 WHERE thumb = -1", "feedback"),
+        ("DELETE FROM feedback WHERE thumb = -1", "feedback"),
+        ("DELETE FROM feedback", "feedback"),
+    ],
+)  # fmt: skip
+async def test_what_was_changed_behind_the_log_is_found(audit, lived_in, tamper, change, where):
+    tamper(change)
+    found = audit.verify()
+    assert not found.ok
+    assert found.reason.startswith(f"{where} ")
+    assert "outside of inhouse" in found.reason
+
+
+def test_other_things_are_compared_too(audit):
+    release = {"name": "bank", "version": 1}
+    audit.act("release made", changed=[state_of("release", "bank/1", release)])
+    assert audit.verify(others={"release": {"bank/1": release}}).ok
+    assert audit.verify(others={"elsewhere": {"x": 1}}).ok, "nothing was recorded of it"
+    assert "bank/1 was changed" in audit.verify(others={"release": {"bank/1": release | {"version": 2}}}).reason
+    assert "bank/1 was deleted" in audit.verify(others={"release": {}}).reason
+    assert "bank/2 was added" in audit.verify(others={"release": {"bank/1": release, "bank/2": release}}).reason
+
+
+async def test_a_redaction_erases_actions_on_the_exchange(ledger, audit, lived_in, acting):
+    Feedback(ledger).add(lived_in["two"].id, "Xaver", 1, "XYZZY")
+    audit.redact(lived_in["exchange"].id, "Dana", "asked to")
+    audit.redact(lived_in["two"].id, "Dana", "asked to")
+    assert audit.verify().ok
+    assert [a.what for a in audit.actions()] == ["key created", "key created"]
+    out = io.StringIO()
+    audit.export(out)
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert "Xaver" not in out.getvalue()
+    assert [r["reason"] for r in rows if r["kind"] == "action" and r["about"] == lived_in["two"].id] == ["feedback"]
+    assert json.loads(rows[-1]["content"])["actor"]["at"] == "10.0.0.7"
+
+
+async def test_an_upgrade_records_what_is_there(url, ledger, audit, lived_in, tamper):
+    """As if an earlier version had written it all: then a change is found from the upgrade on."""
+    with ledger.write() as connection:
+        for change in ("DROP TABLE session", "DROP INDEX ix_audit_about", "DELETE FROM audit WHERE kind != 'exchange'",
+                       "ALTER TABLE audit DROP COLUMN about", "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
+            connection.execute(sa.text(change))
+        rows = connection.execute(sa.text("SELECT seq, hash FROM audit ORDER BY seq")).all()
+        assert len(rows) == 2
+        connection.execute(sa.text("DELETE FROM audit"))
+        connection.execute(sa.text("UPDATE audit_head SET seq = 0, hash = :hash"), {"hash": "0" * 64})
+    upgraded = Ledger(url)
+    try:
+        assert audit.verify().ok
+        assert {a.what for a in audit.actions()} == {"recorded by an upgrade"}
+        tamper("UPDATE api_key SET role = 'admin' WHERE role = 'user'")
+        assert "api_key" in audit.verify().reason
+    finally:
+        upgraded.close()
+
+
+def test_processes_act_on_one_log(url, ledger, audit):
+    code = (
+        "import sys; from inhouse.store.ledger import Ledger; from inhouse.store.keys import Keys\n"
+        "keys = Keys(Ledger(sys.argv[1]))\n"
+        "for n in range(10): keys.create(f'key {n}', 'user')"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
+    for n in range(10):
+        audit.act("tried", facts={"n": n})
+    assert [process.wait() for process in running] == [0, 0]
+    assert audit.verify().rows == 30
+    assert audit.verify().ok

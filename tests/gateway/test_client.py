@@ -160,7 +160,7 @@ def test_errors_are_the_clients_own(gateway, ask):
     assert bad.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as long:
         create(**ask() | {"model": "refusing"})
-    assert long.value.code == "context_length_exceeded"
+    assert (long.value.code, long.value.param) == ("context_length_exceeded", "messages")
     with pytest.raises(openai.BadRequestError) as other:
         create(**ask() | {"model": "choosy"})
     assert other.value.code is None

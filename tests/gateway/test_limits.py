@@ -174,7 +174,8 @@ def test_rates_let_through_what_they_say():
 def test_groups_of_the_key_and_no_other_go_to_the_model(gateway, ask):
     asked = []
     there = gateway({"custom": Scripted(lambda r: asked.append(r) or "x")}, groups=("staff", "eu"))
-    there.http.post(CHAT, json=ask(groups=["board"], inhouse={"groups": ["board"]}, user="board"))
+    assert there.http.post(CHAT, json=ask(groups=["board"])).status_code == 400
+    there.http.post(CHAT, json=ask(metadata={"groups": "board"}, user="board"), headers={"X-Groups": "board"})
     assert asked[0].groups == {"staff", "eu"}
     assert there.state.audit.find()[0][1].groups == {"staff", "eu"}
 
@@ -284,14 +285,20 @@ async def test_a_queue_gives_places_back():
 
 @pytest.mark.parametrize("audit", [Full, Failing])
 def test_an_audit_that_cannot_write_closes_the_gateway(gateway, ask, audit):
-    asked = []
-    there = gateway({"custom": Scripted(lambda r: asked.append(r) or "an answer")}, audit=audit)
+    there = gateway({"custom": Scripted(lambda r: "an answer")}, audit=audit)
     for stream in (False, True):
         refused = there.http.post(CHAT, json=ask("a secret", stream=stream))
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "audit_unavailable")
         assert "an answer" not in refused.text
         assert int(refused.headers["retry-after"]) >= 1
-    assert len(asked) == (0 if audit is Full else 2)  # the model is not asked what cannot be recorded
+
+
+def test_after_a_failure_a_model_is_asked_only_what_is_recorded(gateway, ask):
+    asked = []
+    there = gateway({"custom": Scripted(lambda r: asked.append(r) or "an answer")}, audit=Full)
+    there.state.audit._writer.trouble = "the disk is full"
+    assert there.http.post(CHAT, json=ask()).status_code == 503
+    assert not asked
 
 
 def test_logs_hold_no_prompt_and_no_secret(gateway, ask, caplog):

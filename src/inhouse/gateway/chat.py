@@ -1,10 +1,11 @@
 """Answering one request over HTTP: admit, ask the model, record, finish.
 
-The question is on disk before the model is asked, each piece of a stream before it is sent, and the record (the audit
-log, and the inbox if a person takes over) before a plain reply begins and before the last chunk of a stream. So the
-audit log holds all that a client can have received, even if the process is killed. What cannot be recorded is not sent:
-503, or an error event in a stream that has begun. A disconnected client or a passed deadline stops the model; that is
-recorded too.
+The question is on disk before anything is sent, and QUESTION_S after it came at the latest; each piece of a stream is
+before it is sent, and the record (the audit log, and the inbox if a person takes over) before a plain reply begins and
+before the last chunk of a stream. So the audit log holds all that a client can have received, even if the process is
+killed. What cannot be recorded is not sent: 503, or an error event in a stream that has begun. After a failure to
+record, a model is asked only when its question is on disk. A disconnected client or a passed deadline stops the model;
+that is recorded too.
 
 A stream begins FIRST_BYTE_S after the request at the latest, with comments until the model speaks; before that, an
 error can still set the status.
@@ -18,7 +19,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from inhouse.chat import ChatEvent, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
-from inhouse.errors import BackendError, InputError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
 from inhouse.gateway.auth import need_system
 from inhouse.gateway.contract import UNSUPPORTED
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
@@ -36,6 +37,7 @@ from inhouse.gateway.wire import Asked, event
 from inhouse.store.keys import Key
 from inhouse.types import Json, Passage
 
+QUESTION_S = 0.1  # an answer that is complete sooner is recorded at once, with its question
 FIRST_BYTE_S = 0.8
 ALIVE_S = 5.0  # between two comments while the model says nothing
 UNANSWERED = ("error", "cancelled", "refused")
@@ -143,7 +145,8 @@ class Run:
         Raises:
             HttpError: 503, it could not be recorded.
         """
-        await self._recorded(self._state.audit.begin(self.exchange("")))
+        question = self.exchange("").model_copy(update={"answer": ""})
+        await self._recorded(self._state.audit.begin(question))
         self.begun = True
 
     async def sent(self, deltas: Sequence[Delta]) -> None:
@@ -250,8 +253,9 @@ class Answer(Response):
         try:
             async with asyncio.timeout(self._state.project.gateway.deadline_s) as limit:
                 watcher = asyncio.create_task(self._watch(receive, limit))
-                await self.run.begin()
-                await (self._streamed(send) if self._streams else self._plain(send))
+                if self._state.audit.trouble:
+                    await self.run.begin()
+                await self._answered(send)
         except TimeoutError:
             if self._gone:
                 await self.run.record("cancelled")
@@ -275,33 +279,34 @@ class Answer(Response):
             return worse
         return error
 
-    async def _plain(self, send: Send) -> None:
-        run = self.run
-        async with aclosing(run.events(self._place)) as events:
-            async for _ in events:
-                pass
-        assert run.finish is not None
-        await run.record(run.finish.reason)
-        text = json.dumps(self._envelope.plain(run), ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "replace"
-        )
-        self._started = True
-        headers = {"x-inhouse-queue": str(self._place.turns)}
-        await _send(send, Response(text, headers=headers, media_type="application/json"))
-
-    async def _streamed(self, send: Send) -> None:
+    async def _answered(self, send: Send) -> None:
         run, model = self.run, asyncio.create_task(self._listen())
         try:
-            await self._pieces(send, model)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUESTION_S):
+                    await self._news.wait()
+            if not (model.done() or run.begun):
+                await run.begin()
+            if self._streams:
+                await self._pieces(send, model)
             await model
         finally:
             model.cancel()
             await asyncio.wait({model})
         assert run.finish is not None
         await run.record(run.finish.reason)
+        await (self._end(send) if self._streams else self._plain(send))
+
+    async def _plain(self, send: Send) -> None:
+        body = json.dumps(self._envelope.plain(self.run), ensure_ascii=False, separators=(",", ":"))
+        headers = {"x-inhouse-queue": str(self._place.turns)}
+        self._started = True
+        await _send(send, Response(body.encode("utf-8", "replace"), headers=headers, media_type="application/json"))
+
+    async def _end(self, send: Send) -> None:
         await self._begin(send)
         rest = "".join(self._envelope.delta(d) for d in self._said)
-        await _more(send, rest + self._envelope.end(run), more=False)
+        await _more(send, rest + self._envelope.end(self.run), more=False)
 
     async def _listen(self) -> None:
         """Takes what the model says at its own speed, so that a client that reads slowly does not keep its slot."""
@@ -312,7 +317,7 @@ class Answer(Response):
                         self._said.append(event_)
                         self._news.set()
                         self._unsent += len(event_.text)
-                        if self._unsent > MOST_UNSENT_CHARS:
+                        if self._streams and self._unsent > MOST_UNSENT_CHARS:
                             self._taken.clear()
                             await self._taken.wait()
         finally:
@@ -372,8 +377,9 @@ def unrecorded() -> HttpError:
 def refusal(error: BackendError) -> HttpError:
     """The HTTP error for a failed model. Details of the engine are included only for rejected requests."""
     if isinstance(error, RefusedError):
+        param = error.param or ("messages" if error.code == CONTEXT_LENGTH else None)
         message = str(error)[:300] if error.param else f"the model rejected the request: {str(error)[:300]}"
-        return HttpError(400, message, code=error.code or None, param=error.param or None)
+        return HttpError(400, message, code=error.code or None, param=param)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

@@ -6,11 +6,20 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 SUFFIX = ".partial"
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a relative path matches a pattern, whatever its case. "*" also matches folders, and "web/" all in it."""
+    path = path.casefold()
+    wanted = [p.casefold() + ("*" if p.endswith("/") else "") for p in patterns]
+    wanted += [p.removeprefix("**/") for p in wanted]  # at the top too
+    return any(fnmatchcase(path, p) for p in wanted)
 
 
 def file_sha256(file: Path) -> str:

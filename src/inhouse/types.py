@@ -21,6 +21,7 @@ else:  # for annotations alone: numpy is imported where it is used
     Matrix = Array = Numbers = Any
 
 Digest = str
+Trust = Literal["trusted", "external"]
 Role = Literal["system", "user", "assistant", "tool"]
 Json = Any  # a value that the json module reads and writes
 Box = tuple[float, float, float, float]
@@ -112,7 +113,7 @@ class Document(Record):
     """The text of one file. `source` is its path relative to the documents folder, with forward slashes.
 
     `text` is Markdown. `access` has the groups that may read it; empty means everyone. `places` has one entry for each
-    line of a format with pages, in order.
+    line of a format with pages, in order. `trust` is "external" where others than the business may have written it.
     """
 
     source: str
@@ -121,6 +122,7 @@ class Document(Record):
     meta: dict[str, Json] = {}
     access: frozenset[str] = frozenset()
     places: tuple[Place, ...] = ()
+    trust: Trust = "trusted"
 
 
 class Chunk(Record):
@@ -138,6 +140,7 @@ class Chunk(Record):
     access: frozenset[str] = frozenset()
     page: int = 0  # on which it begins, from 1; 0 for formats without pages
     box: Box | None = None  # of its lines on that page
+    trust: Trust = "trusted"  # of the document
 
 
 class Passage(Record):
@@ -150,12 +153,13 @@ class Passage(Record):
     score: float = 0.0
     page: int = 0  # as of a Chunk
     box: Box | None = None
+    trust: Trust = "trusted"
 
     @property
     def where(self) -> dict[str, Json]:
-        """The source for a citation, with the page and the box on it if they are known."""
+        """The source for a citation, with the page and the box on it if they are known, and its trust if external."""
         place = {"page": self.page, "box": self.box} if self.page else {}
-        return {"source": self.source, **place}
+        return {"source": self.source, **place, **({"trust": self.trust} if self.trust != "trusted" else {})}
 
 
 class Span(NamedTuple):

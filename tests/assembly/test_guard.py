@@ -12,8 +12,9 @@ from inhouse.guardrails.confidence.calibration import fit
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder
 from inhouse.guardrails.guarded import Guarded
+from inhouse.guardrails.rail import Turn
 from inhouse.models.scripted import Scripted
-from inhouse.types import Example, Message
+from inhouse.types import Document, Example, Message
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def build(workspace):
         ({"rails": [], "actions": {"grounded.output": "flag"}}, "no rail 'grounded'", "'groundedness'"),
         ({"rails": [], "fail_open": ["topics"]}, "no rail 'topics'", "'topic'"),
         ({"rails": ["pii"], "pii_kinds": ["EMIAL"]}, "no kind 'EMIAL'", "'EMAIL'"),
+        ({"rails": ["links"], "links_from": ["bank example"]}, "neither a host nor a pattern", "bank.example"),
         ({"rails": ["nemo"]}, "not installed", "pip install nemoguardrails"),
     ],
 )
@@ -50,6 +52,28 @@ def test_a_wrong_name_is_refused_with_the_nearest(workspace, settings, says, hin
 
 def test_without_a_calibration_there_is_no_confidence_rail(workspace):
     assert build(workspace(rails=["confidence"])) == []
+
+
+def test_links_come_from_trusted_documents_and_from_those_that_settings_name(workspace):
+    place = workspace(rails=["links"], links_from=["contact/**", "partner.example"])
+    texts = {"contact/us.md": "Open a.example.", "cards.md": "Open b.example.", "contact/mail.md": "Open c.example."}
+    documents = [
+        Document(source=source, text=text, title="", trust="external" if source == "contact/mail.md" else "trusted")
+        for source, text in texts.items()
+    ]
+
+    def write(work):
+        (work / "documents.jsonl").write_text("".join(d.model_dump_json() + "\n" for d in documents))
+        return {}
+
+    place.store.make("documents", {}, [], write)
+    (guard,) = build(place)
+    turn = Turn(ChatRequest(messages=()))
+    answers = [f"Open {name}.example." for name in ("a", "partner", "b", "c")]
+    assert [guard.rail.check("output", text, turn) is None for text in answers] == [True, True, False, False]
+    wrong = place.project.model_copy(update={"guardrails": Guardrails(rails=["links"], links_from=["conatct/**"])})
+    with pytest.raises(ConfigError, match="no trusted document matches 'conatct/\\*\\*'"):
+        guards_of(Parts(place, wrong))
 
 
 def test_order_actions_and_failures_come_from_the_settings(workspace):

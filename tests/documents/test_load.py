@@ -327,3 +327,25 @@ def test_unread_files_are_known_before_reading(tmp_path):
         ("h.txt", "empty file"),
         ("i.strange", ".strange: save it as PDF, .docx, .xlsx, .html, .md or .txt"),
     ]
+
+
+def test_documents_by_pattern_are_external_and_no_copy_of_a_trusted_one(folder, load):
+    write(
+        folder,
+        fees_md="# Fees\n\nA wire costs $25.",
+        web__copy_md="# Fees\n\nA wire costs $25.",
+        web__a__b_md="# B\n\nHi",
+    )
+    _, documents, _ = load(external=["web/**"])
+    assert {s: d.trust for s, d in documents.items()} == {
+        "fees.md": "trusted", "web/copy.md": "external", "web/a/b.md": "external",
+    }  # fmt: skip
+    assert load()[1]["fees.md"].trust == "trusted"
+
+
+@pytest.mark.parametrize("pattern", ["wbe/**", "/web/**"])
+def test_a_pattern_of_external_documents_that_names_no_folder_is_refused(folder, load, pattern):
+    write(folder, web__a_md="# A\n\nHi")
+    with pytest.raises(ConfigError, match=r"documents.external: .* matches no folder") as error:
+        load(external=[pattern])
+    assert "would be trusted" in error.value.hint

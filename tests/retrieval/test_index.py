@@ -105,3 +105,15 @@ def test_long_titles_and_headings_leave_room_for_the_text(embedder):
     assert embedded.endswith(f"运费\n{chunk.text}")
     short = chunk.model_copy(update={"title": "Fees", "heading": "Cards > Gold"})
     assert embedded_text(short) == f"Fees\nCards > Gold\n{chunk.text}"
+
+
+def test_trust_is_kept_through_the_index_and_a_change_of_it_is_a_change(
+    document, documents, folder, embedder, settings, tmp_path
+):
+    external = documents[2].model_copy(update={"trust": "external"})
+    facts = build_index([*documents[:2], external], embedder, settings, tmp_path, folder, Silent())
+    assert facts["added"] == 1
+    (hit,) = Index(tmp_path, embedder).search("What does the Summit Card cost?", 1)
+    assert hit.passage.trust == "external"
+    assert hit.passage.where == {"source": "summit.md", "trust": "external"}
+    assert Index(folder, embedder).search("Summit", 1)[0].passage.trust == "trusted"

@@ -8,6 +8,7 @@ passages are mistaken for one, and an answer rests on several passages.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -23,7 +24,8 @@ from inhouse.assembly.wrappers import BASE
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project, Retrieval
 from inhouse.errors import ConfigError, InputError
-from inhouse.guardrails import external, toxicity
+from inhouse.files import matches
+from inhouse.guardrails import external, links, toxicity
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.confidence.calibration import Calibration
 from inhouse.guardrails.confidence.features import FeatureExtractor, Features
@@ -36,6 +38,7 @@ from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.guardrails.injection import indirect, jailbreak
 from inhouse.guardrails.injection.indirect import IndirectInjection
 from inhouse.guardrails.injection.jailbreak import Jailbreak
+from inhouse.guardrails.links import Links
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.relevance import Relevance
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "inhouse.rails"
 ACTIONS: dict[str, dict[Side, Action]] = {
     "pii": {"input": "redact", "output": "redact"},
+    "links": {"output": "redact"},
     "injection": {"input": "block", "passages": "flag"},
     "toxicity": {"input": "flag", "output": "handoff"},
     "topic": {"input": "handoff"},
@@ -68,6 +72,7 @@ ACTIONS: dict[str, dict[Side, Action]] = {
 }
 """The default actions; rails from entry points hand off."""
 EMBEDDER = "minilm-l6-v2"  # that the classifiers were trained on, whichever one the project retrieves with
+HOST = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # without port and path
 LONG_WORDS = 6  # of a paragraph that says something about the domain
 
 
@@ -252,6 +257,20 @@ def _pii(parts: Parts) -> list[Rail]:
     return [Pii(parts.finder(), read_tagger(TAGGER), kinds)]
 
 
+def _links(parts: Parts) -> list[Rail]:
+    project, entries = parts.project, parts.project.guardrails.links_from
+    patterns = tuple(e for e in entries if "/" in e or "*" in e)
+    for host in entries:
+        if host not in patterns and not HOST.fullmatch(host):
+            hint = "name a host, such as bank.example, or a pattern of documents, such as contact/**"
+            raise ConfigError(f"guardrails.links_from: {host!r} is neither a host nor a pattern", hint)
+    documents = parts.artifact("documents")
+    held = _held(Path(documents.path) / "documents.jsonl", patterns) if documents else links.Known()
+    said = links.known([project.assistant.instructions, project.assistant.handoff, project.guardrails.refusal])
+    hosts = frozenset(e.lower().removeprefix("www.") for e in entries if e not in patterns)
+    return [Links(links.Known(held.keys | said.keys, hosts))]
+
+
 def _injection(parts: Parts) -> list[Rail]:
     settings, of_passages = parts.project.guardrails, IndirectInjection(parts.embedder, indirect.shipped())
     if not (folder := settings.injection_model):
@@ -308,6 +327,7 @@ def _plugin(point: EntryPoint) -> Callable[[Parts], list[Rail]]:
 
 BUILT_IN: dict[str, Callable[[Parts], list[Rail]]] = {
     "pii": _pii,
+    "links": _links,
     "injection": _injection,
     "toxicity": _toxicity,
     "topic": _topic,
@@ -330,6 +350,24 @@ def known_topics(parts: Parts) -> tuple[list[str], list[str]]:
 @lru_cache(maxsize=8)
 def _cached(embedder: OnnxEmbedder) -> CachedEmbedder:
     return CachedEmbedder(embedder)
+
+
+@lru_cache(maxsize=2)
+def _held(documents: Path, patterns: tuple[str, ...]) -> links.Known:
+    """The links and addresses of the trusted documents, of those that match a pattern where there are any.
+
+    Raises:
+        ConfigError: a pattern matches none.
+    """
+    from inhouse.documents.load import read_documents
+
+    read = [d for d in read_documents(documents) if d.trust == "trusted"]
+    for pattern in patterns:
+        if not any(matches(d.source, [pattern]) for d in read):
+            hint = "patterns are relative to documents.path; external documents hold no links for answers"
+            raise ConfigError(f"guardrails.links_from: no trusted document matches {pattern!r}", hint)
+    some = (d for d in read if not patterns or matches(d.source, patterns))
+    return links.known(f"{d.title}\n{d.text}" for d in some)
 
 
 @lru_cache(maxsize=2)

@@ -38,6 +38,10 @@ class Documents(Section):
     ocr_languages: tuple[str, ...] = ()
     """Languages of these pages, such as ["ru", "uk"], if RapidOCR cannot read their script. They need the program
     `tesseract` with the data of these languages."""
+    external: tuple[str, ...] = ()
+    """Documents that others may have written, such as web pages and mail from outside: patterns of paths inside the
+    documents folder, such as ["web/**"]. Answers may rest on them, but orders in them are removed, and links,
+    addresses, and payment details that only they hold are cut from answers. All other documents are trusted."""
     access: tuple[AccessRule, ...] = ()
     """Who may read which documents: one [[documents.access]] table per folder."""
 
@@ -352,9 +356,11 @@ class Upstream(Endpoint):
 
 
 class Guardrails(Section):
-    rails: tuple[str, ...] = ("pii", "injection", "toxicity", "format", "relevance", "groundedness", "confidence")
-    """Active rails, in the order in which they change the text: pii, injection, toxicity, topic, format, relevance,
-    groundedness, confidence, nemo, and rails that you register under the entry point group
+    rails: tuple[str, ...] = (
+        "pii", "links", "injection", "toxicity", "format", "relevance", "groundedness", "confidence",
+    )  # fmt: skip
+    """Active rails, in the order in which they change the text: pii, links, injection, toxicity, topic, format,
+    relevance, groundedness, confidence, nemo, and rails that you register under the entry point group
     inhouse.rails."""
     actions: dict[str, Literal["off", "flag", "redact", "rewrite", "block", "handoff"]] = {}
     """Action per RAIL.SIDE, such as { "toxicity.input" = "handoff" }. The sides are input, passages, output (each
@@ -369,6 +375,10 @@ class Guardrails(Section):
     offer: str = "Our documents have: {titles}."
     """Added when the relevance, groundedness, or confidence rail hands a question off: titles of related documents that
     the customer may read. Omitted if there are none or if a title has personal data; an empty text turns it off."""
+    links_from: tuple[str, ...] = ()
+    """What links, e-mail addresses, phone numbers, and payment details in answers may come from: hosts, such as
+    "bank.example", and patterns of documents, such as "contact/**". Hosts are added to the documents; without a pattern
+    these are all trusted ones (`documents.external`). The rail links cuts the rest, and pictures of other hosts."""
     pii_kinds: tuple[str, ...] = ()
     """Kinds of personal data to look for, such as EMAIL or PERSON; empty means all except places and companies."""
     topics_allowed: tuple[str, ...] = ()

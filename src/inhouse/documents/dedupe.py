@@ -83,13 +83,14 @@ def words_of(document: Document) -> str:
 def duplicates(documents: Sequence[Document], wordings: Sequence[str]) -> dict[int, Repeat]:
     """Maps the index of each document whose wording another one has too to the one that stays, never a key itself.
 
-    Documents with different access groups are never duplicates of each other: dropping one would hide its text from
-    some readers or, worse, show it to others. Nor are those whose front matter says something different.
+    Documents with different access groups or trust are never duplicates of each other: dropping one would hide its text
+    from some readers or, worse, show it to others, or let others' text pass for the business's. Nor are those whose
+    front matter says something different.
     """
     same: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, (document, words) in enumerate(zip(documents, wordings, strict=True)):
         text = hashlib.sha256((words or document.text).encode("utf-8", "surrogatepass")).digest()
-        same[document.access, text, _metadata(document)].append(i)
+        same[document.access, document.trust, text, _metadata(document)].append(i)
     repeats: dict[int, Repeat] = {}
     for group in same.values():
         best = group[0]
@@ -168,10 +169,10 @@ def versions(documents: Sequence[Document], wordings: Sequence[str], threshold: 
 
     None with a threshold of 1. Among documents that follow a template, a few may be missed (MOST_COMPARED).
     """
-    groups: dict[frozenset[str], list[int]] = defaultdict(list)
+    groups: dict[tuple[frozenset[str], str], list[int]] = defaultdict(list)
     for i, document in enumerate(documents):
         if len(wordings[i]) <= MAX_CHARS and threshold < 1:
-            groups[document.access].append(i)
+            groups[document.access, document.trust].append(i)
     found: dict[int, Version] = {}
     for members in groups.values():
         texts = [wordings[i] for i in members]

@@ -6,11 +6,12 @@ exception: a link to a hidden file in the folder is read, because Kubernetes mou
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,8 @@ from inhouse.config.sections import AccessRule, Documents
 from inhouse.documents.kinds import advice, kind_of
 from inhouse.documents.parse import FORMATS, OLD
 from inhouse.errors import ConfigError, InputError
-from inhouse.files import file_sha256
-from inhouse.types import digest_of
+from inhouse.files import file_sha256, matches
+from inhouse.types import Trust, digest_of
 
 _HEAD_BYTES = 8192
 _OF_SYSTEM = frozenset({"desktop.ini", "thumbs.db", "icon\r"})
@@ -36,6 +37,7 @@ class Entry:
     size: int = 0
     modified: str = ""
     access: frozenset[str] = frozenset()
+    trust: Trust = "trusted"
     problem: str = ""
     same_as: str = ""
 
@@ -49,7 +51,7 @@ def walk(folder: Path, settings: Documents) -> list[Entry]:
 
     Raises:
         InputError: the folder is missing, cannot be listed, or has no files.
-        ConfigError: an access rule names a folder that does not exist.
+        ConfigError: an access rule or documents.external names a folder that does not exist.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", "create it and put the documents there, or set documents.path")
@@ -59,7 +61,26 @@ def walk(folder: Path, settings: Documents) -> list[Entry]:
     if not files:
         formats = ", ".join(suffix[1:] for suffix in FORMATS)
         raise InputError(f"{folder}: the folder has no documents", f"put files there, of these formats: {formats}")
-    return [_checked(root, file, rules, settings.max_file_mb) for file in files]
+    _check_external(root, settings.external)
+    return [
+        replace(checked, trust="external") if matches(file.source, settings.external) else checked
+        for file in files
+        for checked in [_checked(root, file, rules, settings.max_file_mb)]
+    ]
+
+
+def _check_external(root: Path, patterns: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: a pattern of `documents.external` begins with a folder that does not exist.
+    """
+    for pattern in patterns:
+        folder = "/".join(itertools.takewhile(lambda part: not re.search(r"[*?\[]", part), pattern.split("/")[:-1]))
+        if pattern.startswith("/") or not (root / folder).is_dir():
+            hint = (
+                "patterns are relative to documents.path, such as 'web/**'; otherwise these documents would be trusted"
+            )
+            raise ConfigError(f"documents.external: {pattern!r} matches no folder in {root}", hint)
 
 
 class Unread(NamedTuple):

@@ -269,6 +269,7 @@ def _document(file: Entry, result: Parsed) -> Document:
         title=clean.title_of(result.text, result.title, name.stem),
         meta={**meta, **({"properties": result.meta} if result.meta else {})},
         access=file.access,
+        trust=file.trust,
         places=result.places,
     )
 

@@ -145,7 +145,7 @@ class _Exchange:
                 self._tool_results = tuple(Passage(source=TOOL, title="", heading="", text=t) for t in results)
                 if self._tool_results:
                     self._start_passages_check(())
-                    stop = await self._filter() if self._guarded.filters else None
+                    stop = await self._filter() if self._filters() else None
             if stop:
                 for event in await self._end(stop, Finish(reason="stop")):
                     yield event
@@ -164,7 +164,7 @@ class _Exchange:
                 if isinstance(event, Note) and (event.layer, event.kind) == ("grounded", "passages"):
                     self._start_passages_check([Passage(**p) for p in event.data])
                     before = self._request
-                    stop = await self._filter() if self._guarded.filters else None
+                    stop = await self._filter() if self._filters() else None
                     if not stop and self._request != before:
                         break  # nothing was generated yet: ask again, without those passages
                 elif isinstance(event, Finish):
@@ -199,6 +199,10 @@ class _Exchange:
             return None
         running, self._passages_check = self._passages_check, None
         return self._record(await running)
+
+    def _filters(self) -> bool:
+        """Whether the model must wait for the check of the passages, since some may be removed."""
+        return self._guarded.filters or any(p.trust == "external" for p in self._turn.passages)
 
     async def _filter(self) -> Decision | None:
         """Removes passages and tool results that rails redact; returns the decision that ends the exchange, if any."""
@@ -358,8 +362,10 @@ def _changed(sentence: str, text: str, finding: Finding) -> str:
     replaced wherever they still occur."""
     if text == sentence:
         return finding.replacement(sentence)
-    if finding.text is not None or not finding.spans:
-        return "" if finding.text == "" or not finding.spans else text
+    if finding.text == "" or not finding.spans:
+        return ""
     for start, end, kind in finding.spans:
+        if sentence[start:end] not in text:
+            return ""  # changed in part already: what is left of it cannot be told
         text = text.replace(sentence[start:end], f"<{kind}>")
     return text

@@ -80,6 +80,7 @@ def chunk_document(document: Document, count_tokens: Count, max_tokens: int) -> 
             lead=lead if start >= LEAD_CHARS else "",
             language=spoken,
             access=document.access,
+            trust=document.trust,
             page=page,
             box=box,
         )
@@ -185,6 +186,8 @@ def _shortened(text: str, count: Count, limit: int) -> str:
 def document_digest(document: Document) -> Digest:
     """A digest of everything that the document's chunks depend on, for `Chunk.document`."""
     parts = [document.source, document.title, document.text, sorted(document.access), *document.places]
+    if document.trust != "trusted":
+        parts.append(document.trust)
     return digest_of(parts)
 
 

@@ -49,7 +49,7 @@ class Hit(Record):
 
 def passage_of(chunk: Chunk, score: float) -> Passage:
     """The chunk for a prompt."""
-    fields = ("source", "title", "heading", "text", "page", "box")
+    fields = ("source", "title", "heading", "text", "page", "box", "trust")
     return Passage(score=score, **{name: getattr(chunk, name) for name in fields})
 
 

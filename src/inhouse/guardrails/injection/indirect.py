@@ -39,6 +39,7 @@ _QUESTION_WORD = re.compile(
 _ABOUT_THE_ANSWER = re.compile(
     r"\b(?:your|the|this|my|each|every) (?:\w+ )?(?:response|answer|reply|output|message|summary|text)s?\b", re.I
 )
+STRICT = 0.6  # times the threshold, for external documents
 MOST_SENTENCES = 60  # of a passage; a chunk has far fewer
 
 
@@ -106,7 +107,7 @@ def _asks(sentence: str) -> bool:
 
 
 class IndirectInjection:
-    """The rail on passages and tool results."""
+    """The rail on passages and tool results. Of external documents, passages with instructions are always removed."""
 
     name = "injection"
     sides: frozenset[Side] = frozenset({"passages"})
@@ -120,11 +121,16 @@ class IndirectInjection:
         texts = [p.text for p in turn.passages]
         known = self._scores.filled(texts, lambda new: map(self.score, new))
         scores = [known[t] for t in texts]
-        bad = tuple(n for n, score in enumerate(scores) if score >= self._classifier.threshold)
+        external = [p.trust == "external" for p in turn.passages]
+        least = [self._classifier.threshold * (STRICT if e else 1) for e in external]
+        bad = [n for n, score in enumerate(scores) if score >= least[n]]
         if not bad:
             return None
         where = ", ".join(f"passage {n + 1} ({turn.passages[n].source})" for n in bad)
-        return Finding(score=max(scores), reason=f"instructions to the assistant in {where}", passages=bad)
+        reason = f"instructions to the assistant in {where}"
+        if removed := tuple(n for n in bad if external[n]):
+            return Finding(score=max(scores), reason=reason, passages=removed, action="redact")
+        return Finding(score=max(scores), reason=reason, passages=tuple(bad))
 
     def score(self, text: str) -> float:
         """The probability of the sentence that is most like an injected instruction, in the text or hidden in it."""

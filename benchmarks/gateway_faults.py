@@ -25,7 +25,7 @@ from pathlib import Path
 
 from gateway import BODY, HERE, Pool, Served, request_of
 
-from inhouse.store.audit import Audit
+from inhouse.store.audit import INTERRUPTED, Audit
 from inhouse.store.ledger import Ledger, ledger_url
 
 ID = re.compile(rb'"id":"(chatcmpl-[0-9a-f]+)"')
@@ -76,7 +76,7 @@ def kept(folder: str, url: str, ids: list[str]) -> dict:
     try:
         audit = Audit(ledger)
         verified = audit.verify()
-        lost = sum(audit.get(id) is None for id in ids)
+        lost = sum((one := audit.get(id)) is None or one.reason == INTERRUPTED for id in ids)
         return {"rows": verified.rows, "ok": verified.ok, "reason": verified.reason, "lost": lost}
     finally:
         ledger.close()

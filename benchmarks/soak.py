@@ -330,7 +330,7 @@ def soak(given: argparse.Namespace) -> dict:
                 "MB most",
                 "MB end",
             )
-            print(f"{'phase':<8}" + "".join(f"{name:>10}" for name in names))
+            print(f"{'phase':<8}" + "".join(f"{name:>10}" for name in names), flush=True)
             results["quiet"], ids = asyncio.run(
                 phase(server, "quiet", quiet * 60, honest, questions, given.think, [])
             )  # fmt: skip
@@ -358,6 +358,8 @@ def report(results: dict) -> None:
     print(f"audit: {audit['rows']} entries, {'whole' if audit['ok'] else audit['reason']}; "
           f"{audit['missing']} of {audit['answers']} answers missing")  # fmt: skip
     print(f"log: {log['not_json']} of {log['lines']} lines are not JSON; stopped in {results['stopped_s']} s")
+    for name in ("quiet", "attack"):
+        print(f"  {name}: {results[name]['codes']}")
     for name, codes in attack.get("attacks", {}).items():
         print(f"  {name:<16}{codes}")
 

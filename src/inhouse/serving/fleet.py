@@ -7,9 +7,10 @@ needed are closed after their last request. Releases with the same weights share
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,17 +19,20 @@ from inhouse.assembly.isolated import pool
 from inhouse.assembly.routes import split_custom
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE, CUSTOM
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
-from inhouse.errors import InputError
+from inhouse.errors import InhouseError, InputError
 from inhouse.guardrails.pool import AVAILABLE
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.open import Opened, open_base, open_release
 from inhouse.serving.releases import Releases
 from inhouse.serving.state import Serving
-from inhouse.types import Release
+from inhouse.types import Message, Release
 
 CLOSE_S = 3.0
+WARM_S = 60.0
+WARMING = "Which documents do you need to open an account, and what does it cost?"
+log = logging.getLogger("inhouse.gateway")
 MOST_PROCESSES = 16
 
 
@@ -106,7 +110,9 @@ class Fleet:
             before = self._generation
             if before is not None and before.revision == serving.revision:
                 return False
-            self._generation = await asyncio.to_thread(self._open_all, serving)
+            opened = await asyncio.to_thread(self._open_all, serving)
+            await _warm([model for name, model in opened.models.items() if name not in (BASE, CUSTOM)])
+            self._generation = opened
             if before is not None:
                 self._leaving.append(before)
                 self._retire(before)
@@ -189,6 +195,17 @@ class Fleet:
 def _processes(project: Project) -> int:
     """How many processes run rails: one for each request that is answered at the same time, up to MOST_PROCESSES."""
     return min(max(project.gateway.parallel or project.model.parallel, 2), MOST_PROCESSES)
+
+
+async def _warm(models: Sequence[ChatModel]) -> None:
+    """Asks each model one question, so that no user waits for pages of weights, rails, and caches to be loaded."""
+    question = ChatRequest(messages=(Message(role="user", content=WARMING),), max_tokens=1)
+    for model in models:
+        try:
+            async with asyncio.timeout(WARM_S):
+                await collect(model, question)
+        except (InhouseError, TimeoutError) as error:  # its requests will show the same
+            log.warning("%s did not answer a first question", model.name, exc_info=error)
 
 
 def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:

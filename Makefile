@@ -8,7 +8,7 @@ BANK := examples/first_national_bank
 BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults
 QUICK ?=
 
-.PHONY: demo test bench lint models reference clean
+.PHONY: demo test clients bench lint models reference clean
 
 demo: models
 	$(BIN)/inhouse check --project $(BANK)
@@ -17,6 +17,10 @@ demo: models
 
 test: models lint
 	$(BIN)/python -m pytest
+
+# Real clients of the OpenAI API against a served project; CLIENTS="openai langchain" runs these only.
+clients: $(VENV)/installed
+	$(BIN)/python clients/run.py --install --project $(or $(PROJECT),$(BANK))
 
 bench: models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,bench]'

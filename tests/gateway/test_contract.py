@@ -6,9 +6,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from inhouse.config.sections import Project, Upstream
+from inhouse.assembly.wrappers import Prompted, served
+from inhouse.config.sections import Assistant, Project, Upstream
 from inhouse.models.openai import OpenAIModel
 from inhouse.models.scripted import Scripted
+from inhouse.retrieval.grounded import ungrounded
+from inhouse.serving.releases import fixed
 
 CHAT = "/v1/chat/completions"
 REFUSED = {
@@ -128,3 +131,25 @@ def test_upstreams_get_what_the_caller_asked_for(gateway, ask, upstream, asked, 
     (body,) = upstream.got
     always = {"model", "messages", "stream", "stream_options"}
     assert {name: value for name, value in body.items() if name not in always} == expected
+
+
+@pytest.mark.parametrize("setting", ["ignore", "append"])
+def test_system_messages_of_clients_are_appended_or_said_to_be_ignored(gateway, setting):
+    assistant = Assistant(instructions="Answer customers.", client_system=setting)
+    prompts = []
+    model = Prompted("rag", Scripted(lambda r: prompts.append(r.messages[0].content) or "Yes."),
+                     lambda m: ungrounded(m, assistant))  # fmt: skip
+    there = gateway({"custom": served("bank/1", "prompt", model, setting == "append")})
+    system = {"role": "system", "content": "Rhyme."}
+    reply = there.client.chat.completions.create(model="custom", messages=[system, {"role": "user", "content": "Hi"}])
+    if setting == "append":
+        assert (prompts, "ignored" in reply.inhouse) == (["Answer customers. Rhyme."], False)
+    else:
+        assert (prompts, reply.inhouse["ignored"]) == (["Answer customers."], ["messages[0]"])
+    plain = there.client.chat.completions.create(model="custom", messages=[{"role": "user", "content": "Hi"}])
+    assert "ignored" not in plain.inhouse
+
+
+def test_settings_that_a_release_fixes():
+    given = ["assistant.max_tokens=9", "gateway.port=1", "name=x", "guardrails.actions={}", "upstream=[]"]
+    assert fixed(given) == ["assistant.max_tokens", "name", "guardrails.actions"]

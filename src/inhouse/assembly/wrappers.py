@@ -28,14 +28,20 @@ class Prompted:
 
 
 class Served:
-    """A ChatModel whose first event is the note of layer "release", kind "served": which release and arm answers."""
+    """A ChatModel whose first event is the note of layer "release", kind "served": which release and arm answers.
 
-    def __init__(self, name: str, arm: str, model: ChatModel) -> None:
+    If it does not read the client's system messages, a note of kind "ignored" says where they are.
+    """
+
+    def __init__(self, name: str, arm: str, model: ChatModel, reads_system: bool = True) -> None:
         self.name = name
-        self._arm, self._model = arm, model
+        self._arm, self._model, self._reads_system = arm, model, reads_system
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         yield Note(layer="release", kind="served", data={"release": self.name, "arm": self._arm})
+        system = [f"messages[{n}]" for n, m in enumerate(request.messages) if m.role == "system"]
+        if system and not self._reads_system:
+            yield Note(layer="release", kind="ignored", data=system)
         async for event in self._model.stream(request):
             yield event
 
@@ -61,9 +67,9 @@ class OnDemand:
             return self._model
 
 
-def served(name: str, arm: str, model: ChatModel) -> ChatModel:
+def served(name: str, arm: str, model: ChatModel, reads_system: bool) -> ChatModel:
     """The model, as the arm of the release `name`."""
-    return Served(name, arm, model)
+    return Served(name, arm, model, reads_system)
 
 
 def base_on_demand(make: Callable[[], ChatModel]) -> ChatModel:

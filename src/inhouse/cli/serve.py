@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ def serve(
     inherited: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Serve the release in production over HTTP with an OpenAI-compatible API, and the web console."""
+    from inhouse.serving.releases import fixed
     from inhouse.serving.start import start, work
 
     given = {"host": host or None, "port": port, "workers": workers}
@@ -28,6 +30,10 @@ def serve(
     workspace = workspace_of(project, settings, False)
     if inherited:
         work(workspace, inherited)
+    for section in fixed(settings):
+        hint = "set it in inhouse.toml, then run inhouse evaluate, inhouse release and inhouse release promote"
+        print(f"warning: --set {section} does not change answers: a release fixes it when it is made; {hint}",
+              file=sys.stderr)  # fmt: skip
     options = [part for text in settings for part in ("--set", text)]
     start(workspace, ("serve", "--project", str(project), *options), _ready)
 

@@ -105,6 +105,9 @@ class Curation(Section):
 class Assistant(Section):
     instructions: str = "You answer customers' questions. Use only the facts given. Be brief and friendly."
     """System prompt of every conversation."""
+    client_system: Literal["ignore", "append"] = "ignore"
+    """What becomes of system and developer messages that clients send to the custom model: `ignore` leaves them out and
+    lists them in the answer's field `inhouse.ignored`; `append` puts them after the instructions."""
     handoff: str = "I do not have that information, so I am passing you to a colleague who can help."
     """What the assistant says when the documents do not contain the answer. The conversation then goes to the inbox."""
     calculator: bool = True

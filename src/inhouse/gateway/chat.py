@@ -99,6 +99,7 @@ class Run:
     def ours(self) -> dict[str, Json]:
         """The extension field `inhouse`, with what is known so far."""
         served = self._notes.get(("release", "served")) or {}
+        ignored = self._last("ignored")  # messages of the client that the model does not see
         return {
             "id": self.id,
             "release": served.get("release", "" if self._name == "custom" else self._name),
@@ -108,6 +109,7 @@ class Run:
             "confidence": self.finish.confidence if self.finish else None,
             "findings": self._last("findings"),
             "handoff": self._handoff or None,
+            **({"ignored": ignored} if ignored else {}),
         }
 
     def _last(self, kind: str) -> Json:

@@ -140,7 +140,7 @@ class Grounding:
         """The prompt: system message, earlier messages, then the numbered passages with the question."""
         assistant = self._assistant
         system = (
-            f"{assistant.instructions} Answer from the numbered passages. If they do not hold the answer, "
+            f"{instructions(messages, assistant)} Answer from the numbered passages. If they do not hold the answer, "
             f'say: "{assistant.handoff}"'
         )
         numbered = "\n".join(f"[{n}] {place(p)}: {plain_text(p.text)}" for n, p in enumerate(passages, 1))
@@ -320,7 +320,13 @@ def ungrounded(messages: Sequence[Message], assistant: Assistant) -> Messages:
     """The prompt without passages: system message, earlier messages, the question."""
     *earlier, last = _said(messages)
     question = Message(role="user", content=plain_text(last.content))
-    return (Message(role="system", content=assistant.instructions), *history(earlier, assistant), question)
+    return (Message(role="system", content=instructions(messages, assistant)), *history(earlier, assistant), question)
+
+
+def instructions(messages: Sequence[Message], assistant: Assistant) -> str:
+    """The instructions, with those of the client's system messages where `assistant.client_system` appends them."""
+    added = [plain_text(m.content) for m in messages if m.role == "system" and assistant.client_system == "append"]
+    return " ".join([assistant.instructions, *added])
 
 
 def _said(messages: Sequence[Message]) -> Sequence[Message]:

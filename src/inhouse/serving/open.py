@@ -63,7 +63,8 @@ def open_release(
         opened.callback(arms.close)
         with verified(workspace, release):
             model = arms.open(arm, few_shot_of(release))
-        return Opened(served(name, arm, model), opened.pop_all().close)
+        reads_system = built.project.assistant.client_system == "append"
+        return Opened(served(name, arm, model, reads_system), opened.pop_all().close)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +34,11 @@ MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
 NEWEST = ""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 TAKEN = ("base", "custom", "production", "canary")
+
+
+def fixed(settings: Sequence[str]) -> list[str]:
+    """The keys of KEY=VALUE settings that a release has from when it was made, so that a server cannot change them."""
+    return [key for key, _, _ in (text.partition("=") for text in settings) if key.partition(".")[0] in MEASURED]
 
 
 def label(release: Release) -> str:

@@ -11,10 +11,17 @@ from worst_cases import UNITS, slow, texts
 
 from inhouse.documents.parse import parse
 from inhouse.errors import InputError
+from inhouse.privacy import foreign
+from inhouse.privacy.context import answers, late_secrets
+from inhouse.privacy.locales import LOCALES
+from inhouse.privacy.recognizers import PRIORITY
+from inhouse.text import arithmetic
 
 ROOMS = ("text", "privacy", "routing", "retrieval", "guardrails", "documents", "datasets")
-FLOOR_S = 0.01
-PROBE = 2000
+SUFFIXES = (".md", ".txt", ".csv", ".html", ".json", ".jsonl", ".eml", ".rtf", ".xml", ".ics", ".adoc", ".rst", ".srt")
+PROBE = 8000
+FLOOR_S = 0.02
+LIMIT_S = 10.0
 
 
 def _functions() -> dict[str, Callable[[str], object]]:
@@ -48,40 +55,49 @@ FUNCTIONS = _functions()
 
 
 def _check(work: Callable[[str], object], number: int, every: int) -> None:
+    """Measures with every n-th text, another part for each function; nothing is cached, as each text is a new one."""
+    times = iter(range(10**9))
+
+    def once(text: str) -> None:
+        try:
+            work(text + " " * (next(times) % 50))
+        except (InputError, KeyError):  # KeyError: no such language
+            return
+
+    once("a word")  # imports, data files
     some = [u for i, u in enumerate(UNITS) if i % every == number % every]
-    why = slow(work, texts(some), PROBE, FLOOR_S)
+    why = slow(once, texts(some), PROBE, FLOOR_S, LIMIT_S)
     assert not why, why
 
 
-def _uncached(work: Callable[[str], object]) -> Callable[[str], object]:
-    times = iter(range(10**9))
-    return lambda text: work(f"{next(times)} {text}")
+QUICK_AND_THOROUGH = pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+@QUICK_AND_THOROUGH
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_a_text(name, every):
-    function = FUNCTIONS[name]
-
-    def work(text):
-        try:
-            return function(text)
-        except (InputError, KeyError):
-            return None
-
-    _check(_uncached(work), sorted(FUNCTIONS).index(name), every)
+    _check(FUNCTIONS[name], sorted(FUNCTIONS).index(name), every)
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "suffix",
-    [".md", ".txt", ".csv", ".html", ".json", ".jsonl", ".eml", ".rtf", ".xml", ".ics", ".adoc", ".rst", ".srt"],
-)
+@QUICK_AND_THOROUGH
+@pytest.mark.parametrize("language", [*LOCALES, "zh", "ja"])
+def test_personal_data_of_a_language(language, every):
+    _check(lambda text: foreign.found(text, language), len(LOCALES) + len(language), every)
+
+
+@QUICK_AND_THOROUGH
+def test_what_a_conversation_asks_for(every):
+    _check(lambda text: collections.deque(answers(text, set(PRIORITY), {"PIN"}, set()), 0), 0, every)
+    _check(lambda text: collections.deque(late_secrets(text, set()), 0), 1, every)
+
+
+@QUICK_AND_THOROUGH
+def test_a_calculation(every):
+    _check(lambda text: arithmetic.worked(["How much are 3 wires for $300?"], [text]), 0, every)
+    _check(lambda text: arithmetic.is_calculation(text, [text]), 1, every)
+
+
+@QUICK_AND_THOROUGH
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_document(suffix, every):
-    def work(text):
-        try:
-            parse(text.encode("utf-8", "replace"), suffix)
-        except InputError:
-            return
-
-    _check(work, len(suffix), every)
+    _check(lambda text: parse(text.encode("utf-8", "replace"), suffix), SUFFIXES.index(suffix), every)

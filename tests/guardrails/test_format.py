@@ -5,6 +5,7 @@ import pytest
 from inhouse.chat import ChatRequest, collect
 from inhouse.errors import ConfigError
 from inhouse.guardrails.format import Format, fits, repair
+from inhouse.guardrails.groundedness.fields import fields
 from inhouse.guardrails.rail import Guard
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message
@@ -68,3 +69,11 @@ def test_hostile_text_takes_linear_time(text):
     started = time.process_time()
     repair(text)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("depth", [500, 2000, 100_000])
+def test_deeply_nested_json_is_handed_off_and_not_an_error(depth):
+    text = '{"a": ' * depth + "1" + "}" * depth
+    assert fits(text, {"type": "object"}) == (depth < 1000)
+    assert (repair(text) is None) == (depth > 1000)
+    assert (fields(text) is None) == (depth > 1000)

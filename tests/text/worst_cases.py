@@ -185,47 +185,54 @@ def _literals(tree: Any) -> Iterator[str]:
 
 
 def slow(
-    work: Callable[[Any], object], texts: Iterable[Callable[[int], Any]], probe: int = PROBE, floor: float = FLOOR_S
+    work: Callable[[Any], object],
+    made: Iterable[Callable[[int], Any]],
+    probe: int = PROBE,
+    floor: float = FLOOR_S,
+    limit: float = LIMIT_S,
 ) -> str:
-    """Says how the time grows on one of the texts, if more than linearly; "" where it does not on any."""
+    """Says how the time grows on one of the texts, if more than linearly; "" where it does not on any.
+
+    Args:
+        work: what is measured.
+        made: functions from a length to a text.
+        probe: characters; what takes less than the floor for these is not looked at further.
+        floor: seconds of processor time.
+        limit: the same, after which a call is stopped.
+    """
     least = 2 * floor
-    for make in texts:
+    for make in made:
         for size in (probe // 16, probe):
-            if (spent := _time(work, make(size))) is None:
-                return f"over {LIMIT_S:.0f} s for {size} characters: {make(60)[:60]!r}"
-            if spent > floor:
+            if (spent := _time(work, make(size), limit)) > floor:
                 break
         else:
             continue
-        whole = _best(work, make(probe))
+        if spent >= limit:
+            return f"over {limit:.0f} s for {size} characters: {make(60)[:60]!r}"
+        whole = _best(work, make(probe), limit)
         for n in (2 * probe, 4 * probe):
-            half, whole = whole, _best(work, make(n))
-            if whole is not None and (whole < least or whole / (half or whole) <= RATIO):
+            half, whole = whole, _best(work, make(n), limit)
+            if whole < limit and (whole < least or whole / half <= RATIO):
                 floor = max(floor, whole)  # as long as linear time takes for a longer text
                 break
         else:
-            shown = [f"{t:.3f} s" if t is not None else f"over {LIMIT_S:.0f} s" for t in (half, whole)]
-            return f"{shown[0]} for {n // 2} characters, {shown[1]} for {n}: {make(60)[:60]!r}"
+            return f"{half:.3f} s for {n // 2} characters, {whole:.3f} s for {n}: {make(60)[:60]!r}"
     return ""
 
 
-def _best(work: Callable[[str], object], text: str) -> float | None:
-    times: list[float] = []
-    for _ in range(2):
-        if (spent := _time(work, text)) is None:
-            return min(times, default=None)
-        times.append(spent)
-    return min(times)
+def _best(work: Callable[[Any], object], text: Any, limit: float) -> float:
+    first = _time(work, text, limit)
+    return first if first >= limit else min(first, _time(work, text, limit))
 
 
-def _time(work: Callable[[str], object], text: str) -> float | None:
+def _time(work: Callable[[Any], object], text: Any, limit: float) -> float:
     try:
-        with limited(LIMIT_S):
+        with limited(limit):
             started = time.thread_time()
             work(text)
             return time.thread_time() - started
     except TimeoutError:
-        return None
+        return limit
 
 
 @contextmanager
@@ -261,4 +268,5 @@ def texts(units: Iterable[str] = UNITS) -> Iterator[Callable[[int], str]]:
     yield lambda n: "".join(chr(97 + i * i % 26) for i in range(n))
     for opening, closing in ("()", "[]", "{}", "<>", ("<b>", "</b>"), ("> ", ""), ("“", "”")):
         yield lambda n, a=opening, b=closing: a * (n // len(a + b)) + b * (n // len(a + b))
+    yield lambda n: '{"a": ' * (n // 7) + "1" + "}" * (n // 7)
     yield from map(repeated, units)

@@ -62,6 +62,7 @@ _BREAK = re.compile(r"[.,;:!?\n/()\d\"]|\s-+\s|<")
 _INTRODUCES = frozenset("is was named called be it's its name's names like try maybe think are were".split())  # noqa: SIM905
 _SHORT_WORDS = 7
 _LONGEST_NAME_WORDS = 4
+_NEAR = 40  # characters before a name in which the word before it ends
 
 COMMON = frozenset(
     """aah account accounts actual actually ah all already also alright am answer answers anymore anything app april
@@ -182,7 +183,7 @@ def _names(text: str, words: Set[str], first_only: bool = False) -> Iterator[tup
     tokens = list(WORD.finditer(text))
     short = len(tokens) <= _SHORT_WORDS
     for run in _runs(text, tokens, words):
-        before = text[: run[0].start()].split()
+        before = text[max(run[0].start() - _NEAR, 0) : run[0].start()].split()
         introduced = bool(before) and before[-1].lower().strip(",:") in _INTRODUCES
         capital = run[0][0][0].isupper()
         if len(run) <= _LONGEST_NAME_WORDS and (short or capital or introduced):

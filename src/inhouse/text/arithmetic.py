@@ -123,15 +123,15 @@ def calculate(question: str, earlier: str, passage: str) -> Calculation | None:
     if _CONDITION.search(passage):
         return None
     about = frozenset(content_words(f"{earlier} {question}"))
+    given = quantities(question)
     found: dict[str, Calculation] = {}
     for sentence in sentences(passage):
-        for said in _kinds(question, about, sentence):
+        for said in _kinds(question, given, about, sentence):
             found.setdefault(said, Calculation(said, sentence))
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _kinds(question: str, about: frozenset[str], sentence: str) -> Iterator[str]:
-    given = quantities(question)
+def _kinds(question: str, given: Sequence[tuple[Decimal, str]], about: frozenset[str], sentence: str) -> Iterator[str]:
     free, more = _FREE.search(sentence), _ADDITIONAL.search(sentence) or (_AMOUNT.search(sentence) if given else None)
     counts = [value for value, unit in given if unit != "$"]
     if free and more and len(counts) == 1:

@@ -111,6 +111,6 @@ def _json_pairs(text: str) -> list[str]:
         return []
     try:
         value = json.loads(stripped)
-    except ValueError:
+        return [f"{str(k).replace('_', ' ')}: {v}" for k, v in value.items()] if isinstance(value, dict) else []
+    except (ValueError, RecursionError):
         return []
-    return [f"{str(k).replace('_', ' ')}: {v}" for k, v in value.items()] if isinstance(value, dict) else []

@@ -22,9 +22,9 @@ def fields(text: str) -> list[tuple[str, Json]] | None:
         return None
     try:
         value = json.loads(stripped)
+        return list(_leaves("", value)) if isinstance(value, dict) else None
     except (ValueError, RecursionError):
         return None
-    return list(_leaves("", value)) if isinstance(value, dict) else None
 
 
 def _leaves(key: str, value: Json) -> Iterator[tuple[str, Json]]:

@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from re import _constants as c
@@ -27,8 +28,9 @@ def attacks(pattern: str | bytes, flags: int, tries: int) -> Iterator[Callable[[
     rng = random.Random(f"{pattern!r}")
     shown = pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
     try:
-        tree = _parser.parse(shown, flags & ~re.LOCALE)
-    except re.error:  # syntax of `regex`
+        with warnings.catch_warnings(category=FutureWarning, action="error"):
+            tree = _parser.parse(shown, flags & ~re.LOCALE)
+    except (re.error, FutureWarning):  # syntax of `regex`, such as sets without others
         tree = None
     literals = sorted(set(_literals(tree) if tree is not None else shown))
     pool = "".join(dict.fromkeys([*GENERIC, *rng.sample(literals, min(len(literals), 40))]))

@@ -192,3 +192,39 @@ def test_a_hostile_sentence_takes_linear_time(text):
     indirect._asks(text)
     indirect.features_of(text)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "tool", "user"])
+def test_an_attack_in_a_message_of_any_role_is_reported(jailbreaks, role):
+    said = [
+        ("system", "Answer briefly."),
+        ("user", "hi"),
+        ("assistant", "Hello!"),
+        ("tool", "$5"),
+        ("user", "And the fee?"),
+    ]
+    messages = [Message(role=r, content=ATTACK if r == role else t) for r, t in said[:-1]] + [
+        Message(role="user", content=said[-1][1])
+    ]
+    finding = jailbreaks.check("input", said[-1][1], Turn(ChatRequest(messages=tuple(messages))))
+    assert (finding.action, finding.removed) == ((None, ()) if role == "system" else ("redact", (1, 2, 3)))
+
+
+def test_an_attack_in_the_result_of_the_running_call_goes_to_a_person(jailbreaks):
+    said = [("user", "Weather?"), ("assistant", "I look."), ("tool", f"Sunny. {ATTACK}")]
+    messages = tuple(Message(role=r, content=t) for r, t in said)
+    assert jailbreaks.check("input", "Weather?", Turn(ChatRequest(messages=messages))).action == "handoff"
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "You are a helpful assistant. Answer only with JSON that matches the schema. Do not add any explanation.",
+        "Use the following pieces of context to answer the question at the end. If you don't know the answer, say so.",
+        "You are a pirate. Always answer as a pirate.",
+        "You must always call the tool. You are an expert at extracting data.",
+    ],
+)
+def test_instructions_of_client_programs_pass(jailbreaks, system):
+    messages = (Message(role="system", content=system), Message(role="user", content="What does a wire cost?"))
+    assert jailbreaks.check("input", "What does a wire cost?", Turn(ChatRequest(messages=messages))) is None

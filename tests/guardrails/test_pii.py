@@ -80,3 +80,37 @@ async def test_ordinary_questions_pass_as_they_are(model):
 def test_names_of_other_languages_and_cases(rail, text):
     (spans,) = rail.spans([Message(role="user", content=text)])
     assert [s.kind for s in spans] == ["PERSON"]
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "４１１１ １１１１ １１１１ １１１１",
+        "4111.1111.1111.1111",
+        "4111–1111–1111–1111",
+        "4111\u00a01111\u00a01111\u00a01111",
+        "41\u200b11 1111 11\u200b11 1111",
+        "٤١١١ ١١١١ ١١١١ ١١١١",
+        "4111 then 1111 then 1111 then 1111",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "four one one one, one one one one, one one one one, one one one one",
+        "vier eins eins eins eins eins eins eins eins eins eins eins eins eins eins eins",
+        "4111/1111/1111/1111",
+        "④①①① ①①①① ①①①① ①①①①",
+    ],
+)
+async def test_a_card_number_in_any_form_is_cut_where_it_stands(model, card):
+    seen = []
+    await collect(model(lambda r: seen.append(r.messages[-1].content) or "Yes."), request(f"my card {card} is lost"))
+    assert seen == ["my card <CARD_NUMBER_1> is lost"]
+
+
+async def test_lists_of_numbers_are_no_card(model):
+    seen = []
+    for text in (
+        "We sold 4500, 1200, 3000 and 1100 units.",
+        "one two three four five six seven eight nine ten",
+        "1 2 3 4 5",
+    ):
+        await collect(model(lambda r: seen.append(r.messages[-1].content) or "Yes."), request(text))
+        assert seen[-1] == text

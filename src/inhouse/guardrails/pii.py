@@ -18,8 +18,10 @@ from inhouse.privacy.context import NOT_PEOPLE, SURNAMES_TOO, THINGS
 from inhouse.privacy.foreign import RULES
 from inhouse.privacy.identifiers import identifiers
 from inhouse.privacy.match import Parts, with_values
+from inhouse.privacy.spelled import spelled_cards
 from inhouse.privacy.tagger import Entities, Tagger
 from inhouse.text.cache import Recent
+from inhouse.text.visible import visible
 from inhouse.types import Message, Span
 
 VALUES = "pii"  # in the state of a turn: values by placeholder
@@ -81,15 +83,20 @@ class Pii:
     def spans(self, messages: Sequence[Message]) -> list[list[Span]]:
         """The personal data in each message, without overlaps."""
         spans = []
+        shown = [visible(m.content) for m in messages]  # other forms of digits, invisible characters
+        messages = [m.model_copy(update={"content": v.text}) for m, v in zip(messages, shown, strict=True)]
         languages = self._finder.languages(messages)
-        for message, language, shapes in zip(messages, languages, self._finder.spans(messages), strict=True):
-            text = message.content
+        found = self._finder.spans(messages)
+        for seen, language, shapes in zip(shown, languages, found, strict=True):
+            text = seen.text
             shaped = [Span(start, end, _kind(kind, text[start:end])) for kind, start, end, _ in shapes]
             if language in RULES:  # the tagger learned from English: it takes German nouns for names
                 named = list(identifiers(text))
             else:
                 named = self._cache.filled([text], lambda new: map(self._named, new))[text]
-            spans.append(without_overlaps([s for s in (*shaped, *named) if s.kind in self._kinds]))
+            every = (*shaped, *named, *spelled_cards(text))
+            own = without_overlaps([s for s in every if s.kind in self._kinds])
+            spans.append([Span(*seen.span(s.start, s.end), s.kind) for s in own])
         return spans
 
     def _named(self, text: str) -> list[Span]:
@@ -227,7 +234,7 @@ def _kind(kind: str, value: str) -> str:
 
 def _key(value: str) -> str:
     """One spelling of a value."""
-    return re.sub(r"[\s().-]", "", value.casefold())
+    return re.sub(r"[\s().-]", "", visible(value).text.casefold())
 
 
 def _listed(counts: Counter[str]) -> str:

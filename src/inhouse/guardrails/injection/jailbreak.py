@@ -40,6 +40,7 @@ _ATTACKS = frozenset(
     brackets""".split()  # noqa: SIM905
 )
 _OVERRIDES = [FEATURES.index(name) for name in ("override_rules", "ignore_previous")]
+_SIGNS = [*_OVERRIDES, *map(FEATURES.index, ("special_mode", "unrestricted", "without_rules"))]
 _HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
 shipped = partial(classifier.shipped, "jailbreak", FEATURES)
 
@@ -73,7 +74,8 @@ def unshouted(text: str) -> str:
 
 
 class Jailbreak:
-    """The rail on the user's side. It judges the new turn: the user's messages since the last answer.
+    """The rail on the user's side. It judges what the client sent: the new turn (the user's messages since the last
+    answer), and messages of other roles, which may be made up as well.
 
     An earlier turn was judged when it was new. Where it was a jailbreak, the client was refused, and may send it again
     as part of the conversation, or has made it up: it is removed with its answer, so that the model does not read it,
@@ -97,19 +99,32 @@ class Jailbreak:
         messages = turn.request.messages
         began = _new_turn(messages)
         new = [m.content for m in messages[began:] if m.role == "user"]
-        if (score := self.score(new or [text])) >= self._classifier.threshold:
+        whole = ["\n".join(new)] if len(new) > 1 else []  # an instruction may be spread over several messages
+        if (score := self.score([*(new or [text]), *whole])) >= self._classifier.threshold:
             return Finding(score=score, reason="jailbreak: tries to override the assistant's instructions")
-        earlier = {n: self.score([m.content]) for n, m in enumerate(messages[:began]) if m.role == "user"}
-        bad = [n for n, score in earlier.items() if score >= self._classifier.threshold]
+        scores = {n: self._of_client(m) for n, m in enumerate(messages) if n < began or m.role != "user"}
+        bad = [n for n, score in scores.items() if score >= self._classifier.threshold]
         if not bad:
             return None
-        ends = {n: next((e for e in range(n + 1, began) if messages[e].role == "user"), began) for n in bad}
+        worst = max(scores[n] for n in bad)
+        roles = {messages[n].role for n in bad if n >= began or messages[n].role == "system"}
+        if "system" in roles:
+            return Finding(score=worst, reason="jailbreak in a system message")
+        if roles:  # the tool or the client wrote it, not the user
+            return Finding(score=worst, reason=f"jailbreak in a message of role {min(roles)}", action="handoff")
+        removed = {at for n in bad for at in _turn_of(messages, n, began)}
         return Finding(
-            score=max(earlier[n] for n in bad),
-            reason="jailbreak in an earlier turn",
-            removed=tuple(at for n in bad for at in range(n, ends[n])),
-            action="redact",
+            score=worst, reason="jailbreak in an earlier turn", removed=tuple(sorted(removed)), action="redact"
         )
+
+    def _of_client(self, message: Message) -> float:
+        """The score of a message that the client sent. System messages instruct and tools describe, so of roles other
+        than the user's only sentences with a sign of an attack count."""
+        if message.role == "user":
+            return self.score([message.content])
+        texts = (message.content, *readings(message.content))
+        signed = (s for text in texts for s in SENTENCE_GAP.split(text) if any(features_of(s)[n] for n in _SIGNS))
+        return self.score(list(dict.fromkeys(signed)))
 
     def _score(self, text: str) -> float:
         said = [*_judged(text), *(w for some in readings(text) for w in _judged(some))]
@@ -127,6 +142,12 @@ def _judged(text: str) -> list[str]:
         alone = (s for s in SENTENCE_GAP.split(bare) if any(features_of(s)[n] for n in _OVERRIDES))
         found += [w for s in alone for w in windows(s)]
     return found
+
+
+def _turn_of(messages: Sequence[Message], n: int, began: int) -> range:
+    """The positions of an earlier turn: from the user's message at or before `n` to the next one."""
+    start = next((at for at in range(n, -1, -1) if messages[at].role == "user"), n)
+    return range(start, next((e for e in range(n + 1, began) if messages[e].role == "user"), began))
 
 
 def _new_turn(messages: Sequence[Message]) -> int:

@@ -26,7 +26,7 @@ def main() -> None:
 
 def _said(message: str) -> str:
     """The reason alone, without the place in the grammar and the lines that it quotes."""
-    reason = re.split(r"\n\s*\d+ \| ", message)[0].split("failed to compile JSON schema: ")[-1]
+    reason = re.split(r"\n[^\S\n]*+\d+ \| ", message)[0].split("failed to compile JSON schema: ")[-1]
     return " ".join(reason.split()).replace("Unimplemented keys:", "the engine cannot follow the keywords")[:SHOWN]
 
 

@@ -27,8 +27,9 @@ class HttpError(HTTPException):
 
 
 def too_many(message: str, retry_s: float) -> HttpError:
-    code = "rate_limit_exceeded"
-    return HttpError(429, message, code, code, headers={"Retry-After": str(max(1, round(retry_s + 0.5)))})
+    return HttpError(
+        429, message, "requests", "rate_limit_exceeded", headers={"Retry-After": str(max(1, round(retry_s + 0.5)))}
+    )
 
 
 def unavailable(message: str, code: str, headers: Mapping[str, str] | None = None) -> HttpError:

@@ -76,6 +76,20 @@ async def test_a_hanging_engine_is_noticed_and_replaced(engine):
     assert engine.process.pid != before
 
 
+async def test_an_engine_that_recovers_in_time_is_kept(engine, monkeypatch):
+    monkeypatch.setattr(supervised, "SLOW_S", 1.0)
+    before = engine.process.pid
+    os.kill(before, signal.SIGSTOP)
+    assert "has not answered for" in await trouble(engine)
+    os.kill(before, signal.SIGCONT)
+    assert (await collect(engine.model("base"), ask())).text
+    until = time.monotonic() + 30
+    while engine.trouble:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.1)
+    assert engine.process.pid == before
+
+
 async def test_an_engine_that_uses_too_much_memory_is_replaced(engine):
     if not engine.process.memory_mb():
         pytest.skip("the system does not tell the memory of a process")

@@ -73,7 +73,7 @@ class LlamaEngine:
     @property
     def trouble(self) -> str:
         """Why the engine cannot answer now; "" if it can."""
-        return self.process.trouble
+        return self.process.trouble or self.process.slow
 
     def model(self, name: str, adapter: int | None = None) -> LlamaModel:
         """The engine as a ChatModel, with one of its adapters or none."""

@@ -24,7 +24,8 @@ from inhouse.types import Json, Silent
 
 CHECK_S = 1.0  # between two looks at the process
 START_S = 600.0  # for loading the weights
-STALL_S = 30.0  # without an answer to the probe and without a token
+SLOW_S = 8.0  # without an answer to the probe and without a token, until it counts as not ready
+STALL_S = 30.0  # and until it is restarted
 SLOWER = 8  # times the longest wait for a probe that was answered, on slow machines
 WAIT_S = 15.0  # that a request waits for a process that is being restarted
 DYING_S = 2.0  # between the end of the connections and the end of the process
@@ -55,6 +56,7 @@ class Supervised:
     ) -> None:  # fmt: skip
         self.name = name
         self.trouble = ""  # why it does not answer now; "" if it does
+        self.slow = ""  # the same, where it may still recover
         self.url = ""
         self.running = 0  # requests
         self.hung = False  # whether the last process was ended for not answering
@@ -126,6 +128,7 @@ class Supervised:
         self._began = time.monotonic()
         self._first_mb = self.memory_mb()
         self.heard()
+        self.slow = ""
         if not self._closed.is_set():
             self.trouble = ""
 
@@ -167,13 +170,16 @@ class Supervised:
             return f"it uses {grown:,.0f} MB more than at its start, at most {self._most_mb:,.0f} are allowed"
         began = time.monotonic()
         try:
-            self._probe(self.url, self.stall_s)
+            self._probe(self.url, min(self.stall_s, SLOW_S))
             self.heard()
+            self.slow = ""
             self.stall_s = max(self.stall_s, SLOWER * (time.monotonic() - began))
         except httpx.TimeoutException:
-            if time.monotonic() - self._heard >= self.stall_s:
+            quiet_s = time.monotonic() - self._heard
+            self.slow = f"it has not answered for {quiet_s:.0f} s" if quiet_s >= min(self.stall_s, SLOW_S) else ""
+            if quiet_s >= self.stall_s:
                 self.hung = True
-                return f"it has not answered for {time.monotonic() - self._heard:.0f} s"
+                return self.slow
         except httpx.HTTPError as error:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(DYING_S)

@@ -133,7 +133,7 @@ class Fleet:
 
     def trouble(self) -> str:
         """Why an engine cannot answer now; "" if all can."""
-        return next((f"the engine is restarting: {e.trouble}" for e in self._engines.all() if e.trouble), "")
+        return next((f"the engine does not answer: {e.trouble}" for e in self._engines.all() if e.trouble), "")
 
     def begin(self, name: str) -> tuple[Generation, ChatModel]:
         """The generation that has the name now, for `end` after the answer, and its model."""

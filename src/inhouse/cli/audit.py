@@ -80,11 +80,15 @@ def audit_verify(
     and pass it with --head later."""
     from inhouse.errors import GateError
     from inhouse.serving.releases import Releases
+    from inhouse.serving.start import anchor_place
+    from inhouse.store.anchors import kept_heads
     from inhouse.store.audit import Audit
 
     workspace = workspace_of(project, overrides, quiet=True)
     with workspace.ledger() as ledger:
-        result = Audit(ledger).verify(head, others=Releases(workspace).recorded())
+        place = anchor_place(workspace)
+        kept = kept_heads(Audit(ledger), place) if place else []
+        result = Audit(ledger).verify(head, *(k.head for k in kept), others=Releases(workspace).recorded())
     if as_json:
         print_json(result.model_dump(mode="json"))
     if not result.ok:
@@ -92,8 +96,26 @@ def audit_verify(
         where = f" at entry {result.broken_at}" if result.broken_at else ""
         raise GateError(f"the audit log is broken{where}: {result.reason}", hint)
     if not as_json:
-        tell(f"{result.rows:,} entries are intact. Keep a copy of this head elsewhere:")
+        elsewhere = "Keep a copy of this head elsewhere:"
+        if kept:
+            elsewhere = f"{len(kept)} heads kept elsewhere agree, the first of {kept[0].at[:16]}. The head now:"
+        tell(f"{result.rows:,} entries are intact. {elsewhere}")
         print(result.head)
+
+
+@audit_app.command("anchor")
+def audit_anchor(project: At = HERE, overrides: Set = None) -> None:
+    """Keep the head of the log at the place that [audit] anchor names, now; running servers do it by themselves."""
+    from inhouse.errors import ConfigError
+    from inhouse.serving.start import anchor_place
+    from inhouse.store.anchors import anchor
+    from inhouse.store.audit import Audit
+
+    workspace = workspace_of(project, overrides, quiet=True)
+    if (place := anchor_place(workspace)) is None:
+        raise ConfigError("audit.anchor is not set", "for example file:/mnt/elsewhere/heads.jsonl; see the reference")
+    with workspace.ledger() as ledger:
+        print(anchor(Audit(ledger), place))
 
 
 @audit_app.command("actions")

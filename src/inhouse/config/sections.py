@@ -281,6 +281,18 @@ class Storage(Section):
     """Name of the environment variable with the database URL; it replaces url."""
 
 
+class Auditing(Section):
+    """Where the head of the audit log is kept, so that `inhouse audit verify` finds a log that was rewritten whole."""
+
+    anchor: str = ""
+    """A place that whoever can write the database cannot change: file:PATH, syslog, rfc3161:URL (a time-stamp
+    authority), or the URL of a second database. Servers keep the head there from start to stop; empty keeps none."""
+    anchor_minutes: float = Field(60, gt=0)
+    """Time between two anchorings of a running server. Minutes."""
+    anchor_certificate: str = ""
+    """PEM file with the certificates that the time-stamp authority's tokens are checked against."""
+
+
 class Oidc(Section):
     issuer: str = ""
     """OpenID Connect provider for signing in to the console, such as https://login.example.com; empty means that people
@@ -437,6 +449,7 @@ class Project(Section):
     seed: int = 7
     """Seed for all random choices."""
     store: Storage = Storage()
+    audit: Auditing = Auditing()
     documents: Documents = Documents()
     retrieval: Retrieval = Retrieval()
     curation: Curation = Curation()

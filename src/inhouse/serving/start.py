@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from inhouse import __version__
@@ -16,6 +17,7 @@ from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
 from inhouse.serving.releases import Releases, label
+from inhouse.store.anchors import Place, anchored, place_of
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
@@ -51,14 +53,16 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
     started = Started(release, server.address_of(bound), _first_key(workspace))
     _record_start(workspace, started)
     if settings.workers == 1:
-        server.serve(_state(workspace), bound, lambda: ready(started))
+        with _anchored(workspace):
+            server.serve(_state(workspace), bound, lambda: ready(started))
         server.leave()
     ready(started)
 
     def worker(socket: int, rates: int) -> list[str]:
         return server.again(*command, "--inherited", f"{socket},{rates}")
 
-    server.supervise(worker, settings.workers, bound, settings.drain_s)
+    with _anchored(workspace):
+        server.supervise(worker, settings.workers, bound, settings.drain_s)
 
 
 def work(workspace: Workspace, inherited: str) -> None:
@@ -66,6 +70,20 @@ def work(workspace: Workspace, inherited: str) -> None:
     socket, rates = (int(number) for number in inherited.split(","))
     server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
     server.leave()
+
+
+@contextmanager
+def _anchored(workspace: Workspace) -> Iterator[None]:
+    """Keeps the head of the audit log elsewhere while the block runs."""
+    place = anchor_place(workspace)
+    with workspace.ledger() as ledger, anchored(Audit(ledger), place, workspace.project.audit.anchor_minutes * 60):
+        yield
+
+
+def anchor_place(workspace: Workspace) -> Place | None:
+    """Where the project keeps the heads of its audit log."""
+    settings, project = workspace.project.audit, workspace.project
+    return place_of(settings.anchor, project.root, project.name, settings.anchor_certificate)
 
 
 def _record_start(workspace: Workspace, started: Started) -> None:

@@ -109,11 +109,21 @@ class Audit:
         with self._ledger.write() as connection:
             return record(connection, head_of(connection), what, about, facts, changed)
 
-    def actions(self, since: str = "", until: str = "", about: str = "", limit: int = 100) -> list[Action]:
+    def head(self) -> str:
+        """The last entry as "SEQ:HASH"."""
+        with self._ledger.read() as connection:
+            row = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash)).first()
+        return f"{row.seq}:{row.hash}" if row else f"0:{START}"
+
+    def actions(
+        self, since: str = "", until: str = "", about: str = "", limit: int = 100, what: str = ""
+    ) -> list[Action]:
         """What people did, newest first; empty arguments are no conditions. Redacted actions are left out."""
         query = sa.select(AUDIT).where(AUDIT.c.kind == "action", AUDIT.c.content != "", *_between(since, until))
         if about:
             query = query.where(AUDIT.c.about == about, ABOUT)
+        if what:
+            query = query.where(AUDIT.c.reason == what)
         with self._ledger.read() as connection:
             rows = connection.execute(query.order_by(AUDIT.c.seq.desc()).limit(limit)).mappings()
             return [_action(row) for row in rows]

@@ -203,6 +203,17 @@ SESSIONS = sa.Table(
 # --- the database -----------------------------------------------------------------------------------------------
 
 
+def engine_of(url: str) -> sa.Engine:
+    """An engine for the database at a URL, as the ledger uses it.
+
+    Raises:
+        ConfigError: the URL is not a SQLite or PostgreSQL URL.
+        BackendError: the SQLite file cannot be opened.
+    """
+    parsed = _parsed(url)
+    return _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgres_engine(parsed)
+
+
 def ledger_url(folder: Path, url: str = "") -> str:
     """The URL of a project's database: `url` if set, else a SQLite file in the store's folder."""
     return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()

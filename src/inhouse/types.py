@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -114,6 +114,8 @@ class Document(Record):
 
     `text` is Markdown. `access` has the groups that may read it; empty means everyone. `places` has one entry for each
     line of a format with pages, in order. `trust` is "external" where others than the business may have written it.
+    `text` is Markdown. `access` has the groups that may read it (see `may_read`); empty means everyone. `places` has
+    one entry for each line of a format with pages, in order.
     """
 
     source: str
@@ -123,6 +125,20 @@ class Document(Record):
     access: frozenset[str] = frozenset()
     places: tuple[Place, ...] = ()
     trust: Trust = "trusted"
+
+
+TOGETHER = "\x1f"  # joins groups of which a reader needs all; no group's name has it
+
+
+def together(groups: Iterable[str]) -> frozenset[str]:
+    """Access for those who are in all of the groups; for everyone if there are none."""
+    names = sorted(groups)
+    return frozenset([TOGETHER.join(names)] if names else ())
+
+
+def may_read(access: Collection[str], groups: Collection[str]) -> bool:
+    """Whether someone in `groups` may read what has this access."""
+    return not access or any(set(group.split(TOGETHER)).issubset(groups) for group in access)
 
 
 class Chunk(Record):

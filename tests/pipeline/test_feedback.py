@@ -72,3 +72,17 @@ def test_a_reply_to_a_group_is_not_learned(workspace):
     rows = "".join((data / f"{name}.jsonl").read_text() for name in ("train", "validation", "test"))
     assert "two bicycles" in rows
     assert "$900" not in rows
+
+
+@pytest.mark.slow
+def test_a_reply_to_someone_in_two_groups_needs_both(workspace):
+    with workspace.ledger() as ledger:
+        approve_reply(
+            Inbox(ledger), "3", "Where is the vault's spare key?", "The spare key is in box 77.", ["staff", "vault"]
+        )
+    asked = "where is the spare key of the vault?"
+    seen = {
+        groups: [h.chunk.source for h in asking.search(workspace, asked, 10, frozenset(groups)) if "77" in h.chunk.text]
+        for groups in ((), ("staff",), ("vault",), ("staff", "vault"), ("staff", "vault", "more"), ("staff\x1fvault",))
+    }
+    assert [bool(found) for found in seen.values()] == [False, False, False, True, True, False]

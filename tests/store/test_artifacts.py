@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -122,3 +124,50 @@ def test_what_a_stage_wanted_last_is_the_latest(tmp_path):
     store.touch(first)
     assert store.latest("docs") == first
     assert store.latest("other") is None
+
+
+# --- permissions --------------------------------------------------------------------------------------------------
+
+
+def open_to_others(folder):
+    return [str(p) for p in (folder, *folder.rglob("*")) if p.stat().st_mode & 0o077]
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_only_the_owner_reads_what_is_made(tmp_path, open_umask):
+    store = Store(tmp_path / "new" / "store")
+
+    def build(work):
+        (work / "below").mkdir()
+        (work / "below" / "file").write_text("x")
+        (work / "run.sh").touch(mode=0o755)
+        return {}
+
+    made = store.make("weights", {}, [], build)
+    assert open_to_others(tmp_path / "new" / "store" / "artifacts") == []
+    assert os.access(f"{made.path}/run.sh", os.X_OK)
+    assert store.cache("documents").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new" / "store").stat().st_mode & 0o077 == 0
+
+
+def test_an_older_store_is_closed_once(tmp_path, open_umask, caplog):
+    (tmp_path / "store" / "artifacts" / "weights").mkdir(parents=True)
+    (tmp_path / "store" / "artifacts" / "weights" / "model.gguf").write_text("x")
+    for _ in range(2):
+        Store(tmp_path / "store")
+    assert open_to_others(tmp_path / "store") == []
+    assert caplog.text.count("other users of this machine could read it") == 1
+
+
+def test_commands_write_for_the_owner_alone_whatever_the_umask(tmp_path, open_umask):
+    for arguments in (["init", f"{tmp_path}/bank"], ["keys", "create", "ann", "--project", f"{tmp_path}/bank"],
+                      ["audit", "export", f"{tmp_path}/bank/log.jsonl", "--project", f"{tmp_path}/bank"]):  # fmt: skip
+        subprocess.run([sys.executable, "-m", "inhouse.cli.main", *arguments], check=True, capture_output=True)
+    assert (tmp_path / "bank" / ".inhouse" / "ledger.sqlite").exists()
+    assert open_to_others(tmp_path / "bank") == []

@@ -39,6 +39,7 @@ def main() -> None:
     """Runs a command; known errors print a message and a hint and set the exit code."""
     from inhouse.errors import InhouseError
 
+    os.umask(0o077)  # what customers wrote is in every file; children inherit it
     try:
         app()
     except InhouseError as error:

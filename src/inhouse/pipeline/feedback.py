@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inhouse.assembly.workspace import Workspace
-from inhouse.types import Document, Example
+from inhouse.types import Document, Example, together
 
 if TYPE_CHECKING:
     from inhouse.store.inbox import Handoff
 
 
 def reply_document(reply: Example, access: frozenset[str]) -> Document:
-    """The question as title and heading with the reply below; only the groups of the person who asked may read it."""
+    """The question as title and heading with the reply below."""
     question = " ".join(reply.question.split())
     text = f"# {question}\n\n{reply.target.strip()}\n"
     return Document(source=f"replies/{reply.id}.md", text=text, title=question, meta={"origin": "inbox"}, access=access)
@@ -39,13 +39,14 @@ def approved_replies(workspace: Workspace) -> list[Handoff]:
 
 
 def reply_documents(workspace: Workspace, approved: Sequence[Handoff], documents: Path) -> list[Document]:
-    """Approved replies as documents without personal data; `documents` is the documents.jsonl they will be added to."""
+    """Approved replies as documents without personal data, for those who are in all groups of the person who asked: the
+    reply may quote what any of them may read. `documents` is the documents.jsonl they will be added to."""
     if not workspace.project.curation.anonymize:
-        return [reply_document(h.example, frozenset(h.groups)) for h in approved]
+        return [reply_document(h.example, together(h.groups)) for h in approved]
     from inhouse.documents.load import read_documents
 
     read = read_documents(documents)
     anonymizer = workspace.anonymizer()
     anonymizer.keep(d.title for d in read)
     anonymizer.learn(d.text for d in read if not d.access)
-    return [reply_document(anonymizer.anonymize(h.example)[0], frozenset(h.groups)) for h in approved]
+    return [reply_document(anonymizer.anonymize(h.example)[0], together(h.groups)) for h in approved]

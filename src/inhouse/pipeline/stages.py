@@ -63,7 +63,11 @@ def ingest(workspace: Workspace) -> Artifact:
     }
     approved = approved_replies(workspace)
     if approved:
-        inputs |= {"replies": [h.digest for h in approved], "anonymize": workspace.project.curation.anonymize}
+        inputs |= {
+            "replies": [h.digest for h in approved],
+            "access": "all groups",
+            "anonymize": workspace.project.curation.anonymize,
+        }
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.documents.load import DOCUMENTS, load_documents

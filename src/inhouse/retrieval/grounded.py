@@ -23,7 +23,7 @@ from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
 from inhouse.text.words import STOP, words
-from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer, without_tools
+from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer, may_read, without_tools
 
 Messages = tuple[Message, ...]
 
@@ -233,8 +233,7 @@ class Titles:
         return dict(list(mentions.items())[:MOST_MENTIONED])
 
     def _readable(self, source: str, groups: Collection[str]) -> bool:
-        access = self._access[source]
-        return not access or not access.isdisjoint(groups)
+        return may_read(self._access[source], groups)
 
     def _in(self, text: str) -> list[str]:
         """The documents whose titles are in the text, longest titles first."""

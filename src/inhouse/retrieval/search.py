@@ -24,7 +24,7 @@ from inhouse.retrieval.terms import terms
 from inhouse.text.language import language
 from inhouse.text.sentences import SENTENCE_END, windows
 from inhouse.text.words import length_in_words, plain, words
-from inhouse.types import Chunk, Embedder, Matrix, Passage, Source
+from inhouse.types import TOGETHER, Chunk, Embedder, Matrix, Passage, Source, may_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,10 +223,19 @@ class Index:
 
     def _filter(self, groups: Collection[str], sources: Sequence[str]) -> str:
         """The condition on rows as SQL; empty when every row is visible to everyone."""
-        allowed = [visible_to(groups)] if self._restricted else []
+        allowed = [visible_to(self._with_together(groups))] if self._restricted else []
         if sources:
             allowed.append("source IN ({})".format(", ".join(map(_quoted, sources))))
         return " AND ".join(allowed)
+
+    def _with_together(self, groups: Collection[str]) -> set[str]:
+        """The groups, and what only those may read who are in several of them."""
+        several = {name for name in self._together if may_read([name], groups)}
+        return several | {name for name in groups if TOGETHER not in name}
+
+    @cached_property
+    def _together(self) -> frozenset[str]:
+        return frozenset(g for _, access, _ in self.outline().values() for g in access if TOGETHER in g)
 
     def _near(self, vector: Matrix, allowed: str, few: bool, columns: Sequence[str]) -> pa.Table:
         query = self._table.search(vector, vector_column_name="vector").distance_type("cosine")

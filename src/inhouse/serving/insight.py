@@ -24,7 +24,7 @@ from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
-from inhouse.types import Artifact, Box, Chunk, Example, Release, Review
+from inhouse.types import Artifact, Box, Chunk, Example, Release, Review, may_read
 from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
@@ -47,12 +47,12 @@ class WorkspaceInsight:
     # --- knowledge ----------------------------------------------------------------------------------------------
 
     def documents(self, groups: frozenset[str]) -> Sequence[seams.DocumentLine]:
-        return [d for d in self._outline() if not d.access or d.access & groups]
+        return [d for d in self._outline() if may_read(d.access, groups)]
 
     def chunks(self, source: str, groups: frozenset[str]) -> Sequence[Chunk]:
         index = self._index()
         chunks = index.chunks_of(source) if index else []
-        return [c for c in chunks if not c.access or c.access & groups]
+        return [c for c in chunks if may_read(c.access, groups)]
 
     def page(self, source: str, page: int, box: Box, groups: frozenset[str]) -> bytes | None:
         """In a separate process: a file that crashes its reader must not end the gateway."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from inhouse.types import Artifact, Digest, Json, digest_of
 
 MANIFEST = "manifest.json"
 KEY_CHARS = 16
+log = logging.getLogger("inhouse.gateway")
 
 
 def source_digest(*modules: Path) -> Digest:
@@ -43,6 +46,9 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        if root.is_dir() and stat.S_IMODE(root.stat().st_mode) & 0o077:
+            log.warning("%s: other users of this machine could read it; now only its owner can", root)
+            make_private(root)
 
     def cache(self, name: str) -> Path:
         """A folder for data that may be deleted at any time."""
@@ -94,6 +100,7 @@ class Store:
                 write_text(work / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
                 if folder.exists():  # without a manifest, so damaged from outside: the store renames complete folders
                     shutil.rmtree(folder)
+                make_private(work)
                 os.rename(work, folder)
                 self.touch(artifact)
         except Exception as error:
@@ -196,9 +203,26 @@ def _disk_trouble(error: Exception) -> str | None:
     return os.strerror(int(found[1])) if found and not isinstance(error, InhouseError) else None
 
 
+def make_private(folder: Path) -> None:
+    """Lets only the owner read a folder and everything in it, whatever the umask was.
+
+    Raises:
+        BackendError: it belongs to someone else.
+    """
+    try:
+        for path in (folder, *folder.rglob("*")):
+            with suppress(FileNotFoundError):  # another process may work in it
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else stat.S_IMODE(path.stat().st_mode) & 0o700)
+    except OSError as error:
+        hint = "run inhouse as the owner of the store"
+        raise BackendError(f"{folder}: its permissions cannot be set ({error.strerror})", hint) from error
+
+
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for new in [p for p in (folder, *folder.parents) if not p.exists()][::-1]:
+            new.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         hint = "set store.path to a writable folder"
         raise BackendError(f"{folder}: cannot be created ({error.strerror})", hint) from error

@@ -353,9 +353,12 @@ def _revision(connection: Connection) -> str:
 def _sqlite_engine(url: URL) -> sa.Engine:
     file = Path(url.database or "")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # It contains what customers wrote, so only the owner may read it. SQLite gives its side files the same mode.
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+        if os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
     except OSError as error:
         hint = "set store.path to a writable folder, or store.url to a database"
         raise BackendError(f"{file}: cannot be opened ({error.strerror})", hint) from error

@@ -120,7 +120,9 @@ def test_what_engines_are_asked_with(gateway, ask):
     assert request.messages[1].content == "two parts"
     assert request.messages[2].tool_calls[0]["function"]["name"] == "look"
     assert (request.max_tokens, request.stop, request.json_schema) == (50, ("x", "y"), {"type": "array"})
-    assert request.extra == {"tools": [tool], "tool_choice": "auto", "top_p": 0.5, "frequency_penalty": 0.1}
+    asked = {"json_schema": {"name": "n", "schema": {"type": "array"}}, "type": "json_schema"}
+    given = {"tools": [tool], "tool_choice": "auto", "top_p": 0.5, "frequency_penalty": 0.1}
+    assert request.extra == given | {"response_format": asked}
     there.client.chat.completions.create(**ask(), response_format={"type": "json_object"})
     assert told.asked[1].json_schema == {"type": "object"}
 

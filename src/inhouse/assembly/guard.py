@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
+from inhouse.agents.calling import Caller, Calling
+from inhouse.agents.structured import Structured
 from inhouse.assembly.bounded import Bounded
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE
@@ -42,7 +44,7 @@ from inhouse.guardrails.links import Links
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.guardrails.rail import Action, Guard, Rail, Side
 from inhouse.guardrails.relevance import Relevance
-from inhouse.guardrails.runner import Runner, Threads
+from inhouse.guardrails.runner import OneSide, Runner, Threads
 from inhouse.guardrails.topic import Topic, learn
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.embed import OnnxEmbedder
@@ -104,6 +106,11 @@ class Parts:
     def embedder(self) -> CachedEmbedder:
         """One cache for all rails of a workspace."""
         return _cached(self.workspace.embedder_of(Retrieval(embedder=EMBEDDER)))
+
+    def alike(self, text: str, others: Sequence[str]) -> list[float]:
+        """The cosine of a text with each of the others."""
+        own, *rest = self.embedder.embed([text, *others])
+        return [float(own @ v) for v in rest]
 
     def classifier(self, folder: str, names: tuple[str, ...], label: str, threshold: float = 0.5) -> SequenceClassifier:
         """The sequence classifier of a folder in the settings.
@@ -177,8 +184,11 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
     """
-    project = parts.project
-    replying = WithReplies(guarded(parts, model), project.replies, project.name, parts.languages())
+    project, runner, declines = parts.project, _runner(parts, model), parts.workspace.support.declines
+    caller = _guarded(project, Caller(model.name), OneSide(runner, "input"))
+    calls = Calling(_guarded(project, model, runner, parts.report), caller, parts.alike, declines)
+    answers = Structured(calls, declines, parts.alike, direct=model.name == BASE)
+    replying = WithReplies(answers, project.replies, project.name, parts.languages())
     history = None if model.name == BASE else project.assistant.history_messages
     return Bounded(replying, project.model.context_tokens, history)
 
@@ -190,13 +200,21 @@ def guarded(parts: Parts, model: ChatModel) -> ChatModel:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
     """
-    project, parts = parts.project, replace(parts, arm=model.name)
-    runner = parts.runner(parts) if parts.runner else Threads(guards_of(parts))
+    runner = _runner(parts, model)
+    return _guarded(parts.project, model, runner, parts.report)
+
+
+def _runner(parts: Parts, model: ChatModel) -> Runner:
+    parts = replace(parts, arm=model.name)
+    return parts.runner(parts) if parts.runner else Threads(guards_of(parts))
+
+
+def _guarded(project: Project, model: ChatModel, runner: Runner, report: bool = False) -> ChatModel:
     if not runner.rules:
         return model
     settings = GuardedSettings(
         handoff=project.assistant.handoff, refusal=project.guardrails.refusal,
-        offer=project.guardrails.offer, second_tokens=project.guardrails.second_sample_tokens, report=parts.report,
+        offer=project.guardrails.offer, second_tokens=project.guardrails.second_sample_tokens, report=report,
     )  # fmt: skip
     return Guarded(model, runner, settings)
 

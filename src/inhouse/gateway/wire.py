@@ -22,7 +22,7 @@ from inhouse.types import Json, Message
 TEXT_ONLY = "these models read and write text"
 PASSED = (
     "tools", "tool_choice", "parallel_tool_calls", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
-    "logit_bias", *Upstream.USUAL,
+    "logit_bias", "response_format", *Upstream.USUAL,
 )  # fmt: skip
 
 
@@ -106,6 +106,7 @@ class NamedTool(Wire):
 
 
 class NamedSchema(Wire):
+    model_config = ConfigDict(strict=True, extra="allow")  # "strict" and "description", for upstream servers
     name: str = "answer"
     schema_: dict[str, Any] = Field(alias="schema")
 
@@ -196,7 +197,7 @@ class ChatBody(Sampling):
     def to_request(self, groups: frozenset[str], user: str, usual_tokens: int, most_tokens: int) -> ChatRequest:
         """The request for a model, from a caller with these groups."""
         wanted = self.max_completion_tokens or self.max_tokens
-        given = self.model_dump(include=set(PASSED), exclude_none=True)
+        given = self.model_dump(include=set(PASSED), exclude_none=True, by_alias=True)
         if self.max_tokens is None:  # for upstreams, by the name that the caller used; newer models refuse the other
             given["max_completion_tokens"] = min(wanted or most_tokens, most_tokens)
         return ChatRequest(

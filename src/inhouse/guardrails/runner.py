@@ -64,6 +64,20 @@ class Threads:
         return Result(finding, time.perf_counter() - started, failed, trace)
 
 
+class OneSide:
+    """A Runner that checks one side alone, of another one, which closes itself."""
+
+    def __init__(self, runner: Runner, side: Side) -> None:
+        self._runner = runner
+        self.rules = tuple(r._replace(actions={s: a for s, a in r.actions.items() if s == side}) for r in runner.rules)
+
+    async def run(self, which: Sequence[int], side: Side, text: str, turn: Turn) -> list[Result]:
+        return await self._runner.run(which, side, text, turn)
+
+    def close(self) -> None:
+        return None
+
+
 def failure(error: BaseException) -> str:
     """How a decision names an error of a rail."""
     return f"failed ({type(error).__name__})"

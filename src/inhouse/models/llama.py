@@ -26,8 +26,9 @@ from inhouse.models.supervised import Supervised
 from inhouse.schema import grammar, problem
 
 PASSED = (
-    "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls",
+    "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
 )  # fmt: skip
+"""Not tools: the engine's grammars for them fail on ordinary descriptions (llama.cpp#27619); see agents/calling.py."""
 MOST_GROWTH_MB = 1_500  # of the engine beyond what it needs when it starts
 CONNECT_S = 5.0
 
@@ -168,15 +169,16 @@ class LlamaModel:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         extra = {name: value for name, value in request.extra.items() if name in PASSED}
         bias = request.extra.get("logit_bias") or {}
-        body = wire_body(request.model_copy(update={"extra": extra, "temperature": request.temperature or 0.0}))
+        body = wire_body(
+            request.model_copy(update={"extra": extra, "temperature": request.temperature or 0.0, "json_schema": None})
+        )
         if request.json_schema is not None:
-            del body["response_format"]
             body["grammar"] = grammar(request.json_schema)
         return {
             **body,
-            # Confidence needs the log-probability of every token, whether the caller wants to see it or not. The engine
-            # streams none in requests with tools.
-            **({} if request.extra.get("tools") else {"logprobs": True, "top_logprobs": max(1, request.logprobs or 0)}),
+            # Confidence needs the log-probability of every token, whether the caller wants to see it or not.
+            "logprobs": True,
+            "top_logprobs": max(1, request.logprobs or 0),
             "lora": self._engine.lora(self._adapter),
             "logit_bias": [
                 *([int(token), value] for token, value in bias.items()),

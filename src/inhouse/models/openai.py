@@ -99,7 +99,7 @@ def wire_body(request: ChatRequest) -> dict[str, Any]:
         body["stop"] = list(request.stop)
     if request.seed is not None:
         body["seed"] = request.seed
-    if request.json_schema is not None:
+    if request.json_schema is not None and "response_format" not in request.extra:
         body["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": request.json_schema},

@@ -357,7 +357,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         finally:
             arms.close()
 
-    source = ["evaluation", "assembly", "pipeline/evaluate.py", "verdict.py", "retrieval", "models/llama.py",
+    source = ["evaluation", "assembly", "agents", "pipeline/evaluate.py", "verdict.py", "retrieval", "models/llama.py",
               "guardrails", "routing", "text", "privacy"]  # fmt: skip
     return workspace.make("report", inputs, parents, source, build)
 

@@ -11,6 +11,7 @@ import json
 import random
 import string
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -162,6 +163,27 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "capitals": str.upper,
     "after other text": lambda t: "I would like to know what a wire transfer costs and how long it takes. " * 6 + t,
 }  # fmt: skip
+
+
+def languages(b) -> dict:
+    """Of each language, the share of attacks found and of harmless messages with the same words blocked."""
+    rail = Jailbreak(b.embedder, jailbreak.shipped())
+    threshold = jailbreak.shipped().threshold
+    lines = (Path(__file__).parent / "jailbreak_languages.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines]
+    results: dict = {}
+    for name in dict.fromkeys(row[0] for row in rows):
+        share = {}
+        for kind in ("attack", "harmless"):
+            texts = b.some([t for language, k, t in rows if (language, k) == (name, kind)])
+            hits = [rail.score([t]) >= threshold for t in texts]
+            share |= {kind: len(texts), f"{kind}_blocked": float(np.mean(hits))}
+        results[name] = share
+        print(f"  {name}  found {share['attack_blocked']:.3f} of {share['attack']} jailbreaks, "
+              f"blocked {share['harmless_blocked']:.3f} of {share['harmless']} harmless messages")  # fmt: skip
+    found, blocked = (float(np.mean([r[f"{k}_blocked"] for r in results.values()])) for k in ("attack", "harmless"))
+    print(f"jailbreaks in {len(results)} languages: found {found:.3f}, blocked {blocked:.3f} of harmless messages")
+    return results | {"found": found, "blocked": blocked}
 
 
 def disguises(b) -> dict:

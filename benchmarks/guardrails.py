@@ -3,7 +3,7 @@
     python benchmarks/guardrails.py [--data ../shared/data] [--sections pii ...] [--answers FOLDER ...] [--quick]
 
 Sections: pii, injection, indirect, groundedness, siblings, ratings, unsupported, confidence, toxicity, topic,
-disguises, latency.
+disguises, languages, latency.
 `guardrail_training/data.py` defines the split. `confidence` and `unsupported` need a model's answers: folders that
 `benchmarks/guard_answers.py` filled. Prints every figure with its aim, lists false blocks, and writes
 `benchmarks/results/guardrails.json`. `--quick` uses a tenth of the data.
@@ -23,7 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's commands 
 
 import numpy as np
 from guard_confidence import confidence, unsupported
-from guard_disguises import disguises
+from guard_disguises import disguises, languages
 from guard_latency import latency
 from guard_subjects import ratings, siblings
 
@@ -369,7 +369,7 @@ def shipped_quality(results: dict) -> list[dict]:
 
 SECTIONS = (
     "pii", "injection", "indirect", "groundedness", "siblings", "ratings", "unsupported", "confidence", "toxicity",
-    "topic", "disguises", "latency",
+    "topic", "disguises", "languages", "latency",
 )  # fmt: skip
 
 
@@ -384,7 +384,8 @@ def main() -> None:
     b = Bench(given.data, given.quick)
     run = {"pii": pii, "injection": injection, "indirect": indirect_injection, "groundedness": groundedness,
            "siblings": siblings, "ratings": ratings, "toxicity": toxic_posts,
-           "topic": topics, "disguises": disguises, "latency": lambda b: latency(b.data, 12 if b.quick else 120),
+           "topic": topics, "disguises": disguises, "languages": languages,
+           "latency": lambda b: latency(b.data, 12 if b.quick else 120),
            "confidence": lambda b: confidence(b, given.answers),
            "unsupported": lambda b: unsupported(b, given.answers)}  # fmt: skip
     out = HERE / "results" / "guardrails.json"

@@ -12,6 +12,7 @@ from functools import partial
 
 from inhouse.guardrails import classifier
 from inhouse.guardrails.classifier import Classifier, joined
+from inhouse.guardrails.injection import languages
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
@@ -127,11 +128,13 @@ class Jailbreak:
         return self.score(list(dict.fromkeys(signed)))
 
     def _score(self, text: str) -> float:
-        said = [*_judged(text), *(w for some in readings(text) for w in _judged(some))]
+        texts = [text, *readings(text)]
+        foreign = max(map(languages.score, texts))
+        said = [w for some in texts for w in _judged(some)]
         long_enough = [w for w in dict.fromkeys(said) if len(w.split()) >= FEWEST_WORDS]
         if not long_enough:
-            return 0.0
-        return float(self._classifier.probability(rows(long_enough, self._embedder)).max())
+            return foreign
+        return max(foreign, float(self._classifier.probability(rows(long_enough, self._embedder)).max()))
 
 
 def _judged(text: str) -> list[str]:

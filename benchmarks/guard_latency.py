@@ -1,11 +1,13 @@
 """What the default rails add to the time of an exchange.
 
-    python benchmarks/guard_latency.py PROJECT [--arm rag] [--most 60]
+    python benchmarks/guard_latency.py PROJECT [--arm rag] [--most 60] [--sections instant,together,beside]
 
-asks an arm of a project its test questions with the rails and without. The time added is the wait before the model is
-asked and after its last word, which is longer if a rail lags behind the sentences. It is reported next to how much
-slower the model is while the rails share its processors. `latency`, which `guardrails.py` runs, uses a model that takes
-no time, so that all of the rails' work is waited for.
+compares the rails of a project in threads of this process and in processes of their own, as a server has them, in
+turns. `instant` asks the test questions of a model that takes no time, so that all of the rails' work is waited for;
+`together` asks it by 8 clients at once. `beside` asks an arm of the project with the rails and without. The time added
+is the wait before the model is asked and after its last word, which is longer if a rail lags behind the sentences. It
+is reported next to how much slower the model is while the rails share its processors. `latency`, which `guardrails.py`
+runs, is `instant` for the default rails in threads and each of them alone.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +27,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the product's commands 
 import numpy as np
 
 from guardrail_training import data as sets
-from inhouse.assembly.guard import ACTIONS
+from inhouse.assembly.guard import ACTIONS, Parts, guards_of
+from inhouse.assembly.isolated import Isolated, pool
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Finish, Note, collect
 from inhouse.config.load import load_project
@@ -39,20 +43,20 @@ from inhouse.guardrails.injection.indirect import IndirectInjection
 from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.pii import Pii
 from inhouse.guardrails.rail import Guard, Turn
-from inhouse.guardrails.runner import Threads
+from inhouse.guardrails.runner import Runner, Threads
 from inhouse.guardrails.toxicity import Toxicity
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
 from inhouse.pipeline.ask import open_arms
-from inhouse.pipeline.stages import curate
+from inhouse.pipeline.stages import calibration_of, curate, index
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.sentences import sentences, windows
 from inhouse.text.support import LexicalSupport
-from inhouse.types import Message, Passage
+from inhouse.types import Example, Message, Passage
 
 HERE = Path(__file__).parent
 SETTINGS = GuardedSettings(handoff="A colleague will help.")
@@ -177,38 +181,108 @@ def _forget(embedder: CachedEmbedder, guards: dict[str, Guard], exchanges: Seque
             del cache[text]
 
 
-async def beside(model: ChatModel, requests: Sequence[ChatRequest]) -> None:
-    """Asks with the rails and without in turns; another question comes between, so that the engine's prompt cache helps
-    neither."""
-    timed = _Timed(model)
-    guarded = Guarded(timed, Threads(list(chain()[1].values())), SETTINGS)
-    before, after, busy = [], [], {True: [], False: []}
+async def instant(runners: dict[str, Runner], cases: Sequence[_Case]) -> None:
+    """What the rails add to answers that take no time, in turns, after the same questions filled the caches."""
+    taken: dict[str, list[float]] = {name: [] for name in runners}
+    for turn in range(3):
+        for n, case in enumerate(cases):
+            new = _asked_again(case, f"{turn}{n}")
+            for name in list(runners)[:: 1 if n % 2 else -1]:
+                started = time.perf_counter()
+                await collect(Guarded(_grounded(new), runners[name], SETTINGS), new.request)
+                taken[name].append((time.perf_counter() - started) * 1000)
+    print(f"an instant model, {len(cases)} questions")
+    for name, ms in taken.items():
+        p50, p95 = np.quantile(ms[len(cases) :], [0.5, 0.95])
+        print(f"  {name:<10} p50 {p50:6.1f} ms  p95 {p95:6.1f}  (aim 60)")
 
-    async def ask(n: int, with_rails: bool) -> None:
-        request = requests[n]
-        if with_rails and len(request.messages) > 2:  # earlier turns were checked when they were asked
+
+async def together(runners: dict[str, Runner], cases: Sequence[_Case], clients: int = 8) -> None:
+    """Answers per second of an instant model for several clients at once, and how late the event loop is."""
+    rates: dict[str, list[float]] = {name: [] for name in runners}
+    waits: dict[str, list[float]] = {name: [] for name in runners}
+
+    async def ask(name: str, some: Sequence[_Case]) -> None:
+        for case in some:
+            await collect(Guarded(_grounded(case), runners[name], SETTINGS), case.request)
+
+    async def watch(waited: list[float]) -> None:
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.005)
+            waited.append((time.perf_counter() - started - 0.005) * 1000)
+
+    for turn in range(4):
+        for name in list(runners)[:: 1 if turn % 2 else -1]:
+            watching, started = asyncio.create_task(watch(waits[name])), time.perf_counter()
+            # Digits make each question new to the caches.
+            new = [_asked_again(c, f"{turn}{n}") for n, c in enumerate(cases)]
+            await asyncio.gather(*(ask(name, new[n::clients]) for n in range(clients)))
+            rates[name].append(len(new) / (time.perf_counter() - started))
+            watching.cancel()
+    print(f"{clients} clients at once")
+    for name in runners:
+        p99 = np.quantile(waits[name], 0.99)
+        print(f"  {name:<10} {np.median(rates[name]):5.1f} answers/s  event loop late p99 {p99:5.1f} ms")
+
+
+def _grounded(case: _Case) -> _Grounded:
+    model = _Grounded()
+    model.passages, model.answer = case.passages, case.answer
+    return model
+
+
+def _asked_again(case: _Case, number: str) -> _Case:
+    *earlier, last = case.request.messages
+    question = last.model_copy(update={"content": f"{last.content} ({number})"})
+    return case._replace(request=case.request.model_copy(update={"messages": (*earlier, question)}))
+
+
+async def beside(model: ChatModel, requests: Sequence[ChatRequest], runners: dict[str, Runner]) -> None:
+    """Asks with the rails and without in turns; another question comes between, so that the engine's prompt cache helps
+    none."""
+    timed = _Timed(model)
+    guarded = {name: Guarded(timed, runner, SETTINGS) for name, runner in runners.items()}
+    ways = [*guarded, ""]
+    before, after, busy = ({name: [] for name in ways} for _ in range(3))
+
+    async def ask(request: ChatRequest, way: str) -> None:
+        if way and len(request.messages) > 2:  # earlier turns were checked when they were asked
             last = max(i for i, m in enumerate(request.messages[:-1]) if m.role == "user")
             earlier = request.model_copy(update={"messages": request.messages[: last + 1]})
-            await guarded.check("input", earlier.messages[-1].content, Turn(earlier))
+            await guarded[way].check("input", earlier.messages[-1].content, Turn(earlier))
         started = time.perf_counter()
-        await collect(guarded if with_rails else timed, request)
-        if with_rails:
-            before.append((timed.began - started) * 1000)
-            after.append((time.perf_counter() - timed.ended) * 1000)
-        busy[with_rails].append((timed.ended - timed.began) * 1000)
-        print(f"\r  {len(before)} of {len(requests)} asked", end="", flush=True)
+        await collect(guarded.get(way, timed), request)
+        before[way].append((timed.began - started) * 1000)
+        after[way].append((time.perf_counter() - timed.ended) * 1000)
+        busy[way].append((timed.ended - timed.began) * 1000)
 
     for n in range(len(requests)):
-        other = (n + len(requests) // 2) % len(requests)
-        for turn in (((n, True), (other, False)), ((other, False), (n, True)))[n % 2]:
-            await ask(*turn)
-    guarded.close()
-    print(f"\rwith a model, {len(before)} questions")
-    for name, taken in {"added": np.add(before, after), "before": before, "after": after}.items():
-        p50, p95 = np.quantile(taken, [0.5, 0.95])
-        print(f"  {name:<10} p50 {p50:5.1f} ms  p95 {p95:5.1f}{'  (aim 60)' if name == 'added' else ''}")
-    slower = np.mean(busy[True]) / np.mean(busy[False]) - 1
-    print(f"  the model itself takes {np.mean(busy[False]):.0f} ms, with the rails {slower:+.1%}")
+        for turn in range(len(ways)):
+            at = (n + turn * len(requests) // len(ways)) % len(requests)
+            await ask(requests[at], ways[(n + turn) % len(ways)])
+        print(f"\r  {n + 1} of {len(requests)} asked", end="", flush=True)
+    print(f"\rwith a model, {len(requests)} questions")
+    for way in guarded:
+        for name, taken in {
+            "added": np.add(before[way], after[way]),
+            "before": before[way],
+            "after": after[way],
+        }.items():
+            p50, p95 = np.quantile(taken, [0.5, 0.95])
+            print(f"  {way:<10} {name:<6} p50 {p50:5.1f} ms  p95 {p95:5.1f}{'  (aim 60)' if name == 'added' else ''}")
+        slower = np.mean(busy[way]) / np.mean(busy[""]) - 1
+        print(f"  {way:<10} the model itself takes {np.mean(busy['']):.0f} ms, with the rails {slower:+.1%}")
+
+
+def cases_of(workspace: Workspace, examples: Sequence[Example]) -> list[_Case]:
+    """Each question with the passages that are found for it and its known answer."""
+    at = index(workspace)
+    grounding = workspace.grounding(workspace.index(at, workspace.fusion_of(at)))
+    return [
+        _Case(ChatRequest(messages=e.messages), list(grounding.passages(e.messages, frozenset())), e.target)
+        for e in examples
+    ]
 
 
 def main() -> None:
@@ -216,17 +290,26 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("--arm", default="rag")
     parser.add_argument("--most", type=int, default=60)
+    parser.add_argument("--sections", default="instant,together,beside")
     given = parser.parse_args()
     workspace = Workspace(load_project(given.project))
     examples = [e for e in workspace.examples("test", curate(workspace)) if e.origin == "human"]
     random.Random(7).shuffle(examples)
-    limit = workspace.project.assistant.max_tokens
-    requests = [ChatRequest(messages=e.messages, max_tokens=limit) for e in examples[: given.most]]
-    arms = open_arms(workspace, bare=True)
-    try:
-        asyncio.run(beside(arms.open(given.arm), requests))
-    finally:
-        arms.close()
+    examples = examples[: given.most]
+    parts = Parts(workspace, workspace.project, calibration_of(workspace), given.arm)
+    processes = pool(workspace.project.model.parallel)
+    runners = {"threads": Threads(guards_of(parts)), "processes": Isolated(processes)(parts)}
+    for section in given.sections.split(","):
+        if section == "beside":
+            limit = workspace.project.assistant.max_tokens
+            requests = [ChatRequest(messages=e.messages, max_tokens=limit) for e in examples]
+            with closing(open_arms(workspace, bare=True)) as arms:
+                asyncio.run(beside(arms.open(given.arm), requests, runners))
+        else:
+            run = {"instant": instant, "together": together}[section]
+            asyncio.run(run(runners, cases_of(workspace, examples)))
+    processes.close()
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores: above that number, times mean little")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
@@ -117,10 +117,9 @@ class _Checker:
         if passages == turn.passages:
             turn.state = kept | turn.state
         side, text, which = asked["side"], asked["text"], asked["which"]
-        if len(which) == 1:
-            self._run(which[0], guards[which[0]], side, text, turn)
-        else:
-            list(self._threads.map(lambda n: self._run(n, guards[n], side, text, turn), which))
+        others = [self._threads.submit(self._run, n, guards[n], side, text, turn) for n in which[1:]]
+        self._run(which[0], guards[which[0]], side, text, turn)
+        wait(others)
         self._states[turn.id] = (turn.passages, turn.state)
         if len(self._states) > EXCHANGES:
             self._states.popitem(last=False)

@@ -17,20 +17,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from inhouse import errors, process
 from inhouse.errors import BackendError, InhouseError
-from inhouse.guardrails.host import EXCHANGES
 from inhouse.guardrails.rail import Finding, Rules, Side, Turn
 from inhouse.guardrails.runner import TIMED_OUT, Result
+from inhouse.text.cache import Recent
 from inhouse.types import Json, canonical_json, digest_of
 
 AVAILABLE = sys.platform == "linux"
 LOAD_S = 300.0  # for the host to build the rails of a set, on a busy machine
+CORES = os.cpu_count() or 1
+PATIENCE_S = 0.5  # before one more process than there are cores is made
+EXCHANGES = 1000  # whose process is remembered
 TRIES = 2  # of a check whose process ended by itself, or was killed from outside
 DIED = "failed (its process ended)"
 # A library's own threads would be missing in a fork.
@@ -56,9 +59,12 @@ class Pool:
         self._control: socket.socket | None = None
         self._closed = False
         self._generation = 0  # of the forks: those before it lack a set
-        self._free: list[_Fork] = []  # the last one was used last
+        self._living: set[_Fork] = set()
+        self._coming = 0  # processes that are being made
+        self._free: list[_Fork] = []  # of these; the last one was used last
+        self._homes: Recent[_Fork] = Recent(EXCHANGES)  # the process that last had an exchange
         self._gone: list[int] = []  # process IDs that the host still keeps
-        self._asking, self._choosing = threading.RLock(), threading.Lock()
+        self._asking, self._choosing = threading.RLock(), threading.Condition(threading.Lock())
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="rails")  # so there are never more forks than that
 
     def open(self, made_from: Json) -> Pooled:
@@ -120,20 +126,41 @@ class Pool:
     # --- forks --------------------------------------------------------------------------------------------------
 
     def _taken(self, exchange: str) -> _Fork:
-        """A free process: the one that knows the exchange, or the one that was used last, or a new one."""
+        """The process that has the exchange, or else the free one that was used last, or a new one.
+
+        Each process has caches that have to fill, so there are more than CORES only while some are stuck.
+        """
+
+        def chosen() -> bool:
+            home = self._homes.get(exchange)
+            return (
+                home in self._free
+                if home in self._living
+                else bool(self._free) or len(self._living) + self._coming < CORES
+            )
+
         with self._choosing:
-            usual = self._free[-1] if self._free else None
-            fork = next((f for f in reversed(self._free) if exchange in f.exchanges), usual)
+            self._choosing.wait_for(chosen, PATIENCE_S)
+            home = self._homes.get(exchange)
+            fork = home if home in self._free else self._free[-1] if self._free else None
             if fork:
                 self._free.remove(fork)
-        fork = fork or self._forked()
-        fork.exchanges.append(exchange)
+                self._homes[exchange] = fork
+                return fork
+            self._coming += 1
+        try:
+            fork = self._forked()
+        finally:
+            with self._choosing:
+                self._coming -= 1
+        self._homes[exchange] = fork
         return fork
 
     def _put_back(self, fork: _Fork) -> None:
         with self._choosing:
             if fork.generation == self._generation:
                 self._free.append(fork)
+                self._choosing.notify_all()
                 return
         self._bury(fork)
 
@@ -148,6 +175,8 @@ class Pool:
     def _bury(self, fork: _Fork) -> None:
         fork.channel.close()
         with self._choosing:
+            self._living.discard(fork)
+            self._choosing.notify_all()
             if self._host is fork.host and fork.host.poll() is None:  # else the system ended it with its host
                 with suppress(ProcessLookupError):
                     os.kill(fork.pid, signal.SIGKILL)
@@ -165,7 +194,10 @@ class Pool:
                     ours.close()
                     raise
             assert self._host is not None
-            return _Fork(pid, ours, self._host, self._generation)
+            fork = _Fork(pid, ours, self._host, self._generation)
+            with self._choosing:
+                self._living.add(fork)
+            return fork
 
     # --- the host -----------------------------------------------------------------------------------------------
 
@@ -255,7 +287,6 @@ class _Fork:
 
     def __init__(self, pid: int, channel: socket.socket, host: subprocess.Popen[str], generation: int) -> None:
         self.pid, self.channel, self.host, self.generation = pid, channel, host, generation
-        self.exchanges: deque[str] = deque(maxlen=EXCHANGES)
         self._rest = b""
 
     def check(self, line: bytes, limit_s: float) -> tuple[dict[int, Json], dict[str, Json]]:

@@ -216,7 +216,7 @@ async def together(runners: dict[str, Runner], cases: Sequence[_Case], clients: 
         for name in list(runners)[:: 1 if turn % 2 else -1]:
             watching, started = asyncio.create_task(watch(waits[name])), time.perf_counter()
             # Digits make each question new to the caches.
-            new = [_asked_again(c, f"{turn}{n}") for n, c in enumerate(cases)]
+            new = [_asked_again(c, f"{turn}/{n}") for n, c in enumerate(cases)]
             await asyncio.gather(*(ask(name, new[n::clients]) for n in range(clients)))
             rates[name].append(len(new) / (time.perf_counter() - started))
             watching.cancel()

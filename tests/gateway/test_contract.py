@@ -151,5 +151,12 @@ def test_system_messages_of_clients_are_appended_or_said_to_be_ignored(gateway, 
 
 
 def test_settings_that_a_release_fixes():
-    given = ["assistant.max_tokens=9", "gateway.port=1", "name=x", "guardrails.actions={}", "upstream=[]"]
-    assert fixed(given) == ["assistant.max_tokens", "name", "guardrails.actions"]
+    given = [
+        "assistant.max_tokens=9",
+        "assistant.handoff=No.",
+        "gateway.port=1",
+        "name=x",
+        "guardrails.actions={}",
+        "upstream=[]",
+    ]
+    assert fixed(given) == ["assistant.handoff", "name", "guardrails.actions"]

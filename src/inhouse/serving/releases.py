@@ -31,6 +31,7 @@ FILE = "serving.json"
 ABOUT = "releases"  # of actions on them
 # Settings of the verdict that answers depend on.
 MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
+OF_THE_SERVER = ("assistant.max_tokens", "model.parallel", "model.usd_per_hour")  # it uses its own values of these
 NEWEST = ""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 TAKEN = ("base", "custom", "production", "canary")
@@ -38,7 +39,8 @@ TAKEN = ("base", "custom", "production", "canary")
 
 def fixed(settings: Sequence[str]) -> list[str]:
     """The keys of KEY=VALUE settings that a release has from when it was made, so that a server cannot change them."""
-    return [key for key, _, _ in (text.partition("=") for text in settings) if key.partition(".")[0] in MEASURED]
+    keys = [text.partition("=")[0].strip() for text in settings]
+    return [key for key in keys if key.partition(".")[0] in MEASURED and key not in OF_THE_SERVER]
 
 
 def label(release: Release) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -164,7 +165,11 @@ def test_the_log_stays_json(tmp_path, ask):
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "noise.py").write_text(LOGGING)
     command = [sys.executable, str(tmp_path / "noise.py"), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        ExitStack() as ending,
+    ):
+        ending.callback(process.kill)
         host, port = process.stdout.readline().strip().removeprefix("http://").split(":")
         for junk in (b"\x16\x03\x01\x02\x00\x01\x00", b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", os.urandom(200)):
             with socket.create_connection((host, int(port)), timeout=20) as wire:

@@ -305,3 +305,19 @@ def test_a_rejected_field_is_named(gateway, ask):
         there.client.chat.completions.create(**ask())
     assert caught.value.body["param"] == "tools.0"
     assert caught.value.body["message"] == "tools.0: no such thing"
+
+
+def test_unknown_tools_are_refused(gateway, ask):
+    there = gateway()
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    call = {"id": "c", "type": "function", "function": {"name": "jump", "arguments": "{}"}}
+    called = [*ask()["messages"], {"role": "assistant", "content": None, "tool_calls": [call]}]
+    for wrong, param in (
+        ({"tools": [tool], "tool_choice": {"type": "function", "function": {"name": "jump"}}}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [tool, tool]}, "tools"),
+        ({"tools": [tool], "messages": called}, "tools"),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            there.client.chat.completions.create(**ask() | wrong)
+        assert caught.value.body["param"] == param

@@ -34,3 +34,8 @@ def test_a_calculation_that_is_not_known_goes_to_a_person(asked):
     assert "calculation" in found.reason
     per_page = passage(0.9, "A copy costs $5.40 a page.")
     assert Relevance(0.4).check("passages", "", asked("what do 3 pages cost?", per_page)) is None
+
+
+def test_results_of_tools_may_hold_the_answer(asked):
+    made = asked("How is the weather?", passage(1.0, "It is sunny.", "tool"), passage(0.01))
+    assert Relevance(0.4).check("passages", "", made) is None

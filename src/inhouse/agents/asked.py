@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from inhouse.agents.keywords import Schema
+from inhouse.agents.names import asked_by
 from inhouse.chat import ChatRequest
 from inhouse.types import Json, Message, last_question
 
@@ -113,10 +114,15 @@ def _of_keys(text: str) -> Schema | None:
     if not _MENTIONS.search(text) or not (found := _KEYS.search(text)):
         return None
     keys = [(m[2], m[3] or "") for m in _KEY.finditer(found[1]) if m[2].casefold() not in _NO_KEYS]
-    any_kind = {"type": ["number", "string"]}
-    parts = {key: {"type": _TYPES.get(kind.casefold().split(" ")[0], "string")} if kind else any_kind
+    parts = {key: {"type": _TYPES.get(kind.casefold().split(" ")[0], "string") if kind else _kind_of(key)}
              for key, kind in keys}  # fmt: skip
     return {"type": "object", "properties": parts, "required": list(parts)} if parts else None
+
+
+def _kind_of(key: str) -> str:
+    """The type of a key that is only named: a number where its name has a unit."""
+    asked = asked_by(key)
+    return "number" if asked.unit or asked.money else "string"
 
 
 def _without(messages: Sequence[Message]) -> tuple[Message, ...]:

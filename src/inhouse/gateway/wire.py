@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
@@ -182,6 +182,28 @@ class ChatBody(Sampling):
                 raise ValueError(why)
             if not _encodable(dumped):
                 raise ValueError("contains a lone surrogate")
+        return value
+
+    @field_validator("tools")
+    @classmethod
+    def _known_tools(cls, value: list[Tool] | None, info: ValidationInfo) -> list[Tool] | None:
+        names = [tool.function.name for tool in value or ()]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have the same name")
+        messages: list[WireMessage] = info.data.get("messages") or []
+        for call in (c for m in messages if names for c in m.tool_calls or ()):
+            if call.function.name not in names:
+                raise ValueError(f"messages call '{call.function.name[:64]}', which is not among the tools")
+        return value
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _known_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        names = [tool.function.name for tool in info.data.get("tools") or ()]
+        if value not in (None, "none", "auto") and not names and "tools" in info.data:
+            raise ValueError("is only allowed with tools")
+        if isinstance(value, NamedTool) and value.function.name not in names:
+            raise ValueError(f"'{value.function.name[:64]}' is not among the tools")
         return value
 
     @model_validator(mode="after")

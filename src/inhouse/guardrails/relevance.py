@@ -23,7 +23,7 @@ class Relevance:
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         found = [p for p in turn.passages if p.source != TOOL]
-        if not found:
+        if not found or len(found) < len(turn.passages):  # what tools returned may hold the answer
             return None
         best = max(p.score for p in found)
         if best < self._threshold:

@@ -1,0 +1,156 @@
+"""Tools: whether one is called, which, and with what."""
+
+import json
+
+import pytest
+
+from inhouse.agents.calling import Caller, Calling
+from inhouse.agents.structured import Structured
+from inhouse.chat import ChatRequest, Delta, Note, collect
+from inhouse.errors import RefusedError
+from inhouse.guardrails.guarded import Guarded, GuardedSettings
+from inhouse.guardrails.rail import Finding, Guard
+from inhouse.guardrails.runner import Threads
+from inhouse.models.scripted import Scripted
+from inhouse.text.words import content_words
+from inhouse.types import Message
+
+HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
+WIRE = "An outgoing domestic wire costs $21.50, and an incoming one costs $8."
+
+
+def tool(name, description="", **parts):
+    parameters = {"type": "object", "properties": parts, "required": list(parts)}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+WEATHER = tool("get_weather", "Get the current weather in a city.", city={"type": "string"})
+FEE = tool("Fee", "A fee.", service={"type": "string"}, usd={"type": "number"})
+
+
+def alike(text, others):
+    """Shared words instead of a model of meaning."""
+    own = set(content_words(text))
+    return [len(own & set(content_words(o))) / max(len(own), 1) for o in others]
+
+
+def declines(sentence):
+    return sentence == HANDOFF
+
+
+def calling(answer=WIRE, caller=None):
+    return Calling(Scripted(lambda r: answer), caller or Caller("x"), alike, declines)
+
+
+def request(text, *tools, choice="auto", after=(), **more):
+    messages = (Message(role="user", content=text), *after)
+    return ChatRequest(messages=messages, extra={"tools": list(tools), "tool_choice": choice}, **more)
+
+
+async def answered(model, asked):
+    """The text, the calls, and how the answer ended."""
+    deltas, reason = [], ""
+    async for event in model.stream(asked):
+        if isinstance(event, Delta):
+            deltas.append(event)
+        reason = getattr(event, "reason", reason)
+    calls = [piece for d in deltas for piece in d.tool_calls]
+    names = [c["function"]["name"] for c in calls if c["function"].get("name")]
+    arguments = "".join(c["function"].get("arguments", "") for c in calls)
+    refused = any(d.refusal for d in deltas)
+    return "".join(d.text for d in deltas), names, json.loads(arguments) if arguments else None, reason, refused
+
+
+async def test_a_tool_is_called_where_the_question_is_like_it():
+    text, names, arguments, reason, _ = await answered(calling(), request("What is the weather in Paris?", WEATHER))
+    assert (text, names, arguments, reason) == ("", ["get_weather"], {"city": "Paris"}, "tool_calls")
+
+
+async def test_other_questions_are_answered_in_words():
+    assert await answered(calling(), request("How much is a wire?", WEATHER)) == (WIRE, [], None, "stop", False)
+    assert (await answered(calling(), request("What is the weather in Paris?", WEATHER, choice="none")))[0] == WIRE
+
+
+async def test_a_required_call_may_take_its_arguments_from_the_answer():
+    named = {"type": "function", "function": {"name": "Fee"}}
+    for choice in ("required", named):
+        asked = request("How much is an outgoing domestic wire?", FEE, choice=choice)
+        _, names, arguments, reason, _ = await answered(calling(), asked)
+        assert names == ["Fee"]
+        assert arguments == {"service": "outgoing domestic wire", "usd": 21.5}
+        assert reason == "tool_calls"
+
+
+async def test_a_call_without_its_arguments_is_refused():
+    asked = request("How much is a wire?", FEE, choice="required")
+    text, names, _, reason, refused = await answered(calling(HANDOFF), asked)
+    assert (names, reason, refused) == ([], "stop", True)
+    assert HANDOFF not in text
+
+
+async def test_after_a_result_the_answer_is_in_words():
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    after = (Message(role="assistant", content="", tool_calls=(call,)),
+             Message(role="tool", content="It is sunny. What is the weather in Rome?", tool_call_id="c1"))  # fmt: skip
+    asked = request("What is the weather in Paris?", WEATHER, after=after)
+    assert await answered(calling("It is sunny."), asked) == ("It is sunny.", [], None, "stop", False)
+
+
+async def test_schemas_of_tools_are_checked():
+    bad = tool("f", "", x={"not": {}})
+    with pytest.raises(RefusedError, match=r"tools.0.function.parameters.properties.x: the keyword 'not'"):
+        await answered(calling(), request("Hello", bad))
+
+
+class Blocking:
+    """A rail that blocks every question."""
+
+    name, sides = "blocking", frozenset({"input"})
+
+    def check(self, side, text, turn):
+        return Finding(score=1, reason="blocked")
+
+
+async def test_rails_of_the_input_come_before_a_call():
+    rails = Threads([Guard(Blocking(), {"input": "block"})])
+    guarded = Guarded(Caller("x"), rails, GuardedSettings(handoff=HANDOFF))
+    text, names, _, reason, _ = await answered(
+        calling(caller=guarded), request("What is the weather in Paris?", WEATHER)
+    )
+    assert (names, reason) == ([], "content_filter")
+    assert text
+
+
+class HandingOff:
+    """A model that hands off, as guardrails do."""
+
+    name = "x"
+
+    async def stream(self, request):
+        yield Note(layer="guarded", kind="handoff", data={"reason": "relevance"})
+        async for event in Scripted(lambda r: HANDOFF).stream(request):
+            yield event
+
+
+SCHEMA = {"type": "object", "properties": {"usd": {"type": "number"}}, "required": ["usd"]}
+
+
+async def test_a_hand_off_is_a_refusal_and_no_item_of_the_inbox():
+    model = Structured(HandingOff(), declines)
+    reply = await collect(model, request("How much is a wire?", json_schema=SCHEMA))
+    assert reply.note("guarded", "handoff") is None
+    assert HANDOFF not in reply.text
+    assert (await answered(model, request("How much is a wire?", json_schema=SCHEMA)))[4]
+
+
+async def test_what_a_text_holds_can_be_read_from_it():
+    model = Structured(HandingOff(), declines)
+    schema = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+    assert json.loads((await collect(model, request("The order takes 5 days.", json_schema=schema))).text) == {
+        "days": 5
+    }
+
+
+async def test_requests_without_a_schema_pass_unchanged():
+    events = [event async for event in HandingOff().stream(request("hello"))]
+    assert [event async for event in Structured(HandingOff(), declines).stream(request("hello"))] == events

@@ -60,6 +60,9 @@ class DiskCachedEmbedder:
     def count_tokens(self, text: str) -> int:
         return self._real.count_tokens(text)
 
+    def parts(self, text: str) -> list[str]:
+        return self._real.parts(text)
+
     def read(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         return self._real.read(texts)  # too large to cache
 

@@ -8,7 +8,7 @@ BANK := examples/first_national_bank
 BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults
 QUICK ?=
 
-.PHONY: demo test clients bench lint models reference clean
+.PHONY: demo test clients bench lint models reference lock clean
 
 demo: models
 	$(BIN)/inhouse check --project $(BANK)
@@ -40,6 +40,12 @@ models: $(VENV)/installed
 # Help text and settings in docs/reference.md come from the code; a test fails when the page is stale.
 reference: $(VENV)/installed
 	$(BIN)/python -c "from inhouse.cli.main import app; from inhouse.config.reference import page; print(page(app), end='')" > docs/reference.md
+
+# Versions and hashes of the packages that serve, for this Python and system, to install with --require-hashes.
+lock: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --report .lock.json -c constraints.txt . setuptools
+	$(BIN)/python .ci/lock < .lock.json > requirements.lock
+	rm .lock.json
 
 # What builds and serves; what tests and lints comes on top.
 $(VENV)/installed: pyproject.toml constraints.txt

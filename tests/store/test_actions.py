@@ -1,5 +1,6 @@
 """What people do is in the log, and what was changed behind it is found."""
 
+import hashlib
 import io
 import json
 import subprocess
@@ -13,6 +14,7 @@ from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger
+from inhouse.store.sessions import Sessions
 
 DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
 
@@ -97,6 +99,73 @@ async def test_what_was_changed_behind_the_log_is_found(audit, lived_in, tamper,
     assert not found.ok
     assert found.reason.startswith(f"{where} ")
     assert "outside of inhouse" in found.reason
+
+
+@pytest.fixture
+def signed_in(ledger):
+    """The tokens of two sessions, the second of them ended, and their sessions."""
+    sessions = Sessions(ledger)
+    tokens = [sessions.begin("oidc:eve", {"key": "oidc:eve", "claims": {"groups": ["staff"]}}, 3600) for _ in range(2)]
+    sessions.end(tokens[1])
+    return tokens, sessions
+
+
+FORGED = "INSERT INTO session SELECT :digest, key, at_ms, seen_ms, until_ms, content FROM session"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE session SET content = replace(content, 'staff', 'admins')", "was changed"),
+        ("UPDATE session SET key = 'k1'", "was changed"),
+        ("UPDATE session SET until_ms = until_ms + 1000000", "was changed"),
+        (FORGED, "was added"),
+    ],
+)
+def test_a_session_that_nobody_began_is_found(audit, signed_in, tamper, change, said):
+    assert audit.verify().ok
+    tamper(change, **({"digest": "d" * 64} if ":digest" in change else {}))
+    found = audit.verify()
+    assert not found.ok
+    assert found.reason.startswith("session ")
+    assert said in found.reason
+
+
+def test_a_session_that_was_ended_is_not_put_back(audit, signed_in, tamper):
+    tokens, sessions = signed_in
+    tamper(FORGED, digest=hashlib.sha256(tokens[1].encode()).hexdigest())
+    assert sessions.find(tokens[1]), "it is as it was"
+    assert "was added" in audit.verify().reason
+
+
+def test_sessions_that_end_in_any_way_are_no_change(ledger, audit, signed_in, tamper):
+    tokens, sessions = signed_in
+    tamper("UPDATE session SET seen_ms = seen_ms - 120000")
+    assert sessions.find(tokens[0]), "and its last use is written"
+    assert audit.verify().ok
+    tamper("UPDATE session SET seen_ms = 0")
+    sessions.begin("k1", {"key": "k1"}, 3600)  # deletes the one that is over
+    assert audit.verify().ok
+    assert sessions.stop("all") == 1
+    assert audit.verify().ok
+
+
+async def test_an_upgrade_is_not_repeated(url, ledger, audit, lived_in, tamper):
+    """Whoever sets the schema back has the next command record what they changed."""
+    with ledger.write() as connection:
+        for change in ("UPDATE api_key SET role = 'admin'", "DROP TABLE session", "DROP INDEX ix_audit_about",
+                       "CREATE TABLE kept AS SELECT seq, about FROM audit", "ALTER TABLE audit DROP COLUMN about",
+                       "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
+            connection.execute(sa.text(change))
+    upgraded = Ledger(url)
+    try:
+        tamper("UPDATE audit SET about = (SELECT about FROM kept WHERE kept.seq = audit.seq) WHERE kind = 'action' "
+               "AND reason != 'recorded by an upgrade'")  # fmt: skip
+        found = audit.verify()
+        assert not found.ok
+        assert "upgrade" in found.reason
+    finally:
+        upgraded.close()
 
 
 def test_other_things_are_compared_too(audit):

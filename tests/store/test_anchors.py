@@ -1,6 +1,7 @@
 """Heads that are kept elsewhere show a log that was rewritten as a whole."""
 
 import os
+import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -142,6 +143,9 @@ async def test_a_head_that_is_gone_or_forged_is_found(local, exchange, tmp_path,
     with pytest.raises(GateError, match="the head of entry 1 is not there"):
         kept_heads(audit, place)
     (tmp_path / "heads.jsonl").write_text("{}\n")
+    with pytest.raises(GateError, match="the head of entry 1 is not there"):
+        kept_heads(audit, place)
+    (tmp_path / "heads.jsonl").write_bytes(b"\xff")
     with pytest.raises(BackendError, match="cannot be read"):
         kept_heads(audit, place)
     stamps, root = authority
@@ -151,6 +155,56 @@ async def test_a_head_that_is_gone_or_forged_is_found(local, exchange, tmp_path,
     audit.act("head anchored", facts={**head, "head": "1:" + "0" * 64})  # a token of another head
     with pytest.raises(GateError, match="is not valid"):
         kept_heads(audit, authority_place)
+
+
+async def test_a_log_that_was_rewritten_before_it_was_anchored_again_is_found(local, exchange, tmp_path):
+    audit, ledger = local
+    place = place_of("file:heads.jsonl", tmp_path, "bank")
+    await audit.append(exchange())
+    await audit.append(exchange())
+    anchor(audit, place)
+    with ledger.write() as connection:  # also what says that a head was kept is gone
+        connection.execute(AUDIT.delete().where(AUDIT.c.kind == "action"))
+    rewrite(ledger)
+    assert audit.verify().ok
+    with pytest.raises(GateError, match=r"heads\.jsonl: entry 2 of this log differs"):
+        anchor(audit, place)
+    kept = kept_heads(audit, place)
+    assert not audit.verify(*(k.head for k in kept)).ok
+
+
+async def test_a_copy_of_a_project_does_not_spoil_the_heads_of_the_other(local, exchange, tmp_path):
+    audit, ledger = local
+    place = place_of("file:heads.jsonl", tmp_path, "bank")
+    await audit.append(exchange())
+    anchor(audit, place)
+    ledger.wipe()
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "ledger.sqlite", tmp_path / "copy")
+    await audit.append(exchange())
+    anchor(audit, place)
+    copy = Ledger(ledger_url(tmp_path / "copy"))
+    other = Audit(copy)
+    await other.append(exchange())
+    with pytest.raises(GateError, match="copy of another project"):
+        anchor(other, place)
+    assert audit.verify(*(k.head for k in kept_heads(audit, place))).ok
+    other.close()
+    copy.close()
+
+
+async def test_a_line_cut_off_by_a_full_disk_is_no_head(local, exchange, tmp_path):
+    audit, _ = local
+    place = place_of("file:heads.jsonl", tmp_path, "bank")
+    await audit.append(exchange())
+    anchor(audit, place)
+    with (tmp_path / "heads.jsonl").open("a") as heads:
+        heads.write('{"at": "2026')
+    await audit.append(exchange())
+    anchor(audit, place)
+    kept = kept_heads(audit, place)
+    assert len(kept) == 2
+    assert audit.verify(*(k.head for k in kept)).ok
 
 
 def test_settings_that_are_no_place_are_refused(tmp_path):

@@ -342,3 +342,27 @@ async def test_changes_to_what_was_begun_are_found(ledger, audit, exchange, tamp
     row = rows[3]
     tamper(put_back, c=row["content"], s=row["salt"], u=row["user"], a=row["about"], n=3)
     assert "again" in audit.verify().reason
+
+
+async def test_what_was_sent_is_not_taken_for_that_of_another_exchange(audit, exchange, tamper):
+    cut, done = exchange("Cut?"), exchange("Done?")
+    await audit.begin(cut)
+    await audit.sent(cut.id, "Wires ")
+    await audit.begin(done)
+    await audit.append(done)
+    assert audit.verify().ok
+    tamper("UPDATE audit SET content = '', salt = '', \"user\" = '', about = :a WHERE seq < 3", a=done.id)
+    found = audit.verify()
+    assert (found.ok, found.broken_at) == (False, 1)
+    assert found.reason == "what it is about was changed"
+
+
+async def test_two_heads_of_one_entry_cannot_both_be_right(audit, exchange):
+    await fill(audit, exchange)
+    head = audit.head()
+    other = f"{head.partition(':')[0]}:{'a' * 64}"
+    assert audit.verify(head).ok
+    for heads in ((other, head), (head, other)):
+        found = audit.verify(*heads)
+        assert (found.ok, found.broken_at) == (False, 5)
+        assert "kept elsewhere" in found.reason

@@ -1,8 +1,8 @@
 """What people do, as entries of the audit log: who, from where, what, and the state of the rows that it changed.
 
-The state of a row is a salted digest of all its columns. Replaying the log gives the state that each API key, hand-off,
-opinion, and release must have, so a row that was changed behind the log is found. Whoever acts is set for each request
-by the gateway; elsewhere it is the user of this machine.
+The state of a row is a salted digest of its columns. Replaying the log gives the state that each API key, hand-off,
+opinion, session, and release must have, so a row that was changed behind the log is found. Whoever acts is set for
+each request by the gateway; elsewhere it is the user of this machine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.store.chain import append, entry
-from inhouse.store.ledger import FEEDBACK, HANDOFFS, KEYS
+from inhouse.store.ledger import FEEDBACK, HANDOFFS, KEYS, SESSIONS
 from inhouse.types import Digest, Json, Record, digest_of
 
-ROWS = (KEYS, HANDOFFS, FEEDBACK)
+ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS)
 """The tables whose rows have states, by the first column of their primary key: all opinions on an exchange are one."""
+ENDING = (SESSIONS.name,)  # tables whose rows may go by themselves
+UNSEALED = (SESSIONS.c.seen_ms.name,)  # columns that change without an action
+UPGRADED = "recorded by an upgrade"
 
 
 class Actor(Record):
@@ -54,7 +57,7 @@ class State(Record):
     table: str
     row: str
     salt: str
-    sealed: Digest  # of salt and value
+    sealed: Digest  # of salt and value; empty if the row is gone
 
 
 class Action(Record):
@@ -73,6 +76,11 @@ def state_of(table: str, row: str, value: Json) -> State:
     return State(table=table, row=row, salt=salt, sealed=digest_of([salt, value]))
 
 
+def gone(table: sa.Table, row: str) -> State:
+    """The state of a row that was deleted."""
+    return State(table=table.name, row=row, salt="", sealed="")
+
+
 def states(connection: Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> list[State]:
     """The states of the rows of a table."""
     return [state_of(table.name, name, value) for name, value in rows_of(connection, table, *conditions).items()]
@@ -83,7 +91,7 @@ def rows_of(connection: Connection, table: sa.Table, *conditions: sa.ColumnEleme
     key = [column.name for column in table.primary_key.columns]
     found: dict[str, Json] = {}
     for row in connection.execute(sa.select(table).where(*conditions).order_by(*key)).mappings():
-        found.setdefault(row[key[0]], []).append(dict(row))
+        found.setdefault(row[key[0]], []).append({k: v for k, v in row.items() if k not in UNSEALED})
     return found
 
 
@@ -110,19 +118,34 @@ class Replay:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, tuple[int, State]]] = {}
+        self._acted = False
+        self._upgraded_again = 0
 
     def take(self, seq: int, content: Mapping[str, Any]) -> None:
         """Takes in an entry."""
+        what = content.get("what", "")
+        if what == UPGRADED and self._acted:
+            self._upgraded_again = self._upgraded_again or seq
+        self._acted = self._acted or what not in ("", UPGRADED)
         for row in content.get("states", ()):
             state = State(**row)
-            self._known.setdefault(state.table, {})[state.row] = seq, state
+            known = self._known.setdefault(state.table, {})
+            if state.sealed:
+                known[state.row] = seq, state
+            else:
+                known.pop(state.row, None)
 
     def knows(self, table: str) -> bool:
         """Whether any row of the table has a state."""
         return table in self._known
 
-    def difference(self, table: str, rows: Mapping[str, Json]) -> tuple[int, str] | None:
+    def difference(self, tables: Mapping[str, Mapping[str, Json]]) -> tuple[int, str] | None:
         """The first row that is not as the log says, as a number of an entry and a sentence; None if all are."""
+        if self._upgraded_again:
+            return self._upgraded_again, "the rows were recorded by an upgrade that was not the first"
+        return next((found for table, rows in tables.items() if (found := self._differs(table, rows))), None)
+
+    def _differs(self, table: str, rows: Mapping[str, Json]) -> tuple[int, str] | None:
         known = self._known.get(table, {})
         for name, value in rows.items():
             if name not in known:
@@ -130,6 +153,6 @@ class Replay:
             seq, state = known[name]
             if digest_of([state.salt, value]) != state.sealed:
                 return seq, f"{table} {name} was changed outside of inhouse"
-        if missing := sorted(known.keys() - rows.keys()):
+        if table not in ENDING and (missing := sorted(known.keys() - rows.keys())):
             return known[missing[0]][0], f"{table} {missing[0]} was deleted outside of inhouse"
         return None

@@ -8,6 +8,7 @@ back by `kept`, tokens are checked against the authority's certificate. Syslog c
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import os
@@ -94,7 +95,7 @@ def kept_heads(audit: Audit, place: Place) -> list[Kept]:
         BackendError: they cannot be read.
         GateError: one is forged, or one that the log says was kept is not there.
     """
-    kept = sorted(place.kept(audit), key=lambda k: (k.at, int(k.head.partition(":")[0])))
+    kept = sorted(place.kept(audit), key=_order)
     if not isinstance(place, _Syslog):
         there = {k.head for k in kept}
         for action in audit.actions(what=ANCHORED, limit=MOST):
@@ -108,15 +109,31 @@ def anchor(audit: Audit, place: Place) -> str:
 
     Raises:
         BackendError: it could not be kept.
+        GateError: the last head at the place is not one of this log.
     """
     last = audit.actions(limit=1)
     head = audit.head()
     seq = int(head.partition(":")[0])
     if last and last[0].what == ANCHORED and last[0].seq == seq and last[0].facts["place"] == place.name:
         return str(last[0].facts["head"])
+    if isinstance(place, _File | _Database):  # the tokens of an authority are in the log
+        _own(audit, place)
     facts = place.keep(head)
     audit.act(ANCHORED, facts={"head": head, "place": place.name, **facts})
     return head
+
+
+def _own(audit: Audit, place: Place) -> None:
+    kept = max(place.kept(audit), key=_order, default=None)
+    if kept and not audit.has(kept.head):
+        seq = kept.head.partition(":")[0]
+        hint = "set another audit.anchor if this is a copy of another project, or was restored from an older backup"
+        problem = f"entry {seq} of this log differs from the head kept at {kept.at[:19]}"
+        raise GateError(f"{place.name}: {problem}: it was rewritten, or is the log of a copy of another project", hint)
+
+
+def _order(kept: Kept) -> tuple[str, int]:
+    return kept.at, int(kept.head.partition(":")[0])
 
 
 class _File:
@@ -127,9 +144,13 @@ class _File:
     def keep(self, head: str) -> dict[str, Json]:
         line = json.dumps({"at": to_iso(now_ms()), "head": head}) + "\n"
         try:
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(descriptor, line.encode())
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a full disk cut off the last line
+                    line = f"\n{line}"
+                if os.write(descriptor, line.encode()) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -140,9 +161,13 @@ class _File:
     def kept(self, audit: Audit) -> list[Kept]:
         try:
             lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
-            return [Kept(**json.loads(line)) for line in lines if line.strip()]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise BackendError(f"{self._file}: the heads cannot be read ({type(error).__name__})") from error
+        found = []
+        for line in lines:
+            with suppress(ValueError, TypeError):  # cut off; the log says which heads have to be there
+                found.append(Kept(**json.loads(line)))
+        return found
 
 
 class _Syslog:

@@ -115,6 +115,12 @@ class Audit:
             row = connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash)).first()
         return f"{row.seq}:{row.hash}" if row else f"0:{START}"
 
+    def has(self, head: str) -> bool:
+        """Whether the entry of a head has its hash."""
+        seq, hash = _head(head)
+        with self._ledger.read() as connection:
+            return _hash_of(connection, seq) == hash
+
     def actions(
         self, since: str = "", until: str = "", about: str = "", limit: int = 100, what: str = ""
     ) -> list[Action]:
@@ -143,7 +149,7 @@ class Audit:
         Raises:
             InputError: a head has another form.
         """
-        noted = dict(_head(head) for head in heads if head)
+        noted = [_head(head) for head in heads if head]
         entries, replay = sa.select(AUDIT).order_by(AUDIT.c.seq).execution_options(yield_per=PAGE), Replay()
         with self._ledger.read() as connection:
             ends = [(row.seq, row.hash) for row in connection.execute(sa.select(HEAD.c.seq, HEAD.c.hash))]
@@ -151,10 +157,9 @@ class Audit:
                 verified = walk(rows.mappings(), ends, noted, replay.take)
             tables = {table.name: rows_of(connection, table) for table in ROWS}
         tables |= {name: dict(rows) for name, rows in (others or {}).items() if replay.knows(name)}
-        for table, values in tables.items():
-            if verified.ok and (found := replay.difference(table, values)):
-                seq, reason = found
-                return verified.model_copy(update={"ok": False, "broken_at": seq, "reason": reason})
+        if verified.ok and (found := replay.difference(tables)):
+            seq, reason = found
+            return verified.model_copy(update={"ok": False, "broken_at": seq, "reason": reason})
         return verified
 
     def find(

@@ -34,7 +34,7 @@ START = "0" * 64  # the hash before the first entry
 LABELS = tuple(column.name for column in AUDIT.columns if isinstance(column.type, Label))
 LINKED = ("seq", "kind", "id", "at_ms", *NAMES, "confidence", *COUNTS, *AMOUNTS, "digest")
 """The columns that the hash of an entry covers, in order. The user can be redacted, so only content has it."""
-BEGUN = ("question", "sent")  # kinds of entries of an exchange that is not complete
+BEGUN = ("question", "sent")  # kinds of entries of an exchange that is not complete; their IDs are `_bound` to it
 
 _INSERT = AUDIT.insert()  # statements are built once, because every request waits for them
 _LOCK_HEAD = sa.select(HEAD.c.seq, HEAD.c.hash).with_for_update()
@@ -60,7 +60,7 @@ def entry_of(exchange: Exchange, complete: bool = True) -> dict[str, Any]:
     """An exchange, or its question, as a row of the audit log, without its position in the chain."""
     own = {"kind": "exchange", "id": exchange.id, "about": ""}
     return {
-        **(own if complete else {"kind": "question", "id": uuid.uuid4().hex, "about": exchange.id}),
+        **(own if complete else {"kind": "question", "id": _bound(exchange.id), "about": exchange.id}),
         "at_ms": to_ms(exchange.at),
         "user": exchange.user,
         **{name: getattr(exchange, name) for name in NAMES},
@@ -85,8 +85,15 @@ def redaction_of(seqs: Sequence[int], id: str, by: str, reason: str, **more: Any
 def entry(kind: str, about: str, content: Mapping[str, Any], **names: str) -> dict[str, Any]:
     """An entry that is not an exchange, without its position in the chain; `names` are of NAMES, and the user."""
     none = {**dict.fromkeys(("user", *NAMES), ""), **dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, 0.0)}
-    own = {"kind": kind, "id": uuid.uuid4().hex, "at_ms": now_ms(), "confidence": None, "about": about}
+    id = _bound(about) if kind in BEGUN else uuid.uuid4().hex
+    own = {"kind": kind, "id": id, "at_ms": now_ms(), "confidence": None, "about": about}
     return {**own, **none, **names, **_sealed(content)}
+
+
+def _bound(about: str, nonce: str = "") -> str:
+    """An ID that shows what an entry is about, also when its content is erased: the hash covers the ID."""
+    nonce = nonce or secrets.token_hex(8)
+    return nonce + digest_of([nonce, label(about)])[:32]
 
 
 def _sealed(content: Mapping[str, Any]) -> dict[str, str]:
@@ -139,7 +146,7 @@ def head_of(connection: Connection) -> tuple[int, str]:
 def walk(
     rows: Iterable[sa.RowMapping],
     heads: Sequence[tuple[int, str]],
-    noted: Mapping[int, str],
+    noted: Iterable[tuple[int, str]],
     replay: Callable[[int, dict[str, Any]], None],
 ) -> Verified:
     """Verifies the entries in order, that they end at the head, and that the `noted` entries have these hashes.
@@ -147,12 +154,15 @@ def walk(
     `replay` gets the number and content of each action and redaction.
     """
     count, before, erased = 0, START, _Erased()
-    strange = {0} if noted.get(0, START) != START else set()
+    kept: dict[int, set[str]] = {}
+    for seq, hash in noted:
+        kept.setdefault(seq, set()).add(hash)
+    strange = {0} if kept.get(0, {START}) != {START} else set()
     for row in rows:
         if fault := _fault(row, count + 1, before):
             return Verified(rows=count, ok=False, broken_at=count + 1, reason=fault)
         count, before = count + 1, row["hash"]
-        if noted.get(count, before) != before:
+        if kept.get(count, {before}) != {before}:
             strange.add(count)
         content = json.loads(row["content"]) if row["content"] and row["kind"] in ("action", "redaction") else {}
         erased.take(count, row, content)
@@ -165,7 +175,7 @@ def walk(
     elif heads[0] != (count, before):
         at = min(count, heads[0][0]) + 1
         fault = f"the chain ends at entry {count}, but its head says {heads[0][0]}"
-    elif strange or (strange := {seq for seq in noted if seq > count}):
+    elif strange or (strange := {seq for seq in kept if seq > count}):
         fault, at = "it differs from a head that was kept elsewhere", min(strange)
     return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
 
@@ -214,6 +224,8 @@ def _fault(row: sa.RowMapping, seq: int, before: str) -> str:
             return "it is missing"
         if link(before, row) != row["hash"]:
             return "it or the entry before it was changed"
+        if row["kind"] in BEGUN and row["id"] != _bound(row["about"], row["id"][:16]):
+            return "what it is about was changed"
         if not row["content"]:
             return "it is redacted but still has a user or a salt" if row["user"] or row["salt"] else ""
         if _digest(row["salt"], row["content"]) != row["digest"]:

@@ -63,7 +63,8 @@ class Inbox:
         values = {"id": handoff.id, "exchange_id": exchange.id, "at_ms": now_ms(), **_stored(handoff)}
         with self._ledger.write() as connection:
             head = head_of(connection)
-            if connection.execute(self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing()).rowcount:
+            insert = self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing().returning(HANDOFFS.c.id)
+            if connection.execute(insert).scalar():  # the count of rows is not known on PostgreSQL
                 _record(connection, head, "handed off", handoff)
             stored = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
             return str(connection.execute(stored).scalar_one())

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from inhouse.errors import InputError
-from inhouse.store.actions import record
+from inhouse.store.actions import State, gone, record, states
 from inhouse.store.chain import head_of
 from inhouse.store.ledger import SESSIONS, Ledger, now_ms, to_iso
 from inhouse.types import Json, Record
@@ -46,7 +47,8 @@ class Sessions:
             head = head_of(connection)
             connection.execute(SESSIONS.delete().where(~self._live(now)))
             connection.execute(SESSIONS.insert().values(digest=_digest(token), content=dict(content), **values))
-            record(connection, head, "signed in", facts={"session": _digest(token)[:SHORT]})
+            changed = states(connection, SESSIONS, SESSIONS.c.digest == _digest(token))
+            record(connection, head, "signed in", facts={"session": _digest(token)[:SHORT]}, changed=changed)
         return token
 
     def find(self, token: str) -> dict[str, Any] | None:
@@ -66,8 +68,8 @@ class Sessions:
         """Ends the session with that token, if there is one."""
         with self.ledger.write() as connection:
             head = head_of(connection)
-            if connection.execute(SESSIONS.delete().where(SESSIONS.c.digest == _digest(token))).rowcount:
-                record(connection, head, "signed out", facts={"session": _digest(token)[:SHORT]})
+            if ended := _delete(connection, SESSIONS.c.digest == _digest(token)):
+                record(connection, head, "signed out", facts={"session": _digest(token)[:SHORT]}, changed=ended)
 
     def stop(self, which: str) -> int:
         """Ends the sessions of a key or person, or one by its ID; "all" ends every one. Returns how many.
@@ -82,11 +84,11 @@ class Sessions:
             chosen |= SESSIONS.c.digest.startswith(which, autoescape=True)
         with self.ledger.write() as connection:
             head = head_of(connection)
-            count = connection.execute(SESSIONS.delete().where(chosen)).rowcount
-            if not count:
+            ended = _delete(connection, chosen)
+            if not ended:
                 raise InputError(f"{which}: no such session", "run `inhouse keys sessions` to list them")
-            record(connection, head, "sessions ended", which, {"sessions": count})
-        return count
+            record(connection, head, "sessions ended", which, {"sessions": len(ended)}, ended)
+        return len(ended)
 
     def all(self) -> list[Line]:
         """The sessions that are not over, the newest first."""
@@ -102,6 +104,13 @@ class Sessions:
 
     def _live(self, now: int) -> sa.ColumnElement[bool]:
         return (SESSIONS.c.until_ms > now) & (SESSIONS.c.seen_ms > now - round(self.idle_s * 1000))
+
+
+def _delete(connection: Connection, chosen: sa.ColumnElement[bool]) -> list[State]:
+    """Deletes sessions, and returns what the log says of them."""
+    digests = connection.execute(sa.select(SESSIONS.c.digest).where(chosen)).scalars().all()
+    connection.execute(SESSIONS.delete().where(SESSIONS.c.digest.in_(digests)))
+    return [gone(SESSIONS, digest) for digest in digests]
 
 
 def _digest(token: str) -> str:

@@ -104,7 +104,8 @@ class Sums:
 
 def _names(folder: Path) -> list[str]:
     """Every file below a folder; a link counts as what it leads to, and one that leads nowhere as a file."""
-    return sorted(str(f.relative_to(folder)) for f in _walk(folder) if not set(NOT_PINNED) & set(f.parts))
+    names = (f.relative_to(folder) for f in _walk(folder))
+    return sorted(str(name) for name in names if not set(NOT_PINNED) & set(name.parts))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

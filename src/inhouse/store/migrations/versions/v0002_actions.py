@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from inhouse.store.actions import record, states
+from inhouse.store.actions import UPGRADED, record, states
 from inhouse.store.chain import head_of
 from inhouse.store.ledger import FEEDBACK, HANDOFFS, KEYS
 
@@ -37,4 +37,4 @@ def _states() -> None:
         for name in names:
             changed = states(connection, table, *(() if about is None else (about == name,)))
             if changed:
-                record(connection, head_of(connection), "recorded by an upgrade", name or "", changed=changed)
+                record(connection, head_of(connection), UPGRADED, name or "", changed=changed)

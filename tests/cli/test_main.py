@@ -119,6 +119,12 @@ def helps(command):
         yield from helps(inner)
 
 
+def commands_help(command):
+    yield command.help
+    for inner in getattr(command, "commands", {}).values():
+        yield from commands_help(inner)
+
+
 def strings(file):
     """The string literals of a source file, without docstrings."""
     tree = ast.parse(file.read_text())
@@ -132,6 +138,12 @@ def test_no_help_has_brackets_that_the_terminal_takes_for_markup():
     texts = list(helps(get_command(app)))
     assert len(texts) > 50
     assert [text for text in texts if "[" in text] == []
+
+
+def test_the_list_of_commands_has_one_line_for_each():
+    summaries = [(text or "").strip().split("\n\n")[0] for text in commands_help(get_command(app))]
+    assert len(summaries) > 40
+    assert [text for text in summaries if "\n" in text or not text] == []
 
 
 def test_help_of_commands_and_keys_uses_plain_english():

@@ -75,9 +75,11 @@ def audit_verify(
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no entry was changed, removed, or added, and that keys, inbox, feedback, and releases are as the
-    recorded actions left them; exit with code 5 otherwise. Prints the head of the chain; keep a copy of it elsewhere
-    and pass it with --head later."""
+    """Verify the audit log and print the head of its chain; exit with code 5 if an entry was changed or removed.
+
+    Keys, inbox, feedback, and releases must also match the recorded actions, and heads that were anchored must still be
+    in the chain. To check a head that you kept yourself, pass it with --head.
+    """
     from inhouse.errors import GateError
     from inhouse.serving.releases import Releases
     from inhouse.serving.start import anchor_place
@@ -96,16 +98,16 @@ def audit_verify(
         where = f" at entry {result.broken_at}" if result.broken_at else ""
         raise GateError(f"the audit log is broken{where}: {result.reason}", hint)
     if not as_json:
-        elsewhere = "Keep a copy of this head elsewhere:"
+        elsewhere = "Keep a copy of this head elsewhere, or set audit.anchor:"
         if kept:
-            elsewhere = f"{len(kept)} heads kept elsewhere agree, the first of {kept[0].at[:16]}. The head now:"
+            elsewhere = f"{len(kept)} anchored heads match, the oldest from {kept[0].at[:16]}. The head now:"
         tell(f"{result.rows:,} entries are intact. {elsewhere}")
         print(result.head)
 
 
 @audit_app.command("anchor")
 def audit_anchor(project: At = HERE, overrides: Set = None) -> None:
-    """Keep the head of the log at the place that [audit] anchor names, now; running servers do it by themselves."""
+    """Anchor the head of the log now (see the setting audit.anchor); running servers do so regularly."""
     from inhouse.errors import ConfigError
     from inhouse.serving.start import anchor_place
     from inhouse.store.anchors import anchor
@@ -113,7 +115,7 @@ def audit_anchor(project: At = HERE, overrides: Set = None) -> None:
 
     workspace = workspace_of(project, overrides, quiet=True)
     if (place := anchor_place(workspace)) is None:
-        raise ConfigError("audit.anchor is not set", "for example file:/mnt/elsewhere/heads.jsonl; see the reference")
+        raise ConfigError("audit.anchor is not set", "for example, set it to file:/mnt/elsewhere/heads.jsonl in [audit]")
     with workspace.ledger() as ledger:
         print(anchor(Audit(ledger), place))
 

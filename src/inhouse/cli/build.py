@@ -69,12 +69,12 @@ def _print_unused(files: Sequence[Mapping[str, Any]]) -> None:
 
 
 def index(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """Cut the documents into chunks, embed and index them."""
+    """Split the documents into chunks, and embed and index them."""
     _make("index", "Indexing the documents; unchanged chunks are kept", project, overrides, as_json)
 
 
 def curate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """Turn conversations and documents into training, validation and test sets."""
+    """Turn conversations and documents into training, validation, and test sets."""
     artifact = _make("curate", "Curating the conversations", project, overrides, as_json)
     tell(f"Data card: {artifact.path}/card.md", as_json)
 

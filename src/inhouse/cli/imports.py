@@ -32,9 +32,10 @@ def import_export(
 ) -> None:
     """Turn an export of a help desk, a chat, a mailbox, or a fine-tuning file into conversations for curation.
 
-    For example: inhouse import zendesk export/ --out conversations.jsonl, or: inhouse import whatsapp Chat.zip --staff
-    "Our Shop". Internal notes, automatic messages, quoted mails, and signatures are left out; the summary counts them.
-    Rows with a preferred and a rejected answer go to a file beside it, NAME.preference.jsonl.
+    For example: inhouse import zendesk export/ --out conversations.jsonl
+
+    Internal notes, automatic messages, quoted mails, and signatures are left out; the summary counts them. Rows with a
+    preferred and a rejected answer go to a separate file, NAME.preference.jsonl.
     """
     from inhouse.cli.terminal import Bars
     from inhouse.datasets.importers.registry import IMPORTERS

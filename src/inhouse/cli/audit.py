@@ -115,7 +115,9 @@ def audit_anchor(project: At = HERE, overrides: Set = None) -> None:
 
     workspace = workspace_of(project, overrides, quiet=True)
     if (place := anchor_place(workspace)) is None:
-        raise ConfigError("audit.anchor is not set", "for example, set it to file:/mnt/elsewhere/heads.jsonl in [audit]")
+        raise ConfigError(
+            "audit.anchor is not set", "for example, set it to file:/mnt/elsewhere/heads.jsonl in [audit]"
+        )
     with workspace.ledger() as ledger:
         print(anchor(Audit(ledger), place))
 

@@ -23,7 +23,9 @@ def keys_create(
         list[str] | None, typer.Option(help="Access group whose documents it may read; repeat for more.")
     ] = None,
     expires_at: Annotated[str, typer.Option(metavar="TIME", help="When the key expires; by default never.")] = "",
-    per_minute: Annotated[int, typer.Option(help="Maximum requests per minute; 0 means gateway.key_per_minute.")] = 0,
+    per_minute: Annotated[
+        int, typer.Option(help="Maximum requests per minute; 0 means gateway.key_per_minute.", min=0)
+    ] = 0,
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
@@ -46,15 +48,17 @@ def keys_list(project: At = HERE, overrides: Set = None, as_json: AsJson = False
     from inhouse.cli.terminal import print_line
     from inhouse.store.keys import Keys
 
-    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
+    workspace = workspace_of(project, overrides, quiet=True)
+    with workspace.ledger() as ledger:
         keys = Keys(ledger).all()
     if as_json:
         print_json([key.model_dump(mode="json") for key in keys])
         return
     for key in keys:
         until = f"revoked {key.revoked_at[:10]}" if key.revoked_at else f"until {key.expires_at[:10] or 'revoked'}"
-        rate = f"{key.per_minute}/min" if key.per_minute else "default"
-        line = f"{key.id}  {key.role:8}  {until:18}  {rate:14}  {key.name}  {' '.join(key.groups)}"
+        per_minute = key.per_minute or workspace.project.gateway.key_per_minute
+        rate = f"{per_minute}/min" if per_minute else "unlimited"
+        line = f"{key.id}  {key.role:8}  {until:18}  {rate:10}  {key.name}  {' '.join(key.groups)}"
         print_line(line.rstrip())
 
 

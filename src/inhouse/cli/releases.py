@@ -100,6 +100,8 @@ def verify(which: Which = "", project: At = HERE, as_json: AsJson = False) -> No
     if wrong := [c.problem for c in checked if c.problem]:
         hint = "restore the file from a backup, or build and release again"
         raise GateError(f"release {chosen.name}/{chosen.version} is not what was measured: {wrong[0]}", hint)
+    if not as_json and not all(c.verified for c in checked):
+        tell("To have every file verified, run `inhouse build` and `inhouse release` with this version.")
 
 
 @release_app.command("list")

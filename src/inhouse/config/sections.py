@@ -106,7 +106,7 @@ class Assistant(Section):
     instructions: str = "You answer customers' questions. Use only the facts given. Be brief and friendly."
     """System prompt of every conversation."""
     client_system: Literal["ignore", "append"] = "ignore"
-    """What becomes of system and developer messages that clients send to the custom model: `ignore` leaves them out and
+    """What happens to system and developer messages that clients send to the custom model: `ignore` leaves them out and
     lists them in the answer's field `inhouse.ignored`; `append` puts them after the instructions."""
     handoff: str = "I do not have that information, so I am passing you to a colleague who can help."
     """What the assistant says when the documents do not contain the answer. The conversation then goes to the inbox."""
@@ -125,7 +125,7 @@ class Replies(Section):
 
     languages: tuple[str, ...] = ()
     """Languages that the assistant answers in, such as ["en", "de"]; empty means every language of at least a tenth of
-    the documents or of the conversations. Questions that are clearly in another language go to a person."""
+    the documents or conversations. Questions that are clearly in another language go to a person."""
     other_language: str = (
         "I am sorry, I cannot answer in this language. I am passing you to a colleague, who will answer you here."
     )
@@ -285,10 +285,10 @@ class Auditing(Section):
     """Where the head of the audit log is kept, so that `inhouse audit verify` finds a log that was rewritten whole."""
 
     anchor: str = ""
-    """A place that whoever can write the database cannot change: file:PATH, syslog, rfc3161:URL (a time-stamp
-    authority), or the URL of a second database. Servers keep the head there from start to stop; empty keeps none."""
+    """Where servers anchor the head, a place that nobody who can write the database can change: file:PATH, syslog,
+    rfc3161:URL (a time-stamp authority), or the URL of a second database. Empty for nowhere."""
     anchor_minutes: float = Field(60, gt=0)
-    """Time between two anchorings of a running server. Minutes."""
+    """How often a running server anchors the head. It also does so when it starts and stops. Minutes."""
     anchor_certificate: str = ""
     """PEM file with the certificates that the time-stamp authority's tokens are checked against."""
 
@@ -317,7 +317,7 @@ class Oidc(Section):
     allowed_groups: tuple[str, ...] = ()
     """Values of groups_claim that may sign in."""
     session_minutes: float = Field(60, gt=0)
-    """After this time the provider is asked again who the person is. Minutes."""
+    """How long a sign-in at the provider is valid; then the provider is asked again. Minutes."""
 
 
 class Gateway(Section):
@@ -346,18 +346,18 @@ class Gateway(Section):
     max_body_kb: int = Field(1024, ge=1)
     """Larger request bodies are refused (413). Kilobytes."""
     cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
-    """Web sites whose pages may call the API from a browser, such as "https://app.example.com"; "*" allows all. Such
-    pages hold an API key that every visitor can read."""
+    """Origins whose web pages may call the API from a browser, such as "https://app.example.com"; "*" allows all. Every
+    visitor of such a page can read its API key."""
     system_from: tuple[Literal["admin", "reviewer", "user"], ...] = ("admin", "reviewer", "user")
     """Roles of API keys that may send system and developer messages; other keys get 403. Guardrails check these
     messages like any other text of the client."""
     embedding_vocabulary: str = ""
-    """File with the vocabulary of the arrays of tokens that some clients send to /v1/embeddings instead of texts, such
-    as cl100k_base.tiktoken. Without it, such requests are refused (400)."""
+    """Vocabulary file, such as cl100k_base.tiktoken, to decode the arrays of tokens that some clients send to
+    /v1/embeddings instead of texts. Without it, such requests are refused (400)."""
     session_hours: float = Field(8, gt=0)
-    """A sign-in to the console ends after this time. Hours."""
+    """Maximum duration of a console session. Hours."""
     session_idle_minutes: float = Field(60, gt=0)
-    """A sign-in that is not used for this time ends. Minutes."""
+    """A console session that is not used for this long ends. Minutes."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
     oidc: Oidc = Oidc()
@@ -391,9 +391,9 @@ class Guardrails(Section):
     """Added when the relevance, groundedness, or confidence rail hands a question off: titles of related documents that
     the customer may read. Omitted if there are none or if a title has personal data; an empty text turns it off."""
     links_from: tuple[str, ...] = ()
-    """What links, e-mail addresses, phone numbers, and payment details in answers may come from: hosts, such as
-    "bank.example", and patterns of documents, such as "contact/**". Hosts are added to the documents; without a pattern
-    these are all trusted ones (`documents.external`). The rail links cuts the rest, and pictures of other hosts."""
+    """Sources of links, e-mail addresses, phone numbers, and payment details that answers may contain: hosts, such as
+    "bank.example", and patterns of documents, such as "contact/**". Without a pattern, all trusted documents count (see
+    `documents.external`). The rail `links` cuts all others, and images from other hosts."""
     pii_kinds: tuple[str, ...] = ()
     """Kinds of personal data to look for, such as EMAIL or PERSON; empty means all except places and companies."""
     topics_allowed: tuple[str, ...] = ()
@@ -401,8 +401,8 @@ class Guardrails(Section):
     topics_forbidden: tuple[str, ...] = ()
     """Example sentences of topics that the assistant must not answer."""
     answer_pattern: str = ""
-    """Regular expression that the whole answer must match; empty for none. In the syntax of RE2, so that no pattern can
-    take long: lookaround and backreferences are refused, `\\w` and `\\d` are ASCII, `\\p{L}` is any letter."""
+    """Regular expression, in RE2 syntax, that the whole answer must match; empty for none. Lookaround and
+    backreferences are refused, `\\w` and `\\d` are ASCII, `\\p{L}` is any letter."""
     min_support: float = Field(0.4, ge=0, lt=1)
     """The groundedness rail cuts sentences whose probability of being supported by the passages is below this. A higher
     value cuts more, including correct sentences; `inhouse calibrate` prints the value that costs one correct answer in

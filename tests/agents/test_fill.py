@@ -24,6 +24,7 @@ def filled(question, answer, schema, **more):
 
 WIRE = "An outgoing domestic wire costs $21.50, and an incoming one costs $8."
 FEES = {"type": "array", "items": an_object(service="string", usd="number")}
+DAYS = {"type": "array", "items": {"enum": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]}}
 NULLABLE = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
 
 
@@ -49,10 +50,36 @@ NULLABLE = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
         ("How much?", WIRE, an_object(kind={"enum": ["card", "wire"]}, since=NULLABLE), {"kind": "wire", "since": None}),
         ("Where do I send it?", "Forward it to abuse@bank.example.", an_object(email="string"),
          {"email": "abuse@bank.example"}),
+        ("What does an outgoing wire cost?", WIRE, an_object(amount_cents="integer"), {"amount_cents": 2150}),
+        ("What is the fee?", "The fee is 75 cents.", an_object(fee_usd="number"), {"fee_usd": 0.75}),
+        ("What is the rate?", "The rate is 19.6%.", an_object(rate={"type": "number", "description": "as a fraction"}),
+         {"rate": 0.196}),
+        ("What is the rate?", "The rate is 0.85% a year.", an_object(rate={"type": "number", "maximum": 1}),
+         {"rate": 0.0085}),
+        ("What is the rate?", "The rate is 0.85% a year.", an_object(rate_pct={"type": "number", "maximum": 1}),
+         {"rate_pct": 0.85}),
+        ("Was kostet es?", "Es kostet 1.234,56 €.", an_object(preis="number"), {"preis": 1234.56}),
+        ("What are the rates of used and new cars?", "Used cars are financed at 7.3%, and new cars at 6.2%.",
+         an_object(used_car_rate="number", new_car_rate="number"), {"used_car_rate": 7.3, "new_car_rate": 6.2}),
+        ("Who can open it?", "Students aged 16 to 25 can open it.", an_object(min_age="integer", max_age="integer"),
+         {"min_age": 16, "max_age": 25}),
+        ("What is the limit?", "You can deposit $3,200 a day and $9,500 a month by phone.",
+         an_object(limits={"type": "array", "items": an_object(period={"enum": ["day", "month"]}, amount="integer")}),
+         {"limits": [{"period": "day", "amount": 3200}, {"period": "month", "amount": 9500}]}),
+        ("By what time?", "Wires ordered by 2:45 pm are sent the same day.",
+         an_object(cutoff={"type": "string", "pattern": "^\\d{2}:\\d{2}$"}), {"cutoff": "14:45"}),
+        ("When is it?", "It is available on Tuesdays and Thursdays, but not on Sundays.", an_object(days=DAYS),
+         {"days": ["Tue", "Thu"]}),
+        ("When are you open?", "We are open Monday to Wednesday.", an_object(days=DAYS), {"days": ["Mon", "Tue", "Wed"]}),
+        ("Are electronic statements free?", "Paper statements cost $2.90 a month, and electronic ones are free.",
+         an_object(is_free="boolean"), {"is_free": True}),
+        ("What do I need?", "Bring the formation papers, your tax ID number, and a photo ID.",
+         an_object(required_documents={"type": "array", "items": {"type": "string"}}),
+         {"required_documents": ["the formation papers", "your tax ID number", "a photo ID"]}),
     ],
 )  # fmt: skip
 def test_values_are_those_of_the_answer(question, answer, schema, value):
-    assert filled(question, answer, schema) == value
+    assert filled(question, answer, schema, sources=("a.md",)) == value
 
 
 @pytest.mark.parametrize(
@@ -65,6 +92,7 @@ def test_values_are_those_of_the_answer(question, answer, schema, value):
         ("What is it?", "It is a wire.", an_object(isbn="string"), "isbn"),
         ("Which branch?", "We are open.", an_object(open_today="boolean"), "open_today"),
         ("How long?", "It takes 2 to 4 days.", an_object(days="integer"), "days"),
+        ("What does an outgoing wire cost?", WIRE, an_object(value="integer"), "value"),
     ],
 )  # fmt: skip
 def test_what_is_not_said_or_not_clear_is_missing(question, answer, schema, missing):

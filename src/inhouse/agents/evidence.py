@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from inhouse.agents.names import GENERIC as OF_KINDS
 from inhouse.agents.names import normal
-from inhouse.text.claims import opposed
+from inhouse.text.claims import NEGATION, opposed
 from inhouse.text.pattern import LinearPattern
 from inhouse.text.sentences import sentences
 from inhouse.text.words import SMALL_NUMBERS, STOP, content_words, stem
@@ -30,14 +30,18 @@ GENERIC = frozenset("cost fee price charg pai amount much $ % up".split())  # no
 OPPOSED = [(frozenset(("outgo",)), frozenset(("incom",)))]
 _COUNTED = re.compile(r"\d ?(?:[^\W\d_]{1,20})")
 _MONTHS = {m[:3]: n for n, m in enumerate(ORDERED, 1)}
+_DIGITS = (  # with the same mark between thousands, in any country's way
+    r"(?:\d{1,3}(?:" + "|".join(rf"(?:{mark}\d{{3}}(?!\d)){{1,4}}" for mark in (",", r"\.", "['’]", "[\u00a0\u202f]"))
+    + r")|\d{1,15})(?:[.,]\d{1,8})?"
+)  # fmt: skip
 _NUMBER = re.compile(
-    r"(?<![\w.])(?:(?:usd|eur|gbp) ?)?(?P<minus>(?<![\w)])[-−])?(?P<sign>[$£€]) ?"
-    r"(?P<paid>\d[\d,]{0,18}(?:\.\d{1,8})?)"
-    r"|(?<![\w.$£€])(?P<value>\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,8})?|\d{1,15}(?:\.\d{1,8})?)(?![\w.]?\d)(?:st|nd|rd|th)?",
+    r"(?<![\w.])(?:(?:usd|eur|gbp) ?)?(?P<minus>(?<![\w)])[-−])?(?P<sign>[$£€]) ?(?P<paid>" + _DIGITS + ")"
+    r"|(?<![\w.$£€])(?P<value>" + _DIGITS + r")(?![\w.,]?\d)(?:st|nd|rd|th)?",
     re.IGNORECASE,
 )
+_AGED = re.compile(r"\b(?:aged?|ages) $", re.IGNORECASE)
 _AFTER = re.compile(
-    r"(?: ?(?P<percent>%)|[ -](?P<many>thousand|million|billion|k|bn)\b|(?P<short>[kKmM])\b)?"
+    r"(?: ?(?P<percent>%)| ?(?P<sign>[€£¢])|[ -](?P<many>thousand|million|billion|k|bn)\b|(?P<short>[kKmM])\b)?"
     r"(?:[ -](?:business|calendar|working|banking|full|consecutive|more|additional) ?)?"
     r"(?:[ -]?(?P<word>[^\W\d_]{1,20}))?",
     re.IGNORECASE,
@@ -46,10 +50,16 @@ _CLAUSE = re.compile(r"[;:] |, |\.\s|\n|\b(?: and | but | while | whereas | plus
 _CLOCK = re.compile(
     r"\b(\d{1,2})(?:[:.](\d{2}))?\s?([ap])\.?m\b\.?|\b([01]?\d|2[0-3]):([0-5]\d)\b|\b(noon|midnight)\b", re.I
 )
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()  # noqa: SIM905
+_DAY_NAMES = {name: d for d in _DAYS for name in (d, d[:3], d[:4], d[:5])}
+_DAY = re.compile(rf"\b({'|'.join(sorted(_DAY_NAMES, key=len, reverse=True))})s?\b")
+_DAY_RANGE = re.compile(rf"{_DAY.pattern} ?(?:to|through|until|-|–) ?{_DAY.pattern}")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
 _DATE = re.compile(
     rf"\b(\d{{4}})-(\d{{2}})-(\d{{2}})\b|\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})\b"
     rf"|\b(\d{{1,2}})(?:st|nd|rd|th)?\.? ({_MONTH})\.?,? (\d{{4}})\b", re.IGNORECASE)  # fmt: skip
+_PIECE = re.compile(r"; |, (?=and |[^,]{3,60}\d)|, and |(?<=\w) and (?=(?:an? |the )?[$£€]\d)")
+_EXCEPT = re.compile(r",? \b(?:but not|except|excluding|other than|closed)\b", re.IGNORECASE)
 SPANS = frozenset(("minut", "hour", "day", "week", "month", "quarter", "year"))
 """Units of time."""
 _TO = re.compile(r" ?(?:to|-|–) ?[$£€]?")
@@ -136,8 +146,11 @@ def _with_ranges(values: list[Value], text: str) -> list[Value]:
     """The values, with the unit of the second one of a range for both."""
     for n, (one, other) in enumerate(itertools.pairwise(values)):
         if _TO.fullmatch(text[one.end : other.start]):
-            values[n] = one._replace(unit=other.unit if one.unit not in ("$", "%") else one.unit, range=one.start)
-            values[n + 1] = other._replace(range=one.start)
+            aged = _AGED.search(text, max(one.start - 5, 0), one.start)
+            values[n] = one._replace(
+                unit=other.unit if one.unit not in ("$", "%") and not aged else one.unit, range=one.start
+            )
+            values[n + 1] = other._replace(range=one.start, unit="year" if aged else other.unit)
     return values
 
 
@@ -147,12 +160,16 @@ def _numbers_in(text: str) -> Iterator[Value]:
         if any(start <= m.start() < end for start, end in taken):
             continue
         after = _AFTER.match(text, m.end())
-        amount = float((m["paid"] or m["value"]).replace(",", ""))
+        amount = amount_of(m["paid"] or m["value"])
         word = (after["word"] or "").casefold() if after else ""
         if after and (many := after["many"] or after["short"]):
             amount *= MANY[many.casefold()]
-        unit = m["sign"] or ("%" if after and after["percent"] else unit_of(word))
-        before = text[max(m.start() - 4, 0) : m.start()].casefold().strip()
+        unit = m["sign"] or ("%" if after and after["percent"] else (after and after["sign"]) or unit_of(word))
+        if unit in ("¢", "cent"):
+            amount, unit = amount / 100, "$"
+        before = text[max(m.start() - 5, 0) : m.start()].casefold()
+        unit = "year" if not unit and _AGED.search(before) else unit
+        before = before[-4:].strip()
         unit = unit if m["sign"] or before not in ("usd", "eur", "gbp") else SIGNS[before]
         end = after.end() if after and (after["percent"] or unit == unit_of(word) != "") else m.end()
         yield Value(-amount if m["minus"] else amount, unit, text[m.start() : end].strip(), m.start(), end)
@@ -161,6 +178,20 @@ def _numbers_in(text: str) -> Iterator[Value]:
             after = _AFTER.match(text, m.end())
             unit = unit_of((after["word"] or "").casefold() if after else "")
             yield Value(float(SMALL_NUMBERS[m[0].casefold()]), unit, m[0], m.start(), m.end())
+
+
+def amount_of(digits: str) -> float:
+    """The number that is written with separators: "1,250.00", "1.250,00", "1'250", "21,5"."""
+    digits = re.sub(r"['’\u00a0\u202f]", "", digits)
+    last = max(digits.rfind(","), digits.rfind("."))
+    if last < 0:
+        return float(digits)
+    mark, behind = digits[last], len(digits) - last - 1
+    other = "." if mark == "," else ","
+    whole = digits.count(mark) > 1 or (mark == "," and behind == 3 and "." not in digits)
+    if whole:
+        return float(digits.replace(mark, "").replace(other, "."))
+    return float(digits[:last].replace(other, "").replace(mark, "") + "." + digits[last + 1 :])
 
 
 def unit_of(word: str) -> str:
@@ -232,20 +263,31 @@ def quoted_in(text: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def best_named(options: list[str], evidence: Evidence) -> int | None:
-    """The option whose words the answer has, or the question where the answer has none; None if that is not clear."""
+def named_in(text: str) -> frozenset[str]:
+    """The stems of a text, days in full, with those between "Monday to Friday"."""
+
+    def between(m: re.Match[str]) -> str:
+        first, last = _DAYS.index(_DAY_NAMES[m[1]]), _DAYS.index(_DAY_NAMES[m[2]])
+        return " ".join(_DAYS[n % 7] for n in range(first, last + 1 + 7 * (last < first)))
+
+    text = _DAY_RANGE.sub(between, text.casefold().replace("_", " "))
+    return frozenset(content_words(_DAY.sub(lambda m: _DAY_NAMES[m[1]], text)))
+
+
+def is_form(pattern: str, value: str) -> bool:
+    """Whether a pattern is for values of this form: it matches the value, and not just any word."""
+    wanted = LinearPattern(pattern)
+    return bool(wanted.search(value)) and not wanted.search("wire")
+
+
+def best_named(options: list[str], evidence: Evidence) -> list[int]:
+    """The options of most words that the answer has all of, or the question where the answer has none."""
     for text in (evidence.answer, evidence.question):
-        said = frozenset(content_words(text))
-        shares = []
-        for n, option in enumerate(options):
-            stems = content_words(option.replace("_", " ").replace("-", " "))
-            shares.append((len(said.intersection(stems)) / len(stems) if stems else 0.0, len(stems), n))
-        full = sorted((s for s in shares if s[0] == 1.0), reverse=True)
-        if full and (len(full) == 1 or full[0][1] > full[1][1]):
-            return full[0][2]
+        said = named_in(text)
+        full = [(len(stems), n) for n, option in enumerate(options) if (stems := named_in(option)) and stems <= said]
         if full:
-            return None
-    return None
+            return [n for size, n in full if size == max(full)[0]]
+    return []
 
 
 def matches_in(pattern: re.Pattern[str], text: str) -> Iterator[Value]:
@@ -265,6 +307,15 @@ def clause_around(text: str, start: int, end: int) -> str:
     return text[first:last]
 
 
+def nearest_clause(question: str, text: str) -> str:
+    """The clause that shares more with the question than any other; the whole text where there is none."""
+    clauses = [c for c in _CLAUSE.split(text) if c.strip()]
+    asked = _stems(question) - GENERIC
+    shares = sorted(((len(asked & _stems(c)), n) for n, c in enumerate(clauses)), reverse=True)
+    clear = len(shares) > 1 and shares[0][0] > shares[1][0]
+    return clauses[shares[0][1]] if clear else text
+
+
 def relevance(value: Value, text: str, wanted: frozenset[str], asked: frozenset[str]) -> float:
     """How well the words around the value are those of the field's name (`wanted`) and of the question (`asked`).
 
@@ -275,6 +326,7 @@ def relevance(value: Value, text: str, wanted: frozenset[str], asked: frozenset[
     near = frozenset(w for w in near if not w[0].isdigit())
     wide = _stems(next((s for s in sentences(text) if value.text in s), text))
     target = (asked | wanted) - GENERIC
+    whole = 0.5 * bool(wanted and wanted <= near)
     precision = len(near & target) / len(near) if near else 0.0
     recall = len(near & target) / len(target) if target else 0.0
     against = opposed(near, target) + sum(
@@ -282,7 +334,7 @@ def relevance(value: Value, text: str, wanted: frozenset[str], asked: frozenset[
     )
     counted = 0.75 * (value.unit in target)
     named = len(wanted & near) + 0.4 * len(wanted & wide - near)
-    return precision + 0.5 * recall - 0.75 * against + counted + (0.75 * named / len(wanted) if wanted else 0.0)
+    return whole + precision + 0.5 * recall - 0.75 * against + counted + (0.75 * named / len(wanted) if wanted else 0.0)
 
 
 def _stems(text: str) -> frozenset[str]:
@@ -292,7 +344,13 @@ def _stems(text: str) -> frozenset[str]:
 def pieces(text: str) -> list[str]:
     """The items of a list, rows, or else the clauses of a text."""
     lines = [s.strip() for s in sentences(text)]
-    return [c.strip() for line in lines for c in re.split(r"; |, (?=and |[^,]{3,60}\d)|, and ", line) if c.strip()]
+    return [c.strip() for line in lines for c in _PIECE.split(line) if c.strip()]
+
+
+def affirmed(text: str) -> list[str]:
+    """The pieces of a text without what they except or deny."""
+    kept = (_EXCEPT.split(piece)[0] for piece in pieces(text))
+    return [piece for piece in kept if not NEGATION.search(piece)]
 
 
 def enumerated(text: str) -> list[str]:

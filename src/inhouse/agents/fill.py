@@ -13,9 +13,9 @@ from dataclasses import replace
 from inhouse.agents import evidence as ev
 from inhouse.agents.evidence import Evidence, Value
 from inhouse.agents.keywords import DEEPEST, Schema, fits, resolved, types_of
-from inhouse.agents.names import CERTAINTY, SOURCES, Asked, asked_by
+from inhouse.agents.names import CERTAINTY, Asked, asked_by
 from inhouse.agents.phrases import polarity, subject
-from inhouse.text.numbers import asked_kinds, says
+from inhouse.text.numbers import asked_kinds
 from inhouse.types import Json
 
 MARGIN = 0.15  # by which the best value must be more relevant than another one
@@ -123,7 +123,7 @@ class Filler:
             return [self._any(s, name, f"{path}.{n}", depth + 1) for n, s in enumerate(schema["prefixItems"])]
         items = resolved(schema.get("items", {}), self._root)
         asked = asked_by(name, schema.get("description", ""))
-        if types_of(items) == ["string"] and not SOURCES.isdisjoint(asked.words) and self._evidence.sources:
+        if types_of(items) == ["string"] and asked.cites and self._evidence.sources:
             found: list[Json] = list(self._evidence.sources)
         elif types_of(items) in (["object"], ["array"]) or "anyOf" in items:
             found = list(self._each(items, name, path, depth))
@@ -153,7 +153,8 @@ class Filler:
     def _strings_of(self, items: Schema, asked: Asked) -> Iterator[Json]:
         answer = self._evidence.answer
         if "enum" in items:
-            yield from (v for v in items["enum"] if isinstance(v, str) and says(answer, v))
+            said = [ev.named_in(piece) for piece in ev.affirmed(answer)]
+            yield from (v for v in items["enum"] if isinstance(v, str) and any(ev.named_in(v) <= s for s in said))
             return
         typed = list(self._typed(asked, items, answer))
         yield from (v.text for v in typed) if typed else ev.enumerated(answer) or [answer]
@@ -173,8 +174,9 @@ class Filler:
         no = next((v for v in options if str(v).casefold() in ("no", "false")), None)
         if yes is not None and no is not None and not self._evidence.spoken:
             return yes if self._boolean(schema, name, path) else no
-        best = ev.best_named(texts, self._evidence)
-        if best is None and self._alike and not self._evidence.spoken:
+        named = ev.best_named(texts, self._evidence)
+        best = named[0] if len(named) == 1 else None
+        if not named and self._alike and not self._evidence.spoken:
             said = f"{self._evidence.question} {self._evidence.answer}"
             likeness = self._alike(said, [t.replace("_", " ") for t in texts])
             first, second = sorted(range(len(texts)), key=lambda n: -likeness[n])[:2]
@@ -197,13 +199,16 @@ class Filler:
             return round(self._evidence.certainty, 3)
         for text in self._evidence.texts:
             found = [v for v in self._numbers(asked, text) if (v.text, v.start) not in self._used]
-            possible = [
-                v for v in found if fits(_plain(v.value, whole), {k: w for k, w in schema.items() if k != "$ref"})
-            ]
-            if chosen := self._best(possible, text, asked):
+            allowed = {k: w for k, w in schema.items() if k != "$ref"}
+            counts = [v for v in found if v.unit not in ("$", "€", "£", "%") and fits(_plain(v.value, whole), allowed)]
+            # the best of all values, not of those that fit: $21.50 is not $8 because cents are not allowed
+            if chosen := self._best(found, text, asked) or self._best(counts, text, asked):
+                value = _plain(_scaled(chosen, asked, schema), whole)
+                if not fits(value, allowed):
+                    raise MissingError(path, f"{chosen.text} does not match the schema")
                 self._used.add((chosen.text, chosen.start))
-                return _plain(chosen.value, whole)
-            if possible:
+                return value
+            if found:
                 raise MissingError(path, "the answer holds several values for it")
         raise MissingError(path, "no such number is in the answer")
 
@@ -258,7 +263,8 @@ class Filler:
             schema.get("format", ""), asked.kind
         )
         if pattern := schema.get("pattern"):
-            return ev.words_matching(pattern, text)
+            formed = [v for v in (*ev.times_in(text), *ev.dates_in(text)) if ev.is_form(pattern, str(v.value))]
+            return formed or ev.words_matching(pattern, text)
         finders: dict[str, Callable[[str], Iterable[Value]]] = {
             "date": ev.dates_in,
             "time": ev.times_in if schema.get("format") == "time" else ev.times_as_written,
@@ -291,7 +297,7 @@ class Filler:
             yield question
         elif asked.kind == "subject":
             yield subject(self._evidence.about or question, answer)
-        elif not SOURCES.isdisjoint(asked.words) and self._evidence.sources:
+        elif asked.cites and self._evidence.sources:
             yield self._evidence.sources[0]
 
     def _spoken(self, asked: Asked, question: str) -> Iterator[str]:
@@ -311,6 +317,18 @@ class Filler:
 def _outer(schema: Schema, key: str) -> Schema:
     """What stands beside a choice, for each of its options."""
     return {k: v for k, v in schema.items() if k in ("description", "title")} if key in schema else {}
+
+
+def _scaled(value: Value, asked: Asked, schema: Schema) -> float | str:
+    """The value in the unit of the field: cents, or a share of one."""
+    if not isinstance(value.value, float):
+        return value.value
+    most = min(schema.get("maximum", 100), schema.get("exclusiveMaximum", 100))
+    share = asked.scale < 1 or (most <= 1 and not {"percent", "percentage", "pct"} & set(asked.words))
+    scale = (
+        asked.scale if asked.scale > 1 and value.unit in ("$", "€", "£") else 0.01 if share and value.unit == "%" else 1
+    )
+    return round(value.value * scale, 10)
 
 
 def _plain(value: float | str, whole: bool) -> Json:

@@ -10,14 +10,18 @@ from inhouse.text.words import STOP, stem
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
 _EXACT = {
     "$": "usd dollar dollars", "€": "eur euro euros", "£": "gbp pounds",
-    "%": "percent percentage pct apr apy rate yield interest", "minut": "minutes minute mins", "hour": "hours hrs",
-    "day": "days", "week": "weeks", "month": "months", "year": "years age yrs",
+    "%": "percent percentage pct apr apy rate yield interest prozent zinssatz zins",
+    "minut": "minutes minute mins minuten", "hour": "hours hrs stunden", "day": "days tage", "week": "weeks wochen",
+    "month": "months monate", "year": "years age yrs jahre alter",
 }  # fmt: skip
 _UNITS = {word: unit for unit, names in _EXACT.items() for word in names.split()}
-_MONEY = frozenset("fee fees price cost costs charge charges amount limit deposit payment balance penalty sum".split())  # noqa: SIM905
+_MONEY = frozenset(
+    """fee fees price cost costs charge charges amount limit deposit payment balance penalty sum cents cent gebühr
+    gebuehr gebühren gebuehren kosten preis betrag""".split()  # noqa: SIM905
+)
 _OF_TEXT = {
     "answer": "answer reply response text message content summary explanation details detail result information info"
-    " statement conclusion note notes output body",
+    " statement conclusion note notes output body hours schedule availability",
     "reason": "reason reasoning rationale justification evidence quote explanation because why",
     "question": "question query",
     "time": "time cutoff opens opening closes closing open close deadline start end from until clock",
@@ -27,7 +31,7 @@ _OF_TEXT = {
     "phone": "phone telephone tel hotline",
     "code": "form code extension",
     "duration": "duration period term length wait delivery",
-    "currency": "currency",
+    "currency": "currency waehrung währung",
     "name": "branch city town place location person owner author country company bank who where customer",
     "subject": "service product item subject topic name title account card type kind category feature entity thing"
     " object plan label offering",
@@ -35,6 +39,11 @@ _OF_TEXT = {
 _KINDS = {word: kind for kind, names in _OF_TEXT.items() for word in names.split()}
 CERTAINTY = frozenset("confidence certainty probability".split())  # noqa: SIM905
 SOURCES = frozenset("source sources citation citations reference references document documents".split())  # noqa: SIM905
+_CITED = frozenset("used cited list urls ids files names of the".split())  # noqa: SIM905
+_CENTS = re.compile(r"\b(?:cents?|minor units?)\b", re.IGNORECASE)
+_FRACTION = re.compile(
+    r"\b(?:fraction|ratio|between 0 and 1|from 0 to 1|0\.\d+ (?:for|is|means|=) ?\d+(?:\.\d+)? ?(?:%|percent))",
+    re.IGNORECASE)  # fmt: skip
 _SAME = {"receiv": "incom", "receipt": "incom", "send": "outgo", "sent": "outgo", "abroad": "intern",
          "foreign": "intern", "daili": "day", "monthli": "month", "yearli": "year", "annual": "year",
          "annum": "year", "weekli": "week", "hourli": "hour"}  # fmt: skip
@@ -50,6 +59,7 @@ class Asked(NamedTuple):
         money: an amount of money, if there is one; "" has no say about the unit.
         kind: of its text, such as "email" or "subject"; "" if the name says none.
         wanted: stems of the words that are near a value of it, without those that only say its kind.
+        scale: by which a value is multiplied: 100 for cents; .01 for a share of one, where percent are written.
     """
 
     words: tuple[str, ...]
@@ -57,6 +67,12 @@ class Asked(NamedTuple):
     money: bool
     kind: str
     wanted: frozenset[str]
+    scale: float = 1.0
+
+    @property
+    def cites(self) -> bool:
+        """Whether it asks for the sources of the answer: "sources", not "required_documents"."""
+        return not SOURCES.isdisjoint(self.words) and SOURCES.issuperset(set(self.words) - _CITED)
 
 
 _OF_FORM = """fee fees price cost charge amount phone telephone email address number time date website much many long
@@ -75,7 +91,13 @@ def asked_by(name: str, description: str = "") -> Asked:
     )
     known = {*_UNITS, *_MONEY, *_KINDS, *STOP}
     wanted = frozenset(normal(stem(w)) for w in said if w not in known and not w.isdigit())
-    return Asked(said, unit, not unit and not _MONEY.isdisjoint(said), kind, wanted)
+    money = not unit and not _MONEY.isdisjoint(said)
+    scale = 1.0
+    if not {"cents", "cent"}.isdisjoint(said) or (money and _CENTS.search(description)):
+        money, scale = not unit, 100.0
+    elif not {"fraction", "ratio"}.isdisjoint(said) or _FRACTION.search(description):
+        unit, scale = unit or "%", 0.01
+    return Asked(said, unit, money, kind, wanted, scale)
 
 
 def normal(stemmed: str) -> str:

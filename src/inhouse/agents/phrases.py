@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from inhouse.agents.evidence import nearest_clause
 from inhouse.agents.names import Asked
 from inhouse.text.claims import NEGATION
 from inhouse.text.words import STOP, stem
@@ -36,7 +37,8 @@ _LONGEST_WORDS = 8
 def polarity(question: str, answer: str, asked: Asked) -> bool | None:
     """Whether the answer says yes; None if it says neither."""
     if {"free", "waived", "gratis"} & set(asked.words):
-        free, paid = bool(_FREE.search(answer)), bool(_PAID.search(answer))
+        clause = nearest_clause(question, answer)
+        free, paid = bool(_FREE.search(clause)), bool(_PAID.search(clause))
         return free if free != paid else None
     if _YES.match(answer):
         return True

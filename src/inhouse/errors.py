@@ -49,5 +49,14 @@ class RefusedError(BackendError):
         self.param = param
 
 
+def too_long(most_tokens: int, found: str) -> RefusedError:
+    """The error for a conversation that the context cannot hold, in OpenAI's words; `found` is what has how many."""
+    return RefusedError(
+        f"This model's maximum context length is {most_tokens} tokens. However, {found} tokens. "
+        "Please shorten the conversation.",
+        "shorten the conversation, or raise model.context_tokens", CONTEXT_LENGTH, "messages",
+    )  # fmt: skip
+
+
 class GateError(InhouseError):
     exit_code = 5

@@ -19,6 +19,7 @@ from inhouse.types import Json
 
 MOST_BYTES = 65_536  # of the schema as JSON text
 MOST_DEPTH = 64
+LONGEST = 100  # characters of a place in a schema, whose names may be long
 COMPILE_S = 1  # of processor time
 CLOCK_S = 10  # by the clock, on a busy machine
 REMEMBERED = 1_000  # schemas
@@ -31,7 +32,7 @@ def excess(schema: Json, place: str = "schema") -> str:
     """Which limit a schema exceeds, and where; "" if none. Costs no more than reading the schema once."""
     for at, depth in _places(schema, place):
         if depth > MOST_DEPTH:
-            return f"{at[:100]}...: nested more than {MOST_DEPTH} levels deep"
+            return f"{at}...: nested more than {MOST_DEPTH} levels deep"
     size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
     return f"{place}: {size:,} bytes, at most {MOST_BYTES:,} are allowed" if size > MOST_BYTES else ""
 
@@ -58,10 +59,9 @@ def _places(schema: Json, place: str) -> Iterator[tuple[str, int]]:
         yield at, depth
         if depth > MOST_DEPTH:
             return
-        if isinstance(value, dict):
-            waiting += [(v, f"{at}.{key}", depth + 1) for key, v in value.items() if isinstance(v, dict | list)]
-        elif isinstance(value, list):
-            waiting += [(v, f"{at}[{n}]", depth + 1) for n, v in enumerate(value) if isinstance(v, dict | list)]
+        named = [(f".{key[:LONGEST]}", v) for key, v in value.items()] if isinstance(value, dict) else []
+        named += [(f"[{n}]", v) for n, v in enumerate(value)] if isinstance(value, list) else []
+        waiting += [(v, f"{at}{name}"[:LONGEST], depth + 1) for name, v in named if isinstance(v, dict | list)]
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 
 import httpx
 import pytest
@@ -111,6 +112,8 @@ async def test_a_conversation_beyond_the_context_is_refused(engine):
     with pytest.raises(RefusedError) as refused:
         await collect(engine.model("base"), ask("word " * 2000))
     assert refused.value.code == CONTEXT_LENGTH
+    words = "This model's maximum context length is \\d+ tokens. However, your messages resulted in \\d+ tokens. "
+    assert re.fullmatch(words + "Please shorten the conversation.", str(refused.value))
 
 
 def test_the_engines_port_needs_a_key_and_refuses_browsers(engine):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest
-from inhouse.errors import CONTEXT_LENGTH, RefusedError
+from inhouse.errors import too_long
 from inhouse.types import Message, canonical_json, last_question
 
 LONGEST = 16  # characters; English has 4 to 5 per token, wide tables up to 10
@@ -55,12 +55,8 @@ def bounded(messages: Sequence[Message], context_tokens: int, history: int | Non
         total += tokens[at]
         if total > context_tokens:
             alone = tokens[at] > context_tokens
-            raise RefusedError(
-                f"This model's maximum context length is {context_tokens} tokens. However, messages[{at}] "
-                f"{'has' if alone else 'and those after it have'} at least {tokens[at] if alone else total} tokens. "
-                f"Please shorten the conversation.",
-                "shorten the conversation, or raise model.context_tokens", CONTEXT_LENGTH, "messages",
-            )  # fmt: skip
+            have, count = ("has", tokens[at]) if alone else ("and those after it have", total)
+            raise too_long(context_tokens, f"messages[{at}] {have} at least {count}")
     oldest = len(messages)
     for at in reversed(range(len(messages))):
         total += 0 if at in needed else tokens[at]

@@ -380,8 +380,7 @@ def refusal(error: BackendError) -> HttpError:
     """The HTTP error for a failed model. Details of the engine are included only for rejected requests."""
     if isinstance(error, RefusedError):
         param = error.param or ("messages" if error.code == CONTEXT_LENGTH else None)
-        message = str(error)[:300] if error.param else f"the model rejected the request: {str(error)[:300]}"
-        return HttpError(400, message, code=error.code or None, param=param)
+        return HttpError(400, str(error)[:300], code=error.code or None, param=param)
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

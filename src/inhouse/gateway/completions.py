@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from inhouse.chat import ChatRequest
 from inhouse.gateway.auth import Caller
 from inhouse.gateway.chat import Answer
-from inhouse.gateway.contract import Text, refused
+from inhouse.gateway.contract import Listed, Text, refused
 from inhouse.gateway.envelopes import CompletionEnvelope
 from inhouse.gateway.errors import HttpError
 from inhouse.gateway.state import State
@@ -34,7 +34,7 @@ class CompletionBody(Sampling):
     """The body of POST /v1/completions."""
 
     ID: ClassVar[str] = "cmpl-"
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
+    prompt: Text | Annotated[Listed[Text], Field(min_length=1, max_length=MOST_PROMPTS)]
     max_tokens: int | None = Field(None, ge=1)
     logprobs: int | None = Field(None, ge=0, le=5)
     echo: Annotated[Json, refused("must be false: the prompt is a question", False)] = None

@@ -11,15 +11,26 @@ Nothing is dropped in silence. A parameter is in one of four groups, and docs/gu
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from inhouse.types import Json
 
 UNSUPPORTED, UNSUPPORTED_VALUE = "unsupported_parameter", "unsupported_value"
 MOST_STOPS, MOST_BIASES = 16, 1024
+MOST_ITEMS = 2048  # of a list, as OpenAI has it for messages
+MOST_TOOLS = 128  # as at OpenAI
+T = TypeVar("T")
 
 
 def _clean(text: str) -> str:
@@ -29,7 +40,30 @@ def _clean(text: str) -> str:
 
 _REJECTED = re.compile("[\0\ud800-\udfff]")
 Text = Annotated[str, AfterValidator(_clean)]
-Metadata = dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]]
+
+
+def _few(most: int) -> BeforeValidator:
+    """Refuses an object with more entries before each of them is checked."""
+
+    def check(value: Json) -> Json:
+        if isinstance(value, dict) and len(value) > most:
+            raise ValueError(f"at most {most} entries are allowed, it has {len(value)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+# A body of one megabyte has room for 500,000 wrong values, and an error for each would take half a minute. So lists are
+# read up to the first wrong value, and objects with open names are limited before they are read.
+Listed = Annotated[list[T], Field(fail_fast=True)]
+Many = Annotated[Listed[T], Field(max_length=MOST_ITEMS)]
+Name = Annotated[Text, Field(max_length=64)]
+Short = Annotated[Text, Field(max_length=512)]
+Metadata = Annotated[dict[Name, Short], _few(16)]
+Options = Annotated[dict[Name, Short | int | bool | None], _few(16)]
+Biases = Annotated[  # by IDs of the model's own tokens
+    dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], Annotated[float, Field(ge=-100, le=100)]], _few(MOST_BIASES)
+]
 
 
 class Wire(BaseModel):
@@ -43,17 +77,26 @@ class Body(Wire):
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown(cls, value: Any) -> Any:
+        """The body with the first of its unknown fields, because there could be too many for an error for each."""
+        if not isinstance(value, dict) or len(value) <= len(cls.model_fields):
+            return value
+        unknown = next(name for name in value if name not in cls.model_fields)
+        return {name: v for name, v in value.items() if name in cls.model_fields or name == unknown}
+
 
 class Hints(Body):
     """Accepted without effect, but for `safety_identifier`, which is the user if `user` is not given."""
 
     user: Text | None = Field(None, max_length=512)
     safety_identifier: Text | None = Field(None, max_length=512)
-    metadata: Metadata | None = Field(None, max_length=16)
+    metadata: Metadata | None = None
     store: bool | None = None  # the audit log keeps every answer
-    prompt_cache_key: Text | None = None  # prompts are cached anyway
-    prompt_cache_retention: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_key: Text | None = Field(None, max_length=512)  # prompts are cached anyway
+    prompt_cache_retention: Text | None = Field(None, max_length=20)
+    prompt_cache_options: Options | None = None
 
 
 class Upstream(Body):
@@ -96,4 +139,4 @@ def _stops(value: str | list[str] | None) -> list[str] | None:
     return [text for text in given if text] or None
 
 
-Stop = Annotated[Text | list[Text] | None, AfterValidator(_stops)]
+Stop = Annotated[Short | Many[Short] | None, AfterValidator(_stops)]

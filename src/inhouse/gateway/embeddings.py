@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from inhouse.errors import ConfigError
 from inhouse.gateway.auth import Caller
-from inhouse.gateway.contract import Body, Text
+from inhouse.gateway.contract import Body, Listed, Many, Text
 from inhouse.gateway.errors import HttpError
 from inhouse.gateway.state import State
 from inhouse.types import Embedder, Matrix
@@ -33,7 +33,7 @@ class EmbeddingBody(Body):
     """The body of POST /v1/embeddings."""
 
     model: Text
-    input: Text | list[Text] | list[Token] | list[list[Token]]
+    input: Text | Many[Text] | Listed[Token] | Many[Listed[Token]]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
     user: Text | None = Field(None, max_length=512)

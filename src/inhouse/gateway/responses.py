@@ -23,7 +23,7 @@ from inhouse.chat import ChatRequest, Delta, Exchange, Finish
 from inhouse.gateway.auth import Caller
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
-from inhouse.gateway.contract import UNSUPPORTED_VALUE, Hints, Text, Wire, refused
+from inhouse.gateway.contract import MOST_TOOLS, UNSUPPORTED_VALUE, Hints, Listed, Many, Text, Wire, refused
 from inhouse.gateway.envelopes import ResponsesEnvelope
 from inhouse.gateway.errors import HttpError
 from inhouse.gateway.state import State
@@ -62,11 +62,11 @@ class Item(Wire):
     type: Literal["message", "function_call", "function_call_output", "item_reference"] = "message"
     id: Text | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
-    content: Text | list[ItemPart] | None = None
+    content: Text | Many[ItemPart] | None = None
     call_id: Text | None = None
     name: Text | None = None
     arguments: Text | None = None
-    output: Text | list[ItemPart] | None = None
+    output: Text | Many[ItemPart] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Item:
@@ -112,7 +112,7 @@ class ResponsesBody(Hints):
     """The body of POST /v1/responses."""
 
     model: Text = "custom"
-    input: Text | Annotated[list[Item], Field(min_length=1)]
+    input: Text | Annotated[Many[Item], Field(min_length=1)]
     instructions: Text | None = None
     previous_response_id: Text | None = Field(None, max_length=100)
     max_output_tokens: int | None = Field(None, ge=1)
@@ -120,12 +120,12 @@ class ResponsesBody(Hints):
     top_p: float | None = Field(None, gt=0, le=1)
     top_logprobs: int | None = Field(None, ge=0, le=20)
     text: TextOptions | None = None
-    tools: list[FunctionTool] | None = None
+    tools: Annotated[Listed[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = Field(None, ge=1)  # of built-in tools, of which there are none
     reasoning: Reasoning | None = None
-    include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = None
+    include: Many[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = None
     service_tier: Text | None = Field(None, max_length=20)
     stream: bool | None = None
     stream_options: StreamOptions | None = None

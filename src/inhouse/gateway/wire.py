@@ -15,7 +15,21 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from pydantic_core import PydanticCustomError
 
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
-from inhouse.gateway.contract import MOST_BIASES, UNSUPPORTED_VALUE, Body, Hints, Stop, Text, Upstream, Wire, refused
+from inhouse.gateway.contract import (
+    MOST_TOOLS,
+    UNSUPPORTED_VALUE,
+    Biases,
+    Body,
+    Hints,
+    Listed,
+    Many,
+    Short,
+    Stop,
+    Text,
+    Upstream,
+    Wire,
+    refused,
+)  # fmt: skip
 from inhouse.schema import excess
 from inhouse.types import Json, Message
 
@@ -54,7 +68,7 @@ class CalledFunction(Wire):
 
 
 class ToolCall(Wire):
-    id: Text
+    id: Short
     type: Literal["function"] = "function"
     function: CalledFunction
 
@@ -63,10 +77,10 @@ class WireMessage(Wire):
     """A message. Fields of earlier answers that clients send back, such as `annotations`, are ignored."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[Part] | None = None
+    content: Text | Many[Part] | None = None
     refusal: Text | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: Text | None = None
+    tool_calls: Annotated[Listed[ToolCall], Field(max_length=MOST_TOOLS)] | None = None
+    tool_call_id: Short | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> WireMessage:
@@ -137,9 +151,7 @@ class Sampling(Hints, Upstream):
     min_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], Annotated[float, Field(ge=-100, le=100)]] | None = (
-        Field(None, max_length=MOST_BIASES)
-    )  # by IDs of the model's own tokens
+    logit_bias: Biases | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: Stop = None
     stream: bool | None = None
@@ -156,13 +168,13 @@ class ChatBody(Sampling):
     """The body of POST /v1/chat/completions."""
 
     ID: ClassVar[str] = "chatcmpl-"
-    messages: list[WireMessage] = Field(min_length=1)
+    messages: Many[WireMessage] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
-    tools: list[Tool] | None = None
+    tools: Annotated[Listed[Tool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     modalities: Annotated[Json, refused(f"must be ['text']: {TEXT_ONLY}", ["text"])] = None

@@ -19,7 +19,7 @@ import httpx
 
 from inhouse.chat import ChatEvent, ChatRequest, Finish
 from inhouse.config.sections import Model
-from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
+from inhouse.errors import BackendError, InputError, RefusedError
 from inhouse.models.openai import events_of, wire_body
 from inhouse.models.slots import Slots
 from inhouse.models.supervised import Supervised
@@ -143,10 +143,6 @@ class LlamaModel:
                 if said or attempt == 2 or self._engine.process.hung:
                     message = f"{self.name}: the engine stopped while it answered ({type(error).__name__})"
                     raise BackendError(message, "it is being restarted: try again in a moment") from error
-            except RefusedError as error:
-                if error.code == CONTEXT_LENGTH:
-                    error.hint = "shorten the conversation, or raise model.context_tokens"
-                raise
 
     async def _events(self, body: dict[str, Any], logprobs: int | None) -> AsyncGenerator[ChatEvent]:
         process = self._engine.process

@@ -16,7 +16,7 @@ import httpx
 
 from inhouse.chat import ChatEvent, ChatRequest, Delta, Finish, Usage
 from inhouse.config.sections import Endpoint
-from inhouse.errors import CONTEXT_LENGTH, BackendError, ConfigError, RefusedError
+from inhouse.errors import CONTEXT_LENGTH, BackendError, ConfigError, RefusedError, too_long
 
 TRIES = 3
 PAUSE_S = 0.5  # before the second try; twice as long before the third
@@ -178,7 +178,7 @@ async def events_of(
     if response.status_code != 200:
         text = (await response.aread()).decode(errors="replace")
         if response.status_code in REJECTED:  # shown to the user, so without the URL
-            raise RefusedError(f"{name} rejected the request: {_message(text)}", code=error_code(_error_in(text)))
+            raise _rejected(name, text)
         raise BackendError(f"{response.url}: status {response.status_code}: {text[:300]}")
     reason, usage = "", Usage()
     total, count = 0.0, 0
@@ -202,6 +202,14 @@ async def events_of(
     if not reason:
         raise BackendError(f"{response.url}: the answer was cut off")
     yield finish_of(reason, usage, math.exp(total / count) if count else None)
+
+
+def _rejected(name: str, body: str) -> RefusedError:
+    error = _error_in(body)
+    code = error_code(error)
+    if code == CONTEXT_LENGTH and {"n_ctx", "n_prompt_tokens"} <= error.keys():  # llama.cpp
+        return too_long(error["n_ctx"], f"your messages resulted in {error['n_prompt_tokens']}")
+    return RefusedError(f"{name} rejected the request: {_message(body)}", code=code)
 
 
 def _error_in(body: str) -> Any:

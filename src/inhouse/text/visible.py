@@ -18,6 +18,7 @@ _WITHOUT_WIDTH = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\x00-\x0
 _TAGS = 0xE0000  # characters that spell ASCII and are never shown
 _LETTERS = {0x1F1E6: 26, 0x1F150: 26, 0x1F170: 26, 0x1F130: 26}  # first letter of a row of signs: of flags, in circles
 _SPACE, _DECIMAL = " ", "Nd"
+MOST_SEEN = 8  # characters for one; the one with more (U+FDFA, 18) stays, or a short text would become a long one
 
 
 class Visible(NamedTuple):
@@ -64,7 +65,8 @@ def _seen(char: str) -> str:
         return str(unicodedata.digit(char))
     if unicodedata.category(char) == "So" and (sign := _letter_sign(char)):
         return sign
-    return unicodedata.normalize("NFKC", char)
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) <= MOST_SEEN else char
 
 
 def _letter_sign(char: str) -> str:

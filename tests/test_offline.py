@@ -47,10 +47,19 @@ def leaks(trace: str) -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """As a new user has it: libraries that are quiet under CI must not be quiet only there."""
+    """As a new user has it: libraries that are quiet under CI must not be quiet only there.
+
+    The models lie in a cache beside `home`, so that `models add` does not change the real one.
+    """
+    cache = home.with_name("cache")
+    if not cache.exists():
+        (cache / "models").mkdir(parents=True)
+        for model in Catalog().folder.iterdir():
+            if model.is_dir():
+                (cache / "models" / model.name).symlink_to(model)
     kept = ("PATH", "PYTHONPATH", "LANG")
     return {**{name: os.environ[name] for name in kept if name in os.environ},
-            "HOME": str(home), "INHOUSE_CACHE": str(Catalog().folder.parent)}  # fmt: skip
+            "HOME": str(home), "INHOUSE_CACHE": str(cache)}  # fmt: skip
 
 
 def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
@@ -80,6 +89,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("models compare", ["models", "compare", str(next(project.glob("*.gguf"))), *at], ""),
         ("release", ["release", *at, *GATE], ""),
         ("release promote", ["release", "promote", "1", *at], ""),
+        ("release verify", ["release", "verify", *at], ""),
         ("release list", ["release", "list", *at], ""),
         ("release show", ["release", "show", "1", *at], ""),
         ("experiment start", ["experiment", "start", "--name", "try", "base=1", "1=1", *at], ""),
@@ -92,8 +102,12 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("export", ["export", str(scratch / "exported"), "--release", "1", *at], ""),
         ("keys create", ["keys", "create", "ci", "--role", "admin", "--json", *at], ""),
         ("keys list", ["keys", "list", *at], ""),
+        ("keys sessions", ["keys", "sessions", *at], ""),
+        ("keys sign-out", ["keys", "sign-out", "all", *at], ""),
         ("keys revoke", ["keys", "revoke", "none", *at], ""),
         ("audit show", ["audit", "show", *at], ""),
+        ("audit actions", ["audit", "actions", *at], ""),
+        ("audit anchor", ["audit", "anchor", "--set", f"audit.anchor=file:{scratch / 'heads.jsonl'}", *at], ""),
         ("audit verify", ["audit", "verify", *at], ""),
         ("audit export", ["audit", "export", str(scratch / "audit.jsonl"), *at], ""),
         ("audit redact", ["audit", "redact", "none", "--reason", "asked", *at], ""),

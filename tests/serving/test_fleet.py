@@ -416,11 +416,14 @@ def test_whatever_a_release_reads_is_checked(copied, change, tmp_path, monkeypat
         manifest["files"]["index.json"] = {"sha256": file_sha256(file), "bytes": file.stat().st_size}
         (index / "manifest.json").write_text(json.dumps(manifest))
     else:
-        own = tmp_path / "models"
-        shutil.copytree(workspace.catalog.folder, own / "inhouse")
-        file = own / "inhouse" / "minilm-l6-v2" / "tokenizer.json"
+        (tmp_path / "models").mkdir()
+        for model in workspace.catalog.folder.iterdir():
+            if model.name != "minilm-l6-v2":
+                (tmp_path / "models" / model.name).symlink_to(model)
+        embedder = shutil.copytree(workspace.catalog.folder / "minilm-l6-v2", tmp_path / "models" / "minilm-l6-v2")
+        file = embedder / "tokenizer.json"
         file.write_text(file.read_text() + " ")
-        workspace = Workspace(workspace.project, Catalog(own))
+        workspace = Workspace(workspace.project, Catalog(tmp_path))
     with pytest.raises(GateError, match=r"was (changed|added)|differs from what was measured"):
         open_release(workspace, release)
 

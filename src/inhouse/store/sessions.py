@@ -72,10 +72,10 @@ class Sessions:
                 record(connection, head, "signed out", facts={"session": _digest(token)[:SHORT]}, changed=ended)
 
     def stop(self, which: str) -> int:
-        """Ends the sessions of a key or person, or one by its ID; "all" ends every one. Returns how many.
+        """Ends the sessions of a key or person, or one by its ID; "all" ends every one, if any. Returns how many.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none with that ID.
         """
         chosen = SESSIONS.c.key == which
         if which == "all":
@@ -85,7 +85,7 @@ class Sessions:
         with self.ledger.write() as connection:
             head = head_of(connection)
             ended = _delete(connection, chosen)
-            if not ended:
+            if not ended and which != "all":
                 raise InputError(f"{which}: no such session", "run `inhouse keys sessions` to list them")
             record(connection, head, "sessions ended", which, {"sessions": len(ended)}, ended)
         return len(ended)

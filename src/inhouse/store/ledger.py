@@ -8,10 +8,12 @@ and cut to a length that an index can hold.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -33,6 +35,7 @@ WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
 LABEL_CHARS = 200
+_CREATING = threading.Lock()
 MIGRATION_LOCK = 0x696E686F757365  # "inhouse" in hex: one process at a time migrates a PostgreSQL schema
 
 
@@ -354,11 +357,7 @@ def _sqlite_engine(url: URL) -> sa.Engine:
     file = Path(url.database or "")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # It contains what customers wrote, so only the owner may read it. SQLite gives its side files the same mode.
-        descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-        if os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-        os.close(descriptor)
+        _private(file)
     except OSError as error:
         hint = "set store.path to a writable folder, or store.url to a database"
         raise BackendError(f"{file}: cannot be opened ({error.strerror})", hint) from error
@@ -377,6 +376,22 @@ def _sqlite_engine(url: URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _private(file: Path) -> None:
+    """Lets only the owner read the file, since it contains what customers wrote. SQLite's side files get its mode.
+
+    An existing file must not be opened here: closing it would drop all locks of this process on it (POSIX), also those
+    of SQLite. Another process that closes the database would then delete the write-ahead log under this one.
+    """
+    with _CREATING:
+        try:
+            file.touch(0o600, exist_ok=False)
+        except FileExistsError:
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+    if not os.access(file, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _to_wal(raw: Any) -> None:

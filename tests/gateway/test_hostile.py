@@ -17,6 +17,7 @@ from inhouse.schema import LONGEST, MOST_DEPTH, excess
 BODIES = (ChatBody, ResponsesBody, CompletionBody, EmbeddingBody, FeedbackBody)
 MOST_S = 1.5  # of processor time, on any machine; each wrong value of a list costs 20 microseconds
 LONG = 1_000_000
+USER = {"role": "user", "content": "Hello?"}
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 ASKED = '"messages":[{"role":"user","content":"Hello?"}],'
 
@@ -106,3 +107,14 @@ def test_deep_json_is_refused(gateway, depth):
         answer = served.http.post(CHAT, content=body + "}", timeout=60)
         assert answer.status_code == 400, field
     assert json.loads(served.http.get("/healthz").text) == {"status": "ok"}
+
+
+def test_a_key_sends_so_many_megabytes_per_minute(gateway):
+    served = gateway({"custom": Scripted(lambda _: "Hello.")}, key_mb_per_minute=2)
+    older = {"role": "user", "content": "word " * 100_000}  # too old for a prompt, but the audit log keeps it
+    codes = [served.http.post(CHAT, json={"messages": [older, older, USER]}).status_code for _ in range(4)]
+    assert codes == [200, 200, 429, 429]
+    refused = served.http.post(CHAT, json={"messages": [older, USER]})
+    assert "2 MB per minute" in refused.json()["error"]["message"]
+    assert int(refused.headers["retry-after"]) > 0
+    assert served.http.get("/v1/models").status_code == 200

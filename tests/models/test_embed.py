@@ -5,7 +5,7 @@ import pytest
 
 from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
-from inhouse.models.embed import INT8, WINDOW_TOKENS, OnnxEmbedder
+from inhouse.models.embed import INT8, PIECE_CHARS, WINDOW_TOKENS, OnnxEmbedder, _pieces
 
 TEXTS = [
     "a wire",
@@ -69,3 +69,11 @@ def test_a_changed_int8_model_is_refused_and_made_again(models_dir, tmp_path):
     with pytest.raises(InputError, match="missing or changed"):
         catalog.find("minilm-l6-v2", tmp_path)
     assert catalog.pull("minilm-l6-v2") == catalog.find("minilm-l6-v2", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "a", " " * 25_000, "a" * 25_001, "word " * 9_000, "a " + "b" * 30_000])
+def test_a_long_text_is_read_in_pieces(text):
+    """The tokenizer keeps every other thread waiting while it reads a text."""
+    pieces = list(_pieces(text))
+    assert "".join(pieces) == text
+    assert all(len(piece) <= PIECE_CHARS for piece in pieces)

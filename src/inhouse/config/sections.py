@@ -337,6 +337,9 @@ class Gateway(Section):
     key_per_minute: int = Field(600, ge=0)
     """Requests per minute of an API key or a console user, over all workers; further requests are refused (429). A rate
     set for a key overrides it. 0 means no limit."""
+    key_mb_per_minute: int = Field(32, ge=0)
+    """Megabytes per minute in the bodies of an API key's requests, over all workers; further requests are refused
+    (429). The audit log keeps conversations, so this bounds how fast one key can fill the disk. 0 means no limit."""
     deadline_s: float = Field(120, gt=0)
     """Time limit for one answer, including time in the queue. Seconds."""
     drain_s: float = Field(30, ge=0)

@@ -20,7 +20,7 @@ from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
 from inhouse.gateway import completions, embeddings, responses
-from inhouse.gateway.auth import Caller, admit, need_admin
+from inhouse.gateway.auth import Caller, admit, need_admin, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
 from inhouse.gateway.console.app import console
@@ -59,7 +59,8 @@ def create_app(state: State) -> FastAPI:
     app.add_exception_handler(BackendError, _backend_error)
     max_body = state.project.gateway.max_body_kb * 1024
 
-    app.add_middleware(Door, max_body=max_body, admit=partial(admit, state), finished=partial(_log, state))
+    app.add_middleware(Door, max_body=max_body, admit=partial(admit, state), weigh=partial(weigh, state),
+                       finished=partial(_log, state))  # fmt: skip
     if origins := state.project.gateway.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"],
                            expose_headers=EXPOSED)  # fmt: skip

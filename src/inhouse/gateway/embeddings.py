@@ -67,7 +67,9 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
         raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
     vocabulary = state.project.gateway.embedding_vocabulary
     texts = await asyncio.to_thread(body.texts, state.project.path(vocabulary) if vocabulary else None)
-    parts = await asyncio.to_thread(lambda: [embedder.parts(text) for text in texts])
+    with state.embedding.admitted(key.id) as place:
+        async with state.embedding.slot(place):  # one request at a time, because tokens take memory
+            parts = await asyncio.to_thread(lambda: [embedder.parts(text) for text in texts])
     flat = [part for text in parts for part in text]
     vectors: list[Matrix] = []
     lengths: list[int] = []

@@ -159,10 +159,10 @@ def _less(counts: Counter[str], key: str) -> None:
 class Rate(NamedTuple):
     """How a key stands with its rate limit after a request."""
 
-    limit: int  # requests per minute
+    limit: int  # per minute
     remaining: int
     reset_s: float  # until all of them are available again
-    wait_s: float = 0.0  # until the next one is available; 0 if this one was
+    wait_s: float = 0.0  # until what was asked for is available; 0 if it was
 
 
 class Rates:
@@ -183,18 +183,19 @@ class Rates:
         self._clock = clock
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.SIZE)
 
-    def take(self, key: str, per_minute: int) -> Rate:
-        """Counts a request, unless the key has to wait."""
+    def take(self, key: str, per_minute: int, count: int = 1) -> Rate:
+        """Counts a request, or so many units of another kind, unless the key has to wait."""
         digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") | 1
         self._lock(True)
         try:
             place = self._place(digest)
             now, step = self._clock(), 60 / per_minute
             due = max(struct.unpack_from("<d", self._memory, place + 8)[0], now)
-            if due - now > 60 - step + 1e-6:
-                return Rate(per_minute, 0, due - now, due - now - (60 - step))
-            struct.pack_into("<Qd", self._memory, place, digest, due + step)
-            return Rate(per_minute, int((60 - (due + step - now)) / step + 1e-6), due + step - now)
+            after_s = due + step * min(count, per_minute) - now
+            if after_s > 60 + 1e-6:
+                return Rate(per_minute, 0, due - now, after_s - 60)
+            struct.pack_into("<Qd", self._memory, place, digest, now + after_s)
+            return Rate(per_minute, int((60 - after_s) / step + 1e-6), after_s)
         finally:
             self._lock(False)
 

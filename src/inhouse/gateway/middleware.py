@@ -33,16 +33,19 @@ class Door:
         app: the application.
         max_body: maximum size of a body in bytes.
         admit: admits a request or raises an HttpError; called before the body is read.
+        weigh: the same, called with the size of the body in bytes once it is read.
         finished: called after every request with scope, id, status, seconds, and the unexpected error, if any.
     """
 
     def __init__(
         self, app: ASGIApp, max_body: int, admit: Callable[[Scope], Awaitable[None]],
+        weigh: Callable[[Scope, int], None],
         finished: Callable[[Scope, str, int, float, Exception | None], None],
     ) -> None:  # fmt: skip
         self._app = app
         self._max_body = max_body
         self._admit = admit
+        self._weigh = weigh
         self._finished = finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +72,7 @@ class Door:
             body = await bodies.read(receive, self._max_body, READ_S)
             if body is not None:
                 scope, body = bodies.decoded(scope, body, self._max_body)
+                self._weigh(scope, len(body))
                 await self._app(scope, bodies.again(body, receive), sending)
         except HttpError as error:
             if not status:

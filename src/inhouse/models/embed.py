@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +28,7 @@ from inhouse.types import Json, Matrix, Record
 WINDOW_TOKENS = 256
 SPARE_TOKENS = 8  # special tokens, and pieces of words that become more at the edge of a part
 MOST_TOKENS = 512  # of models that read more: time grows with the square, and no chunk is longer
+PIECE_CHARS = 10_000  # of a text that are read at once
 INT8 = "model.int8.onnx"
 AUTO = "auto"
 MODELS = (INT8, "model.onnx", "onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx")
@@ -131,6 +132,9 @@ class OnnxEmbedder:
 
     def parts(self, text: str) -> list[str]:
         """The text in parts that the window holds with a prefix and the special tokens, cut between words."""
+        return [part for piece in _pieces(text) for part in self._parts(piece)]
+
+    def _parts(self, text: str) -> list[str]:
         prefix = max(map(self.count_tokens, (self.recipe.query_prefix, self.recipe.passage_prefix)))
         room = max(1, self.recipe.max_tokens - prefix - SPARE_TOKENS)
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
@@ -255,3 +259,14 @@ def to_int8(source: Path, out: Path) -> None:
             )  # fmt: skip
         finally:
             logger.setLevel(level)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces of PIECE_CHARS, cut at spaces: the tokenizer lets no other thread run while it reads one."""
+    start = 0
+    while len(text) - start > PIECE_CHARS:
+        end = text.rfind(" ", start + 1, start + PIECE_CHARS)
+        end = start + PIECE_CHARS if end < 0 else end
+        yield text[start:end]
+        start = end
+    yield text[start:]

@@ -15,7 +15,7 @@ from inhouse.assembly.arms import Shared
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
 from inhouse.config.load import load_project
-from inhouse.errors import ConfigError, GateError, InputError
+from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import file_sha256
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages as pipeline
@@ -397,6 +397,51 @@ async def test_a_server_keeps_what_it_serves_when_the_next_release_was_changed(c
     assert label(made["rag"]) in fleet.names()
     assert (await collect(fleet.model("custom"), ChatRequest(messages=(Message(role="user", content="cost?"),)))).text
     fleet.close()
+
+
+async def test_a_file_that_is_changed_while_it_is_served_is_noticed(copied):
+    workspace, made = copied
+    fleet = Fleet(workspace)
+    Releases(workspace).promote(str(made["rag"].version))
+    assert await fleet.refresh()
+    index = Path(workspace.store.open("index", made["rag"].index).path) / "index.json"
+    before = index.read_bytes()
+    question = ChatRequest(messages=(Message(role="user", content="cost?"),))
+    for text, wrong in ((b"{}" + before, True), (before, False)):
+        index.write_bytes(text)
+        assert not await fleet.refresh()
+        assert fleet.trouble() == (f"a release is not what was measured: {index}: was changed" if wrong else "")
+        if wrong:
+            with pytest.raises(BackendError, match="not what was measured"):
+                await collect(fleet.model("custom"), question)
+    assert (await collect(fleet.model("custom"), question)).text
+    fleet.close()
+
+
+async def test_a_release_that_was_rewritten_is_not_served(copied):
+    workspace, made = copied
+    Releases(workspace).promote(str(made["rag"].version))
+    release = next(a for a in workspace.store.all("release") if a.facts["version"] == made["rag"].version)
+    file = Path(release.path) / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["facts"]["pins"] = {}
+    manifest["facts"]["settings"]["assistant"]["instructions"] = "Give discounts."
+    file.write_text(json.dumps(manifest))
+    fleet = Fleet(workspace)
+    with pytest.raises(GateError, match=r"release bot/\d was changed outside of inhouse, so it is not served"):
+        await fleet.refresh()
+    fleet.close()
+
+
+def test_what_a_manifest_says_is_pinned_too(copied):
+    workspace, made = copied
+    data = workspace.store.latest("dataset")
+    file = Path(data.path) / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["facts"]["languages"] = {"de": 99}
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(GateError, match=r"manifest\.json: was changed"):
+        open_release(workspace, made["rag"])
 
 
 @pytest.mark.parametrize("change", ["index file changed", "index file added", "manifest too", "embedder"])

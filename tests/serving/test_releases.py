@@ -10,6 +10,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.serving.releases import MEASURED, Releases, label
+from inhouse.store.audit import Audit
 from inhouse.types import Estimate
 from inhouse.verdict import ArmResult, Gain, Parity, Percentiles, Recommendation, Report, Subject
 
@@ -274,6 +275,73 @@ def test_a_damaged_file_is_named(releases, open_site):
     (open_site().store.root / "serving.json").write_text("{")
     with pytest.raises(BackendError, match=r"serving\.json: damaged"):
         releases.serving()
+
+
+def test_a_release_that_was_rewritten_with_its_sums_is_named(releases, open_site):
+    releases.promote("2")
+    assert releases.altered() == ""
+    made = next(a for a in open_site().store.all("release") if a.facts["version"] == 2)
+    file = Path(made.path) / "manifest.json"
+    before, manifest = file.read_text(), json.loads(file.read_text())
+    manifest["facts"]["settings"]["guardrails"]["rails"] = []
+    file.write_text(json.dumps(manifest))
+    assert releases.altered() == "release the-bank-ltd/2 was changed outside of inhouse"
+    assert [c.problem for c in releases.verify("2") if c.problem][0] == releases.altered()
+    file.write_text(before)
+    assert releases.altered() == ""
+
+
+def test_what_is_served_is_what_was_recorded(releases, open_site):
+    releases.promote("1")
+    file = open_site().store.root / "serving.json"
+    earlier = file.read_text()
+    releases.promote("2")
+    file.write_text(earlier)
+    assert releases.altered() == "serving serving.json was changed outside of inhouse"
+    releases.promote("3")
+    assert releases.altered() == ""
+    file.unlink()
+    assert "was deleted" in releases.altered()
+
+
+def test_releases_of_an_earlier_version_are_recorded_when_a_server_starts(releases, open_site):
+    ledger = open_site().store.root / "ledger.sqlite"
+    for file in ledger.parent.glob("ledger.sqlite*"):
+        file.unlink()
+    releases.note()
+    releases.note()
+    with open_site().ledger() as opened:
+        assert [a.what for a in Audit(opened).actions()] == ["releases found"]
+    made = max(open_site().store.all("release"), key=lambda a: a.facts["version"])
+    file = Path(made.path) / "manifest.json"
+    file.write_text(file.read_text().replace('"arm": "tuned+rag"', '"arm": "base"'))
+    assert "the-bank-ltd/3 was changed" in releases.altered()
+
+
+@pytest.mark.parametrize("killed", ["before the record", "after the record"])
+def test_a_promotion_that_was_killed_is_done_or_not(releases, open_site, monkeypatch, killed):
+    releases.promote("1")
+    file = open_site().store.root / "serving.json"
+    before = file.read_text()
+
+    record = Releases._record
+
+    def killed_in(self, *given):
+        if killed == "after the record":
+            record(self, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Releases, "_record", killed_in)
+        with pytest.raises(KeyboardInterrupt):
+            releases.promote("2")
+    assert file.read_text() == before
+    with releases.still():
+        pass
+    assert releases.serving().production == f"the-bank-ltd/{2 if killed == 'after the record' else 1}"
+    assert releases.altered() == ""
+    assert [f.name for f in file.parent.glob("serving*")] == ["serving.json"]
+    assert releases.promote("3").production == "the-bank-ltd/3"
 
 
 def test_a_canary_is_an_experiment_too(releases):

@@ -90,10 +90,16 @@ def audit_verify(
     with workspace.ledger() as ledger:
         place = anchor_place(workspace)
         kept = kept_heads(Audit(ledger), place) if place else []
-        result = Audit(ledger).verify(head, *(k.head for k in kept), others=Releases(workspace).recorded())
+        with Releases(workspace).still() as others:
+            result = Audit(ledger).verify(head, *(k.head for k in kept), others=others)
     if as_json:
         print_json(result.model_dump(mode="json"))
     if not result.ok:
+        if "outside of inhouse" in result.reason:
+            last = f"; entry {result.broken_at} has its last recorded change" if result.broken_at else ""
+            raise GateError(
+                f"{result.reason}{last}", "all entries are intact: see `inhouse audit actions`, and undo the change"
+            )
         hint = "compare it with a backup or an export; the entries before it are intact"
         where = f" at entry {result.broken_at}" if result.broken_at else ""
         raise GateError(f"the audit log is broken{where}: {result.reason}", hint)

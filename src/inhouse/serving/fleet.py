@@ -21,7 +21,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE, CUSTOM
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
-from inhouse.errors import InhouseError, InputError
+from inhouse.errors import BackendError, GateError, InhouseError, InputError
 from inhouse.guardrails.pool import AVAILABLE
 from inhouse.models.llama import LlamaEngine
 from inhouse.serving.open import Opened, open_base, open_release
@@ -43,7 +43,9 @@ class Generation:
     revision: int
     models: dict[str, ChatModel] = field(default_factory=dict)
     keys: list[Hashable] = field(default_factory=list)
+    watched: list[Callable[[], str]] = field(default_factory=list)
     answering: int = 0
+    damage: str = ""
 
 
 class Named:
@@ -109,7 +111,10 @@ class Fleet:
             serving = self._releases.serving()
             before = self._generation
             if before is not None and before.revision == serving.revision:
+                await asyncio.to_thread(_look, before)
                 return False
+            if why := await asyncio.to_thread(self._releases.altered):
+                raise GateError(f"{why}, so it is not served", "run `inhouse audit verify`; promote a release again")
             opened = await asyncio.to_thread(self._open_all, serving)
             await _warm([model for name, model in opened.models.items() if name not in (BASE, CUSTOM)])
             self._generation = opened
@@ -133,6 +138,8 @@ class Fleet:
 
     def trouble(self) -> str:
         """Why an engine cannot answer now; "" if all can."""
+        if self._generation and self._generation.damage:
+            return f"a release is not what was measured: {self._generation.damage}"
         return next((f"the engine does not answer: {e.trouble}" for e in self._engines.all() if e.trouble), "")
 
     def begin(self, name: str) -> tuple[Generation, ChatModel]:
@@ -140,6 +147,8 @@ class Fleet:
         generation = self._generation
         if generation is None or name not in generation.models:
             raise InputError(f"{name}: no longer served", f"models: {', '.join(self.names())}")
+        if generation.damage:
+            raise BackendError(f"a release is not what was measured: {generation.damage}")
         generation.answering += 1
         return generation, generation.models[name]
 
@@ -174,6 +183,7 @@ class Fleet:
     def _take(self, generation: Generation, key: Hashable, make: Callable[[], Opened]) -> ChatModel:
         opened = self._opened.take(key, make)
         generation.keys.append(key)
+        generation.watched.append(opened.damage)
         return opened.model
 
     def _retire(self, generation: Generation) -> None:
@@ -206,6 +216,14 @@ async def _warm(models: Sequence[ChatModel]) -> None:
                 await collect(model, question)
         except (InhouseError, TimeoutError) as error:  # its requests will show the same
             log.warning("%s did not answer a first question", model.name, exc_info=error)
+
+
+def _look(generation: Generation) -> None:
+    """Finds out whether files of its releases were changed while they are served."""
+    damage = next((found for look in generation.watched if (found := look())), "")
+    if damage != generation.damage:
+        log.error("release files: %s", damage or "as measured again")
+    generation.damage = damage
 
 
 def _custom(serving: Serving, models: Mapping[str, ChatModel]) -> ChatModel:

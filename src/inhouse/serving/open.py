@@ -16,7 +16,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
-from inhouse.errors import GateError, InputError
+from inhouse.errors import GateError, InhouseError, InputError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.guardrails.pool import Pool
 from inhouse.models.catalog import WEIGHTS
@@ -24,6 +24,7 @@ from inhouse.models.llama import LlamaEngine
 from inhouse.serving.pins import check, refuse
 from inhouse.serving.releases import label
 from inhouse.store.artifacts import source_digest
+from inhouse.store.sums import Sums
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Digest, Example, Release
 
@@ -36,6 +37,7 @@ class Opened:
 
     model: ChatModel
     close: Callable[[], None]
+    damage: Callable[[], str] = str  # the first file that was changed since, "" if none was
 
 
 def open_release(
@@ -61,14 +63,35 @@ def open_release(
         built = _built(workspace, release, pool, opened)
         arms = Arms(built, engines)
         opened.callback(arms.close)
-        with verified(workspace, release):
+        with verified(workspace, release) as sums:
             model = arms.open(arm, few_shot_of(release))
         reads_system = built.project.assistant.client_system == "append"
-        return Opened(served(name, arm, model, reads_system), opened.pop_all().close)
+        damage = Watch(workspace, release, sums).damage
+        return Opened(served(name, arm, model, reads_system), opened.pop_all().close, damage)
+
+
+class Watch:
+    """Finds changes to the files of an open release: engine and index read them all the time. Looking costs a few
+    calls of the system; only a file that was touched is read again."""
+
+    def __init__(self, workspace: Workspace, release: Release, sums: Sums) -> None:
+        self._workspace, self._release, self._sums = workspace, release, sums
+        self._damage = ""
+
+    def damage(self) -> str:
+        """The first file that is not as measured, "" if all are."""
+        if self._sums.changed():
+            settings = settings_of(self._workspace, self._release)
+            try:
+                found = check(self._workspace, self._release, settings, self._sums)
+                self._damage = next((c.problem for c in found if c.problem), "")
+            except InhouseError as error:
+                self._damage = str(error)
+        return self._damage
 
 
 @contextmanager
-def verified(workspace: Workspace, release: Release) -> Iterator[None]:
+def verified(workspace: Workspace, release: Release) -> Iterator[Sums]:
     """Checks the bytes of a release; the block opens or copies its files, which must not be written meanwhile.
 
     Raises:
@@ -77,7 +100,7 @@ def verified(workspace: Workspace, release: Release) -> Iterator[None]:
     sums, name = workspace.store.sums(), label(release)
     refuse(name, check(workspace, release, settings_of(workspace, release), sums))
     sums.keep()
-    yield
+    yield sums
     if file := sums.changed():
         raise GateError(f"release {name} was not opened: {file} was written meanwhile", "find out what writes to it")
 

@@ -2,7 +2,7 @@
 
 A release pins every artifact that its verdict was made from and the models that are not artifacts: the embedders, the
 tagger of personal data, and classifiers that are plugged in. An artifact's manifest has the sum of each of its files;
-the release has the digest of these sums, and the audit log has the digest of the release.
+the release has the digest of the manifest, and the audit log has the digest of the release.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from inhouse.types import Artifact, Digest, Record, Release, digest_of
 
 log = logging.getLogger("inhouse.gateway")
 OPENED = ("weights", "adapter", "index", "fusion", "calibration", "report")  # by the keys that a release names
-READ = ("documents",)  # by guardrails
+READ = ("documents", "dataset")  # by guardrails and replies
 OLD = "made by an earlier version; not verified"
 
 
@@ -50,7 +50,7 @@ def pins(workspace: Workspace, verdict: Artifact, project: Project, sums: Sums) 
         files = workspace.store.files(artifact)
         if files and (problem := sums.problem(Path(artifact.path), files, (MANIFEST,))):
             raise GateError(problem, "it differs from what was measured; delete its folder and build again")
-        made[f"{artifact.kind}/{artifact.key}"] = _digest(files) if files else ""
+        made[f"{artifact.kind}/{artifact.key}"] = _manifest(artifact, sums) if files else ""
     for name, path in _models(workspace, project):
         made[f"model {name}"] = _digest(sums.folder(path))
     return made
@@ -95,7 +95,7 @@ def _artifact(workspace: Workspace, kind: str, key: Digest, pin: Digest, sums: S
     except InputError as error:
         return Checked(name=name, path="", problem=str(error), verified=False)
     files = workspace.store.files(artifact)
-    if pin and _digest(files) != pin:
+    if pin and _manifest(artifact, sums) != pin:
         problem = f"{Path(artifact.path) / MANIFEST}: was changed"
     else:
         problem = sums.problem(Path(artifact.path), files, (MANIFEST,)) if files else ""
@@ -112,6 +112,11 @@ def _models(workspace: Workspace, project: Project) -> Iterator[tuple[str, Path]
     for setting in ("toxicity_model", "injection_model", "groundedness_model"):
         if folder := getattr(project.guardrails, setting):
             yield setting, workspace.project.path(folder)
+
+
+def _manifest(artifact: Artifact, sums: Sums) -> Digest:
+    """Of the manifest as a whole: what it says of an artifact besides its files is read too."""
+    return sums.of(Path(artifact.path) / MANIFEST).sha256
 
 
 def _digest(files: Files) -> Digest:

@@ -8,8 +8,10 @@ replaced as a whole under a lock, so a rollback is as quick as a promotion and b
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +25,14 @@ from inhouse.monitoring.experiments import Experiment, Results, examine
 from inhouse.serving.gate import gate_rules
 from inhouse.serving.pins import Checked, check, pins
 from inhouse.serving.state import Canary, Serving, Step
+from inhouse.store.actions import state_of
 from inhouse.store.artifacts import locked, source_digest
+from inhouse.store.audit import Audit
 from inhouse.types import Artifact, Json, Release, digest_of
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"
+NEXT = "serving.next.json"  # what FILE becomes once the change is recorded
 ABOUT = "releases"  # of actions on them
 # Settings of the verdict that answers depend on.
 MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
@@ -174,7 +179,9 @@ class Releases:
         Raises:
             InputError: there is no such release.
         """
-        release = self.get(which)
+        release, altered = self.get(which), self.altered()
+        if altered:  # its settings may be anything
+            return [Checked(name="releases", path=str(self._store.root), problem=altered)]
         sums = self._store.sums(full=True)
         return check(self._workspace, release, self._measured(release.settings), sums, every=True)
 
@@ -331,6 +338,7 @@ class Releases:
     def _change(self, change: Callable[[Serving], Step | None]) -> Serving:
         """Writes what `change` makes of what is served now, under a lock; None changes nothing."""
         with locked(self._store.root / "locks" / "serving", wait=True):
+            self._finish()
             now = self.serving()
             step = change(now)
             if step is None:
@@ -338,14 +346,51 @@ class Releases:
             after = step.taken(_now())
             text, last = after.model_dump_json(indent=1), after.history[-1]
             facts = {"what": last.text, "production": last.production, "canary": last.canary}
+            write_text(self._store.root / NEXT, text, 0o600)
             self._record(f"release {last.kind}", facts, {"serving": {FILE: json.loads(text)}})
-            write_text(self._store.root / FILE, text)
+            os.replace(self._store.root / NEXT, self._store.root / FILE)
             return after
 
     # --- the audit log ------------------------------------------------------------------------------------------
 
-    def recorded(self) -> dict[str, dict[str, Json]]:
-        """What the audit log has the states of, as it is now: releases, and what is served."""
+    @contextmanager
+    def still(self) -> Iterator[dict[str, dict[str, Json]]]:
+        """What the audit log has the states of, which nobody changes during the block."""
+        locks = self._store.root / "locks"
+        with locked(locks / "releases", wait=True), locked(locks / "serving", wait=True):
+            self._finish()
+            yield self._recorded()
+
+    def altered(self) -> str:
+        """What of the releases and of what is served is not as the recorded actions left it, as a sentence; "" if all
+        is."""
+        with self.still() as tables, self._workspace.ledger() as ledger:
+            replay = Audit(ledger).replayed(ABOUT)
+        found = replay.difference({name: rows for name, rows in tables.items() if replay.knows(name)})
+        return found[1] if found else ""
+
+    def note(self) -> None:
+        """Records what there is, unless an action on releases was: an earlier version made it."""
+        with self.still() as tables, self._workspace.ledger() as ledger:
+            known = Audit(ledger).replayed(ABOUT)
+            if tables["release"] and not known.knows("release"):
+                self._record("releases found", {}, {})
+
+    def _finish(self) -> None:
+        """Finishes a change that was interrupted after it was recorded; another one was not made."""
+        file = self._store.root / NEXT
+        if not file.is_file():
+            return
+        with self._workspace.ledger() as ledger:
+            replay = Audit(ledger).replayed(ABOUT)
+        with suppress(ValueError):
+            text = file.read_text(encoding="utf-8")
+            if not replay.difference({"serving": {FILE: json.loads(text)}}):
+                os.replace(file, self._store.root / FILE)
+        file.unlink(missing_ok=True)
+
+    def _recorded(self) -> dict[str, dict[str, Json]]:
+        self.serving()  # refuses a damaged file
         file = self._store.root / FILE
         serving = {FILE: json.loads(file.read_text(encoding="utf-8"))} if file.is_file() else {}
         releases = {f"{a.facts['name']}/{a.facts['version']}": a.facts for a in self._store.all("release")}
@@ -356,12 +401,9 @@ class Releases:
 
         The first time, everything else there is gets its state too: an earlier version made it.
         """
-        from inhouse.store.actions import state_of
-        from inhouse.store.audit import Audit
-
         with self._workspace.ledger() as ledger:
             audit = Audit(ledger)
-            known = {} if audit.actions(about=ABOUT, limit=1) else self.recorded()
+            known = {} if audit.actions(about=ABOUT, limit=1) else self._recorded()
             rows = {table: known.get(table, {}) | changed.get(table, {}) for table in (*known, *changed)}
             states = [state_of(table, row, value) for table, values in rows.items() for row, value in values.items()]
             audit.act(what, ABOUT, facts, states)

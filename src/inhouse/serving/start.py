@@ -48,7 +48,9 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
         BackendError: the address cannot be used.
     """
     settings = workspace.project.gateway
-    release = Releases(workspace).get("production")
+    releases = Releases(workspace)
+    releases.note()
+    release = releases.get("production")
     bound = server.listen(settings.host, settings.port)
     started = Started(release, server.address_of(bound), _first_key(workspace))
     _record_start(workspace, started)

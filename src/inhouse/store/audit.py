@@ -121,6 +121,17 @@ class Audit:
         with self._ledger.read() as connection:
             return _hash_of(connection, seq) == hash
 
+    def replayed(self, about: str) -> Replay:
+        """The states that the actions about something left."""
+        query = sa.select(AUDIT.c.seq, AUDIT.c.content).where(
+            AUDIT.c.about == about, ABOUT, AUDIT.c.kind == "action", AUDIT.c.content != ""
+        )
+        replay = Replay()
+        with self._ledger.read() as connection:
+            for seq, content in connection.execute(query.order_by(AUDIT.c.seq)):
+                replay.take(seq, json.loads(content))
+        return replay
+
     def actions(
         self, since: str = "", until: str = "", about: str = "", limit: int = 100, what: str = ""
     ) -> list[Action]:

@@ -242,6 +242,12 @@ def test_without_a_provider_there_is_no_button(house):
         ({"email": "eve@evil-bank.example"}, 403),
         ({"email": "eve@bank.example.evil"}, 403),
         ({"email": "ines@BANK.example"}, 200),
+        ({"email": "eve@ban\u212a.example"}, 403),  # the Kelvin sign
+        ({"email": "bank.example"}, 403),
+        ({"email": "@bank.example"}, 403),
+        ({"email": "eve@bank.example@evil.example"}, 403),
+        ({"email": ["ines@bank.example"]}, 403),
+        ({"email": "ines@bank.example", "email_verified": "false"}, 403),
         ({"email_verified": False}, 403),
         ({"email_verified": None}, 403),
         ({"email": None}, 403),

@@ -126,8 +126,8 @@ class Provider:
             hint = "Set gateway.oidc.allowed_domains or gateway.oidc.allowed_groups in the project file."
             raise InputError("Nobody may sign in with single sign-on yet.", hint)
         verified = claims.get("email_verified") in (True, "true")
-        domain = str(claims.get("email", "")).rpartition("@")[2].casefold() if verified else ""
-        if groups & set(settings.allowed_groups) or (domain and domain in map(str.casefold, settings.allowed_domains)):
+        name, _, domain = str(claims.get("email", "")).rpartition("@") if verified else ("", "", "")
+        if groups & set(settings.allowed_groups) or (name and _lower(domain) in map(_lower, settings.allowed_domains)):
             return
         raise InputError("Your account may not sign in here.", "Ask an administrator to admit your domain or group.")
 
@@ -158,6 +158,11 @@ class Provider:
             scope=" ".join(settings.scopes), redirect_uri=callback, code_challenge_method="S256", timeout=TIMEOUT_S,
             token_endpoint_auth_method=None if settings.client_secret_env else "none",
         )  # fmt: skip
+
+
+def _lower(domain: str) -> str:
+    """Lowercase as domains are compared: of ASCII letters only. Unicode takes the Kelvin sign for a k, and ß for ss."""
+    return "".join(c.lower() if c.isascii() else c for c in domain)
 
 
 def _texts(claim: Json) -> set[str]:

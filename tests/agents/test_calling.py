@@ -5,7 +5,7 @@ import json
 import pytest
 
 from inhouse.agents.calling import Caller, Calling
-from inhouse.agents.structured import Structured
+from inhouse.agents.structured import Quoting, Structured
 from inhouse.chat import ChatRequest, Delta, Note, collect
 from inhouse.errors import RefusedError
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
@@ -39,7 +39,7 @@ def declines(sentence):
 
 
 def calling(answer=WIRE, caller=None):
-    return Calling(Scripted(lambda r: answer), caller or Caller("x"), alike, declines)
+    return Calling(Scripted(lambda r: answer), caller or Caller("x"), Quoting("x"), alike, declines)
 
 
 def request(text, *tools, choice="auto", after=(), **more):
@@ -136,7 +136,7 @@ SCHEMA = {"type": "object", "properties": {"usd": {"type": "number"}}, "required
 
 
 async def test_a_hand_off_is_a_refusal_and_no_item_of_the_inbox():
-    model = Structured(HandingOff(), declines)
+    model = Structured(HandingOff(), Quoting("x"), declines)
     reply = await collect(model, request("How much is a wire?", json_schema=SCHEMA))
     assert reply.note("guarded", "handoff") is None
     assert HANDOFF not in reply.text
@@ -144,7 +144,7 @@ async def test_a_hand_off_is_a_refusal_and_no_item_of_the_inbox():
 
 
 async def test_what_a_text_holds_can_be_read_from_it():
-    model = Structured(HandingOff(), declines)
+    model = Structured(HandingOff(), Quoting("x"), declines)
     schema = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
     assert json.loads((await collect(model, request("The order takes 5 days.", json_schema=schema))).text) == {
         "days": 5
@@ -153,4 +153,48 @@ async def test_what_a_text_holds_can_be_read_from_it():
 
 async def test_requests_without_a_schema_pass_unchanged():
     events = [event async for event in HandingOff().stream(request("hello"))]
-    assert [event async for event in Structured(HandingOff(), declines).stream(request("hello"))] == events
+    assert [
+        event async for event in Structured(HandingOff(), Quoting("x"), declines).stream(request("hello"))
+    ] == events
+
+
+class Citing:
+    """A model that answers from a passage."""
+
+    name = "x"
+
+    def __init__(self, passage):
+        self.passage = passage
+
+    async def stream(self, request):
+        passage = {"source": "a.md", "title": "Wires", "heading": "", "text": self.passage}
+        yield Note(layer="grounded", kind="passages", data=[passage])
+        yield Note(layer="grounded", kind="citations", data=[{"passage": 1, "source": "a.md"}])
+        async for event in Scripted(lambda r: "A wire takes two days.").stream(request):
+            yield event
+
+
+class NoThieves:
+    """A rail that finds an address in what is answered."""
+
+    name, sides = "thieves", frozenset({"output"})
+
+    def check(self, side, text, turn):
+        assert turn.passages
+        return Finding(score=1, reason="evil", spans=()) if "evil.example" in text else None
+
+
+@pytest.mark.parametrize(("address", "passes"), [("help@bank.example", True), ("thief@evil.example", False)])
+async def test_values_of_passages_pass_the_rails_of_answers(address, passes):
+    rails = Threads([Guard(NoThieves(), {"output": "handoff"})])
+    quoting = Guarded(Quoting("x"), rails, GuardedSettings(handoff=HANDOFF))
+    passage = f"A wire takes two days. Questions about a wire go to {address}."
+    schema = {"type": "object", "properties": {"email": {"type": "string"}}, "required": ["email"]}
+    asked = request("Where do questions about a wire go?", json_schema=schema)
+    text, _, _, _, refused = await answered(Structured(Citing(passage), quoting, declines), asked)
+    assert (address in text, refused) == (passes, not passes)
+    mail = tool("mail", "Writes about a wire.", email={"type": "string"})
+    asked = request("Where do questions about a wire go?", mail, choice="required")
+    calls = Calling(Citing(passage), Caller("x"), quoting, alike, declines)
+    _, names, arguments, _, refused = await answered(calls, asked)
+    assert (names, arguments) == ((["mail"], {"email": address}) if passes else ([], None))

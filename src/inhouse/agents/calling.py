@@ -17,7 +17,7 @@ from typing import NamedTuple
 from inhouse.agents.evidence import Evidence
 from inhouse.agents.fill import Alike, Filler, MissingError
 from inhouse.agents.keywords import Schema, check_schema
-from inhouse.agents.structured import Said, heard
+from inhouse.agents.structured import Said, filled, heard
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, streaming
 from inhouse.errors import RefusedError
 from inhouse.text.sentences import sentences
@@ -66,6 +66,7 @@ class Calling:
     Args:
         model: answers in words, with its guardrails.
         caller: a `Caller` behind the guardrails of the input.
+        quoting: a `Quoting` behind the guardrails of answers.
         alike: see `Filler`.
         declines: whether a sentence says that there is no answer.
     """
@@ -74,11 +75,13 @@ class Calling:
         self,
         model: ChatModel,
         caller: ChatModel,
+        quoting: ChatModel,
         alike: Alike,
         declines: Callable[[str], bool],
     ) -> None:
         self.name = model.name
-        self._model, self._caller, self._alike, self._declines = model, caller, alike, declines
+        self._model, self._caller, self._quoting = model, caller, quoting
+        self._alike, self._declines = alike, declines
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields what `model` says, or calls of tools, or a refusal.
@@ -140,11 +143,12 @@ class Calling:
             question = request.messages[last_question(request.messages)].content
             for tool in ranked:
                 try:
-                    filled = await asyncio.to_thread(Filler(tool.schema, said.evidence(question), self._alike).fill)
+                    filler = Filler(tool.schema, said.evidence(question), self._alike)
+                    arguments = await filled(filler, said, request, self._quoting)
                 except MissingError as error:
                     why = error
                     continue
-                for delta in Call(tool, _written(filled)).deltas(0):
+                for delta in Call(tool, _written(arguments)).deltas(0):
                     yield delta
                 yield said.finish.model_copy(update={"reason": "tool_calls"})
                 return

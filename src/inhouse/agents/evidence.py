@@ -316,6 +316,17 @@ def nearest_clause(question: str, text: str) -> str:
     return clauses[shares[0][1]] if clear else text
 
 
+def sentence_around(text: str, value: Value) -> str:
+    """The sentence of a text that holds the value."""
+    at = 0
+    for sentence in sentences(text):
+        at = text.find(sentence, at)
+        if at <= value.start < at + len(sentence):
+            return sentence
+        at += len(sentence)
+    return text
+
+
 def relevance(value: Value, text: str, wanted: frozenset[str], asked: frozenset[str]) -> float:
     """How well the words around the value are those of the field's name (`wanted`) and of the question (`asked`).
 

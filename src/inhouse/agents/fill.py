@@ -48,6 +48,7 @@ class Filler:
     def __init__(self, root: Schema, evidence: Evidence, alike: Alike | None = None) -> None:
         self._root, self._evidence, self._alike = root, evidence, alike
         self._used: set[tuple[str, int]] = set()  # numbers that a field has: text, start
+        self.quoted: dict[str, None] = {}  # sentences of passages that values come from
 
     def fill(self) -> Json:
         """The value.
@@ -197,7 +198,7 @@ class Filler:
         asked = asked_by(name, schema.get("description", ""))
         if not CERTAINTY.isdisjoint(asked.words) and self._evidence.certainty is not None:
             return round(self._evidence.certainty, 3)
-        for text in self._evidence.texts:
+        for at, text in enumerate(self._evidence.texts):
             found = [v for v in self._numbers(asked, text) if (v.text, v.start) not in self._used]
             allowed = {k: w for k, w in schema.items() if k != "$ref"}
             counts = [v for v in found if v.unit not in ("$", "€", "£", "%") and fits(_plain(v.value, whole), allowed)]
@@ -207,6 +208,7 @@ class Filler:
                 if not fits(value, allowed):
                     raise MissingError(path, f"{chosen.text} does not match the schema")
                 self._used.add((chosen.text, chosen.start))
+                self._quote(at, text, chosen)
                 return value
             if found:
                 raise MissingError(path, "the answer holds several values for it")
@@ -246,9 +248,10 @@ class Filler:
     def _string(self, schema: Schema, name: str, path: str) -> str:
         asked = asked_by(name, schema.get("description", "") or schema.get("title", ""))
         text = {k: v for k, v in schema.items() if k in ("type", "pattern", "minLength", "maxLength", "format")}
-        for source in self._evidence.texts:
+        for at, source in enumerate(self._evidence.texts):
             found = [v for v in self._typed(asked, schema, source) if fits(v.value, text)]
             if chosen := self._best(found, source, asked):
+                self._quote(at, source, chosen)
                 return str(chosen.value)
             if found:
                 raise MissingError(path, "the answer holds several values for it")
@@ -256,6 +259,10 @@ class Filler:
             if candidate and fits(candidate, text):
                 return candidate
         raise MissingError(path, "no such text is in the answer")
+
+    def _quote(self, at: int, text: str, value: Value) -> None:
+        if at:  # the answer itself was checked
+            self.quoted[ev.sentence_around(text, value)] = None
 
     def _typed(self, asked: Asked, schema: Schema, text: str) -> Iterable[Value]:
         """Values of a form that can be recognized, such as times."""

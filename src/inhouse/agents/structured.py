@@ -25,6 +25,7 @@ NOT_KNOWN = "The documents do not answer this, so the schema cannot be filled."
 PLACE = "response_format.json_schema.schema"  # of the schema in a request
 HANDOFF = ("guarded", "handoff")
 FORMAT = "response_format"
+QUOTED = "quoted"  # key of `ChatRequest.extra` for a `Quoting`
 
 
 class Said(NamedTuple):
@@ -49,21 +50,56 @@ class Said(NamedTuple):
         return not found or is_about(question, (self.text, *texts))
 
 
+class Quoting:
+    """A ChatModel that says a sentence of a passage, so that guardrails can check it: `extra` has both."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        yield Note(layer="grounded", kind="passages", data=request.extra[QUOTED]["passages"])
+        yield Delta(text=request.extra[QUOTED]["text"])
+        yield Finish(reason="stop")
+
+
+async def filled(filler: Filler, said: Said, request: ChatRequest, quoting: ChatModel) -> Json:
+    """The value of a filler. What it takes from passages and not from the answer passes the guardrails of answers.
+
+    Raises:
+        MissingError: the evidence does not hold what the schema requires, or a guardrail objects to it.
+    """
+    value = await asyncio.to_thread(filler.fill)
+    passages: Json = next((n.data for n in said.notes if (n.layer, n.kind) == ("grounded", "passages")), [])
+    for text in filler.quoted:
+        extra = {QUOTED: {"text": text, "passages": passages}}
+        quote = await heard(quoting, request.model_copy(update={"extra": extra}))
+        if quote.text != text.strip():
+            raise MissingError("", NOT_KNOWN)
+    return value
+
+
 class Structured:
     """A ChatModel. Requests that ask for no schema pass unchanged.
 
     Args:
         model: answers in words, with its guardrails.
+        quoting: a `Quoting` behind the guardrails of answers.
         declines: whether a sentence says that there is no answer.
         alike: see `Filler`.
         direct: the model writes JSON itself, by the engine's grammar: it knows no documents that could say otherwise.
     """
 
     def __init__(
-        self, model: ChatModel, declines: Callable[[str], bool], alike: Alike | None = None, direct: bool = False
+        self,
+        model: ChatModel,
+        quoting: ChatModel,
+        declines: Callable[[str], bool],
+        alike: Alike | None = None,
+        direct: bool = False,
     ) -> None:
         self.name = model.name
-        self._model, self._declines, self._alike, self._direct = model, declines, alike, direct
+        self._model, self._quoting = model, quoting
+        self._declines, self._alike, self._direct = declines, alike, direct
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         """Yields what `model` says, or JSON of the schema, or a refusal.
@@ -87,10 +123,10 @@ class Structured:
         said = await heard(self._model, bare)
         for note in said.notes:
             yield note
-        for event in await self._written(asked, said):
+        for event in await self._written(asked, said, bare):
             yield event
 
-    async def _written(self, asked: AskedFor, said: Said) -> list[ChatEvent]:
+    async def _written(self, asked: AskedFor, said: Said, bare: ChatRequest) -> list[ChatEvent]:
         question = asked.messages[last_question(asked.messages)].content
         if said.finish.reason == "content_filter":
             return [Delta(text=said.text, refusal=not asked.fenced), said.finish]
@@ -98,7 +134,7 @@ class Structured:
             if self._direct:
                 value = _parsed(said, asked)
             else:
-                value = await asyncio.to_thread(self._filled, asked, said, question)
+                value = await filled(self._filler(asked, said, question), said, bare, self._quoting)
         except MissingError as error:
             if asked.fenced:  # asked for in words alone: so is the answer
                 return [Delta(text=said.text), *([said.handoff] if said.handoff else []), said.finish]
@@ -109,18 +145,18 @@ class Structured:
         finish = said.finish.model_copy(update={"reason": "stop"})
         return [Delta(text=f"```json\n{text}\n```" if asked.fenced else text), finish]
 
-    def _filled(self, asked: AskedFor, said: Said, question: str) -> Json:
+    def _filler(self, asked: AskedFor, said: Said, question: str) -> Filler:
         """
         Raises:
-            MissingError: the answer does not hold what the schema requires.
+            MissingError: there is no answer to fill the schema from.
         """
         if said.handoff or any(map(self._declines, sentences(said.text))):
             if is_question(question):
                 raise MissingError("", NOT_KNOWN)
-            return Filler(asked.schema, Evidence("", question), self._alike).fill()
+            return Filler(asked.schema, Evidence("", question), self._alike)
         if not said.is_about(question):
             raise MissingError("", NOT_KNOWN)
-        return Filler(asked.schema, said.evidence(question), self._alike).fill()
+        return Filler(asked.schema, said.evidence(question), self._alike)
 
 
 async def heard(model: ChatModel, request: ChatRequest) -> Said:

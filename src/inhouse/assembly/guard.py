@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 
 from inhouse.agents.calling import Caller, Calling
-from inhouse.agents.structured import Structured
+from inhouse.agents.structured import Quoting, Structured
 from inhouse.assembly.bounded import Bounded
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE
@@ -186,8 +186,9 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     """
     project, runner, declines = parts.project, _runner(parts, model), parts.workspace.support.declines
     caller = _guarded(project, Caller(model.name), OneSide(runner, "input"))
-    calls = Calling(_guarded(project, model, runner, parts.report), caller, parts.alike, declines)
-    answers = Structured(calls, declines, parts.alike, direct=model.name == BASE)
+    quoting = _guarded(project, Quoting(model.name), OneSide(runner, "output"))
+    calls = Calling(_guarded(project, model, runner, parts.report), caller, quoting, parts.alike, declines)
+    answers = Structured(calls, quoting, declines, parts.alike, direct=model.name == BASE)
     replying = WithReplies(answers, project.replies, project.name, parts.languages())
     history = None if model.name == BASE else project.assistant.history_messages
     return Bounded(replying, project.model.context_tokens, history)

@@ -24,6 +24,8 @@ def tool(name, description="", **parts):
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
+TEXT = {"type": "string"}
+CURRENCY = TEXT | {"enum": ["USD", "EUR", "GBP"]}
 WEATHER = tool("get_weather", "Get the current weather in a city.", city={"type": "string"})
 FEE = tool("Fee", "A fee.", service={"type": "string"}, usd={"type": "number"})
 
@@ -198,3 +200,41 @@ async def test_values_of_passages_pass_the_rails_of_answers(address, passes):
     calls = Calling(Citing(passage), Caller("x"), quoting, alike, declines)
     _, names, arguments, _, refused = await answered(calls, asked)
     assert (names, arguments) == ((["mail"], {"email": address}) if passes else ([], None))
+
+
+TRANSFER = tool("transfer_money", "Transfers money to an account.", amount={"type": "number"}, to_account=TEXT)
+CONVERT = tool("convert_currency", "Converts an amount from one currency into another.", amount={"type": "number"},
+               from_currency=CURRENCY, to_currency=CURRENCY)  # fmt: skip
+LOAN = tool("loan_payment", "Payment of a loan.", principal={"type": "number"}, annual_rate_percent={"type": "number"},
+            term_months={"type": "integer"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "called", "arguments"),
+    [
+        ("Transfer money: $250.00 to account DE-4711", TRANSFER, {"amount": 250, "to_account": "DE-4711"}),
+        ("Convert 100 USD into EUR", CONVERT, {"amount": 100, "from_currency": "USD", "to_currency": "EUR"}),
+        ("Convert 100 to EUR from USD", CONVERT, None),
+        ("Payment of a loan of $10,000 at 6.5% over 36 months", LOAN,
+         {"principal": 10000, "annual_rate_percent": 6.5, "term_months": 36}),
+        ("Translate \"good morning\" into French", tool("translate", "Translates a text.", text=TEXT, target_language=TEXT),
+         {"text": "good morning", "target_language": "French"}),
+        ("Give me the forecast for Berlin for 3 days", tool("forecast", "Forecast.", city=TEXT, days={"type": "integer"}),
+         {"city": "Berlin", "days": 3}),
+        ("Send an email to ann@bank.example saying \"It is ready\"",
+         tool("email", "Sends an email.", to=TEXT | {"format": "email"}, body=TEXT),
+         {"to": "ann@bank.example", "body": "It is ready"}),
+    ],
+)  # fmt: skip
+async def test_arguments_are_what_the_user_says(text, called, arguments):
+    asked = request(text, called, choice="required")
+    _, _, found, _, refused = await answered(calling(HANDOFF), asked)
+    assert (found, refused) == (arguments, arguments is None)
+
+
+async def test_another_tool_is_not_called_for_want_of_arguments():
+    balance = tool("get_balance", "Returns the balance of an account.")
+    asked = request("Transfer money to an account", TRANSFER, balance, choice="required")
+    text, names, _, _, refused = await answered(calling(HANDOFF), asked)
+    assert (names, refused) == ([], True)
+    assert text.startswith("transfer_money cannot be called")

@@ -26,6 +26,7 @@ from inhouse.types import Json, Message, last_question
 ASKING = ("tools", "tool_choice", "parallel_tool_calls")  # keys of `ChatRequest.extra`
 SURE = 0.45  # likeness from which a tool is called where the caller leaves it open
 POSSIBLE = 0.25  # likeness from which a tool is called where there is no answer in words
+CLOSE = 0.1  # a tool this much less like the question than another one is not called in its place
 NO_ARGUMENTS: Schema = {"type": "object", "properties": {}}
 
 
@@ -162,11 +163,13 @@ class Calling:
                 yield event
 
     def _ranked(self, request: ChatRequest, tools: Sequence[Tool]) -> list[tuple[float, Tool]]:
+        """The tools that the question may mean, and how much they are like it."""
         if not tools:
             return []
         question = request.messages[last_question(request.messages)].content
         scores = self._alike(question, [t.says for t in tools])
-        return sorted(zip(scores, tools, strict=True), key=lambda s: -s[0])
+        ranked = sorted(zip(scores, tools, strict=True), key=lambda s: -s[0])
+        return [r for r in ranked if r[0] >= ranked[0][0] - CLOSE]
 
     def _nothing(self, said: Said) -> bool:
         return said.handoff is not None or not said.text or any(map(self._declines, sentences(said.text)))

@@ -257,6 +257,13 @@ def names_in(text: str, question: str) -> list[Value]:
     return found
 
 
+def name_after(direction: str, text: str) -> str:
+    """The only name or code that something comes from, or goes to; "" where there is none, or several."""
+    place = "from" if direction == "from" else "(?:to|into)"
+    found = re.findall(rf"\b{place} (?:(?:my|the|account|card|number) ){{0,3}}({NAME.pattern})", text)
+    return found[0] if len(found) == 1 else ""
+
+
 def quoted_in(text: str) -> str:
     """The only text in quotation marks; "" where there is none, or several."""
     found = re.findall(r"[\"“«]([^\"”»\n]{1,300})[\"”»]", text)

@@ -105,7 +105,9 @@ class Filler:
 
     def _object(self, schema: Schema, path: str, depth: int) -> Json:
         required, value = set(schema.get("required", ())), {}
-        for name, part in schema.get("properties", {}).items():
+        parts = schema.get("properties", {})
+        for name in sorted(parts, key=lambda n: (n not in required, not self._is_specific(n, parts[n]))):
+            part = parts[name]
             below = f"{path}.{name}".lstrip(".")
             try:
                 value[name] = self._any(part, name, below, depth + 1)
@@ -117,7 +119,13 @@ class Filler:
                     value[name] = known["default"]
         if missing := [name for name in required if name not in value]:
             raise MissingError(f"{path}.{missing[0]}".lstrip("."), "the schema does not say what it is")
-        return value
+        return {name: value[name] for name in parts if name in value}
+
+    def _is_specific(self, name: str, part: Json) -> bool:
+        """Whether the field says which value it means, so that it chooses before others that say less."""
+        part = resolved(part, self._root)
+        asked = asked_by(name, part.get("description", ""))
+        return bool(asked.unit or asked.kind or part.keys() & {"enum", "pattern", "format"})
 
     def _array(self, schema: Schema, name: str, path: str, depth: int) -> Json:
         if "prefixItems" in schema:
@@ -176,6 +184,8 @@ class Filler:
         if yes is not None and no is not None and not self._evidence.spoken:
             return yes if self._boolean(schema, name, path) else no
         named = ev.best_named(texts, self._evidence)
+        if len(named) == 2 and self._evidence.spoken:
+            named = self._directed(texts, named, asked_by(name))
         best = named[0] if len(named) == 1 else None
         if not named and self._alike and not self._evidence.spoken:
             said = f"{self._evidence.question} {self._evidence.answer}"
@@ -185,6 +195,14 @@ class Filler:
         if best is None:
             raise MissingError(path, "the answer fits none of the values, or several")
         return options[best]
+
+    def _directed(self, texts: Sequence[str], named: Sequence[int], asked: Asked) -> list[int]:
+        """Of two values, the one that something comes from or goes to: "100 USD into EUR"."""
+        tail = ev.named_in(re.split(r"\b(?:into|to)\b", self._evidence.question)[-1])
+        goal = [n for n in named if ev.named_in(texts[n]) <= tail]
+        if len(goal) != 1 or not asked.direction:
+            return []
+        return goal if asked.direction == "to" else [n for n in named if n not in goal]
 
     def _boolean(self, schema: Schema, name: str, path: str) -> bool:
         if self._evidence.spoken:
@@ -311,12 +329,18 @@ class Filler:
         """Texts from what the user says, for an argument of a tool."""
         if asked.kind == "question" or not _SEARCHES.isdisjoint(asked.words):
             yield question
-        elif asked.kind not in ("answer", "reason"):
-            if quoted := ev.quoted_in(question):
+            return
+        quoted, names = ev.quoted_in(question), ev.names_in(question, "")
+        if asked.direction and (found := ev.name_after(asked.direction, question)):
+            yield found
+        elif quoted:
+            if (quoted, -1) not in self._used:
+                self._used.add((quoted, -1))
                 yield quoted
-            names = ev.names_in(question, "")
-            if len(names) == 1:
-                yield names[0].text
+        elif asked.kind not in ("answer", "reason"):
+            inside = [n for n in names if n.start or " " in n.text]  # "Give me ... for Berlin"
+            if len(inside or names) == 1:
+                yield (inside or names)[0].text
             elif not names and asked.kind == "subject":
                 yield subject(question, question)
 

@@ -40,6 +40,8 @@ _KINDS = {word: kind for kind, names in _OF_TEXT.items() for word in names.split
 CERTAINTY = frozenset("confidence certainty probability".split())  # noqa: SIM905
 SOURCES = frozenset("source sources citation citations reference references document documents".split())  # noqa: SIM905
 _CITED = frozenset("used cited list urls ids files names of the".split())  # noqa: SIM905
+_FROM = frozenset("from origin source departure sender".split())  # noqa: SIM905
+_TO = frozenset("to into destination target recipient receiver".split())  # noqa: SIM905
 _CENTS = re.compile(r"\b(?:cents?|minor units?)\b", re.IGNORECASE)
 _FRACTION = re.compile(
     r"\b(?:fraction|ratio|between 0 and 1|from 0 to 1|0\.\d+ (?:for|is|means|=) ?\d+(?:\.\d+)? ?(?:%|percent))",
@@ -68,6 +70,12 @@ class Asked(NamedTuple):
     kind: str
     wanted: frozenset[str]
     scale: float = 1.0
+
+    @property
+    def direction(self) -> str:
+        """ "from" or "to", where it asks for one of two things between which something goes."""
+        said = set(self.words)
+        return "from" if said & _FROM else "to" if said & _TO else ""
 
     @property
     def cites(self) -> bool:

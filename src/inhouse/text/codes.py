@@ -22,8 +22,11 @@ USUAL = frozenset(
 """Words by which a decoded text is recognized."""
 MOST_CHARS = 20_000  # of a decoded text
 PRINTABLE = 0.95
-_ESCAPE = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\U([0-9a-fA-F]{8})|\\x([0-9a-fA-F]{2})|[uU]\+([0-9a-fA-F]{4,6})\s?")
+_ESCAPE = re.compile(
+    r"\\{1,4}u\{?([0-9a-fA-F]{4,6})\}?|\\U([0-9a-fA-F]{8})|\\{1,4}x([0-9a-fA-F]{2})|[uU]\+([0-9a-fA-F]{4,6})\s?"
+)
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2}){1,2000}")
+_PERCENT_CODED = re.compile(r"%25(?=[0-9a-fA-F]{2})")
 _QUOTED = re.compile(r"(?:=[0-9A-F]{2}){3,2000}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,20000}+={0,2}")
 _BASE32 = re.compile(r"\b[A-Z2-7]{16,20000}+={0,6}")
@@ -54,6 +57,7 @@ def unescaped(text: str) -> str:
     if "\\" in text or "+" in text:
         text = _ESCAPE.sub(lambda m: _char(next(filter(None, m.groups()))), text)
     if "%" in text:
+        text = _PERCENT_CODED.sub("%", text)
         text = _PERCENT.sub(lambda m: _text(unquote_to_bytes(m[0])) or m[0], text)
     if "=" in text:
         text = _QUOTED.sub(lambda m: _text(bytes.fromhex(m[0].replace("=", ""))) or m[0], text)
@@ -79,6 +83,13 @@ def decoded(text: str) -> list[str]:
     if sum(t.lower().strip(".,") in _SPELLED for t in tokens) > 5:
         found.append(_from_spelled(tokens))
     return found
+
+
+def restored(text: str) -> str:
+    """The text with its parts that are in a code replaced by what they say."""
+    for pattern, decode in _CODES:
+        text = pattern.sub(lambda m, d=decode: f" {said} " if (said := d(m[0])) else m[0], text)  # type: ignore[misc]
+    return text
 
 
 def _from_spelled(tokens: list[str]) -> str:

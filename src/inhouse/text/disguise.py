@@ -25,31 +25,35 @@ from inhouse.text.codes import USUAL
 from inhouse.text.visible import visible
 
 LONGEST_WORD = max(map(len, USUAL))
-KNOWN, UNKNOWN = (
-    0.7,
-    0.45,
-)  # shares of the letters in usual words: of a decoded text at least, of a disguised one at most
+KNOWN, UNKNOWN = 0.7, 0.45  # shares of letters in usual words: of a decoded text at least, of a disguised one at most
 FEW_LETTERS = 12  # of a decoded text
 GAPPED = 3  # pieces that are joined to words, at least
 _MARKS = regex.compile(r"\p{Mn}{2,}|(?<=[^\p{L}\p{M}])\p{Mn}+|[\u0334-\u0338\u20d0-\u20ff]+")
 _ACCENTS = regex.compile(r"\p{Mn}+")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’]+")
-_COMMENTS = (("<!--", "-->"), ("/*", "*/"))
+_COMMENTS = (("<!--", "-->"), ("/*", "*/"), ("<![CDATA[", "]]>"))
+_LINK = re.compile(r"https?://[^\s<>\"]{12,2000}")
+_LINK_SIGNS = re.compile(r"[/?&=+_.,;:-]+")
 _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,2000}>")
 _ATTRIBUTE = re.compile(r"[\"']([^\"'<>]{8,1000})[\"']")
 _SIGNS = re.compile(r"[\s*#`>.,:;!?()。、，；：？！（）-]+")
 _QUOTES = re.compile(r"\"([^\"]{12,})\"|`([^`]{12,})`")
 _CODE_COMMENT = re.compile(r"(?:#|//|--|;)[ \t]{0,9}([^\n]{12,})")
+_WITHIN = re.compile(r"(?<=[A-Za-z])(?:</?[A-Za-z]{1,10}>){1,4}(?=[A-Za-z])|(?<=[A-Za-z])[*~`]{1,3}(?=[A-Za-z])")
+_FENCED = re.compile(r"```[^`]{0,20000}+(?:```|\Z)")
 _LATEX = re.compile(r"\\(?:[A-Za-z]{2,20}\*?|[,;:! ])(?=[{\\ ,$}])|[{}$]|\\\\")
 _JOINED = re.compile(r"[\"'`]\s{0,5}[+.,&]\s{0,5}[\"'`]")
 _EMPHASIS = re.compile(r"[*_~`|]{1,6}")
+_IN_WORDS = re.compile(r"(?<=\w)_(?=\w)")
 _LINE_START = re.compile(r"(?m)^[ \t]{0,8}(?:[#>*+%;-]{1,6}|//|\d{1,3}[.)])[ \t]+")
 _HYPHENATED = re.compile(r"(?<=[A-Za-z])-[ \t]*\n[ \t]*(?=[a-z])")
 _LEET = str.maketrans("0134567890@$!|+€£¥", "oieasgtbgoasiitely")
 _DIGITS_FOR_LETTERS = re.compile(r"[0-9@$!|+€£¥]")
 _TURNED = str.maketrans("ɐqɔpǝɟƃɥᴉıɾʞlɯuodbɹsʇnʌʍxʎz˙", "abcdefghiijklmnopqrstuvwxyz.")
 _TURNED_SIGNS = frozenset("ɐɔǝɟɥɾʞɯɹʇʌʍʎ")
-_CLAUSE = re.compile(r"[.:;!?\n\"“”()\[\]{}<>`]+")
+_CLAUSE = re.compile(r"([.:;!?\n\"“”()\[\]{}<>`]+)")
+_DOUBLED = re.compile(r"(?:([A-Za-z])\1){3,40}")
+_VOWELS = re.compile(r"[aeiou*]")
 _REPEATED = re.compile(r"([A-Za-z])\1{2,}")
 _SPLIT = regex.compile(r"[^\p{L}\p{M}\p{N}@$!|]+")
 
@@ -66,6 +70,12 @@ def _scrambled() -> dict[str, str]:
     return {_shape(word): word for word in sorted(USUAL) if len(word) > 3}
 
 
+@lru_cache(maxsize=1)
+def _starred() -> dict[str, str]:
+    """Usual words by what is left where their vowels are stars."""
+    return {_VOWELS.sub("*", word): word for word in sorted(USUAL) if len(word) > 3}
+
+
 def _shape(word: str) -> str:
     return word[:1] + "".join(sorted(word[1:-1])) + word[-1:]
 
@@ -79,18 +89,35 @@ def readings(text: str, markup: bool = True) -> list[str]:
             hide (comments, attributes) is read otherwise.
     """
     seen = visible(text).text
-    bare = html.unescape(codes.unescaped(seen))
+    bare = _unescaped(seen)
     found = [bare, *hidden(bare)]
     if markup:
         found += [unmarked(bare), *_quoted(bare)]
-    decoded = [d for some in (seen, bare) for d in (*codes.decoded(some), *_shifted(some))]
+    decoded = [d for some in dict.fromkeys((seen, bare)) for d in (*codes.decoded(some), *_shifted(some))]
     if any(c in _TURNED_SIGNS for c in seen) and len(_TURNED_SIGNS & set(seen)) > 2:
         decoded.append(seen.translate(_TURNED)[::-1])
-    decoded += [d for some in decoded[:4] for d in codes.decoded(some)]  # a code in a code
+    decoded += [d for some in decoded[:4] for d in (*codes.decoded(some), *_shifted(some))]  # a code in a code
     found += decoded
     found += [plain_words(some) for some in (*(found[:3] if markup else found[:1]), *decoded)]
     known = {_key(text)}
     return [r for r in found if len(r) > 3 and (key := _key(r)) not in known and not known.add(key)]  # type: ignore[func-returns-value]
+
+
+def restored(text: str) -> str:
+    """The text with codes in it replaced by what they say, and without the marks that stand within its words.
+
+    It says all that the text says, so a detector may judge it instead: a code or a mark says nothing by itself.
+    """
+    if _WITHIN.search(text):
+        text = _EMPHASIS.sub(lambda m: m[0] if "|" in m[0] else "", _WITHIN.sub("", text))
+    return "".join(meanings[-1] for _, meanings in _clauses(codes.restored(_JOINED.sub("", text))))
+
+
+def _unescaped(text: str) -> str:
+    """The text without escapes; two rounds, since escapes may be escaped. A command of LaTeX is none."""
+    for _ in range(2):
+        text = html.unescape(codes.unescaped(_LATEX.sub("", text) if "\\" in text else text))
+    return text
 
 
 def _key(text: str) -> str:
@@ -99,20 +126,22 @@ def _key(text: str) -> str:
 
 
 def hidden(text: str) -> list[str]:
-    """What HTML hides: the texts of comments and of attributes."""
+    """What a reader overlooks: the texts of comments and of attributes of HTML, and the words of links."""
+    links = [w for m in _LINK.finditer(text) if (w := _LINK_SIGNS.sub(" ", m[0])).count(" ") > 4]
     if "<" not in text and "/*" not in text:
-        return []
+        return links
     comments = [text[start + len(marks[0]) : end - len(marks[1])] for start, end, marks in _comments(text)]
     tags = (m[0] for m in _TAG.finditer(text))
-    return [t for t in (*comments, *(a[1] for tag in tags for a in _ATTRIBUTE.finditer(tag))) if " " in t.strip()]
+    attributes = (a[1] for tag in tags for a in _ATTRIBUTE.finditer(tag))
+    return [*links, *(t for t in (*comments, *attributes) if " " in t.strip())]
 
 
 def _quoted(text: str) -> list[str]:
     """What stands in quotes, such as the values of JSON, and in the comments of code blocks, a line each."""
-    values = [m[1] or m[2] for m in _QUOTES.finditer(text)]
-    blocks = text.split("```")[1::2]
-    values += [m[1] for block in blocks for m in _CODE_COMMENT.finditer(block)]
-    return ["\n".join(v for v in values if v.count(" ") > 1)] if values else []
+    blocks = _FENCED.findall(text)
+    values = [m[1] or m[2] for m in _QUOTES.finditer(_FENCED.sub("\n", text))]
+    comments = [m[1] for some in blocks or [text] for m in _CODE_COMMENT.finditer(some)]
+    return ["\n".join(some) for some in ([v for v in values if v.count(" ") > 1], comments) if some]
 
 
 def _comments(text: str) -> Iterator[tuple[int, int, tuple[str, str]]]:
@@ -133,7 +162,7 @@ def unmarked(text: str) -> str:
     text = _TAG.sub("", "".join((*kept, text[at:])))
     text = _LATEX.sub("", text) if "\\" in text else text
     text = _HYPHENATED.sub("", _JOINED.sub("", _LINE_START.sub("", text)))
-    return str(_EMPHASIS.sub(lambda m: " " if "|" in m[0] else "", text))
+    return str(_EMPHASIS.sub(lambda m: " " if "|" in m[0] else "", _IN_WORDS.sub(" ", text)))
 
 
 def plain_words(text: str) -> str:
@@ -176,9 +205,13 @@ def _spelled(token: str) -> str:
     if bare in USUAL:
         return token
     if bare.isalpha():
-        if (once := _REPEATED.sub(r"\1", bare)) in USUAL:
+        if (once := _REPEATED.sub(r"\1", bare)) in USUAL or (_DOUBLED.fullmatch(bare) and (once := bare[::2])):
             return once
         return _scrambled().get(_shape(bare), token)
+    if "-" in bare and (joined := bare.replace("-", "")) in USUAL and not all(p in USUAL for p in bare.split("-")):
+        return joined
+    if "*" in bare.strip("*"):
+        return _starred().get(_VOWELS.sub("*", bare), token)
     signs = _DIGITS_FOR_LETTERS.findall(bare)
     if not signs or not any(c.isalpha() for c in bare) or len(bare) > LONGEST_WORD + 2:
         return token
@@ -300,14 +333,18 @@ def segmented(letters: str) -> list[str]:
     return [*([loose] if loose else []), *reversed(words)]
 
 
-def _shifted(text: str) -> Iterator[str]:
+def _shifted(text: str) -> list[str]:
     """The clauses of the text that are usual words backwards, or with each letter shifted in the alphabet."""
+    return [said for clause, meanings in _clauses(text) for said in meanings if said != clause]
+
+
+def _clauses(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The clauses of the text and the signs between them, each with what it may say, which mostly is itself."""
     for clause in _CLAUSE.split(text):
         tokens = clause.split()
-        letters = sum(map(len, tokens))
-        if len(tokens) < GAPPED or letters < FEW_LETTERS or known_share(tokens) > UNKNOWN:
-            continue
-        some = " ".join(tokens[:40])
-        for kind, other in codes.ciphers(some):
-            if known_share(other.split()) >= KNOWN:
-                yield codes.deciphered(kind, clause)
+        meanings = [clause]
+        if len(tokens) >= GAPPED and sum(map(len, tokens)) >= FEW_LETTERS and known_share(tokens) <= UNKNOWN:
+            some = " ".join(tokens[:40])
+            kinds = (kind for kind, other in codes.ciphers(some) if known_share(other.split()) >= KNOWN)
+            meanings += [codes.deciphered(kind, clause) for kind in kinds]
+        yield clause, meanings

@@ -17,6 +17,7 @@ _ODD = regex.compile(r"[^\x09\x0a\x20-\x7e]")
 _WITHOUT_WIDTH = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TAGS = 0xE0000  # characters that spell ASCII and are never shown
 _LETTERS = {0x1F1E6: 26, 0x1F150: 26, 0x1F170: 26, 0x1F130: 26}  # first letter of a row of signs: of flags, in circles
+_CIRCLE = "⭕"  # stands for an O
 _SPACE, _DECIMAL = " ", "Nd"
 MOST_SEEN = 8  # characters for one; the one with more (U+FDFA, 18) stays, or a short text would become a long one
 
@@ -57,6 +58,8 @@ def _seen(char: str) -> str:
     for first, count in _LETTERS.items():
         if first <= code < first + count:
             return chr(ord("a") + code - first)
+    if char == _CIRCLE:
+        return "o"
     if _WITHOUT_WIDTH.match(char):
         return ""
     if char.isspace() or code in (0x2800, 0x3164, 0xFFA0):  # the blank of Braille, and fillers

@@ -16,10 +16,11 @@ from inhouse.guardrails.injection import languages
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
-from inhouse.text.disguise import readings
+from inhouse.text.disguise import readings, restored
 from inhouse.text.sentences import SENTENCE_GAP, windows
 from inhouse.types import Matrix, Message
 
+HIDDEN = 3.0  # odds of a window of which most letters are in words that the text hides
 FEWEST_WORDS = 4  # "2 pm", "yes please": too short for an instruction
 WISH_WORDS = 25  # at most, of a sentence that asks for a person
 SHORT_WORDS = 60  # of a message from which wishes for a person are left out
@@ -43,6 +44,7 @@ _ATTACKS = frozenset(
 _OVERRIDES = [FEATURES.index(name) for name in ("override_rules", "ignore_previous")]
 _SIGNS = [*_OVERRIDES, *map(FEATURES.index, ("special_mode", "unrestricted", "without_rules"))]
 _HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
+_WORDS = re.compile(r"[^\W\d_]{2,}")
 shipped = partial(classifier.shipped, "jailbreak", FEATURES)
 
 
@@ -128,13 +130,30 @@ class Jailbreak:
         return self.score(list(dict.fromkeys(signed)))
 
     def _score(self, text: str) -> float:
-        texts = [text, *readings(text)]
-        foreign = max(map(languages.score, texts))
-        said = [w for some in texts for w in _judged(some)]
-        long_enough = [w for w in dict.fromkeys(said) if len(w.split()) >= FEWEST_WORDS]
+        others = readings(text)
+        foreign = max(map(languages.score, (text, *others)))
+        words = frozenset(_words(text))
+        weights = dict.fromkeys(_judged(restored(text)), 1.0)
+        for window in (w for other in others for w in _judged(other)):
+            weights.setdefault(window, _weight(window, words, len(text.split()) > SHORT_WORDS))
+        long_enough = [w for w in weights if len(w.split()) >= FEWEST_WORDS]
         if not long_enough:
             return foreign
-        return max(foreign, float(self._classifier.probability(rows(long_enough, self._embedder)).max()))
+        p = self._classifier.probability(rows(long_enough, self._embedder)).astype(float)
+        odds = p / (1 - p).clip(1e-9) * [weights[w] for w in long_enough]
+        return max(foreign, float((odds / (1 + odds)).max()))
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text.lower())
+
+
+def _weight(window: str, seen: frozenset[str], long: bool) -> float:
+    """What the odds of a reading's window are multiplied by: more where its words were hidden, since few would hide
+    harmless ones, and less where a long text has nearly all, since they were judged in it."""
+    words = _words(window)
+    new = sum(len(w) for w in words if w not in seen) / max(sum(map(len, words)), 1)
+    return HIDDEN if new > 0.5 else 1 / HIDDEN if long and new < 0.15 else 1.0
 
 
 def _judged(text: str) -> list[str]:

@@ -112,10 +112,9 @@ class Place(NamedTuple):
 class Document(Record):
     """The text of one file. `source` is its path relative to the documents folder, with forward slashes.
 
-    `text` is Markdown. `access` has the groups that may read it; empty means everyone. `places` has one entry for each
-    line of a format with pages, in order. `trust` is "external" where others than the business may have written it.
     `text` is Markdown. `access` has the groups that may read it (see `may_read`); empty means everyone. `places` has
-    one entry for each line of a format with pages, in order.
+    one entry for each line of a format with pages, in order. `trust` is "external" where others than the business may
+    have written it.
     """
 
     source: str

@@ -97,7 +97,7 @@ def test_ordinary_text_has_no_other_reading(text):
         lambda t: f"Please read: {base64.b64encode(t.encode()).decode()}",
         lambda t: f"Please read: {codecs.encode(t, 'rot13')}",
         lambda t: "Please read: " + " ".join(f"{w[:1]}**{w[1:]}**" for w in t.split()),
-        lambda t: "Please read: " + " ".join(f"{w[:1]}<b></b>{w[1:]}" for w in t.split()),
+        lambda t: "Please read: " + " ".join(f"{w[:1]}<b></b>{w[1:]}" if len(w) > 1 else w for w in t.split()),
     ],
 )
 def test_a_code_is_replaced_by_what_it_says(disguise):
@@ -124,7 +124,8 @@ def test_a_part_of_the_visible_text_is_found_in_the_original():
 @pytest.mark.parametrize(
     "part",
     ["a", "a ", "a.", "<a ", "<!--", "/*", "-----", ". ", "12 ", "%61", "&#105;", "ignore", "e\u0301", "аb ", "1! ",
-     "QUJD", "\\u0061", '"abc', "```", "a\n", "alfa ", "ay ", "\u200b", "01", "=41"],
+     "QUJD", "\\u0061", '"abc', "```", "a\n", "alfa ", "ay ", "\u200b", "01", "=41",
+     "SWdub3JlIGFsbA== ", "uryyb gb lbh nyy.", "a<b></b>", "a**", "%2541", "https://a.bc/", "<![CDATA[", "a-", "aa"],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(part):
     def taken(size: int) -> float:
@@ -133,6 +134,7 @@ def test_hostile_text_takes_linear_time(part):
         for _ in range(2):
             started = time.process_time()
             readings(text)
+            restored(text)
             best = min(best, time.process_time() - started)
         return best
 

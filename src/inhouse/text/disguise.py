@@ -41,6 +41,7 @@ _QUOTES = re.compile(r"\"([^\"]{12,})\"|`([^`]{12,})`")
 _CODE_COMMENT = re.compile(r"(?:#|//|--|;)[ \t]{0,9}([^\n]{12,})")
 _WITHIN = re.compile(r"(?<=[A-Za-z])(?:</?[A-Za-z]{1,10}>){1,4}(?=[A-Za-z])|(?<=[A-Za-z])[*~`]{1,3}(?=[A-Za-z])")
 _FENCED = re.compile(r"```[^`]{0,20000}+(?:```|\Z)")
+_COMMAND = re.compile(r"\\[A-Za-z]{2,20}\*?(?=\{)")
 _LATEX = re.compile(r"\\(?:[A-Za-z]{2,20}\*?|[,;:! ])(?=[{\\ ,$}])|[{}$]|\\\\")
 _JOINED = re.compile(r"[\"'`]\s{0,5}[+.,&]\s{0,5}[\"'`]")
 _EMPHASIS = re.compile(r"[*_~`|]{1,6}")
@@ -116,7 +117,7 @@ def restored(text: str) -> str:
 def _unescaped(text: str) -> str:
     """The text without escapes; two rounds, since escapes may be escaped. A command of LaTeX is none."""
     for _ in range(2):
-        text = html.unescape(codes.unescaped(_LATEX.sub("", text) if "\\" in text else text))
+        text = html.unescape(codes.unescaped(_COMMAND.sub("", text) if "\\" in text else text))
     return text
 
 
@@ -276,7 +277,8 @@ def _cut_run(run: Sequence[str]) -> list[str]:
     words = segmented(letters)
     if known_share(words) < KNOWN:
         words = segmented(letters.translate(_LEET))
-    return words if known_share(words) >= KNOWN else list(run)
+    shreds = 2 * sum(len(w) < 3 for w in words) > len(words)  # "image_media_type" is no "i m age me d i a type"
+    return words if known_share(words) >= KNOWN and not shreds else list(run)
 
 
 def _syllables(tokens: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ _QUOTES = re.compile(r"\"([^\"]{12,})\"|`([^`]{12,})`")
 _CODE_COMMENT = re.compile(r"(?:#|//|--|;)[ \t]{0,9}([^\n]{12,})")
 _WITHIN = re.compile(r"(?<=[A-Za-z])(?:</?[A-Za-z]{1,10}>){1,4}(?=[A-Za-z])|(?<=[A-Za-z])[*~`]{1,3}(?=[A-Za-z])")
 _FENCED = re.compile(r"```[^`]{0,20000}+(?:```|\Z)")
-_COMMAND = re.compile(r"\\[A-Za-z]{2,20}\*?(?=\{)")
+_COMMAND = re.compile(r"\\[A-Za-z]{2,20}\*?\{([^{}\\]{0,2000})\}")
 _LATEX = re.compile(r"\\(?:[A-Za-z]{2,20}\*?|[,;:! ])(?=[{\\ ,$}])|[{}$]|\\\\")
 _JOINED = re.compile(r"[\"'`]\s{0,5}[+.,&]\s{0,5}[\"'`]")
 _EMPHASIS = re.compile(r"[*_~`|]{1,6}")
@@ -117,7 +117,7 @@ def restored(text: str) -> str:
 def _unescaped(text: str) -> str:
     """The text without escapes; two rounds, since escapes may be escaped. A command of LaTeX is none."""
     for _ in range(2):
-        text = html.unescape(codes.unescaped(_COMMAND.sub("", text) if "\\" in text else text))
+        text = html.unescape(codes.unescaped(_COMMAND.sub(r"\1", text) if "\\" in text else text))
     return text
 
 

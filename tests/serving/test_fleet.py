@@ -56,6 +56,7 @@ def folder(built, models_dir, tmp_path_factory):
                 **{"release.arm": arm, "release.name": "bot", "guardrails.rails": "[]", "release.max_wrong": "1"},
             )  # fmt: skip
         ).make()
+    shutil.copytree(copy, copy.with_name("pristine"))
     return copy
 
 
@@ -365,9 +366,9 @@ def change_three_bytes(file):
 
 @pytest.fixture
 def copied(folder, tmp_path, models_dir):
-    """A copy of the project, to damage, and the releases in it."""
+    """A copy of the project, to damage, and the releases in it; no other test has served anything from it."""
     copy = tmp_path / "project"
-    shutil.copytree(folder, copy)
+    shutil.copytree(folder.with_name("pristine"), copy)
     workspace = workspace_of(copy, models_dir)
     return workspace, {r.arm: r for r in Releases(workspace).all()}
 

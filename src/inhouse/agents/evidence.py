@@ -373,7 +373,7 @@ def affirmed(text: str) -> list[str]:
 
 def enumerated(text: str) -> list[str]:
     """The items of the longest list in a text, such as those of "A, B, and C", or its bullets."""
-    bullets = [m[1].strip() for m in re.finditer(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s+(.{1,300})$", text)]
+    bullets = [m[1].strip() for m in re.finditer(r"(?m)^[^\S\n]*+(?:[-*•]|\d{1,2}[.)])[^\S\n]++(.{1,300})$", text)]
     if len(bullets) > 1:
         return bullets
     best: list[str] = []

@@ -78,7 +78,7 @@ def test_twice_the_same_and_after_an_interruption(logs, tmp_path, embedder, anon
 
 
 class _Stopping:
-    name, dimensions, sides = "stopping", 4, False
+    name, dimensions, sides, parts = "stopping", 4, False, None
 
     def embed(self, texts, query=False):
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ class Counting:
     def __init__(self, embedder):
         self._embedder = embedder
         self.name, self.dimensions, self.count_tokens = embedder.name, embedder.dimensions, embedder.count_tokens
-        self.sides = False
+        self.sides, self.parts = False, embedder.parts
         self.embedded = []
 
     def embed(self, texts):

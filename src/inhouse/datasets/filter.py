@@ -27,8 +27,8 @@ _NOTHING = frozenset(
     great fine cool will do got it noted np yw bye tbd todo null hm um""".split()  # noqa: SIM905
 )
 _MASHED = re.compile(
-    r"^\W*(?:(?:asdf\w*|sdf\w*|qwe\w*|jkl\w*|hjkl\w*|zxcv\w*|aaa+|xxx+|foo|bar|baz|lorem|ipsum|blah|test(?:ing|er)?\d*"
-    r"|bla|abc)\W*)+$", re.IGNORECASE,
+    r"^\W*+(?:(?:asdf\w*+|sdf\w*+|qwe\w*+|jkl\w*+|hjkl\w*+|zxcv\w*+|aaa+(?=abc)|aaa++|xxx++|foo|bar|baz|lorem|ipsum"
+    r"|blah|test(?:ing|er)?\d*+|bla|abc)\W*+)++$", re.IGNORECASE,
 )  # fmt: skip
 _RUDE = re.compile(
     r"\b(?:idiots?|morons?|stupid|dumb(?:ass)?|shut up"
@@ -39,7 +39,10 @@ _RUDE = re.compile(
     r"|figure it out yourself|learn to read|(?:can'?t|cannot) you read|stop (?:bothering|wasting)"
     r"|google it)\b", re.IGNORECASE,
 )  # fmt: skip
-_ENDS = re.compile(r"[.!?…:;)\]}>*\"'”’»`|。！？؟。]\W*$|[^\x00-\u024f]\W*$|\w\.\w{2,}(?:/\S*)?$|\d\W*$|@\S+$")
+_ENDS = re.compile(  # each run of characters is read once, however long
+    r"""(?:^|(?<=\w))[^\w.!?:;)\]}>*"'»`|\u0250-\U0010ffff]*+[.!?:;)\]}>*"'»`|\u0250-\U0010ffff]\W*+$"""
+    r"|(?:\d|[^\W\x00-\u024f])\W*+$|(?<!\S)(?=\S++$)\S*?(?:\w\.\w{2,}+(?:/|$)|@\S)"
+)
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _OPEN_WORDS = frozenset(
     """the a an and or but of to for with in on at by from is are was were if that which your our you can will would

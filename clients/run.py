@@ -1,6 +1,6 @@
 """Runs real clients of the OpenAI API against a served project, and prints a table of clients by features.
 
-`make clients` installs the clients that CLIENTS names (without it all of them), each into a folder of its own, and runs
+`make clients` installs the clients that CLIENTS names (without it all of them), each into a separate folder, and runs
 them; a client that is not installed is skipped with the reason. The project needs a release in production, such as the
 example bank after `inhouse build`, `inhouse release`, and `inhouse release promote`. A copy of it is served, so nothing
 is added to its audit log. The clients' telemetry is off, and a proxy that does not exist keeps them on this machine.

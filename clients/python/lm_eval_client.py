@@ -1,4 +1,4 @@
-"""lm-eval: a task of its own over local-chat-completions and local-completions, both asked for text.
+"""lm-eval: a small custom task over local-chat-completions and local-completions, both asked for text.
 
 Tasks that compare log-probabilities of given answers need those of the prompt, which no chat model has: the server
 refuses `echo` by name.

@@ -42,7 +42,8 @@ RATES = (200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400)
 
 def gateway(folder: str, workers: int, url: str = "", inherited: tuple[int, int] | None = None) -> None:
     """The gateway over `Scripted`, with its ledger in `folder` or at `url`."""
-    from inhouse.config.sections import Gateway, Project
+    from inhouse.config.gateway import Gateway
+    from inhouse.config.sections import Project
     from inhouse.gateway import server
     from inhouse.gateway.limits import Rates
     from inhouse.gateway.state import State

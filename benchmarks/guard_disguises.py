@@ -17,8 +17,12 @@ from urllib.parse import quote
 import numpy as np
 
 from guardrail_training import data as sets
-from inhouse.guardrails.injection import jailbreak
+from inhouse.guardrails.injection import jailbreak, meanings
+from inhouse.guardrails.injection import languages as words
 from inhouse.guardrails.injection.jailbreak import Jailbreak
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.text.cache import CachedEmbedder
 
 SMALL_CAPITALS = dict(zip(string.ascii_lowercase, "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘǫʀꜱᴛᴜᴠᴡxʏᴢ", strict=True))
 TURNED = dict(zip(string.ascii_lowercase, "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍxʎz", strict=True))
@@ -166,24 +170,40 @@ DISGUISES: dict[str, Callable[[str], str]] = {
 
 
 def languages(b) -> dict:
-    """Of each language, the share of attacks found and of harmless messages with the same words blocked."""
-    rail = Jailbreak(b.embedder, jailbreak.shipped())
+    """Of each language, the share of attacks found and of harmless messages with the same words blocked: of those that
+    the classifiers were trained on, and of others. By words, and by the meanings that the multilingual embedder has."""
+    embedder = CachedEmbedder(OnnxEmbedder(Catalog().find(meanings.EMBEDDER, Path(__file__).parent)))
+    scores = {"words": words.score, "meanings": meanings.Meanings(embedder, meanings.shipped()).score}
+    return {
+        f"{kind}, {name}": _languages(b, kind, name, score)
+        for kind in ("languages", "languages_blind") for name, score in scores.items()
+    }  # fmt: skip
+
+
+def _languages(b, kind: str, of: str, score: Callable[[str], float]) -> dict:
+    rail = Jailbreak(b.embedder, jailbreak.shipped(), score)
     threshold = jailbreak.shipped().threshold
-    lines = (Path(__file__).parent / "jailbreak_languages.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / f"jailbreak_{kind}.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines]
     results: dict = {}
     for name in dict.fromkeys(row[0] for row in rows):
         share = {}
-        for kind in ("attack", "harmless"):
-            texts = b.some([t for language, k, t in rows if (language, k) == (name, kind)])
+        for label in ("attack", "harmless"):
+            texts = b.some([t for language, k, t in rows if (language, k) == (name, label)])
             hits = [rail.score([t]) >= threshold for t in texts]
-            share |= {kind: len(texts), f"{kind}_blocked": float(np.mean(hits))}
+            share |= {label: len(texts), f"{label}_blocked": float(np.mean(hits))}
         results[name] = share
         print(f"  {name}  found {share['attack_blocked']:.3f} of {share['attack']} jailbreaks, "
               f"blocked {share['harmless_blocked']:.3f} of {share['harmless']} harmless messages")  # fmt: skip
-    found, blocked = (float(np.mean([r[f"{k}_blocked"] for r in results.values()])) for k in ("attack", "harmless"))
-    print(f"jailbreaks in {len(results)} languages: found {found:.3f}, blocked {blocked:.3f} of harmless messages")
-    return results | {"found": found, "blocked": blocked}
+    trained = words.phrases()
+    for names, which in ((trained, "of the training"), (results.keys() - trained, "others")):
+        known = [results[n] for n in results if n in names]
+        if known:
+            found, blocked = (float(np.mean([r[f"{k}_blocked"] for r in known])) for k in ("attack", "harmless"))
+            print(f"jailbreaks ({kind}, by {of}) in {len(known)} languages, {which}: found {found:.3f}, "
+                  f"blocked {blocked:.3f} of harmless messages")  # fmt: skip
+            results[which] = {"found": found, "blocked": blocked}
+    return results
 
 
 def disguises(b) -> dict:

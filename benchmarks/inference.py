@@ -1,12 +1,13 @@
 """Throughput, time to first token, latency and memory of the engine, compared with `transformers.generate`.
 
-    pip install -c constraints.txt -e '.[train]'
+    pip install -c constraints.txt -e '.[train]'; inhouse engines install vllm (without, vLLM is left out)
     python benchmarks/inference.py [--modes merged adapter adapters] [--at 1 4 8] [--prompts 16] [--repeats 3]
                                    [--tries 3] [--quick]
 
 Prompts are the example bank's test questions with twelve passages each from the product's retrieval, about 500 tokens.
-Every answer has exactly 60 tokens, because the end-of-answer token is banned in both systems. Both use the same
-weights: transformers reads the default model's GGUF as float32, the engine serves it as Q8_0, as the product does.
+Every answer has exactly 60 tokens, because the end-of-answer token is banned in all systems. All use the same
+weights: transformers reads the GGUF of the default model as float32, the embedded engine has Q8_0, vLLM bfloat16.
+Memory is the peak of transformers' process, and that of the engine's processes after the last answer.
 `transformers` gets both cores, its key-value cache, greedy search and, for several prompts at a time, one left-padded
 batch of prompts of similar length. The adapters are random LoRA of the default rank on all linear layers: their content
 does not affect speed. Modes:
@@ -34,10 +35,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from inhouse.chat import ChatRequest, collect
+from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.load import load_project
 from inhouse.config.sections import Model, Training
 from inhouse.models.catalog import WEIGHTS, Catalog
+from inhouse.models.engine import Engine
+from inhouse.models.engines import installed
+from inhouse.models.supervised import tree
 from inhouse.types import Message
 
 HERE = Path(__file__).parent
@@ -45,7 +49,8 @@ BANK = HERE.parent / "examples" / "first_national_bank"
 os.environ["TQDM_DISABLE"] = "1"
 BASE = "smollm2-135m-instruct"
 MODES = ("merged", "adapter", "adapters")
-SYSTEMS = ("transformers", "inhouse cold", "inhouse served")
+SYSTEMS = ("transformers", "embedded cold", "embedded served", "vllm cold", "vllm served")
+COUNTS = {"merged": 0, "adapter": 1, "adapters": 4}  # of adapters
 ADAPTERS = 4
 TOKENS = 60
 QUIET = 0.1  # cores that other programs may use during a trial
@@ -62,6 +67,7 @@ def prepare(folder: Path, adapters: int) -> None:
     from inhouse.retrieval.grounded import Grounding
     from inhouse.retrieval.search import Index
     from inhouse.training import gguf
+    from inhouse.training.folder import write_folder
     from inhouse.training.sft import load
 
     more = {"store.path": str(folder / "store"), "retrieval.passages": "12", "retrieval.passage_tokens": "480"}
@@ -87,6 +93,8 @@ def prepare(folder: Path, adapters: int) -> None:
         model.save_pretrained(folder / f"adapter{n}", save_embedding_layers=False)
         gguf.adapter_to_gguf(folder / f"adapter{n}", base / WEIGHTS, folder / f"adapter{n}.gguf")
     gguf.merge(folder / "adapter0", base / WEIGHTS, folder / "merged.gguf", project.model.quantization)
+    write_folder(base, folder / "base")
+    write_folder(base, folder / "merged", folder / "adapter0")
 
 
 def read_prompts(folder: Path, count: int, cold: bool) -> list[Messages]:
@@ -99,30 +107,63 @@ def read_prompts(folder: Path, count: int, cold: bool) -> list[Messages]:
 # --- the two systems --------------------------------------------------------------------------------------------
 
 
-def with_inhouse(folder: Path, mode: str, at: int, prompts: list[Messages]) -> dict[str, float | list[float]]:
+def with_embedded(folder: Path, mode: str, at: int, prompts: list[Messages]) -> dict[str, float | list[float]]:
     from inhouse.models.llama import LlamaEngine
-    from inhouse.training.gguf import read, value
 
     weights = folder / ("merged.gguf" if mode == "merged" else "base.gguf")
-    count = {"merged": 0, "adapter": 1, "adapters": ADAPTERS}[mode]
-    end = int(value(read(weights), "tokenizer.ggml.eos_token_id"))
-    adapters = [folder / f"adapter{n}.gguf" for n in range(count)]
-    engine = LlamaEngine(weights, Model(parallel=at), adapters, [end])
-    models = [engine.model(f"adapter {n}", n) for n in range(count)] or [engine.model("merged")]
+    adapters = [folder / f"adapter{n}.gguf" for n in range(COUNTS[mode])]
+    engine = LlamaEngine(weights, Model(parallel=at), adapters)
+    models = [engine.model(f"adapter {n}", n) for n in range(len(adapters))] or [engine.model("merged")]
+    return asked(engine, models, end_token(folder), at, prompts)
+
+
+def with_vllm(folder: Path, mode: str, at: int, prompts: list[Messages]) -> dict[str, float | list[float]]:
+    from inhouse.models.engines import needed
+    from inhouse.models.vllm import VllmEngine, rank_of
+
+    place, rank = (
+        folder / ("merged" if mode == "merged" else "base"),
+        0 if mode == "merged" else rank_of(folder / "adapter0"),
+    )
+    engine = VllmEngine(place, Model(parallel=at), needed(Catalog()), rank)
+    for n in range(COUNTS[mode]):
+        engine.load(f"adapter{n}", folder / f"adapter{n}")
+    models = [engine.model(f"adapter {n}", f"adapter{n}") for n in range(COUNTS[mode])] or [engine.model("merged")]
+    return asked(engine, models, end_token(folder), at, prompts)
+
+
+def end_token(folder: Path) -> int:
+    from inhouse.training.gguf import read, value
+
+    return int(value(read(folder / "base.gguf"), "tokenizer.ggml.eos_token_id"))
+
+
+def asked(
+    engine: Engine, models: list[ChatModel], end: int, at: int, prompts: list[Messages]
+) -> dict[str, float | list[float]]:
+    """Asks all prompts, `at` at a time, and closes the engine. A short question before makes it load what it loads."""
 
     async def ask_all() -> list[object]:
         free = asyncio.Semaphore(at)
 
         async def one(n: int, messages: Messages) -> object:
             async with free:
-                request = ChatRequest(messages=tuple(Message(**m) for m in messages), max_tokens=TOKENS)
+                request = ChatRequest(
+                    messages=tuple(Message(**m) for m in messages),
+                    max_tokens=TOKENS,
+                    extra={"logit_bias": {str(end): -100}},
+                )
                 return await collect(models[n % len(models)], request)
 
         return list(await asyncio.gather(*(one(n, p) for n, p in enumerate(prompts))))
 
+    hello = ChatRequest(messages=(Message(role="user", content="Hello"),), max_tokens=2)
+    for model in models:
+        asyncio.run(collect(model, hello))
     started = time.perf_counter()
     replies = asyncio.run(ask_all())
     seconds = time.perf_counter() - started
+    memory_mb, engine_s = engine.process.memory_mb(), spent_s(engine.process.pid)
     engine.close()
     usages = [r.finish.usage for r in replies]
     return {
@@ -132,6 +173,8 @@ def with_inhouse(folder: Path, mode: str, at: int, prompts: list[Messages]) -> d
         "prompt_tokens": sum(u.prompt_tokens for u in usages),
         "answer_tokens": sum(u.completion_tokens for u in usages),
         "cached": sum(u.cached_tokens for u in usages) / sum(u.prompt_tokens for u in usages),
+        "engine_mb": memory_mb,
+        "engine_s": engine_s,
     }
 
 
@@ -146,8 +189,7 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
     tokenizer, model = load(Catalog().find(BASE, HERE))
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    count = {"merged": 0, "adapter": 1, "adapters": ADAPTERS}[mode]
-    for n in range(count):
+    for n in range(COUNTS[mode]):
         if n == 0:
             model = PeftModel.from_pretrained(model, str(folder / "adapter0"), adapter_name="0")
         else:
@@ -188,7 +230,7 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
         answered += (out.shape[1] - batch["input_ids"].shape[1]) * len(chosen)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "first_s": first, "answer_s": whole, "prompt_tokens": tokens, "answer_tokens": answered,
-            "cached": 0.0}  # fmt: skip
+            "cached": 0.0, "engine_mb": 0.0, "engine_s": 0.0}  # fmt: skip
 
 
 # --- trials -----------------------------------------------------------------------------------------------------
@@ -196,11 +238,11 @@ def with_transformers(folder: Path, mode: str, at: int, prompts: list[Messages])
 
 def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str, float]:
     """Measures one system in one mode, in this process."""
-    prompts = read_prompts(folder, count, cold=system != "inhouse served")
-    run = with_transformers if system == "transformers" else with_inhouse
+    prompts = read_prompts(folder, count, cold=not system.endswith("served"))
+    run = {"transformers": with_transformers, "embedded": with_embedded, "vllm": with_vllm}[system.split(maxsplit=1)[0]]
     before, started = others_s(), time.perf_counter()
     figures = run(folder, mode, at, prompts)
-    others = (others_s() - before) / (time.perf_counter() - started)
+    others = max(0.0, others_s() - before - figures["engine_s"]) / (time.perf_counter() - started)
     if figures["answer_tokens"] != count * TOKENS:
         raise SystemExit(f"{system}: {figures['answer_tokens']} answer tokens instead of {count * TOKENS}")
     answers = sorted(figures["answer_s"])
@@ -209,11 +251,20 @@ def trial(system: str, folder: Path, mode: str, at: int, count: int) -> dict[str
         "first_p50_s": statistics.median(figures["first_s"]),
         "p50_s": statistics.median(answers),
         "p99_s": answers[min(len(answers) - 1, round(0.99 * (len(answers) - 1)))],
-        "memory_mb": peak_mb(),
+        "memory_mb": figures["engine_mb"] or peak_mb(),
         "cached": figures["cached"],
         "others": others,
         "prompt_tokens": figures["prompt_tokens"] / count,
     }
+
+
+def spent_s(pid: int) -> float:
+    """CPU seconds of a process and its children."""
+    ticks = 0
+    for one in tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def others_s() -> float:
@@ -267,6 +318,7 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
         for mode in given.modes
         for at in given.at
         for system in SYSTEMS
+        if not system.startswith("vllm") or installed(Catalog())
     ]
     for n in range(given.repeats):
         for row in rows:
@@ -288,7 +340,7 @@ def run_all(folder: Path, given: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def report(rows: list[dict[str, object]]) -> None:
-    columns = ("mode", "at a time", "system", "answers/s", "ratio", "first token s", "p50 s", "p99 s", "peak MB",
+    columns = ("mode", "at a time", "system", "answers/s", "ratio", "first token s", "p50 s", "p99 s", "MB",
                "cached")  # fmt: skip
     print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     peers = {(r["mode"], r["at"]): r["median"]["answers_s"] for r in rows if r["system"] == "transformers"}

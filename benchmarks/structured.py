@@ -17,11 +17,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Built
+from inhouse.assembly.arms import Arms
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Delta, Finish
 from inhouse.config.load import load_project
+from inhouse.pipeline.stages import built_of
 from inhouse.types import Message
 
 HERE = Path(__file__).parent
@@ -85,9 +86,8 @@ def opened(folder, arm):
     workspace = Workspace(load_project(folder))
     latest = workspace.store.latest
     guard = partial(wrapped, Parts(workspace, workspace.project, latest("calibration")))
-    built = Built(workspace.project, workspace.embedder, workspace.support, latest("weights"), latest("adapter"),
-                  latest("index"), latest("fusion"), guard)  # fmt: skip
-    arms = Arms(built)
+    made = [latest(kind) for kind in ("weights", "adapter", "folder", "index", "fusion")]
+    arms = Arms(built_of(workspace, *made, guard))
     return arms, arms.open(arm)
 
 

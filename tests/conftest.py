@@ -4,13 +4,16 @@ import json
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from inhouse.models.catalog import CATALOG, Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.privacy.anonymize import Anonymizer
+from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.types import Example, Message
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in a build: tests stay fast beside other programs
@@ -200,3 +203,34 @@ max_minutes = 0
 probes = 1
 """)
     return folder
+
+
+# --- ledgers on SQLite and PostgreSQL ------------------------------------------------------------------------
+
+SERVER = os.environ.get("INHOUSE_TEST_POSTGRES", "")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """The URL of an empty database of this test's own."""
+    if request.param == "sqlite":
+        yield ledger_url(tmp_path)
+        return
+    if not SERVER:
+        pytest.skip("INHOUSE_TEST_POSTGRES is not set to the URL of a PostgreSQL server")
+    name = f"inhouse_test_{uuid.uuid4().hex[:12]}"
+    server = sa.create_engine(SERVER, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield sa.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def ledger(url):
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()

@@ -22,10 +22,11 @@ from inhouse.cli.main import app
 from inhouse.models.catalog import Catalog
 
 STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-ttt", "-e", "trace=network", "-o"]
-# `models pull` is the one command that uses the network; `serve` runs by itself below.
-ELSEWHERE = {"models pull", "serve"}
+# Two commands use the network; `serve` and `mcp` run by themselves below.
+ELSEWHERE = {"models pull", "engines install", "serve", "mcp"}
 RESOLVERS = ("systemd/resolve", "avahi", "winbind")  # nscd also answers who a user is; without it, names go to port 53
 GATE = ["--set", "release.arm=tuned+rag", "--set", "release.max_wrong=1", "--set", "release.no_worse=[]"]
+TOOL = 'tool=[{name = "hours", python = "tools.py:hours", effect = "read"}]'
 _FAMILY = re.compile(r"\b(?:sa_family=|socket\()AF_(\w+)")
 _ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"|sin6?_port=htons\((\d+)\)')
 
@@ -66,8 +67,14 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
     """Every command with arguments with which it succeeds, in an order that a user could type them."""
     lines = scratch / "lines.jsonl"
     lines.write_text(json.dumps({"text": "hello there my friend", "rail": "toxicity", "bad": False}) + "\n")
+    (project / "tools.py").write_text('def hours(day: str) -> str:\n    return "9:00 to 17:00"\n')
     log = project / "log.jsonl"
+    page = scratch / "hello.toml"
+    page.write_text('name = "hello"\nexamples = ["hi"]\n[[states]]\nname = "hi"\nsay = "Hi!"\nend = true\n')
+    flows = scratch / "flows.yml"
+    flows.write_text("flows: {hi: {description: greets, steps: [{action: utter_hi}]}}\n")
     at = ["--project", str(project)]
+    agents = ["--set", 'agent=[{name="prices", examples=["price of a plan"]}, {name="speed", examples=["how fast"]}]']
     return [
         ("init", ["init", str(scratch / "new")], ""),
         ("check", ["check", *at], ""),
@@ -87,6 +94,9 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("models list", ["models", "list"], ""),
         ("models add", ["models", "add", "mine", str(next(project.glob("*.gguf")))], ""),
         ("models compare", ["models", "compare", str(next(project.glob("*.gguf"))), *at], ""),
+        ("engines list", ["engines", "list"], ""),
+        ("engines measure", ["engines", "measure", *at], ""),
+        ("engines remove", ["engines", "remove", "vllm"], ""),
         ("release", ["release", *at, *GATE], ""),
         ("release promote", ["release", "promote", "1", *at], ""),
         ("release verify", ["release", "verify", *at], ""),
@@ -111,13 +121,23 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("audit verify", ["audit", "verify", *at], ""),
         ("audit export", ["audit", "export", str(scratch / "audit.jsonl"), *at], ""),
         ("audit redact", ["audit", "redact", "none", "--reason", "asked", *at], ""),
+        ("tools list", ["tools", "list", *at], ""),
+        ("tools call", ["tools", "call", "hours", "day=Friday", "--set", TOOL, *at], ""),
         ("guard show", ["guard", "show", *at], ""),
         ("guard explain", ["guard", "explain", "hello", *at], ""),
         ("guard test", ["guard", "test", str(lines), *at], ""),
+        ("procedure check", ["procedure", "check", str(page), *at], ""),
+        ("procedure draw", ["procedure", "draw", str(page), "--out", str(scratch / "hello.svg")], ""),
+        ("procedure import", ["procedure", "import", str(flows), "--from", "rasa", "--out", str(scratch / "flows")], ""),
+        ("route test", ["route", "test", "what does plan 2 cost?", *agents, *at], ""),
+        ("route show", ["route", "show", *agents, *at], ""),
+        ("tools approve", ["tools", "approve", "none", *at], ""),
+        ("tools diff", ["tools", "diff", "none", *at], ""),
     ]  # fmt: skip
 
 
-FAILING = {"keys revoke", "audit redact"}  # there is nothing with that ID; they look for it all the same
+# There is nothing with that ID or name; they look for it all the same.
+FAILING = {"keys revoke", "audit redact", "tools approve", "tools diff"}
 
 
 def names(command, path=()):
@@ -181,6 +201,40 @@ def test_a_server_under_load_reaches_nothing(traced):
             thread.join()
         pid = int(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[0])
         os.kill(pid, signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.stdout.close()
+        server.wait()
+    assert leaks(trace.read_text()) == []
+    assert [str(f) for f in home.rglob("*") if f.is_file()] == []
+
+
+def test_a_server_over_standard_input_reaches_nothing(traced, tmp_path):
+    project, home, _, _, _ = traced
+    trace = tmp_path / "mcp.txt"
+    server = subprocess.Popen(
+        [*STRACE, str(trace), sys.executable, "-m", "inhouse.cli.main", "mcp", "--project", str(project)],
+        env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    question = "What does plan 2 cost?"
+
+    def said(method, params, id=None):
+        server.stdin.write(json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n"
+                           if id else json.dumps({"jsonrpc": "2.0", "method": method}) + "\n")  # fmt: skip
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())["result"] if id else None
+
+    try:
+        assert said("initialize", client, 1)["serverInfo"]["name"] == "inhouse"
+        said("notifications/initialized", {})
+        for id, (name, arguments) in enumerate(
+            [("ask", {"question": question}), ("search", {"query": question}), ("hand_over", {"question": question})], 2
+        ):
+            result = said("tools/call", {"name": name, "arguments": arguments}, id)
+            assert not result.get("isError"), result
+        server.stdin.close()
         assert server.wait(60) == 0
     finally:
         server.kill()

@@ -17,6 +17,12 @@ export function called(name, args) {
   check(name === "get_balance" && String(got?.account).includes("4711"), `not the call: ${name} ${JSON.stringify(got)}`);
 }
 
+export async function refused(work, said) {
+  let problem = null;
+  try { await work(); } catch (error) { problem = error; }
+  check(problem?.message?.includes(said), `${said} is not refused by name: ${problem}`);
+}
+
 export function vectors(...rows) {
   for (const row of rows) check(Math.abs(row.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-3, "not a unit vector");
 }

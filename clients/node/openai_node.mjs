@@ -43,4 +43,23 @@ await f.run({
     const { data } = await client.embeddings.create({ model: "embedder", input: ["a wire", "a loan"] });
     f.vectors(...data.map((d) => d.embedding));
   },
+  helpers: async () => {
+    const { data, response } = await client.chat.completions.create(chat).withResponse();
+    f.right(data.choices[0].message.content);
+    if (!response.headers.get("x-request-id")) throw new Error("no request ID");
+    const stream = client.chat.completions.stream({ ...chat, response_format: zodResponseFormat(Fee, "fee") });
+    f.fee((await stream.finalChatCompletion()).choices[0].message.parsed);
+    const counted = await client.chat.completions.create({ ...chat, stream: true, stream_options: { include_usage: true } });
+    let usage;
+    for await (const chunk of counted) usage = chunk.usage;
+    if (!(usage.total_tokens > 0)) throw new Error("no usage at the end of the stream");
+  },
+  errors: async () => {
+    const image = { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } };
+    const messages = [{ role: "user", content: [{ type: "text", text: f.ASK }, image] }];
+    await f.refused(() => client.chat.completions.create({ ...chat, messages }), "image_url");
+    await f.refused(() => client.chat.completions.create({ ...chat, n: 2 }), "'n'");
+    await f.refused(() => client.models.retrieve("gpt-5"), "gpt-5");
+    await f.refused(() => client.chat.completions.create(chat, { timeout: 1, maxRetries: 0 }), "timed out");
+  },
 });

@@ -5,6 +5,7 @@ import os
 import traceback
 
 URL, KEY = os.environ["INHOUSE_URL"], os.environ["INHOUSE_KEY"]
+SLOW_KEY, PER_MINUTE = os.environ["INHOUSE_SLOW_KEY"], int(os.environ["INHOUSE_PER_MINUTE"])  # a low rate limit
 MODEL = "custom"
 ASK = "How much is an outgoing domestic wire?"
 PRICE = 21.5
@@ -34,6 +35,16 @@ def called(name, arguments):
     got = json.loads(arguments) if isinstance(arguments, str) else arguments
     assert name == "get_balance", f"not the tool: {name}"
     assert "4711" in str(got.get("account")), f"not the account: {got}"
+
+
+def refused(work, error, said):
+    """The work fails with this error, which names what is refused."""
+    raised = None
+    try:
+        work()
+    except error as problem:
+        raised = problem
+    assert said in str(raised), f"{said} is not refused by name: {raised}"
 
 
 def vectors(*rows):

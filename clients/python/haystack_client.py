@@ -1,5 +1,6 @@
 """Haystack: generators over both APIs, embedders."""
 
+import asyncio
 import os
 
 import features as f
@@ -64,5 +65,6 @@ f.run(
         "structured": structured,
         "tools": tools,
         "embeddings": embeddings,
+        "async": lambda: f.right(asyncio.run(chat().run_async(ASKED))["replies"][0].text),
     }
 )

@@ -1,5 +1,7 @@
 """instructor: structured output by its modes."""
 
+import asyncio
+
 import features as f
 import instructor
 import openai
@@ -23,6 +25,11 @@ def structured():
         f.fee(ask(mode))
 
 
+async def asynchronous():
+    client = instructor.from_openai(openai.AsyncOpenAI(base_url=f.URL, api_key=f.KEY))
+    f.fee(await client.create(model=f.MODEL, messages=MESSAGES, response_model=Fee, max_retries=1))
+
+
 f.run(
     {
         "default": lambda: f.fee(
@@ -32,5 +39,6 @@ f.run(
         ),
         "structured": structured,
         "tools": lambda: f.fee(ask(instructor.Mode.TOOLS)),
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

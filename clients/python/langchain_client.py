@@ -1,5 +1,7 @@
 """LangChain: ChatOpenAI over both APIs, OpenAI, OpenAIEmbeddings with its tokens, structured output by each method."""
 
+import asyncio
+
 import features as f
 import langchain_openai as lc
 from langchain_core.tools import tool
@@ -43,6 +45,14 @@ def embeddings():
     f.vectors(*lc.OpenAIEmbeddings(**options).embed_documents(["a wire", "a loan " * 300]))
 
 
+async def asynchronous():
+    f.right((await chat.ainvoke(f.ASK)).text)
+    f.streamed([piece.text async for piece in chat.astream(f.ASK)])
+    f.fee(await chat.with_structured_output(Fee).ainvoke(f.ASK))
+    for reply in await chat.abatch([f.ASK, f.ASK]):
+        f.right(reply.text)
+
+
 def default():
     f.right(chat.invoke(f.ASK).text)
     f.right(lc.ChatOpenAI(**OPTIONS, use_responses_api=True).invoke(f.ASK).text)
@@ -57,5 +67,6 @@ f.run(
         "structured": structured,
         "tools": tools,
         "embeddings": embeddings,
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

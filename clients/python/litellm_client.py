@@ -1,5 +1,7 @@
 """LiteLLM: completion, responses, text completion and embeddings of an OpenAI-compatible server."""
 
+import asyncio
+
 import features as f
 import litellm
 from pydantic import BaseModel
@@ -31,6 +33,12 @@ def tools():
     assert litellm.completion(messages=messages, **asked).choices[0].message.content
 
 
+async def asynchronous():
+    asked = {"model": MODEL, "messages": MESSAGES, **OPTIONS}
+    f.right((await litellm.acompletion(**asked)).choices[0].message.content)
+    f.streamed([c.choices[0].delta.content async for c in await litellm.acompletion(**asked, stream=True)])
+
+
 def default():
     f.right(ask().choices[0].message.content)
     reply = litellm.responses(model=MODEL, input=f.ASK, **OPTIONS)
@@ -49,5 +57,6 @@ f.run(
         "embeddings": lambda: f.vectors(
             *(d["embedding"] for d in litellm.embedding(model="openai/embedder", input=["a", "b"], **OPTIONS).data)
         ),
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

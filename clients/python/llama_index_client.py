@@ -1,5 +1,7 @@
 """LlamaIndex: OpenAI-like chat and embeddings, structured prediction, function calling."""
 
+import asyncio
+
 import features as f
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
@@ -38,6 +40,11 @@ def embeddings():
     f.vectors(model.get_text_embedding("a wire"), *model.get_text_embedding_batch(["a loan", "a wire " * 500]))
 
 
+async def asynchronous():
+    f.right((await llm.achat(ASKED)).message.content)
+    f.streamed([c.delta async for c in await llm.astream_chat(ASKED)])
+
+
 def structured():
     f.fee(llm.as_structured_llm(Fee).chat(ASKED).raw)
 
@@ -50,5 +57,6 @@ f.run(
         "structured": structured,
         "tools": tools,
         "embeddings": embeddings,
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

@@ -40,6 +40,11 @@ def tools():
     f.called("get_balance", {"account": used[-1] if used else None})
 
 
+async def asynchronous():  # a client belongs to one event loop
+    agents.set_default_openai_client(openai.AsyncOpenAI(base_url=f.URL, api_key=f.KEY), use_for_tracing=False)
+    f.right((await agents.Runner.run(agent(), f.ASK)).final_output)
+
+
 def stream():
     async def pieces():  # a client belongs to one event loop
         agents.set_default_openai_client(openai.AsyncOpenAI(base_url=f.URL, api_key=f.KEY), use_for_tracing=False)
@@ -57,5 +62,6 @@ f.run(
         "structured": lambda: f.fee(agents.Runner.run_sync(agent(output_type=Fee), f.ASK).final_output),
         "tools": tools,
         "stream": stream,
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

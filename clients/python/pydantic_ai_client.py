@@ -36,6 +36,10 @@ def tools():
     f.called("get_balance", {"account": used[-1] if used else None})
 
 
+async def asynchronous():
+    f.right((await Agent(chat).run(f.ASK)).output)
+
+
 def stream():
     async def pieces():
         async with Agent(chat).run_stream(f.ASK) as result:
@@ -51,5 +55,6 @@ f.run(
         "stream": stream,
         "structured": structured,
         "tools": tools,
+        "async": lambda: asyncio.run(asynchronous()),
     }
 )

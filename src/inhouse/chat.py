@@ -21,6 +21,10 @@ class ChatRequest(Record):
     user in one arm. `without` has texts of passages that a guardrail removed; they are not put into the prompt again.
     `scope` is whose request it is: only requests of the same scope may reuse each other's processed prompts.
     `extra` is passed through to the engine (tools, top_p, penalties); the gateway admits only known keys.
+    `key` and `role` are those of the API key, for tools that agents call, and `exchange` is the ID under which the
+    answer is recorded. `conversation` and `turn` say which turn of which conversation with an agent it is, and `state`
+    what was remembered of it, by who remembers; `plan` is what was decided in an earlier try of the same turn, None if
+    nothing was.
     """
 
     messages: tuple[Message, ...]
@@ -35,6 +39,13 @@ class ChatRequest(Record):
     without: frozenset[str] = frozenset()
     logprobs: int | None = None  # number of alternatives per token; None for no log probabilities
     extra: dict[str, Json] = Field(default_factory=dict)
+    key: str = ""
+    role: str = "user"
+    exchange: str = ""
+    conversation: str = ""
+    turn: int = 0
+    state: dict[str, Json] = Field(default_factory=dict)
+    plan: dict[str, Json] = Field(default_factory=dict)
 
 
 class Usage(Record):
@@ -153,3 +164,4 @@ class Exchange(Record):
     experiment: str = ""  # "NAME:ARM" if a live experiment chose the arm
     groups: frozenset[str] = frozenset()
     parameters: dict[str, Json] = Field(default_factory=dict)  # of the request, but conversation, model, and user
+    steps: Json = None  # of agents: what they understood, and the tools that they called

@@ -4,7 +4,8 @@ InhouseError            1
 ├── ConfigError         2   the project file or an option
 ├── InputError          3   documents, conversations, weights
 ├── BackendError        4   the engine, an endpoint, the database, the disk
-│   └── RefusedError    4   the model rejects this request, so repeating it would not help
+│   ├── RefusedError    4   the model rejects this request, so repeating it would not help
+│   └── RestartingError 4   a process is being restarted, so repeating the request in a moment would help
 └── GateError           5   a gate did not pass (parity, release, audit)
 """
 
@@ -47,6 +48,10 @@ class RefusedError(BackendError):
         super().__init__(message, hint)
         self.code = code
         self.param = param
+
+
+class RestartingError(BackendError):
+    """A process that the answer needs has ended and is being restarted; the same request may succeed in a moment."""
 
 
 def too_long(most_tokens: int, found: str) -> RefusedError:

@@ -55,6 +55,7 @@ def start(
     follows: bool = True,
     log: IO[str] | None = None,
     descriptors: Sequence[int] = (),
+    group: bool = False,
 ) -> subprocess.Popen[str]:
     """Starts a child and sends it the job.
 
@@ -65,6 +66,7 @@ def start(
         follows: whether its events are read; those of another child are dropped.
         log: where its standard error goes; by default to that of this process.
         descriptors: that the child inherits, under the same numbers.
+        group: whether it leads a process group, whose processes all end with it.
 
     Raises:
         BackendError: the system cannot start a process.
@@ -74,7 +76,7 @@ def start(
         child = subprocess.Popen(  # -P: a file such as random.py in the current folder must not replace the library's
             [sys.executable, "-P", "-m", "inhouse.process", module], env=variables, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE if follows else subprocess.DEVNULL, stderr=log,
-            pass_fds=descriptors,
+            pass_fds=descriptors, start_new_session=group,
         )  # fmt: skip
     except OSError as error:
         raise BackendError(f"a process cannot be started ({error.strerror})", "free some memory") from error
@@ -124,6 +126,23 @@ def stop(children: Sequence[subprocess.Popen[str]]) -> None:
             child.wait()
         if child.stdout:
             child.stdout.close()
+
+
+def kill(child: subprocess.Popen[str]) -> None:
+    """Ends the child at once, and the processes of its group if it leads one, also if it has ended already."""
+    if leads(child.pid):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+
+
+def leads(pid: int) -> bool:
+    """Whether there is a process group that this process leads, or led."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def death(name: str, code: int) -> tuple[str, str]:
@@ -194,6 +213,8 @@ def main(module: str) -> NoReturn:
 
 def _exit_with_parent() -> None:
     os.read(0, 1)  # nothing more is sent, so this returns when the pipe closes
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,7 @@ Digest = str
 Trust = Literal["trusted", "external"]
 Role = Literal["system", "user", "assistant", "tool"]
 Json = Any  # a value that the json module reads and writes
+LONGEST = 16  # characters per token; English has 4 to 5, wide tables up to 10
 Box = tuple[float, float, float, float]
 """A rectangle on a page: left, top, right, bottom, as shares of its width and height from its top left corner."""
 
@@ -55,6 +56,12 @@ class Record(BaseModel):
         return digest_of(data)
 
 
+def unknown_key(error: ValidationError) -> str:
+    """The dotted key of a stored value that this version does not know, as another version may write; "" if none."""
+    unknown = (e["loc"] for e in error.errors() if e["type"] == "extra_forbidden")
+    return ".".join(str(part) for part in next(unknown, ()))
+
+
 class Message(Record):
     """One message in the shape of the OpenAI API. The last two fields are passed through to the engine."""
 
@@ -66,6 +73,16 @@ class Message(Record):
     def to_openai(self) -> dict[str, Json]:
         """The message for endpoints and chat templates, without empty fields."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def least_tokens(self) -> int:
+        """A lower bound on its tokens, in any vocabulary."""
+        return least_tokens(self.content) + sum(least_tokens(canonical_json(call)) for call in self.tool_calls)
+
+
+def least_tokens(text: str) -> int:
+    """A lower bound on the tokens of a text: none reaches across spaces, and on average none is longer than LONGEST."""
+    return max(len(text.split()), len(text) // LONGEST)
 
 
 def last_question(messages: Sequence[Message]) -> int:
@@ -323,8 +340,9 @@ class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
-    this release serves. Keys of artifacts that the arm does not need are empty. `classifiers` is the digest
-    of the weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each
+    this release serves. Keys of artifacts that the arm does not need are empty. `engine` is what ran the model, with
+    its version and precision; `team` is the artifact with its agents, if it has any. `classifiers` is the digest of the
+    weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each
     artifact that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and of the models that are
     not artifacts (the embedder, for one).
     """
@@ -334,13 +352,16 @@ class Release(Record):
     arm: str
     weights: Digest
     adapter: Digest = ""
+    folder: Digest = ""
     index: Digest = ""
     fusion: Digest = ""
     calibration: Digest = ""
+    team: Digest = ""
     report: Digest
     settings: dict[str, Json]
     config: Digest
     classifiers: Digest = ""
+    engine: str = ""
     pins: dict[str, Digest] = {}
     gate: tuple[GateRule, ...] = ()
     made_at: str

@@ -107,6 +107,7 @@ class Subject(Record):
 
     project: str
     base_model: str
+    engine: str = ""
     data: DataFacts = DataFacts()
     retrieval: RetrievalFacts | None = None
     training: TrainingFacts | None = None
@@ -275,6 +276,71 @@ class GuardrailResults(Record):
     confidence: Mapping[str, ConfidenceResults]
 
 
+# --- tasks with tools ---------------------------------------------------------------------------------------------
+
+
+class TaskArm(Record):
+    """What an arm did with the tasks.
+
+    `passed` is the share of tasks, `pass_hat` by k the probability that k tries all pass, `forbidden` the share in
+    which something forbidden was done or said, and `handoff` that in which a person took over exactly if one should.
+    `scores` are the others of evaluation/acting.py. Turns of the user, calls of a model to understand, and seconds are
+    means over conversations; `failed` is the number of conversations that ended in an error.
+    """
+
+    passed: Estimate
+    pass_hat: Mapping[str, float] = {}
+    forbidden: Estimate
+    handoff: Estimate
+    scores: Mapping[str, Estimate] = {}
+    turns: float
+    model_calls: float
+    seconds: float
+    failed: int = 0
+
+
+class TaskKind(Record):
+    """One kind of task: how many, and by arm the share that is passed."""
+
+    name: str
+    tasks: int
+    passed: Mapping[str, Estimate]
+
+
+class TaskTrial(Record):
+    """The first try of a task; `why` says what it lacks."""
+
+    passed: bool
+    why: tuple[str, ...] = ()
+    talk: tuple[Message, ...] = ()
+
+
+class TaskRow(Record):
+    """A task with what every arm made of it."""
+
+    id: str
+    kind: str = ""
+    agent: str = ""
+    tried: Mapping[str, TaskTrial]
+
+
+class TaskResults(Record):
+    """Tasks with tools by arm; `gains` are paired by task, in the metric "passed"; `sentence` says what they mean."""
+
+    tasks: int
+    trials: int
+    arms: Mapping[str, TaskArm]
+    gains: tuple[Gain, ...] = ()
+    kinds: tuple[TaskKind, ...] = ()
+    sentence: str = ""
+    table: tuple[TaskRow, ...] = ()
+
+    @property
+    def failed(self) -> tuple[TaskRow, ...]:
+        """The tasks that some arm did not pass."""
+        return tuple(row for row in self.table if not all(t.passed for t in row.tried.values()))
+
+
 # --- every question ---------------------------------------------------------------------------------------------
 
 
@@ -331,6 +397,7 @@ class Report(Record):
     recommendation: Recommendation | None = None
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None
+    tasks: TaskResults | None = None
     table: tuple[Question, ...] = ()
 
     def compared(self, arm: str, over: str = "base") -> Gain | None:

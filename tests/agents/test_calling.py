@@ -232,6 +232,12 @@ async def test_arguments_are_what_the_user_says(text, called, arguments):
     assert (found, refused) == (arguments, arguments is None)
 
 
+async def test_a_number_is_part_of_a_name():
+    balance = tool("get_balance", "The balance of an account.", account=TEXT)
+    asked = request("What is the balance of account 4711?", balance, choice="required")
+    assert (await answered(calling(), asked))[2] == {"account": "account 4711"}
+
+
 async def test_another_tool_is_not_called_for_want_of_arguments():
     balance = tool("get_balance", "Returns the balance of an account.")
     asked = request("Transfer money to an account", TRANSFER, balance, choice="required")

@@ -24,6 +24,8 @@ def filled(question, answer, schema, **more):
 
 WIRE = "An outgoing domestic wire costs $21.50, and an incoming one costs $8."
 FEES = {"type": "array", "items": an_object(service="string", usd="number")}
+LIMIT = an_object(period={"enum": ["day", "month", "year", "once"]}, amount_usd="number")
+PAYROLL = "Payroll costs $26 a month plus $3.15 for each employee."
 DAYS = {"type": "array", "items": {"enum": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]}}
 NULLABLE = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
 
@@ -76,6 +78,34 @@ NULLABLE = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
         ("What do I need?", "Bring the formation papers, your tax ID number, and a photo ID.",
          an_object(required_documents={"type": "array", "items": {"type": "string"}}),
          {"required_documents": ["the formation papers", "your tax ID number", "a photo ID"]}),
+        ("How much can I deposit with my phone in a month?", "You can deposit $3,200 a day and $9,500 a month by phone.",
+         LIMIT, {"amount_usd": 9500, "period": "month"}),
+        ("What is the monthly fee?", "The monthly fee is $14.20, waived with a balance of $6,500 or more.",
+         LIMIT, {"amount_usd": 14.2, "period": "month"}),
+        ("What is the daily cash limit?", "The daily cash limit is $620 and the daily purchase limit is $2,800.",
+         LIMIT, {"amount_usd": 620, "period": "day"}),
+        ("How long does it take?", "An external transfer takes 3 business days.",
+         an_object(days="integer", business_days="boolean"), {"days": 3, "business_days": True}),
+        ("Is Stonebridge open on Saturdays?", "Branches are open Saturday 9 am to 1 pm; Stonebridge is closed on Saturdays.",
+         an_object(is_open="boolean", allowed="boolean"), {"is_open": False, "allowed": False}),
+        ("Does Ridge Checking pay interest?", "Alder Checking pays no interest. Ridge Checking pays interest.",
+         an_object(pays_interest="boolean"), {"pays_interest": True}),
+        ("What is the origination fee of a business loan?", "Rates start at 8.15% and there is an origination fee of 1.3%.",
+         an_object(fee_percent="number"), {"fee_percent": 1.3}),
+        ("What does payroll cost?", PAYROLL, an_object(usd_per_month="number", usd_per_employee="number"),
+         {"usd_per_month": 26, "usd_per_employee": 3.15}),
+        ("What does payroll cost?", PAYROLL, an_object(fees=FEES),
+         {"fees": [{"service": "Payroll", "usd": 26}, {"service": "employee", "usd": 3.15}]}),
+        ("What is the fee?", "The monthly fee is $14.20, waived with a balance of $6,500 or more.", an_object(fees=FEES),
+         {"fees": [{"service": "monthly fee", "usd": 14.2}]}),
+        ("What are the fees?", "Each overdraft item costs $18.50. Overdrafts below $9 are free.", an_object(fees=FEES),
+         {"fees": [{"service": "overdraft item", "usd": 18.5}]}),
+        ("What are the limits?", "The daily cash limit is $620 and the daily purchase limit is $2,800.", an_object(fees=FEES),
+         {"fees": [{"service": "daily cash limit", "usd": 620}, {"service": "daily purchase limit", "usd": 2800}]}),
+        ("What is the late fee of the River Card?", "A late payment costs $24 after a grace period of 6 days.",
+         an_object(service="string", usd="number"), {"service": "late fee of the River Card", "usd": 24}),
+        ("What does a rate lock cost?", "A rate lock lasts 50 days and costs nothing.", an_object(service="string", usd="number"),
+         {"service": "rate lock", "usd": 0}),
     ],
 )  # fmt: skip
 def test_values_are_those_of_the_answer(question, answer, schema, value):
@@ -93,6 +123,20 @@ def test_values_are_those_of_the_answer(question, answer, schema, value):
         ("Which branch?", "We are open.", an_object(open_today="boolean"), "open_today"),
         ("How long?", "It takes 2 to 4 days.", an_object(days="integer"), "days"),
         ("What does an outgoing wire cost?", WIRE, an_object(value="integer"), "value"),
+        ("What does an international wire cost?", "It costs $38.75 and arrives in 2 to 4 business days.", LIMIT, "period"),
+        ("How long does an external transfer take?", "It takes 3 business days; next-day service costs $4.60.",
+         an_object(service="string", usd="number"), "usd"),
+        ("What interest does it pay?", "It pays 0.85% a year on balances of $6,500 or more.", an_object(usd="number"), "usd"),
+        ("What are the rates for new and used cars?", "Used cars are financed at 7.3%, new cars at 6.2%.",
+         an_object(product="string", rate_percent="number"), "rate_percent"),
+        ("What does payroll cost?", PAYROLL, an_object(usd="number"), "usd"),
+        ("Can one owner close a joint account alone?",
+         "A joint account can be closed only with the signatures of both owners.", an_object(allowed="boolean"), "allowed"),
+        ("Can I cancel a payment?", "You can cancel it; after 10 days it is returned automatically.",
+         an_object(days="integer", business_days="boolean"), "business_days"),
+        ("Is there a fee to reactivate an account?", "There is no fee.", an_object(allowed="boolean"), "allowed"),
+        ("Is the branch open on Saturdays?", "It is open on Saturdays.",
+         an_object(is_open="boolean", has_safe="boolean"), "has_safe"),
     ],
 )  # fmt: skip
 def test_what_is_not_said_or_not_clear_is_missing(question, answer, schema, missing):

@@ -2,14 +2,14 @@ import time
 
 import pytest
 
-from inhouse.assembly.bounded import Bounded, bounded, least_tokens
+from inhouse.assembly.bounded import Bounded, bounded
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.sections import Guardrails, Model, Project
 from inhouse.errors import CONTEXT_LENGTH, RefusedError
 from inhouse.models.scripted import Scripted
-from inhouse.types import Message
+from inhouse.types import Message, least_tokens
 
 WORDS = " ".join(f"word{n}" for n in range(80_000))  # 0.8 MB of distinct words
 

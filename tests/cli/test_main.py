@@ -58,7 +58,8 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["check", "--project", "nowhere"], 2, "nowhere"),
+        (["check", "--project", "nowhere"], 2, "there is no project file"),
+        (["check", "--set", "training.rank=many"], 2, "--set training.rank: Input should be"),
         (["check", "--set", "training.rnak=3"], 2, "did you mean 'rank'"),
         (["check", "--set", "rubbish"], 2, "not KEY=VALUE"),
         (["check", "--explain", "trainin"], 2, "the sections are"),
@@ -67,13 +68,16 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["models", "pull", "nothing"], 2, "known:"),
         (["models", "add", "x", "nothing.gguf"], 3, "nothing.gguf"),
         (["release"], 3, "no verdict"),
-        (["release", "promote", "3"], 3, "no such release"),
+        (["release", "promote", "3"], 3, "there is no release yet"),
         (["release", "rollback"], 3, "no earlier production"),
         (["release", "canary", "a lot"], 2, "not a percentage"),
         (["release", "--project", ".", "list"], 2, "must follow the command"),
         (["experiment", "start", "base"], 2, "expected ARM=WEIGHT"),
         (["experiment", "stop"], 2, "no experiment is live"),
-        (["export", "."], 3, "no such release"),
+        (["experiment", "show"], 3, "there is no experiment yet"),
+        (["init", "inhouse.toml"], 4, "cannot be created (Not a directory)"),
+        (["guard", "test", "none.jsonl"], 3, "none.jsonl: cannot be read (No such file or directory)"),
+        (["export", "."], 3, "there is no release yet"),
     ],
 )
 def test_errors_say_what_to_do_and_have_their_exit_code(tmp_path, arguments, code, text):
@@ -156,3 +160,30 @@ def test_messages_of_commands_use_plain_english():
     assert len(messages) > 200
     messages = [text for text in messages if " " in text]  # words of a sentence, not keys such as facts["promise"]
     assert [text for text in messages if BANNED.search(text)] == []
+
+
+def test_a_server_that_cannot_start_ends_whatever_its_threads_do(write_project, tmp_path):
+    write_project(tmp_path)
+    code = """
+import sys, threading, time
+from inhouse.cli.main import main
+from inhouse.errors import BackendError
+from inhouse.serving import start
+
+def fail(*_):
+    threading.Thread(target=time.sleep, args=[600]).start()
+    raise BackendError("it did not start", "try again")
+
+start.start = fail
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "--project", tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4
+    assert "it did not start" in done.stderr
+    assert "try again" in done.stderr

@@ -42,8 +42,9 @@ def test_a_wrong_key_or_value_names_file_line_and_the_nearest_key(tmp_path, text
 
 
 def test_a_missing_file_and_one_that_is_not_text(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="there is no project file") as error:
         load_project(tmp_path)
+    assert "--project FOLDER" in error.value.hint
     (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_project(tmp_path)
@@ -53,8 +54,10 @@ def test_overrides_are_toml_values_and_checked_alike(tmp_path):
     write(tmp_path, 'name = "x"\n')
     project = load_project(tmp_path, {"training.rank": "4", "name": "plain words", "evaluation.arms": '["base"]'})
     assert (project.training.rank, project.name, project.evaluation.arms) == (4, "plain words", ("base",))
-    with pytest.raises(ConfigError, match="rnak"):
+    with pytest.raises(ConfigError, match="^--set training.rnak: unknown key"):
         load_project(tmp_path, {"training.rnak": "4"})
+    with pytest.raises(ConfigError, match="^--set training.rank: Input should be"):
+        load_project(tmp_path, {"training.rank": "many"})
     with pytest.raises(ConfigError, match="not a section"):
         load_project(tmp_path, {"name.first": "4"})
 

@@ -321,3 +321,23 @@ def test_unknown_tools_are_refused(gateway, ask):
         with pytest.raises(openai.BadRequestError) as caught:
             there.client.chat.completions.create(**ask() | wrong)
         assert caught.value.body["param"] == param
+
+
+def test_the_client_waits_as_long_as_the_server_says_and_tries_again(gateway, ask, monkeypatch):
+    """After 429 of a key with a rate limit, and after 503 of a server that is restarted."""
+    there, slept = gateway(per_minute=60), []
+    client = there.client.with_options(max_retries=1).chat.completions.with_raw_response
+    started = time.monotonic()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        there.state.draining = False
+
+    monkeypatch.setattr("openai._base_client.time.sleep", sleep)
+    monkeypatch.setattr(there.state.rates, "_clock", lambda: started + sum(slept))
+    replies = [client.create(**ask()) for _ in range(61)]
+    assert [r.retries_taken for r in replies] == [0] * 60 + [1]
+    assert len(slept) == 1
+    there.state.draining = True
+    assert client.create(**ask()).retries_taken == 1
+    assert slept[1:] == [5]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,13 +181,35 @@ def test_a_full_disk(serve, small_disk, ask):
         assert {(c.status_code, c.json()["error"]["code"]) for c in codes} == {(503, "audit_unavailable")}
         time.sleep(2.1)  # after which a commit is no sign any more
         ready = client.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (503, "the audit log cannot be written")
+        assert ready.status_code == 503
+        assert ready.json()["status"].startswith("the audit log cannot be written: ")
         (small_disk / "other").unlink()
         assert client.get("/readyz").status_code == 200
         assert client.post(CHAT, json=ask("long " * 20_000)).status_code == 200
     ledger = Ledger(ledger_url(small_disk))
     assert Audit(ledger).verify().ok
     ledger.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_whose_file_is_gone(serve, tmp_path, ask, replaced):
+    """SQLite would go on writing to the deleted file, and all of that would be lost with the process."""
+    folder = tmp_path / "store"
+    _, address, key = serve(ledger_url(folder), 3)
+    file, kept = folder / "ledger.sqlite", folder / "kept"
+    with httpx.Client(base_url=address, headers=key, timeout=30) as client:
+        assert client.post(CHAT, json=ask()).status_code == 200
+        assert client.get("/readyz").status_code == 200
+        file.rename(kept)
+        if replaced:
+            shutil.copyfile(kept, file)
+        ready, refused = client.get("/readyz"), client.post(CHAT, json=ask())
+        assert (ready.status_code, refused.status_code) == (503, 503)
+        assert ready.json()["status"].endswith("the file of the database was deleted or replaced")
+        assert refused.json()["error"]["code"] == "audit_unavailable"
+        kept.rename(file)
+        assert client.get("/readyz").status_code == 200
+        assert client.post(CHAT, json=ask()).status_code == 200
 
 
 class Thinking:

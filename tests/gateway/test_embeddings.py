@@ -7,7 +7,8 @@ import numpy as np
 import openai
 import pytest
 
-from inhouse.config.sections import Gateway, Project
+from inhouse.config.gateway import Gateway
+from inhouse.config.sections import Project
 
 
 def test_a_long_text_is_embedded_in_parts(gateway, embedder):

@@ -6,12 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from inhouse.chat import Delta
-from inhouse.gateway import chat, middleware
+from inhouse.gateway import chat, limits, middleware
 from inhouse.gateway.errors import HttpError
 from inhouse.gateway.limits import Queue
 from inhouse.models.scripted import Scripted
@@ -101,6 +102,88 @@ async def test_lines_have_their_turns():
     assert (queue.open, queue.running, queue._lines) == (0, 0, {})
     assert not queue._places
     assert not queue._active
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of queues, to set."""
+    now = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr(limits, "time", SimpleNamespace(perf_counter=lambda: now.s, monotonic=lambda: now.s))
+    return now
+
+
+class Holding:
+    """A queue whose requests keep their slots until they are told to end."""
+
+    def __init__(self, slots, per_key=0):
+        self.queue, self.order, self.ends, self.tasks = Queue(slots, 40, per_key), [], asyncio.Event(), []
+
+    async def ask(self, keys):
+        self.tasks += [asyncio.create_task(self._one(key, self.ends)) for key in keys]
+        await asyncio.sleep(0.01)
+
+    async def _one(self, key, ends):
+        with self.queue.admitted(key) as place:
+            async with self.queue.slot(place):
+                self.order.append(key)
+                await ends.wait()
+
+    async def end(self):
+        """Ends those that have slots or wait now, one after another; those who come later hold their slots."""
+        self.ends.set()
+        self.ends = asyncio.Event()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_key_that_had_a_slot_for_long_waits_for_others(clock):
+    there = Holding(1)
+    await there.ask("a")
+    clock.s += 100
+    await there.ask("aaabbc")
+    await there.end()
+    assert "".join(there.order) == "a" + "bcb" + "aaa"  # in turn it would be abcaba
+    clock.s += 600  # all is forgotten
+    await there.ask("bacab")
+    await there.end()
+    assert "".join(there.order[7:]) == "bacba"
+    assert (there.queue.open, there.queue.running, there.queue._lines) == (0, 0, {})
+
+
+async def test_keys_over_their_share_leave_half_of_the_slots_to_others(clock):
+    there = Holding(4)
+    await there.ask("xxyy")
+    clock.s += 200
+    first, there.ends = there.ends, asyncio.Event()
+    await there.ask("xyxyl")
+    first.set()
+    await asyncio.sleep(0.01)
+    assert sorted(there.order[4:]) == ["l", "x", "y"]
+    assert there.order[4] == "l"
+    await there.ask("l")
+    assert there.order[7:] == ["l"]
+    await there.end()
+    await asyncio.gather(*there.tasks)
+    assert (there.queue.open, there.queue.running) == (0, 0)
+
+
+async def test_a_key_may_have_all_slots_where_the_settings_say_so(clock):
+    there = Holding(4, 4)
+    await there.ask("ax")
+    clock.s += 200
+    await there.ask("aaxl")
+    assert (there.queue.running, there.order) == (4, [*"axaa"])
+    await there.end()
+    await asyncio.gather(*there.tasks)
+
+
+async def test_a_key_alone_has_three_quarters_however_long(clock):
+    there = Holding(4)
+    await there.ask("aaaaaa")
+    clock.s += 1000
+    await there.ask("a")
+    assert there.queue.running == 3
+    await there.end()
+    await asyncio.gather(*there.tasks)
 
 
 async def test_a_request_knows_its_turn_and_one_that_leaves_gives_it_up():

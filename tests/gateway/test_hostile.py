@@ -1,8 +1,16 @@
 """Bodies made to keep the server busy: full of wrong values, deep, or with names as long as the body."""
 
+import contextlib
+import gzip
 import json
+import logging
+import re
+import socket
 import time
 import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import TypeAdapter
@@ -118,3 +126,103 @@ def test_a_key_sends_so_many_megabytes_per_minute(gateway):
     assert "2 MB per minute" in refused.json()["error"]["message"]
     assert int(refused.headers["retry-after"]) > 0
     assert served.http.get("/v1/models").status_code == 200
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------
+
+
+def chunked(body: bytes, size: bytes | None = None) -> bytes:
+    return (size or f"{len(body):x}".encode()) + b"\r\n" + body + b"\r\n0\r\n\r\n"
+
+
+ASK = json.dumps({"messages": [USER]}).encode()
+CHUNKED = "Transfer-Encoding: chunked"
+DEEP = b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+BOMB = gzip.compress(bytes(50_000_000))
+WIRE = {  # name: lines of the head, body
+    "gzip": (["Content-Encoding: gzip", f"Content-Length: {len(BOMB)}"], BOMB),
+    "gzip in gzip": (["Content-Encoding: gzip", CHUNKED], chunked(gzip.compress(BOMB))),
+    "two codings": (["Content-Encoding: gzip, gzip", CHUNKED], chunked(gzip.compress(BOMB))),
+    "deflate": (["Content-Encoding: deflate", CHUNKED], chunked(zlib.compress(bytes(50_000_000)))),
+    "half of gzip": (["Content-Encoding: gzip", CHUNKED], chunked(BOMB[:1000])),
+    "length and chunks": ([f"Content-Length: {len(ASK)}", CHUNKED], chunked(ASK)),
+    "two lengths": (["Content-Length: 5", f"Content-Length: {len(ASK)}"], ASK),
+    "negative length": (["Content-Length: -1"], ASK),
+    "length with a sign": ([f"Content-Length: +{len(ASK)}"], ASK),
+    "huge length": ([f"Content-Length: {'9' * 400}"], ASK),
+    "wrong chunk": ([CHUNKED], chunked(ASK, b"5")),
+    "chunk without a number": ([CHUNKED], chunked(ASK, b"xyz")),
+    "huge chunk": ([CHUNKED], chunked(ASK, b"f" * 40)),
+    "unknown transfer": (["Transfer-Encoding: identity, chunked, gzip", "Content-Length: 3"], ASK),
+    "spaced name": (["Content-Length : 3"], ASK),
+    "many headers": ([f"x-{n}: y" for n in range(10_000)], b""),
+    "long header": ([f"x: {'y' * 200_000}"], b""),
+    "not UTF-8": ([f"Content-Length: {len(ASK) + 1}"], ASK.replace(b"Hello", b"\xff\xfe\x80o!o")),
+    "deep": ([f"Content-Length: {len(DEEP)}"], DEEP),
+}
+
+
+def sent(url: str, data: bytes, ends: bool = True) -> bytes:
+    """What comes back until the server closes, once the client has sent all (and says so, if it ends there)."""
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20) as wire:
+        got = b""
+        with contextlib.suppress(OSError):
+            wire.sendall(data)
+            if ends:
+                wire.shutdown(socket.SHUT_WR)
+            while more := wire.recv(65536):
+                got += more
+    return got
+
+
+def answered(got: bytes) -> list[int]:
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3})", got)]
+
+
+@pytest.mark.parametrize("name", [*WIRE, "all together"])
+def test_hostile_requests_stop_nobody(gateway, name, caplog):
+    there = gateway({"custom": Scripted(lambda _: "Hello.")})
+    key = there.keys.create("hostile", "user")[1]
+    head = [f"POST {CHAT} HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json"]
+    tried = [WIRE[name]] if name in WIRE else list(WIRE.values())
+    with ThreadPoolExecutor(8) as threads:
+        wires = ["\r\n".join([*head, *more, "", ""]).encode() + body for more, body in tried]
+        for got in threads.map(lambda data: sent(there.url, data), wires):
+            codes = answered(got)
+            assert all(400 <= code < 500 for code in codes), got[:300]
+            assert len(codes) < 2, "one request, one answer"
+        assert there.http.post(CHAT, json={"messages": [USER]}).json()["choices"][0]["message"]["content"] == "Hello."
+    assert not [r for r in caplog.records if r.exc_info or r.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    "line", ["GET /", "GET " + "/" * 100_000 + " HTTP/1.1", "GET /\xff HTTP/1.1", "G\0T / HTTP/1.1"]
+)
+def test_hostile_request_lines(gateway, line):
+    got = sent(gateway().url, f"{line}\r\nHost: x\r\n\r\n".encode("latin-1"))
+    assert all(400 <= code < 500 for code in answered(got)), got[:300]
+
+
+def test_pipelined_requests_get_an_answer_each(gateway):
+    there = gateway({"custom": Scripted(lambda _: "Hello.")})
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {there.secret}\r\nContent-Length: {len(ASK)}\r\n\r\n"
+    )
+    got = sent(
+        there.url, (head.encode() + ASK) * 30 + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", False
+    )
+    assert answered(got) == [200] * 31
+
+
+NUMBERS = ("1e999999", "9" * 4000, "-1", "NaN", "Infinity", "-0.0", "1e-400", "0x10")
+FIELDS = ("max_tokens", "max_completion_tokens", "seed", "temperature", "top_p")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_hostile_numbers(gateway, field):
+    there = gateway({"custom": Scripted(lambda _: "Hello.")})
+    for number in NUMBERS:
+        answer = there.http.post(CHAT, content=f'{{{ASKED}"{field}":{number}}}')
+        assert answer.status_code in (200, 400), (number, answer.text)
+        if answer.status_code == 200:
+            assert number in ("-0.0", "1e-400", "9" * 4000, "-1"), number

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -20,7 +21,8 @@ CHAT = "/v1/chat/completions"
 PROGRAM = """
 import asyncio, ctypes, os, sys, time
 from pathlib import Path
-from inhouse.config.sections import Gateway, Project
+from inhouse.config.gateway import Gateway
+from inhouse.config.sections import Project
 from inhouse.gateway import server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
@@ -36,6 +38,9 @@ class Models:
     def names(self): return ["custom"]
     def model(self, name): return Scripted(lambda r: str(os.getpid()), seconds=float(sys.argv[2]))
     async def refresh(self):
+        if os.environ.get("STUCK") == "start":
+            print("opening", flush=True)
+            await asyncio.to_thread(time.sleep, 600)
         if os.environ.get("STUCK") == "thread":
             asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
         return False
@@ -134,6 +139,48 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(program):
     assert audit.get(answers[0][1]["id"]) is not None
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_closed_terminal_is_no_reason_to_break_off_answers(program, workers):
+    process, _, pids, client, ledger = program(seconds=3, workers=workers)
+    answers = []
+    running = threading.Thread(target=lambda: answers.append(ask(client)))
+    running.start()
+    time.sleep(0.7)
+    for pid in {process.pid, *pids}:  # a terminal tells every process
+        os.kill(pid, signal.SIGHUP)
+    running.join()
+    assert answers[0][0] == 200
+    assert process.wait(30) == 0
+    assert Audit(ledger).get(answers[0][1]["id"]).reason == "stop"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_signal_stops_at_once(program, workers):
+    process, _, _, client, ledger = program(seconds=600, workers=workers)
+
+    got = []
+
+    def asked():
+        with suppress(httpx.TransportError):
+            question = {"messages": [{"role": "user", "content": "who?"}]}
+            got.append(client.post(CHAT, json=question, timeout=60).status_code)
+
+    running = threading.Thread(target=asked)
+    running.start()
+    audit = Audit(ledger)
+    while not audit.find():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0  # it drains for 20 s
+    running.join()
+    assert got in ([], [500], [503])
+    assert [e.reason for _, e in audit.find()] in (["interrupted"], ["cancelled"])
+    assert audit.verify().ok
+
+
 @pytest.mark.parametrize("stuck", ["thread", "lock"])
 def test_sigterm_ends_the_server_whatever_is_stuck(program, monkeypatch, stuck):
     monkeypatch.setenv("STUCK", stuck)
@@ -141,6 +188,22 @@ def test_sigterm_ends_the_server_whatever_is_stuck(program, monkeypatch, stuck):
     process, *_ = program()
     process.send_signal(signal.SIGTERM)
     process.wait(1 + server.LINGER_S + server.CLOSE_S + 5)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, server.INTERRUPTED)])
+def test_a_server_that_is_still_starting_ends_at_once(tmp_path, sent, code):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    command = [sys.executable, str(script), str(tmp_path), "0", "1"]
+    environment = {**os.environ, "STUCK": "start"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout.readline()
+            assert process.stdout.readline() == "opening\n"
+            process.send_signal(sent)
+            assert process.wait(20) == code
+        finally:
+            process.kill()
 
 
 def test_workers_share_rates_and_are_replaced(program):

@@ -8,6 +8,8 @@ import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
 from inhouse.chat import Delta, Finish, Usage
+from inhouse.config.sections import Project, Upstream
+from inhouse.gateway.limits import Rates
 from inhouse.models.scripted import Scripted
 
 EVENTS = pydantic.TypeAdapter(ResponseStreamEvent)
@@ -185,11 +187,76 @@ def test_a_conversation_continues_only_for_who_had_it(gateway):
         there.client.responses.retrieve(first.id)
 
 
+def test_a_conversation_is_no_longer_than_the_context(gateway):
+    told = Scripted(lambda r: f"{len(r.messages)} messages.")
+    project = Project().model_copy(update={"upstream": (Upstream(name="far", url="http://127.0.0.1:9"),)})
+    there = gateway({"custom": told, "far": told}, project=project, max_body_kb=64)
+
+    def say(id, words=900, **more):
+        body = {"model": "custom", "input": "word " * words, "previous_response_id": id, "instructions": "Be brief."}
+        return there.http.post(PATH, json=body | more)
+
+    first = say(None).json()
+    second = say(first["id"]).json()
+    long = say(second["id"])
+    assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert long.json()["error"]["param"] == "input"
+    cut = say(second["id"], truncation="auto").json()
+    assert cut["truncation"] == "auto"
+    kept = there.state.audit.get(cut["id"]).messages
+    assert [m.role for m in kept] == ["system", "user", "assistant", "user"]
+    assert say(second["id"], 3000, truncation="auto").status_code == 400
+    assert say(second["id"], model="far").status_code == 200  # whose context is not known
+    turns = 0
+    while (large := say(second["id"], model="far")).status_code == 200:
+        second, turns = large.json(), turns + 1
+        assert turns < 20
+    assert (large.status_code, large.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert turns > 5
+
+
+def test_what_is_read_again_counts_as_sent(gateway):
+    there = gateway(key_mb_per_minute=1)
+    there.state.rates = Rates(clock=lambda: 0.0)
+    words = "word " * 2000
+    ids = [there.http.post(PATH, json={"input": words}).json()["id"] for _ in range(60)]
+    items = [{"type": "item_reference", "id": id.replace("resp_", "msg_")} for id in ids]
+    body = {"input": [{"role": "user", "content": "Hello?"}, *items]}
+    refused = there.http.post(PATH, json=body)
+    assert (refused.status_code, "1 MB per minute" in refused.json()["error"]["message"]) == (429, True)
+
+
+def test_results_of_unknown_calls_are_refused(gateway):
+    there = gateway()
+    question, result = {"role": "user", "content": "Weather?"}, {"type": "function_call_output", "output": "sunny"}
+    called = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    for items, status in (
+        ([question, called, {**result, "call_id": "c1"}], 200),
+        ([question, called, {**result, "call_id": "c2"}], 400),
+        ([question, {**result, "call_id": "c1"}, called], 400),
+    ):
+        answer = there.http.post(PATH, json={"input": items})
+        assert answer.status_code == status
+        if status == 400:
+            error = answer.json()["error"]
+            id = next(i for i in items if i.get("output"))["call_id"]
+            assert error["message"] == f"No tool call found for function call output with call_id {id}."
+            assert error["param"] == "input"
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    asked = [question, {"role": "assistant", "tool_calls": [call]}]
+    for last, status in (({"tool_call_id": "c1"}, 200), ({"tool_call_id": "c2"}, 400), ({}, 400)):
+        messages = [*asked, {"role": "tool", "content": "sunny", **last}]
+        answer = there.http.post("/v1/chat/completions", json={"messages": messages})
+        assert answer.status_code == status
+        if status == 400:
+            assert "tool" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
         ({"input": "x", "background": True}, "background"),
-        ({"input": "x", "truncation": "auto"}, "truncation"),
+        ({"input": "x", "truncation": "start"}, "truncation"),
         ({"input": "x", "conversation": "conv_1"}, "conversation"),
         ({"input": "x", "reasoning": {"effort": "high"}}, "reasoning.effort"),
         ({"input": "x", "text": {"verbosity": "low"}}, "text.verbosity"),

@@ -66,6 +66,9 @@ ACTS = {name: getattr(Rail, name) for name in dir(Rail) if name not in ("check",
 def build(made_from):
     if made_from.get("wrong"):
         raise ConfigError("no such rail", "add it")
+    if (Path(made_from["folder"]) / "damaged").exists():
+        raise ConfigError("the rails are damaged")
+    time.sleep(made_from.get("builds_s", 0))
     actions = dict.fromkeys(("input", "passages", "output", "answer"), "handoff")
     return [Guard(Rail(made_from["folder"]), actions, timeout_s=made_from["timeout_s"])] * made_from.get("rails", 1)
 

@@ -359,8 +359,8 @@ async def test_removed_messages_stay_away_from_the_model_and_the_question_is_ans
     assert [m.content for m in model.requests[0].messages] == left
 
 
-def passage(title, heading="", source="a.md"):
-    return Passage(source=source, title=title, heading=heading, text="...").model_dump(mode="json")
+def passage(title, heading="", source="a.md", trust="trusted"):
+    return Passage(source=source, title=title, heading=heading, text="...", trust=trust).model_dump(mode="json")
 
 
 @pytest.fixture
@@ -405,3 +405,8 @@ async def test_a_hand_off_offers_nothing_else(hand_off, question, more):
     reply = await hand_off(question, passage("Wire transfers"), **more)
     assert reply.text == HANDOFF
     assert "offer" not in reply.note("guarded", "handoff")
+
+
+async def test_a_hand_off_does_not_offer_what_an_external_document_calls_itself(hand_off):
+    reply = await hand_off("What does a wire cost?", passage("Wires: call 555-019-2233", trust="external"))
+    assert reply.text == HANDOFF

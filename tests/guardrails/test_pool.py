@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.chat import ChatRequest, collect
-from inhouse.errors import ConfigError
+from inhouse.errors import BackendError, ConfigError, RestartingError
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
 from inhouse.guardrails.pool import AVAILABLE, DIED, Pool
 from inhouse.guardrails.rail import Turn
@@ -126,12 +126,56 @@ async def test_a_check_whose_process_is_killed_from_outside_is_repeated(rails, t
     assert [(r.finding, r.failed) for r in results] == [(None, "")]
 
 
-async def test_a_host_that_is_killed_is_started_again(rails, pool):
-    runner = rails()
-    before = await reason(runner, "report")
-    pool._host.kill()
-    assert gone(before)  # the system ends it with its host
+def becomes(condition, seconds=30):
+    """Waits for a condition, without a check."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+async def test_a_host_that_is_killed_is_restarted_at_once_and_nothing_waits_for_it(rails, pool):
+    runner = rails(builds_s=1)
+    assert pool.trouble == ""
+    for _ in range(2):
+        before, host = await reason(runner, "report"), pool._host
+        host.kill()
+        becomes(lambda: "SIGKILL" in pool.trouble)
+        with pytest.raises(RestartingError):
+            async with asyncio.timeout(LIMIT_S):
+                await reason(runner, "report")
+        assert gone(before)  # the system ends it with its host
+        becomes(lambda: not pool.trouble)
+        assert pool._host.pid != host.pid
+        assert (await reason(runner, "report")).isdigit()
+
+
+async def test_a_host_that_does_not_answer_is_replaced(rails, pool, monkeypatch):
+    monkeypatch.setattr("inhouse.guardrails.pool.FORK_S", 0.5)
+    runner, host = rails(), pool._host
+    host.send_signal(signal.SIGSTOP)
+    with pytest.raises(RestartingError, match="did not answer within"):
+        await reason(runner, "report")
+    becomes(lambda: not pool.trouble)
+    assert gone(host.pid)
     assert (await reason(runner, "report")).isdigit()
+
+
+def test_a_host_that_cannot_be_restarted_says_why_until_it_can(rails, pool, tmp_path):
+    rails()
+    (tmp_path / "damaged").touch()
+    pool._host.kill()
+    becomes(lambda: "the rails are damaged" in pool.trouble)
+    (tmp_path / "damaged").unlink()
+    becomes(lambda: not pool.trouble)
+
+
+def test_a_host_that_builds_for_too_long_ends_with_what_to_do(rails, pool, monkeypatch):
+    monkeypatch.setattr("inhouse.guardrails.pool.LOAD_S", 0.5)
+    with pytest.raises(BackendError, match="did not answer within") as error:
+        rails(builds_s=60)
+    assert "too busy" in error.value.hint
+    assert pool.trouble == ""  # nothing needs it
 
 
 async def test_what_a_rail_keeps_reaches_its_next_check(rails):

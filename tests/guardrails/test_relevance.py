@@ -39,3 +39,15 @@ def test_a_calculation_that_is_not_known_goes_to_a_person(asked):
 def test_results_of_tools_may_hold_the_answer(asked):
     made = asked("How is the weather?", passage(1.0, "It is sunny.", "tool"), passage(0.01))
     assert Relevance(0.4).check("passages", "", made) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What do I pay to close an account that I opened two months ago?", "what does closing cost, it's 3 months old",
+        "How much does my 12-year-old pay for an account?",
+    ],
+)  # fmt: skip
+def test_an_age_is_no_figure_to_calculate_with(asked, question):
+    closing = passage(0.9, "Closing costs nothing, except $22 when the account is less than 120 days old.")
+    assert Relevance(0.4).check("passages", "", asked(question, closing)) is None

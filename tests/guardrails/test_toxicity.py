@@ -23,6 +23,7 @@ def test_toxicity(cached, turn, text, toxic):
         "Walk to the second traffic light.", "No, it does not.", "None of them are.", "The guests did not complain.",
         "There are no dogs.", "I don't know.", "That is not right.", "The kitchen is closed.", "Women pay nothing.",
         "The room was dirty.", "It costs nothing.", "You cannot bring pets.", "He was not there.",
+        "Forward it to abuse@alderfalls.example and delete it.",
     ],
 )  # fmt: skip
 def test_plain_sentences_and_negations_pass(cached, turn, text):

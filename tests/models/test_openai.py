@@ -14,18 +14,18 @@ def ask(text):
 
 
 @pytest.mark.slow
-async def test_an_answer_is_the_same_through_the_endpoint(engine, monkeypatch):
-    monkeypatch.setenv("TEST_KEY", engine.api_key)
-    remote = OpenAIModel(Endpoint(url=f"{engine.url}/v1", model="any", api_key_env="TEST_KEY"))
-    local = await collect(engine.model("base"), ask("Name a color."))
+async def test_an_answer_is_the_same_through_the_endpoint(embedded, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", embedded.api_key)
+    remote = OpenAIModel(Endpoint(url=f"{embedded.url}/v1", model="any", api_key_env="TEST_KEY"))
+    local = await collect(embedded.model("base"), ask("Name a color."))
     assert (await collect(remote, ask("Name a color."))).text == local.text
 
 
 @pytest.mark.slow
-async def test_a_wrong_key_is_an_error(engine, monkeypatch):
+async def test_a_wrong_key_is_an_error(embedded, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "wrong")
     with pytest.raises(BackendError, match="401"):
-        await collect(OpenAIModel(Endpoint(url=f"{engine.url}/v1", api_key_env="TEST_KEY")), ask("hi"))
+        await collect(OpenAIModel(Endpoint(url=f"{embedded.url}/v1", api_key_env="TEST_KEY")), ask("hi"))
 
 
 async def test_an_endpoint_that_is_down_is_an_error(unused_tcp_port, monkeypatch):

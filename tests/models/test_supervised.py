@@ -140,3 +140,10 @@ async def test_a_key_sees_only_its_own_prompts_in_the_cache(engine):
     assert await cached("a") > 10
     assert [await cached("b"), await cached("c"), await cached("d")] == [0, 0, 0]
     assert await cached("d") > 10
+
+
+def test_an_engine_that_does_not_start_in_time_says_so(weights, monkeypatch):
+    monkeypatch.setattr(supervised, "START_S", 0.05)
+    with pytest.raises(BackendError, match="did not start within") as error:
+        LlamaEngine(weights / "model.gguf", Model(context_tokens=512, parallel=1, threads=1))
+    assert "too busy" in error.value.hint

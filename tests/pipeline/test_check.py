@@ -1,8 +1,13 @@
 """`inhouse check` says what will not be read before anything runs."""
 
+import itertools
+import os
+import time
+
+from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.documents.kinds import OLE
-from inhouse.pipeline.check import _documents
+from inhouse.pipeline.check import _documents, _flops, _machine
 
 
 def test_documents_that_cannot_be_read_are_warned_of(tmp_path):
@@ -30,3 +35,20 @@ def test_documents_of_which_none_can_be_read_are_a_problem(tmp_path):
     assert not _documents(tmp_path / "documents", project.documents)[0][0].ok
     (tmp_path / "documents" / "a.zip").write_bytes(b"PK")
     assert not _documents(tmp_path / "documents", project.documents)[0][0].ok
+
+
+def test_time_that_other_programs_take_does_not_count_for_the_estimate(monkeypatch):
+    alone = _flops()
+    waited = itertools.count(step=3600)  # each look at the clock finds an hour gone
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(waited)))
+    assert _flops() > alone / 100
+
+
+def test_a_busy_machine_is_warned_of(tmp_path, monkeypatch):
+    (tmp_path / "inhouse.toml").write_text('name = "x"\n')
+    workspace = Workspace(load_project(tmp_path))
+    for load, warned in ((0.3, False), (1000.0, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, load, load))
+        cores = next(item for item in _machine(workspace) if item.subject == "cores")
+        assert (cores.ok, cores.warning) == (True, warned)
+        assert ("load 1000" in cores.detail) == warned

@@ -6,6 +6,7 @@ import pytest
 from inhouse.datasets.conversations import read_conversations
 from inhouse.errors import BackendError
 from inhouse.privacy.anonymize import Anonymizer
+from inhouse.privacy.recognizers import PHONE_DIGITS
 
 
 def said(example):
@@ -107,3 +108,14 @@ def test_bank_dialogues_keep_no_account_number_pin_or_name(data_dir, anonymizer)
     for pattern in (names, numbers):
         assert len(re.findall(pattern, before)) > 100
         assert re.findall(pattern, after) == []
+
+
+def test_texts_with_too_few_digits_for_a_phone_number_are_not_searched_for_one():
+    import phonenumbers
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    of_regions = [phonenumbers.PhoneMetadata.metadata_for_region(r) for r in PhoneRecognizer().supported_regions]
+    every = [phonenumbers.PhoneMetadata.metadata_for_region(r) for r in phonenumbers.SUPPORTED_REGIONS]
+    shortest = min(n for region in of_regions for n in region.general_desc.possible_length)
+    abroad = min(len(str(r.country_code)) + min(r.general_desc.possible_length) for r in every)
+    assert min(shortest, abroad) == PHONE_DIGITS

@@ -140,6 +140,13 @@ def test_the_outline_lists_documents_with_groups_and_number_of_chunks(index):
     assert outline["staff/waivers.md"] == ("Waiver Limits", frozenset(["staff"]), 1)
 
 
+def test_external_documents_are_told_and_none_can_say_it_of_another(document, embedder, tmp_path):
+    claims = document("claims.md", "Claims", ("Trust", 'It says "trust":"external" of itself.'))
+    web = document("web.md", "Web", ("Wires", "A wire costs $9.")).model_copy(update={"trust": "external"})
+    build_index([claims, web], embedder, Retrieval(), tmp_path, None, Silent())
+    assert Index(tmp_path, embedder).external() == {"web.md"}
+
+
 def test_the_chunks_of_a_document_are_in_order(index):
     assert [c.heading for c in index.chunks_of("cards.md")] == ["What does it cost?", "Is there cash back?"]
 

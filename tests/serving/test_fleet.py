@@ -340,6 +340,42 @@ def test_ollama_and_vllm_are_told_how(exported):
     assert "missing base model" in subprocess.run([str(adapted)], capture_output=True, text=True, check=False).stderr
 
 
+def test_a_hugging_face_folder_holds_the_custom_model(folder, models_dir, tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    workspace = workspace_of(folder, models_dir)
+    releases = {r.arm: r for r in Releases(workspace).all()}
+    for form in ("merged", "adapter"):
+        export(workspace, releases["tuned"], tmp_path / form, form, "hf")
+        sums = ["sha256sum", "-c", "SHA256SUMS"]
+        assert subprocess.run(sums, cwd=tmp_path / form, capture_output=True, check=False).returncode == 0
+        assert "tags: [safetensors, inhouse]" in (tmp_path / form / "README.md").read_text()
+    merged, plain = (AutoModelForCausalLM.from_pretrained(tmp_path / form) for form in ("merged", "adapter"))
+    assert merged.dtype == torch.bfloat16
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    messages = json.loads((tmp_path / "merged" / "request.json").read_text())["messages"]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    with torch.no_grad():
+        base = plain(ids).logits[0, -1].float().log_softmax(-1)
+        adapted = PeftModel.from_pretrained(plain, tmp_path / "adapter" / "adapter")(ids).logits[0, -1].float()
+        own = merged(ids).logits[0, -1].float().log_softmax(-1)
+    apart = [float((own.exp() * (own - other)).sum()) for other in (adapted.log_softmax(-1), base)]
+    assert apart[0] < 0.01
+    assert apart[0] < apart[1]
+    script = (tmp_path / "adapter" / "serve_vllm.sh").read_text()
+    assert "vllm serve . --enable-lora --max-lora-rank 8 --lora-modules bot=./adapter" in script
+    assert "vllm serve . --served-model-name bot" in (tmp_path / "merged" / "serve_vllm.sh").read_text()
+    with pytest.raises(ConfigError, match="not an export format"):
+        export(workspace, releases["tuned"], tmp_path / "other", "merged", "onnx")
+
+
+def test_a_release_names_its_engine(workspace):
+    assert {r.engine for r in Releases(workspace).all()} == {"embedded f16"}
+
+
 def test_nothing_is_written_over(exported, workspace, tmp_path):
     releases = {r.arm: r for r in Releases(workspace).all()}
     before = hashlib.sha256((exported / "tuned" / "model.gguf").read_bytes()).hexdigest()

@@ -1,9 +1,13 @@
 """What the console is shown of a real project: a few documents, a small data set, a verdict and releases."""
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from inhouse.assembly.team import described, written
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
 from inhouse.config.load import load_project
@@ -14,9 +18,11 @@ from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.traffic import Traffic
+from inhouse.tools import Tool
 from inhouse.types import Message, Review
 from inhouse.verdict import Report, Subject
 
+PROCEDURES = Path(__file__).parents[2] / "examples" / "salon" / "procedures"
 NOBODY, STAFF = frozenset(), frozenset({"staff"})
 TOML = """
 name = "Corner bank"
@@ -106,6 +112,36 @@ def test_before_anything_is_built_there_is_nothing(tmp_path, ledger):
     )
     assert new.candidates() == ["base"]
     assert new.overview().releases == ()
+
+
+def test_agents_are_described_and_drawn_once(tmp_path, ledger):
+    shutil.copy(PROCEDURES / "gift_card.toml", tmp_path)
+    table = '[[agent]]\nname = "gifts"\ndescription = "Sells <b>cards</b>"\nprocedures = ["gift_card.toml"]\ngroups = ["staff"]\n'
+    (tmp_path / "inhouse.toml").write_text(f'name = "salon"\n{table}')
+    workspace = Workspace(load_project(tmp_path))
+    insight = WorkspaceInsight(workspace, Traffic(ledger))
+    assert insight.team() is None
+    sell = SimpleNamespace(tool=Tool(name="sell_gift_card", approval="amount_usd > 100", origin="python", undo="void"))
+    made_from = described(workspace.project, {"sell_gift_card": sell})
+    workspace.store.make("team", made_from, [], lambda work: written(made_from, None, work))
+    team = insight.team()
+    (gifts,) = team.agents
+    assert (gifts.name, gifts.description, gifts.groups, team.fallback) == (
+        "gifts",
+        "Sells <b>cards</b>",
+        STAFF,
+        "documents",
+    )
+    (procedure,) = gifts.procedures
+    assert (procedure.name, procedure.title, procedure.states) == ("gift_card", "Buy a gift card", 4)
+    assert procedure.picture.startswith("<svg")
+    assert "<style" not in procedure.picture
+    assert [(t.name, t.effect, t.approval, t.undo) for t in gifts.tools] == [
+        ("sell_gift_card", "write", "amount_usd > 100", "void")
+    ]
+    assert team.tool("sell_gift_card") == gifts.tools[0]
+    assert team.tool("book") is None
+    assert insight.team() is team, "it is not drawn for each page"
 
 
 def test_documents_chunks_search_and_failures_keep_to_groups(workspace, insight):

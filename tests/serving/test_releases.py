@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
+from inhouse.serving.open import settings_of
 from inhouse.serving.releases import MEASURED, Releases, label
 from inhouse.store.audit import Audit
 from inhouse.types import Estimate
@@ -318,12 +320,8 @@ def test_releases_of_an_earlier_version_are_recorded_when_a_server_starts(releas
     assert "the-bank-ltd/3 was changed" in releases.altered()
 
 
-@pytest.mark.parametrize("killed", ["before the record", "after the record"])
-def test_a_promotion_that_was_killed_is_done_or_not(releases, open_site, monkeypatch, killed):
-    releases.promote("1")
-    file = open_site().store.root / "serving.json"
-    before = file.read_text()
-
+@contextmanager
+def killed_recording(monkeypatch, killed):
     record = Releases._record
 
     def killed_in(self, *given):
@@ -334,7 +332,16 @@ def test_a_promotion_that_was_killed_is_done_or_not(releases, open_site, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(Releases, "_record", killed_in)
         with pytest.raises(KeyboardInterrupt):
-            releases.promote("2")
+            yield
+
+
+@pytest.mark.parametrize("killed", ["before the record", "after the record"])
+def test_a_promotion_that_was_killed_is_done_or_not(releases, open_site, monkeypatch, killed):
+    releases.promote("1")
+    file = open_site().store.root / "serving.json"
+    before = file.read_text()
+    with killed_recording(monkeypatch, killed):
+        releases.promote("2")
     assert file.read_text() == before
     with releases.still():
         pass
@@ -342,6 +349,48 @@ def test_a_promotion_that_was_killed_is_done_or_not(releases, open_site, monkeyp
     assert releases.altered() == ""
     assert [f.name for f in file.parent.glob("serving*")] == ["serving.json"]
     assert releases.promote("3").production == "the-bank-ltd/3"
+
+
+@pytest.mark.parametrize("killed", ["before the record", "after the record"])
+def test_a_release_that_was_killed_while_it_was_made_is_there_or_not(releases, open_site, monkeypatch, killed):
+    workspace = open_site()
+    write_verdict(workspace, accuracy=0.2)
+    with killed_recording(monkeypatch, killed):
+        releases.make()
+    partial = workspace.store.root / ".release.next.json.1-ab.partial"
+    partial.write_text("{")
+    assert releases.altered() == ""
+    made = killed == "after the record"
+    assert releases.get().version == (4 if made else 3)
+    assert not partial.exists()
+    assert not list(workspace.store.root.glob("release*"))
+    assert releases.make().version == 4
+    assert len(releases.all()) == 4
+
+
+def written(artifact, facts):
+    """Writes a manifest with other facts, as another version of inhouse might."""
+    file = Path(artifact.path) / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"facts": facts}))
+
+
+def test_a_release_of_another_version_says_so(releases, open_site):
+    workspace = open_site()
+    made = workspace.store.latest("release")
+    newer = made.facts["settings"]["guardrails"] | {"mood": "calm"}
+    written(made, made.facts | {"settings": made.facts["settings"] | {"guardrails": newer}})
+    for file in workspace.store.root.glob("ledger.sqlite*"):  # nothing is recorded of it
+        file.unlink()
+    for refused in (releases.verify, lambda: settings_of(workspace, releases.get())):
+        with pytest.raises(InputError, match=r"release the-bank-ltd/3: .* does not know the setting guardrails\.mood"):
+            refused()
+    written(made, made.facts | {"mood": "calm"})
+    with pytest.raises(InputError, match="does not know mood"):
+        releases.all()
+    (workspace.store.root / "serving.json").write_text('{"mood": 1}')
+    with pytest.raises(BackendError, match="does not know mood") as caught:
+        releases.serving()
+    assert "delete" not in caught.value.hint
 
 
 def test_a_canary_is_an_experiment_too(releases):

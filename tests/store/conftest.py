@@ -1,6 +1,5 @@
-"""A ledger on SQLite and on a real PostgreSQL server: every test of the store runs on both."""
+"""What tests of the store share. Every test of it runs on SQLite and on a real PostgreSQL server."""
 
-import os
 import uuid
 
 import pytest
@@ -8,36 +7,8 @@ import sqlalchemy as sa
 
 from inhouse.chat import Exchange, Usage
 from inhouse.store.audit import Audit
-from inhouse.store.ledger import Ledger, ledger_url, now_ms, to_iso
+from inhouse.store.ledger import now_ms, to_iso
 from inhouse.types import Message, Passage
-
-SERVER = os.environ.get("INHOUSE_TEST_POSTGRES", "")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    """The URL of an empty database of this test's own."""
-    if request.param == "sqlite":
-        yield ledger_url(tmp_path)
-        return
-    if not SERVER:
-        pytest.skip("INHOUSE_TEST_POSTGRES is not set to the URL of a PostgreSQL server")
-    name = f"inhouse_test_{uuid.uuid4().hex[:12]}"
-    server = sa.create_engine(SERVER, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield sa.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def ledger(url):
-    ledger = Ledger(url)
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger
 from inhouse.store.sessions import Sessions
 
+DROPPED = ("DROP TABLE session", "DROP TABLE tool_call", "DROP TABLE turn")  # of later versions
 DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
 
 
@@ -67,6 +68,26 @@ async def test_each_action_says_who_did_what_on_what_and_from_where(ledger, audi
     assert secret not in str(found)
     assert [seq for seq, _ in audit.find()] == [3]
     assert audit.verify().ok
+
+
+def test_actions_are_found_by_person_kind_and_page(audit, acting):
+    for name, what in (
+        ("Dana Whitfield", "signed in"),
+        ("Ines 100%", "signed in"),
+        ("Dana Whitfield", "audit exported"),
+    ):
+        ACTING.set(Actor(id=f"key-{name[:4]}", name=name, at="10.0.0.7"))
+        audit.act(what)
+
+    def found(**conditions):
+        return [(a.seq, a.what) for a in audit.actions(**conditions)]
+
+    assert found(by="whitfield") == [(3, "audit exported"), (1, "signed in")]
+    assert found(by="key-Ines") == found(by="100%") == [(2, "signed in")]
+    assert found(by="_") == found(by="%a") == found(what=["key created"]) == []
+    assert found(what=["signed in", "signed out"]) == [(2, "signed in"), (1, "signed in")]
+    assert found(before=3, limit=1) == [(2, "signed in")]
+    assert found(before=2) == [(1, "signed in")]
 
 
 def test_outside_of_the_gateway_it_is_the_user_of_the_machine(ledger, audit):
@@ -153,7 +174,7 @@ def test_sessions_that_end_in_any_way_are_no_change(ledger, audit, signed_in, ta
 async def test_an_upgrade_is_not_repeated(url, ledger, audit, lived_in, tamper):
     """Whoever sets the schema back has the next command record what they changed."""
     with ledger.write() as connection:
-        for change in ("UPDATE api_key SET role = 'admin'", "DROP TABLE session", "DROP INDEX ix_audit_about",
+        for change in ("UPDATE api_key SET role = 'admin'", *DROPPED, "DROP INDEX ix_audit_about",
                        "CREATE TABLE kept AS SELECT seq, about FROM audit", "ALTER TABLE audit DROP COLUMN about",
                        "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
             connection.execute(sa.text(change))
@@ -183,7 +204,10 @@ async def test_a_redaction_erases_actions_on_the_exchange(ledger, audit, lived_i
     audit.redact(lived_in["exchange"].id, "Dana", "asked to")
     audit.redact(lived_in["two"].id, "Dana", "asked to")
     assert audit.verify().ok
-    assert [a.what for a in audit.actions()] == ["key created", "key created"]
+    redacted = "exchange redacted"
+    assert [a.what for a in audit.actions()] == [redacted, redacted, "key created", "key created"]
+    last = audit.actions(what=[redacted], by=DANA.id)[0]
+    assert (last.by, last.about, last.facts) == (DANA, lived_in["two"].id, {"by": "Dana", "why": "asked to"})
     out = io.StringIO()
     audit.export(out)
     rows = [json.loads(line) for line in out.getvalue().splitlines()]
@@ -195,7 +219,7 @@ async def test_a_redaction_erases_actions_on_the_exchange(ledger, audit, lived_i
 async def test_an_upgrade_records_what_is_there(url, ledger, audit, lived_in, tamper):
     """As if an earlier version had written it all: then a change is found from the upgrade on."""
     with ledger.write() as connection:
-        for change in ("DROP TABLE session", "DROP INDEX ix_audit_about", "DELETE FROM audit WHERE kind != 'exchange'",
+        for change in (*DROPPED, "DROP INDEX ix_audit_about", "DELETE FROM audit WHERE kind != 'exchange'",
                        "ALTER TABLE audit DROP COLUMN about", "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
             connection.execute(sa.text(change))
         rows = connection.execute(sa.text("SELECT seq, hash FROM audit ORDER BY seq")).all()

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from inhouse.errors import BackendError, ConfigError, GateError
+from inhouse.store import anchors
 from inhouse.store.anchors import anchor, anchored, kept_heads, place_of
 from inhouse.store.audit import Audit
 from inhouse.store.chain import START, append
@@ -209,12 +212,58 @@ async def test_a_line_cut_off_by_a_full_disk_is_no_head(local, exchange, tmp_pat
 
 def test_settings_that_are_no_place_are_refused(tmp_path):
     assert place_of("", tmp_path, "bank") is None
-    for setting in ("file:", "nowhere", "rfc3161:here", "https://stamps.example"):
+    for setting in ("file:", "nowhere", "syslog:", "syslog:here", "rfc3161:here", "https://stamps.example"):
         with pytest.raises(ConfigError, match=r"audit\.anchor"):
             place_of(setting, tmp_path, "bank")
     place = place_of("rfc3161:http://127.0.0.1:1/", tmp_path, "bank")
     with pytest.raises(BackendError, match="could not be kept"):
         place.keep("1:" + "0" * 64)
+
+
+@pytest.mark.parametrize("kind", ["datagrams", "stream", "udp"])
+async def test_a_syslog_receiver_gets_the_head(local, exchange, tmp_path, monkeypatch, kind):
+    audit, _ = local
+    await audit.append(exchange())
+    file = str(tmp_path / "log")
+    monkeypatch.setattr(anchors, "LOG_SOCKETS", (file, "/nowhere"))
+    family = socket.AF_INET if kind == "udp" else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM) as receiver:
+        receiver.settimeout(10)
+        receiver.bind(("127.0.0.1", 0) if kind == "udp" else file)
+        setting = f"syslog:127.0.0.1:{receiver.getsockname()[1]}" if kind == "udp" else "syslog"
+        if kind == "stream":
+            receiver.listen()
+        head = anchor(audit, place_of(setting, tmp_path, "bank"))
+        with receiver.accept()[0] if kind == "stream" else receiver.dup() as got:
+            line = got.recv(1000).decode()
+    assert line.startswith("<37>")
+    assert f" inhouse: audit head {head} of bank" in line
+
+
+async def test_a_head_that_no_syslog_receiver_got_is_not_anchored(local, exchange, tmp_path, monkeypatch):
+    audit, _ = local
+    await audit.append(exchange())
+    monkeypatch.setattr(anchors, "LOG_SOCKETS", (str(tmp_path / "log"),))
+    place = place_of("syslog", tmp_path, "bank")
+    with pytest.raises(BackendError, match="syslog: the head of the audit log could not be kept"):
+        anchor(audit, place)
+    assert audit.actions() == []
+
+
+def test_a_place_that_comes_back_gets_the_head(local, tmp_path, caplog):
+    audit, _ = local
+    audit.act("tried")
+    place = place_of("file:share/heads.jsonl", tmp_path, "bank")
+    with anchored(audit, place, 0.05):
+        until = time.monotonic() + 30
+        while "was not anchored" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.01)
+        (tmp_path / "share").mkdir()
+        while not kept_heads(audit, place) and time.monotonic() < until:
+            time.sleep(0.01)
+    kept = kept_heads(audit, place)
+    assert audit.verify(*(k.head for k in kept)).ok
+    assert {a.what for a in audit.actions()} == {"tried", "head anchored", "anchoring failed"}
 
 
 async def test_a_server_anchors_at_start_and_stop_and_says_when_it_cannot(local, exchange, tmp_path, caplog):

@@ -1,14 +1,17 @@
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from inhouse.errors import BackendError, InputError
-from inhouse.store.artifacts import Store, source_digest, write_text
+from inhouse.store.artifacts import Store, locked, source_digest, write_text
 
 
 def build_one(folder):
@@ -34,6 +37,41 @@ def test_made_once_found_again(tmp_path):
     assert store.latest("docs") == first
     with pytest.raises(InputError):
         store.get("nothing")
+
+
+def test_the_latest_survives_a_copy_that_keeps_no_times(tmp_path):
+    store = Store(tmp_path / "a")
+    made = [store.make("docs", {"n": n}, [], build_one) for n in range(4)]
+    store.touch(made[1])  # a build needs it again
+    for chosen in made:
+        shutil.rmtree(tmp_path / "b", ignore_errors=True)
+        shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+        os.utime(tmp_path / "b" / "artifacts" / "docs" / chosen.key / "manifest.json", (2e9, 2e9))  # copied last
+        assert Store(tmp_path / "b").latest("docs").key == made[1].key
+    shutil.rmtree(made[1].path)
+    assert store.latest("docs") == made[3]
+
+
+def test_an_artifact_of_a_newer_version_is_not_damaged(tmp_path):
+    store = Store(tmp_path)
+    file = Path(store.make("docs", {}, [], build_one).path) / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"mood": "calm"}))
+    with pytest.raises(BackendError, match="does not know mood") as caught:
+        store.all()
+    assert "delete" not in caught.value.hint
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_with_a_hint(tmp_path):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(BackendError, match="lock: cannot be written") as caught, locked(tmp_path / "lock"):
+        pass
+    assert "writable folder" in caught.value.hint
+
+
+def test_the_store_of_another_user_is_not_an_empty_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BackendError, match="it belongs to"):
+        Store(tmp_path)
 
 
 def test_a_failed_stage_leaves_no_artifact_and_its_work(tmp_path):

@@ -172,7 +172,7 @@ async def test_content_gone_without_a_redaction_is_found(audit, exchange, tamper
     assert "without a redaction" in found.reason
     audit.redact(made[2].id, "ann", "asked to")
     assert audit.verify().broken_at == 2
-    tamper("UPDATE audit SET content = '', salt = '' WHERE seq = 6")  # the redaction itself
+    tamper("""UPDATE audit SET content = '', salt = '', "user" = '' WHERE seq = 6""")  # the redaction itself
     assert audit.verify().broken_at == 2
 
 

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -90,6 +92,28 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(BackendError, match=str(tmp_path)):
         Ledger(ledger_url(tmp_path))
+
+
+NOBODY = 65534
+
+
+def test_a_folder_that_becomes_read_only_is_told():
+    with tempfile.TemporaryDirectory() as folder:
+        if root := os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            ledger = Ledger(ledger_url(Path(folder)))
+            ledger.check()
+            os.chmod(folder, 0o500)
+            with pytest.raises(BackendError, match="the folder of the database is read-only"):
+                ledger.check()
+            os.chmod(folder, 0o700)
+            ledger.check()
+            ledger.close()
+        finally:
+            if root:
+                os.seteuid(0)
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path):

@@ -48,7 +48,7 @@ def compared(tiny, adapter, file, adapters=(), settings=Parity()):  # noqa: B008
     tokenizer, model = load(tiny)
     trained = parity.TorchModel(tokenizer, parity.with_adapter(model, adapter) if adapter else model)
     engine = LlamaEngine(file, SMALL, adapters)
-    served = parity.EngineServed("served", engine.url, engine.api_key, engine.lora(0 if adapters else None))
+    served = parity.LlamaServed("served", engine.client(engine.url, 60), engine.lora(0 if adapters else None))
     try:
         return parity.check_parity({"custom": trained}, [(served, "custom")], PROMPTS, settings, Silent())
     finally:
@@ -167,7 +167,7 @@ def test_a_soft_prompt_is_served_as_tokens_that_are_never_said(tiny, base, tmp_p
     assert facts["banned_tokens"] == [size, size + 1, size + 2, size + 3]
     trained = parity.TorchModel(tokenizer, wrapped, 4)
     engine = LlamaEngine(tmp_path / "model.gguf", SMALL, (), facts["banned_tokens"])
-    served = parity.EngineServed("soft", engine.url, engine.api_key, (), engine.banned_tokens)
+    served = parity.LlamaServed("soft", engine.client(engine.url, 60), (), engine.banned_tokens)
     try:
         report = parity.check_parity({"custom": trained}, [(served, "custom")], PROMPTS, Parity(), Silent())
     finally:

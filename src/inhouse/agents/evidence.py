@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -46,7 +46,7 @@ _AFTER = re.compile(
     r"(?:[ -]?(?P<word>[^\W\d_]{1,20}))?",
     re.IGNORECASE,
 )
-_CLAUSE = re.compile(r"[;:] |, |\.\s|\n|\b(?: and | but | while | whereas | plus | or | except )", re.IGNORECASE)
+_CLAUSE = re.compile(r"[;:] |, |\.\s|\n| (?:and|but|while|whereas|plus|or|except) ", re.IGNORECASE)
 _CLOCK = re.compile(
     r"\b(\d{1,2})(?:[:.](\d{2}))?\s?([ap])\.?m\b\.?|\b([01]?\d|2[0-3]):([0-5]\d)\b|\b(noon|midnight)\b", re.I
 )
@@ -59,6 +59,15 @@ _DATE = re.compile(
     rf"\b(\d{{4}})-(\d{{2}})-(\d{{2}})\b|\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})\b"
     rf"|\b(\d{{1,2}})(?:st|nd|rd|th)?\.? ({_MONTH})\.?,? (\d{{4}})\b", re.IGNORECASE)  # fmt: skip
 _PIECE = re.compile(r"; |, (?=and |[^,]{3,60}\d)|, and |(?<=\w) and (?=(?:an? |the )?[$£€]\d)")
+_OFTEN = re.compile(
+    r"\b(?:an?|per|each|every) (?:(?:calendar|business) )?(day|week|month|quarter|year)\b"
+    r"|\b(dai|week|month|quarter|year|annual)ly\b|\bannual\b", re.IGNORECASE)  # fmt: skip
+_BOUND = re.compile(
+    r"\b(?:balances?(?: of| is| stays at)?|at least|above|below|over|under|more than|less than|minimum(?: of)?) $", re.I
+)
+_JOINS = re.compile(r" (?:and|or|versus|vs\.?) ", re.IGNORECASE)
+_ENDS = re.compile(r"[.;!?] |\n")
+_JOINED = re.compile(r" (?:and|plus) ")
 _EXCEPT = re.compile(r",? \b(?:but not|except|excluding|other than|closed)\b", re.IGNORECASE)
 SPANS = frozenset(("minut", "hour", "day", "week", "month", "quarter", "year"))
 """Units of time."""
@@ -171,7 +180,9 @@ def _numbers_in(text: str) -> Iterator[Value]:
         unit = "year" if not unit and _AGED.search(before) else unit
         before = before[-4:].strip()
         unit = unit if m["sign"] or before not in ("usd", "eur", "gbp") else SIGNS[before]
-        end = after.end() if after and (after["percent"] or unit == unit_of(word) != "") else m.end()
+        end = m.end()
+        if after and (after["percent"] or unit == unit_of(word) != ""):
+            end = after.end("percent") if after["percent"] else after.end()
         yield Value(-amount if m["minus"] else amount, unit, text[m.start() : end].strip(), m.start(), end)
     for m in re.finditer(r"[^\W\d_]+", text):
         if m[0].casefold() in SMALL_NUMBERS and m[0].casefold() != "one":
@@ -302,6 +313,48 @@ def matches_in(pattern: re.Pattern[str], text: str) -> Iterator[Value]:
         yield Value(m[0].rstrip("."), "", m[0].rstrip("."), m.start(), m.end())
 
 
+def frequencies(text: str) -> frozenset[str]:
+    """The units of time of what a text counts: "month" of "$5 a month" and "the monthly fee", but not of "1 month"."""
+    found = (m[1] or m[2] or "year" for m in _OFTEN.finditer(text))
+    return frozenset({"dai": "day", "annual": "year"}.get(f.casefold(), f.casefold()) for f in found)
+
+
+def periods(options: Sequence[str]) -> dict[str, int]:
+    """Which option stands for which unit of time, such as "per_month" or "monthly"; empty for other options."""
+    units = {next(iter(said)): n for n, option in enumerate(options) if len(said := _often(option)) == 1}
+    return units if len(units) > 1 else {}
+
+
+def _often(option: str) -> frozenset[str]:
+    words = option.replace("_", " ").casefold().removeprefix("per ")
+    return frequencies(words if words.endswith("ly") else f"per {words.removesuffix('s')}")
+
+
+def is_bound(value: Value, text: str) -> bool:
+    """Whether a text names an amount as a condition: "a balance of $500 or more", "below $9"."""
+    before = text[max(value.start - 25, 0) : value.start]
+    return bool(_BOUND.search(before)) or text[value.end :].startswith((" or more", " or less", " or above"))
+
+
+def is_added(one: Value, other: Value, text: str) -> bool:
+    """Whether two amounts make up one: "$26 a month plus $3 for each employee"."""
+    first, second = sorted((one, other), key=lambda v: v.start)
+    between = text[first.end : second.start]
+    return " plus " in between and not _ENDS.search(between)
+
+
+def are_both_asked(one: frozenset[str], other: frozenset[str], question: str) -> bool:
+    """Whether a question has stems of two sets in parts that "and" or "or" joins: "new and used cars"."""
+    parts = [_stems(part) for part in _JOINS.split(question)]
+    return any(one & a and other & b for a, b in itertools.permutations(parts, 2))
+
+
+def has_phrase(phrase: Sequence[str], text: str) -> bool:
+    """Whether a text affirms something in these words, next to each other: "business days"."""
+    said = " ".join(phrase).removesuffix("s")
+    return len(phrase) > 1 and any(said in piece.casefold() for piece in affirmed(text))
+
+
 def clause_around(text: str, start: int, end: int) -> str:
     """The part of a sentence that holds the span: up to the next comma, semicolon, "and", and the like."""
     first, last = 0, len(text)
@@ -314,11 +367,19 @@ def clause_around(text: str, start: int, end: int) -> str:
     return text[first:last]
 
 
-def nearest_clause(question: str, text: str) -> str:
-    """The clause that shares more with the question than any other; the whole text where there is none."""
+def nearest_clause(question: str, text: str, opposites: bool = False) -> str:
+    """The clause that shares more with the question than any other; the whole text where there is none.
+
+    Args:
+        opposites: a word counts as shared where the clause has its opposite.
+    """
     clauses = [c for c in _CLAUSE.split(text) if c.strip()]
     asked = _stems(question) - GENERIC
-    shares = sorted(((len(asked & _stems(c)), n) for n, c in enumerate(clauses)), reverse=True)
+    found = [_stems(c) for c in clauses]
+    shares = sorted(
+        ((len(asked & stems) + (opposed(asked, stems) if opposites else 0), n) for n, stems in enumerate(found)),
+        reverse=True,
+    )
     clear = len(shares) > 1 and shares[0][0] > shares[1][0]
     return clauses[shares[0][1]] if clear else text
 
@@ -334,24 +395,28 @@ def sentence_around(text: str, value: Value) -> str:
     return text
 
 
+def near(value: Value, text: str) -> frozenset[str]:
+    """The stems around a value, without those of counts and of words that say its kind."""
+    return _stems(_COUNTED.sub(" ", clause_around(text, value.start, value.end))) - GENERIC
+
+
 def relevance(value: Value, text: str, wanted: frozenset[str], asked: frozenset[str]) -> float:
     """How well the words around the value are those of the field's name (`wanted`) and of the question (`asked`).
 
     What counts most is the share of the clause that was asked for: "a large one $132" says less than "a small box costs
     $48", but only what was asked.
     """
-    near = _stems(_COUNTED.sub(" ", clause_around(text, value.start, value.end))) - GENERIC
-    near = frozenset(w for w in near if not w[0].isdigit())
+    close = frozenset(w for w in near(value, text) if not w[0].isdigit())
     wide = _stems(next((s for s in sentences(text) if value.text in s), text))
     target = (asked | wanted) - GENERIC
-    whole = 0.5 * bool(wanted and wanted <= near)
-    precision = len(near & target) / len(near) if near else 0.0
-    recall = len(near & target) / len(target) if target else 0.0
-    against = opposed(near, target) + sum(
-        bool(a & near and b & target) for one, other in OPPOSED for a, b in ((one, other), (other, one))
+    whole = 0.5 * bool(wanted and wanted <= close)
+    precision = len(close & target) / len(close) if close else 0.0
+    recall = len(close & target) / len(target) if target else 0.0
+    against = opposed(close, target) + sum(
+        bool(a & close and b & target) for one, other in OPPOSED for a, b in ((one, other), (other, one))
     )
     counted = 0.75 * (value.unit in target)
-    named = len(wanted & near) + 0.4 * len(wanted & wide - near)
+    named = len(wanted & close) + 0.4 * len(wanted & wide - close)
     return whole + precision + 0.5 * recall - 0.75 * against + counted + (0.75 * named / len(wanted) if wanted else 0.0)
 
 
@@ -362,7 +427,18 @@ def _stems(text: str) -> frozenset[str]:
 def pieces(text: str) -> list[str]:
     """The items of a list, rows, or else the clauses of a text."""
     lines = [s.strip() for s in sentences(text)]
-    return [c.strip() for line in lines for c in _PIECE.split(line) if c.strip()]
+    return [part.strip() for line in lines for c in _PIECE.split(line) for part in _with_figures(c) if part.strip()]
+
+
+def _with_figures(clause: str) -> Iterator[str]:
+    """The parts of a clause that "and" or "plus" joins, where each has a figure; "between 2 and 4 days" is one."""
+    start = 0
+    for m in _JOINED.finditer(clause):
+        before, after = clause[start : m.start()], clause[m.end() :]
+        if re.search(r"\d", before) and re.search(r"\d", after) and not (before[-1].isdigit() and after[0].isdigit()):
+            yield before
+            start = m.end()
+    yield clause[start:]
 
 
 def affirmed(text: str) -> list[str]:

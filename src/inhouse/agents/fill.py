@@ -13,14 +13,18 @@ from dataclasses import replace
 from inhouse.agents import evidence as ev
 from inhouse.agents.evidence import Evidence, Value
 from inhouse.agents.keywords import DEEPEST, Schema, fits, resolved, types_of
-from inhouse.agents.names import CERTAINTY, Asked, asked_by
+from inhouse.agents.names import CERTAINTY, GENERIC, PERMISSION, PRICES, Asked, asked_by, normal
 from inhouse.agents.phrases import polarity, subject
 from inhouse.text.numbers import asked_kinds
+from inhouse.text.words import STOP, stem, words
 from inhouse.types import Json
 
 MARGIN = 0.15  # by which the best value must be more relevant than another one
 LIKENESS_MARGIN = 0.05  # the same, for the likeness of meaning of the values of an enum
 _SEARCHES = frozenset("query question search q prompt input keywords".split())  # noqa: SIM905
+RATES = frozenset("rate rates interest pay pays".split())  # noqa: SIM905
+BOUNDS = frozenset("balance balances minimum maximum min max limit limits least most".split())  # noqa: SIM905
+_MAY = re.compile(r"\b(?:can|could|may|might|allow|allowed|permitted|possible|eligible|able)\b", re.IGNORECASE)
 _COUNTS = re.compile(r"\bhow many\b", re.IGNORECASE)
 _LOW = frozenset("min minimum from least earliest start opens open opening low lower".split())  # noqa: SIM905
 _HIGH = frozenset("max maximum to most latest end closes close closing high upper until".split())  # noqa: SIM905
@@ -47,7 +51,8 @@ class Filler:
 
     def __init__(self, root: Schema, evidence: Evidence, alike: Alike | None = None) -> None:
         self._root, self._evidence, self._alike = root, evidence, alike
-        self._used: set[tuple[str, int]] = set()  # numbers that a field has: text, start
+        self._used: dict[tuple[str, int], None] = {}  # numbers that a field has: text, start
+        self._apart = False  # whether a field of yes or no stands beside others, and so has to be named in the question
         self.quoted: dict[str, None] = {}  # sentences of passages that values come from
 
     def fill(self) -> Json:
@@ -96,7 +101,7 @@ class Filler:
         ordered = sorted(options, key=lambda s: types_of(s) == ["null"])
         numbers_first = sorted(ordered, key=lambda s: types_of(s) == ["string"]) if len(ordered) > 1 else ordered
         for option in sorted(numbers_first, key=lambda s: types_of(s) == ["null"]):
-            used = set(self._used)
+            used = dict(self._used)
             try:
                 return self._any(option, name, path, depth + 1)
             except MissingError as error:
@@ -106,7 +111,8 @@ class Filler:
     def _object(self, schema: Schema, path: str, depth: int) -> Json:
         required, value = set(schema.get("required", ())), {}
         parts = schema.get("properties", {})
-        for name in sorted(parts, key=lambda n: (n not in required, not self._is_specific(n, parts[n]))):
+        self._apart = sum(types_of(resolved(part, self._root)) == ["boolean"] for part in parts.values()) > 1
+        for name in sorted(parts, key=lambda n: (n not in required, *self._turn(n, parts[n]))):
             part = parts[name]
             below = f"{path}.{name}".lstrip(".")
             try:
@@ -121,11 +127,13 @@ class Filler:
             raise MissingError(f"{path}.{missing[0]}".lstrip("."), "the schema does not say what it is")
         return {name: value[name] for name in parts if name in value}
 
-    def _is_specific(self, name: str, part: Json) -> bool:
-        """Whether the field says which value it means, so that it chooses before others that say less."""
+    def _turn(self, name: str, part: Json) -> tuple[bool, bool]:
+        """When the field chooses: those that say which value they mean come before others, and how often something is
+        meant comes last, after what it is said of."""
         part = resolved(part, self._root)
         asked = asked_by(name, part.get("description", ""))
-        return bool(asked.unit or asked.kind or part.keys() & {"enum", "pattern", "format"})
+        often = bool(ev.periods([str(v) for v in part.get("enum", ())]))
+        return often, not (asked.unit or asked.kind or part.keys() & {"enum", "pattern", "format"})
 
     def _array(self, schema: Schema, name: str, path: str, depth: int) -> Json:
         if "prefixItems" in schema:
@@ -183,6 +191,8 @@ class Filler:
         no = next((v for v in options if str(v).casefold() in ("no", "false")), None)
         if yes is not None and no is not None and not self._evidence.spoken:
             return yes if self._boolean(schema, name, path) else no
+        if "unit" not in asked_by(name).words and (units := ev.periods(texts)):
+            return options[self._period(units, path)]
         named = ev.best_named(texts, self._evidence)
         if len(named) == 2 and self._evidence.spoken:
             named = self._directed(texts, named, asked_by(name))
@@ -196,6 +206,18 @@ class Filler:
             raise MissingError(path, "the answer fits none of the values, or several")
         return options[best]
 
+    def _period(self, units: dict[str, int], path: str) -> int:
+        """The option for how often the number that was found last is meant or, where there is none, the answer."""
+        clause = self._evidence.answer
+        if self._used:
+            said, start = next(reversed(self._used))
+            source = next((t for t in self._evidence.texts if t.startswith(said, start)), "")
+            clause = ev.clause_around(source, start, start + len(said))
+        found = ev.frequencies(clause) or ev.frequencies(self._evidence.question)
+        if len(found) != 1 or not found <= units.keys():
+            raise MissingError(path, "the answer does not say how often, or it is none of the values")
+        return units[next(iter(found))]
+
     def _directed(self, texts: Sequence[str], named: Sequence[int], asked: Asked) -> list[int]:
         """Of two values, the one that something comes from or goes to: "100 USD into EUR"."""
         tail = ev.named_in(re.split(r"\b(?:into|to)\b", self._evidence.question)[-1])
@@ -207,17 +229,32 @@ class Filler:
     def _boolean(self, schema: Schema, name: str, path: str) -> bool:
         if self._evidence.spoken:
             raise MissingError(path, "not said")
-        says = polarity(self._evidence.question, self._evidence.answer, asked_by(name, schema.get("description", "")))
+        asked, question = asked_by(name, schema.get("description", "")), self._evidence.question
+        priced = asked_kinds(question) & {"$", "%"}
+        if not PERMISSION.isdisjoint(asked.words) and priced and not _MAY.search(question):
+            raise MissingError(path, "the question is about a price or a rate")
+        if (self._apart or asked.unit) and not self._is_asked(asked):
+            if ev.has_phrase(asked.words, self._evidence.answer):
+                return True
+            raise MissingError(path, "neither the question nor the answer is about it")
+        says = polarity(question, self._evidence.answer, asked)
         if says is None:
             raise MissingError(path, "the answer says neither yes nor no")
         return says
+
+    def _is_asked(self, asked: Asked) -> bool:
+        """Whether the question has a word of the field, where the field has one that tells it from others."""
+        said = frozenset(normal(stem(w)) for w in asked.words) - GENERIC
+        wanted = said - {stem(w) for w in (*PERMISSION, *STOP, "yes", "answer")}
+        return not wanted or not wanted.isdisjoint(self._evidence.asked)
 
     def _number(self, schema: Schema, name: str, path: str, whole: bool) -> Json:
         asked = asked_by(name, schema.get("description", ""))
         if not CERTAINTY.isdisjoint(asked.words) and self._evidence.certainty is not None:
             return round(self._evidence.certainty, 3)
         for at, text in enumerate(self._evidence.texts):
-            found = [v for v in self._numbers(asked, text) if (v.text, v.start) not in self._used]
+            free = [v for v in self._numbers(asked, text) if (v.text, v.start) not in self._used]
+            found = [v for v in free if self._is_meant(v, text, asked, path)]
             allowed = {k: w for k, w in schema.items() if k != "$ref"}
             counts = [v for v in found if v.unit not in ("$", "€", "£", "%") and fits(_plain(v.value, whole), allowed)]
             # the best of all values, not of those that fit: $21.50 is not $8 because cents are not allowed
@@ -225,12 +262,36 @@ class Filler:
                 value = _plain(_scaled(chosen, asked, schema), whole)
                 if not fits(value, allowed):
                     raise MissingError(path, f"{chosen.text} does not match the schema")
-                self._used.add((chosen.text, chosen.start))
+                self._used[chosen.text, chosen.start] = None
                 self._quote(at, text, chosen)
                 return value
             if found:
                 raise MissingError(path, "the answer holds several values for it")
         raise MissingError(path, "no such number is in the answer")
+
+    def _is_meant(self, value: Value, text: str, asked: Asked, path: str) -> bool:
+        """Whether a value may be what the question asks for: not a condition of a price, and of another kind than asked
+        for only where it is said of the same."""
+        question = frozenset(words(self._evidence.question))
+        kinds = asked_kinds(self._evidence.question)
+        kind = value.unit if value.unit in "$%" else "time" if value.unit in ev.SPANS else ""
+        other = bool(kind and kinds and kind not in kinds)
+        close = ev.near(value, text)
+        if not asked.wanted.isdisjoint(close):
+            return True
+        priced = not PRICES.isdisjoint(asked_by(path).words) or not (PRICES | RATES).isdisjoint(question)
+        if (
+            kind == "$"
+            and (other or priced)
+            and BOUNDS.isdisjoint({*question, *asked.words})
+            and ev.is_bound(value, text)
+        ):
+            return False
+        if kind == "$" and value.value == 0:  # "overdrafts below $9 are free"
+            clause = ev.clause_around(text, value.start, value.end)
+            if any(ev.is_bound(v, clause) for v in ev.numbers_in(clause)):
+                return False
+        return not other or not (self._evidence.asked - GENERIC).isdisjoint(close)
 
     def _numbers(self, asked: Asked, text: str) -> list[Value]:
         """The numbers of the unit that the field asks for or, where it says none, the question."""
@@ -261,7 +322,19 @@ class Filler:
         if len(bounds) == 2 and len({v.value for v in values}) == 2:
             low, high = not _LOW.isdisjoint(asked.words), not _HIGH.isdisjoint(asked.words)
             return None if low == high else bounds[0] if low else bounds[1]
-        return first[2] if first[0] - rest[0][0] >= MARGIN else None
+        clear = first[0] - rest[0][0] >= MARGIN and not any(self._is_rival(s[2], first[2], text, asked) for s in rest)
+        return first[2] if clear else None
+
+    def _is_rival(self, one: Value, other: Value, text: str, asked: Asked) -> bool:
+        """Whether the question asks for both, and the field does not say which: they make up one amount, or each is
+        said of something in the question that the other is not said of."""
+        if not asked.wanted.isdisjoint(ev.near(one, text) ^ ev.near(other, text)):
+            return False
+        if ev.is_added(one, other, text):
+            return True
+        target = self._evidence.asked - GENERIC
+        here, there = ev.near(one, text) & target, ev.near(other, text) & target
+        return ev.are_both_asked(here - there, there - here, self._evidence.question)
 
     def _string(self, schema: Schema, name: str, path: str) -> str:
         asked = asked_by(name, schema.get("description", "") or schema.get("title", ""))
@@ -335,7 +408,7 @@ class Filler:
             yield found
         elif quoted:
             if (quoted, -1) not in self._used:
-                self._used.add((quoted, -1))
+                self._used[quoted, -1] = None
                 yield quoted
         elif asked.kind not in ("answer", "reason"):
             inside = [n for n in names if n.start or " " in n.text]  # "Give me ... for Berlin"

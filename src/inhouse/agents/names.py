@@ -37,6 +37,9 @@ _OF_TEXT = {
     " object plan label offering",
 }  # fmt: skip
 _KINDS = {word: kind for kind, names in _OF_TEXT.items() for word in names.split()}
+PERMISSION = frozenset("allowed allow allows permitted possible eligible can may ok".split())  # noqa: SIM905
+"""Words of fields that ask whether something may be done."""
+PRICES = frozenset("fee fees price prices cost costs charge charges".split())  # noqa: SIM905
 CERTAINTY = frozenset("confidence certainty probability".split())  # noqa: SIM905
 SOURCES = frozenset("source sources citation citations reference references document documents".split())  # noqa: SIM905
 _CITED = frozenset("used cited list urls ids files names of the".split())  # noqa: SIM905
@@ -93,12 +96,17 @@ def asked_by(name: str, description: str = "") -> Asked:
     """What the field of this name and description asks for."""
     said = tuple(w.casefold() for w in _WORD.findall(name))
     told = tuple(w.casefold() for w in _WORD.findall(description))
-    unit = next((_UNITS[w] for w in (*reversed(said), *told) if w in _UNITS and (w in said or w != "interest")), "")
+    own = said[: said.index("per")] if "per" in said[1:] else said  # of "usd_per_month"
+    unit = next((_UNITS[w] for w in (*reversed(own), *told) if w in _UNITS and (w in own or w != "interest")), "")
     kind = next((_KINDS[w] for w in reversed(said) if w in _KINDS), "") or next(
         (_KINDS[w] for w in told if w in _KINDS), ""
     )
     known = {*_UNITS, *_MONEY, *_KINDS, *STOP}
-    wanted = frozenset(normal(stem(w)) for w in said if w not in known and not w.isdigit())
+    wanted = frozenset(
+        normal(stem(w))
+        for n, w in enumerate(said)
+        if (w not in known or n >= len(own)) and w not in STOP and not w.isdigit()
+    )
     money = not unit and not _MONEY.isdisjoint(said)
     scale = 1.0
     if not {"cents", "cent"}.isdisjoint(said) or (money and _CENTS.search(description)):

@@ -23,15 +23,20 @@ from typing import Generic, Protocol, TypeVar
 
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel
-from inhouse.config.sections import Assistant, Project
+from inhouse.config.sections import Assistant, Model, Project
 from inhouse.models.catalog import WEIGHTS
+from inhouse.models.engine import Serves
+from inhouse.models.engines import Elsewhere, Installed
 from inhouse.models.llama import LlamaEngine
+from inhouse.models.vllm import Adapted, VllmEngine, rank_of
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
 from inhouse.retrieval.search import Index
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Embedder, Example, Message, Passage
 
 Messages = tuple[Message, ...]
+ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes it
+BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 RETRIEVING = ("rag", "tuned+rag", "oracle")
 CUSTOMIZED = ("rag", "tuned", "tuned+rag")  # whose confidence is calibrated
@@ -110,6 +115,8 @@ class Built:
         support: cites passages.
         weights: artifact with the served base, model.gguf.
         custom: artifact of the training, None before there is one.
+        folder: artifact with what vLLM serves, None for the embedded engine.
+        vllm: where vLLM is, None for the embedded engine.
         index: artifact that passages come from, None where nothing is retrieved.
         fusion: artifact with the weights of the two searches, None for the defaults.
         guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
@@ -120,6 +127,8 @@ class Built:
     support: LexicalSupport
     weights: Artifact
     custom: Artifact | None = None
+    folder: Artifact | None = None
+    vllm: Installed | Elsewhere | None = None
     index: Artifact | None = None
     fusion: Artifact | None = None
     guard: Callable[[ChatModel], ChatModel] | None = None
@@ -133,19 +142,27 @@ class Arms:
         engines: shared with other holders; without, this object has its own.
     """
 
-    def __init__(self, built: Built, engines: Shared[LlamaEngine] | None = None) -> None:
+    def __init__(self, built: Built, engines: Shared[Serves] | None = None) -> None:
         self._built = built
-        self._shared = Shared[LlamaEngine]() if engines is None else engines
-        self._engines: dict[str, tuple[Hashable, LlamaEngine]] = {}
+        self._shared = Shared[Serves]() if engines is None else engines
+        self._engines: dict[str, tuple[Hashable, Serves]] = {}
 
     @cached_property
     def grounding(self) -> Grounding | None:
         """Finds passages; None where there is no index."""
+        return self._grounding() if self._index else None
+
+    @cached_property
+    def _index(self) -> Index | None:
         b = self._built
-        if b.index is None:
-            return None
-        index = Index(Path(b.index.path), b.embedder, Path(b.fusion.path) if b.fusion else None)
-        return Grounding(index, b.embedder, b.project.retrieval, b.project.assistant)
+        return Index(Path(b.index.path), b.embedder, Path(b.fusion.path) if b.fusion else None) if b.index else None
+
+    def _grounding(self, within: Sequence[str] = (), instructions: str = "") -> Grounding:
+        b, assistant = self._built, self._built.project.assistant
+        assert self._index is not None
+        if instructions:
+            assistant = assistant.model_copy(update={"instructions": instructions})
+        return Grounding(self._index, b.embedder, b.project.retrieval, assistant, within)
 
     def base(self) -> ChatModel:
         return self._engine("base").model("base")
@@ -157,14 +174,17 @@ class Arms:
         return self._engine("custom").model("tuned")
 
     def open(
-        self, name: str, few_shot: Sequence[Example] = (), gold: Mapping[Messages, Sequence[Passage]] | None = None
-    ) -> ChatModel:
+        self, name: str, few_shot: Sequence[Example] = (), gold: Mapping[Messages, Sequence[Passage]] | None = None,
+        within: Sequence[str] = (), instructions: str = "",
+    ) -> ChatModel:  # fmt: skip
         """The arm called `name`, as in the table above, behind its guardrails and replies.
 
         Args:
             name: of the arm.
             few_shot: examples in the prompt of the arm `prompt`.
             gold: passages known to contain the answer, for the arm `oracle`.
+            within: patterns of the documents that it answers from; empty for all.
+            instructions: system prompt instead of the project's.
         """
         custom, guard = name.startswith("tuned") or name == "oracle", self._built.guard
         model = self.custom() if custom else self.base()
@@ -172,7 +192,8 @@ class Arms:
             return model
         if name in RETRIEVING:
             assert self.grounding is not None
-            grounder = self.grounding if name != "oracle" else GoldGrounder(self.grounding, gold or {})
+            grounding = self._grounding(within, instructions) if within or instructions else self.grounding
+            grounder = grounding if name != "oracle" else GoldGrounder(grounding, gold or {})
             calculate = self._built.project.assistant.calculator
             arm: ChatModel = Grounded(model, grounder, self._built.support, name, calculate)
         else:
@@ -181,22 +202,46 @@ class Arms:
         return guard(arm) if guard else arm
 
     def close(self) -> None:
-        for key, _ in self._engines.values():
+        for key, _ in reversed(self._engines.values()):  # adapters before what they are loaded in
             self._shared.give_back(key)
         self._engines.clear()
 
-    def _engine(self, name: str) -> LlamaEngine:
+    def _engine(self, name: str) -> Serves:
         if name not in self._engines:
-            settings = self._built.project.model
-            made, banned = self._built.weights, ()
-            if name == "custom" and self._built.custom:
-                # LoRA's adapter is merged in: beside the base it takes a third more time.
-                made = self._built.custom
-                banned = tuple(made.facts.get("banned_tokens", []))
-            weights = Path(made.path) / WEIGHTS
-            key = (str(weights), settings.model_dump_json(exclude={"usd_per_hour"}), banned)
-            self._engines[name] = key, self._shared.take(key, lambda: LlamaEngine(weights, settings, (), banned))
+            key, make = self._vllm(name) if self._built.vllm else self._embedded(name)
+            self._engines[name] = key, self._shared.take(key, make)
         return self._engines[name][1]
+
+    def _embedded(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
+        made, banned = self._built.weights, ()
+        if name == "custom" and self._built.custom:
+            # LoRA's adapter is merged in: beside the base it takes a third more time.
+            made = self._built.custom
+            banned = tuple(made.facts.get("banned_tokens", []))
+        weights, settings = Path(made.path) / WEIGHTS, self._built.project.model
+        return (str(weights), _settings(settings), banned), lambda: LlamaEngine(weights, settings, (), banned)
+
+    def _vllm(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
+        built, settings = self._built, self._built.project.model
+        assert built.folder is not None
+        assert built.vllm is not None
+        vllm, rank, merged = built.vllm, 0, Path(built.folder.path) / CUSTOM_FOLDER
+        folder = Path(built.folder.path) / BASE_FOLDER
+        if built.custom and merged.is_dir():
+            folder = merged if name == "custom" else folder
+        elif built.custom:
+            adapter, key = Path(built.custom.path) / ADAPTER, built.custom.key
+            rank = rank_of(adapter)
+            if name == "custom":
+                base = self._engine("base")
+                assert isinstance(base, VllmEngine)
+                return (self._engines["base"][0], key), lambda: Adapted(base, key, adapter)
+        return (str(folder), _settings(settings), rank), lambda: VllmEngine(folder, settings, vllm, rank)
+
+
+def _settings(model: Model) -> str:
+    """What tells engines apart."""
+    return model.model_dump_json(exclude={"usd_per_hour"})
 
 
 def with_examples(messages: Messages, settings: Assistant, examples: Sequence[Example]) -> Messages:

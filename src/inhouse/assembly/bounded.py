@@ -1,8 +1,7 @@
 """A ChatModel that refuses a conversation that cannot fit into its context, before anything reads it.
 
-Guardrails take time for every word, so a message that the model would refuse anyway must not reach them. The count is a
-lower bound that needs no tokenizer: tokens do not reach across spaces, and no text has more than LONGEST characters per
-token on average. What lies between the bound and the exact count is refused by the engine.
+Guardrails take time for every word, so a message that the model would refuse anyway must not reach them. What lies
+between the lower bound, which needs no tokenizer, and the exact count is refused by the engine.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest
 from inhouse.errors import too_long
-from inhouse.types import Message, canonical_json, last_question
-
-LONGEST = 16  # characters; English has 4 to 5 per token, wide tables up to 10
+from inhouse.types import Message, last_question
 
 
 class Bounded:
@@ -49,7 +46,7 @@ def bounded(messages: Sequence[Message], context_tokens: int, history: int | Non
     Raises:
         RefusedError: the others do not fit.
     """
-    tokens = [least_tokens(m.content) + sum(least_tokens(canonical_json(c)) for c in m.tool_calls) for m in messages]
+    tokens = [m.least_tokens for m in messages]
     needed, total = _prompted(messages, history), 0
     for at in sorted(needed, reverse=True):
         total += tokens[at]
@@ -64,11 +61,6 @@ def bounded(messages: Sequence[Message], context_tokens: int, history: int | Non
             break
         oldest = at
     return tuple(m for at, m in enumerate(messages) if at in needed or at >= oldest)
-
-
-def least_tokens(text: str) -> int:
-    """A lower bound on the tokens of a text, in any vocabulary."""
-    return max(len(text.split()), len(text) // LONGEST)
 
 
 def _prompted(messages: Sequence[Message], history: int | None) -> frozenset[int]:

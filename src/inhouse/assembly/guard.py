@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -37,7 +37,7 @@ from inhouse.guardrails.format import Format
 from inhouse.guardrails.groundedness import alignment
 from inhouse.guardrails.groundedness.rail import Groundedness
 from inhouse.guardrails.guarded import Guarded, GuardedSettings
-from inhouse.guardrails.injection import indirect, jailbreak
+from inhouse.guardrails.injection import indirect, jailbreak, languages, meanings
 from inhouse.guardrails.injection.indirect import IndirectInjection
 from inhouse.guardrails.injection.jailbreak import Jailbreak
 from inhouse.guardrails.links import Links
@@ -194,6 +194,26 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     return Bounded(replying, project.model.context_tokens, history)
 
 
+def acting_guard(parts: Parts, model: ChatModel) -> ChatModel:
+    """A team of agents behind the rails that check what users write, and these behind the replies to dialog acts.
+
+    Personal data stays in the messages, since agents need names and numbers; the answers from the documents have rails
+    of their arm. A message that is on no topic may be an answer to a question of an agent.
+    """
+    off = {"pii.input": "off", "topic.input": "off"}
+    actions = {k: v for k, v in {**parts.project.guardrails.actions, **off}.items() if k.split(".")[0] in _rails(parts)}
+    rails = parts.project.guardrails.model_copy(update={"actions": actions})
+    project = parts.project.model_copy(update={"guardrails": rails}).at(parts.project.root)
+    runner = _runner(replace(parts, project=project), model)
+    checked = _guarded(project, model, OneSide(runner, "input"))
+    replying = WithReplies(checked, project.replies, project.name, parts.languages())
+    return Bounded(replying, project.model.context_tokens, project.assistant.history_messages)
+
+
+def _rails(parts: Parts) -> Collection[str]:
+    return parts.project.guardrails.rails
+
+
 def guarded(parts: Parts, model: ChatModel) -> ChatModel:
     """The model wrapped in the project's rails; the model itself where there are none.
 
@@ -291,9 +311,13 @@ def _links(parts: Parts) -> list[Rail]:
 
 
 def _injection(parts: Parts) -> list[Rail]:
-    settings, of_passages = parts.project.guardrails, IndirectInjection(parts.embedder, indirect.shipped())
+    project, settings = parts.project, parts.project.guardrails
+    of_passages = IndirectInjection(parts.embedder, indirect.shipped())
     if not (folder := settings.injection_model):
-        return [Jailbreak(parts.embedder, jailbreak.shipped()), of_passages]
+        foreign = languages.score
+        if project.retrieval.embedder == meanings.EMBEDDER:
+            foreign = meanings.Meanings(_cached(parts.workspace.embedder), meanings.shipped()).score
+        return [Jailbreak(parts.embedder, jailbreak.shipped(), foreign), of_passages]
     model = parts.classifier(folder, external.BAD, settings.injection_label, settings.injection_threshold)
     return [external.ModelJailbreak(model), of_passages]
 

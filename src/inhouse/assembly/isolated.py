@@ -70,6 +70,12 @@ def built(made_from: Json) -> Sequence[Guard]:
     workspace = _workspace(made_from["root"], made_from["cache"], canonical_json(made_from["project"]))
     given = (lambda: verdict) if verdict else None
     guards = guards_of(Parts(workspace, workspace.project, fitted, made_from["arm"], given))
+    load(guards)
+    return guards
+
+
+def load(guards: Sequence[Guard]) -> None:
+    """Has each rail check a text once, so that it loads what it needs."""
     turn = Turn(
         ChatRequest(messages=(Message(role="user", content=_QUESTION),)),
         (Passage(source="", title="", heading="", text=_ANSWER),),
@@ -78,7 +84,6 @@ def built(made_from: Json) -> Sequence[Guard]:
         for guard in guards:
             if side in guard.actions and guard.rail.name in WARMED:
                 guard.rail.check(side, text, turn)
-    return guards
 
 
 @lru_cache(maxsize=8)

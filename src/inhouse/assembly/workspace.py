@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inhouse.config.sections import Project, Retrieval
-from inhouse.errors import InputError
+from inhouse.config.sections import Model, Project, Retrieval
+from inhouse.errors import ConfigError, InputError
 from inhouse.models.catalog import CATALOG, WEIGHTS, Catalog
 from inhouse.models.coverage import gaps
 from inhouse.models.embed import AUTO, OnnxEmbedder, Recipe, model_file
+from inhouse.models.engines import Elsewhere, Installed, chosen, place_of
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.search import Index
@@ -51,6 +52,18 @@ class Workspace:
     delegate: Callable[[Workspace, str], Artifact] | None = None
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     _embedders: dict[str, OnnxEmbedder] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Settles which engine "auto" is here, so that artifacts and releases name the one that was measured."""
+        model = self.project.model
+        soft = self.project.training.method == "prompt_tuning"  # its tokens are only in GGUF files
+        if model.engine == "vllm" and soft:
+            what = 'model.engine = "vllm" cannot serve training.method = "prompt_tuning"'
+            raise ConfigError(what, 'set training.method = "lora", or model.engine = "embedded"')
+        if model.engine == "auto":
+            engine = "embedded" if soft else chosen(model.engine, self.catalog)
+            settled = self.project.model_copy(update={"model": model.model_copy(update={"engine": engine})})
+            object.__setattr__(self, "project", settled.at(self.project.root))
 
     # --- models -------------------------------------------------------------------------------------------------
 
@@ -100,6 +113,21 @@ class Workspace:
             main = max(counts, key=lambda code: counts[code])
             found.append(f"assistant.handoff is in {written}; most documents are in {main}.")
         return found
+
+    @property
+    def vllm(self) -> Installed | Elsewhere | None:
+        """The vLLM that serves the project; None for the embedded engine.
+
+        Raises:
+            ConfigError: it is not installed.
+            BackendError: it runs elsewhere, and does not answer.
+        """
+        return place_of(self.project.model, self.catalog) if self.project.model.engine == "vllm" else None
+
+    @property
+    def engine(self) -> str:
+        """What runs the model, with what answers depend on."""
+        return engine_name(self.project.model, self.vllm)
 
     @cached_property
     def support(self) -> LexicalSupport:
@@ -204,6 +232,11 @@ class Workspace:
             artifact = self.store.make(kind, inputs, parents, build)
         self.announce(artifact, fresh)
         return artifact
+
+
+def engine_name(settings: Model, vllm: Installed | Elsewhere | None) -> str:
+    """An engine with its version and the precision of the weights."""
+    return f"vllm {vllm.version} bfloat16" if vllm else f"embedded {settings.quantization}"
 
 
 def _recipe(folder: Path, settings: Retrieval) -> Recipe:

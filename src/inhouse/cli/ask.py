@@ -29,7 +29,8 @@ def search(
 
     for n, hit in enumerate(hits, 1):
         place = " > ".join(filter(None, (hit.chunk.title, hit.chunk.heading)))
-        out.print(f"{n}. {hit.score:.2f}  {place}  ({hit.chunk.source})", style="bold", markup=False, highlight=False)
+        source = _marked(hit.chunk.source, hit.chunk.trust)
+        out.print(f"{n}. {hit.score:.2f}  {place}  ({source})", style="bold", markup=False, highlight=False)
         out.print(f"   {' '.join(hit.chunk.text.split())[:400]}", markup=False, highlight=False)
 
 
@@ -57,13 +58,21 @@ def ask(
     panels = []
     for arm, reply in replies.items():
         body = Text(reply.text.strip())
-        cited = {(c["passage"], c["source"]) for c in reply.note("grounded", "citations") or []}
+        cited = {
+            (c["passage"], _marked(c["source"], c.get("trust", "trusted")))
+            for c in reply.note("grounded", "citations") or []
+        }
         for passage, source in sorted(cited):
             body.append(f"\n[{passage}] {source}", style="dim")
         panels.append(
             Panel(body, title=arm, subtitle=f"{reply.latency_s:.1f} s", width=max(30, out.width // len(replies) - 1))
         )
     out.print(Columns(panels))
+
+
+def _marked(source: str, trust: str) -> str:
+    """The path of a document, marked if others may have written it."""
+    return f"{source}, {trust}" if trust != "trusted" else source
 
 
 def chat(project: At = HERE, overrides: Set = None, groups: Groups = None) -> None:

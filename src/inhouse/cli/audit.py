@@ -106,7 +106,8 @@ def audit_verify(
     if not as_json:
         elsewhere = "Keep a copy of this head elsewhere, or set audit.anchor:"
         if kept:
-            elsewhere = f"{len(kept)} anchored heads match, the oldest from {kept[0].at[:16]}. The head now:"
+            heads = "1 anchored head matches" if len(kept) == 1 else f"{len(kept):,} anchored heads match"
+            elsewhere = f"{heads}, the oldest from {kept[0].at[:16]}. The head now:"
         tell(f"{result.rows:,} entries are intact. {elsewhere}")
         print(result.head)
 

@@ -16,6 +16,7 @@ def export(
     form: Annotated[
         str, typer.Option(help="merged, or adapter for base and LoRA adapter as separate files.")
     ] = "merged",
+    format: Annotated[str, typer.Option(help="gguf, or hf for safetensors in bfloat16.")] = "gguf",
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -28,7 +29,7 @@ def export(
     workspace = workspace_of(project, None, quiet=True)
     release = Releases(workspace).get(which)
     tell(f"Exporting {label(release)} to {folder}", as_json)
-    files = exported(workspace, release, folder, form)
+    files = exported(workspace, release, folder, form, format)
     with workspace.ledger() as ledger:
         Audit(ledger).act("release exported", facts={"release": label(release), "folder": str(folder.absolute())})
     if as_json:

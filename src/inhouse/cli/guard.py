@@ -50,14 +50,17 @@ def guard_explain(
 ) -> None:
     """Show what each rail finds in a text, why, with which score, and how long it takes."""
     from inhouse.guardrails.measure import explain
-    from inhouse.pipeline.ask import guards
+    from inhouse.pipeline.ask import guards, loaded
 
-    workspace = workspace_of(project, overrides, as_json)
-    explanations = asyncio.run(explain(guards(workspace), _side(side), text, passage or ()))
+    checked = _side(side)
+    active = guards(workspace_of(project, overrides, as_json))
+    seconds = loaded(active)
+    explanations = asyncio.run(explain(active, checked, text, passage or ()))
     if as_json:
         _print_json(explanations)
     else:
         _print_explanations(explanations)
+        print(f"Before that, loading the models took {seconds:.1f} s; a server does so once, when it starts.")
 
 
 def _print_explanations(explanations: Sequence[Explanation]) -> None:
@@ -97,10 +100,11 @@ def guard_test(
 ) -> None:
     """Measure the rails on your own labeled lines: recall, precision, false alarms, time."""
     from inhouse.guardrails.measure import fitted_thresholds, quality, read_lines
-    from inhouse.pipeline.ask import guards
+    from inhouse.pipeline.ask import guards, loaded
 
-    workspace = workspace_of(project, overrides, as_json)
-    active, lines = guards(workspace), read_lines(file)
+    lines = read_lines(file)
+    active = guards(workspace_of(project, overrides, as_json))
+    loaded(active)
     rows = asyncio.run(quality(active, lines))
     if as_json:
         _print_json(rows)

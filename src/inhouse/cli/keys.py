@@ -10,14 +10,17 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys, and who is signed in to the console.")
 
-Role = Literal["admin", "reviewer", "user"]
+Role = Literal["admin", "reviewer", "auditor", "user"]
 
 
 @keys_app.command("create")
 def keys_create(
     name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
     role: Annotated[
-        Role, typer.Option(help="user: ask; reviewer: also inbox, data, knowledge, audit; admin: everything.")
+        Role,
+        typer.Option(
+            help="user: ask; auditor: also the audit log; reviewer: also inbox, data, knowledge, answers; admin: all."
+        ),
     ] = "user",
     group: Annotated[
         list[str] | None, typer.Option(help="Access group whose documents it may read; repeat for more.")

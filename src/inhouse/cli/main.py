@@ -12,7 +12,25 @@ import sys
 
 import typer
 
-from inhouse.cli import ask, audit, build, experiments, export, guard, imports, keys, models, project, releases, serve
+from inhouse.cli import (
+    ask,
+    audit,
+    build,
+    engines,
+    experiments,
+    export,
+    guard,
+    imports,
+    keys,
+    mcp,
+    models,
+    procedure,
+    project,
+    releases,
+    route,
+    serve,
+    tools,
+)
 
 # NumPy's matrix products are small here: more threads only cost time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,12 +43,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
+    mcp.mcp,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)
+mcp.add_to(tools.tools_app)
 for group, name in (
-    (models.models_app, "models"), (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
+    (models.models_app, "models"), (engines.engines_app, "engines"),
+    (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),
+    (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

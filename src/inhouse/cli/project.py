@@ -21,14 +21,18 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder for the new project
     from inhouse.cli.terminal import out
     from inhouse.config.load import FILE
     from inhouse.config.reference import template
-    from inhouse.errors import ConfigError
+    from inhouse.errors import BackendError, ConfigError
     from inhouse.files import write_text
     from inhouse.pipeline.languages import chosen_values
 
     file = folder / FILE
     if file.exists():
         raise ConfigError(f"{file}: already exists", "choose another folder, or edit that file")
-    (folder / "documents").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "documents").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{folder / 'documents'}: cannot be created ({error.strerror})"
+        raise BackendError(problem, "choose a folder that you may write to") from error
     values, chosen = chosen_values(folder)
     tell(f"Writing {file}")
     write_text(file, template(folder.resolve().name, values))

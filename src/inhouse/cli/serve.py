@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inhouse.cli.options import HERE, At, Set, workspace_of
+from inhouse.errors import InhouseError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from inhouse.serving.start import Started
 
 
@@ -22,10 +25,20 @@ def serve(
     inherited: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Serve the release in production over HTTP with an OpenAI-compatible API, and the web console."""
+    from inhouse.cli.terminal import show_error
+    from inhouse.serving.start import leave
+
+    try:
+        _serve(project, overrides, {"host": host or None, "port": port, "workers": workers}, inherited)
+    except InhouseError as error:
+        show_error(error)
+        leave(error.exit_code)
+
+
+def _serve(project: Path, overrides: Set, given: dict[str, str | int | None], inherited: str) -> None:
     from inhouse.serving.releases import fixed
     from inhouse.serving.start import start, work
 
-    given = {"host": host or None, "port": port, "workers": workers}
     settings = [*(overrides or ()), *(f"gateway.{key}={value}" for key, value in given.items() if value is not None)]
     workspace = workspace_of(project, settings, False)
     if inherited:

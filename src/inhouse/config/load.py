@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from inhouse.config.sections import Project, Section
+from inhouse.config.section import Section
+from inhouse.config.sections import Project
 from inhouse.errors import ConfigError
 
 FILE = "inhouse.toml"
@@ -31,8 +33,13 @@ def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project
     file = path / FILE if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        hint = (
+            "run this in the project's folder, name it with --project FOLDER, or start one with `inhouse init FOLDER`"
+        )
+        raise ConfigError(f"there is no project file {file.absolute()}", hint) from error
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "run `inhouse init FOLDER` first") from error
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})", "make it readable for this user") from error
     except UnicodeDecodeError as error:
         where = f"{error.reason} at byte {error.start}"
         raise ConfigError(f"{file}: not UTF-8 text ({where})", "save it as UTF-8") from error
@@ -43,7 +50,7 @@ def load_project(path: Path, overrides: dict[str, str] | None = None) -> Project
         raise ConfigError(f"{file}: not valid TOML: {error}", hint) from error
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    return _validated(data, text, file)
+    return _validated(data, text, file, overrides or {})
 
 
 def _override(data: dict[str, Any], key: str, value: str) -> None:
@@ -59,7 +66,7 @@ def _override(data: dict[str, Any], key: str, value: str) -> None:
     data[last] = parsed
 
 
-def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
+def _validated(data: dict[str, Any], text: str, file: Path, overrides: Collection[str]) -> Project:
     merged = dict(data)
     for section, keys in SIZES.get(str(data.get("size", "small")), {}).items():
         given = data.get(section, {})
@@ -70,21 +77,23 @@ def _validated(data: dict[str, Any], text: str, file: Path) -> Project:
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a typo explains a missing key
         loc = [str(part) for part in first["loc"]]
-        raise _explained(first, loc, text, file) from None
+        named = [part for part in loc if not part.isdigit()]
+        given = next((key for key in overrides if key.split(".")[: len(named)] == named[: len(key.split("."))]), "")
+        where = f"--set {given}" if given else f"{file}:{line_of(text, named)}"
+        raise _explained(first, named, where) from None
     return project.at(file.resolve().parent)
 
 
-def _explained(first: Any, keys: list[str], text: str, file: Path) -> ConfigError:
-    named = [k for k in keys if not k.isdigit()]
+def _explained(first: Any, named: list[str], where: str) -> ConfigError:
     dotted, section = ".".join(named), named[0]
-    where = f"{file}:{line_of(text, named)}"
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(named[-1], known_keys(named[:-1]), n=1, cutoff=0.5)
         did = f"did you mean '{close[0]}'? " if close else ""
         page = section if len(named) > 1 else "project"
         return ConfigError(f"{where}: unknown key {dotted}", f"{did}`inhouse check --explain {page}` lists all keys")
+    what = where if where.endswith(f" {dotted}") else f"{where}: {dotted}"
     return ConfigError(
-        f"{where}: {dotted}: {first['msg']} (the value is {first['input']!r})",
+        f"{what}: {first['msg']} (the value is {first['input']!r})",
         f"`inhouse check --explain {section}` describes the key",
     )
 

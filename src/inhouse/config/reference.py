@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from inhouse.config.load import SIZES, section_class
-from inhouse.config.sections import Project, Section
+from inhouse.config.section import Section
+from inhouse.config.sections import Project
 from inhouse.errors import ConfigError
 
 COMMON: dict[str, Any] = {
@@ -105,8 +106,12 @@ def explain(name: str) -> str:
         raise ConfigError(f"{name} is not a section", f"the sections are project, {', '.join(sections())}")
     rows = []
     for key, info in _keys(model):
-        rows.append(f"{key} = {toml_value(info.default)}\n    {_help(info)}{_choices(info.annotation)}")
+        rows.append(f"{key} = {_default(info)}\n    {_help(info)}{_choices(info.annotation)}")
     return "\n".join(rows)
+
+
+def _default(info: Any) -> str:
+    return "required" if info.is_required() else toml_value(info.default)
 
 
 def _choices(annotation: Any) -> str:
@@ -127,7 +132,7 @@ def settings_markdown() -> str:
         ]
         for key, info in _keys(model):
             about = (_help(info) + _choices(info.annotation)).replace("|", "\\|")
-            lines.append(f"| `{key}` | `{toml_value(info.default)}` | {about} |")
+            lines.append(f"| `{key}` | `{_default(info)}` | {about} |")
         lines.append("")
     lines += ["### What `size` sets", "", "| size | keys |", "|---|---|"]
     for size, given in SIZES.items():

@@ -8,13 +8,13 @@ environment variable.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
+from inhouse.config.gateway import Gateway
+from inhouse.config.section import Section
 
 
 class AccessRule(Section):
@@ -157,7 +157,13 @@ class Model(Section):
     base: str = "smollm2-135m-instruct"
     """Base model: a name from `inhouse models list`, a Hugging Face folder or id, or a .gguf file."""
     quantization: Literal["q8_0", "q4_0", "f16", "as_is"] = "q8_0"
-    """Precision of the served weights. `as_is` serves a .gguf file unchanged."""
+    """Precision of the weights in the embedded engine; `as_is` serves a .gguf file unchanged. vLLM uses bfloat16."""
+    engine: Literal["auto", "embedded", "vllm"] = "auto"
+    """What runs the model, see docs/engines.md; `auto` is vLLM where it is installed and was measured to be faster."""
+    engine_url: str = ""
+    """URL of a vLLM server that others run; empty starts one on this machine."""
+    engine_key_env: str = ""
+    """Environment variable with the key of that server."""
     context_tokens: int = Field(2048, ge=256)
     """Context window of one conversation, including passages and answer, in tokens."""
     parallel: int = Field(4, ge=1, le=64)
@@ -221,6 +227,25 @@ class Evaluation(Section):
     probes: int = Field(8, ge=0)
     """Maximum number of questions of each kind to generate from your tests and documents: follow-ups, typos, table
     lookups, questions without an answer, and so on; 0 for none."""
+    tasks: tuple[str, ...] = ()
+    """JSONL files of tasks with tools, for projects with agents; docs/agents.md describes the format. Each is tried in
+    a copy of the project's folder."""
+    task_arms: tuple[Literal["one-prompt", "procedure", "router+specialists"], ...] = (
+        "one-prompt", "procedure", "router+specialists",
+    )  # fmt: skip
+    """Who is given the tasks: one model with all tools in its prompt, one agent with all procedures, and the agents
+    behind the router, as they are served."""
+    max_tasks: int = Field(0, ge=0)
+    """Maximum number of tasks, a random sample; 0 uses all."""
+    trials: int = Field(1, ge=1, le=16)
+    """How often each task is tried. The report has pass^k, the probability that k tries all pass."""
+    databases: tuple[str, ...] = ()
+    """SQLite files in the project's folder that tools change. After a task they are compared with those that the
+    expected calls alone leave."""
+    fresh: bool = False
+    """Begin each task without these databases, for tools that make them if they are missing."""
+    ignore: tuple[str, ...] = ("*.key",)
+    """Tables and columns of the databases that are not compared: TABLE, TABLE.COLUMN, or *.COLUMN."""
 
 
 class Parity(Section):
@@ -286,84 +311,12 @@ class Auditing(Section):
 
     anchor: str = ""
     """Where servers anchor the head, a place that nobody who can write the database can change: file:PATH, syslog,
-    rfc3161:URL (a time-stamp authority), or the URL of a second database. Empty for nowhere."""
+    syslog:HOST:PORT (by UDP), rfc3161:URL (a time-stamp authority), or the URL of a second database. Empty for
+    nowhere."""
     anchor_minutes: float = Field(60, gt=0)
     """How often a running server anchors the head. It also does so when it starts and stops. Minutes."""
     anchor_certificate: str = ""
     """PEM file with the certificates that the time-stamp authority's tokens are checked against."""
-
-
-class Oidc(Section):
-    issuer: str = ""
-    """OpenID Connect provider for signing in to the console, such as https://login.example.com; empty means that people
-    sign in with API keys."""
-    client_id: str = ""
-    """Client ID at the provider. Register the redirect URL https://HOST/console/oidc/callback there."""
-    client_secret_env: str = ""
-    """Name of the environment variable with the client secret; empty for a public client."""
-    scopes: tuple[str, ...] = ("openid", "profile", "email")
-    """OAuth scopes to request."""
-    groups_claim: str = "groups"
-    """Claim of the ID token with the person's access groups."""
-    role_claim: str = "groups"
-    """Claim of the ID token that decides the role, by the values in admins and reviewers."""
-    admins: tuple[str, ...] = ()
-    """Values of role_claim that make a person an admin."""
-    reviewers: tuple[str, ...] = ()
-    """Values of role_claim that make a person a reviewer. Everyone else is a user and sees only the playground."""
-    allowed_domains: tuple[str, ...] = ()
-    """Domains of the verified email addresses that may sign in, such as ["example.com"]. Nobody may sign in unless this
-    or allowed_groups is set and matches."""
-    allowed_groups: tuple[str, ...] = ()
-    """Values of groups_claim that may sign in."""
-    session_minutes: float = Field(60, gt=0)
-    """How long a sign-in at the provider is valid; then the provider is asked again. Minutes."""
-
-
-class Gateway(Section):
-    host: str = "127.0.0.1"
-    """Address to listen on. The default accepts connections only from this machine; 0.0.0.0 accepts all."""
-    port: int = Field(8000, ge=0, le=65535)
-    """Port to listen on; 0 picks a free one."""
-    workers: int = Field(1, ge=1, le=64)
-    """Number of server processes. Each loads its own engine and index into memory."""
-    parallel: int = Field(0, ge=0)
-    """Maximum requests processed at the same time, per worker; 0 means model.parallel."""
-    waiting: int = Field(64, ge=0)
-    """Maximum requests waiting in the queue, per worker. Further requests are refused (429), those of the API key with
-    the most waiting requests first."""
-    key_parallel: int = Field(0, ge=0)
-    """Maximum requests of one API key processed at the same time, per worker; 0 means three quarters of `parallel`."""
-    key_per_minute: int = Field(600, ge=0)
-    """Requests per minute of an API key or a console user, over all workers; further requests are refused (429). A rate
-    set for a key overrides it. 0 means no limit."""
-    key_mb_per_minute: int = Field(32, ge=0)
-    """Megabytes per minute in the bodies of an API key's requests, over all workers; further requests are refused
-    (429). The audit log keeps conversations, so this bounds how fast one key can fill the disk. 0 means no limit."""
-    deadline_s: float = Field(120, gt=0)
-    """Time limit for one answer, including time in the queue. Seconds."""
-    drain_s: float = Field(30, ge=0)
-    """Time limit for finishing running answers when the server stops. Seconds."""
-    max_tokens: int = Field(1024, ge=1)
-    """Maximum answer length that a request may ask for, in tokens. The default of a request is assistant.max_tokens."""
-    max_body_kb: int = Field(1024, ge=1)
-    """Larger request bodies are refused (413). Kilobytes."""
-    cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = ()
-    """Origins whose web pages may call the API from a browser, such as "https://app.example.com"; "*" allows all. Every
-    visitor of such a page can read its API key."""
-    system_from: tuple[Literal["admin", "reviewer", "user"], ...] = ("admin", "reviewer", "user")
-    """Roles of API keys that may send system and developer messages; other keys get 403. Guardrails check these
-    messages like any other text of the client."""
-    embedding_vocabulary: str = ""
-    """Vocabulary file, such as cl100k_base.tiktoken, to decode the arrays of tokens that some clients send to
-    /v1/embeddings instead of texts. Without it, such requests are refused (400)."""
-    session_hours: float = Field(8, gt=0)
-    """Maximum duration of a console session. Hours."""
-    session_idle_minutes: float = Field(60, gt=0)
-    """A console session that is not used for this long ends. Minutes."""
-    metrics_on_loopback: bool = False
-    """Let programs on this machine read /metrics without an admin key."""
-    oidc: Oidc = Oidc()
 
 
 class Upstream(Endpoint):
@@ -432,11 +385,9 @@ class Guardrails(Section):
     groundedness_label: str = ""
     """Name of the label that means supported, if inhouse does not recognize it."""
     toxicity_threshold: float = Field(0.5, gt=0, lt=1)
-    """Minimum probability for `toxicity_model` to report a text. `inhouse guard test` prints the best value for your
-    labeled lines."""
+    """Minimum probability for `toxicity_model` to report a text; `inhouse guard test` prints the best."""
     injection_threshold: float = Field(0.5, gt=0, lt=1)
-    """Minimum probability for `injection_model` to report a text. `inhouse guard test` prints the best value for your
-    labeled lines."""
+    """Minimum probability for `injection_model` to report a text; `inhouse guard test` prints the best."""
     nemo_path: str = ""
     """Folder with a NeMo Guardrails configuration, for the nemo rail."""
 
@@ -468,6 +419,15 @@ class Project(Section):
     upstream: tuple[Upstream, ...] = ()
     """Other OpenAI-compatible servers that requests can choose by name: one [[upstream]] table each."""
     guardrails: Guardrails = Guardrails()
+    agent: tuple[Agent, ...] = ()
+    """Specialists that follow procedures and call tools, see docs/agents.md: one [[agent]] table each."""
+    routing: Routing = Routing()
+    tool: tuple[ToolTable, ...] = ()
+    """Tools that agents may call: one [[tool]] table each."""
+    openapi: tuple[OpenApi, ...] = ()
+    """HTTP services whose operations are tools: one [[openapi]] table each."""
+    mcp: tuple[McpServer, ...] = ()
+    """MCP servers whose tools agents may call: one [[mcp]] table each."""
     release: Release = Release()
     experiment: Experiment = Experiment()
 

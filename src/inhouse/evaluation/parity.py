@@ -143,24 +143,41 @@ def _moved(variants: Sequence[ParityVariant]) -> str:
     return f"the export of the adapter, seen in {worst.name} ({worst.mean_divergence_nats:.3f} nats)"
 
 
-class EngineServed:
-    """A Served over the engine's own loopback port.
+class _Asked:
+    """What a Served asks its engine over HTTP."""
+
+    def __init__(self, name: str, client: httpx.Client) -> None:
+        self.name = name
+        self._client = client
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _post(self, path: str, body: Mapping[str, Json]) -> dict[str, Any]:
+        try:
+            response = self._client.post(path, json=body)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise BackendError(f"{self.name}: the engine's {path} failed ({error})") from error
+        return dict(response.json())
+
+
+class LlamaServed(_Asked):
+    """A Served in the embedded engine.
 
     Args:
         name: shown in the report.
-        url: of the engine.
-        api_key: of the engine.
+        client: of the engine.
         lora: adapter scales, as llama.cpp's API has them.
         banned: ids that are never sampled; their probability goes to the others, as it does in sampling.
     """
 
     def __init__(
-        self, name: str, url: str, api_key: str, lora: Sequence[Mapping[str, float]] = (), banned: Sequence[int] = ()
+        self, name: str, client: httpx.Client, lora: Sequence[Mapping[str, float]] = (), banned: Sequence[int] = ()
     ) -> None:
-        self.name = name
+        super().__init__(name, client)
         self._lora, self._banned = list(lora), frozenset(banned)
         self._sampled: int | None = None
-        self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=120)
 
     def tokenize_chat(self, messages: Messages) -> list[int]:
         text = self._post("/apply-template", {"messages": [m.to_openai() for m in messages]})["prompt"]
@@ -182,16 +199,25 @@ class EngineServed:
         lost = math.log1p(-min(sum(math.exp(v) for t, v in logprobs.items() if t in self._banned), 1 - 1e-9))
         return {t: v - lost for t, v in logprobs.items() if t not in self._banned}
 
-    def close(self) -> None:
-        self._client.close()
 
-    def _post(self, path: str, body: Mapping[str, Json]) -> dict[str, Any]:
-        try:
-            response = self._client.post(path, json=body)
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise BackendError(f"{self.name}: the engine's {path} failed ({error})") from error
-        return dict(response.json())
+class VllmServed(_Asked):
+    """A Served in vLLM; `model` is what it calls the base or an adapter."""
+
+    def __init__(self, name: str, client: httpx.Client, model: str) -> None:
+        super().__init__(name, client)
+        self._model = model
+
+    def tokenize_chat(self, messages: Messages) -> list[int]:
+        body = {"model": self._model, "messages": [m.to_openai() for m in messages], "add_generation_prompt": True}
+        return [int(t) for t in self._post("/tokenize", body)["tokens"]]
+
+    def next_logprobs(self, ids: list[int], top: int) -> dict[int, float]:
+        reply = self._post("/v1/completions", {
+            "model": self._model, "prompt": ids, "max_tokens": 1, "temperature": 0.0, "logprobs": top,
+            "return_tokens_as_token_ids": True,
+        })  # fmt: skip
+        given = reply["choices"][0]["logprobs"]["top_logprobs"][0]
+        return {int(name.removeprefix("token_id:")): float(value) for name, value in given.items()}
 
 
 class TorchModel:

@@ -29,11 +29,14 @@ from inhouse.verdict import (
     Question,
     Report,
     Subject,
+    TaskResults,
     points,
 )
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
 METRICS = (
     "accuracy",
@@ -272,7 +275,28 @@ def render_table(report: Report) -> Group:
         lines += [Text(f"Recommendation: {advice.sentence}", style="bold")]
         lines += [Text(f"  {rule}", style="dim") for rule in advice.rules]
         lines += [Text(f"  warning: {w}", style="yellow") for w in advice.warnings]
-    return Group(arms, costs, *lines)
+    return Group(arms, costs, *lines, *(_tasks(report.tasks) if report.tasks else []))
+
+
+def _tasks(tasks: TaskResults) -> list[Table | Text]:
+    """The tasks with tools, for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    tries = f", {tasks.trials} tries each" if tasks.trials > 1 else ""
+    title = f"{tasks.tasks} tasks with tools{tries}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("arm", no_wrap=True)
+    hat = [f"pass^{tasks.trials}"] if tasks.trials > 1 else []
+    for head in ("passed [95%]", *hat, "forbidden", "hand-offs", "turns", "calls", "s"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for arm, row in tasks.arms.items():
+        passed = f"{100 * row.passed.mean:.1f} [{100 * row.passed.low:.0f}, {100 * row.passed.high:.0f}]"
+        shares = [f"{100 * row.pass_hat[str(tasks.trials)]:.1f}"] if hat else []
+        shares += [f"{100 * e.mean:.1f}" for e in (row.forbidden, row.handoff)]
+        table.add_row(arm, passed, *shares, *(f"{v:.1f}" for v in (row.turns, row.model_calls, row.seconds)))
+    return [table, Text(f"Tasks: {tasks.sentence}", style="bold")]
 
 
 def _sample(report: Report) -> set[str]:

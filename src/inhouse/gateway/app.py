@@ -11,15 +11,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import Scope
 
 from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.gateway import completions, embeddings, responses
+from inhouse.gateway import acting, completions, embeddings, mcp, responses
 from inhouse.gateway.auth import Caller, admit, need_admin, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
@@ -28,12 +30,16 @@ from inhouse.gateway.errors import HttpError, unavailable
 from inhouse.gateway.logs import place_of
 from inhouse.gateway.middleware import Door
 from inhouse.gateway.state import State
-from inhouse.gateway.wire import ChatBody, FeedbackBody
+from inhouse.gateway.wire import ChatBody, ErrorBody, FeedbackBody
 
 REFRESH_S = 1.0  # a promotion or rollback takes effect within this time
 MOST_WAIT_S = 60  # longest wait for a reply in one request to /v1/handoffs
 EXPOSED = ("x-request-id", "retry-after", "x-inhouse-queue", "x-ratelimit-limit-requests",
            "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")  # fmt: skip
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request is refused.", "model": ErrorBody},
+    "5XX": {"description": "The server cannot answer.", "model": ErrorBody},
+}
 log = logging.getLogger("inhouse.gateway")
 routes = APIRouter()
 
@@ -41,19 +47,23 @@ routes = APIRouter()
 def create_app(state: State) -> FastAPI:
     """The ASGI application over `state`."""
 
+    protocol = mcp.over_http(state)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         refreshing = asyncio.create_task(_refresh(state))
-        yield
+        async with protocol.run():
+            yield
         refreshing.cancel()
         await asyncio.to_thread(state.traces.close)
 
     app = FastAPI(title="inhouse", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
-                  lifespan=lifespan)  # fmt: skip
+                  lifespan=lifespan, responses=FAILURES)  # fmt: skip
     app.state.inhouse = state
     app.include_router(routes)
-    for others in (responses.routes, completions.routes, embeddings.routes):
+    for others in (responses.routes, completions.routes, embeddings.routes, acting.routes):
         app.include_router(others)
+    app.router.routes.append(Route("/mcp", StreamableHTTPASGIApp(protocol), methods=["POST"]))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BackendError, _backend_error)
@@ -148,7 +158,7 @@ async def readyz(request: Request) -> Response:
         await state.audit.check()
     except BackendError as error:
         log.error("the audit log cannot be written", exc_info=error)
-        return JSONResponse({"status": "the audit log cannot be written"}, 503, {"Retry-After": "5"})
+        return JSONResponse({"status": f"the audit log cannot be written: {error}"}, 503, {"Retry-After": "5"})
     if state.draining or not state.fleet.names():
         return JSONResponse({"status": "draining" if state.draining else "empty"}, 503)
     if why := state.fleet.trouble():

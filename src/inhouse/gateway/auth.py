@@ -65,19 +65,33 @@ def count(state: State, scope: Scope, key: Key) -> None:
         raise too_many(message, rate.wait_s)
 
 
-def weigh(state: State, scope: Scope, size: int) -> None:
-    """Counts the bytes of a body: the audit log keeps conversations, so they are what a key can fill the disk with.
+def weigh(state: State, key: Key, size: int) -> None:
+    """Counts bytes of a body, or of what it refers to: the audit log keeps conversations, so they are what a key can
+    fill the disk with.
 
     Raises:
         HttpError: 429, the key has sent too many.
     """
-    key, mb_per_minute = scope.get("inhouse.key"), state.project.gateway.key_mb_per_minute
-    if key is None or not size or not mb_per_minute:
+    mb_per_minute = state.project.gateway.key_mb_per_minute
+    if not size or not mb_per_minute:
         return
     rate = state.rates.take(f"{key.id} bytes", mb_per_minute * 1024, -(-size // 1024))
     if rate.wait_s:
         limit = f"{mb_per_minute} MB per minute in the bodies of its requests"
         raise too_many(f"rate limit of this key reached: {limit}. Try again in {rate.wait_s:.1f} s.", rate.wait_s)
+
+
+def hand_over(state: State, key: str) -> None:
+    """Counts a conversation that goes to a person, before it does.
+
+    Raises:
+        HttpError: 429, the key has filled the inbox with as many as it may.
+    """
+    if per_hour := state.project.gateway.key_handoffs_per_hour:
+        rate = state.rates.take(f"{key} hand-offs", per_hour, within_s=3600)
+        if rate.wait_s:
+            limit = f"{per_hour} conversations per hour go to a person"
+            raise too_many(f"rate limit of this key reached: {limit}. Try again in {rate.wait_s:.1f} s.", rate.wait_s)
 
 
 def secret_of(scope: Scope) -> str:

@@ -46,13 +46,13 @@ def decoded(scope: Scope, body: bytes, most: int) -> tuple[Scope, bytes]:
     Raises:
         HttpError: 415, an unknown compression or charset; 400, the body is damaged; 413, it is too large decompressed.
     """
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    coding = headers.get(b"content-encoding", "").strip().lower()
+    headers = dict(scope["headers"])
+    coding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     if coding not in ("", "identity"):
         body = _decompressed(body, coding, most)
     for_api = scope["path"].startswith("/v1/") and body
     if for_api:
-        body = _as_utf8(body, headers.get(b"content-type", ""))
+        body = _as_utf8(body, headers.get(b"content-type", b"").decode("latin-1"))
     if not for_api and coding in ("", "identity"):
         return scope, body
     dropped = (b"content-encoding", b"content-length", *((b"content-type",) if for_api else ()))
@@ -102,6 +102,8 @@ def _decompressed(body: bytes, coding: str, most: int) -> bytes:
 
 
 def _as_utf8(body: bytes, content_type: str) -> bytes:
+    if "charset" not in content_type.lower():
+        return body
     header = Header()
     header["content-type"] = content_type
     charset = str(header.get_content_charset() or "utf-8")

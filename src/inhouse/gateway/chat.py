@@ -14,6 +14,7 @@ error can still set the status.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import time
@@ -27,21 +28,22 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from inhouse.chat import ChatEvent, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
-from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError
-from inhouse.gateway.auth import need_system
+from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError, RestartingError
+from inhouse.gateway.auth import hand_over, need_system
 from inhouse.gateway.contract import UNSUPPORTED
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import Asked, event
 from inhouse.store.keys import Key
-from inhouse.types import Json, Passage
+from inhouse.types import Json, Message, Passage, canonical_json
 
 QUESTION_S = 0.1  # an answer that is complete sooner is recorded at once, with its question
 FIRST_BYTE_S = 0.8
 ALIVE_S = 5.0  # between two comments while the model says nothing
 UNANSWERED = ("error", "cancelled", "refused")
 PIECE_S = 0.25  # between two pieces of a stream, because each is an entry in the audit log
+KEPT_CHARS, KEPT_MESSAGES = 2000, 20  # of a conversation that is too long for the model
 MOST_UNSENT_CHARS = 64_000  # more than an answer has; then the model waits for the client
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
 T = TypeVar("T")
@@ -59,11 +61,14 @@ class Run:
         self._state, self._key, self._name, self._parameters = state, key, asked.model, asked.parameters()
         self._model, self._request, self._trace = state.fleet.model(asked.model), request, trace
         self._notes: dict[tuple[str, str], Json] = {}
+        self._steps: list[Json] = []  # of agents
+        self._shows_steps = bool(getattr(asked, "include_steps", None))
         self._at, self._began = datetime.now(UTC), time.perf_counter()
         self._first_s = self._engine_s = 0.0
         self._share = 1  # number of requests that ran at the same time
         self._handoff = ""
         self.begun = False
+        self.too_long = False  # for the model, so the record has only the beginning
         self._record: asyncio.Task[None] | None = None
 
     @property
@@ -79,6 +84,9 @@ class Run:
                     async for event_ in events:
                         self._take(event_)
                         yield event_
+                        if self._shows_steps and (shown := self._call(event_)):
+                            self._take(shown)
+                            yield shown
             finally:
                 self._engine_s = time.perf_counter() - started
         if self.finish is None:
@@ -91,10 +99,22 @@ class Run:
                 self._parts.append(event_.text)
                 if event_.logprobs or event_.tool_calls or event_.refusal:
                     self.deltas.append(event_)
+            case Note(layer="agent", kind="step", data=data):
+                self._steps.append(data)
             case Note(layer=layer, kind=kind, data=data):
                 self._notes[layer, kind] = data
             case Finish():
                 self.finish = event_
+
+    def _call(self, event_: ChatEvent) -> Delta | None:
+        """A call of a tool by an agent, as OpenAI has calls; it is there to be read, not to be run."""
+        if not isinstance(event_, Note) or event_.kind != "step" or event_.data.get("kind") != "call":
+            return None
+        step, index = event_.data, sum(s["kind"] == "call" for s in self._steps) - 1
+        function = {"name": step["tool"], "arguments": json.dumps(step["arguments"], ensure_ascii=False)}
+        return Delta(
+            text="", tool_calls=({"index": index, "id": step["key"], "type": "function", "function": function},)
+        )
 
     def ours(self) -> dict[str, Json]:
         """The extension field `inhouse`, with what is known so far."""
@@ -110,7 +130,17 @@ class Run:
             "findings": self._last("findings"),
             "handoff": self._handoff or None,
             **({"ignored": ignored} if ignored else {}),
+            **self._acted(),
         }
+
+    def _acted(self) -> dict[str, Json]:
+        """What agents did; nothing where there are none."""
+        if ("agent", "conversation") not in self._notes:
+            return {}
+        routed = self._notes.get(("router", "routed")) or {}
+        waits = next((s["key"] for s in reversed(self._steps) if s.get("status") == "proposed"), None)
+        return {"conversation": self._notes["agent", "conversation"]["id"], "agent": routed.get("agent"),
+                "steps": list(self._steps), "approval": waits}  # fmt: skip
 
     def _last(self, kind: str) -> Json:
         notes = [data for (_, k), data in self._notes.items() if k == kind]
@@ -127,7 +157,7 @@ class Run:
             user=self._request.user,
             key=self._key.id,
             model=self._name,
-            messages=self._request.messages,
+            messages=beginning(self._request.messages) if self.too_long else self._request.messages,
             answer=self.text + (event(calls) if calls else ""),
             passages=tuple(Passage(**p) for p in ours["passages"]),
             reason=reason,
@@ -139,6 +169,7 @@ class Run:
             experiment=f"{split['experiment']}:{split['arm']}" if split else "",
             groups=self._request.groups,
             parameters=self._parameters,
+            steps=ours.get("steps"),
         )
 
     async def begin(self) -> None:
@@ -173,7 +204,8 @@ class Run:
         """Writes the exchange to disk once, however often it is called. A cancelled caller does not stop the write.
 
         Raises:
-            HttpError: 503, the exchange could not be recorded.
+            HttpError: 503, the exchange could not be recorded; 429, it would be a hand-off, and the key has had all
+                that it may have.
         """
         if self._record is None:
             self._record = asyncio.create_task(self._write(reason))
@@ -181,8 +213,15 @@ class Run:
 
     async def _write(self, reason: str) -> None:
         exchange, metrics, began = self.exchange(reason), self._state.metrics, time.perf_counter()
+        why = "" if reason in UNANSWERED else self._handoff_reason(exchange.answer)
+        try:
+            if why:
+                hand_over(self._state, self._key.id)
+        except HttpError:
+            await self._recorded(self._state.audit.append(exchange.model_copy(update={"reason": "refused"})))
+            raise
         await self._recorded(self._state.audit.append(exchange))
-        if reason not in UNANSWERED and (why := self._handoff_reason(exchange.answer)):
+        if why:
             self._handoff = await self._recorded(asyncio.to_thread(self._state.inbox.add, exchange, why))
             metrics.handoffs.labels(self._name).inc()
         metrics.audit_s.observe(time.perf_counter() - began)
@@ -191,8 +230,9 @@ class Run:
 
     def _handoff_reason(self, answer: str) -> str:
         """Why a person takes over, "" if none does."""
-        if ("guarded", "handoff") in self._notes:
-            return str((self._notes["guarded", "handoff"] or {}).get("reason") or "guarded")
+        for layer in ("guarded", "agent"):
+            if (layer, "handoff") in self._notes:
+                return str((self._notes[layer, "handoff"] or {}).get("reason") or layer)
         sentence = " ".join(self._state.project.assistant.handoff.casefold().split())
         return "declined" if sentence and sentence in " ".join(answer.casefold().split()) else ""
 
@@ -217,8 +257,9 @@ class Answer(Response):
             raise HttpError(400, message, code=UNSUPPORTED, param=param)
         usual, most = state.project.assistant.max_tokens, state.project.gateway.max_tokens
         request = asked.to_request(frozenset(key.groups), key.id, usual, most)
-        need_system(key, state, request.messages)
         id = f"{asked.ID}{uuid.uuid4().hex}"
+        request = request.model_copy(update={"key": key.id, "role": key.role, "exchange": id})
+        need_system(key, state, request.messages)
         self.run = Run(id, state, key, asked, request, trace)
         self._state, self._key, self._streams = state, key, bool(asked.stream)
         self._envelope = asked.envelope(id)
@@ -237,7 +278,9 @@ class Answer(Response):
             except HttpError as error:
                 await self._refuse(send, await self._failed(error, "refused") if self.run.begun else error)
             except BackendError as error:
-                if not isinstance(error, RefusedError):
+                if isinstance(error, RefusedError):
+                    self.run.too_long = error.code == CONTEXT_LENGTH
+                else:
                     log.warning("the model could not answer", exc_info=error)
                 await self._refuse(send, await self._failed(refusal(error)))
             except InputError as error:  # the model is no longer served
@@ -284,17 +327,21 @@ class Answer(Response):
     async def _answered(self, send: Send) -> None:
         run, model = self.run, asyncio.create_task(self._listen())
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(QUESTION_S):
-                    await self._news.wait()
+            if self._streams:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(QUESTION_S):
+                        await self._news.wait()
+            else:
+                await asyncio.wait({model}, timeout=QUESTION_S)
             if not (model.done() or run.begun):
                 await run.begin()
             if self._streams:
                 await self._pieces(send, model)
             await model
         finally:
-            model.cancel()
-            await asyncio.wait({model})
+            if not model.done():
+                model.cancel()
+                await asyncio.wait({model})
         assert run.finish is not None
         await run.record(run.finish.reason)
         await (self._end(send) if self._streams else self._plain(send))
@@ -372,6 +419,20 @@ class Answer(Response):
             await _more(send, self._envelope.failed(error.body), more=False)
 
 
+def beginning(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """What the audit log keeps of a conversation that was refused for its length: the beginning, and in its last
+    message the size and the sha256 of the canonical JSON of all messages."""
+    whole = canonical_json([m.to_openai() for m in messages]).encode()
+    kept, room = [], KEPT_CHARS
+    for message in messages[:KEPT_MESSAGES]:
+        kept.append(Message(role=message.role, content=message.content[:room]))
+        if (room := room - len(message.content)) <= 0:
+            break
+    facts = f"{len(messages)} messages, {len(whole)} bytes, sha256 {hashlib.sha256(whole).hexdigest()}"
+    kept[-1] = kept[-1].model_copy(update={"content": f"{kept[-1].content}... [refused for its length: {facts}]"})
+    return tuple(kept)
+
+
 def unrecorded() -> HttpError:
     return unavailable("the audit log is not available, so no answer is given", "audit_unavailable")
 
@@ -381,6 +442,8 @@ def refusal(error: BackendError) -> HttpError:
     if isinstance(error, RefusedError):
         param = error.param or ("messages" if error.code == CONTEXT_LENGTH else None)
         return HttpError(400, str(error)[:300], code=error.code or None, param=param)
+    if isinstance(error, RestartingError):
+        return unavailable("the model is being restarted; try again in a moment", "model_restarting")
     return HttpError(502, "the model could not answer", "server_error", "model_failed")
 
 

@@ -16,7 +16,7 @@ from starlette.types import Message as Sent
 from starlette.types import Receive, Scope, Send
 
 from inhouse.chat import ChatRequest
-from inhouse.gateway.auth import Caller
+from inhouse.gateway.auth import Caller, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.contract import Listed, Text, refused
 from inhouse.gateway.envelopes import CompletionEnvelope
@@ -62,6 +62,7 @@ async def completions(request: Request, body: CompletionBody, key: Caller) -> Re
     if body.stream and len(prompts) > 1:
         text = "A stream has the answer to one prompt: send one request for each."
         raise HttpError(400, text, code="unsupported_value", param="prompt")
+    weigh(state, key, (len(prompts) - 1) * len(json.dumps(body.parameters())))  # recorded with each prompt
     trace = request.headers.get("traceparent", "")
     answers = [Answer(state, key, body.model_copy(update={"prompt": prompt}), trace) for prompt in prompts]
     return answers[0] if len(answers) == 1 else Several(answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import mmap
 import struct
 import time
@@ -15,6 +16,9 @@ from typing import NamedTuple
 
 from inhouse.gateway.errors import too_many
 from inhouse.gateway.middleware import Timed
+
+FADING_S = 45.0  # after which a second in a slot counts a third
+FORGOTTEN_S = 0.05
 
 
 @dataclass(eq=False)
@@ -32,6 +36,9 @@ class Queue:
     """At most `running` requests are processed at the same time, and `waiting` more wait in lines, one for each key.
 
     Free slots go to the lines in turn, so a key with many requests delays a request of another key by one turn only.
+    Keys that had more than an equal share of the time in slots lately, as by a few long requests, have their turn after
+    all others, and together at most half of the slots (or `per_key`), so that the next request of another key need not
+    wait for theirs to end.
     When all places are taken, the newest request of the longest line gives way to a key with a shorter line.
 
     Args:
@@ -45,9 +52,12 @@ class Queue:
         self.running = 0
         self._slots, self._waiting = running, waiting
         self._per_key = min(per_key or -(-3 * running // 4), running)
+        self._for_over = per_key or max(1, running // 2)  # slots of all keys that are over their share
         self._places: Counter[str] = Counter()  # of each key, in lines and slots
         self._active: Counter[str] = Counter()  # slots of each key
         self._lines: dict[str, deque[Place]] = {}  # in the order of their next turns
+        self._busy: set[Place] = set()  # those in slots
+        self._spent: dict[str, tuple[float, float]] = {}  # seconds in slots, which fade, of each key; when it was added
         self._usual_s = 1.0  # moving average of the time in a slot
 
     @contextmanager
@@ -90,13 +100,15 @@ class Queue:
         """How many turns there are until the request gets a slot; 0 if it does not wait."""
         if place.started or place not in self._lines.get(place.key, ()):
             return 0
-        ahead, before = self._lines[place.key].index(place), True
+        ahead, before, over = self._lines[place.key].index(place), True, self._over()
         turns = ahead + 1
         for key, line in self._lines.items():
             if key == place.key:
                 before = False
-            else:
+            elif (key in over) == (place.key in over):
                 turns += min(len(line), ahead + before)
+            elif place.key in over:
+                turns += len(line)
         return turns
 
     def wait_s(self, turns: int) -> float:
@@ -119,11 +131,14 @@ class Queue:
         return True
 
     def _serve(self) -> None:
-        """Gives free slots to the lines in turn."""
-        while self.running < self._slots:
-            key = next((k for k in self._lines if self._active[k] < self._per_key), None)
-            if key is None:
+        """Gives free slots to the lines."""
+        while self._lines and self.running < self._slots:
+            over = self._over()
+            full = sum(self._active[key] for key in over) >= self._for_over
+            may = [k for k in self._lines if self._active[k] < self._per_key and not (full and k in over)]
+            if not may:
                 return
+            key = min(may, key=over.__contains__)
             line = self._lines.pop(key)
             place = line.popleft()
             if line:
@@ -131,6 +146,7 @@ class Queue:
             self.running += 1
             self._active[key] += 1
             place.started = time.perf_counter()
+            self._busy.add(place)
             if not place.turn.done():
                 place.turn.set_result(None)
 
@@ -142,12 +158,29 @@ class Queue:
         if place.started:
             self.running -= 1
             _less(self._active, key)
-            self._usual_s += 0.1 * (time.perf_counter() - place.started - self._usual_s)
+            self._busy.discard(place)
+            seconds, now = time.perf_counter() - place.started, time.perf_counter()
+            self._usual_s += 0.1 * (seconds - self._usual_s)
+            self._spent[key] = (self._faded(key, now) + FADING_S * (1 - math.exp(-seconds / FADING_S)), now)
             self._serve()
         elif place in (line := self._lines.get(key, deque())):
             line.remove(place)
             if not line:
                 del self._lines[key]
+
+    def _over(self) -> frozenset[str]:
+        """The keys that had more than an equal share of the time in slots lately."""
+        now = time.perf_counter()
+        self._spent = {key: spent for key, spent in self._spent.items() if self._faded(key, now) >= FORGOTTEN_S}
+        used = {key: self._faded(key, now) for key in self._spent}
+        for place in self._busy:
+            used[place.key] = used.get(place.key, 0.0) + FADING_S * (1 - math.exp((place.started - now) / FADING_S))
+        share = self._slots * FADING_S / max(len(used.keys() | self._lines.keys()), 1)
+        return frozenset(key for key, seconds in used.items() if seconds > share)
+
+    def _faded(self, key: str, now: float) -> float:
+        seconds, at = self._spent.get(key, (0.0, now))
+        return seconds * math.exp((at - now) / FADING_S)
 
 
 def _less(counts: Counter[str], key: str) -> None:
@@ -159,7 +192,7 @@ def _less(counts: Counter[str], key: str) -> None:
 class Rate(NamedTuple):
     """How a key stands with its rate limit after a request."""
 
-    limit: int  # per minute
+    limit: int  # in the period
     remaining: int
     reset_s: float  # until all of them are available again
     wait_s: float = 0.0  # until what was asked for is available; 0 if it was
@@ -168,7 +201,7 @@ class Rate(NamedTuple):
 class Rates:
     """Rate limits per key across all worker processes: GCRA, with one number per key in shared memory.
 
-    A key may spend a whole minute's requests at once; after that it gets one request every 60 / per_minute seconds.
+    A key may spend all requests of a period at once; after that it gets one every period / number of seconds.
 
     Args:
         descriptor: a file of `SIZE` bytes that the workers share; None keeps the numbers in this process.
@@ -183,24 +216,24 @@ class Rates:
         self._clock = clock
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.SIZE)
 
-    def take(self, key: str, per_minute: int, count: int = 1) -> Rate:
-        """Counts a request, or so many units of another kind, unless the key has to wait."""
+    def take(self, key: str, most: int, count: int = 1, within_s: float = 60) -> Rate:
+        """Counts a request, or so many units of another kind, unless the key has had its `most` in that time."""
         digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") | 1
         self._lock(True)
         try:
             place = self._place(digest)
-            now, step = self._clock(), 60 / per_minute
+            now, step = self._clock(), within_s / most
             due = max(struct.unpack_from("<d", self._memory, place + 8)[0], now)
-            after_s = due + step * min(count, per_minute) - now
-            if after_s > 60 + 1e-6:
-                return Rate(per_minute, 0, due - now, after_s - 60)
+            after_s = due + step * min(count, most) - now
+            if after_s > within_s + 1e-6:
+                return Rate(most, 0, due - now, after_s - within_s)
             struct.pack_into("<Qd", self._memory, place, digest, now + after_s)
-            return Rate(per_minute, int((60 - after_s) / step + 1e-6), after_s)
+            return Rate(most, int((within_s - after_s) / step + 1e-6), after_s)
         finally:
             self._lock(False)
 
     def _place(self, digest: int) -> int:
-        """The offset of the key's number. Keys without requests for a minute give up their place."""
+        """The offset of the key's number. Keys that have all their requests again give up their place."""
         first = digest % self.PLACES
         free = None
         for n in range(first, first + 64):

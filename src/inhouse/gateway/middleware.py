@@ -12,17 +12,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inhouse.gateway import bodies
 from inhouse.gateway.errors import INTERNAL, HttpError
+from inhouse.store.keys import Key
 
 READ_S = 15.0  # a request whose head or body takes longer to arrive is refused
 WRITE_S = 15.0  # a client that reads nothing of its answer for longer is disconnected
 SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
 }
 
 
@@ -33,13 +34,13 @@ class Door:
         app: the application.
         max_body: maximum size of a body in bytes.
         admit: admits a request or raises an HttpError; called before the body is read.
-        weigh: the same, called with the size of the body in bytes once it is read.
+        weigh: the same, called with the key, if any, and the size of the body in bytes once it is read.
         finished: called after every request with scope, id, status, seconds, and the unexpected error, if any.
     """
 
     def __init__(
         self, app: ASGIApp, max_body: int, admit: Callable[[Scope], Awaitable[None]],
-        weigh: Callable[[Scope, int], None],
+        weigh: Callable[[Key, int], None],
         finished: Callable[[Scope, str, int, float, Exception | None], None],
     ) -> None:  # fmt: skip
         self._app = app
@@ -59,10 +60,11 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = {name.lower() for name, _ in message.get("headers", ())}
-                own = {**SECURITY_HEADERS, **scope.get("inhouse.headers", {}), "x-request-id": id}
-                more = [(n.encode(), v.encode()) for n, v in own.items() if n.encode() not in present]
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
+                headers = message.get("headers", ())
+                present = {name.lower() for name, _ in headers}
+                own = {**scope.get("inhouse.headers", {}), "x-request-id": id}
+                more = [*SECURITY_HEADERS.items(), *((n.encode(), v.encode()) for n, v in own.items())]
+                message = {**message, "headers": [*headers, *(pair for pair in more if pair[0] not in present)]}
             await send(message)
 
         scope = _plain(scope)
@@ -72,7 +74,8 @@ class Door:
             body = await bodies.read(receive, self._max_body, READ_S)
             if body is not None:
                 scope, body = bodies.decoded(scope, body, self._max_body)
-                self._weigh(scope, len(body))
+                if (key := scope["inhouse.key"]) is not None:
+                    self._weigh(key, len(body))
                 await self._app(scope, bodies.again(body, receive), sending)
         except HttpError as error:
             if not status:

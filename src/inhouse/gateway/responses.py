@@ -20,7 +20,8 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from inhouse.chat import ChatRequest, Delta, Exchange, Finish
-from inhouse.gateway.auth import Caller
+from inhouse.errors import CONTEXT_LENGTH
+from inhouse.gateway.auth import Caller, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
 from inhouse.gateway.contract import MOST_TOOLS, UNSUPPORTED_VALUE, Hints, Listed, Many, Text, Wire, refused
@@ -39,7 +40,6 @@ CHAT_NAMES = {  # of parameters, and what the Responses API calls them
 }  # fmt: skip
 NOT_ANSWERED = ("", "error", "cancelled", "refused", "interrupted")
 _ITEM = re.compile(r"(?:msg|fc)_([0-9a-f]{32})(?:_(\d+))?")
-_CALLS = re.compile(r"data: (\[\{.*\}\])\n\n\Z", re.DOTALL)
 routes = APIRouter()
 
 
@@ -129,7 +129,7 @@ class ResponsesBody(Hints):
     service_tier: Text | None = Field(None, max_length=20)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    truncation: Annotated[Json, refused("must be 'disabled'", "disabled")] = None
+    truncation: Literal["auto", "disabled"] | None = None
     background: Annotated[Json, refused("is not supported: answers are given at once", False)] = None
     conversation: Annotated[Json, refused("is not supported: use 'previous_response_id'")] = None
     prompt: Annotated[Json, refused("is not supported: send the text as 'input'")] = None
@@ -199,24 +199,26 @@ class Continued:
 async def respond(request: Request, body: ResponsesBody, key: Caller) -> Response:
     """Answers a conversation in the format of the Responses API, as one reply or as a stream."""
     state: State = request.app.state.inhouse
-    messages: list[Json] = []
+    earlier, before = Earlier(state, key), list[Json]()
     if body.previous_response_id:
         user = body.user or body.safety_identifier or key.id
-        earlier = await _exchange(state, body.previous_response_id, key)
-        if earlier is None or earlier.user != user or earlier.reason in NOT_ANSWERED:
+        exchange = await earlier.response(body.previous_response_id)
+        if exchange is None or exchange.user != user or exchange.reason in NOT_ANSWERED:
             text = f"Previous response with id '{body.previous_response_id}' not found."
             raise HttpError(400, text, code="previous_response_not_found", param="previous_response_id")
-        messages += _conversation(earlier)
-    messages += [{"role": "user", "content": body.input}] if isinstance(body.input, str) else await _messages(
-        state, body.input, key
+        before = _conversation(exchange)
+    said = [{"role": "user", "content": body.input}] if isinstance(body.input, str) else await _messages(
+        earlier, body.input
     )  # fmt: skip
-    chat = body.chat(messages)
+    chat = body.chat([*before, *said])
     try:
-        asked = Continued(body, ChatBody.model_validate(chat))
+        asked = ChatBody.model_validate(chat)
     except ValidationError as error:
-        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
-        raise _renamed(complaint(problems, chat)) from None
-    return Answer(state, key, asked, request.headers.get("traceparent", ""))
+        raise _complaint(error, chat) from None
+    if before and body.model not in {table.name for table in state.project.upstream}:
+        most, end = state.project.model.context_tokens, len(before) + bool(body.instructions)
+        asked = _fitting(asked, range(end - len(before), end), most, body.truncation == "auto")
+    return Answer(state, key, Continued(body, asked), request.headers.get("traceparent", ""))
 
 
 @routes.get("/v1/responses/{id}")
@@ -258,6 +260,57 @@ class Kept:
 # --- the conversation before ------------------------------------------------------------------------------------
 
 
+class Earlier:
+    """Reads earlier responses for a request, together no more than it could have in its body. They count as bytes that
+    the key has sent, because the audit log keeps them once more."""
+
+    def __init__(self, state: State, key: Key) -> None:
+        self._state, self._key = state, key
+        self._found: dict[str, Exchange | None] = {}
+        self._size = 0
+
+    async def response(self, id: str) -> Exchange | None:
+        """The response, as `_exchange` finds it.
+
+        Raises:
+            HttpError: 400, those read so far are too large; 429, the key has sent too many bytes.
+        """
+        if id not in self._found:
+            found = self._found[id] = await _exchange(self._state, id, self._key)
+            size = len(found.model_dump_json(include={"messages", "answer"})) if found else 0
+            weigh(self._state, self._key, size)
+            self._size += size
+            if self._size > self._state.project.gateway.max_body_kb * 1024:
+                raise _too_long()
+        return self._found[id]
+
+
+def _fitting(chat: ChatBody, earlier: range, most_tokens: int, shorten: bool) -> ChatBody:
+    """The request with as much of the conversation as the context can hold.
+
+    Args:
+        chat: the request.
+        earlier: the positions of the messages of the earlier conversation.
+        most_tokens: what the context can hold.
+        shorten: whether the oldest turns may be left out.
+
+    Raises:
+        HttpError: 400, the conversation is too long.
+    """
+    messages, first = chat.messages, earlier.start
+    tokens = [m.to_message().least_tokens for m in messages]
+    turns = [n for n, m in enumerate(messages) if first < n <= earlier.stop and m.role == "user"]
+    for start in (first, *turns) if shorten else (first,):
+        if sum(tokens[:first]) + sum(tokens[start:]) <= most_tokens:
+            return chat.model_copy(update={"messages": messages[:first] + messages[start:]})
+    raise _too_long()
+
+
+def _too_long() -> HttpError:
+    text = "Your input exceeds the context window of this model. Please adjust your input and try again."
+    return HttpError(400, text, code=CONTEXT_LENGTH, param="input")
+
+
 async def _exchange(state: State, id: str, key: Key) -> Exchange | None:
     """The stored response, for the key that asked; what its groups no longer may read is not found."""
     exchange = await asyncio.to_thread(state.audit.get, id) if id.startswith(Continued.ID) else None
@@ -281,17 +334,19 @@ def _conversation(exchange: Exchange) -> list[Json]:
 
 def _said(exchange: Exchange) -> tuple[str, list[Json]]:
     """The text of an answer and its calls of tools, which the audit log keeps as one text."""
-    found = _CALLS.search(exchange.answer)
-    if not found:
-        return exchange.answer, []
-    return exchange.answer[: found.start()], joined_calls([Delta(text="", tool_calls=tuple(json.loads(found[1])))])
+    answer = exchange.answer
+    last_line = answer.removesuffix("\n\n").rfind("\n") + 1  # the calls are one event, without line breaks
+    at = answer.find("data: [{", last_line)
+    if at < 0 or not answer.endswith("}]\n\n"):
+        return answer, []
+    return answer[:at], joined_calls([Delta(text="", tool_calls=tuple(json.loads(answer[at + len("data: ") :])))])
 
 
-async def _messages(state: State, items: list[Item], key: Key) -> list[Json]:
+async def _messages(earlier: Earlier, items: list[Item]) -> list[Json]:
     """The items as messages; calls that follow one another, or an answer, belong to one message."""
     messages: list[Json] = []
     for item in items:
-        for message in await _referenced(state, item.id or "", key) if item.type == "item_reference" else [_one(item)]:
+        for message in await _referenced(earlier, item.id or "") if item.type == "item_reference" else [_one(item)]:
             last = messages[-1] if messages else {}
             if message.get("tool_calls") and last.get("role") == "assistant":
                 last["tool_calls"] = [*last.get("tool_calls", ()), *message["tool_calls"]]
@@ -313,9 +368,9 @@ def _text(content: str | list[ItemPart] | None) -> str:
     return content if isinstance(content, str) else "".join(p.text or p.refusal or "" for p in content or ())
 
 
-async def _referenced(state: State, id: str, key: Key) -> list[dict[str, Json]]:
+async def _referenced(earlier: Earlier, id: str) -> list[dict[str, Json]]:
     found = _ITEM.fullmatch(id)
-    exchange = await _exchange(state, f"{Continued.ID}{found[1]}", key) if found else None
+    exchange = await earlier.response(f"{Continued.ID}{found[1]}") if found else None
     if exchange is None or found is None:
         raise HttpError(400, f"Item with id '{id[:100]}' not found.", code="not_found", param="input")
     text, calls = _said(exchange)
@@ -325,12 +380,16 @@ async def _referenced(state: State, id: str, key: Key) -> list[dict[str, Json]]:
     return [{"role": "assistant", "content": None, "tool_calls": called}] if called else []
 
 
-def _renamed(error: HttpError) -> HttpError:
-    """The error about a chat, with the names that the Responses API has."""
+def _complaint(invalid: ValidationError, chat: Json) -> HttpError:
+    """What is wrong with a chat, with the names that the Responses API has."""
+    problems: list[dict[str, Any]] = [{**p, "loc": ("body", *p["loc"])} for p in invalid.errors()]
+    if call_id := problems[0].get("ctx", {}).get("call_id"):
+        return HttpError(400, f"No tool call found for function call output with call_id {call_id}.", param="input")
+    error = complaint(problems, chat)
     fields: dict[str, Json] = error.body["error"]
-    for chat, ours in CHAT_NAMES.items():
-        if str(fields["param"] or "").startswith(chat):
-            fields["message"] = fields["message"].replace(chat, ours)
-            fields["param"] = fields["param"].replace(chat, ours, 1)
+    for theirs, ours in CHAT_NAMES.items():
+        if str(fields["param"] or "").startswith(theirs):
+            fields["message"] = fields["message"].replace(theirs, ours)
+            fields["param"] = fields["param"].replace(theirs, ours, 1)
             break
     return error

@@ -1,6 +1,7 @@
 """Server processes: a single one, or a parent that binds the socket and supervises several workers.
 
-A worker that is asked to stop drains: it finishes running requests and refuses new ones with 503. Workers are new
+A worker that is asked to stop drains: it finishes running requests and refuses new ones with 503; asked twice, it stops
+at once. A terminal that is closed (SIGHUP) asks too, unless the signal is ignored, as by nohup. Workers are new
 interpreters that inherit the socket. Each opens its own engine and index, and ends when its parent is gone.
 """
 
@@ -36,6 +37,7 @@ from inhouse.gateway.state import State
 THREADS = 32
 LINGER_S = 3  # for connections that stay open after all requests are answered
 CLOSE_S = 5  # for closing threads, engines, and the audit log
+INTERRUPTED = 130  # exit code after Ctrl-C
 RESTART_S = 1.0
 TOO_SOON_S = 10.0  # a worker that ends sooner may have failed to start
 MOST_TOO_SOON = 5  # such failures in a row
@@ -83,7 +85,7 @@ class Server(uvicorn.Server):
         self._until: float | None = None  # when draining ends, even if requests are running
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._parent and sig == signal.SIGINT:
+        if self._parent and sig != signal.SIGTERM:
             return  # the terminal sends it to all processes; the parent stops its workers
         if self._inhouse.draining:
             self.should_exit = self.force_exit = True
@@ -107,6 +109,8 @@ class Server(uvicorn.Server):
 def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent: int = 0) -> None:
     """Serves at `bound` until it is asked to stop, then closes everything; calls `ready` once the models are open.
 
+    Asked to stop before that, it ends the process at once: nothing is answered yet, and opening cannot be interrupted.
+
     Raises:
         InhouseError: the release in production cannot be opened.
     """
@@ -117,8 +121,12 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         server_header=False, timeout_graceful_shutdown=LINGER_S, backlog=1024, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
     server = Server(config, state, parent)
+    signal.signal(signal.SIGTERM, lambda sig, frame: leave())
+    if not parent:
+        signal.signal(signal.SIGINT, lambda sig, frame: leave(INTERRUPTED))
 
     async def run() -> None:
+        _on_hang_up(server.handle_exit)
         # For searches, embeddings, and key lookups, which wait more than they compute.
         asyncio.get_running_loop().set_default_executor(_Threads(THREADS, thread_name_prefix="gateway"))
         await state.fleet.refresh()
@@ -136,6 +144,11 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         state.audit.close()
         state.fleet.close()
         faulthandler.cancel_dump_traceback_later()
+
+
+def _on_hang_up(handler: Callable[[int, FrameType | None], None]) -> None:
+    if os.name == "posix" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handler)
 
 
 class _Threads(ThreadPoolExecutor):
@@ -184,10 +197,15 @@ def supervise(
 
     def stop(sig: int, frame: FrameType | None) -> None:
         nonlocal stopping
+        if stopping:  # a second signal: they stop at once
+            for process, _ in running:
+                process.terminate()
         stopping = True
 
+    running: list[tuple[subprocess.Popen[bytes], float]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    _on_hang_up(stop)
     with tempfile.TemporaryDirectory(prefix="inhouse-") as shared, tempfile.TemporaryFile() as rates:
         rates.truncate(Rates.SIZE)
         environment = {**os.environ, SHARED: shared}
@@ -197,8 +215,8 @@ def supervise(
             descriptors = (bound.fileno(), rates.fileno())
             return subprocess.Popen(command, env=environment, pass_fds=descriptors), time.monotonic()
 
-        running = [start() for _ in range(count)]
         try:
+            running += [start() for _ in range(count)]
             while not stopping:
                 time.sleep(0.2)
                 for n, (process, began) in enumerate(running):

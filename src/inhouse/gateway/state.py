@@ -17,6 +17,8 @@ from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.sessions import Sessions
 from inhouse.store.traffic import Traffic
+from inhouse.store.turns import StoredTurns
+from inhouse.tools import Call, Calls
 from inhouse.types import Embedder
 
 MOST_WAITS = 100  # requests that wait for a person's reply at the same time
@@ -31,6 +33,10 @@ class Fleet(Protocol):
 
     async def refresh(self) -> Any:
         """Opens the releases to serve if they have changed."""
+        ...
+
+    async def settle(self, call: Call) -> Call:
+        """Runs a call that was approved, or finds out what became of one."""
         ...
 
     def trouble(self) -> str:
@@ -53,6 +59,8 @@ class State:
     traffic: Traffic
     embedder: Embedder | None = None
     insight: Insight | None = None  # what was built, for the console
+    calls: Calls | None = None  # of tools by agents
+    turns: StoredTurns | None = None  # of conversations with agents
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from inhouse.chat import ChatRequest, Delta, Finish, Usage
@@ -63,7 +63,7 @@ class Part(Wire):
 
 
 class CalledFunction(Wire):
-    name: Text
+    name: Text = Field(min_length=1, max_length=64)  # as of a declared one
     arguments: Text
 
 
@@ -86,6 +86,8 @@ class WireMessage(Wire):
     def _has_content(self) -> WireMessage:
         if self.content is None and self.role != "assistant":
             raise ValueError("content may be null only in messages with role 'assistant'")
+        if self.tool_call_id is None and self.role == "tool":
+            raise ValueError("messages with role 'tool' need the field tool_call_id")
         return self
 
     def to_message(self) -> Message:
@@ -177,12 +179,28 @@ class ChatBody(Sampling):
     tools: Annotated[Listed[Tool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
+    conversation: Text | None = Field(None, max_length=200)  # with agents: the ID from the field `inhouse` of an answer
+    include_steps: bool | None = None  # with agents: the tools that they call, as `tool_calls` to read
     modalities: Annotated[Json, refused(f"must be ['text']: {TEXT_ONLY}", ["text"])] = None
     audio: Annotated[Json, refused(f"is not supported: {TEXT_ONLY}")] = None
     functions: Annotated[Json, refused("is not supported: use 'tools'")] = None
     function_call: Annotated[Json, refused("is not supported: use 'tool_choice'")] = None
     web_search_options: Annotated[Json, refused("is not supported: nothing here reaches the web")] = None
     moderation: Annotated[Json, refused("is not supported: the guardrails of the server check every answer")] = None
+
+    @field_validator("messages")
+    @classmethod
+    def _results_of_calls(cls, value: list[WireMessage]) -> list[WireMessage]:
+        called: set[str] = set()
+        for n, message in enumerate(value):
+            if message.role == "tool" and message.tool_call_id not in called:
+                text = (
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
+                    "'tool_calls' (messages[{at}])."
+                )
+                raise PydanticCustomError("invalid_value", text, {"at": n, "call_id": message.tool_call_id})
+            called.update(call.id for call in message.tool_calls or ())
+        return value
 
     @field_validator("tools", "response_format")
     @classmethod
@@ -246,6 +264,7 @@ class ChatBody(Sampling):
             scope=user,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             extra=given,
+            conversation=self.conversation or "",
         )
 
     def envelope(self, id: str) -> Envelope:
@@ -272,6 +291,19 @@ class FeedbackBody(Body):
 
 
 # --- responses --------------------------------------------------------------------------------------------------
+
+
+class Failure(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """Every error, in OpenAI's shape."""
+
+    error: Failure
 
 
 def error_body(message: str, type_: str, code: str | None = None, param: str | None = None) -> dict[str, Json]:

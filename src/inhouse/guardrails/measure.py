@@ -110,8 +110,10 @@ def read_lines(file: Path) -> list[LabeledLine]:
     """
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read ({error})") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})", "name a JSONL file of labeled lines") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text ({error.reason})", "save it as UTF-8") from error
     lines = []
     for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():

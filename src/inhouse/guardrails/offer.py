@@ -1,6 +1,7 @@
 """What a hand-off offers: the topics of the documents that are near the question.
 
-The passages are those that the asker may read. A title or heading is near if it has a word of the question.
+The passages are those that the asker may read, of trusted documents: the title of another may say anything. A title or
+heading is near if it has a word of the question.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def topics(turn: Turn) -> list[str]:
     """The topics near the question, in the order of the passages."""
     asked = [m.content for m in turn.request.messages if m.role == "user"][-QUESTIONS:]
     known = {word for text in asked for word in content_words(text)}
-    near = (_topic(p, known) for p in turn.passages if p.source != TOOL)
+    near = (_topic(p, known) for p in turn.passages if p.source != TOOL and p.trust == "trusted")
     return list(dict.fromkeys(filter(None, near)))[:MOST]
 
 

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from inhouse import errors, process
-from inhouse.errors import BackendError, InhouseError
+from inhouse.errors import BackendError, InhouseError, RestartingError
 from inhouse.guardrails.rail import Finding, Rules, Side, Turn
 from inhouse.guardrails.runner import TIMED_OUT, Result
 from inhouse.text.cache import Recent
@@ -31,11 +31,17 @@ from inhouse.types import Json, canonical_json, digest_of
 
 AVAILABLE = sys.platform == "linux"
 LOAD_S = 300.0  # for the host to build the rails of a set, on a busy machine
+FORK_S = 30.0  # for the host to make a process
+CHECK_S = 0.5  # between two looks at the host
+DYING_S = 2.0  # between the end of the connection and the end of the host
+TOO_SOON_S = 30.0  # a host that ends sooner is restarted with a pause
+PAUSES_S = (1.0, 5.0, 30.0)
 CORES = os.cpu_count() or 1
 PATIENCE_S = 0.5  # before one more process than there are cores is made
 EXCHANGES = 1000  # whose process is remembered
 TRIES = 2  # of a check whose process ended by itself, or was killed from outside
 DIED = "failed (its process ended)"
+HOST = "the process of the guardrails"
 # A library's own threads would be missing in a fork.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
                "MALLOC_ARENA_MAX": "2"}  # fmt: skip
@@ -57,7 +63,10 @@ class Pool:
         self._holders: Counter[str] = Counter()
         self._host: subprocess.Popen[str] | None = None
         self._control: socket.socket | None = None
-        self._closed = False
+        self._began = 0.0  # when the host had loaded all sets
+        self._trouble = ""  # since when the host was lost until it is replaced
+        self._closed, self._look = threading.Event(), threading.Event()
+        self._watcher: threading.Thread | None = None
         self._generation = 0  # of the forks: those before it lack a set
         self._living: set[_Fork] = set()
         self._coming = 0  # processes that are being made
@@ -66,6 +75,14 @@ class Pool:
         self._gone: list[int] = []  # process IDs that the host still keeps
         self._asking, self._choosing = threading.RLock(), threading.Condition(threading.Lock())
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="rails")  # so there are never more forks than that
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be checked now; "" if it can."""
+        host = self._host
+        if self._trouble or not self._sets or host is None or host.poll() is None:
+            return self._trouble
+        return process.death(HOST, host.returncode)[0]
 
     def open(self, made_from: Json) -> Pooled:
         """The rails of a set, built in the host from a description; the same set is built once.
@@ -77,6 +94,8 @@ class Pool:
         key = digest_of(made_from)
         with self._asking:
             if key not in self._sets:
+                if not self._sets:
+                    self._start()
                 self._load(key, made_from)
                 self._sets[key] = made_from
                 self._retire()
@@ -92,12 +111,14 @@ class Pool:
             del self._sets[key], self._rules[key]
             if not self._sets:
                 self._stop()
-            elif self._host is not None and self._host.poll() is None:
-                self._ask({"forget": key})
+            else:
+                with suppress(RestartingError):  # the next host does not load it
+                    self._ask({"forget": key}, FORK_S)
 
     def close(self) -> None:
         """Ends the processes, whoever still uses them."""
-        self._closed = True
+        self._closed.set()
+        self._look.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if host := self._host:  # whoever waits for it holds the lock
             host.kill()
@@ -105,7 +126,11 @@ class Pool:
             self._stop()
 
     async def run(self, asked: Mapping[str, Json], turn: Turn, limit_s: float) -> tuple[dict[int, Json], Json]:
-        """Checks a text: the answers by rail, and what changed in the turn. After `limit_s` the check is stopped."""
+        """Checks a text: the answers by rail, and what changed in the turn. After `limit_s` the check is stopped.
+
+        Raises:
+            RestartingError: the host is being restarted.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._check, asked, turn, limit_s)
 
     def _check(self, asked: Mapping[str, Json], turn: Turn, limit_s: float) -> tuple[dict[int, Json], Json]:
@@ -183,13 +208,19 @@ class Pool:
                 self._gone.append(fork.pid)
 
     def _forked(self) -> _Fork:
-        with self._asking:
+        """
+        Raises:
+            RestartingError: the host has ended, or builds rails.
+        """
+        if self.trouble or not self._asking.acquire(timeout=FORK_S):
+            raise RestartingError(self.trouble or f"{HOST} is busy", "try again in a moment")
+        try:
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
                     with self._choosing:
                         gone, self._gone = self._gone, []
-                    pid = self._ask({"fork": gone}, [theirs.fileno()])["pid"]
+                    pid = self._ask({"fork": gone}, FORK_S, [theirs.fileno()])["pid"]
                 except BaseException:
                     ours.close()
                     raise
@@ -198,25 +229,28 @@ class Pool:
             with self._choosing:
                 self._living.add(fork)
             return fork
+        finally:
+            self._asking.release()
 
     # --- the host -----------------------------------------------------------------------------------------------
 
     def _load(self, key: str, made_from: Json) -> None:
-        rules = self._ask({"load": key, "made_from": made_from})["rules"]
+        rules = self._ask({"load": key, "made_from": made_from}, LOAD_S)["rules"]
         self._rules[key] = tuple(Rules(*rule) for rule in rules)
 
-    def _ask(self, request: Json, descriptors: Sequence[int] = ()) -> Json:
-        """The host's reply to a request; starts the host, or starts it again, where it does not run.
+    def _ask(self, request: Json, limit_s: float, descriptors: Sequence[int] = ()) -> Json:
+        """The host's reply to a request.
 
         Raises:
+            RestartingError: the host has ended or does not answer, and is being restarted.
             InhouseError: the error of the host.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise BackendError("the server is stopping")
-        if self._host is None or self._host.poll() is not None:
-            self._start()
-        assert self._control is not None
+        if self._control is None:
+            raise RestartingError(self._trouble, "try again in a moment")
         try:
+            self._control.settimeout(limit_s)
             line = canonical_json(request).encode() + b"\n"
             sent = socket.send_fds(self._control, [line], list(descriptors))
             self._control.sendall(line[sent:])
@@ -226,13 +260,25 @@ class Pool:
                     raise ConnectionError("the process ended")
                 reply += data
         except OSError as error:  # also a time-out
-            self._stop()
-            raise BackendError(f"the process of the guardrails does not answer ({error})", "see the log") from error
+            raise self._lost(error, limit_s) from error
         match json.loads(reply):
             case {"error": name, "message": message, "hint": hint}:
                 raise getattr(errors, name, InhouseError)(message, hint)
             case answer:
                 return answer
+
+    def _lost(self, error: OSError, limit_s: float) -> BackendError:
+        """Gives up a host that ended or does not answer, so that the watcher starts another if anything needs it."""
+        assert self._host is not None
+        why = f"{HOST} did not answer within {limit_s:.0f} s"
+        hint = "the machine is too busy or short of memory: stop other programs, then try again"
+        if not isinstance(error, TimeoutError):
+            with suppress(subprocess.TimeoutExpired):
+                why, hint = process.death(HOST, self._host.wait(DYING_S))
+        self._trouble = why if self._sets else ""
+        self._stop()
+        self._look.set()
+        return (RestartingError if self._sets else BackendError)(why, hint)
 
     def _start(self) -> None:
         """Starts the host and loads the sets into it that were loaded before."""
@@ -242,10 +288,41 @@ class Pool:
             self._host = process.start(
                 self._module, {"control": theirs.fileno()}, ENVIRONMENT, follows=False, descriptors=[theirs.fileno()]
             )
-        ours.settimeout(LOAD_S)
         self._control = ours
         for key, made_from in self._sets.items():
             self._load(key, made_from)
+        self._began = time.monotonic()
+        if not self._watcher:
+            self._watcher = threading.Thread(target=self._watch, name="guardrails watcher", daemon=True)
+            self._watcher.start()
+
+    def _watch(self) -> None:
+        """Restarts the host when it has ended, so that no question has to wait for its rails to be built."""
+        deaths = 0
+        while not self._closed.is_set():
+            self._look.wait(CHECK_S)
+            self._look.clear()
+            if not (why := self.trouble):
+                continue
+            deaths = deaths + 1 if time.monotonic() - self._began < TOO_SOON_S else 0
+            while why and not self._closed.is_set():
+                self._trouble = why
+                log.error("the guardrails are restarted", extra={"facts": {"reason": why}})
+                if deaths and self._closed.wait(PAUSES_S[min(deaths, len(PAUSES_S)) - 1]):
+                    return
+                why = self._restarted()
+                deaths += bool(why)
+
+    def _restarted(self) -> str:
+        """Restarts the host if anything needs it; returns why that failed, "" if it did not."""
+        with self._asking:
+            try:
+                if self._sets:
+                    self._start()
+            except InhouseError as error:
+                return str(error)
+            self._trouble = ""
+            return ""
 
     def _stop(self) -> None:
         self._retire()
@@ -266,10 +343,16 @@ class Pooled:
         self._pool, self._key = pool, key
 
     async def run(self, which: Sequence[int], side: Side, text: str, turn: Turn) -> list[Result]:
+        """
+        Raises:
+            RestartingError: the processes are being restarted, so nothing can be checked.
+        """
         asked = {"set": self._key, "which": list(which), "side": side, "text": text}
         limit_s, started = max(self.rules[n].timeout_s for n in which), time.perf_counter()
         try:
             answers, changes = await self._pool.run(asked, turn, limit_s)
+        except RestartingError:
+            raise
         except InhouseError as error:
             log.error("the guardrails cannot run: %s", error)
             answers, changes = {}, {"failed": DIED}

@@ -1,7 +1,8 @@
 """Whether a question belongs to the business: how close it is to what customers asked and what the documents say.
 
 Learned without labels: each known question is compared with the others, and the threshold is where nearly all of them
-still count as on topic. Example sentences in the project file allow or forbid further topics.
+still count as on topic. Example sentences in the project file allow or forbid further topics. A text counts as what it
+says once a disguise is undone (`text/disguise.py`); what a code says beside other text must be on topic too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import CachedEmbedder
+from inhouse.text.codes import USUAL
+from inhouse.text.disguise import readings, unseen, written
 from inhouse.text.words import words
 from inhouse.types import Embedder, Matrix
 
@@ -81,18 +84,38 @@ class Topic:
         return float(np.sort(cosines)[-NEAREST:].mean())
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        vector = self._embedder.embed([text])[0]
-        allowed = float((self._allowed @ vector).max()) if self._allowed is not None else 0.0
-        forbidden = float((self._forbidden @ vector).max()) if self._forbidden is not None else 0.0
-        if forbidden >= max(SIMILAR, allowed):
-            return Finding(score=forbidden, reason="forbidden topic")
-        if self._domain is None or allowed >= SIMILAR or len(words(text)) <= SHORT_WORDS:
-            return None
+        whole, hidden = _said(text)
         questions = [m.content for m in turn.request.messages if m.role == "user"]
         # "and for two people?" continues the topic of the question before it
-        readings = [" ".join(questions[-2:]), questions[-1]] if len(questions) > 1 else [text]
-        similarity = max(self.similarity(r) for r in readings)
+        found = [self._check(whole, " ".join(questions[-2:]) if len(questions) > 1 else "")]
+        found += [self._check([part]) for part in hidden]
+        return max(filter(None, found), key=lambda f: f.score, default=None)
+
+    def _check(self, texts: Sequence[str], continued: str = "") -> Finding | None:
+        """What is wrong with a text, as the texts that say it."""
+        vectors = self._embedder.embed(texts)
+        allowed = float((self._allowed @ vectors.T).max()) if self._allowed is not None else 0.0
+        forbidden = float((self._forbidden @ vectors.T).max()) if self._forbidden is not None else 0.0
+        if forbidden >= max(SIMILAR, allowed):
+            return Finding(score=forbidden, reason="forbidden topic")
+        short = all(len(words(t)) <= SHORT_WORDS for t in texts)
+        if self._domain is None or allowed >= SIMILAR or short:
+            return None
+        similarity = max(self.similarity(t) for t in (*texts, continued) if t)
         if similarity >= self._domain.threshold:
             return None
         score = min(1.0, 1 - similarity + self._domain.threshold / 2)
         return Finding(score=score, reason="not a topic of this business")
+
+
+def _said(text: str) -> tuple[list[str], list[str]]:
+    """The text with its readings that say all of it, and the readings that say only what a part of it hides."""
+    seen = written(text)
+    usual = {w for w in seen if w in USUAL and len(w) > 2}
+    whole, hidden = [text], []
+    for reading in readings(text):
+        if 2 * len(usual) < len(seen) or usual <= written(reading):
+            whole.append(reading)
+        elif unseen(reading, seen) > 0.5:
+            hidden.append(reading)
+    return whole, hidden

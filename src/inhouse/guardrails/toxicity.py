@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -54,6 +55,7 @@ _PATTERNS = compiled({
     "capitals": r"\b(?-i:[A-Z]{4,})\b",
     "courtesy": r"\b(?:please|thanks?|thank you|appreciate|help)\b",
 })  # fmt: skip
+_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
 FEATURES = (*_PATTERNS, "length")  # after the embedding, in this order
 shipped = partial(classifier.shipped, "toxicity", FEATURES)
 
@@ -83,6 +85,8 @@ class Toxicity:
         return float(self._classifier.probability(rows(pieces(text), self._embedder)).max())
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
+        if side == "output":
+            text = _MAIL.sub("us", text)  # abuse@ is an address to write to, which the links rail checks
         if not text.strip() or (score := self.score(text)) < self._classifier.threshold:
             return None
         return Finding(score=score, reason="insult, threat or obscenity")

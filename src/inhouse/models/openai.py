@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ PAUSE_S = 0.5  # before the second try; twice as long before the third
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 REJECTED = {400, 413, 422}  # errors of the request, not of the server
 CONNECT_S = 5.0
+_LIMIT = re.compile(r"maximum context length is (\d{1,9}) tokens")
 FINISHES = ("stop", "length", "tool_calls", "content_filter")
 
 
@@ -55,7 +57,7 @@ class OpenAIModel:
         """
         # One client per answer: a run may use several event loops, and a client belongs to one.
         async with httpx.AsyncClient(
-            timeout=self._timeout, headers=self._headers, follow_redirects=False, verify=_certificates()
+            timeout=self._timeout, headers=self._headers, follow_redirects=False, verify=certificates()
         ) as client:
             for attempt in range(1, TRIES + 1):
                 try:
@@ -148,7 +150,7 @@ def error_code(error: Any) -> str:
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Loaded once, because that takes longer than a request to this machine."""
     return httpx.create_ssl_context()
 
@@ -209,6 +211,8 @@ def _rejected(name: str, body: str) -> RefusedError:
     code = error_code(error)
     if code == CONTEXT_LENGTH and {"n_ctx", "n_prompt_tokens"} <= error.keys():  # llama.cpp
         return too_long(error["n_ctx"], f"your messages resulted in {error['n_prompt_tokens']}")
+    if code == CONTEXT_LENGTH and (found := _LIMIT.search(_message(body))):  # vLLM
+        return too_long(int(found[1]), f"your messages resulted in at least {int(found[1]) + 1}")
     return RefusedError(f"{name} rejected the request: {_message(body)}", code=code)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 
 from inhouse import process
-from inhouse.errors import BackendError, InhouseError
+from inhouse.errors import BackendError, InhouseError, RestartingError
 from inhouse.types import Json, Silent
 
 CHECK_S = 1.0  # between two looks at the process
@@ -35,48 +35,27 @@ LIVELY = {"OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "2"}  # threads that
 log = logging.getLogger("inhouse.gateway")
 
 
-class Supervised:
-    """One child process, and the thread that watches it.
+class Watched:
+    """An engine's server, and what is known of it: whether it answers, and when it last did."""
 
-    Args:
-        module: whose `work` serves, and sends the event `ready` with its `url` once it does.
-        job: for `work`.
-        name: what errors and the log call it.
-        probe: asks the process at this URL, within so many seconds, for something that it answers only while it works.
-        most_mb: memory, beyond that of the process when it is ready, at which it is restarted.
-        environment: variables of the process.
-
-    Raises:
-        InhouseError: the process does not start; the error is its own.
-    """
-
-    def __init__(
-        self, module: str, job: Json, name: str, probe: Callable[[str, float], None], most_mb: float,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str) -> None:
         self.name = name
+        self.url = ""
         self.trouble = ""  # why it does not answer now; "" if it does
         self.slow = ""  # the same, where it may still recover
-        self.url = ""
         self.running = 0  # requests
         self.hung = False  # whether the last process was ended for not answering
-        self.stall_s = STALL_S
-        self._module, self._job, self._probe, self._most_mb = module, job, probe, most_mb
-        self._environment = {**LIVELY, **(environment or {})}
-        self._heard = time.monotonic()
-        self._child: subprocess.Popen[str] | None = None
+        self._heard = self._said = time.monotonic()
         self._closed, self._look = threading.Event(), threading.Event()
-        self._start()
-        self._watcher = threading.Thread(target=self._watch, name="engine watcher", daemon=True)
-        self._watcher.start()
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid if self._child else 0
 
     def heard(self) -> None:
-        """Notes that the process has just sent something."""
-        self._heard = time.monotonic()
+        """Notes that the process has just sent a part of an answer."""
+        self._heard = self._said = time.monotonic()
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since it sent a part of an answer."""
+        return time.monotonic() - self._said
 
     def lost(self) -> None:
         """Notes that a connection broke, so that the watcher looks at once."""
@@ -87,13 +66,50 @@ class Supervised:
         """Waits for a process that is being restarted.
 
         Raises:
-            BackendError: it takes too long.
+            RestartingError: it takes too long.
         """
         until = time.monotonic() + WAIT_S
         while self.trouble:
             if time.monotonic() > until or self._closed.is_set():
-                raise BackendError(f"{self.name}: {self.trouble}", "try again in a moment")
+                raise RestartingError(f"{self.name}: {self.trouble}", "try again in a moment")
             await asyncio.sleep(0.05)
+
+
+class Supervised(Watched):
+    """One child process, and the thread that watches it.
+
+    Args:
+        module: whose `work` serves, and sends the event `ready` with its `url` once it does.
+        job: for `work`.
+        name: what errors and the log call it.
+        probe: asks the process at this URL, within so many seconds, for something that it answers only while it works.
+        most_mb: memory, beyond that of the process when it is ready, at which it is restarted.
+        environment: variables of the process.
+        group: whether it has children, which end with it and whose memory counts.
+        started: called with the URL each time that the process is ready, before it counts as working.
+
+    Raises:
+        InhouseError: the process does not start; the error is its own.
+    """
+
+    def __init__(
+        self, module: str, job: Json, name: str, probe: Callable[[str, float], None], most_mb: float,
+        environment: Mapping[str, str] | None = None, group: bool = False,
+        started: Callable[[str], None] = lambda url: None,
+    ) -> None:  # fmt: skip
+        super().__init__(name)
+        self.stall_s = STALL_S
+        self._module, self._job, self._probe, self._most_mb = module, job, probe, most_mb
+        self._environment, self._group = {**LIVELY, **(environment or {})}, group
+        self._started = started
+        self._child: subprocess.Popen[str] | None = None
+        self._start()
+        self._watcher = threading.Thread(target=self._watch, name="engine watcher", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid if self._child else 0
 
     def close(self) -> None:
         """Ends the process at once."""
@@ -103,19 +119,28 @@ class Supervised:
         self._end()
 
     def memory_mb(self) -> float:
-        """Resident memory of the process; 0 where the system does not tell."""
-        with suppress(OSError, ValueError, IndexError):
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-            return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-        return 0.0
+        """Resident memory of the process and its children; 0 where the system does not tell."""
+        pages = 0
+        for pid in tree(self.pid) if self._group else [self.pid]:
+            with suppress(OSError, ValueError, IndexError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def _start(self) -> None:
-        child = self._child = process.start(self._module, self._job, self._environment)
-        limit = threading.Timer(START_S, child.kill)
+        child = self._child = process.start(self._module, self._job, self._environment, group=self._group)
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill(child)
+
+        limit = threading.Timer(START_S, give_up)
         limit.daemon = True
         limit.start()
         try:
             facts = process.follow(child, Silent())
+            if facts is not None:
+                self._started(str(facts["url"]))
         except BaseException:
             self._end()
             raise
@@ -123,6 +148,9 @@ class Supervised:
             limit.cancel()
         if facts is None:
             self._end()
+            if late.is_set():
+                hint = "the machine is too busy or short of memory: stop other programs, then try again"
+                raise BackendError(f"{self.name} did not start within {START_S:g} s", hint)
             raise BackendError(*process.death(self.name, child.returncode))
         self.url = str(facts["url"])
         self._began = time.monotonic()
@@ -134,7 +162,7 @@ class Supervised:
 
     def _end(self) -> None:
         if child := self._child:
-            child.kill()
+            process.kill(child)
             process.stop([child])
 
     def _watch(self) -> None:
@@ -171,7 +199,7 @@ class Supervised:
         began = time.monotonic()
         try:
             self._probe(self.url, min(self.stall_s, SLOW_S))
-            self.heard()
+            self._heard = time.monotonic()
             self.slow = ""
             self.stall_s = max(self.stall_s, SLOWER * (time.monotonic() - began))
         except httpx.TimeoutException:
@@ -191,3 +219,13 @@ class Supervised:
         assert self._child is not None
         self.hung = False
         return process.death("it", self._child.returncode)[0]
+
+
+def tree(pid: int) -> list[int]:
+    """The process, its children, and theirs."""
+    found = [pid]
+    for parent in found:
+        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, thread.read_text().split())
+    return found

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Sequence
 
-from inhouse.assembly.arms import Arms, Built, Messages
+from inhouse.assembly.arms import Arms, Messages
 from inhouse.assembly.guard import Parts, guards_of
+from inhouse.assembly.isolated import load
 from inhouse.assembly.workspace import Workspace
-from inhouse.chat import ChatRequest, Reply, collect
+from inhouse.chat import ChatModel, ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
-from inhouse.pipeline.stages import calibration_of, guard_of, index, weights
+from inhouse.pipeline.acting import team_of
+from inhouse.pipeline.folders import folder_of
+from inhouse.pipeline.stages import built_of, calibration_of, guard_of, index, weights
 from inhouse.retrieval.ranking import Hit
+from inhouse.store.actions import actor
 from inhouse.types import Message
 
 
@@ -32,26 +38,41 @@ def ask(workspace: Workspace, question: str, groups: frozenset[str]) -> dict[str
 
 
 def chat(workspace: Workspace, groups: frozenset[str], read: Callable[[], str], write: Callable[[str], None]) -> None:
-    """Talks with the recommended arm until an empty line or the end of input."""
-    arms = open_arms(workspace)
-    model = arms.open(recommended(workspace))
+    """Talks with the recommended arm, or with the project's agents, until an empty line or the end of input."""
+    with workspace.ledger() as ledger:
+        arms = open_arms(workspace)
+        try:
+            agents = bool(workspace.project.agent)
+            model = (
+                team_of(workspace, arms, recommended(workspace), ledger)
+                if agents
+                else arms.open(recommended(workspace))
+            )
+            _talk(workspace, model, groups, read, write)
+        finally:
+            arms.close()
+
+
+def _talk(
+    workspace: Workspace, model: ChatModel, groups: frozenset[str], read: Callable[[], str],
+    write: Callable[[str], None],
+) -> None:  # fmt: skip
     messages: Messages = ()
+    conversation, user = uuid.uuid4().hex, actor().id
 
     async def answer() -> str:
         text = ""
-        async for event in model.stream(_request(workspace, messages, groups)):
+        request = _request(workspace, messages, groups).model_copy(update={"conversation": conversation, "user": user})
+        async for event in model.stream(request):
             if piece := getattr(event, "text", ""):
                 write(piece)
                 text += piece
         write("\n")
         return text
 
-    try:
-        while question := _line(read):
-            messages = (*messages, Message(role="user", content=question))
-            messages = (*messages, Message(role="assistant", content=asyncio.run(answer())))
-    finally:
-        arms.close()
+    while question := _line(read):
+        messages = (*messages, Message(role="user", content=question))
+        messages = (*messages, Message(role="assistant", content=asyncio.run(answer())))
 
 
 def recommended(workspace: Workspace) -> str:
@@ -67,15 +88,23 @@ def recommended(workspace: Workspace) -> str:
 def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     """The arms over what is built, behind the project's guardrails unless `bare`."""
     at = index(workspace)
-    return Arms(Built(
-        workspace.project, workspace.embedder, workspace.support, weights(workspace),
-        workspace.store.latest("adapter"), at, workspace.fusion_of(at), None if bare else guard_of(workspace),
-    ))  # fmt: skip
+    custom = workspace.store.latest("adapter")
+    plain = folder_of(workspace, weights(workspace), custom)
+    guard = None if bare else guard_of(workspace)
+    return Arms(built_of(workspace, weights(workspace), custom, plain, at, workspace.fusion_of(at), guard))
 
 
 def guards(workspace: Workspace) -> list[Guard]:
     """The rails of the recommended arm, with the actions for their findings."""
     return guards_of(Parts(workspace, workspace.project, calibration_of(workspace), recommended(workspace)))
+
+
+def loaded(guards: Sequence[Guard]) -> float:
+    """Has the rails load their models, and returns how long that took, in seconds; afterwards a check takes as long as
+    in a server."""
+    started = time.perf_counter()
+    load(guards)
+    return time.perf_counter() - started
 
 
 def _request(workspace: Workspace, messages: Messages, groups: frozenset[str]) -> ChatRequest:

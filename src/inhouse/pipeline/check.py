@@ -2,7 +2,8 @@
 
 The estimates come from two short probes (embedding, matrix products) and the sizes of the data. A token costs two
 floating-point operations per weight to read and six where gradients are computed (Kaplan et al. 2020, table 1). The
-shares of the probe's speed that are reached come from runs of this code on two cores.
+shares of the probe's speed that are reached come from runs of this code on two cores. Probes count processor time: what
+other programs do meanwhile, which may be over long before the build is, is a warning instead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from typing import Any
 
 from pydantic import computed_field
 
+from inhouse.agents.check import problems
 from inhouse.assembly.arms import CUSTOMIZED
+from inhouse.assembly.team import described, procedures_of
+from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Documents
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
@@ -81,9 +85,33 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    items = (project, *_machine(workspace), *data, *_languages(workspace), *_scans(workspace))
+    items = (project, *_machine(workspace), *data, *_agents(workspace), *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
+
+
+def _agents(workspace: Workspace) -> list[Item]:
+    """Agents, their procedures, and tools; none where the project has none."""
+    project = workspace.project
+    if not project.agent:
+        return []
+    try:
+        tools = tools_of(project)
+        described(project, tools)
+        found = [
+            f"{procedure.name}, {problem.state or 'page'}: {problem.text}"
+            for own in procedures_of(project).values()
+            for procedure in own.values()
+            for problem in problems(procedure, {name: runs.tool for name, runs in tools.items()})
+            if problem.severity == "error"
+        ]
+    except InhouseError as error:
+        return [Item(subject="agents", ok=False, detail=f"{error} {error.hint}".strip())]
+    if found:
+        more = f" (and {len(found) - 1} more: `inhouse procedure check`)" if found[1:] else ""
+        return [Item(subject="agents", ok=False, detail=found[0] + more)]
+    names = ", ".join(table.name for table in project.agent)
+    return [Item(subject="agents", ok=True, detail=f"{names}; {len(tools)} tools")]
 
 
 def _languages(workspace: Workspace) -> list[Item]:
@@ -107,8 +135,9 @@ def _machine(workspace: Workspace) -> list[Item]:
     if hasattr(os, "sysconf"):
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         items.append(Item(subject="memory", ok=memory_gb >= MIN_MEMORY_GB, detail=f"{memory_gb:.0f} GB"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    items.append(Item(subject="cores", ok=True, detail=str(cores)))
+    cores, load = _cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = f"; other programs use them now (load {load:.0f}), and a build beside them takes longer than estimated"
+    items.append(Item(subject="cores", ok=True, detail=f"{cores}{busy if load > cores else ''}", warning=load > cores))
     root = workspace.store.root if workspace.store.root.exists() else workspace.project.root
     disk_gb = shutil.disk_usage(root).free / 2**30
     writable = os.access(root, os.W_OK)
@@ -121,6 +150,10 @@ def _machine(workspace: Workspace) -> list[Item]:
         except InhouseError as error:
             items.append(Item(subject=f"model {name}", ok=False, detail=f"{error}; {error.hint}"))
     return items
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _documents(folder: Path, settings: Documents) -> tuple[list[Item], list[Entry]]:
@@ -205,23 +238,23 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
 
 
 def _embedded_tokens_s(workspace: Workspace) -> float:
-    """Tokens per second of the embedder."""
+    """Tokens per second of the embedder, which gives each core a text, while no other program runs."""
     texts = ["How long does it take until a transfer arrives at another bank? " * 8] * 24
     workspace.embedder.embed(texts[:2])
-    started = time.perf_counter()
+    started = time.process_time()
     workspace.embedder.embed(texts)
-    return len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.perf_counter() - started)
+    return _cores() * len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.process_time() - started)
 
 
 def _flops() -> float:
-    """Floating-point operations per second of matrix products in 32 bits."""
+    """Floating-point operations per second of matrix products in 32 bits, on one core that no other program uses."""
     import numpy as np
 
     matrix = np.ones((1024, 1024), dtype=np.float32)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(20):
         matrix @ matrix
-    return 20 * 2 * 1024**3 / (time.perf_counter() - started)
+    return 20 * 2 * 1024**3 / (time.process_time() - started)
 
 
 def _has_vnni() -> bool:

@@ -20,7 +20,8 @@ from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import quality
 from inhouse.models.openai import OpenAIModel
-from inhouse.types import Embedder, Example, Json, Passage, Progress
+from inhouse.pipeline.tasks import try_tasks
+from inhouse.types import Artifact, Embedder, Example, Json, Passage, Progress
 from inhouse.verdict import JudgeAgreement, Report, Subject
 
 
@@ -43,8 +44,11 @@ class Questions:
     calibrated: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: Subject, work: Path) -> Report:
-    """Writes the answers, report.json and report.html into `work`; returns the report."""
+def judge_arms(
+    workspace: Workspace, arms: Arms, questions: Questions, subject: Subject, work: Path, team: Artifact | None = None
+) -> Report:
+    """Writes the answers, report.json and report.html into `work`; returns the report. The team of agents, if there is
+    one, tries the tasks with tools."""
     project, settings, progress = workspace.project, workspace.project.evaluation, workspace.progress
     human = [e for e in questions.replies if e.origin == "human" and e.answerable]
     few_shot = _few_shot(human or questions.replies, settings.few_shot, workspace.embedder)
@@ -75,6 +79,10 @@ def judge_arms(workspace: Workspace, arms: Arms, questions: Questions, subject: 
         questions.unmade, confidence_warnings(calibrated),
     )  # fmt: skip
     report = build_report(run, settings, project.seed)
+    if settings.tasks and team:
+        arm = project.release.arm or (report.recommendation.arm if report.recommendation else "") or settings.arms[-1]
+        tasks = try_tasks(workspace, arms, team, arm, work, few_shot)
+        report = report.model_copy(update={"tasks": tasks})
     write_report(report, work)
     return report
 
@@ -86,7 +94,8 @@ def headline(report: Report) -> dict[str, Json]:
     advice = report.recommendation
     arm = advice.arm if advice else ""
     wrong = {"wrong": report.arms[arm].metrics["wrong"].mean} if arm else {}
-    return {"questions": report.questions, "recommended": arm, **accuracy, **wrong}
+    tasks = {f"tasks_{name}": row.passed.mean for name, row in report.tasks.arms.items()} if report.tasks else {}
+    return {"questions": report.questions, "recommended": arm, **accuracy, **wrong, **tasks}
 
 
 def _evidence(questions: Questions, arms: Arms) -> dict[str, list[str]]:

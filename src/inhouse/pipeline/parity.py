@@ -2,63 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
+from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.evaluation import parity
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
+from inhouse.models.vllm import BASE, VllmEngine, rank_of
 from inhouse.training.sft import load
 from inhouse.types import Artifact, Message
 from inhouse.verdict import Parity
 
+ANSWER_S = 120.0
 
-def compare_exports(
-    workspace: Workspace, served: Artifact, custom: Artifact, prompts: Sequence[tuple[Message, ...]], work: Path
-) -> Parity:
+
+@dataclass(frozen=True)
+class Forms:
+    """What is compared: the base as the embedded engine serves it, the training, and what vLLM serves."""
+
+    served: Artifact
+    custom: Artifact
+    plain: Artifact | None = None
+
+
+def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:
     """Writes parity.json into `work`, and returns what it holds."""
-    project, folder = workspace.project, Path(custom.path)
-    method, quantization = project.training.method, project.model.quantization
-    weights = Path(served.path) / WEIGHTS
-    small = project.model.model_copy(update={"parallel": 1})
-    opened: list[LlamaEngine | parity.EngineServed] = []
+    project, folder = workspace.project, Path(made.custom.path)
+    method = project.training.method
 
-    def serve(name: str, file: Path, adapters: Sequence[Path] = (), banned: Sequence[int] = ()) -> parity.EngineServed:
-        engine = LlamaEngine(file, small, adapters, banned)
-        form = parity.EngineServed(name, engine.url, engine.api_key, engine.lora(0 if adapters else None), banned)
-        opened.extend((engine, form))
-        return form
-
-    def close() -> None:
-        while opened:
-            opened.pop().close()
-
-    def check(name: str, model: parity.TorchModel, forms: Sequence[parity.EngineServed]) -> Parity:
+    def check(name: str, model: parity.TorchModel, forms: Sequence[parity.Served]) -> Parity:
         return parity.check_parity(
             {name: model}, [(f, name) for f in forms], prompts, project.parity, workspace.progress
         )
 
-    kind = "q8_0" if quantization == "as_is" else quantization
-    try:
-        if method == "lora":
-            forms = [
-                serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
-                serve(f"merged, {kind}", folder / WEIGHTS),
-            ]
-        else:
-            forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), custom.facts.get("banned_tokens", []))]
-        result = check("custom", _trained(workspace.base, method, folder, project), forms)
-        if not result.passed:  # the unchanged base tells whether its quantization or the training is the reason
-            close()
-            base = parity.TorchModel(*load(workspace.base))
-            result = parity.joined(check("base", base, [serve(f"base, {quantization}", weights)]), result)
-    finally:
-        close()
+    opened = _vllm if made.plain else _embedded
+    with ExitStack() as engines:
+        custom, base = opened(workspace, made, engines)
+        result = check("custom", _trained(workspace.base, method, folder, project), custom)
+        if not result.passed:  # the unchanged base tells whether its precision or the training is the reason
+            engines.close()
+            result = parity.joined(check("base", parity.TorchModel(*load(workspace.base)), [base()]), result)
     write_text(work / "parity.json", result.model_dump_json(indent=1))
     return result
+
+
+Opened = tuple[list[parity.Served], Callable[[], parity.Served]]
+
+
+def _embedded(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
+    """The forms of the custom model in the embedded engine, and the base when it is asked for."""
+    project, folder, weights = workspace.project, Path(made.custom.path), Path(made.served.path) / WEIGHTS
+    quantization, small = project.model.quantization, project.model.model_copy(update={"parallel": 1})
+
+    def serve(name: str, file: Path, adapters: Sequence[Path] = (), banned: Sequence[int] = ()) -> parity.Served:
+        engine = engines.enter_context(closing(LlamaEngine(file, small, adapters, banned)))
+        lora = engine.lora(0 if adapters else None)
+        return engines.enter_context(
+            closing(parity.LlamaServed(name, engine.client(engine.url, ANSWER_S), lora, banned))
+        )
+
+    kind = "q8_0" if quantization == "as_is" else quantization
+    if project.training.method == "lora":
+        forms = [
+            serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
+            serve(f"merged, {kind}", folder / WEIGHTS),
+        ]
+    else:
+        banned = made.custom.facts.get("banned_tokens", [])
+        forms = [serve(f"{project.training.method}, {kind}", folder / WEIGHTS, (), banned)]
+    return forms, lambda: serve(f"base, {quantization}", weights)
+
+
+def _vllm(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
+    """The same in vLLM."""
+    assert made.plain is not None
+    assert workspace.vllm is not None
+    vllm, settings, folder = workspace.vllm, workspace.project.model, Path(made.custom.path)
+    adapter, name = folder / ADAPTER, f"vLLM {workspace.vllm.version}, bfloat16"
+    plain, merged = Path(made.plain.path) / BASE_FOLDER, Path(made.plain.path) / CUSTOM_FOLDER
+    rank = 0 if merged.is_dir() else rank_of(adapter)
+
+    def serve(form: str, engine: VllmEngine, model: str) -> parity.Served:
+        client = engine.client(engine.url, ANSWER_S)
+        return engines.enter_context(closing(parity.VllmServed(f"{form}, {name}", client, model)))
+
+    def engine(weights: Path) -> VllmEngine:
+        return engines.enter_context(closing(VllmEngine(weights, settings, vllm, rank)))
+
+    def base() -> parity.Served:
+        return serve("base", engine(plain), BASE)
+
+    if not rank:
+        return [serve("merged" if adapter.is_dir() else "full", engine(merged), BASE)], base
+    adapted = engine(plain)
+    adapted.load(made.custom.key, adapter)
+    return [serve("adapter", adapted, made.custom.key)], base
 
 
 def _trained(base: Path, method: str, folder: Path, project: Project) -> parity.TorchModel:
@@ -67,4 +111,4 @@ def _trained(base: Path, method: str, folder: Path, project: Project) -> parity.
         return parity.TorchModel(*load(folder / "weights"))
     tokenizer, model = load(base)
     soft = project.training.prompt_tokens if method == "prompt_tuning" else 0
-    return parity.TorchModel(tokenizer, parity.with_adapter(model, folder / "adapter"), soft)
+    return parity.TorchModel(tokenizer, parity.with_adapter(model, folder / ADAPTER), soft)

@@ -9,10 +9,9 @@ make its artifact is imported and opened by its `build`, which may run in a chil
 from __future__ import annotations
 
 import functools
-import json
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from inhouse.assembly.arms import CUSTOMIZED, Arms, Built
 from inhouse.assembly.workspace import Workspace
@@ -23,15 +22,16 @@ from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
+from inhouse.pipeline.folders import folder_of
+from inhouse.pipeline.questions import gold_of, questions_of, subject_of, tasks_content
 from inhouse.retrieval.grounded import ungrounded
-from inhouse.retrieval.search import Index, gold_passages
+from inhouse.retrieval.search import gold_passages
 from inhouse.text.language import language
-from inhouse.text.support import SUPPORTED
 from inhouse.training.rows import Mixer, Row
-from inhouse.types import Artifact, Example, Json, Passage
-from inhouse.verdict import DataFacts, Parity, RetrievalFacts, Subject, TrainingFacts
+from inhouse.types import Artifact, Example, Json
 
 PARITY_PROMPTS = 8
+ENGINES = ("models/engine.py", "models/llama.py", "models/llama_server.py", "models/vllm.py", "models/vllm_server.py")
 Stage = Callable[[Workspace], Artifact]
 
 
@@ -165,7 +165,7 @@ def fusion(workspace: Workspace) -> Artifact:
         with workspace.progress.step("finding the passages with the answers", len(order)) as step:
             gold = []
             for e in order:
-                gold += [(e, _gold(workspace, opened, e))] if e.answerable else []
+                gold += [(e, gold_of(workspace, opened, e))] if e.answerable else []
                 step.advance()
         grounding, unanswerable = workspace.grounding(opened), [e for e in order if not e.answerable]
         return fit_fusion(opened, grounding, gold, unanswerable, settings.passages, work, workspace.progress)
@@ -250,22 +250,30 @@ def training_rows(workspace: Workspace) -> tuple[list[Row], list[Row], dict[str,
     return rows, validation, counts
 
 
+def folder(workspace: Workspace) -> Artifact | None:
+    """What vLLM serves; None for the embedded engine."""
+    return folder_of(workspace, weights(workspace), train(workspace) if customizes(workspace.project) else None)
+
+
 @stage
 def parity(workspace: Workspace) -> Artifact:
     """The served model compared with the trained one: parity.json. The gate is `refuse_without_parity`."""
     served, custom, data = weights(workspace), train(workspace), curate(workspace)
     at, fused, settings = index(workspace), fusion(workspace), workspace.project.parity
+    plain = folder(workspace)
+    inputs: dict[str, Json] = {"parity": settings.model_dump(), "engine": workspace.engine}
 
     def build(work: Path) -> dict[str, Json]:
-        from inhouse.pipeline.parity import compare_exports
+        from inhouse.pipeline.parity import Forms, compare_exports
 
         grounding = workspace.grounding(workspace.index(at, fused))
         examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PARITY_PROMPTS]
         prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
-        return compare_exports(workspace, served, custom, prompts, work).model_dump(mode="json")
+        return compare_exports(workspace, Forms(served, custom, plain), prompts, work).model_dump(mode="json")
 
-    source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py"]
-    return workspace.make("parity", {"parity": settings.model_dump()}, [served, custom, data], source, build)
+    source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py", *ENGINES]
+    parents = [served, custom, data, *([plain] if plain else [])]
+    return workspace.make("parity", inputs, parents, source, build)
 
 
 def refuse_without_parity(artifact: Artifact) -> None:
@@ -283,6 +291,7 @@ def calibrate(workspace: Workspace) -> Artifact:
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
     fused, data = fusion(workspace), curate(workspace)
     project, custom = workspace.project, train(workspace) if customizes(workspace.project) else None
+    plain = folder(workspace)
     others = [rail for rail in project.guardrails.rails if rail != "confidence"]
     inputs: dict[str, Json] = {
         "arms": [arm for arm in CUSTOMIZED if arm in project.evaluation.arms],
@@ -293,6 +302,7 @@ def calibrate(workspace: Workspace) -> Artifact:
         "guardrails": project.guardrails.model_dump(mode="json") | {"rails": others},
         "replies": project.replies.model_dump(mode="json"),
         "name": project.name,
+        "engine": workspace.engine,
     }
 
     def build(work: Path) -> dict[str, Json]:
@@ -300,10 +310,10 @@ def calibrate(workspace: Workspace) -> Artifact:
         from inhouse.pipeline.calibrate import calibrate_arms, held_questions, summary
 
         parts = Parts(workspace, project)
-        verdict, _ = _questions(workspace, documents, data, parts.languages())
+        verdict, _ = questions_of(workspace, documents, data, parts.languages())
         validation = workspace.examples("validation", data)
         own = held_questions(parts, validation, workspace.documents(documents), verdict)
-        arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused))
+        arms = Arms(built_of(workspace, served, custom, plain, at, fused))
         try:
             by_arm = calibrate_arms(parts, arms, own, work)
         finally:
@@ -311,9 +321,26 @@ def calibrate(workspace: Workspace) -> Artifact:
         return {**summary(by_arm), "arms": by_arm}
 
     source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly", "datasets/variants.py", "routing",
-              "text", "privacy", "retrieval", "models/llama.py"]  # fmt: skip
-    parents = [served, at, fused, data, *([custom] if custom else [])]
+              "text", "privacy", "retrieval", *ENGINES]  # fmt: skip
+    parents = [served, at, fused, data, *(a for a in (custom, plain) if a)]
     return workspace.make("calibration", inputs, parents, source, build)
+
+
+@stage
+def router(workspace: Workspace) -> Artifact:
+    """The classifier that chooses an agent."""
+    from inhouse.pipeline.router import make_router, needs_documents
+
+    return make_router(workspace, ingest(workspace) if needs_documents(workspace) else None)
+
+
+def team(workspace: Workspace) -> Artifact | None:
+    """The agents with their procedures and router; None where the project has none."""
+    if not workspace.project.agent:
+        return None
+    from inhouse.pipeline.router import make_team
+
+    return make_team(workspace, router(workspace))
 
 
 @stage
@@ -336,8 +363,11 @@ def evaluate(workspace: Workspace) -> Artifact:
         "guardrails": project.guardrails.model_dump(mode="json"),
         "replies": project.replies.model_dump(mode="json"),
         "name": project.name,
+        "engine": workspace.engine,
+        "tasks": tasks_content(project),
     }
-    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted) if a)]
+    plain, agents = folder(workspace), team(workspace)
+    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents) if a)]
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.guard import Parts, wrapped
@@ -346,19 +376,19 @@ def evaluate(workspace: Workspace) -> Artifact:
         opened = workspace.index(at, fused)
         parts = Parts(workspace, project, fitted, report=True)
         guard = functools.partial(wrapped, parts)
-        examples, unmade = _questions(workspace, documents, data, parts.languages())
+        examples, unmade = questions_of(workspace, documents, data, parts.languages())
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
         calibrated = fitted.facts["arms"] if fitted else {}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated)
-        subject = _subject(workspace, data, fused, custom, compared)
-        arms = Arms(Built(project, workspace.embedder, workspace.support, served, custom, at, fused, guard))
+        subject = subject_of(workspace, data, fused, custom, compared)
+        arms = Arms(built_of(workspace, served, custom, plain, at, fused, guard))
         try:
-            return headline(judge_arms(workspace, arms, questions, subject, work))
+            return headline(judge_arms(workspace, arms, questions, subject, work, agents))
         finally:
             arms.close()
 
-    source = ["evaluation", "assembly", "agents", "pipeline/evaluate.py", "verdict.py", "retrieval", "models/llama.py",
-              "guardrails", "routing", "text", "privacy"]  # fmt: skip
+    source = ["evaluation", "assembly", "agents", "pipeline/evaluate.py", "pipeline/questions.py", "pipeline/tasks.py",
+              "verdict.py", "retrieval", "guardrails", "routing", "text", "privacy", *ENGINES]  # fmt: skip
     return workspace.make("report", inputs, parents, source, build)
 
 
@@ -368,8 +398,10 @@ def build(workspace: Workspace) -> Artifact:
 
 
 STAGES: dict[str, Stage] = {
-    "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights, "adapter": train,
-    "parity": parity, "calibration": calibrate, "report": evaluate,
+    "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights,
+    "folder": lambda workspace: cast("Artifact", folder(workspace)),  # made in a child only for vLLM
+    "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
+    "parity": parity, "calibration": calibrate, "report": evaluate, "router": router,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
 
@@ -380,6 +412,17 @@ STAGES: dict[str, Stage] = {
 def customizes(project: Project) -> bool:
     """Whether the verdict asks a custom model."""
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
+
+
+def built_of(
+    workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
+    fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
+) -> Built:  # fmt: skip
+    """What the project's arms are made from."""
+    return Built(
+        project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
+        custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard,
+    )  # fmt: skip
 
 
 def calibration_of(workspace: Workspace) -> Artifact | None:
@@ -398,59 +441,3 @@ def _readable(file: Path) -> Path:
     if not file.is_file():
         raise InputError(f"{file}: no such file", "name your files under [curation] conversations and tests")
     return file
-
-
-def _questions(
-    workspace: Workspace, documents: Artifact, data: Artifact, languages: frozenset[str]
-) -> tuple[list[Example], Mapping[str, str]]:
-    """What the verdict asks: the tests, and questions made from them; and the kinds that could not be made."""
-    from inhouse.evaluation.probes import make_probes
-
-    project, settings = workspace.project, workspace.project.evaluation
-    tests, handoff = workspace.examples("test", data), project.assistant.handoff
-    read = workspace.documents(documents)
-    probes, unmade = make_probes(tests, read, handoff, languages, settings.probes, project.seed)
-    return [*_sample(tests, settings.max_questions, project.seed), *probes], unmade
-
-
-def _sample(examples: list[Example], most: int, seed: int) -> list[Example]:
-    """At most so many questions, drawn at random; the turns of a conversation stay together."""
-    if not most or len(examples) <= most:
-        return examples
-    from inhouse.evaluation.evaluate import conversations
-
-    drawn = conversations(examples)
-    random.Random(seed).shuffle(drawn)  # noqa: S311  a draw, not a secret
-    chosen: list[Example] = []
-    for turns in drawn:
-        if len(chosen) + len(turns) <= most:
-            chosen += turns
-    return chosen
-
-
-def _gold(workspace: Workspace, opened: Index, example: Example) -> list[Passage]:
-    """The passages that hold an answer: those that the data names, else those that support all its statements."""
-    if example.sources:
-        return gold_passages(opened, example.question, example.sources)
-    statements = workspace.support.statements(example.target)
-    hits = opened.search(f"{example.question} {example.target}", 10)
-    return [
-        h.passage
-        for h in hits
-        if statements and all(workspace.support.support(s, [h.chunk.text]) >= SUPPORTED for s in statements)
-    ]
-
-
-def _subject(
-    workspace: Workspace, data: Artifact, fused: Artifact, custom: Artifact | None, compared: Artifact | None
-) -> Subject:
-    card = json.loads((Path(data.path) / "card.json").read_text(encoding="utf-8"))
-    missing = workspace.language_gaps([d.text for d in workspace.documents()])
-    return Subject(
-        project=workspace.project.name,
-        base_model=workspace.project.model.base,
-        data=DataFacts.of(card).model_copy(update={"language_gaps": tuple(missing)}),
-        retrieval=RetrievalFacts.of(fused.facts),
-        training=TrainingFacts.of(custom.facts) if custom else None,
-        parity=Parity.of(compared.facts) if compared else None,
-    )

@@ -18,8 +18,9 @@ _WORDS = (
     "|zero uno due tre quattro cinque sei sette otto nove|zero um dois três quatro cinco seis sete oito nove"
     "|ноль один два три четыре пять шесть семь восемь девять"
 )
-_DIGITS = {word: str(n) for words in _WORDS.split("|") for n, word in enumerate(words.split())}
-_DIGITS |= {"oh": "0", "o": "0", "zwo": "2", **{c: str(n) for n, c in enumerate("零一二三四五六七八九")}, "〇": "0"}
+DIGIT_WORDS = {word: str(n) for words in _WORDS.split("|") for n, word in enumerate(words.split())}
+DIGIT_WORDS |= {"oh": "0", "o": "0", "zwo": "2", **{c: str(n) for n, c in enumerate("零一二三四五六七八九")}, "〇": "0"}
+"""The digit that a word is, in seven languages."""
 _TIMES = {"double": 2, "triple": 3, "doppel": 2, "doble": 2, "triple's": 3}
 _BETWEEN = (
     "then and next first second third last part followed by dash dot space minus point hyphen the is are it's "
@@ -41,7 +42,7 @@ def spelled_cards(text: str) -> list[Span]:
     fillers = times = 0
     for token in _TOKEN.finditer(text):
         word = token[0].lower()
-        digits = word if word.isdigit() and word.isascii() else _DIGITS.get(word, "") * max(times, 1)
+        digits = word if word.isdigit() and word.isascii() else DIGIT_WORDS.get(word, "") * max(times, 1)
         if digits and len(digits) <= 10:
             groups.append((*token.span(), digits))
             fillers = times = 0

@@ -16,6 +16,8 @@ from itertools import chain, islice, zip_longest
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
 from inhouse.config.sections import Assistant, Retrieval
+from inhouse.errors import ConfigError
+from inhouse.files import matches
 from inhouse.retrieval.chunk import size_in_tokens
 from inhouse.retrieval.citations import cite
 from inhouse.retrieval.query import Spelling, abbreviations, query_of, separately, spelled_out, without_asides
@@ -42,14 +44,32 @@ _CAPITAL = re.compile(r"(?<=[\w,;:] )[A-Z]\w*")
 
 
 class Grounding:
-    """A Grounder over an index."""
+    """A Grounder over an index.
 
-    def __init__(self, index: Index, embedder: Embedder, settings: Retrieval, assistant: Assistant) -> None:
+    Args:
+        index: where passages come from.
+        embedder: of the index.
+        settings: how many passages, and of which length.
+        assistant: the instructions in the prompt.
+        within: patterns of the documents to search, such as "services/**"; empty for all.
+
+    Raises:
+        ConfigError: no document matches the patterns.
+    """
+
+    def __init__(
+        self, index: Index, embedder: Embedder, settings: Retrieval, assistant: Assistant, within: Sequence[str] = ()
+    ) -> None:
         self._index = index
         self._embedder = embedder
         self._settings = settings
         self._assistant = assistant
         titles = index.titles()
+        if within:
+            titles = {source: title for source, title in titles.items() if matches(source, within)}
+            if not titles:
+                raise ConfigError(f"no document matches {', '.join(within)}", "patterns are relative to documents.path")
+        self._sources = list(titles) if within else []
         self._titles = Titles(titles)
         self._abbreviations = abbreviations({title for title, access in titles.values() if not access})
         self._spelling = Spelling(index.vocabulary, lambda word: embedder.count_tokens(word) == 1)
@@ -121,7 +141,8 @@ class Grounding:
         messages = self.searched(messages)
         query, vectors = query_of(messages), self._vectors(messages)
         inside = self._index.candidates(query, groups, list(mentioned), vectors) if mentioned else None
-        return Candidates(self._index.candidates(query, groups, vectors=vectors), inside, mentioned)
+        everywhere = self._index.candidates(query, groups, self._sources, vectors)
+        return Candidates(everywhere, inside, mentioned)
 
     def _vectors(self, messages: Sequence[Message]) -> Matrix:
         """Unit vectors to search with, shape (pieces, dimensions): of the last question, each moved halfway towards the

@@ -276,6 +276,12 @@ class Index:
         documents = rows.group_by(columns).aggregate([([], "count_all")]).to_pylist()
         return {d["source"]: (d["title"], frozenset(json.loads(d["groups"])), d["count_all"]) for d in documents}
 
+    def external(self) -> frozenset[str]:
+        """The paths of the documents that others may have written."""
+        field = """chunk LIKE '%"trust":"external"%'"""  # in a text the quotes are escaped
+        rows = self._table.search().where(field).select(["source"]).limit(self._rows or 1).to_arrow()
+        return frozenset(rows["source"].to_pylist())
+
     def chunks_of(self, source: str) -> list[Chunk]:
         """Every chunk of a document, in order."""
         query = self._table.search().where(f"source = {_quoted(source)}").select(["chunk"])

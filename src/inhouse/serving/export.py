@@ -1,4 +1,5 @@
-"""A release's model in a folder that runs without inhouse: GGUF, tokenizer, chat template, Ollama, vLLM, model card.
+"""A release's model in a folder that runs without inhouse, with its tokenizer, chat template, and model card: a GGUF
+file for Ollama and llama.cpp, or a Hugging Face folder for vLLM and transformers.
 
 The card says what is not in the folder: retrieval, guardrails and the audit log belong to the gateway.
 """
@@ -10,14 +11,16 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from inhouse.assembly.arms import with_examples
+from inhouse.assembly.arms import ADAPTER, with_examples
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
+from inhouse.models.vllm import rank_of
 from inhouse.retrieval.grounded import ungrounded
 from inhouse.serving.open import few_shot_of, settings_of, verified
 from inhouse.serving.releases import label
@@ -27,11 +30,14 @@ from inhouse.types import Artifact, Message, Passage, Release
 from inhouse.verdict import Recommendation, Report, TrainingFacts, points
 
 FORMS = ("merged", "adapter")
+FORMATS = ("gguf", "hf")
 CHATML = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 QUESTION = "Your question."
 
 
-def export(workspace: Workspace, release: Release, folder: Path, form: str = "merged") -> dict[str, int]:
+def export(
+    workspace: Workspace, release: Release, folder: Path, form: str = "merged", format: str = "gguf"
+) -> dict[str, int]:
     """Writes the folder, whole or not at all; returns its files with their sizes in bytes.
 
     Args:
@@ -39,6 +45,7 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         release: what is exported.
         folder: a new or empty one.
         form: "merged", or "adapter" for the base with the LoRA adapter beside it.
+        format: "gguf", or "hf" for safetensors in bfloat16.
 
     Raises:
         ConfigError: the folder is not empty, or the release has no adapter.
@@ -47,6 +54,8 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
     """
     if form not in FORMS:
         raise ConfigError(f"{form}: not an export form", f"choose one of: {', '.join(FORMS)}")
+    if format not in FORMATS:
+        raise ConfigError(f"{format}: not an export format", f"choose one of: {', '.join(FORMATS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not empty", "name a new folder; export does not overwrite files")
     work = folder.resolve().with_name(f".{folder.resolve().name}.partial")
@@ -54,7 +63,7 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         with verified(workspace, release):
-            _write(workspace, release, work, form)
+            _write(workspace, release, work, form, format)
         sums = {str(f.relative_to(work)): file_sha256(f) for f in sorted(work.rglob("*")) if f.is_file()}
         write_text(work / "SHA256SUMS", "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
         os.rename(work, folder)
@@ -66,38 +75,87 @@ def export(workspace: Workspace, release: Release, folder: Path, form: str = "me
     return {str(f.relative_to(folder)): f.stat().st_size for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-def _write(workspace: Workspace, release: Release, work: Path, form: str) -> None:
-    project = settings_of(workspace, release)
+@dataclass(frozen=True)
+class _Exported:
+    """What is exported, and how."""
+
+    workspace: Workspace
+    release: Release
+    project: Project
+    weights: Artifact
+    custom: Artifact | None
+    form: str
+    format: str
+
+    @property
+    def served(self) -> Path:
+        """The GGUF file of the release."""
+        return Path((self.custom or self.weights).path) / WEIGHTS
+
+    @property
+    def base(self) -> Path:
+        return self.workspace.catalog.find(self.project.model.base, self.project.root)
+
+    @property
+    def banned(self) -> list[int]:
+        return list(self.custom.facts.get("banned_tokens", ())) if self.custom else []
+
+
+def _write(workspace: Workspace, release: Release, work: Path, form: str, format: str) -> None:
     weights = workspace.store.open("weights", release.weights)
     custom = workspace.store.open("adapter", release.adapter) if release.adapter else None
-    served = Path((custom or weights).path) / WEIGHTS
-    if form == "adapter":
-        if custom is None or not (Path(custom.path) / "adapter.gguf").is_file():
-            raise ConfigError(f"{label(release)} has no LoRA adapter", "export it merged")
-        shutil.copyfile(Path(weights.path) / WEIGHTS, work / "base.gguf")
-        shutil.copyfile(Path(custom.path) / "adapter.gguf", work / "adapter.gguf")
-        shutil.copytree(Path(custom.path) / "adapter", work / "adapter")
-    else:
-        shutil.copyfile(served, work / WEIGHTS)
-    base = workspace.catalog.find(project.model.base, project.root)
-    save_tokenizer(base, served, work / "tokenizer", own=bool(custom and custom.facts.get("banned_tokens")))
-    reader = read(served)
+    out = _Exported(workspace, release, settings_of(workspace, release), weights, custom, form, format)
+    if form == "adapter" and (custom is None or not (Path(custom.path) / "adapter.gguf").is_file()):
+        raise ConfigError(f"{label(release)} has no LoRA adapter", "export it merged")
+    reader, messages = read(out.served), _example(workspace, release, out.project)
     template = str(value(reader, "tokenizer.chat_template"))
+    if format == "hf":
+        _hugging_face(out, work)
+    else:
+        _gguf(out, work)
+        stop = value(reader, "tokenizer.ggml.tokens")[int(value(reader, "tokenizer.ggml.eos_token_id"))]
+        write_text(work / "Modelfile", _modelfile(out.project, template, messages, str(stop), form))
     write_text(work / "chat_template.jinja", template)
-    messages = _example(workspace, release, project)
-    stop = value(reader, "tokenizer.ggml.tokens")[int(value(reader, "tokenizer.ggml.eos_token_id"))]
-    banned = list(custom.facts.get("banned_tokens", ())) if custom else []
-    write_text(work / "Modelfile", _modelfile(project, template, messages, str(stop), form))
-    write_text(work / "serve_vllm.sh", _vllm(release, project, custom, form, workspace))
+    write_text(work / "serve_vllm.sh", _vllm(out))
     (work / "serve_vllm.sh").chmod(0o755)
     request = {"model": release.name, "messages": [m.to_openai() for m in messages], "temperature": 0,
-               "max_tokens": project.assistant.max_tokens}  # fmt: skip
-    if banned:
-        request["logit_bias"] = {str(token): -100 for token in banned}
+               "max_tokens": out.project.assistant.max_tokens}  # fmt: skip
+    if out.banned:
+        request["logit_bias"] = {str(token): -100 for token in out.banned}
     write_text(work / "request.json", json.dumps(request, indent=1, ensure_ascii=False) + "\n")
     field = reader.fields.get("general.license")
-    card = _card(workspace, release, project, custom, form, field.contents() if field else "")
-    write_text(work / "README.md", card)
+    write_text(work / "README.md", _card(out, field.contents() if field else ""))
+
+
+def _gguf(out: _Exported, work: Path) -> None:
+    """Weights as llama.cpp and Ollama read them, and the tokenizer."""
+    if out.form == "adapter" and out.custom:
+        shutil.copyfile(Path(out.weights.path) / WEIGHTS, work / "base.gguf")
+        shutil.copyfile(Path(out.custom.path) / "adapter.gguf", work / "adapter.gguf")
+        shutil.copytree(Path(out.custom.path) / ADAPTER, work / ADAPTER)
+    else:
+        shutil.copyfile(out.served, work / WEIGHTS)
+    save_tokenizer(out.base, out.served, work / "tokenizer", own=bool(out.banned))
+
+
+def _hugging_face(out: _Exported, work: Path) -> None:
+    """Weights as vLLM and transformers read them, in bfloat16.
+
+    Raises:
+        ConfigError: the custom model is a learned prompt, whose tokens only a GGUF file has.
+    """
+    from inhouse.training.folder import write_folder
+
+    trained = Path(out.custom.path) if out.custom else None
+    if out.banned:
+        raise ConfigError(f"{label(out.release)} is a learned prompt", "export it with --format gguf")
+    if trained and (trained / "weights").is_dir():
+        write_folder(trained / "weights", work)
+    elif trained and out.form == "adapter":
+        write_folder(out.base, work)
+        shutil.copytree(trained / ADAPTER, work / ADAPTER)
+    else:
+        write_folder(out.base, work, trained / ADAPTER if trained else None)
 
 
 def _example(workspace: Workspace, release: Release, project: Project) -> tuple[Message, ...]:
@@ -159,28 +217,32 @@ def _before_chatml(template: str, messages: Sequence[Message]) -> str | None:
     return rendered[: -len(chatml)] if rendered.endswith(chatml) else None
 
 
-def _vllm(release: Release, project: Project, custom: Artifact | None, form: str, workspace: Workspace) -> str:
-    name, room = shlex.quote(release.name), project.model.context_tokens
+def _vllm(out: _Exported) -> str:
+    name, room = shlex.quote(out.release.name), out.project.model.context_tokens
     common = f"--chat-template ./chat_template.jinja --max-model-len {room}"
-    if form == "merged":
+    adapter = ""
+    if out.form == "adapter" and out.custom:
+        rank = rank_of(Path(out.custom.path) / ADAPTER)
+        adapter = f" --enable-lora --max-lora-rank {rank} --lora-modules {name}=./{ADAPTER}"
+    if out.format == "hf":
+        served = "" if adapter else f" --served-model-name {name}"
+        return f'#!/bin/sh\n# needs: pip install vllm\nexec vllm serve .{adapter or served} {common} "$@"\n'
+    if not adapter:
         return (
-            "#!/bin/sh\n# needs: pip install vllm vllm-gguf-plugin\n"
+            "#!/bin/sh\n# needs: pip install vllm vllm-gguf-plugin; `--format hf` needs no plugin\n"
             f'exec vllm serve ./{WEIGHTS} --tokenizer ./tokenizer {common} --served-model-name {name} "$@"\n'
         )
-    rank = workspace.store.inputs(custom)["training"]["rank"] if custom else 0
-    fitting = next(n for n in (8, 16, 32, 64, 128, 256, 320, 512) if n >= rank)  # the ranks that vLLM takes
     return (
         "#!/bin/sh\n# needs: pip install vllm; the first argument is the base model's Hugging Face id or folder\n"
         "base=${1:?missing base model, as in: ./serve_vllm.sh owner/name}; shift\n"
-        f'exec vllm serve "$base" --enable-lora --max-lora-rank {fitting} --lora-modules {name}=./adapter '
-        f'{common} "$@"\n'
+        f'exec vllm serve "$base"{adapter} {common} "$@"\n'
     )
 
 
 # --- the card ---------------------------------------------------------------------------------------------------
 
 CARD = """---
-{license}tags: [gguf, inhouse]
+{license}tags: [{format}, inhouse]
 ---
 
 # {label}
@@ -190,7 +252,7 @@ Released on {released} from verdict {report}, arm `{arm}`.
 
 ## The verdict
 
-{questions} held-out questions, each arm asked through the serving engine. {sentence}
+{questions} held-out questions, each arm asked through the serving engine{engine}. {sentence}
 
 {table}
 
@@ -219,18 +281,19 @@ LEARNED_PROMPT = """- Unrestricted sampling: the learned prompt is made of token
 """
 
 
-def _card(
-    workspace: Workspace, release: Release, project: Project, custom: Artifact | None, form: str, license_id: str
-) -> str:
+def _card(out: _Exported, license_id: str) -> str:
     """The model card, README.md: what it is, what was measured, how to run it, what is not there."""
+    workspace, release, project, custom = out.workspace, out.release, out.project, out.custom
     report = Report.read(_report(workspace, release))
     advice = report.recommendation or Recommendation(arm="", sentence="")
     rules = [*(rule.text for rule in release.gate), *(f"warning: {w}" for w in advice.warnings)]
     lacks = WITHOUT_DOCUMENTS if release.index else ""
-    if custom and custom.facts.get("banned_tokens"):
+    if out.banned:
         lacks += LEARNED_PROMPT
     return CARD.format(
         license=f"license: {license_id}\n" if license_id else "",
+        format="safetensors" if out.format == "hf" else "gguf",
+        engine=f" ({release.engine})" if release.engine else "",
         label=label(release),
         project=project.name,
         base=project.model.base + (f" ({license_id})" if license_id else ""),
@@ -242,7 +305,7 @@ def _card(
         sentence=advice.sentence,
         table="\n".join(_verdict(report, release.arm)),
         rules="\n".join(f"- {text}" for text in rules),
-        commands="\n".join(_commands(release, project, form)),
+        commands="\n".join(_commands(out)),
         lacks=lacks,
     )
 
@@ -282,12 +345,16 @@ def _verdict(report: Report, arm: str) -> list[str]:
     return rows
 
 
-def _commands(release: Release, project: Project, form: str) -> list[str]:
-    engine = f"-m {WEIGHTS}" if form == "merged" else "-m base.gguf --lora adapter.gguf"
-    base = "" if form == "merged" else " OWNER/NAME"
+def _commands(out: _Exported) -> list[str]:
+    name, room = out.release.name, out.project.model.context_tokens
+    ask = "curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' -d @request.json"
+    if out.format == "hf":
+        return ["./serve_vllm.sh --port 8080", ask]
+    engine = f"-m {WEIGHTS}" if out.form == "merged" else "-m base.gguf --lora adapter.gguf"
+    base = "" if out.form == "merged" else " OWNER/NAME"
     return [
-        f"ollama create {release.name} -f Modelfile && ollama run {release.name}",
+        f"ollama create {name} -f Modelfile && ollama run {name}",
         f"./serve_vllm.sh{base}",
-        f"llama-server {engine} --jinja -c {project.model.context_tokens} --port 8080",
-        "curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' -d @request.json",
+        f"llama-server {engine} --jinja -c {room} --port 8080",
+        ask,
     ]

@@ -17,20 +17,23 @@ from functools import partial
 from inhouse.assembly.arms import Shared
 from inhouse.assembly.isolated import pool
 from inhouse.assembly.routes import split_custom
+from inhouse.assembly.team import Desk
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE, CUSTOM
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, GateError, InhouseError, InputError
 from inhouse.guardrails.pool import AVAILABLE
-from inhouse.models.llama import LlamaEngine
+from inhouse.models.engine import Serves
 from inhouse.serving.open import Opened, open_base, open_release
 from inhouse.serving.releases import Releases
 from inhouse.serving.state import Serving
+from inhouse.tools import Call
 from inhouse.types import Message, Release
 
 CLOSE_S = 3.0
 WARM_S = 60.0
+RECOVER_S = 10.0  # between two looks for calls of tools that a crash left
 WARMING = "Which documents do you need to open an account, and what does it cost?"
 log = logging.getLogger("inhouse.gateway")
 MOST_PROCESSES = 16
@@ -73,12 +76,15 @@ class Fleet:
     `refresh`. Used from one event loop; threads do the opening and closing.
     """
 
-    def __init__(self, workspace: Workspace, others: Mapping[str, ChatModel] | None = None) -> None:
-        self._workspace = workspace
+    def __init__(
+        self, workspace: Workspace, others: Mapping[str, ChatModel] | None = None, desk: Desk | None = None
+    ) -> None:
+        self._workspace, self._desk = workspace, desk
+        self._recovered = -RECOVER_S
         self._releases = Releases(workspace)
         self._others = dict(others or {})
         self._opened = Shared[Opened]()
-        self._engines = Shared[LlamaEngine]()
+        self._engines = Shared[Serves]()
         self._pool = pool(_processes(workspace.project)) if AVAILABLE else None
         self._generation: Generation | None = None
         self._leaving: list[Generation] = []
@@ -110,6 +116,9 @@ class Fleet:
         async with self._changing:
             serving = self._releases.serving()
             before = self._generation
+            if self._desk and time.monotonic() - self._recovered > RECOVER_S:
+                self._recovered = time.monotonic()
+                self._recovering = asyncio.create_task(self._recover(self._desk))
             if before is not None and before.revision == serving.revision:
                 await asyncio.to_thread(_look, before)
                 return False
@@ -122,6 +131,17 @@ class Fleet:
                 self._leaving.append(before)
                 self._retire(before)
             return True
+
+    async def settle(self, call: Call) -> Call:
+        """Runs a call of a tool that was approved, or finds out what became of one."""
+        return await self._desk.executor.settle(call) if self._desk else call
+
+    async def _recover(self, desk: Desk) -> None:
+        """Finds out what became of calls that a crash left."""
+        try:
+            await desk.executor.recover()
+        except BackendError as error:  # tried again later
+            log.error("calls that a crash left could not be settled", exc_info=error)
 
     def close(self) -> None:
         """Closes everything, also what is answering, within CLOSE_S."""
@@ -137,9 +157,11 @@ class Fleet:
             self._pool.close()
 
     def trouble(self) -> str:
-        """Why an engine cannot answer now; "" if all can."""
+        """Why an engine or the guardrails cannot answer now; "" if all can."""
         if self._generation and self._generation.damage:
             return f"a release is not what was measured: {self._generation.damage}"
+        if self._pool and (why := self._pool.trouble):
+            return f"the guardrails cannot check anything: {why}"
         return next((f"the engine does not answer: {e.trouble}" for e in self._engines.all() if e.trouble), "")
 
     def begin(self, name: str) -> tuple[Generation, ChatModel]:
@@ -168,7 +190,8 @@ class Fleet:
             canary = [serving.canary.release] if serving.canary else []
             wanted = [serving.production, *canary, *(serving.experiment.arms if serving.experiment else ())]
             for name in dict.fromkeys(n for n in wanted if n != BASE):
-                opening = partial(open_release, self._workspace, self._releases.get(name), self._engines, self._pool)
+                release = self._releases.get(name)
+                opening = partial(open_release, self._workspace, release, self._engines, self._pool, self._desk)
                 generation.models[name] = self._take(generation, name, opening)
             generation.models[CUSTOM] = _custom(serving, generation.models)
         except BaseException:

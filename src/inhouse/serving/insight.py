@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from inhouse.agents.draw import svg
+from inhouse.assembly.team import DOCUMENTS, Team, allowed, described_team
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.documents.parsed import Unreadable
@@ -24,6 +26,7 @@ from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
+from inhouse.tools import Tool
 from inhouse.types import Artifact, Box, Chunk, Example, Release, Review, may_read
 from inhouse.verdict import PAGE, Report
 
@@ -97,8 +100,13 @@ class WorkspaceInsight:
             return []
 
         def read() -> list[seams.DocumentLine]:
-            rows = index.outline().items()
-            return [seams.DocumentLine(source=s, title=t, access=a, chunks=n) for s, (t, a, n) in sorted(rows)]
+            external = index.external()
+            return [
+                seams.DocumentLine(
+                    source=s, title=t, access=a, chunks=n, trust="external" if s in external else "trusted"
+                )
+                for s, (t, a, n) in sorted(index.outline().items())
+            ]
 
         return self._once("outline", str(id(index)), read)
 
@@ -144,6 +152,16 @@ class WorkspaceInsight:
 
     def review(self, review: Review) -> None:
         self._reviews.add(review)
+
+    # --- agents -------------------------------------------------------------------------------------------------
+
+    def team(self) -> seams.Team | None:
+        """Drawn once for each artifact."""
+        release, store = self._production(), self._workspace.store
+        if release and not release.team:
+            return None
+        made = store.open("team", release.team) if release else store.latest("team")
+        return self._once("team", made.key, lambda: shown_team(described_team(made))) if made else None
 
     # --- what is served -----------------------------------------------------------------------------------------
 
@@ -211,6 +229,29 @@ def _rows(workspace: Workspace, data: Artifact, part: seams.Part) -> list[seams.
         if "messages" in row:  # other lines of the files were not examples at all
             rows.append(seams.Row(example=Example.from_openai(row), left_out=f"{row['step']}: {row['reason']}"))
     return rows
+
+
+def shown_team(team: Team) -> seams.Team:
+    """A team as the console shows it, with its procedures drawn."""
+    agents = []
+    for table in team.agents:
+        own = team.procedures[table.name]
+        procedures = tuple(
+            seams.ProcedureLine(
+                name=p.name, title=p.title or p.name, description=p.description, examples=p.examples, groups=p.groups,
+                states=len(p.states), picture=svg(p, inline=True),
+            ) for p in own.values()
+        )  # fmt: skip
+        tools = tuple(_tool(team.tools[name]) for name in sorted(allowed(table, own, team.tools)))
+        agents.append(seams.AgentLine(
+            name=table.name, description=table.description, groups=frozenset(table.groups), documents=table.documents,
+            procedures=procedures, tools=tools,
+        ))  # fmt: skip
+    return seams.Team(agents=tuple(agents), fallback=team.fallback or DOCUMENTS)
+
+
+def _tool(tool: Tool) -> seams.ToolLine:
+    return seams.ToolLine(**{name: getattr(tool, name) for name in seams.ToolLine.model_fields})
 
 
 def _figures(arm: str, weight: float, row: ArmOutcomes) -> seams.ArmFigures:

@@ -12,7 +12,8 @@ from pathlib import Path
 from inhouse.assembly.arms import Arms, Built, Shared
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.isolated import Isolated
-from inhouse.assembly.workspace import Workspace
+from inhouse.assembly.team import Desk, check_tools, open_team, read_team
+from inhouse.assembly.workspace import Workspace, engine_name
 from inhouse.assembly.wrappers import base_on_demand, served
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
@@ -20,9 +21,11 @@ from inhouse.errors import GateError, InhouseError, InputError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.guardrails.pool import Pool
 from inhouse.models.catalog import WEIGHTS
-from inhouse.models.llama import LlamaEngine
+from inhouse.models.engine import Serves
+from inhouse.models.engines import place_of
 from inhouse.serving.pins import check, refuse
 from inhouse.serving.releases import label
+from inhouse.serving.versions import measured
 from inhouse.store.artifacts import source_digest
 from inhouse.store.sums import Sums
 from inhouse.text.support import LexicalSupport
@@ -41,8 +44,9 @@ class Opened:
 
 
 def open_release(
-    workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None, pool: Pool | None = None
-) -> Opened:
+    workspace: Workspace, release: Release, engines: Shared[Serves] | None = None, pool: Pool | None = None,
+    desk: Desk | None = None,
+) -> Opened:  # fmt: skip
     """The release as a ChatModel; its first event is the note of layer "release", kind "served".
 
     Args:
@@ -50,21 +54,25 @@ def open_release(
         release: what is opened.
         engines: shared with other releases.
         pool: processes for its rails; by default they run in this one.
+        desk: what its agents act with, if it has any.
 
     Raises:
         InputError: an artifact of the release is gone.
-        GateError: a file differs from what was measured.
+        GateError: a file or a tool differs from what was measured.
     """
     name, arm = label(release), release.arm
     if release.classifiers and release.classifiers != source_digest(CLASSIFIERS):
         log.warning("release %s was measured with guardrails of another version; to measure it again, run `inhouse "
                     "evaluate`, then `inhouse release`", name)  # fmt: skip
     with ExitStack() as opened:
-        built = _built(workspace, release, pool, opened)
+        built, parts = _built(workspace, release, pool, opened)
+        if release.engine and release.engine != (now := engine_name(built.project.model, built.vllm)):
+            log.warning("release %s was measured with %s, and is served with %s; to measure it again, run `inhouse "
+                        "evaluate`, then `inhouse release`", name, release.engine, now)  # fmt: skip
         arms = Arms(built, engines)
         opened.callback(arms.close)
         with verified(workspace, release) as sums:
-            model = arms.open(arm, few_shot_of(release))
+            model = _answering(workspace, release, arms, parts, desk)
         reads_system = built.project.assistant.client_system == "append"
         damage = Watch(workspace, release, sums).damage
         return Opened(served(name, arm, model, reads_system), opened.pop_all().close, damage)
@@ -106,12 +114,12 @@ def verified(workspace: Workspace, release: Release) -> Iterator[Sums]:
 
 
 def open_base(
-    workspace: Workspace, release: Release, engines: Shared[LlamaEngine] | None = None, pool: Pool | None = None
+    workspace: Workspace, release: Release, engines: Shared[Serves] | None = None, pool: Pool | None = None
 ) -> Opened:
     """The base model of the release behind its guardrails and replies, or it would be a way around them; its engine
     is loaded by the first request."""
     opened = ExitStack()
-    built = _built(workspace, release, pool, opened)
+    built, _ = _built(workspace, release, pool, opened)
     arms = Arms(built, engines)
     opened.callback(arms.close)
 
@@ -129,13 +137,28 @@ def few_shot_of(release: Release) -> list[Example]:
 
 
 def settings_of(workspace: Workspace, release: Release) -> Project:
-    """The project as the release was measured."""
-    sections = {name: value for name, value in release.settings.items() if name in Project.model_fields}
-    return Project.model_validate(sections).at(workspace.project.root)
+    """The project as the release was measured.
+
+    Raises:
+        InputError: this version of inhouse does not know its settings.
+    """
+    return measured(workspace, f"release {label(release)}", release.settings)
 
 
-def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: ExitStack) -> Built:
-    """What the release's arm is made from; artifacts that another arm would need are not named by a release.
+def _answering(workspace: Workspace, release: Release, arms: Arms, parts: Parts, desk: Desk | None) -> ChatModel:
+    """The arm of a release, with its agents around it if it has any."""
+    if not release.team:
+        return arms.open(release.arm, few_shot_of(release))
+    if desk is None:
+        raise InputError(f"release {label(release)} has agents, which nothing can act for here", "use `inhouse serve`")
+    embedder = workspace.embedder_of(parts.project.retrieval)
+    team = read_team(workspace.store, _artifact(workspace, release, "team", release.team), embedder)
+    check_tools(team, desk.tools)
+    return open_team(team, arms, release.arm, desk, parts, few_shot_of(release))
+
+
+def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: ExitStack) -> tuple[Built, Parts]:
+    """What the release's arm and its rails are made from; artifacts that another arm would need are not named.
 
     What it holds of the pool is given back when `opened` closes.
     """
@@ -145,16 +168,20 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
     artifact = partial(_artifact, workspace, release)
     calibration = artifact("calibration", release.calibration) if release.calibration else None
     verdict = partial(artifact, "report", release.report)
-    return Built(
+    parts = Parts(workspace, project, calibration, verdict=verdict, runner=isolated)
+    built = Built(
         project,
         embedder,
         LexicalSupport(project.assistant.handoff, embedder),
         weights=artifact("weights", release.weights, WEIGHTS),
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
+        folder=artifact("folder", release.folder) if release.folder else None,
+        vllm=place_of(workspace.project.model, workspace.catalog) if release.folder else None,
         index=artifact("index", release.index) if release.index else None,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
-        guard=partial(wrapped, Parts(workspace, project, calibration, verdict=verdict, runner=isolated)),
+        guard=partial(wrapped, parts),
     )
+    return built, parts
 
 
 def _artifact(workspace: Workspace, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:

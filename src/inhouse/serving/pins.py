@@ -21,7 +21,15 @@ from inhouse.store.sums import Files, Sums
 from inhouse.types import Artifact, Digest, Record, Release, digest_of
 
 log = logging.getLogger("inhouse.gateway")
-OPENED = ("weights", "adapter", "index", "fusion", "calibration", "report")  # by the keys that a release names
+OPENED = (
+    "weights",
+    "folder",
+    "adapter",
+    "index",
+    "fusion",
+    "calibration",
+    "report",
+)  # by the keys that a release names
 READ = ("documents", "dataset")  # by guardrails and replies
 OLD = "made by an earlier version; not verified"
 

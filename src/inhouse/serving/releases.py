@@ -15,28 +15,33 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
-from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
-from inhouse.files import write_text
+from inhouse.files import SUFFIX, write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.experiments import Experiment, Results, examine
 from inhouse.serving.gate import gate_rules
 from inhouse.serving.pins import Checked, check, pins
 from inhouse.serving.state import Canary, Serving, Step
+from inhouse.serving.versions import measured, release_of
 from inhouse.store.actions import state_of
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.store.audit import Audit
-from inhouse.types import Artifact, Json, Release, digest_of
+from inhouse.types import Artifact, Json, Release, digest_of, unknown_key
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"
 NEXT = "serving.next.json"  # what FILE becomes once the change is recorded
+MADE = "release.next.json"  # what becomes a release once it is recorded
 ABOUT = "releases"  # of actions on them
 # Settings of the verdict that answers depend on.
 MEASURED = ("name", "assistant", "replies", "model", "retrieval", "guardrails")
-OF_THE_SERVER = ("assistant.max_tokens", "model.parallel", "model.usd_per_hour")  # it uses its own values of these
+OF_THE_SERVER = (
+    "assistant.max_tokens", "model.parallel", "model.usd_per_hour", "model.engine_url", "model.engine_key_env",
+)  # fmt: skip  # it uses its own values of these
 NEWEST = ""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 TAKEN = ("base", "custom", "production", "canary")
@@ -81,8 +86,8 @@ class Releases:
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
         content = self._content(name, arm, verdict) | {"gate": [rule.model_dump() for rule in gate]}
         content["pins"] = self._pins(verdict, content["settings"])
-        parents = [a for depth, a in self._store.lineage(verdict) if depth <= 1]
         with locked(self._store.root / "locks" / "releases", wait=True):
+            self._finish_making()
             releases = self.all()
             if same := [r for r in releases if content.items() <= r.model_dump(mode="json").items()]:
                 return same[-1]
@@ -90,14 +95,22 @@ class Releases:
             made = content | {"version": version, "made_at": _now()}
 
             facts = {"release": f"{name}/{version}", "arm": arm, "verdict": verdict.key}
+            write_text(self._store.root / MADE, json.dumps(made, ensure_ascii=False), 0o600)
             self._record("release made", facts, {"release": {f"{name}/{version}": made}})
-
-            def build(work: Path) -> dict[str, Json]:
-                write_text(work / "release.json", json.dumps(made, indent=1, ensure_ascii=False))
-                return made
-
-            self._store.make("release", content | {"version": version}, parents, build)
+            self._keep(made)
         return Release(**made)
+
+    def _keep(self, made: dict[str, Json]) -> None:
+        """Makes the artifact of a release that is recorded."""
+        verdict = self._store.open("report", made["report"])
+        parents = [a for depth, a in self._store.lineage(verdict) if depth <= 1]
+
+        def build(work: Path) -> dict[str, Json]:
+            write_text(work / "release.json", json.dumps(made, indent=1, ensure_ascii=False))
+            return made
+
+        self._store.make("release", {k: v for k, v in made.items() if k != "made_at"}, parents, build)
+        (self._store.root / MADE).unlink(missing_ok=True)
 
     def _content(self, name: str, arm: str, verdict: Artifact) -> dict[str, Json]:
         """What identifies a release, as JSON."""
@@ -116,31 +129,33 @@ class Releases:
             "arm": arm,
             "weights": keys["weights"],
             "adapter": keys["adapter"] if custom else "",
+            "folder": keys.get("folder", ""),
             "index": keys["index"] if grounded else "",
             "fusion": keys["fusion"] if grounded else "",
             "calibration": keys.get("calibration", ""),
+            "team": keys.get("team", ""),
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
             "classifiers": source_digest(CLASSIFIERS),
+            "engine": measured.get("engine", ""),
         }
 
     def _pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
         sums = self._store.sums()
-        made = pins(self._workspace, verdict, self._measured(settings), sums)
+        made = pins(self._workspace, verdict, measured(self._workspace, "the verdict", settings), sums)
         sums.keep()
         return dict(made)
-
-    def _measured(self, settings: Mapping[str, Json]) -> Project:
-        """The project with the settings of a release."""
-        sections = {name: value for name, value in settings.items() if name in Project.model_fields}
-        return Project.model_validate(sections).at(self._workspace.project.root)
 
     # --- finding ------------------------------------------------------------------------------------------------
 
     def all(self) -> list[Release]:
-        """Every release, by version."""
-        return sorted((Release(**a.facts) for a in self._store.all("release")), key=lambda r: r.version)
+        """Every release, by version.
+
+        Raises:
+            InputError: one is damaged, or another version of inhouse made it.
+        """
+        return sorted((release_of(a) for a in self._store.all("release")), key=lambda r: r.version)
 
     def get(self, which: str = NEWEST) -> Release:
         """The release "3", "NAME/3", "production" or "canary"; the newest for "".
@@ -148,18 +163,20 @@ class Releases:
         Raises:
             InputError: there is no such release.
         """
-        wanted = which
+        wanted, releases = which, self.all()
+        if not releases:
+            raise InputError(
+                "there is no release yet", "`inhouse release` makes one from the verdict of `inhouse build`"
+            )
         if which in ("production", "canary"):
             now = self.serving()
             wanted = now.production if which == "production" else now.canary.release if now.canary else ""
             if not wanted:
                 command = "promote VERSION" if which == "production" else "canary 10% VERSION"
                 raise InputError(f"there is no release in {which}", f"`inhouse release {command}` sets one")
-        releases = self.all()
         matching = releases[-1:] if wanted == NEWEST else [r for r in releases if wanted in (str(r.version), label(r))]
         if not matching:
-            known = ", ".join(label(r) for r in releases) or "none yet; `inhouse release` makes one"
-            raise InputError(f"{which or 'release'}: no such release", f"releases: {known}")
+            raise InputError(f"{which}: no such release", f"releases: {', '.join(label(r) for r in releases)}")
         return matching[0]
 
     def serving(self) -> Serving:
@@ -170,6 +187,9 @@ class Releases:
         except FileNotFoundError:
             return Serving()
         except ValueError as error:
+            if isinstance(error, ValidationError) and (key := unknown_key(error)):
+                problem = f"{file}: this version of inhouse does not know {key}"
+                raise BackendError(problem, "install the version that wrote it") from error
             hint = "restore it from a backup, or delete it and promote a release again"
             raise BackendError(f"{file}: damaged ({type(error).__name__})", hint) from error
 
@@ -177,13 +197,14 @@ class Releases:
         """Reads every file that the release pins and compares it with what was measured.
 
         Raises:
-            InputError: there is no such release.
+            InputError: there is no such release, or this version does not know its settings.
         """
         release, altered = self.get(which), self.altered()
         if altered:  # its settings may be anything
             return [Checked(name="releases", path=str(self._store.root), problem=altered)]
         sums = self._store.sums(full=True)
-        return check(self._workspace, release, self._measured(release.settings), sums, every=True)
+        project = measured(self._workspace, f"release {label(release)}", release.settings)
+        return check(self._workspace, release, project, sums, every=True)
 
     # --- what is served -----------------------------------------------------------------------------------------
 
@@ -302,10 +323,11 @@ class Releases:
             known.append(now.canary.experiment(now.production, self._workspace.project.experiment.metric))
         if now.experiment:
             known.append(now.experiment)
+        if not known:
+            raise InputError("there is no experiment yet", "`inhouse experiment start base=1 production=1` starts one")
         matching = [e for e in known if name in ("", e.name)]
         if not matching:
-            names = ", ".join(e.name for e in known) or "none yet"
-            raise InputError(f"{name or 'experiment'}: no such experiment", f"experiments: {names}")
+            raise InputError(f"{name}: no such experiment", f"experiments: {', '.join(e.name for e in known)}")
         return matching[-1]
 
     def results(self, name: str = "") -> Results:
@@ -358,6 +380,7 @@ class Releases:
         """What the audit log has the states of, which nobody changes during the block."""
         locks = self._store.root / "locks"
         with locked(locks / "releases", wait=True), locked(locks / "serving", wait=True):
+            self._finish_making()
             self._finish()
             yield self._recorded()
 
@@ -377,17 +400,32 @@ class Releases:
                 self._record("releases found", {}, {})
 
     def _finish(self) -> None:
-        """Finishes a change that was interrupted after it was recorded; another one was not made."""
-        file = self._store.root / NEXT
-        if not file.is_file():
+        """Finishes a change of what is served that was interrupted after it was recorded; another was not made."""
+        if (after := self._interrupted(NEXT)) is None:
             return
+        if self._is_recorded("serving", FILE, after):
+            os.replace(self._store.root / NEXT, self._store.root / FILE)
+        (self._store.root / NEXT).unlink(missing_ok=True)
+
+    def _finish_making(self) -> None:
+        """The same for a release."""
+        if (made := self._interrupted(MADE)) is None:
+            return
+        if self._is_recorded("release", f"{made['name']}/{made['version']}", made):
+            self._keep(made)
+        (self._store.root / MADE).unlink(missing_ok=True)
+
+    def _interrupted(self, name: str) -> Json:
+        """What was to be done when the process was killed; None if nothing was."""
+        for partial in self._store.root.glob(f".{name}.*{SUFFIX}"):
+            partial.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, ValueError):
+            return json.loads((self._store.root / name).read_text(encoding="utf-8"))
+        return None
+
+    def _is_recorded(self, table: str, row: str, value: Json) -> bool:
         with self._workspace.ledger() as ledger:
-            replay = Audit(ledger).replayed(ABOUT)
-        with suppress(ValueError):
-            text = file.read_text(encoding="utf-8")
-            if not replay.difference({"serving": {FILE: json.loads(text)}}):
-                os.replace(file, self._store.root / FILE)
-        file.unlink(missing_ok=True)
+            return Audit(ledger).replayed(ABOUT).has(table, row, value)
 
     def _recorded(self) -> dict[str, dict[str, Json]]:
         self.serving()  # refuses a damaged file

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from inhouse import __version__
+from inhouse.assembly.guard import Parts
 from inhouse.assembly.routes import upstreams
+from inhouse.assembly.team import Desk, desk_of
+from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
-from inhouse.gateway import server
+from inhouse.gateway import mcp, server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
 from inhouse.serving.releases import Releases, label
+from inhouse.store.actions import actor
 from inhouse.store.anchors import Place, anchored, place_of
 from inhouse.store.audit import Audit
+from inhouse.store.calls import StoredCalls
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.keys import Keys
+from inhouse.store.keys import Key, Keys
+from inhouse.store.ledger import now_ms, to_iso
 from inhouse.store.traffic import Traffic
+from inhouse.store.turns import StoredTurns
 from inhouse.types import Release, digest_of
 
 
@@ -67,10 +75,41 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
         server.supervise(worker, settings.workers, bound, settings.drain_s)
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process at once: threads of a server whose start failed may never end."""
+    server.leave(code)
+
+
 def work(workspace: Workspace, inherited: str) -> None:
     """One of several processes; its parent passes the file descriptors of socket and rates, as "SOCKET,RATES"."""
     socket, rates = (int(number) for number in inherited.split(","))
     server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
+    server.leave()
+
+
+def speak(workspace: Workspace, key: str, groups: Sequence[str]) -> NoReturn:
+    """Speaks the Model Context Protocol over standard input and output until the input ends; does not return.
+
+    Args:
+        workspace: what is served.
+        key: ID of the API key for which it is, with its groups; empty for the user of this machine.
+        groups: of that user.
+
+    Raises:
+        InputError: no release is in production, or the key does not exist or hold.
+    """
+    releases = Releases(workspace)
+    releases.note()
+    releases.get("production")
+    state = _state(workspace)
+    user = actor()
+    here = Key(id=user.id, name=user.name, role="user", groups=tuple(groups), created_at=to_iso(now_ms()))
+
+    def holder() -> Key:
+        return state.keys.holding(key) if key else here
+
+    holder()
+    mcp.over_stdio(state, holder)
     server.leave()
 
 
@@ -109,10 +148,18 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     def local(name: str) -> ChatModel:
         return fleet.model(name)
 
-    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local))
     ledger = workspace.open_ledger()
+    calls, turns = StoredCalls(ledger), StoredTurns(ledger)
+    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local), _desk(workspace, calls, turns))
     traffic = Traffic(ledger)
     return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
         embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic), rates=Rates(rates),
+        calls=calls, turns=turns,
     )  # fmt: skip
+
+
+def _desk(workspace: Workspace, calls: StoredCalls, turns: StoredTurns) -> Desk | None:
+    """What the agents of the project act with; None where it has none."""
+    project = workspace.project
+    return desk_of(tools_of(project), calls, turns, Parts(workspace, project)) if project.agent else None

@@ -1,8 +1,8 @@
 """What people do, as entries of the audit log: who, from where, what, and the state of the rows that it changed.
 
 The state of a row is a salted digest of its columns. Replaying the log gives the state that each API key, hand-off,
-opinion, session, and release must have, so a row that was changed behind the log is found. Whoever acts is set for
-each request by the gateway; elsewhere it is the user of this machine.
+opinion, session, release, call of a tool, and turn must have, so a row that was changed behind the log is found.
+Whoever acts is set for each request by the gateway; elsewhere it is the user of this machine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.store.chain import append, entry
-from inhouse.store.ledger import FEEDBACK, HANDOFFS, KEYS, SESSIONS
+from inhouse.store.ledger import CALLS, FEEDBACK, HANDOFFS, KEYS, SESSIONS, TURNS
 from inhouse.types import Digest, Json, Record, digest_of
 
-ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS)
+ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS, CALLS, TURNS)
 """The tables whose rows have states, by the first column of their primary key: all opinions on an exchange are one."""
 ENDING = (SESSIONS.name,)  # tables whose rows may go by themselves
+WHERE = {TURNS.name: TURNS.c.after != ""}  # which rows have states; the others are not complete
 UNSEALED = (SESSIONS.c.seen_ms.name,)  # columns that change without an action
 UPGRADED = "recorded by an upgrade"
 
@@ -90,7 +91,8 @@ def rows_of(connection: Connection, table: sa.Table, *conditions: sa.ColumnEleme
     """The rows of a table by name, as their states are taken."""
     key = [column.name for column in table.primary_key.columns]
     found: dict[str, Json] = {}
-    for row in connection.execute(sa.select(table).where(*conditions).order_by(*key)).mappings():
+    query = sa.select(table).where(WHERE.get(table.name, sa.true()), *conditions).order_by(*key)
+    for row in connection.execute(query).mappings():
         found.setdefault(row[key[0]], []).append({k: v for k, v in row.items() if k not in UNSEALED})
     return found
 
@@ -138,6 +140,11 @@ class Replay:
     def knows(self, table: str) -> bool:
         """Whether any row of the table has a state."""
         return table in self._known
+
+    def has(self, table: str, row: str, value: Json) -> bool:
+        """Whether that is the last recorded state of a row."""
+        _, state = self._known.get(table, {}).get(row, (0, None))
+        return state is not None and digest_of([state.salt, value]) == state.sealed
 
     def difference(self, tables: Mapping[str, Mapping[str, Json]]) -> tuple[int, str] | None:
         """The first row that is not as the log says, as a number of an entry and a sentence; None if all are."""

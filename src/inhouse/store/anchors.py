@@ -1,8 +1,9 @@
 """The head of the audit log, kept where someone who can rewrite the database cannot rewrite it too.
 
-Kinds of places: `file:PATH` (a share, a write-once disk), `syslog`, `rfc3161:URL` (a time-stamp authority), and the URL
-of a second database. Each anchoring is an action in the log, with the authority's token; files and databases are read
-back by `kept`, tokens are checked against the authority's certificate. Syslog cannot be read back: compare by hand.
+Kinds of places: `file:PATH` (a share, a write-once disk), `syslog` (of this machine) or `syslog:HOST:PORT` (of another,
+by UDP), `rfc3161:URL` (a time-stamp authority), and the URL of a second database. Each anchoring is an action in the
+log, with the authority's token; files and databases are read back by `kept`, tokens are checked against the authority's
+certificate. Syslog cannot be read back: compare by hand.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import errno
 import json
 import logging
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,8 +29,11 @@ from inhouse.store.ledger import engine_of, now_ms, to_iso
 from inhouse.types import Json, Record
 
 ANCHORED = "head anchored"
+UNANCHORED = "anchoring failed"
 TIMEOUT_S = 10
 MOST = 1_000_000  # anchorings that are read back
+LOG_SOCKETS = ("/dev/log", "/var/run/syslog")
+AUTH_NOTICE = 4 * 8 + 5  # facility and severity of a syslog message
 log = logging.getLogger("inhouse.gateway")
 
 _ANCHORS = sa.Table(
@@ -76,15 +82,18 @@ def place_of(anchor: str, root: Path, project: str, certificate: str = "") -> Pl
     kind, _, rest = anchor.partition(":")
     if not anchor:
         return None
+    host, _, port = rest.rpartition(":")
     if anchor == "syslog":
-        return _Syslog(project)
+        return _Syslog(project, next((s for s in LOG_SOCKETS if os.path.exists(s)), LOG_SOCKETS[0]))
+    if kind == "syslog" and host and port.isdecimal():
+        return _Syslog(project, (host, int(port)))
     if kind == "file" and rest:
         return _File(root / Path(rest).expanduser())
     if kind == "rfc3161" and rest.startswith(("https://", "http://")):
         return _Authority(rest, root / Path(certificate).expanduser() if certificate else None)
     if kind.startswith(("postgres", "sqlite")):
         return _Database(anchor, project)
-    hint = "use file:PATH, syslog, rfc3161:URL, or the URL of a second database"
+    hint = "use file:PATH, syslog, syslog:HOST:PORT, rfc3161:URL, or the URL of a second database"
     raise ConfigError(f"audit.anchor: {kind}: not a place for heads", hint)
 
 
@@ -98,7 +107,7 @@ def kept_heads(audit: Audit, place: Place) -> list[Kept]:
     kept = sorted(place.kept(audit), key=_order)
     if not isinstance(place, _Syslog):
         there = {k.head for k in kept}
-        for action in audit.actions(what=ANCHORED, limit=MOST):
+        for action in audit.actions(what=[ANCHORED], limit=MOST):
             if action.facts["place"] == place.name and action.facts["head"] not in there:
                 raise GateError(f"{place.name}: the head of entry {action.seq - 1} is not there", "it was deleted")
     return kept
@@ -171,20 +180,47 @@ class _File:
 
 
 class _Syslog:
-    name = "syslog"
+    """A syslog receiver: a socket of this machine, or an address that gets datagrams. Unlike the system's own function,
+    this fails where nobody listens; only a receiver on another machine can be gone unnoticed."""
 
-    def __init__(self, project: str) -> None:
-        self._project = project
+    def __init__(self, project: str, address: str | tuple[str, int]) -> None:
+        self._project, self._address = project, address
+        self.name = "syslog" if isinstance(address, str) else f"syslog {address[0]}:{address[1]}"
 
     def keep(self, head: str) -> dict[str, Json]:
-        import syslog
-
-        syslog.openlog("inhouse", 0, syslog.LOG_AUTH)
-        syslog.syslog(syslog.LOG_NOTICE, f"audit head {head} of {self._project}")
+        at = time.strftime("%b %d %H:%M:%S")
+        line = f"<{AUTH_NOTICE}>{at} inhouse: audit head {head} of {self._project}".encode(errors="replace")
+        try:
+            with self._connected() as receiver:
+                receiver.sendall(line + b"\0" * (receiver.type == socket.SOCK_STREAM))
+        except OSError as error:
+            raise _unkept(self.name, error.strerror or str(error)) from error
         return {}
+
+    def _connected(self) -> socket.socket:
+        if not isinstance(self._address, str):
+            family, kind, _, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
+            return _socket(family, kind, address)
+        try:
+            return _socket(socket.AF_UNIX, socket.SOCK_DGRAM, self._address)
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:
+                raise
+            return _socket(socket.AF_UNIX, socket.SOCK_STREAM, self._address)
 
     def kept(self, audit: Audit) -> list[Kept]:
         return []
+
+
+def _socket(family: int, kind: int, address: Any) -> socket.socket:
+    made = socket.socket(family, kind)
+    try:
+        made.settimeout(TIMEOUT_S)
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class _Authority:
@@ -211,7 +247,7 @@ class _Authority:
 
     def kept(self, audit: Audit) -> list[Kept]:
         kept = []
-        for action in audit.actions(what=ANCHORED, limit=MOST):
+        for action in audit.actions(what=[ANCHORED], limit=MOST):
             if token := action.facts.get("token"):
                 head = str(action.facts["head"])
                 kept.append(Kept(head=head, at=self._check(head, base64.b64decode(token))))
@@ -293,7 +329,7 @@ def anchored(audit: Audit, place: Place | None, every_s: float) -> Iterator[None
         except Exception as error:  # of any kind: the server answers on
             log.error("the head of the audit log was not anchored: %s", error)
             with suppress(Exception):
-                audit.act("anchoring failed", facts={"why": str(error)[:300]})
+                audit.act(UNANCHORED, facts={"why": str(error)[:300]})
 
     def run() -> None:
         while not stop.is_set():

@@ -21,12 +21,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from inhouse.errors import BackendError, InhouseError, InputError
 from inhouse.files import remove_leftovers, write_text
 from inhouse.store.sums import Sum, Sums
-from inhouse.types import Artifact, Digest, Json, digest_of
+from inhouse.types import Artifact, Digest, Json, digest_of, unknown_key
 
 MANIFEST = "manifest.json"
+LATEST = "latest"  # a folder with a file for each kind, which has the key of the latest artifact
 KEY_CHARS = 16
 log = logging.getLogger("inhouse.gateway")
 
@@ -46,6 +49,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+            raise BackendError(f"{root}: cannot be read (it belongs to {_owner(root)})", "run inhouse as its owner")
         if root.is_dir() and stat.S_IMODE(root.stat().st_mode) & 0o077:
             log.warning("%s: other users of this machine could read it; now only its owner can", root)
             make_private(root)
@@ -113,17 +118,20 @@ class Store:
         return artifact
 
     def touch(self, artifact: Artifact) -> None:
-        """Makes an artifact the latest of its kind again, because a stage needs it, although others were made later."""
-        now = time.time_ns()  # finer than the file system's own clock
-        os.utime(Path(artifact.path) / MANIFEST, ns=(now, now))
+        """Makes an artifact the latest of its kind again, because a stage needs it, although others were made later.
+
+        A file says which one it is: times of files do not survive every copy of a project.
+        """
+        write_text(self.root / LATEST / artifact.kind, artifact.key, 0o600)
 
     def latest(self, kind: str) -> Artifact | None:
         """The finished artifact of a kind that was made, or needed by a stage, last."""
 
-        def when(artifact: Artifact) -> tuple[int, str]:
-            return (Path(artifact.path) / MANIFEST).stat().st_mtime_ns, artifact.made_at
-
-        return max(self.all(kind), key=when, default=None)
+        with suppress(FileNotFoundError):
+            key = (self.root / LATEST / kind).read_text(encoding="utf-8")
+            if re.fullmatch("[0-9a-f]+", key) and (found := self._read(self.root / "artifacts" / kind / key)):
+                return found
+        return max(self.all(kind), key=lambda artifact: artifact.made_at, default=None)
 
     def all(self, kind: str = "*") -> list[Artifact]:
         """Every finished artifact, or those of one kind, in no order."""
@@ -188,6 +196,9 @@ class Store:
             data.pop("files", None)
             return Artifact(**{**data, "path": str(folder)})  # the project folder may have been moved
         except (ValueError, KeyError) as error:
+            if isinstance(error, ValidationError) and (key := unknown_key(error)):
+                problem = f"{file}: this version of inhouse does not know {key}"
+                raise BackendError(problem, "install the version that made it") from error
             hint = f"delete the folder {folder} and run again"
             raise BackendError(f"{file}: damaged manifest ({type(error).__name__})", hint) from error
 
@@ -201,6 +212,13 @@ def _disk_trouble(error: Exception) -> str | None:
         return error.strerror or str(error)
     found = re.search(r"\(os error (\d+)\)", str(error))
     return os.strerror(int(found[1])) if found and not isinstance(error, InhouseError) else None
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:  # a user without a name
+        return f"user {path.stat().st_uid}"
 
 
 def make_private(folder: Path) -> None:
@@ -233,10 +251,15 @@ def locked(file: Path, wait: bool = False) -> Iterator[None]:
     """Holds a lock file; another process that wants it waits or gets an error. The system frees it when this one dies.
 
     Raises:
-        BackendError: another process holds it, and `wait` is False.
+        BackendError: another process holds it, and `wait` is False; or the store cannot be written.
     """
     _make_folder(file.parent)
-    with file.open("w") as handle:
+    try:
+        opened = file.open("w")
+    except OSError as error:
+        hint = "copy the project to a writable folder, or run inhouse as the owner of the store"
+        raise BackendError(f"{file}: cannot be written ({error.strerror})", hint) from error
+    with opened as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:

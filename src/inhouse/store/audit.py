@@ -18,15 +18,14 @@ from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange, Usage
 from inhouse.errors import BackendError, InputError
-from inhouse.store.actions import ROWS, Action, Replay, State, actor, record, rows_of, states
+from inhouse.store.actions import ROWS, Action, Actor, Replay, State, actor, record, rows_of
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
+from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
 from inhouse.store.ledger import (
     ABOUT,
     AMOUNTS,
     AUDIT,
     COUNTS,
-    FEEDBACK,
-    HANDOFFS,
     HEAD,
     NAMES,
     Ledger,
@@ -37,7 +36,8 @@ from inhouse.store.ledger import (
 from inhouse.store.writer import Writer
 from inhouse.types import Digest, Json, Message, Record
 
-REDACTED = "[redacted]"
+REDACTION = "exchange redacted"  # what an action is called that is one
+_NOBODY = Actor(id="", name="", at="")
 INTERRUPTED = "interrupted"  # reason of an exchange that was begun and is not complete
 LONGEST_WAIT_S = 6  # an append that is not on disk by then has failed, whatever the database does
 PAGE = 100  # rows fetched at a time
@@ -133,14 +133,32 @@ class Audit:
         return replay
 
     def actions(
-        self, since: str = "", until: str = "", about: str = "", limit: int = 100, what: str = ""
-    ) -> list[Action]:
-        """What people did, newest first; empty arguments are no conditions. Redacted actions are left out."""
-        query = sa.select(AUDIT).where(AUDIT.c.kind == "action", AUDIT.c.content != "", *_between(since, until))
+        self, since: str = "", until: str = "", about: str = "", limit: int = 100, what: Sequence[str] = (),
+        by: str = "", before: int = 0,
+    ) -> list[Action]:  # fmt: skip
+        """What people did, newest first; empty arguments are no conditions. Redacted actions are left out.
+
+        Args:
+            since: only actions from this time on, ISO 8601.
+            until: only actions before this time.
+            about: only actions on this key or exchange, by its ID.
+            limit: the maximum number of actions.
+            what: only actions of these kinds.
+            by: only actions of people whose name contains this text, ignoring case, or of the actor with this ID.
+            before: only actions with a smaller number; for the next page, the last number of this one.
+        """
+        query = sa.select(AUDIT).where(
+            AUDIT.c.kind.in_(("action", "redaction")), AUDIT.c.content != "", *_between(since, until)
+        )
         if about:
             query = query.where(AUDIT.c.about == about, ABOUT)
         if what:
-            query = query.where(AUDIT.c.reason == what)
+            redacted = AUDIT.c.kind == "redaction" if REDACTION in what else sa.false()
+            query = query.where(AUDIT.c.reason.in_(what) | redacted)
+        if by:
+            query = query.where(AUDIT.c.user.icontains(by, autoescape=True) | (AUDIT.c.key == by))
+        if before:
+            query = query.where(AUDIT.c.seq < before)
         with self._ledger.read() as connection:
             rows = connection.execute(query.order_by(AUDIT.c.seq.desc()).limit(limit)).mappings()
             return [_action(row) for row in rows]
@@ -243,7 +261,8 @@ class Audit:
         return last - first + 1 if last else 0
 
     def redact(self, id: str, by: str, reason: str) -> int:
-        """Erases the content and the user of an exchange, also from its hand-off, feedback, and actions.
+        """Erases the content and the user of an exchange, also from its hand-off, feedback, and actions, and what
+        agents remember of it and did after it (`erasure`).
 
         Earlier backups are not changed, and PostgreSQL keeps the old row on disk until the table is vacuumed.
 
@@ -251,25 +270,39 @@ class Audit:
             The number of the entry that records the redaction.
 
         Raises:
-            InputError: the exchange does not exist or is already redacted.
+            InputError: the exchange does not exist or is already redacted, or a call of it has no known outcome yet.
         """
         with self._ledger.write() as connection:
             head = head_of(connection)
             rows = _entries(connection, id)
-            about = sa.select(AUDIT.c.seq).where(
-                AUDIT.c.about == id, ABOUT, AUDIT.c.kind == "action", AUDIT.c.content != ""
-            )
             seqs = [row["seq"] for row in rows if row["content"]]
             if not seqs:
                 problem = "already redacted" if rows else "no such exchange"
                 raise InputError(f"{id[:80]}: {problem}", "run `inhouse audit show` to list the exchanges")
-            seqs += connection.execute(about).scalars().all()
-            connection.execute(AUDIT.update().where(AUDIT.c.seq.in_(seqs)).values(user="", content="", salt=""))
-            _redact_copies(connection, id)
-            left = [*states(connection, HANDOFFS, HANDOFFS.c.exchange_id == id),
-                    *states(connection, FEEDBACK, FEEDBACK.c.exchange_id == id)]  # fmt: skip
-            more = {"actor": actor().model_dump(), "states": [state.model_dump() for state in left]}
-            seq = append(connection, head, [redaction_of(seqs, id, by, reason, **more)])
+            more, left = erase_copies(connection, id)
+            seq = _redacted(connection, head, [*seqs, *more], left, id, by, reason)
+        self._ledger.wipe()
+        return seq
+
+    def redact_conversation(self, conversation: str, by: str, reason: str) -> int:
+        """Erases what agents remember of a conversation, and the arguments and results of its calls. Its exchanges are
+        redacted one by one, by `redact`.
+
+        Returns:
+            The number of the entry that records the redaction.
+
+        Raises:
+            InputError: there is nothing of the conversation, or one of its calls has no known outcome yet.
+        """
+        with self._ledger.write() as connection:
+            head = head_of(connection)
+            seqs, left = erase_turns(connection, conversation)
+            if not left:
+                raise InputError(f"{conversation[:80]}: no such conversation", "it may be erased already")
+            if seqs:
+                seq = _redacted(connection, head, seqs, left, conversation, by, reason)
+            else:  # of a turn that was never completed
+                seq = record(connection, head, "conversation erased", facts={"by": by, "why": reason}, changed=left)
         self._ledger.wipe()
         return seq
 
@@ -296,9 +329,11 @@ def _head(text: str) -> tuple[int, Digest]:
 
 
 def _action(row: sa.RowMapping) -> Action:
-    content = json.loads(row["content"])
-    kept = {name: content[name] for name in ("what", "by", "about", "facts")}
-    return Action(seq=row["seq"], at=to_iso(row["at_ms"]), **kept)
+    content, own = json.loads(row["content"]), {"seq": row["seq"], "at": to_iso(row["at_ms"])}
+    if row["kind"] == "redaction":
+        by, facts = content.get("actor", _NOBODY), {"by": content["by"], "why": content["why"]}
+        return Action(what=REDACTION, by=by, about=content["exchange"], facts=facts, **own)
+    return Action(**{name: content[name] for name in ("what", "by", "about", "facts")}, **own)
 
 
 def _entries(connection: Connection, id: str) -> Sequence[sa.RowMapping]:
@@ -329,15 +364,11 @@ def _between(since: str, until: str) -> list[sa.ColumnElement[bool]]:
     return after + ([AUDIT.c.at_ms < to_ms(until)] if until else [])
 
 
-def _redact_copies(connection: Connection, id: str) -> None:
-    """Erases texts and users from the hand-off and feedback of an exchange. The hand-off becomes rejected, so it is not
-    used for training."""
-    for row in connection.execute(sa.select(HANDOFFS).where(HANDOFFS.c.exchange_id == id)).mappings().all():
-        erased = {"messages": [], "answer": REDACTED, "reply": "", "status": "rejected", "reason": REDACTED}
-        content = {**row["content"], **erased}
-        changed = HANDOFFS.update().where(HANDOFFS.c.id == row["id"]).values(status="rejected", content=content)
-        connection.execute(changed)
-    query = sa.select(FEEDBACK.c.user).where(FEEDBACK.c.exchange_id == id).order_by(FEEDBACK.c.user)
-    for n, user in enumerate(connection.execute(query).scalars().all(), 1):
-        one = (FEEDBACK.c.exchange_id == id) & (FEEDBACK.c.user == user)
-        connection.execute(FEEDBACK.update().where(one).values(user=f"{REDACTED} {n}", comment=""))
+def _redacted(
+    connection: Connection, head: tuple[int, str], seqs: list[int], left: Sequence[State], id: str, by: str,
+    reason: str,
+) -> int:  # fmt: skip
+    """Erases the content of entries, and records that; `left` are the states of the rows that were changed."""
+    connection.execute(AUDIT.update().where(AUDIT.c.seq.in_(seqs)).values(user="", content="", salt=""))
+    more = {"actor": actor().model_dump(), "states": [state.model_dump() for state in left]}
+    return append(connection, head, [redaction_of(seqs, id, by, reason, actor().name, actor().id, more)])

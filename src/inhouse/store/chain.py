@@ -2,7 +2,7 @@
 
 Kinds of entries: a "question" is written before a model is asked, "sent" are parts of the answer before they are sent,
 and the "exchange" completes them. A question without its exchange was interrupted, or is being answered. A "redaction"
-records what was erased, and an "action" what someone did (`actions`).
+records what was erased, an "action" what someone did (`actions`), and a "turn" what an agent remembers (`turns`).
 
 The hash of an entry covers the previous hash and all columns that are never erased, including the digest of salt and
 content. A redaction can therefore erase content and salt without breaking the chain, and without the salt the digest
@@ -76,10 +76,12 @@ def sent_of(id: str, text: str) -> dict[str, Any]:
     return entry("sent", id, {"about": id, "text": text, "user": ""})
 
 
-def redaction_of(seqs: Sequence[int], id: str, by: str, reason: str, **more: Any) -> dict[str, Any]:
-    """The entry that records the redaction of exchange `id`, whose entries have the numbers `seqs`."""
-    content = {"seq": seqs[0], "more": list(seqs[1:]), "exchange": id, "by": by, "why": reason, "user": ""}
-    return entry("redaction", "", content | more)
+def redaction_of(
+    seqs: Sequence[int], id: str, by: str, reason: str, user: str, key: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The entry that records the redaction of exchange `id`, whose entries have the numbers `seqs`, by an actor."""
+    content = {"seq": seqs[0], "more": list(seqs[1:]), "exchange": id, "by": by, "why": reason, "user": user}
+    return entry("redaction", "", {**content, **more}, user=user, key=key)
 
 
 def entry(kind: str, about: str, content: Mapping[str, Any], **names: str) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def walk(
 ) -> Verified:
     """Verifies the entries in order, that they end at the head, and that the `noted` entries have these hashes.
 
-    `replay` gets the number and content of each action and redaction.
+    `replay` gets the number and content of each action, redaction, and turn.
     """
     count, before, erased = 0, START, _Erased()
     kept: dict[int, set[str]] = {}
@@ -164,7 +166,9 @@ def walk(
         count, before = count + 1, row["hash"]
         if kept.get(count, {before}) != {before}:
             strange.add(count)
-        content = json.loads(row["content"]) if row["content"] and row["kind"] in ("action", "redaction") else {}
+        content = (
+            json.loads(row["content"]) if row["content"] and row["kind"] in ("action", "redaction", "turn") else {}
+        )
         erased.take(count, row, content)
         replay(count, content)
     at, fault = erased.fault()

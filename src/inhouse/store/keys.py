@@ -27,7 +27,7 @@ RETRY_S = 0.5  # between two lookups of an unknown key
 
 NOTHING: tuple[dict[str, Key], float] = ({}, -float("inf"))  # keys by digest, and when they were read
 
-KeyRole = Literal["admin", "reviewer", "user"]
+KeyRole = Literal["admin", "reviewer", "auditor", "user"]
 
 
 class Key(Record):
@@ -111,6 +111,18 @@ class Keys:
         with self.ledger.read() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)).mappings()
             return [_key(row) for row in rows]
+
+    def holding(self, id: str) -> Key:
+        """The key with that ID.
+
+        Raises:
+            InputError: there is none, or it is revoked or expired.
+        """
+        key = next((key for key in self.all() if key.id == id), None)
+        if key is None or not key.holds(now_ms()):
+            why = "is revoked or expired" if key else "does not exist"
+            raise InputError(f"the API key {id} {why}", "see `inhouse keys list`")
+        return key
 
     def revoke(self, id: str) -> Key:
         """Revokes a key permanently.

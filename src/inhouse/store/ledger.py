@@ -30,7 +30,7 @@ from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.store.turn import Turn
 from inhouse.types import Json
 
-SCHEMA = "0002"  # the newest revision in migrations/
+SCHEMA = "0003"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
@@ -202,6 +202,38 @@ SESSIONS = sa.Table(
 )
 """Who is signed in to the console."""
 
+CALLS = sa.Table(
+    "tool_call",
+    METADATA,
+    _column("key", sa.String(64), primary_key=True),  # digest of the conversation, the position, tool, and arguments
+    _column("conversation", Label),
+    _column("turn", sa.Integer),
+    _column("ordinal", sa.Integer),
+    _column("status", sa.String(16), index=True),
+    _column("at_ms", sa.BigInteger),
+    _column("until_ms", sa.BigInteger),
+    _column("lease_ms", sa.BigInteger),
+    _column("content", Body),
+    sa.UniqueConstraint("conversation", "turn", "ordinal", name="uq_tool_call_position"),
+)
+"""Calls of tools: what agents did, are doing, or wait for a person to allow."""
+
+TURNS = sa.Table(
+    "turn",
+    METADATA,
+    _column("id", sa.String(64), primary_key=True),  # digest of conversation and number
+    _column("conversation", Label),
+    _column("number", sa.Integer),
+    _column("exchange_id", Label, index=True),
+    _column("owner", Label),
+    _column("after", sa.String(64)),  # empty until the turn is complete
+    _column("at_ms", sa.BigInteger),
+    _column("content", Body),
+    sa.UniqueConstraint("conversation", "number", name="uq_turn_number"),
+    sa.Index("ix_turn_owner", "owner", "after"),
+)
+"""What is remembered of conversations with agents."""
+
 
 # --- the database -----------------------------------------------------------------------------------------------
 
@@ -249,6 +281,8 @@ class Ledger:
         self.place = self._url.database if self.sqlite else f"{self._url.host}:{self._url.port or 5432}"
         self._engine = _sqlite_engine(self._url) if self.sqlite else _postgres_engine(self._url)
         self._turn = Turn(Path(self._url.database or "")) if self.sqlite else None
+        self._file = Path(self._url.database or "") if self.sqlite else None
+        self._opened = _identity(self._file)
         self._writing = self._engine.execution_options(writes=True)
         snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(**snapshot)
@@ -276,9 +310,26 @@ class Ledger:
         Raises:
             BackendError: the database fails, in bounded time. Nothing is written unless the commit itself failed.
         """
+        self._check_file()
         turn = self._turn.taken(wait_s) if self._turn else nullcontext()
         with self._reported("written"), turn, self._writing.begin() as connection:
             yield connection
+
+    def check(self) -> None:
+        """Finds out whether the database can still be used. SQLite goes on writing to a file that was deleted, and what
+        it writes is lost when the process ends.
+
+        Raises:
+            BackendError: its file was deleted or replaced, or its folder has become read-only.
+        """
+        self._check_file()
+        if self._file and not os.access(self._file.parent, os.W_OK | os.X_OK, effective_ids=True):
+            raise BackendError("the folder of the database is read-only", f"make {self._file.parent} writable")
+
+    def _check_file(self) -> None:
+        if self._file and _identity(self._file) != self._opened:
+            hint = f"put {self._file} back, then start inhouse again"
+            raise BackendError("the file of the database was deleted or replaced", hint)
 
     def wipe(self) -> None:
         """Removes overwritten data from SQLite's write-ahead log too, unless a reader still needs it."""
@@ -326,6 +377,15 @@ class Ledger:
                 raise BackendError(f"the database at {self.place} has schema {revision}; {supported}", hint)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """What tells a file from another one under the same name; None where there is none."""
+    try:
+        found = os.stat(file) if file else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def bounded(connection: Connection) -> None:

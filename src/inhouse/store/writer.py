@@ -50,14 +50,16 @@ class Writer:
         self._written_at = -FRESH_S
 
     def check(self) -> None:
-        """Writes and erases a row as large as an entry, unless a commit succeeded just now.
+        """Looks for the database's file, then writes and erases a row as large as an entry, unless a commit succeeded
+        just now.
 
         Raises:
             BackendError: the database cannot be written.
         """
-        if not self.trouble and time.monotonic() - self._written_at < FRESH_S:
-            return
         try:
+            self._ledger.check()
+            if not self.trouble and time.monotonic() - self._written_at < FRESH_S:
+                return
             with self._ledger.write() as connection:
                 bounded(connection)
                 connection.execute(SESSIONS.insert(), PROBE)

@@ -47,6 +47,7 @@ _CONDITION = re.compile(
     r"\b(?:above (?:that|this|it)|(?:first|second) (?:year|month|one)|from the \w+ (?:year|month)|except)\b",
     re.IGNORECASE,
 )
+_AGE = re.compile(r"\b[\w.]{1,12}[ -](?:minute|hour|day|week|month|year)s?[ -](?:ago|old)\b", re.IGNORECASE)
 EARLIER_QUESTIONS = 3
 BEST_PASSAGES = 2  # whose figures a calculation may use
 FEW_WORDS = 8  # of a follow-up that only changes the quantity: "and for 3 hours?"
@@ -74,7 +75,9 @@ def asks_to_calculate(question: str) -> bool:
 
 
 def quantities(question: str) -> list[tuple[Decimal, str]]:
-    """The figures of a question with the stem of the word after each; amounts have "$"."""
+    """The figures of a question with the stem of the word after each; amounts have "$". An age ("three months old",
+    "two years ago") is none: nothing is multiplied by it."""
+    question = _AGE.sub(" ", question)
     found = []
     for m in _PLAIN.finditer(question):
         after = re.match(r"[ -]*([A-Za-z]{2,20})", question[m.end() : m.end() + 30])

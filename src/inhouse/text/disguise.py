@@ -27,10 +27,12 @@ from inhouse.text.visible import visible
 LONGEST_WORD = max(map(len, USUAL))
 KNOWN, UNKNOWN = 0.7, 0.45  # shares of letters in usual words: of a decoded text at least, of a disguised one at most
 FEW_LETTERS = 12  # of a decoded text
+RECENT = 100  # clauses whose meanings are kept
 GAPPED = 3  # pieces that are joined to words, at least
 _MARKS = regex.compile(r"\p{Mn}{2,}|(?<=[^\p{L}\p{M}])\p{Mn}+|[\u0334-\u0338\u20d0-\u20ff]+")
 _ACCENTS = regex.compile(r"\p{Mn}+")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’]+")
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
 _COMMENTS = (("<!--", "-->"), ("/*", "*/"), ("<![CDATA[", "]]>"))
 _LINK = re.compile(r"https?://[^\s<>\"]{12,2000}")
 _LINK_SIGNS = re.compile(r"[/?&=+_.,;:-]+")
@@ -99,9 +101,20 @@ def readings(text: str, markup: bool = True) -> list[str]:
         decoded.append(seen.translate(_TURNED)[::-1])
     decoded += [d for some in decoded[:4] for d in (*codes.decoded(some), *_shifted(some))]  # a code in a code
     found += decoded
-    found += [plain_words(some) for some in (*(found[:3] if markup else found[:1]), *decoded)]
+    found += [plain_words(some) for some in dict.fromkeys((*(found[:3] if markup else found[:1]), *decoded))]
     known = {_key(text)}
     return [r for r in found if len(r) > 3 and (key := _key(r)) not in known and not known.add(key)]  # type: ignore[func-returns-value]
+
+
+def written(text: str) -> frozenset[str]:
+    """The words of two letters and more, in lower case."""
+    return frozenset(_LETTERS.findall(text.lower()))
+
+
+def unseen(reading: str, seen: frozenset[str]) -> float:
+    """The share of a reading's letters in words that were not `written` in the text."""
+    found = _LETTERS.findall(reading.lower())
+    return sum(len(w) for w in found if w not in seen) / max(sum(map(len, found)), 1)
 
 
 def restored(text: str) -> str:
@@ -251,8 +264,9 @@ def _regapped(tokens: Sequence[str]) -> str:
         if token and _is_piece(token):
             run.append(token)
             continue
-        found += _cut_run(run)
-        run = []
+        if run:
+            found += _cut_run(run)
+            run = []
         found += [token] if token else []
     return " ".join(_syllables(found))
 
@@ -270,6 +284,8 @@ def _cut_run(run: Sequence[str]) -> list[str]:
     """A run of pieces as words, where they are usual ones; otherwise as it was."""
     letters = "".join(_letters(token) for token in run)
     pieces = sum(len(_SPLIT.split(token)) for token in run)
+    if _is_one_word(run, letters):
+        return [letters]
     if len(letters) < 8 or (pieces < GAPPED and len(letters) <= LONGEST_WORD):
         return list(run)
     if known_share(run) > KNOWN:  # "it is to be"
@@ -279,6 +295,11 @@ def _cut_run(run: Sequence[str]) -> list[str]:
         words = segmented(letters.translate(_LEET))
     shreds = 2 * sum(len(w) < 3 for w in words) > len(words)  # "image_media_type" is no "i m age me d i a type"
     return words if known_share(words) >= KNOWN and not shreds else list(run)
+
+
+def _is_one_word(run: Sequence[str], letters: str) -> bool:
+    """Whether letters with gaps between them are one usual word: "i d i o t", not "A, B, C"."""
+    return len(letters) > 3 and letters in USUAL and all(len(p) < 2 for token in run for p in _SPLIT.split(token))
 
 
 def _syllables(tokens: Sequence[str]) -> list[str]:
@@ -343,10 +364,16 @@ def _shifted(text: str) -> list[str]:
 def _clauses(text: str) -> Iterator[tuple[str, list[str]]]:
     """The clauses of the text and the signs between them, each with what it may say, which mostly is itself."""
     for clause in _CLAUSE.split(text):
-        tokens = clause.split()
-        meanings = [clause]
-        if len(tokens) >= GAPPED and sum(map(len, tokens)) >= FEW_LETTERS and known_share(tokens) <= UNKNOWN:
-            some = " ".join(tokens[:40])
-            kinds = (kind for kind, other in codes.ciphers(some) if known_share(other.split()) >= KNOWN)
-            meanings += [codes.deciphered(kind, clause) for kind in kinds]
-        yield clause, meanings
+        yield clause, [clause, *_meanings(clause)]
+
+
+@lru_cache(maxsize=RECENT)
+def _meanings(clause: str) -> tuple[str, ...]:
+    """What a clause that is hardly made of usual words says backwards or shifted, where that is. A text is read several
+    times, with the same clauses."""
+    tokens = clause.split()
+    if len(tokens) < GAPPED or sum(map(len, tokens)) < FEW_LETTERS or known_share(tokens) > UNKNOWN:
+        return ()
+    some = " ".join(tokens[:40])
+    kinds = (kind for kind, other in codes.ciphers(some) if known_share(other.split()) >= KNOWN)
+    return tuple(codes.deciphered(kind, clause) for kind in kinds)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
+from inhouse.agents.executor import Executor
 from inhouse.chat import Exchange, Finish, Note, Usage
 from inhouse.config.sections import Project
 from inhouse.documents.picture import page_picture
@@ -32,11 +33,13 @@ from inhouse.gateway.console.seams import (
 from inhouse.gateway.state import State
 from inhouse.models.scripted import Scripted
 from inhouse.store.audit import Audit
+from inhouse.store.calls import StoredCalls
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.traffic import Traffic
+from inhouse.store.turns import StoredTurns
 from inhouse.types import Checks, Chunk, Estimate, Example, GateRule, Message, Passage, Release, Source
 from inhouse.verdict import (
     ArmResult,
@@ -102,6 +105,7 @@ class Bank:
         self.parts = {"train": [], "validation": [], "test": [], "removed": []}
         self.said, self.arms, self._report = {}, {}, report
         self.files = {}  # of documents with pages
+        self.agents = None  # a Team
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -114,7 +118,10 @@ class Bank:
         return [c for c in self.all if not c.access or c.access & groups]
 
     def documents(self, groups):
-        return [DocumentLine(source=c.source, title=c.title, chunks=1, access=c.access) for c in self._seen(groups)]
+        return [
+            DocumentLine(source=c.source, title=c.title, chunks=1, access=c.access, trust=c.trust)
+            for c in self._seen(groups)
+        ]
 
     def chunks(self, source, groups):
         return [c for c in self._seen(groups) if c.source == source]
@@ -147,6 +154,9 @@ class Bank:
 
     def review(self, review):
         self.said[review.id] = review
+
+    def team(self):
+        return self.agents
 
     def overview(self):
         gate = (
@@ -305,6 +315,9 @@ class Fleet(dict):
     async def refresh(self):
         return False
 
+    async def settle(self, call):
+        return await self.executor.settle(call)
+
     def close(self):
         return None
 
@@ -356,9 +369,9 @@ def a_report():
 class House:
     """The running gateway: its parts, its address, and keys by role."""
 
-    def __init__(self, folder, **gateway):
+    def __init__(self, folder, audit=None, **gateway):
         project = Project.model_validate(
-            {"name": "First National Bank", "store": {"path": str(folder)}, "gateway": gateway}
+            {"name": "First National Bank", "store": {"path": str(folder)}, "gateway": gateway, "audit": audit or {}}
         )
         self.folder, self.bank = folder, Bank(a_report())
         self.chunk, self.example, self.exchange = chunk, example, exchange
@@ -368,9 +381,11 @@ class House:
         self.custom = Teller(self.bank, "custom", "first-national-bank/3", "tuned+rag")
         fleet = Fleet(custom=self.custom, base=Teller(self.bank, "base", "base", ""))
         fleet["first-national-bank/3"] = self.custom
+        self.fleet, self.calls, self.turns = fleet, StoredCalls(self.ledger), StoredTurns(self.ledger)
+        fleet.executor = Executor({}, self.calls)
         self.state = State(
             project=project, fleet=fleet, audit=self.audit, keys=self.keys, inbox=self.inbox, feedback=self.feedback,
-            traffic=Traffic(self.ledger), insight=self.bank,
+            traffic=Traffic(self.ledger), insight=self.bank, calls=self.calls, turns=self.turns,
         )  # fmt: skip
         people = {
             "admin": ("Dana Whitfield", "admin", ["staff"]),

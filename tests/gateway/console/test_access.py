@@ -11,9 +11,10 @@ import pytest
 
 from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import COOKIE, secret_in
+from inhouse.gateway.limits import Rates
 
 PAGES = ["playground", "inbox", "verdict", "verdict/report", "knowledge", "knowledge?view=failed", "data", "data?part=test",
-         "data/example?id=ex-000&part=train", "traffic", "experiments", "audit", "settings"]  # fmt: skip
+         "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "inbox/approvals", "audit", "settings"]  # fmt: skip
 OPEN_TO = {
     "admin": set(PAGES),
     "reviewer": {
@@ -24,6 +25,7 @@ OPEN_TO = {
 FORMS = {
     "data/example": {"id": "ex-000", "part": "train", "status": "approved", "target": "Another answer."},
     "inbox/conversation": {"id": "x", "act": "reject"},
+    "inbox/call": {"key": "x", "decision": "approve"},
     "experiments/start": {"name": "a", "first": "base", "second": "first-national-bank/3", "share": "50"},
     "experiments/stop": {},
     "experiments/weights": {"weight-base": "1"},
@@ -285,6 +287,25 @@ def test_what_another_group_was_told_is_not_in_audit_or_inbox(house):
                  lambda: other.post("/console/playground/feedback", json={"id": id, "thumb": 1}, headers={"x-csrf": other.token}),
                  lambda: other.get("/console/playground/person", params={"id": handoff})):  # fmt: skip
         assert call().status_code == 404, "another's exchange is not theirs to follow"
+
+
+def test_the_playground_counts_like_the_api(house, monkeypatch):
+    client = house.client("staff")
+
+    def post(path, body):
+        return client.post(f"/console/playground/{path}", json=body, headers={"x-csrf": client.token})
+
+    def ask(text):
+        return post("chat", {"model": "custom", "messages": [{"role": "user", "content": text}]})
+
+    ids = [ask("What does a wire cost?").text.split('"id":"')[1].split('"')[0] for _ in range(2)]
+    project = house.state.project
+    limits = project.gateway.model_copy(update={"key_mb_per_minute": 1, "key_handoffs_per_hour": 1})
+    monkeypatch.setattr(house.state, "project", project.model_copy(update={"gateway": limits}))
+    monkeypatch.setattr(house.state, "rates", Rates(clock=lambda: 0.0))
+    assert [post("person", {"id": id}).status_code for id in ids] == [200, 429]
+    assert post("feedback", {"id": ids[0], "thumb": 1}).status_code == 200
+    assert ["1 MB per minute" in ask("word " * 120_000).text for _ in range(2)] == [False, True]
 
 
 # --- names that lead elsewhere ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ PAGES = {
     "search": "knowledge?q=what+does+a+wire+cost", "failed": "knowledge?view=failed",
     "document": "knowledge/document?source=payments/wire-transfers.md", "data": "data", "removed": "data?part=removed",
     "example": "data/example?id=ex-000&part=train", "traffic": "traffic?span=24h", "experiments": "experiments", "audit": "audit",
+    "actions": "actions",
     "settings": "settings", "not-found": "nothing-here",
 }  # fmt: skip
 LOOKS = {

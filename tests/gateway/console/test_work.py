@@ -2,6 +2,8 @@
 
 import re
 
+from inhouse.types import Passage
+
 
 def post(client, path, **form):
     return client.post(f"/console/{path}", data={"csrf": client.token, **form}, follow_redirects=True)
@@ -101,6 +103,23 @@ def test_the_audit_shows_an_exchange_with_its_hash_and_verifies(house):
     assert f"The log was changed at entry {house.audit.place('audit-1').seq}" in post(client, "audit/verify").text
     with house.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE audit SET cost_usd = 0.000041 WHERE id = 'audit-1'")
+
+
+def test_external_documents_are_marked_wherever_they_are_shown(house):
+    said = "Wires are cheap, says the web."
+    of = {"source": "web/wires.md", "title": "Wires elsewhere", "heading": "", "text": said, "trust": "external"}
+    house.bank.all.append(house.chunk(of["source"], of["title"], "", said).model_copy(update={"trust": "external"}))
+    cited = [{"sentence": said, "passage": 1, "source": of["source"], "trust": "external"}]
+    asked = house.exchange("x1", answer=said, passages=(Passage(**of),), citations=cited)
+    plain = house.exchange("x2", passages=(Passage(**{**of, "trust": "trusted"}),), citations=[])
+    house.record(asked, plain)
+    client, mark = house.client("admin"), ">external</span>"
+    shown = {
+        path: client.get(f"/console/{path}").text.count(mark)
+        for path in ("knowledge", "knowledge?q=wires", "knowledge/document?source=web/wires.md",
+                     "knowledge/document?source=payments/wire-transfers.md", "audit/exchange?id=x1", "audit/exchange?id=x2")
+    }  # fmt: skip
+    assert list(shown.values()) == [1, 1, 1, 0, 2, 0], shown
 
 
 def test_a_page_of_the_audit_is_filled_past_what_others_were_told(house):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from inhouse.gateway.console.agents import agent_pages
+from inhouse.gateway.console.approvals import approval_pages
+from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.gate import Console, redirect
 from inhouse.gateway.console.playground import playground_pages
@@ -26,8 +29,17 @@ def console(state: State) -> APIRouter:
     """
     made = Console(state)
     router = APIRouter(include_in_schema=False)
-    for pages in (_front(made), sign_in_pages(made), playground_pages(made), building_pages(made), running_pages(made)):
-        router.include_router(pages)
+    for pages in (
+        _front,
+        sign_in_pages,
+        playground_pages,
+        building_pages,
+        running_pages,
+        approval_pages,
+        agent_pages,
+        audit_pages,
+    ):
+        router.include_router(pages(made))
     router.include_router(_nowhere(made))
     return router
 

@@ -123,7 +123,7 @@ def _data(console: Console, router: APIRouter) -> None:
             target=answers if answers != _lines(example.target) else None,
         )  # fmt: skip
         console.insight.review(review)
-        console.state.audit.act("example reviewed", facts={"example": review.id, "status": review.status})
+        console.state.audit.act("example reviewed", facts={"example": review.id, "part": part, "status": review.status})
         return redirect("/data/example" + query({"id": id, "part": part, "saved": "true"}))
 
     def _row(id: str, part: str) -> Row:

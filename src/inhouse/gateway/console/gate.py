@@ -21,13 +21,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from inhouse.errors import InhouseError, InputError
+from inhouse.gateway.acting import may_decide
 from inhouse.gateway.console import show
 from inhouse.gateway.console.oidc import Provider
 from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secret_in
 from inhouse.gateway.state import State
 from inhouse.store.actions import ACTING, Actor
+from inhouse.store.keys import Key
 from inhouse.store.ledger import now_ms
+from inhouse.tools import Call
 
 HERE = Path(__file__).parent
 HOME = "/console"
@@ -43,7 +46,8 @@ HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"} 
 NAVIGATION = (
     ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
     ("Build", (("verdict", "Verdict"), ("knowledge", "Knowledge"), ("data", "Data"))),
-    ("Run", (("traffic", "Traffic"), ("experiments", "Experiments"), ("audit", "Audit"), ("settings", "Settings"))),
+    ("Run", (("traffic", "Traffic"), ("agents", "Agents"), ("experiments", "Experiments"), ("settings", "Settings"))),
+    ("Audit", (("audit", "Answers"), ("actions", "Actions"))),
 )
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -110,13 +114,28 @@ class Console:
             return None
         return session.model_copy(update={"name": who.name, "role": who.role, "groups": who.groups})
 
+    def to_decide(self, session: Session) -> list[Call]:
+        """The calls of tools that wait for a person, and that this one may decide on; the oldest first."""
+        waiting = self.state.calls.waiting() if self.state.calls else ()
+        return [call for call in waiting if may_decide(key_of(session), call)]
+
+    def names(self) -> dict[str, str]:
+        """Names of keys by ID: a key's ID is the user of requests that name none."""
+        return {key.id: key.name for key in self.state.keys.all()}
+
     def _waiting(self, session: Session | None) -> str:
-        """How many waiting conversations this reviewer may read."""
+        """How many waiting conversations this reviewer may read, and calls they may decide on."""
         if session is None or not session.may("inbox"):
             return ""
         waiting = self.state.inbox.first("waiting", WAITING_SHOWN + 1, lambda h: session.may_read(frozenset(h.groups)))
-        count = len(waiting)
+        count = len(waiting) + len(self.to_decide(session))
         return f"{WAITING_SHOWN}+" if count > WAITING_SHOWN else str(count or "")
+
+
+def key_of(session: Session) -> Key:
+    """Who is signed in, as whoever holds an API key with that role and these groups."""
+    groups = tuple(sorted(session.groups))
+    return Key(id=session.key, name=session.name, role=session.role, groups=groups, created_at="")
 
 
 def page_of(request: Request) -> str:

@@ -19,9 +19,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from inhouse.config.sections import Oidc
+from inhouse.config.gateway import Oidc
 from inhouse.errors import BackendError, InputError
-from inhouse.gateway.console.session import ADMIN, REVIEWER, USER
+from inhouse.gateway.console.session import ADMIN, AUDITOR, REVIEWER, USER
 from inhouse.store.keys import KeyRole
 from inhouse.types import Json, Record
 
@@ -104,7 +104,10 @@ class Provider:
         """
         settings = self._settings
         roles, groups = _texts(claims.get(settings.role_claim)), _texts(claims.get(settings.groups_claim))
-        role: KeyRole = ADMIN if roles & set(settings.admins) else REVIEWER if roles & set(settings.reviewers) else USER
+        ranks: list[tuple[KeyRole, tuple[str, ...]]] = [
+            (ADMIN, settings.admins), (REVIEWER, settings.reviewers), (AUDITOR, settings.auditors),
+        ]  # fmt: skip
+        role = next((rank for rank, values in ranks if roles & set(values)), USER)
         name = next((str(claims[c]) for c in NAMING if claims.get(c)), "")
         self._admit(claims, groups)
         used = {

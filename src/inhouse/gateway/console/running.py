@@ -1,4 +1,4 @@
-"""Pages about operation: traffic, experiments, the inbox, the audit, settings."""
+"""Pages about operation: traffic, experiments, the inbox, settings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from inhouse.chat import Exchange
 from inhouse.errors import ConfigError, InputError
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
@@ -19,9 +18,6 @@ from inhouse.store.inbox import Handoff, Status
 from inhouse.store.traffic import Bucket
 
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes per bucket
-A_PAGE = 50
-MOST_READ = 1000  # entries read for one page of the audit, when groups hide many
-Before = Annotated[int, Query(ge=0, lt=2**63)]
 STATUSES: tuple[Status, ...] = ("waiting", "answered", "approved", "rejected")
 MOST_LISTED = 200  # conversations of one status in the inbox
 
@@ -31,7 +27,6 @@ def running_pages(console: Console) -> APIRouter:
     _traffic(console, router)
     _experiments(console, router)
     _inbox(console, router)
-    _audit(console, router)
     _settings(console, router)
     return router
 
@@ -125,10 +120,11 @@ def _inbox(console: Console, router: APIRouter) -> None:
     @router.get("/inbox")
     def conversations(request: Request, status: str = "waiting") -> Response:
         chosen = next((s for s in STATUSES if s == status), STATUSES[0])
-        session = signed_in(request)
-        listed = {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
-        counts = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in listed.items()}
-        return console.page(request, "inbox", status=chosen, counts=counts, handoffs=listed[chosen][:MOST_LISTED])
+        listed = handoffs_by_status(console, signed_in(request))
+        return console.page(
+            request, "inbox", status=chosen, counts=inbox_counts(console, signed_in(request), listed),
+            handoffs=listed[chosen][:MOST_LISTED],
+        )  # fmt: skip
 
     @router.get("/inbox/conversation")
     def one(request: Request, id: str, done: str = "") -> Response:
@@ -165,67 +161,28 @@ def _inbox(console: Console, router: APIRouter) -> None:
     def _show(request: Request, handoff: Handoff, done: str = "", problem: str = "", status: int = 200) -> Response:
         exchange = console.state.audit.get(handoff.exchange_id)
         feedback = console.state.feedback.for_exchange(handoff.exchange_id)
+        turns = console.state.turns
         return console.page(
             request, "conversation", status, handoff=handoff, exchange=exchange, feedback=feedback, done=done,
-            problem=problem,
+            problem=problem, turn=turns.answering(handoff.exchange_id) if turns else None,
         )  # fmt: skip
 
 
-def _audit(console: Console, router: APIRouter) -> None:
-    audit = console.state.audit
+def handoffs_by_status(console: Console, session: Session) -> dict[Status, list[Handoff]]:
+    """The conversations that a reviewer may read, one more than are listed of each status."""
+    inbox = console.state.inbox
+    return {s: inbox.first(s, MOST_LISTED + 1, lambda h: session.may_read(frozenset(h.groups))) for s in STATUSES}
 
-    @router.get("/audit")
-    def browse(
-        request: Request, q: str = "", user: str = "", release: str = "", since: str = "", until: str = "",
-        before: Before = 0,
-    ) -> Response:  # fmt: skip
-        return _show(request, {"q": q, "user": user, "release": release, "since": since, "until": until}, before)
 
-    @router.get("/audit/exchange")
-    def one(request: Request, id: str) -> Response:
-        exchange = audit.get(id)
-        if exchange is None or not signed_in(request).may_read(exchange.groups):
-            raise HTTPException(404, "This exchange does not exist, or your groups may not read it.")
-        return console.page(
-            request, "exchange", exchange=exchange, link=audit.place(id), names=_names(),
-            feedback=console.state.feedback.for_exchange(id),
-        )  # fmt: skip
-
-    @router.post("/audit/verify")
-    def verify(request: Request) -> Response:
-        return _show(request, {}, 0, verify=True)
-
-    def _show(request: Request, given: dict[str, str], before: int, verify: bool = False) -> Response:
-        search = {"q": "", "user": "", "release": "", "since": "", "until": "", **given}
-        rows, more = _readable(signed_in(request), search, before)
-        return console.page(
-            request, "audit", search=search, rows=rows, before=before, more=more, names=_names(),
-            verified=audit.verify() if verify else None,
-        )  # fmt: skip
-
-    def _names() -> dict[str, str]:
-        """Names of keys by id: a key's id is the user of requests that name none."""
-        return {key.id: key.name for key in console.state.keys.all()}
-
-    def _readable(session: Session, search: dict[str, str], before: int) -> tuple[list[tuple[int, Exchange]], int]:
-        """A page of what the session may read, and the entry to continue from, 0 at the end."""
-        readable: list[tuple[int, Exchange]] = []
-        read = 0
-        while read < MOST_READ:
-            some = audit.find(
-                since=search["since"], until=search["until"], user=search["user"], text=search["q"],
-                release=search["release"], limit=A_PAGE, before=before,
-            )  # fmt: skip
-            for seq, exchange in some:
-                before = seq
-                if session.may_read(exchange.groups):
-                    readable.append((seq, exchange))
-                    if len(readable) == A_PAGE:
-                        return readable, before
-            read += len(some)
-            if len(some) < A_PAGE:
-                return readable, 0
-        return readable, before
+def inbox_counts(
+    console: Console, session: Session, listed: Mapping[Status, Sequence[Handoff]]
+) -> dict[str, tuple[str, str]]:
+    """The tabs of the inbox: by what they show, their address and the number on them."""
+    numbers = {s: f"{MOST_LISTED}+" if len(rows) > MOST_LISTED else str(len(rows)) for s, rows in listed.items()}
+    tabs = {str(s): (f"/inbox?status={s}", number) for s, number in numbers.items()}
+    if console.state.calls is None:
+        return tabs
+    return {"approvals": ("/inbox/approvals", str(len(console.to_decide(session)))), **tabs}
 
 
 def _settings(console: Console, router: APIRouter) -> None:

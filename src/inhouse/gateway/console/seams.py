@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from inhouse.types import Box, Chunk, Example, Record, Release, Review
+from inhouse.types import Box, Chunk, Example, Record, Release, Review, Trust
 from inhouse.verdict import Report
 
 Groups = frozenset[str]
@@ -23,6 +23,7 @@ class DocumentLine(Record):
     title: str
     chunks: int
     access: frozenset[str] = frozenset()
+    trust: Trust = "trusted"
 
 
 class Failure(Record):
@@ -103,6 +104,54 @@ class Overview(Record):
     history: tuple[HistoryLine, ...] = ()
 
 
+class ToolLine(Record):
+    """A tool as it was described when its agents were measured. `groups` and `roles` may cause a call; empty means
+    all. `approval` is "never", "always", or a condition."""
+
+    name: str
+    description: str = ""
+    effect: Literal["read", "write"] = "write"
+    approval: str = "never"
+    check: str = ""
+    undo: str = ""
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    origin: str = ""
+
+
+class ProcedureLine(Record):
+    """A procedure; `picture` is an SVG of its states, safe to be part of a page."""
+
+    name: str
+    title: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+    groups: frozenset[str] = frozenset()
+    states: int
+    picture: str
+
+
+class AgentLine(Record):
+    """An agent. `documents` are patterns of what it answers from, and `groups` may talk to it; empty means all."""
+
+    name: str
+    description: str = ""
+    groups: frozenset[str] = frozenset()
+    documents: tuple[str, ...] = ()
+    procedures: tuple[ProcedureLine, ...] = ()
+    tools: tuple[ToolLine, ...] = ()
+
+
+class Team(Record):
+    """The agents that are served. `fallback` answers what belongs to none: an agent, "documents", or "person"."""
+
+    agents: tuple[AgentLine, ...]
+    fallback: str
+
+    def tool(self, name: str) -> ToolLine | None:
+        return next((t for agent in self.agents for t in agent.tools if t.name == name), None)
+
+
 class Insight(Protocol):
     """What was built and what is served. What the given groups may not read does not exist for them."""
 
@@ -135,6 +184,10 @@ class Insight(Protocol):
     def reviews(self) -> Mapping[str, Review]: ...
 
     def review(self, review: Review) -> None: ...
+
+    def team(self) -> Team | None:
+        """The agents of the release that is served, or the latest ones; None where there are none."""
+        ...
 
     def overview(self) -> Overview: ...
 

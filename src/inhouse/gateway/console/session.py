@@ -31,16 +31,20 @@ SECRET_BYTES = 32
 
 ADMIN: KeyRole = "admin"
 REVIEWER: KeyRole = "reviewer"
+AUDITOR: KeyRole = "auditor"
 USER: KeyRole = "user"
 PAGES: Mapping[str, frozenset[KeyRole]] = {
-    "playground": frozenset({ADMIN, REVIEWER, USER}),
+    "playground": frozenset({ADMIN, REVIEWER, AUDITOR, USER}),
     "inbox": frozenset({ADMIN, REVIEWER}),
     "verdict": frozenset({ADMIN}),
     "knowledge": frozenset({ADMIN, REVIEWER}),
     "data": frozenset({ADMIN, REVIEWER}),
     "traffic": frozenset({ADMIN}),
+    "agents": frozenset({ADMIN}),
     "experiments": frozenset({ADMIN}),
-    "audit": frozenset({ADMIN, REVIEWER}),
+    "audit": frozenset({ADMIN, REVIEWER, AUDITOR}),
+    "run": frozenset({ADMIN, REVIEWER, AUDITOR}),
+    "actions": frozenset({ADMIN, AUDITOR}),
     "settings": frozenset({ADMIN}),
 }
 

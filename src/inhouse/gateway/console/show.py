@@ -93,7 +93,8 @@ def flat(values: Mapping[str, Json], prefix: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list | tuple):
             pairs.append((name, ", ".join(map(str, value)) or NOTHING))
         else:
-            pairs.append((name, NOTHING if value in ("", None, {}) else str(value)))
+            text = str(value).lower() if isinstance(value, bool) else str(value)  # as in a project file
+            pairs.append((name, NOTHING if value in ("", None, {}) else text))
     return pairs
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from inhouse.guardrails.classifier import compiled, counts
 
+RECENT = 500  # sentences whose features are kept
 _RULES = (
     r"(?:instruction|rule|guideline|prompt|polic(?:y|ies)|restriction|direction|command|programming|filter|safeguard"
     r"|limitation|limits|constraint|protocol|boundar(?:y|ies)|ethic|moral|censor|training|disclaimer|warning)\w*"
@@ -80,8 +83,10 @@ _PATTERNS = compiled({
 FEATURES = (*_PATTERNS, "capitals_share", "length")
 
 
-def features_of(text: str) -> list[float]:
-    """The values of FEATURES: how often each pattern occurs, the share of words in capitals, and the length."""
+@lru_cache(maxsize=RECENT)
+def features_of(text: str) -> tuple[float, ...]:
+    """The values of FEATURES: how often each pattern occurs, the share of words in capitals, and the length. A sentence
+    is looked at several times: alone, as a window, and in other readings of its text."""
     words = text.split()
     capitals = sum(w.isupper() and len(w) > 2 for w in words) / max(len(words), 1)
-    return [*counts(text, _PATTERNS.values()), capitals, len(words) / 40]
+    return (*counts(text, _PATTERNS.values()), capitals, len(words) / 40)

@@ -19,7 +19,7 @@ from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
 from inhouse.text.disguise import readings
 from inhouse.text.sentences import every_sentence
-from inhouse.types import Matrix
+from inhouse.types import Matrix, Passage
 
 _ORDER = re.compile(
     r"^\W*(?:please |kindly |now |also |then |and |next |finally |instead,? )*(?:write|explain|describe"
@@ -65,6 +65,11 @@ FEATURES = (*Context._fields, *features.FEATURES)  # after the embedding, in thi
 shipped = partial(classifier.shipped, "indirect", FEATURES)
 
 
+def is_order(sentence: str) -> bool:
+    """Whether the sentence begins with an imperative."""
+    return bool(_ORDER.match(sentence))
+
+
 def sentences(text: str) -> list[str]:
     """The sentences that are classified: those of two words and more, MOST_SENTENCES at most."""
     return every_sentence(text)[:MOST_SENTENCES]
@@ -87,7 +92,7 @@ def _contexts(passage: Sequence[str], vectors: Matrix) -> list[Context]:
         before = alike[i, i - 1] if i else mean[i]
         after = alike[i, i + 1] if i + 1 < n else mean[i]
         nearest = np.delete(alike[i], i).max() if n > 1 else 0.0
-        order, question = float(bool(_ORDER.match(sentence))), float(_asks(sentence))
+        order, question = float(is_order(sentence)), float(_asks(sentence))
         about = float(bool(_ABOUT_THE_ANSWER.search(sentence)))
         far = 1 - max(float(nearest), 0.0)
         contexts.append(Context(
@@ -106,6 +111,17 @@ def _asks(sentence: str) -> bool:
     return bool(begins) and "?" in sentence[last + 1 :]
 
 
+def _whose(passage: Passage) -> str:
+    return f"{passage.source}, external" if passage.trust == "external" else passage.source
+
+
+def _named(passage: Passage) -> list[str]:
+    """The title and headings of an external passage, which the model reads too. Questions are usual headings: alone,
+    they look as if they were put to the assistant."""
+    names = (passage.title, *passage.heading.split(" > ")) if passage.trust == "external" else ()
+    return [n for n in names if n and not n.rstrip().endswith(("?", "？"))]
+
+
 class IndirectInjection:
     """The rail on passages and tool results. Of external documents, passages with instructions are always removed."""
 
@@ -118,15 +134,15 @@ class IndirectInjection:
         self._scores: Recent[float] = Recent(VECTORS)  # the same passages are retrieved again and again
 
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
-        texts = [p.text for p in turn.passages]
-        known = self._scores.filled(texts, lambda new: map(self.score, new))
-        scores = [known[t] for t in texts]
+        texts = [(p.text, *_named(p)) for p in turn.passages]
+        known = self._scores.filled([t for some in texts for t in some], lambda new: map(self.score, new))
+        scores = [max(known[t] for t in some) for some in texts]
         external = [p.trust == "external" for p in turn.passages]
         least = [self._classifier.threshold * (STRICT if e else 1) for e in external]
         bad = [n for n, score in enumerate(scores) if score >= least[n]]
         if not bad:
             return None
-        where = ", ".join(f"passage {n + 1} ({turn.passages[n].source})" for n in bad)
+        where = ", ".join(f"passage {n + 1} ({_whose(turn.passages[n])})" for n in bad)
         reason = f"instructions to the assistant in {where}"
         if removed := tuple(n for n in bad if external[n]):
             return Finding(score=max(scores), reason=reason, passages=removed, action="redact")

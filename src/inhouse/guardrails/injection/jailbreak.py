@@ -7,7 +7,7 @@ and of its other readings (`text/disguise.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from inhouse.guardrails import classifier
@@ -16,7 +16,7 @@ from inhouse.guardrails.injection import languages
 from inhouse.guardrails.injection.features import FEATURES, features_of
 from inhouse.guardrails.rail import Finding, Side, Turn
 from inhouse.text.cache import VECTORS, CachedEmbedder, Recent
-from inhouse.text.disguise import readings, restored
+from inhouse.text.disguise import readings, restored, unseen, written
 from inhouse.text.sentences import SENTENCE_GAP, windows
 from inhouse.types import Matrix, Message
 
@@ -44,7 +44,6 @@ _ATTACKS = frozenset(
 _OVERRIDES = [FEATURES.index(name) for name in ("override_rules", "ignore_previous")]
 _SIGNS = [*_OVERRIDES, *map(FEATURES.index, ("special_mode", "unrestricted", "without_rules"))]
 _HARMFUL = [n for n, name in enumerate(FEATURES) if name in _ATTACKS]
-_WORDS = re.compile(r"[^\W\d_]{2,}")
 shipped = partial(classifier.shipped, "jailbreak", FEATURES)
 
 
@@ -83,14 +82,22 @@ class Jailbreak:
     An earlier turn was judged when it was new. Where it was a jailbreak, the client was refused, and may send it again
     as part of the conversation, or has made it up: it is removed with its answer, so that the model does not read it,
     and the conversation goes on.
+
+    Args:
+        embedder: the one that the classifier was trained with.
+        classifier: of English text.
+        foreign: the score of a text in another language; 0 for English.
     """
 
     name = "injection"
     sides: frozenset[Side] = frozenset({"input"})
 
-    def __init__(self, embedder: CachedEmbedder, classifier: Classifier) -> None:
+    def __init__(
+        self, embedder: CachedEmbedder, classifier: Classifier, foreign: Callable[[str], float] = languages.score
+    ) -> None:
         self._embedder = embedder
         self._classifier = classifier
+        self._foreign = foreign
         self._scores: Recent[float] = Recent(VECTORS)  # a conversation repeats its earlier turns
 
     def score(self, texts: Sequence[str]) -> float:
@@ -125,14 +132,15 @@ class Jailbreak:
         than the user's only sentences with a sign of an attack count."""
         if message.role == "user":
             return self.score([message.content])
-        texts = (message.content, *readings(message.content))
+        said = "\n".join((message.content, *_called(message)))
+        texts = (said, *readings(said))
         signed = (s for text in texts for s in SENTENCE_GAP.split(text) if any(features_of(s)[n] for n in _SIGNS))
         return self.score(list(dict.fromkeys(signed)))
 
     def _score(self, text: str) -> float:
         others = readings(text)
-        foreign = max(map(languages.score, (text, *others)))
-        words = frozenset(_words(text))
+        foreign = max(map(self._foreign, (text, *others)))
+        words = written(text)
         weights = dict.fromkeys(_judged(restored(text)), 1.0)
         for window in (w for other in others for w in _judged(other)):
             weights.setdefault(window, _weight(window, words, len(text.split()) > SHORT_WORDS))
@@ -144,15 +152,19 @@ class Jailbreak:
         return max(foreign, float((odds / (1 + odds)).max()))
 
 
-def _words(text: str) -> list[str]:
-    return _WORDS.findall(text.lower())
+def _called(message: Message) -> Iterator[str]:
+    """The names of the calls in a message, as words, and their arguments: the client writes these too, and the model
+    reads the name before the result."""
+    for call in message.tool_calls:
+        function = call.get("function") or {}
+        yield str(function.get("name") or "").replace("_", " ").replace("-", " ")
+        yield str(function.get("arguments") or "")
 
 
 def _weight(window: str, seen: frozenset[str], long: bool) -> float:
     """What the odds of a reading's window are multiplied by: more where its words were hidden, since few would hide
     harmless ones, and less where a long text has nearly all, since they were judged in it."""
-    words = _words(window)
-    new = sum(len(w) for w in words if w not in seen) / max(sum(map(len, words)), 1)
+    new = unseen(window, seen)
     return HIDDEN if new > 0.5 else 1 / HIDDEN if long and new < 0.15 else 1.0
 
 

@@ -1,7 +1,8 @@
-"""Jailbreaks in other languages than English, by their phrases: the classifier's embeddings know English alone.
+"""Jailbreaks in other languages than English, by their phrases and by a classifier of the languages that have phrases:
+the embeddings of the other classifier know English alone.
 
-Three kinds, each in nine languages: to lift the assistant's rules ("ignore all previous instructions"), to show its
-prompt, and to play someone without rules. A customer's own message, letter, or order may be ignored and forgotten.
+Three kinds of phrases: to lift the assistant's rules ("ignore all previous instructions"), to show its prompt, and to
+play someone without rules. A customer's own message, letter, or order may be ignored and forgotten.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from inhouse.guardrails.injection import grams
+from inhouse.text.language import language
+
 NEAR_CHARS = 60  # between the parts of a phrase
-CERTAIN = 0.95  # the score of a phrase
+CERTAIN = 0.95  # the score of what is found
 
 
 class Phrases(NamedTuple):
@@ -37,8 +41,13 @@ def phrases() -> dict[str, Phrases]:
 
 
 def score(text: str) -> float:
-    """CERTAIN where the text has a phrase of a jailbreak in another language; 0 otherwise."""
-    return CERTAIN if any(_found(text, p) for p in phrases().values()) else 0.0
+    """CERTAIN where the text is a jailbreak in another language; 0 otherwise."""
+    found = has_phrase(text) or (language(text) in phrases() and grams.is_jailbreak(text))
+    return CERTAIN if found else 0.0
+
+
+def has_phrase(text: str) -> bool:
+    return any(_found(text, p) for p in phrases().values())
 
 
 def _found(text: str, p: Phrases) -> bool:

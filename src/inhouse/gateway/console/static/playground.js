@@ -59,6 +59,11 @@
       const one = make("div", `passage${used.has(n + 1) ? " is-cited" : ""}`);
       one.tabIndex = -1;
       one.append(make("b", "", `[${n + 1}] ${p.title}`));
+      if (p.trust === "external") {
+        const mark = make("span", "badge is-warn", "external");
+        mark.title = "Others may have written this document";
+        one.append(" ", mark);
+      }
       if (p.heading) one.append(" ", make("span", "soft", p.heading));
       one.append(make("p", "pre", p.text));
       const source = make("p", "small");

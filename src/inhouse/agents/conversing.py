@@ -1,0 +1,159 @@
+"""Keeps conversations with agents: which turn a request is, what was remembered, and what was decided in it.
+
+Clients of the OpenAI API send the whole conversation each time and no ID. A request continues the conversation whose
+messages so far are the same, word for word, for the same user and key; it is the same turn again if its last message is
+the same too, and then it gets the same answer and nothing is done twice. A last message that was changed begins a
+branch: another conversation with the memory of the turn before, but for what the user was asked to confirm: that is
+asked again, as it is wherever a message comes after other ones than the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+from inhouse.agents.progress import unconfirmed
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.errors import BackendError, InputError
+from inhouse.tools import CONTINUED, Turn, Turns, prefix
+from inhouse.types import Digest, Json, digest_of, last_question
+
+LAYER = "agent"
+_EVENTS: dict[str, type[Delta | Note | Finish]] = {"Delta": Delta, "Note": Note, "Finish": Finish}
+
+
+class Conversing:
+    """A ChatModel around a team of agents.
+
+    Args:
+        model: reads `request.state` and `request.plan`, and yields notes of kind "plan" and "state".
+        turns: the memory.
+        acting: goes on with a conversation in which nothing new was asked; by default `model`.
+    """
+
+    def __init__(self, model: ChatModel, turns: Turns, acting: ChatModel | None = None) -> None:
+        self.name = model.name
+        self._model, self._turns, self._acting = model, turns, acting or model
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        """Yields what the model says, after a note of kind "conversation" with ID and number of the turn.
+
+        A request of nobody is answered, and not remembered; agents cannot act for it. One without messages goes on
+        with the conversation `request.conversation`, after an approval.
+
+        Raises:
+            BackendError: the memory or the model cannot be reached, or another request is answering this message and
+                has decided otherwise.
+            InputError: there is no such conversation to go on with.
+        """
+        if not (request.user or request.key):  # nobody's, such as the first question of a server
+            async for event in self._model.stream(request):
+                yield event
+            return
+        turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
+        yield Note(layer=LAYER, kind="conversation", data={"id": turn.conversation, "turn": turn.number})
+        if turn.reply is not None:
+            for row in turn.reply:
+                yield _EVENTS[row["event"]].model_validate(row["data"])
+            return
+        state = dict(before.state or {}) if before else {}
+        if before and not _follows(turn, before, request):
+            state = unconfirmed(state)
+        plan = turn.plan or {}
+        asked = request.model_copy(update={
+            "conversation": turn.conversation, "turn": turn.number, "state": state, "plan": plan,
+        })  # fmt: skip
+        said: list[ChatEvent] = []
+        async for event in (self._model if request.messages else self._acting).stream(asked):
+            match event:
+                case Note(layer="agent", kind="plan", data=data):
+                    plan = {**plan, **data}
+                    written = await asyncio.to_thread(self._turns.plan, turn.conversation, turn.number, plan)
+                    if any(written.get(name) != decided for name, decided in data.items()):
+                        raise BackendError("another request is answering this message", "send it again")
+                    continue
+                case Note(layer="agent", kind="state", data=data):
+                    state = {**state, **data}
+                    continue
+                case Finish():
+                    said.append(event)
+                    await asyncio.to_thread(self._complete, turn, request, state, said)
+                case _:
+                    said.append(event)
+            yield event
+
+    def _begun(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
+        """The turn of the request, and the one before it."""
+        at = last_question(request.messages)
+        talk = [(m.role, m.content) for m in request.messages]
+        before, asked = prefix(talk[:at]), digest_of(talk[at][1].strip())
+        owner = owner_of(request)
+        last = self._turns.last(request.conversation) if request.conversation else None
+        if last is None and not request.conversation and at > 0:
+            last = self._turns.after(owner, before)
+        wanted = request.conversation
+        if last is not None and last.owner != owner:
+            last, wanted = None, ""
+        if last is not None and wanted:
+            same = last
+            while same.asked == CONTINUED and same.number > 1:  # the one before, which is there
+                same = self._turns.begin(same.model_copy(update={"number": same.number - 1}))
+            if (same.before, same.asked) == (before, asked):
+                return same, None  # the last message again
+            if at > 0 and (earlier := self._earlier(wanted, before, asked)):
+                return earlier, None
+        id = wanted or (last.conversation if last else uuid.uuid4().hex)
+        new = Turn(
+            conversation=id, number=last.number + 1 if last else 1, owner=owner, before=before, asked=asked,
+            exchange=request.exchange,
+        )  # fmt: skip
+        try:
+            turn = self._turns.begin(new)
+        except InputError:  # the ID is someone else's, or is none
+            return self._turns.begin(new.model_copy(update={"conversation": uuid.uuid4().hex})), last
+        while turn.asked == CONTINUED and turn.after:  # the client did not see what was said after the approval
+            last, new = turn, new.model_copy(update={"number": turn.number + 1})
+            turn = self._turns.begin(new)
+        if turn.asked != asked:  # another message after the same ones
+            turn = self._turns.begin(new.model_copy(update={"conversation": uuid.uuid4().hex}))
+        return turn, last
+
+    def _earlier(self, conversation: str, before: Digest, asked: Digest) -> Turn | None:
+        """The complete turn that answered the same message after the same ones."""
+        turns = [t for t in self._turns.of(conversation) if t.reply is not None]
+        return next((t for t in reversed(turns) if (t.before, t.asked) == (before, asked)), None)
+
+    def _continued(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
+        """A turn in which nothing is asked."""
+        last = self._turns.last(request.conversation) if request.conversation else None
+        if last is None or last.owner != owner_of(request):
+            raise InputError(f"{request.conversation[:40]}: no such conversation", "check the ID")
+        new = Turn(
+            conversation=last.conversation, number=last.number + 1, owner=last.owner, before=last.after,
+            asked=CONTINUED, exchange=request.exchange,
+        )  # fmt: skip
+        turn = self._turns.begin(new)
+        if turn.asked != CONTINUED:
+            raise InputError("a message of this conversation is being answered", "wait for its answer")
+        return turn, last
+
+    def _complete(self, turn: Turn, request: ChatRequest, state: dict[str, Json], said: list[ChatEvent]) -> None:
+        text = "".join(e.text for e in said if isinstance(e, Delta))
+        talk = [(m.role, m.content) for m in request.messages[: last_question(request.messages) + 1]]
+        after = prefix([*talk, ("assistant", text)], "" if talk else turn.before)
+        reply = [{"event": type(e).__name__, "data": e.model_dump(mode="json")} for e in said]
+        told = {"state": state, "reply": reply, "after": after, "exchange": request.exchange or turn.exchange}
+        self._turns.complete(turn.model_copy(update=told))
+
+
+def _follows(turn: Turn, before: Turn, request: ChatRequest) -> bool:
+    """Whether the message answers what was said in the turn before: it comes after the same messages, word for word, or
+    alone with the ID of the conversation."""
+    alone = bool(request.conversation) and last_question(request.messages) <= 0
+    return turn.conversation == before.conversation and (alone or turn.before == before.after)
+
+
+def owner_of(request: ChatRequest) -> Digest:
+    """Whose conversation it is."""
+    return digest_of([request.key, request.user])

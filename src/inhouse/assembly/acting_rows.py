@@ -1,0 +1,62 @@
+"""Rows that teach a specialist's model its commands, from conversations with tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from inhouse.agents.answers import polarity_of
+from inhouse.agents.commands import Situation
+from inhouse.agents.procedure import Procedure, holes
+from inhouse.agents.understand import prompt, titles
+from inhouse.agents.values import found
+from inhouse.datasets.acting import KIND, Specialist, examples, understood
+from inhouse.training.rows import Row
+from inhouse.types import Json, Message
+
+
+def specialist_of(procedures: Mapping[str, Procedure], today: date) -> Specialist:
+    """What the conversion needs to know of an agent's procedures.
+
+    Args:
+        today: the day that "tomorrow" is relative to in the conversations.
+    """
+    calls: dict[str, tuple[str, Mapping[str, str]]] = {}
+    for name, procedure in procedures.items():
+        for state in procedure.states:
+            if state.call:
+                calls.setdefault(state.call.tool, (name, _slots(procedure, state.call.arguments)))
+
+    def values(procedure: str, slot: str, text: str) -> Sequence[Json]:
+        own = procedures[procedure].slots[slot]
+        return list(dict.fromkeys(v.value for v in found(own, text, today, own.choices, asked=True)))
+
+    def asking(procedure: str, slot: str) -> str:
+        states = procedures[procedure].states
+        asks = (s.name for s in states if (slot in s.collect if slot else s.confirm))
+        return next(asks, states[0].name)
+
+    return Specialist(titles(procedures), calls, values, polarity_of, asking)
+
+
+def acting_rows(
+    conversations: Iterable[tuple[str, Sequence[Message]]], procedures: Mapping[str, Procedure], today: date
+) -> list[Row]:
+    """Rows for the trainer, of conversations given as ID and messages in OpenAI's format."""
+    specialist = specialist_of(procedures, today)
+
+    def shown(situation: dict[str, Json], messages: Sequence[Message]) -> tuple[Message, ...]:
+        return prompt(Situation.model_validate(situation), messages)
+
+    made = [one for id_, messages in conversations for one in understood(messages, specialist, id_)]
+    return [Row(messages=e.messages, target=e.target, kind=KIND) for e in examples(made, shown)]
+
+
+def _slots(procedure: Procedure, arguments: Mapping[str, Json]) -> dict[str, str]:
+    """The slot that each argument is, of those that are nothing but one slot."""
+    slots = {}
+    for argument, template in arguments.items():
+        names = [n for e in holes(template) for n in e.names] if isinstance(template, str) else []
+        if len(names) == 1 and template == f"{{{names[0]}}}" and names[0] in procedure.slots:
+            slots[argument] = names[0]
+    return slots

@@ -1,0 +1,44 @@
+"""Releases that another version of inhouse may have made: what this version does not know is named, not ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from inhouse.assembly.workspace import Workspace
+from inhouse.config.sections import Project
+from inhouse.errors import InputError
+from inhouse.types import Artifact, Json, Release, unknown_key
+
+
+def measured(workspace: Workspace, what: str, settings: Mapping[str, Json]) -> Project:
+    """The project with the settings that `what` was measured with.
+
+    Raises:
+        InputError: another version of inhouse measured it with settings that this one does not know.
+    """
+    sections = {name: value for name, value in settings.items() if name in Project.model_fields}
+    try:
+        return Project.model_validate(sections).at(workspace.project.root)
+    except ValidationError as error:
+        first, key = error.errors()[0], unknown_key(error)
+        known = ".".join(str(part) for part in first["loc"])
+        problem = f"does not know the setting {key}" if key else f"cannot use the setting {known} ({first['msg']})"
+        hint = "install the version that made it, or run `inhouse build` and `inhouse release` with this one"
+        raise InputError(f"{what}: this version of inhouse {problem}", hint) from error
+
+
+def release_of(artifact: Artifact) -> Release:
+    """The release in an artifact.
+
+    Raises:
+        InputError: it is damaged, or has something that this version of inhouse does not know.
+    """
+    try:
+        return Release(**artifact.facts)
+    except ValidationError as error:
+        if key := unknown_key(error):
+            problem = f"{artifact.path}: this version of inhouse does not know {key}"
+            raise InputError(problem, "install the version that made it") from error
+        raise InputError(f"{artifact.path}: damaged", "restore it from a backup") from error

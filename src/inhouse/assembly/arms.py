@@ -8,6 +8,7 @@ prompt   the base model          instructions and examples from the training dat
 rag      the base model          instructions and retrieved passages
 tuned    the custom model        instructions
 tuned+rag the custom model       instructions and retrieved passages
+cascade  several models          see assembly/cascade.py
 oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -120,6 +121,7 @@ class Built:
         index: artifact that passages come from, None where nothing is retrieved.
         fusion: artifact with the weights of the two searches, None for the defaults.
         guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
+        cascade: opens the arm `cascade` over the others, None where it was not made.
     """
 
     project: Project
@@ -132,6 +134,7 @@ class Built:
     index: Artifact | None = None
     fusion: Artifact | None = None
     guard: Callable[[ChatModel], ChatModel] | None = None
+    cascade: Callable[[Arms], ChatModel] | None = None
 
 
 class Arms:
@@ -146,6 +149,7 @@ class Arms:
         self._built = built
         self._shared = Shared[Serves]() if engines is None else engines
         self._engines: dict[str, tuple[Hashable, Serves]] = {}
+        self._others: dict[str, Arms] = {}
 
     @cached_property
     def grounding(self) -> Grounding | None:
@@ -186,8 +190,20 @@ class Arms:
             within: patterns of the documents that it answers from; empty for all.
             instructions: system prompt instead of the project's.
         """
-        custom, guard = name.startswith("tuned") or name == "oracle", self._built.guard
-        model = self.custom() if custom else self.base()
+        if name == "cascade":
+            assert self._built.cascade is not None
+            return self._built.cascade(self)
+        arm = self.bare(name, None, few_shot, gold, within, instructions)
+        guard = self._built.guard if name != "base" else None
+        return guard(arm) if guard else arm
+
+    def bare(
+        self, name: str, model: ChatModel | None = None, few_shot: Sequence[Example] = (),
+        gold: Mapping[Messages, Sequence[Passage]] | None = None, within: Sequence[str] = (), instructions: str = "",
+    ) -> ChatModel:  # fmt: skip
+        """The arm without guardrails and replies; `model` answers in place of the project's."""
+        custom = name.startswith("tuned") or name == "oracle"
+        model = model or (self.custom() if custom else self.base())
         if name == "base":
             return model
         if name in RETRIEVING:
@@ -195,13 +211,24 @@ class Arms:
             grounding = self._grounding(within, instructions) if within or instructions else self.grounding
             grounder = grounding if name != "oracle" else GoldGrounder(grounding, gold or {})
             calculate = self._built.project.assistant.calculator
-            arm: ChatModel = Grounded(model, grounder, self._built.support, name, calculate)
-        else:
-            settings, examples = self._built.project.assistant, few_shot if name == "prompt" else ()
-            arm = Prompted(name, model, lambda m: with_examples(m, settings, examples))
-        return guard(arm) if guard else arm
+            return Grounded(model, grounder, self._built.support, name, calculate)
+        settings, examples = self._built.project.assistant, few_shot if name == "prompt" else ()
+        return Prompted(name, model, lambda m: with_examples(m, settings, examples))
+
+    def over(self, settings: Model, weights: Artifact) -> Arms:
+        """Arms of the same documents over another base model in the embedded engine, closed with these."""
+        if weights.key not in self._others:
+            project = self._built.project.model_copy(update={"model": settings}).at(self._built.project.root)
+            built = replace(
+                self._built, project=project, weights=weights, custom=None, folder=None, vllm=None, cascade=None
+            )
+            self._others[weights.key] = Arms(built, self._shared)
+        return self._others[weights.key]
 
     def close(self) -> None:
+        for other in self._others.values():
+            other.close()
+        self._others.clear()
         for key, _ in reversed(self._engines.values()):  # adapters before what they are loaded in
             self._shared.give_back(key)
         self._engines.clear()

@@ -37,3 +37,15 @@ def upstreams(tables: Sequence[Upstream], local: Callable[[str], ChatModel]) -> 
         return lambda: servers[name] if name in servers else local(name)
 
     return {t.name: Fallback(t.name, [opened(name) for name in (t.name, *t.fallback)]) for t in tables}
+
+
+def upstream(tables: Sequence[Upstream], name: str) -> ChatModel:
+    """The server of one [[upstream]] table, without its fallbacks.
+
+    Raises:
+        ConfigError: there is no such table, or a key's environment variable is not set.
+    """
+    table = next((t for t in tables if t.name == name), None)
+    if table is None or not table.url:
+        raise ConfigError(f"there is no [[upstream]] named {name!r} with a url", "add the table, or correct the name")
+    return Breaker(OpenAIModel(table))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
+from inhouse.config.cascade import Cascade
 from inhouse.config.gateway import Gateway
 from inhouse.config.section import Section
 
@@ -209,7 +210,7 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "oracle"], ...] = (
+    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "cascade", "oracle"], ...] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
     """What is compared on the same questions; see "Reading the verdict" in docs/guide.md."""
@@ -279,7 +280,7 @@ class Judge(Endpoint):
 class Release(Section):
     name: str = ""
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
-    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag"] = ""
+    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag", "cascade"] = ""
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)
     """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""
@@ -428,6 +429,7 @@ class Project(Section):
     """HTTP services whose operations are tools: one [[openapi]] table each."""
     mcp: tuple[McpServer, ...] = ()
     """MCP servers whose tools agents may call: one [[mcp]] table each."""
+    cascade: Cascade = Cascade()
     release: Release = Release()
     experiment: Experiment = Experiment()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.errors import InhouseError
@@ -23,7 +23,8 @@ class Answer(Record):
 
     `unguarded` is the model's own text where the guardrails changed it, with `unguarded_scores`; `checked_scores` are
     those of the text that the last rails, which look at whole answers, replaced. `outcome` is one of
-    evaluation/outcomes.py.
+    evaluation/outcomes.py. `ended` says how the assistant ended the exchange without an answer, "" if it did not. `usd`
+    is the price of the answer where it has one other than the time that it took.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Answer(Record):
     text: str = ""
     failed: str = ""
     outcome: Outcome = "failed"
+    ended: Literal["", "act", "block", "handoff"] = ""
+    usd: float | None = None
     scores: Mapping[str, float] = {}
     first_token_s: float = 0.0
     latency_s: float = 0.0
@@ -169,6 +172,8 @@ async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[M
         arm=model.name,
         text=reply.text,
         outcome=outcome,
+        ended="act" if reply.note("acts", "act") and not handed_off else ended,
+        usd=(reply.note("cascade", "rung") or {}).get("usd"),
         scores=scores | shares(outcome),
         declined=exam.scorer.declines(unguarded),
         unguarded=unguarded if unguarded != reply.text else None,

@@ -175,13 +175,15 @@ def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Samp
 def _arm(run: ArmRun, scores: Mapping[str, list[float]], usd_per_hour: float, sample: compare.Sample) -> ArmResult:
     good = [a for a in run.answers if not a.failed]
     each_s = run.seconds / max(len(run.answers), 1)
+    prices = [a.usd for a in good if a.usd is not None]
+    priced = sum(prices) / len(prices) if prices else None
     return ArmResult(
         metrics={m: e for m in METRICS if (e := sample.estimate(scores[m]))},
         latency_ms=compare.percentiles_ms([a.latency_s for a in good]),
         first_token_ms=compare.percentiles_ms([a.first_token_s for a in good]),
         prompt_tokens=round(sum(a.prompt_tokens for a in good) / max(len(good), 1), 1),
         answer_tokens=round(sum(a.completion_tokens for a in good) / max(len(good), 1), 1),
-        usd_per_1000=round(each_s * 1000 / 3600 * usd_per_hour, 4),
+        usd_per_1000=round(1000 * priced if priced is not None else each_s * 1000 / 3600 * usd_per_hour, 4),
         seconds=round(run.seconds, 1),
         failed=len(run.answers) - len(good),
     )

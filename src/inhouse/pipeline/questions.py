@@ -13,7 +13,7 @@ from inhouse.evaluation.acting import Task, read_tasks
 from inhouse.files import file_sha256
 from inhouse.retrieval.search import Index, gold_passages
 from inhouse.text.support import SUPPORTED
-from inhouse.types import Artifact, Example, Json, Passage
+from inhouse.types import Artifact, Example, Json, Passage, digest_of
 from inhouse.verdict import DataFacts, Parity, RetrievalFacts, Subject, TrainingFacts
 
 
@@ -24,10 +24,23 @@ def questions_of(
     from inhouse.evaluation.probes import make_probes
 
     project, settings = workspace.project, workspace.project.evaluation
-    tests, handoff = workspace.examples("test", data), project.assistant.handoff
+    tests, handoff = parted(workspace, data)[0], project.assistant.handoff
     read = workspace.documents(documents)
     probes, unmade = make_probes(tests, read, handoff, languages, settings.probes, project.seed)
     return [*_sample(tests, settings.max_questions, project.seed), *probes], unmade
+
+
+def parted(workspace: Workspace, data: Artifact) -> tuple[list[Example], list[Example]]:
+    """The tests for the verdict, and those for the certificate of a cascade: none where the project has no cascade.
+
+    The turns of a conversation, and examples of one group, stay together.
+    """
+    tests, settings = workspace.examples("test", data), workspace.project.cascade
+    if not settings.rung:
+        return tests, []
+    groups = sorted({e.group or e.id for e in tests}, key=lambda g: digest_of(["certificate", workspace.project.seed, g]))
+    held = set(groups[: round(settings.held_out * len(groups))])
+    return [e for e in tests if (e.group or e.id) not in held], [e for e in tests if (e.group or e.id) in held]
 
 
 def _sample(examples: list[Example], most: int, seed: int) -> list[Example]:

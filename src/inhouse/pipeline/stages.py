@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -32,6 +33,7 @@ from inhouse.types import Artifact, Example, Json
 
 PARITY_PROMPTS = 8
 ENGINES = ("models/engine.py", "models/llama.py", "models/llama_server.py", "models/vllm.py", "models/vllm_server.py")
+ANSWERING = ("assistant", "model", "retrieval", "guardrails", "replies")  # settings that answers depend on
 Stage = Callable[[Workspace], Artifact]
 
 
@@ -327,6 +329,43 @@ def calibrate(workspace: Workspace) -> Artifact:
 
 
 @stage
+def cascade(workspace: Workspace) -> Artifact:
+    """The cascade of [[cascade.rung]]: its thresholds, and what is certified of them."""
+    from inhouse.assembly.cascade import check_rungs, model_of
+
+    documents, served, at = ingest(workspace), weights(workspace), index(workspace)
+    fused, data, project = fusion(workspace), curate(workspace), workspace.project
+    rungs = check_rungs(project)
+    custom = train(workspace) if any(r.arm.startswith("tuned") for r in rungs) else None
+    plain, others = folder_of(workspace, served, custom), {}
+    for name in sorted({r.model for r in rungs if r.model}):
+        settings = project.model_copy(update={"model": model_of(project, name)}).at(project.root)
+        others[name] = weights(replace(workspace, project=settings, artifacts={}))
+    workspace.store.touch(served)  # the project's own stay the latest
+    inputs: dict[str, Json] = {
+        "cascade": project.cascade.model_dump(mode="json"),
+        "upstream": [t.model_dump(mode="json", exclude={"timeout_s"}) for t in project.upstream],
+        "evaluation": project.evaluation.model_dump(mode="json", include={"probes", "max_questions"}),
+        **{name: getattr(project, name).model_dump(mode="json") for name in ANSWERING}, "name": project.name,
+        "engine": workspace.engine, "others": {name: a.key for name, a in others.items()},
+    }  # fmt: skip
+    parents = [served, at, fused, data, *(a for a in (custom, plain, *others.values()) if a)]
+
+    def build(work: Path) -> dict[str, Json]:
+        from inhouse.pipeline.cascade import fit_cascade
+
+        arms = Arms(built_of(workspace, served, custom, plain, at, fused))
+        try:
+            return fit_cascade(workspace, arms, others, documents, data, work)
+        finally:
+            arms.close()
+
+    source = ["guardrails", "pipeline/cascade.py", "pipeline/calibrate.py", "evaluation", "assembly", "routing", "text",
+              "privacy", "retrieval", *ENGINES]  # fmt: skip
+    return workspace.make("cascade", inputs, parents, source, build)
+
+
+@stage
 def router(workspace: Workspace) -> Artifact:
     """The classifier that chooses an agent."""
     from inhouse.pipeline.router import make_router, needs_documents
@@ -367,9 +406,11 @@ def evaluate(workspace: Workspace) -> Artifact:
         "tasks": tasks_content(project),
     }
     plain, agents = folder(workspace), team(workspace)
-    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents) if a)]
+    laddered = cascade(workspace) if "cascade" in settings.arms else None
+    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents, laddered) if a)]
 
     def build(work: Path) -> dict[str, Json]:
+        from inhouse.assembly.cascade import with_cascade
         from inhouse.assembly.guard import Parts, wrapped
         from inhouse.pipeline.evaluate import Questions, headline, judge_arms
 
@@ -381,7 +422,8 @@ def evaluate(workspace: Workspace) -> Artifact:
         calibrated = fitted.facts["arms"] if fitted else {}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated)
         subject = subject_of(workspace, data, fused, custom, compared)
-        arms = Arms(built_of(workspace, served, custom, plain, at, fused, guard))
+        built = built_of(workspace, served, custom, plain, at, fused, guard)
+        arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
         finally:
@@ -401,7 +443,7 @@ STAGES: dict[str, Stage] = {
     "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights,
     "folder": lambda workspace: cast("Artifact", folder(workspace)),  # made in a child only for vLLM
     "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
-    "parity": parity, "calibration": calibrate, "report": evaluate, "router": router,
+    "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
 

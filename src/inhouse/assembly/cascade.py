@@ -1,0 +1,142 @@
+"""The arm `cascade`: its rungs opened over the arms of the project, each behind its own guardrails, and what decides
+between them read from the artifact of `inhouse cascade fit`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from inhouse.assembly.arms import Arms, Built
+from inhouse.assembly.guard import Parts, wrapped
+from inhouse.assembly.routes import upstream
+from inhouse.assembly.wrappers import Prompted
+from inhouse.chat import ChatModel, ChatRequest
+from inhouse.config.cascade import Rung as RungTable
+from inhouse.config.sections import Model, Project
+from inhouse.errors import ConfigError
+from inhouse.guardrails.rail import Rail, question_of
+from inhouse.models.catalog import CATALOG
+from inhouse.routing.cascade import Cascaded, Policy, Rung, left_out
+from inhouse.types import Artifact
+
+POLICY = "policy.json"  # in the artifact of a cascade: what decides
+RUNGS = "rungs.json"  # in it: the keys of the weights of other models, by name
+ARM = "cascade"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What rungs are opened from.
+
+    Attributes:
+        parts: what their guardrails are built from.
+        others: weights of the models that are not the project's, by the name that the rungs have them under.
+        replies: opens the rung of approved replies, None where there is none.
+    """
+
+    parts: Parts
+    others: Mapping[str, Artifact]
+    replies: Callable[[], ChatModel] | None = None
+
+    def open(self, table: RungTable, arms: Arms, recorder: Rail | None = None) -> ChatModel:
+        """One rung under its name. Its confidence is that of the cascade's artifact, and hands nothing off.
+
+        Args:
+            table: its settings.
+            arms: of the project, without guardrails.
+            recorder: a rail in place of confidence.
+        """
+        project = self.parts.project
+        over = arms.over(model_of(project, table.model), self.others[table.model]) if table.model else arms
+        if table.arm == "replies":
+            if self.replies is None:
+                raise ConfigError("[[cascade.rung]] replies: there are no approved replies to open")
+            model = self.replies()
+        else:
+            given = upstream(project.upstream, table.upstream) if table.upstream else None
+            model = over.bare(table.arm, given)
+        rails = tuple(dict.fromkeys((*project.guardrails.rails, "confidence")))
+        rules = project.guardrails.model_copy(update={"rails": rails})
+        behind = project.model_copy(update={"guardrails": rules}).at(project.root)
+        parts = replace(self.parts, project=behind, recorder=recorder)
+        return wrapped(parts, Prompted(table.label, model, lambda messages: messages))
+
+
+def model_of(project: Project, name: str) -> Model:
+    """The settings of another model in the embedded engine."""
+    known = CATALOG.get(name)
+    own = {"quantization": known.quantization} if known and known.quantization else {}
+    return project.model.model_copy(update={"base": name, "engine": "embedded", **own})
+
+
+def check_rungs(project: Project) -> tuple[RungTable, ...]:
+    """The rungs of a project.
+
+    Raises:
+        ConfigError: they make no cascade; says which and why.
+    """
+    rungs = project.cascade.rung
+    if len(rungs) < 2:
+        raise ConfigError("[cascade]: a cascade has at least two rungs", "add [[cascade.rung]] tables, cheapest first")
+    labels = [r.label for r in rungs]
+    for n, rung in enumerate(rungs):
+        at = f"[[cascade.rung]] {rung.label}"
+        if labels.count(rung.label) > 1:
+            raise ConfigError(f"{at}: two rungs have this name", "set `name`")
+        if rung.arm.startswith("tuned") and (rung.model or rung.upstream):
+            raise ConfigError(f"{at}: {rung.arm} is of the project's own model", 'set arm = "rag"')
+        if rung.model and rung.upstream:
+            raise ConfigError(f"{at}: has both `model` and `upstream`", "keep one of them")
+        if rung.upstream and rung.upstream not in {t.name for t in project.upstream}:
+            raise ConfigError(f"{at}: there is no [[upstream]] {rung.upstream}", "add the table, or correct the name")
+        if rung.arm == "inbox" and n + 1 < len(rungs):
+            raise ConfigError(f"{at}: a person is the last rung", "move it to the end")
+        if rung.arm == "replies" and n:
+            raise ConfigError(f"{at}: approved replies are the first rung", "move it to the beginning")
+    return rungs
+
+
+def with_cascade(built: Built, parts: Parts, fitted: Artifact) -> Built:
+    """What arms are made from, with the arm `cascade`.
+
+    Args:
+        built: the other arms.
+        parts: what guardrails are built from.
+        fitted: the artifact of the cascade.
+
+    Raises:
+        InputError: the weights of a rung are gone.
+    """
+    keys = json.loads((Path(fitted.path) / RUNGS).read_text(encoding="utf-8"))
+    others = {name: parts.workspace.store.open("weights", key) for name, key in keys.items()}
+    return replace(built, cascade=partial(open_cascade, Ladder(parts, others), fitted))
+
+
+def open_cascade(ladder: Ladder, fitted: Artifact, arms: Arms) -> ChatModel:
+    """The cascade as it was certified."""
+    project = ladder.parts.project
+    policy = Policy.model_validate_json((Path(fitted.path) / POLICY).read_bytes())
+    own = replace(ladder, parts=replace(ladder.parts, fitted=fitted))
+    rungs: list[Rung] = []
+    for n, table in enumerate(check_rungs(project)):
+        model = None if table.arm == "inbox" else own.open(table, arms)
+        threshold = policy.thresholds[n] if n < len(policy.thresholds) else 0.0
+        rungs.append(Rung(table.label, model, threshold, table.usd or None))
+    per_s = project.model.usd_per_hour / 3600
+    skip = _skip(policy, ladder.parts) if policy.known else None
+    declines = ladder.parts.workspace.support.declines
+    return Cascaded(ARM, rungs, project.assistant.handoff, skip, per_s, policy.certificate, declines)
+
+
+def _skip(policy: Policy, parts: Parts) -> Callable[[ChatRequest], list[bool]]:
+    known = policy.known
+    assert known is not None
+
+    def skip(request: ChatRequest) -> list[bool]:
+        vector = parts.embedder.embed([question_of(request)])[0]
+        return left_out(known.shares([float(x) for x in vector]), policy.usd)
+
+    return skip

@@ -1,0 +1,186 @@
+"""A cascade fitted and certified: every rung is asked every question, and code decides which answers would be given.
+
+The selection questions are those that confidence is calibrated on: they fit each rung's score, say which rungs are left
+out for which questions, and choose the thresholds to try. The certificate's questions are a share of the tests that
+nothing else uses. A rung is asked behind its own guardrails, through the engine that serves it, so what is certified is
+what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inhouse.assembly.arms import Arms
+from inhouse.assembly.cascade import POLICY, RUNGS, Ladder, check_rungs
+from inhouse.assembly.guard import calibration_file
+from inhouse.config.cascade import Rung, Score
+from inhouse.errors import InputError
+from inhouse.evaluation.evaluate import Answer, ArmRun, Exam, asked, evaluate_arm
+from inhouse.evaluation.outcomes import GOOD
+from inhouse.evaluation.scorers import Scorer
+from inhouse.files import write_text
+from inhouse.guardrails.confidence.calibration import fit as fit_confidence
+from inhouse.guardrails.confidence.features import Features
+from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
+from inhouse.pipeline.calibrate import labeled
+from inhouse.routing.cascade import Known, Policy, left_out
+from inhouse.types import Artifact, Example, Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+GIVEN = GOOD | {"partly"}
+COLUMNS: dict[Score, tuple[str, ...]] = {
+    "confidence": Features._fields,
+    "retrieval": ("passage_score", "passage_lead", "passage_scores", "question_similarity", "cited_score"),
+    "groundedness": ("answer_similarity", "least_support", "mean_support", "no_claim"),
+    "certainty": ("certainty", "log_certainty"),
+    "agreement": ("second_similarity", "second_words_shared", "second_numbers_shared"),
+}
+"""The features that each score looks at."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the rungs did, in the order of the questions.
+
+    Attributes:
+        scores: with which each rung's answer would be judged, shape (questions, rungs); NaN for a person. 0 for what
+            goes to the next rung in any case, 1 for what every rung would say.
+        good: whether the answer is right or partly right, or a proper hand-off; shape (questions, rungs).
+        wrong: whether it is wrong; shape (questions, rungs).
+        usd: mean price of an answer, shape (rungs,).
+        seconds: of an answer, shape (questions, rungs).
+        reasons: by rung, why it has no score.
+    """
+
+    scores: Floats
+    good: Bools
+    wrong: Bools
+    usd: Floats
+    seconds: Floats
+    first_s: Floats
+    reasons: dict[str, str]
+
+    def part(self, which: Bools) -> Recorded:
+        """Of some of the questions."""
+        own = {name: getattr(self, name)[which] for name in ("scores", "good", "wrong", "seconds", "first_s")}
+        return replace(self, **own)
+
+
+def record(
+    ladder: Ladder, arms: Arms, selection: Sequence[Example], held: Sequence[Example], work: Path
+) -> Recorded:  # fmt: skip
+    """Asks every rung every question, and fits the score of each on the selection's.
+
+    Writes answers-RUNG.jsonl, features-RUNG.jsonl and calibration-RUNG.json into `work`; an interrupted run goes on
+    with what is there.
+    """
+    import numpy as np
+
+    rungs, examples = check_rungs(ladder.parts.project), [*selection, *held]
+    shape = (len(examples), len(rungs))
+    scores, seconds, first = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape)
+    good, wrong = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    usd, reasons = np.array([r.usd for r in rungs]), {}
+    for n, table in enumerate(rungs):
+        if table.arm == "inbox":
+            continue
+        run, rows = _asked(ladder, arms, table, examples, work)
+        scores[:, n], reason = _scored(ladder, table, (selection, examples), run.answers, rows, work)
+        reasons |= {table.label: reason} if reason else {}
+        good[:, n] = [a.outcome in GIVEN for a in run.answers]
+        wrong[:, n] = [a.outcome in ("wrong", "failed") for a in run.answers]
+        seconds[:, n] = [a.latency_s for a in run.answers]
+        first[:, n] = [a.first_token_s for a in run.answers]
+        usd[n] = usd[n] or run.seconds / len(examples) * ladder.parts.project.model.usd_per_hour / 3600
+    return Recorded(scores, good, wrong, usd, seconds, first, reasons)
+
+
+def _asked(
+    ladder: Ladder, arms: Arms, table: Rung, examples: Sequence[Example], work: Path
+) -> tuple[ArmRun, dict[str, Features]]:  # fmt: skip
+    """One rung's answers, and their features by the digest of the conversation."""
+    parts = ladder.parts
+    workspace, project = parts.workspace, parts.project
+    recorder = FeatureRecorder(parts.features(), work / f"features-{table.label}.jsonl")
+    scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in examples])
+    exam = Exam(
+        examples, {e.id: [e.target] for e in examples}, scorer, project.assistant.max_tokens,
+        project.evaluation.timeout_s, project.model.parallel,
+    )  # fmt: skip
+    model = ladder.open(table, arms, recorder)
+    run = asyncio.run(evaluate_arm(model, exam, work / f"answers-{table.label}.jsonl", workspace.progress))
+    return run, recorder.rows()
+
+
+def _scored(
+    ladder: Ladder, table: Rung, questions: tuple[Sequence[Example], Sequence[Example]], answers: Sequence[Answer],
+    rows: dict[str, Features], work: Path,
+) -> tuple[list[float], str]:  # fmt: skip
+    """The score of each answer, and why none could be fitted, "" where one was.
+
+    Args:
+        ladder: has the settings.
+        table: the rung.
+        questions: those that the score is fitted on, and all, of which they are the first.
+        answers: to all of them.
+        rows: the features by the digest of the conversation.
+        work: folder for the calibration.
+    """
+    import numpy as np
+
+    selection, examples = questions
+    settings = ladder.parts.project.cascade
+    looked_at = np.array([name in COLUMNS[settings.score] for name in Features._fields])
+    own, right = labeled(selection, answers[: len(selection)], rows)
+    try:
+        fitted = fit_confidence(np.array(own) * looked_at, right, settings.max_wrong)
+    except InputError as error:
+        return [1.0 if a.ended in ("act", "block") else 0.0 for a in answers], str(error)
+    everything = fitted.model_copy(update={"threshold": 0.0})  # the cascade decides
+    write_text(calibration_file(work, table.label), everything.model_dump_json())
+    at = {e.id: conversation_digest(messages) for e, messages in asked(examples, answers)}
+
+    def score(example: Example, answer: Answer) -> float:
+        if answer.ended in ("act", "block"):
+            return 1.0
+        if answer.ended or answer.failed or answer.declined or at[example.id] not in rows:
+            return 0.0
+        return float(fitted.probability(np.array([rows[at[example.id]]]) * looked_at)[0])
+
+    return [score(e, a) for e, a in zip(examples, answers, strict=True)], ""
+
+
+def known_of(ladder: Ladder, selection: Sequence[Example], recorded: Recorded) -> Known:
+    """What the selection's questions say of later ones: an answer counts as given from the score on at which it is
+    expected to be right often enough."""
+    vectors = ladder.parts.embedder.embed([e.question for e in selection])
+    enough = 1 - ladder.parts.project.cascade.max_wrong
+    given = recorded.scores[:, :-1] >= enough
+    return Known(
+        vectors=tuple(tuple(round(float(x), 4) for x in v) for v in vectors),
+        given=tuple(tuple(bool(g) for g in row) for row in given),
+    )
+
+
+def skipped(ladder: Ladder, known: Known, examples: Sequence[Example], usd: Sequence[float], own: int) -> Bools:
+    """Which rungs are left out for each question, shape (questions, rungs - 1); the first `own` questions are those
+    that are known, and are not looked up among themselves."""
+    import numpy as np
+
+    vectors = ladder.parts.embedder.embed([e.question for e in examples])
+    rows = [
+        left_out(known.shares([float(x) for x in v], n if n < own else -1), usd) or [False] * (len(usd) - 1)
+        for n, v in enumerate(vectors)
+    ]
+    return np.array(rows, dtype=bool)

@@ -38,8 +38,8 @@ def held_questions(
     handoff, seed = project.assistant.handoff, project.seed + 1
     varied = variants(validation, documents, handoff, seed)
     probes, _ = make_probes(validation, documents, handoff, parts.languages(), PROBES, seed, KINDS)
-    taken = {_words(e) for e in verdict}
-    made = {_words(e): e for e in [*varied, *probes] if not (e.answerable and e.target == handoff)}
+    taken = {words_of(e) for e in verdict}
+    made = {words_of(e): e for e in [*varied, *probes] if not (e.answerable and e.target == handoff)}
     drawn = sorted((e for words, e in made.items() if words not in taken), key=lambda e: digest_of([seed, e.id]))
     return [*validation[:MOST_QUESTIONS], *drawn[: max(MOST_QUESTIONS - len(validation), 0)]]
 
@@ -113,5 +113,6 @@ def summary(facts: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
     return {arm: f.get("reason") or words(f) for arm, f in facts.items()}
 
 
-def _words(example: Example) -> str:
+def words_of(example: Example) -> str:
+    """What a question says; equal for questions that differ in capitals alone."""
     return json.dumps([m.content.casefold() for m in example.messages if m.role == "user"])

@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from inhouse.assembly.arms import Arms
 from inhouse.assembly.cascade import POLICY, RUNGS, Ladder, check_rungs
-from inhouse.assembly.guard import calibration_file
+from inhouse.assembly.guard import Parts, calibration_file
+from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import CascadeReport, RiskName
 from inhouse.config.cascade import Rung, Score
 from inhouse.errors import InputError
 from inhouse.evaluation.evaluate import Answer, ArmRun, Exam, asked, evaluate_arm
 from inhouse.evaluation.outcomes import GOOD
+from inhouse.evaluation.probes import make_probes
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
 from inhouse.guardrails.confidence.calibration import fit as fit_confidence
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
-from inhouse.pipeline.calibrate import labeled
+from inhouse.pipeline.calibrate import held_questions, labeled, words_of
+from inhouse.pipeline.questions import parted, questions_of
+from inhouse.pipeline.standing import digests_of
 from inhouse.routing.cascade import Known, Policy, left_out
+from inhouse.routing.certificate import Answers, feasibility, fit, recommendation, rung_results
 from inhouse.types import Artifact, Example, Json
 
 if TYPE_CHECKING:
@@ -38,6 +44,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
+RungKind = Literal["model", "person", "reply"]
+KINDS: dict[str, RungKind] = {"inbox": "person", "replies": "reply"}  # of rungs, by arm
+RECORDED = "recorded.jsonl"
 GIVEN = GOOD | {"partly"}
 COLUMNS: dict[Score, tuple[str, ...]] = {
     "confidence": Features._fields,
@@ -51,7 +60,7 @@ COLUMNS: dict[Score, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the rungs did, in the order of the questions.
+    """What the rungs did, in the order of the questions. What a person answers is right.
 
     Attributes:
         scores: with which each rung's answer would be judged, shape (questions, rungs); NaN for a person. 0 for what
@@ -59,7 +68,8 @@ class Recorded:
         good: whether the answer is right or partly right, or a proper hand-off; shape (questions, rungs).
         wrong: whether it is wrong; shape (questions, rungs).
         usd: mean price of an answer, shape (rungs,).
-        seconds: of an answer, shape (questions, rungs).
+        seconds: of an answer, shape (questions, rungs), NaN for a person.
+        first_s: until its first token, of the same shape.
         reasons: by rung, why it has no score.
     """
 
@@ -89,7 +99,7 @@ def record(
 
     rungs, examples = check_rungs(ladder.parts.project), [*selection, *held]
     shape = (len(examples), len(rungs))
-    scores, seconds, first = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape)
+    scores, seconds, first = (np.full(shape, np.nan) for _ in range(3))
     good, wrong = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
     usd, reasons = np.array([r.usd for r in rungs]), {}
     for n, table in enumerate(rungs):
@@ -184,3 +194,110 @@ def skipped(ladder: Ladder, known: Known, examples: Sequence[Example], usd: Sequ
         for n, v in enumerate(vectors)
     ]
     return np.array(rows, dtype=bool)
+
+
+def fit_cascade(
+    workspace: Workspace, arms: Arms, others: Mapping[str, Artifact], made: Mapping[str, Artifact | None], work: Path
+) -> dict[str, Json]:  # fmt: skip
+    """Writes policy.json, rungs.json, cascade.json and what they were made from into `work`; returns the facts.
+
+    Args:
+        workspace: the project.
+        arms: without guardrails.
+        others: weights of the rungs' own models, by name.
+        made: the artifacts of the project by kind.
+        work: folder of the artifact.
+
+    Raises:
+        InputError: there are no questions to select thresholds or to certify them with.
+    """
+    import numpy as np
+
+    project, settings = workspace.project, workspace.project.cascade
+    parts = Parts(workspace, project)
+    ladder, tables = Ladder(parts, others), check_rungs(project)
+    selection, held = questions(parts, made)
+    recorded = record(ladder, arms, selection, held, work)
+    known, usd, own = None, recorded.usd, len(selection)
+    scores = recorded.scores[:, :-1].copy()
+    if settings.skip:
+        known = known_of(ladder, selection, recorded)
+        out = skipped(ladder, known, [*selection, *held], [float(u) for u in usd], own)
+        scores[out] = 0.0
+    answers = Answers(scores, 1.0 - recorded.wrong, usd, tables[-1].arm == "inbox")
+    rows = np.arange(own), np.arange(own, own + len(held))
+    risks: dict[RiskName, float] = {"wrong": settings.max_wrong, "loss": settings.max_loss}
+    fitted = fit(answers, *rows, risks, settings.delta, digests_of(workspace, made))
+    tested, labels = answers.take(rows[1]), [t.label for t in tables]
+    kinds: list[RungKind] = [KINDS.get(t.arm, "model") for t in tables]
+    results = rung_results(
+        tested.checked(), fitted.thresholds, labels, kinds, 1000 * recorded.seconds[own:], 1000 * recorded.first_s[own:]
+    )
+    report = CascadeReport(
+        rungs=results, certificates=fitted.certificates, curve=fitted.curve, certified=fitted.certified,
+        feasibility=feasibility(answers.take(rows[0]), risks, settings.delta, len(held)), plain=fitted.plain,
+        top=fitted.top, recommendation=recommendation(fitted, results),
+        questions={"selection": own, "certificate": len(held)},
+    )  # fmt: skip
+    report.write(work)
+    _write(work, report, ladder, known, [float(u) for u in usd])
+    _export(work, recorded, [*selection, *held], own, scores)
+    certified = report.certified is not None and report.recommendation.startswith("Cascade")
+    return {
+        "certified": certified, "recommendation": report.recommendation, "questions": dict(report.questions),
+        "thresholds": list(report.thresholds), "not_scored": recorded.reasons,
+    }  # fmt: skip
+
+
+def questions(parts: Parts, made: Mapping[str, Artifact | None]) -> tuple[list[Example], list[Example]]:
+    """Those that select thresholds, and those that certify them: a share of the tests, with questions made from them.
+
+    Raises:
+        InputError: there are none.
+    """
+    workspace, project = parts.workspace, parts.project
+    documents, data = made["documents"], made["dataset"]
+    assert documents is not None
+    assert data is not None
+    read, handoff, languages = workspace.documents(documents), project.assistant.handoff, parts.languages()
+    verdict, _ = questions_of(workspace, documents, data, languages)
+    selection = held_questions(parts, workspace.examples("validation", data), read, verdict)
+    _, tests = parted(workspace, data)
+    probes, _ = make_probes(tests, read, handoff, languages, project.evaluation.probes, project.seed + 2)
+    taken = {words_of(e) for e in (*verdict, *selection)}
+    held = [*tests, *(e for e in probes if not e.turn and words_of(e) not in taken)]
+    if not selection or not held:
+        raise InputError(
+            f"{len(selection)} questions to fit a cascade on, and {len(held)} to certify it with: too few",
+            "add conversations, or tests of your own",
+        )
+    return selection, held
+
+
+def _write(work: Path, report: CascadeReport, ladder: Ladder, known: Known | None, usd: list[float]) -> None:
+    summary = [
+        {"risk": c.risk, "target": c.target, "confidence": 1 - c.delta, "bound": round(c.bound, 4), "n": c.n}
+        for c in report.certificates
+        if c.passed
+    ]
+    names = tuple(r.name for r in report.rungs)
+    policy = Policy(rungs=names, thresholds=report.thresholds, usd=tuple(usd), known=known, certificate=summary or None)
+    write_text(work / POLICY, policy.model_dump_json())
+    write_text(work / RUNGS, json.dumps({name: a.key for name, a in ladder.others.items()}))
+
+
+def _export(work: Path, recorded: Recorded, examples: Sequence[Example], own: int, scores: Floats) -> None:
+    """What every rung did, a line a question, for benchmarks/cascade.py and for people."""
+    lines = [
+        json.dumps({
+            "id": e.id, "split": "selection" if n < own else "certificate", "group": e.group or e.id,
+            "rungs": [
+                {"score": round(float(scores[n, k]), 6) if k < scores.shape[1] else None,
+                 "right": not bool(recorded.wrong[n, k]), "good": bool(recorded.good[n, k]),
+                 "usd": float(recorded.usd[k]), "ms": round(1000 * float(recorded.seconds[n, k]), 1)}
+                for k in range(len(recorded.usd))
+            ],
+        })
+        for n, e in enumerate(examples)
+    ]  # fmt: skip
+    write_text(work / RECORDED, "".join(f"{line}\n" for line in lines))

@@ -38,7 +38,8 @@ def parted(workspace: Workspace, data: Artifact) -> tuple[list[Example], list[Ex
     tests, settings = workspace.examples("test", data), workspace.project.cascade
     if not settings.rung:
         return tests, []
-    groups = sorted({e.group or e.id for e in tests}, key=lambda g: digest_of(["certificate", workspace.project.seed, g]))
+    seed = workspace.project.seed
+    groups = sorted({e.group or e.id for e in tests}, key=lambda g: digest_of(["certificate", seed, g]))
     held = set(groups[: round(settings.held_out * len(groups))])
     return [e for e in tests if (e.group or e.id) not in held], [e for e in tests if (e.group or e.id) in held]
 

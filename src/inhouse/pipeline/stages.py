@@ -344,7 +344,7 @@ def cascade(workspace: Workspace) -> Artifact:
     workspace.store.touch(served)  # the project's own stay the latest
     inputs: dict[str, Json] = {
         "cascade": project.cascade.model_dump(mode="json"),
-        "upstream": [t.model_dump(mode="json", exclude={"timeout_s"}) for t in project.upstream],
+        "upstream": [t.model_dump(mode="json") for t in project.upstream],
         "evaluation": project.evaluation.model_dump(mode="json", include={"probes", "max_questions"}),
         **{name: getattr(project, name).model_dump(mode="json") for name in ANSWERING}, "name": project.name,
         "engine": workspace.engine, "others": {name: a.key for name, a in others.items()},
@@ -354,9 +354,11 @@ def cascade(workspace: Workspace) -> Artifact:
     def build(work: Path) -> dict[str, Json]:
         from inhouse.pipeline.cascade import fit_cascade
 
+        made = {"documents": documents, "weights": served, "adapter": custom, "index": at, "fusion": fused,
+                "dataset": data}  # fmt: skip
         arms = Arms(built_of(workspace, served, custom, plain, at, fused))
         try:
-            return fit_cascade(workspace, arms, others, documents, data, work)
+            return fit_cascade(workspace, arms, others, made, work)
         finally:
             arms.close()
 

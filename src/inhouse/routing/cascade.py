@@ -16,6 +16,7 @@ from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note,
 from inhouse.errors import BackendError, RefusedError
 from inhouse.types import Json, Record
 
+Skip = Callable[[ChatRequest], Sequence[bool]]
 UNSURE = "no model of the cascade was sure enough"
 NEAREST = 15  # questions that say whether a rung is left out
 FEWEST = 60  # questions, without which none is left out
@@ -118,8 +119,8 @@ class Cascaded:
     """
 
     def __init__(
-        self, name: str, rungs: Sequence[Rung], handoff: str, skip: Callable[[ChatRequest], Sequence[bool]] | None = None,
-        usd_per_s: float = 0.0, certificate: Json = None, declines: Callable[[str], bool] = lambda text: False,
+        self, name: str, rungs: Sequence[Rung], handoff: str, skip: Skip | None = None, usd_per_s: float = 0.0,
+        certificate: Json = None, declines: Callable[[str], bool] = lambda text: False,
     ) -> None:  # fmt: skip
         self.name = name
         self._rungs = rungs

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built, Shared
+from inhouse.assembly.cascade import with_cascade
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.isolated import Isolated
 from inhouse.assembly.team import Desk, check_tools, open_team, read_team
@@ -181,6 +182,8 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, parts),
     )
+    if release.cascade:
+        built = with_cascade(built, parts, artifact("cascade", release.cascade))
     return built, parts
 
 

@@ -28,6 +28,7 @@ OPENED = (
     "index",
     "fusion",
     "calibration",
+    "cascade",
     "report",
 )  # by the keys that a release names
 READ = ("documents", "dataset")  # by guardrails and replies
@@ -67,6 +68,8 @@ def pins(workspace: Workspace, verdict: Artifact, project: Project, sums: Sums) 
 def check(workspace: Workspace, release: Release, project: Project, sums: Sums, every: bool = False) -> list[Checked]:
     """Compares files with the pins of a release; those that it opens, or `every` one that is pinned."""
     named = {f"{kind}/{getattr(release, kind)}" for kind in OPENED if getattr(release, kind)}
+    if release.cascade:
+        named |= {name for name in release.pins if name.startswith("weights/")}  # of the other rungs
     found = []
     for name, pin in release.pins.items():
         kind, _, key = name.partition("/")

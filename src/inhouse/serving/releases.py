@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.assembly.arms import FEW_SHOT
+from inhouse.assembly.arms import FEW_SHOT, RETRIEVING
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import SUFFIX, write_text
@@ -81,6 +81,8 @@ class Releases:
             raise InputError("there is no verdict to release", "`inhouse build` makes one")
         arm = project.release.arm or str(verdict.facts["recommended"] or "base")
         gate = gate_rules(Report.read(Path(verdict.path)), arm, project)
+        if arm == "cascade":
+            gate.append(self._certificate(verdict))
         if failed := [rule.text for rule in gate if not rule.passed]:
             hint = f"[release] in the project file sets the gate; the verdict is {verdict.path}/{PAGE}"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
@@ -116,12 +118,17 @@ class Releases:
         """What identifies a release, as JSON."""
         made_from = {a.kind: a for depth, a in self._store.lineage(verdict) if depth == 1}
         keys = {kind: a.key for kind, a in made_from.items()}
-        custom, grounded = arm.startswith("tuned"), arm in ("rag", "tuned+rag")
         measured = self._store.inputs(verdict)
         if missing := [section for section in MEASURED if section not in measured]:
             text = f"the verdict {verdict.key[:8]} has no [{missing[0]}] settings: an earlier version made it"
             raise InputError(text, "`inhouse evaluate` makes it again")
         settings: dict[str, Json] = {section: measured[section] for section in MEASURED}
+        arms = {arm}
+        if arm == "cascade":
+            fitted = self._store.inputs(self._store.open("cascade", keys["cascade"]))
+            settings |= {name: fitted[name] for name in ("cascade", "upstream")}
+            arms = {rung["arm"] for rung in fitted["cascade"]["rung"]}
+        custom, grounded = any(a.startswith("tuned") for a in arms), not arms.isdisjoint(RETRIEVING)
         if arm == "prompt":
             settings["few_shot"] = _few_shot(verdict)
         return {
@@ -134,12 +141,21 @@ class Releases:
             "fusion": keys["fusion"] if grounded else "",
             "calibration": keys.get("calibration", ""),
             "team": keys.get("team", ""),
+            "cascade": keys["cascade"] if arm == "cascade" else "",
             "report": verdict.key,
             "settings": settings,
             "config": digest_of(settings),
             "classifiers": source_digest(CLASSIFIERS),
             "engine": measured.get("engine", ""),
         }
+
+    def _certificate(self, verdict: Artifact) -> GateRule:
+        """A cascade is released only as it is certified."""
+        made = next((a for depth, a in self._store.lineage(verdict) if depth == 1 and a.kind == "cascade"), None)
+        if made is None:
+            return GateRule(name="certificate", passed=False, text="the verdict did not try the cascade")
+        passed, text = bool(made.facts["certified"]), str(made.facts["recommendation"])
+        return GateRule(name="certificate", passed=passed, text=text)
 
     def _pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
         sums = self._store.sums()

@@ -101,7 +101,8 @@ def record(
     shape = (len(examples), len(rungs))
     scores, seconds, first = (np.full(shape, np.nan) for _ in range(3))
     good, wrong = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    usd, reasons = np.array([r.usd for r in rungs]), {}
+    usd = np.array([r.usd for r in rungs])
+    reasons: dict[str, str] = {}
     for n, table in enumerate(rungs):
         if table.arm == "inbox":
             continue

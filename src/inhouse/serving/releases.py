@@ -30,7 +30,7 @@ from inhouse.serving.versions import measured, release_of
 from inhouse.store.actions import state_of
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.store.audit import Audit
-from inhouse.types import Artifact, Json, Release, digest_of, unknown_key
+from inhouse.types import Artifact, GateRule, Json, Release, digest_of, unknown_key
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"

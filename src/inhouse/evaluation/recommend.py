@@ -1,8 +1,8 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
-Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag. Starting from base, a more expensive arm
-replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if its
-accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
+Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag, cascade. Starting from base, a more expensive
+arm replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if
+its accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
 significantly more wrong answers or unsupported statements.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
-BY_COST = ("base", "prompt", "rag", "tuned", "tuned+rag")
+BY_COST = ("base", "prompt", "rag", "tuned", "tuned+rag", "cascade")
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
@@ -25,6 +25,7 @@ SENTENCES = {
     "rag": "Use rag alone: do not fine-tune.",
     "tuned": "Use the fine-tuned model without retrieval.",
     "tuned+rag": "Use the fine-tuned model with retrieval.",
+    "cascade": "Use the cascade.",
 }
 
 

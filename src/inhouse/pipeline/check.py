@@ -21,9 +21,11 @@ from pydantic import computed_field
 
 from inhouse.agents.check import problems
 from inhouse.assembly.arms import CUSTOMIZED
+from inhouse.assembly.cascade import check_rungs
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
+from inhouse.bounds import labels_needed
 from inhouse.config.sections import Documents
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
@@ -85,7 +87,8 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    items = (project, *_machine(workspace), *data, *_agents(workspace), *_languages(workspace), *_scans(workspace))
+    acting = (*_agents(workspace), *_cascade(workspace))
+    items = (project, *_machine(workspace), *data, *acting, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
 
@@ -112,6 +115,28 @@ def _agents(workspace: Workspace) -> list[Item]:
         return [Item(subject="agents", ok=False, detail=found[0] + more)]
     names = ", ".join(table.name for table in project.agent)
     return [Item(subject="agents", ok=True, detail=f"{names}; {len(tools)} tools")]
+
+
+def _cascade(workspace: Workspace) -> list[Item]:
+    """The rungs, their models, and how many questions the certificate takes; none where there is no cascade."""
+    project, settings = workspace.project, workspace.project.cascade
+    if not settings.rung:
+        return []
+    try:
+        rungs = check_rungs(project)
+        for rung in rungs:
+            if rung.model:
+                workspace.catalog.find(rung.model, project.root)
+    except InhouseError as error:
+        return [Item(subject="cascade", ok=False, detail=f"{error} {error.hint}".strip())]
+    needed = [labels_needed(settings.max_wrong, wrong, 1 - settings.delta) for wrong in (0, 2)]
+    text = (
+        f"{' > '.join(r.label for r in rungs)}; certifying at most {100 * settings.max_wrong:g}% wrong takes "
+        f"{needed[0]} answered questions if none is wrong, {needed[1]} if two are"
+    )
+    if "cascade" in project.evaluation.arms:
+        return [Item(subject="cascade", ok=True, detail=text)]
+    return [Item(subject="cascade", ok=True, detail=f'{text}; "cascade" is not in evaluation.arms', warning=True)]
 
 
 def _languages(workspace: Workspace) -> list[Item]:

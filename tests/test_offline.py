@@ -25,6 +25,7 @@ STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-ttt", "-e", "trace=network",
 # Two commands use the network; `serve` and `mcp` run by themselves below.
 ELSEWHERE = {"models pull", "engines install", "serve", "mcp"}
 RESOLVERS = ("systemd/resolve", "avahi", "winbind")  # nscd also answers who a user is; without it, names go to port 53
+RUNGS = ["--set", 'cascade.rung=[{arm="rag"}, {arm="inbox", usd=1}]']
 GATE = ["--set", "release.arm=tuned+rag", "--set", "release.max_wrong=1", "--set", "release.no_worse=[]"]
 TOOL = 'tool=[{name = "hours", python = "tools.py:hours", effect = "read"}]'
 _FAMILY = re.compile(r"\b(?:sa_family=|socket\()AF_(\w+)")
@@ -131,6 +132,8 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("procedure import", ["procedure", "import", str(flows), "--from", "rasa", "--out", str(scratch / "flows")], ""),
         ("route test", ["route", "test", "what does plan 2 cost?", *agents, *at], ""),
         ("route show", ["route", "show", *agents, *at], ""),
+        ("cascade fit", ["cascade", "fit", *RUNGS, *at], ""),
+        ("cascade show", ["cascade", "show", *RUNGS, *at], ""),
         ("tools approve", ["tools", "approve", "none", *at], ""),
         ("tools diff", ["tools", "diff", "none", *at], ""),
     ]  # fmt: skip

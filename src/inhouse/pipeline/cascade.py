@@ -155,7 +155,7 @@ def _scored(
     looked_at = np.array([name in COLUMNS[settings.score] for name in Features._fields])
     own, right = labeled(selection, answers[: len(selection)], rows)
     try:
-        fitted = fit_confidence(np.array(own) * looked_at, right, settings.max_wrong)
+        fitted = fit_confidence(np.reshape(own, (-1, len(looked_at))) * looked_at, right, settings.max_wrong)
     except InputError as error:
         return [1.0 if a.ended in ("act", "block") else 0.0 for a in answers], str(error)
     everything = fitted.model_copy(update={"threshold": 0.0})  # the cascade decides

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inhouse.assembly.cascade import check_rungs
+from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import NEVER, CascadeReport
+from inhouse.config.load import load_project
+from inhouse.config.sections import Project
+from inhouse.errors import ConfigError, GateError
+from inhouse.models.catalog import Catalog
+from inhouse.pipeline.cascade import RECORDED
+from inhouse.pipeline.questions import parted
+from inhouse.pipeline.stages import cascade, curate, evaluate
+from inhouse.pipeline.standing import standing
+from inhouse.serving.releases import Releases
+from inhouse.types import Artifact, Example, Message
+from inhouse.verdict import Report
+
+RUNGS = '[{arm="rag"}, {arm="rag", model="%s", name="other"}, {arm="inbox", usd=2.0}]'
+
+
+def project(**cascade_keys):
+    return Project.model_validate({"cascade": cascade_keys})
+
+
+@pytest.mark.parametrize(
+    ("rungs", "message"),
+    [
+        ([{}], "at least two rungs"),
+        ([{}, {}], "two rungs have this name"),
+        ([{"arm": "inbox"}, {}], "a person is the last rung"),
+        ([{}, {"arm": "replies"}], "approved replies are the first rung"),
+        ([{}, {"upstream": "large"}], "there is no [[upstream]] large"),
+        ([{}, {"arm": "tuned", "model": "m"}], "tuned is of the project's own model"),
+        ([{}, {"model": "m", "upstream": "large"}], "both `model` and `upstream`"),
+    ],
+)
+def test_rungs_that_make_no_cascade_are_refused(rungs, message):
+    with pytest.raises(ConfigError) as error:
+        check_rungs(project(rung=rungs))
+    assert message in str(error.value)
+
+
+def example(n, group=""):
+    return Example(id=f"t{n}", messages=(Message(role="user", content=f"Question {n}?"),), target="Yes.", group=group)
+
+
+def test_the_certificate_has_questions_that_the_verdict_does_not_ask(tmp_path):
+    examples = [example(n, f"g{n // 4}") for n in range(40)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text("".join(json.dumps(e.to_openai()) + "\n" for e in examples))
+    data = Artifact(kind="dataset", key="k", parents=(), path=str(folder), facts={}, made_at="", seconds=0)
+    settings = project(rung=[{}, {"arm": "inbox"}], held_out=0.3).at(tmp_path)
+    verdict, held = parted(Workspace(settings), data)
+    assert (len(verdict), len(held)) == (28, 12)
+    assert not {e.group for e in verdict} & {e.group for e in held}
+    assert parted(Workspace(Project().at(tmp_path)), data) == (examples, [])
+
+
+@pytest.fixture(scope="module")
+def laddered(built, tiny_gguf, models_dir):
+    overrides = {"cascade.rung": RUNGS % tiny_gguf, "evaluation.arms": '["base", "rag", "cascade"]'}
+    return Workspace(load_project(built, overrides), Catalog(models_dir.parent))
+
+
+@pytest.mark.slow
+def test_a_cascade_of_models_that_know_nothing_goes_to_the_person(laddered):
+    made = cascade(laddered)
+    report = CascadeReport.read(Path(made.path))
+    assert not made.facts["certified"]
+    assert report.recommendation.startswith("Do not cascade")
+    assert report.thresholds == (NEVER, NEVER) or report.certified.share_up == 1
+    assert set(made.facts["not_scored"]) == {"tiny.gguf rag", "other"} - {"tiny.gguf rag"} | {"rag"}
+    rows = [json.loads(line) for line in (Path(made.path) / RECORDED).read_text().splitlines()]
+    splits = [row["split"] for row in rows]
+    assert report.questions == {"selection": splits.count("selection"), "certificate": splits.count("certificate")}
+    assert np.isfinite([rung["score"] for row in rows for rung in row["rungs"][:2]]).all()
+    assert {e.id for e in parted(laddered, curate(laddered))[1]} <= {r["id"] for r in rows if r["split"] != "selection"}
+
+
+@pytest.mark.slow
+def test_a_certificate_is_void_once_something_changed(laddered):
+    report = CascadeReport.read(Path(cascade(laddered).path))
+    assert report.void(standing(laddered)) == ""
+    assistant = laddered.project.assistant.model_copy(update={"instructions": "Answer in verse."})
+    changed = laddered.project.model_copy(update={"assistant": assistant}).at(laddered.project.root)
+    assert report.void(standing(Workspace(changed, laddered.catalog))) == "prompt"
+
+
+@pytest.mark.slow
+def test_the_verdict_has_the_cascade_and_the_gate_refuses_it(laddered):
+    verdict = evaluate(laddered)
+    arm = Report.read(Path(verdict.path)).arms["cascade"]
+    assert arm.usd_per_1000 == pytest.approx(2000, rel=0.6)  # nearly all go to the person
+    assert arm.metrics["answered"].mean < 0.5
+    with pytest.raises(GateError, match="Do not cascade"):
+        settings = laddered.project.release.model_copy(update={"arm": "cascade"})
+        Releases(Workspace(laddered.project.model_copy(update={"release": settings}).at(laddered.project.root),
+                           laddered.catalog)).make()  # fmt: skip

@@ -18,12 +18,12 @@ together must not be in both splits (`split`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inhouse import bounds
-from inhouse.certificate import NEVER, CascadeReport, Certificate, CurvePoint, Feasibility, RiskName, RungResult
+from inhouse.certificate import NEVER, Certificate, CurvePoint, Feasibility, RiskName, RungResult
 from inhouse.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class Answers(NamedTuple):
 
     def take(self, rows: Places) -> Answers:
         """The same of some questions."""
-        return Answers(self.scores[rows], self.right[rows], self.usd[rows] if self.usd.ndim > 1 else self.usd, self.person)
+        return Answers(
+            self.scores[rows], self.right[rows], self.usd[rows] if self.usd.ndim > 1 else self.usd, self.person
+        )
 
     def checked(self) -> Answers:
         """The same as arrays of floats, with the shapes given above.
@@ -139,7 +141,9 @@ def smallest_share_up(error: float, target: float, of_answered: bool = True) -> 
     return max(0.0, (error - target) / (1 - target) if of_answered else error - target)
 
 
-def feasibility(answers: Answers, risks: Mapping[RiskName, float], delta: float, labels: int = 0) -> tuple[Feasibility, ...]:
+def feasibility(
+    answers: Answers, risks: Mapping[RiskName, float], delta: float, labels: int = 0
+) -> tuple[Feasibility, ...]:
     """For each risk what its target takes; `labels` are the questions that there are for the certificate."""
     a = answers.checked()
     best = a.right[:, :-1].max(1)
@@ -203,7 +207,7 @@ def served(answers: Answers, thresholds: Sequence[float]) -> Served:
 
 
 def point(answers: Answers, thresholds: Sequence[float]) -> CurvePoint:
-    """A cascade's figures on recorded answers; the interval of the quality is exact, or wider where there are grades."""
+    """A cascade's figures on recorded answers; the interval of the quality is exact, or wider for grades."""
     s = served(answers, thresholds)
     low, high = bounds.binomial_interval(float(s.right.sum()), len(s.right))
     return CurvePoint(
@@ -280,23 +284,26 @@ def candidates(scores: Numbers) -> Numbers:
 def estimate(answers: Answers, thresholds: Numbers, risks: Mapping[RiskName, float]) -> Estimates:
     """What candidates lead to, one after the other; approximate, since only the order of the path depends on it."""
     import numpy as np
-    from scipy.stats import binom, norm
+    from scipy.special import bdtr, log_ndtr
 
-    rows = []
-    for own in thresholds:
+    usd, quality = np.zeros((2, len(thresholds)))
+    moments = {risk: np.zeros((3, len(thresholds))) for risk in risks}  # how many count, their mean and variance
+    for row, own in enumerate(thresholds):
         s = served(answers, own)
-        evidence, meets = -np.inf, True
-        for risk, target in risks.items():
+        usd[row], quality[row] = s.usd.mean(), s.right.mean()
+        for risk, found in moments.items():
             values = 1 - s.right[s.by_model] if risk == "wrong" else s.loss
-            n, mean = len(values), float(values.mean()) if len(values) else 1.0
-            if risk == "wrong":
-                logp = float(binom.logcdf(np.ceil(values.sum()), n, target)) if n else 0.0
-            else:
-                logp = float(norm.logcdf((mean - target) / np.sqrt((values.var() + 1 / n) / n)))
-            evidence, meets = max(evidence, logp), meets and (mean <= target or not n)
-        rows.append((s.usd.mean(), s.right.mean(), evidence, meets))
-    usd, quality, evidences, met = map(np.array, zip(*rows, strict=True))
-    return Estimates(thresholds, usd, quality, evidences, met)
+            found[:, row] = (len(values), values.mean(), values.var()) if len(values) else (0, 0, 0)
+    evidence, meets = np.full(len(thresholds), -np.inf), np.ones(len(thresholds), dtype=bool)
+    for risk, target in risks.items():
+        n, mean, variance = moments[risk]
+        if risk == "wrong":
+            wrong, counted = np.ceil(n * mean - 1e-9), np.maximum(n, 1).astype(np.int64)
+            own = np.log(np.where(n > 0, bdtr(wrong, counted, target), 1.0) + 1e-300)
+        else:
+            own = log_ndtr((mean - target) / np.sqrt((variance + 1 / n) / n))
+        evidence, meets = np.maximum(evidence, own), meets & (mean <= target)
+    return Estimates(thresholds, usd, quality, evidence, meets)
 
 
 # --- the certificate --------------------------------------------------------------------------------------------
@@ -334,7 +341,7 @@ def upper(values: Numbers, method: str, risk: RiskName, delta: float) -> float:
     return bounds.paired_upper(won, lost, len(values), 1 - delta)
 
 
-def fixed_sequence(p_values: Sequence[float], delta: float) -> int:
+def fixed_sequence(p_values: Iterable[float], delta: float) -> int:
     """The position of the last hypothesis that is rejected before the first that is not; -1 if the first is not.
 
     With probability 1 - delta or more, no true hypothesis is rejected.
@@ -388,7 +395,7 @@ def fit(
     wanted, chosen, tested = _risks(risks), a.take(selection), a.take(certificate)
     found = estimate(chosen, candidates(chosen.scores), wanted)
     tried = path(found, a, wanted)
-    last = fixed_sequence(_Worst(tested, tried, wanted, delta), delta)
+    last = fixed_sequence(_p_values(tested, tried, wanted, delta), delta)
     never = (NEVER,) * a.scores.shape[1]
     thresholds = tuple(map(float, tried[last])) if last >= 0 else never
     rows = []
@@ -404,28 +411,22 @@ def fit(
     shown = found.front(1 - found.quality)
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, MOST_POINTS).astype(int))]
     return Fit(
-        thresholds=thresholds, certificates=tuple(rows), top=point(tested, never),
+        thresholds=thresholds, certificates=tuple(rows), top=_top(tested),
         certified=point(tested, thresholds) if last >= 0 else None, plain=_plain(a, selection, certificate, wanted),
         curve=tuple(point(tested, found.thresholds[at]) for at in shown),
     )  # fmt: skip
 
 
-class _Worst(Sequence[float]):
+def _p_values(answers: Answers, tried: Numbers, risks: Mapping[RiskName, float], delta: float) -> Iterator[float]:
     """For each candidate the largest p-value of the risks, worked out when it is asked for."""
+    for own in tried:
+        yield max(p_value(*test_of(answers, own, risk), risk, target, delta) for risk, target in risks.items())
 
-    def __init__(self, answers: Answers, tried: Numbers, risks: Mapping[RiskName, float], delta: float) -> None:
-        self._answers, self._tried, self._risks, self._delta = answers, tried, risks, delta
 
-    def __len__(self) -> int:
-        return len(self._tried)
-
-    def __getitem__(self, at: Any) -> Any:
-        if at >= len(self):
-            raise IndexError(at)
-        return max(
-            p_value(*test_of(self._answers, self._tried[at], risk), risk, target, self._delta)
-            for risk, target in self._risks.items()
-        )
+def _top(answers: Answers) -> CurvePoint:
+    """The top rung alone, without the cost of those below it."""
+    always = point(answers, (NEVER,) * answers.scores.shape[1])
+    return always.model_copy(update={"usd": float(answers.usd[:, -1].mean())})
 
 
 def _plain(a: Answers, selection: Places, certificate: Places, risks: Mapping[RiskName, float]) -> CurvePoint | None:
@@ -439,3 +440,38 @@ def _plain(a: Answers, selection: Places, certificate: Places, risks: Mapping[Ri
         return None
     cheapest = np.where(found.meets, found.usd, np.inf).argmin()
     return point(a.take(certificate), found.thresholds[cheapest])
+
+
+# --- in words ---------------------------------------------------------------------------------------------------
+
+
+def recommendation(fit: Fit, rungs: Sequence[RungResult]) -> str:
+    """Whether to serve the cascade, and why; beginning with "Cascade" or "Do not cascade"."""
+    top, c = rungs[-1].name, fit.certified
+    if c is None:
+        failed = next((r for r in fit.certificates if r.bound > r.target), fit.certificates[0])
+        what = "of the answers may be wrong" if failed.risk == "wrong" else f"may be lost against {top}"
+        return (
+            f"Do not cascade: no thresholds are certified. As far as {failed.n} questions tell, up to "
+            f"{failed.bound:.1%} {what} at the safest thresholds, and at most {failed.target:.1%} is wanted."
+        )
+    kept = 1 - c.share_up
+    if not kept:
+        return f"Do not cascade: at the certified thresholds every question goes to {top}."
+    sure = f"certified with {1 - fit.certificates[0].delta:.0%} confidence: " + ", ".join(
+        f"at most {r.target:.1%} of the answers wrong"
+        if r.risk == "wrong"
+        else f"at most {100 * r.target:.1f} points lost"
+        for r in fit.certificates
+    )
+    if not fit.top.usd:
+        return f"Cascade: {kept:.0%} of the questions are answered without {top}, {sure}."
+    saved = 1 - c.usd / fit.top.usd
+    if saved > 0:
+        return f"Cascade: it saves {saved:.0%} of the cost of always asking {top}, {sure}."
+    below, price = rungs[0], rungs[0].usd / fit.top.usd
+    if len(rungs) == 2:
+        reason = f"the share that {below.name} answers, {kept:.1%}, does not exceed its price of {price:.1%} of {top}'s"
+    else:
+        reason = f"the rungs below {top} cost more than the {kept:.1%} of the questions that they answer save"
+    return f"Do not cascade: {reason}."

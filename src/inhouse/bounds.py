@@ -1,6 +1,6 @@
 """Confidence bounds on shares and means that hold at any sample size, and how many labels they take.
 
-Each bound comes with the p-value of the same test: `upper(...) <= target` says the same as `p(..., target) <= 1 - level`.
+Each bound comes with the p-value of the same test: `upper(...) <= target` where `p(..., target) <= 1 - level`.
 Shares: Clopper and Pearson (1934). Means of paired differences that are -1, 0 or 1: the exact unconditional test, with
 the share of differences bounded first as in Berger and Boos (1994, "P values maximized over a confidence set for the
 nuisance parameter", JASA). Means of any values in a range: betting (Waudby-Smith and Ramdas 2024, "Estimating means of
@@ -26,9 +26,9 @@ EXACTNESS = 1e-4  # of bounds that are found by bisection
 
 def binomial_upper(wrong: int, n: int, level: float = LEVEL) -> float:
     """The one-sided upper confidence bound of a share, `wrong` of `n`; 1 where n is 0."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return 1.0 if wrong >= n else float(beta.ppf(level, wrong + 1, n - wrong))
+    return 1.0 if wrong >= n else float(betaincinv(wrong + 1, n - wrong, level))
 
 
 def binomial_interval(hits: float, n: int, level: float = LEVEL) -> tuple[float, float]:
@@ -41,9 +41,9 @@ def binomial_interval(hits: float, n: int, level: float = LEVEL) -> tuple[float,
 
 def binomial_p(wrong: int, n: int, target: float) -> float:
     """P(at most `wrong` of `n`) where the share is `target`: the p-value of "the share is above target"."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
-    return float(binom.cdf(wrong, n, target)) if n else 1.0
+    return float(bdtr(wrong, n, target)) if n else 1.0
 
 
 def labels_needed(target: float, errors: int = 0, level: float = LEVEL) -> int:
@@ -86,18 +86,20 @@ def paired_p(won: int, lost: int, n: int, target: float, level: float = LEVEL) -
         level: at which the p-value is to be used; it stays valid at any other, but is larger than need be.
     """
     import numpy as np
-    from scipy.stats import binom
+    from scipy.special import bdtr, bdtrik
 
     spare = SPARE * (1 - level)
     most = binomial_upper(won + lost, n, 1 - spare)
     if most < target:
         return spare
     shares = np.linspace(target, most, SHARES)[:, None]
-    low, high = (int(binom.ppf(q, n, s)) for q, s in ((NEGLIGIBLE, target), (1 - NEGLIGIBLE, most)))
-    differ = np.arange(low, high + 1)[None, :]  # how many of the n may differ
-    below = binom.cdf((differ + lost - won) // 2, differ, (1 + target / shares) / 2)
-    chance = (binom.pmf(differ, n, shares) * below).sum(1).max()
-    return float(min(1.0, chance + spare + 2 * NEGLIGIBLE))
+    least = max(int(bdtrik(NEGLIGIBLE, n, target)), 0)
+    differ = np.arange(least, min(n, int(bdtrik(1 - NEGLIGIBLE, n, most)) + 1) + 1)  # how many of the n may
+    chance = np.diff(bdtr(differ, n, shares), prepend=0.0)
+    most_lost = (differ + lost - won) // 2
+    below = bdtr(np.clip(most_lost, 0, differ), differ, (1 + target / shares) / 2)
+    below = np.where(most_lost < 0, 0.0, below)
+    return float(min(1.0, (chance * below).sum(1).max() + spare + 2 * NEGLIGIBLE))
 
 
 def paired_upper(won: int, lost: int, n: int, level: float = LEVEL) -> float:

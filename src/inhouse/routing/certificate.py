@@ -207,7 +207,7 @@ def served(answers: Answers, thresholds: Sequence[float]) -> Served:
 
 
 def point(answers: Answers, thresholds: Sequence[float]) -> CurvePoint:
-    """A cascade's figures on recorded answers; the interval of the quality is exact, or wider where there are grades."""
+    """A cascade's figures on recorded answers; the interval of the quality is exact, or wider for grades."""
     s = served(answers, thresholds)
     low, high = bounds.binomial_interval(float(s.right.sum()), len(s.right))
     return CurvePoint(
@@ -284,23 +284,26 @@ def candidates(scores: Numbers) -> Numbers:
 def estimate(answers: Answers, thresholds: Numbers, risks: Mapping[RiskName, float]) -> Estimates:
     """What candidates lead to, one after the other; approximate, since only the order of the path depends on it."""
     import numpy as np
-    from scipy.stats import binom, norm
+    from scipy.special import bdtr, log_ndtr
 
-    rows = []
-    for own in thresholds:
+    usd, quality = np.zeros((2, len(thresholds)))
+    moments = {risk: np.zeros((3, len(thresholds))) for risk in risks}  # how many count, their mean and variance
+    for row, own in enumerate(thresholds):
         s = served(answers, own)
-        evidence, meets = -np.inf, True
-        for risk, target in risks.items():
+        usd[row], quality[row] = s.usd.mean(), s.right.mean()
+        for risk, found in moments.items():
             values = 1 - s.right[s.by_model] if risk == "wrong" else s.loss
-            n, mean = len(values), float(values.mean()) if len(values) else 1.0
-            if risk == "wrong":
-                logp = float(binom.logcdf(np.ceil(values.sum()), n, target)) if n else 0.0
-            else:
-                logp = float(norm.logcdf((mean - target) / np.sqrt((values.var() + 1 / n) / n)))
-            evidence, meets = max(evidence, logp), meets and (mean <= target or not n)
-        rows.append((s.usd.mean(), s.right.mean(), evidence, meets))
-    usd, quality, evidences, met = map(np.array, zip(*rows, strict=True))
-    return Estimates(thresholds, usd, quality, evidences, met)
+            found[:, row] = (len(values), values.mean(), values.var()) if len(values) else (0, 0, 0)
+    evidence, meets = np.full(len(thresholds), -np.inf), np.ones(len(thresholds), dtype=bool)
+    for risk, target in risks.items():
+        n, mean, variance = moments[risk]
+        if risk == "wrong":
+            wrong, counted = np.ceil(n * mean - 1e-9), np.maximum(n, 1).astype(np.int64)
+            own = np.log(np.where(n > 0, bdtr(wrong, counted, target), 1.0) + 1e-300)
+        else:
+            own = log_ndtr((mean - target) / np.sqrt((variance + 1 / n) / n))
+        evidence, meets = np.maximum(evidence, own), meets & (mean <= target)
+    return Estimates(thresholds, usd, quality, evidence, meets)
 
 
 # --- the certificate --------------------------------------------------------------------------------------------

@@ -328,3 +328,9 @@ def test_bad_targets_and_splits_are_refused():
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             c.fit(good, *map(np.array, rows), risks, delta)
+
+
+def test_a_rung_that_gave_no_answer_is_never_taken():
+    scores = np.array([[0.0], [0.0], [0.6], [0.9]])
+    assert (c.candidates(scores) > 0).all()
+    assert c.candidates(np.zeros((4, 1))).tolist() == [[NEVER]]

@@ -271,13 +271,17 @@ class Estimates(NamedTuple):
 
 
 def candidates(scores: Numbers) -> Numbers:
-    """Thresholds to try, shape (v, rungs - 1): for each rung quantiles of its scores, and NEVER; all combinations."""
+    """Thresholds to try, shape (v, rungs - 1): for each rung quantiles of its scores, and NEVER; all combinations.
+
+    None is 0, which is the score of a rung that gave no answer.
+    """
     import numpy as np
 
     rungs = scores.shape[1]
     levels = min(MOST_LEVELS, int(MOST_CANDIDATES ** (1 / rungs)))
     at = np.linspace(0, 1, levels)
-    tried = [np.append(np.unique(np.quantile(own, at, method="higher")), NEVER) for own in scores.T]
+    given = [own[own > 0] for own in scores.T]
+    tried = [np.append(np.unique(np.quantile(own, at, method="higher")) if len(own) else own, NEVER) for own in given]
     return np.array(list(product(*tried)))
 
 

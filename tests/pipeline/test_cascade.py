@@ -97,7 +97,8 @@ def test_the_verdict_has_the_cascade_and_the_gate_refuses_it(laddered):
     arm = Report.read(Path(verdict.path)).arms["cascade"]
     assert arm.usd_per_1000 == pytest.approx(2000, rel=0.6)  # nearly all go to the person
     assert arm.metrics["answered"].mean < 0.5
+    settings = laddered.project.release.model_copy(update={"arm": "cascade"})
+    project = laddered.project.model_copy(update={"release": settings}).at(laddered.project.root)
+    releases = Releases(Workspace(project, laddered.catalog))
     with pytest.raises(GateError, match="Do not cascade"):
-        settings = laddered.project.release.model_copy(update={"arm": "cascade"})
-        Releases(Workspace(laddered.project.model_copy(update={"release": settings}).at(laddered.project.root),
-                           laddered.catalog)).make()  # fmt: skip
+        releases.make()

@@ -1,0 +1,117 @@
+"""A cascade from its rungs to a released answer, with a server elsewhere as its first rung."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import CascadeReport
+from inhouse.chat import ChatRequest, collect
+from inhouse.config.load import load_project
+from inhouse.errors import GateError
+from inhouse.models.catalog import Catalog
+from inhouse.pipeline.stages import evaluate
+from inhouse.serving.open import open_release
+from inhouse.serving.releases import Releases
+from inhouse.types import Message
+
+PLAN = re.compile(r"plan (\d)")
+
+
+class Server(BaseHTTPRequestHandler):
+    """Knows the prices of plans, but those of plans 1 and 4 wrong."""
+
+    def do_POST(self):  # noqa: N802
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = PLAN.findall(body["messages"][-1]["content"].casefold())
+        n = int(asked[-1]) if asked else 0
+        text = f"Plan {n} costs ${n + (93 if n in (1, 4) else 3)}."
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for choice in ({"delta": {"content": text}, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}):
+            self.wfile.write(f"data: {json.dumps({'choices': [{'index': 0, **choice}]})}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def workspace(write_project, models_dir, elsewhere, tmp_path_factory):
+    folder = write_project(tmp_path_factory.mktemp("cascade"))
+    overrides = {
+        "upstream": f'[{{name="prices", url="{elsewhere}", model="m"}}]',
+        "cascade.rung": '[{upstream="prices", usd=0.001}, {arm="inbox", usd=2.0}]',
+        "cascade.max_wrong": "0.9", "cascade.max_loss": "0.9", "cascade.skip": "false",
+        "evaluation.arms": '["base", "cascade"]', "evaluation.probes": "8", "evaluation.smallest_gain": "0",
+        "guardrails.rails": '["pii", "format"]',
+        "release.arm": '"cascade"', "release.max_wrong": "1", "release.no_worse": "[]",
+    }  # fmt: skip
+    return Workspace(load_project(folder, overrides), Catalog(models_dir.parent))
+
+
+def ask(text):
+    return ChatRequest(messages=(Message(role="user", content=text),), max_tokens=40)
+
+
+@pytest.fixture(scope="module")
+def released(workspace):
+    verdict = evaluate(workspace)
+    made = next(a for depth, a in workspace.store.lineage(verdict) if depth == 1 and a.kind == "cascade")
+    return made, Releases(workspace).make()
+
+
+@pytest.mark.slow
+def test_what_is_certified_is_released(workspace, released):
+    made, release = released
+    report = CascadeReport.read(Path(made.path))
+    assert made.facts["certified"]
+    assert report.recommendation.startswith("Cascade: it saves")
+    assert all(c.passed and c.bound <= c.target for c in report.certificates)
+    assert [r.name for r in report.rungs] == ["prices rag", "inbox"]
+    assert (release.arm, release.cascade) == ("cascade", made.key)
+    assert release.settings["upstream"][0]["name"] == "prices"
+    assert next(rule for rule in release.gate if rule.name == "certificate").text == report.recommendation
+    assert not [c.problem for c in Releases(workspace).verify() if c.problem]
+
+
+@pytest.mark.slow
+async def test_the_release_answers_as_it_was_certified(workspace, released):
+    made, release = released
+    opened = open_release(workspace, release)
+    try:
+        reply = await collect(opened.model, ask("What does plan 2 cost?"))
+        note = reply.note("cascade", "rung")
+        assert reply.text in ("Plan 2 costs $5.", workspace.project.assistant.handoff)
+        assert note["rung"] == ("prices rag" if "$5" in reply.text else "inbox")
+        assert note["tried"][0]["score"] == pytest.approx(reply.finish.confidence or note["tried"][0]["score"], abs=1e-3)
+        assert {c["risk"] for c in note["certificate"]} == {"wrong", "loss"}
+    finally:
+        opened.close()
+
+
+@pytest.mark.slow
+def test_a_changed_policy_is_not_opened(workspace, released):
+    made, release = released
+    file = Path(made.path) / "policy.json"
+    whole = file.read_text()
+    file.chmod(0o600)
+    file.write_text(whole.replace('"thresholds":[', '"thresholds":[0.0,'))
+    try:
+        with pytest.raises(GateError, match="policy"):
+            open_release(workspace, release)
+    finally:
+        file.write_text(whole)

@@ -8,6 +8,9 @@ BANK := examples/first_national_bank
 BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults actions router
 QUICK ?=
 
+# `make test WORKERS=2` runs the tests in two processes, each file in one of them, in the order of the files.
+WORKERS ?= 0
+
 .PHONY: demo test clients bench lint models reference lock clean
 
 demo: models
@@ -16,7 +19,7 @@ demo: models
 	$(BIN)/inhouse ask --project $(BANK) "How do I apply for a business loan?"
 
 test: models lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Real clients of the OpenAI API against a served project; CLIENTS="openai langchain" runs these only.
 clients: $(VENV)/installed

@@ -2,6 +2,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,14 @@ def call(*arguments, cwd=None, cache=None):
         [sys.executable, "-c", "from inhouse.cli.main import main; main()", *arguments],
         cwd=cwd, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory):
+    """What `init` writes."""
+    folder = tmp_path_factory.mktemp("new")
+    assert call("init", ".", cwd=folder).returncode == 0
+    return folder
 
 
 def test_help_is_quick_and_names_every_command():
@@ -80,8 +89,8 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["export", "."], 3, "there is no release yet"),
     ],
 )
-def test_errors_say_what_to_do_and_have_their_exit_code(tmp_path, arguments, code, text):
-    call("init", ".", cwd=tmp_path)
+def test_errors_say_what_to_do_and_have_their_exit_code(new_project, tmp_path, arguments, code, text):
+    shutil.copytree(new_project, tmp_path, dirs_exist_ok=True)
     found = call(*arguments, cwd=tmp_path, cache=tmp_path / "cache")
     assert found.returncode == code, found.stderr
     assert text in found.stderr.replace("\n", " ")

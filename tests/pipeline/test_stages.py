@@ -105,7 +105,7 @@ def test_a_model_that_parity_refuses_is_not_evaluated(built, models_dir):
 @pytest.mark.parametrize("method", ["full", "prompt_tuning"])
 def test_other_methods_go_all_the_way(built, models_dir, method):
     workspace, _ = workspace_of(built, models_dir, **{"training.method": method, "training.prompt_tokens": "4", "evaluation.arms": '["base", "tuned"]',
-                                            "parity.max_divergence_nats": "0.5"})  # fmt: skip
+                                            "evaluation.probes": "0", "guardrails.rails": "[]", "parity.max_divergence_nats": "0.5"})  # fmt: skip
     report = pipeline.build(workspace)
     assert set(json.loads((Path(report.path) / "report.json").read_text())["arms"]) == {"base", "tuned"}
 
@@ -121,7 +121,8 @@ def test_missing_files_are_named(built, models_dir):
 
 def test_kill_9_in_every_stage_then_the_same_artifacts(write_project, models_dir, tmp_path, built):
     folder = write_project(tmp_path / "killed")
-    command = [sys.executable, "-c", "from inhouse.cli.main import main; main()", "build", "--project", str(folder)]
+    command = [sys.executable, "-c", "from inhouse.cli.main import main; main()", "build", "--project", str(folder),
+               "--set", 'evaluation.arms=["base", "tuned"]']  # fmt: skip
     environment = {**os.environ, "INHOUSE_CACHE": str(models_dir.parent)}
     for kind in ("documents", "index", "dataset", "adapter", "report"):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

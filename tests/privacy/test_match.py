@@ -9,7 +9,7 @@ from inhouse.privacy.match import Parts, spaced, whole, with_values
 def test_values_are_replaced_as_an_alternative_for_each_would():
     rng = random.Random(1)
     letters = "ab -é王1_カ０ー"
-    for _ in range(2000):
+    for _ in range(500):
         values = dict.fromkeys("".join(rng.choices(letters, k=rng.randint(1, 5))) for _ in range(rng.randint(1, 12)))
         text = "".join(rng.choices(letters, k=40))
         longest = sorted(values, key=len, reverse=True)

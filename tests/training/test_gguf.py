@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from gguf import GGUFReader
 
 from inhouse.config.sections import Model, Parity
 from inhouse.errors import InputError
@@ -175,6 +176,14 @@ def test_a_soft_prompt_is_served_as_tokens_that_are_never_said(tiny, base, tmp_p
         engine.close()
     assert report.variants[0].template_equal
     assert report.passed, report
+
+
+def test_the_quick_reader_reads_what_the_package_reads(base):
+    ours, theirs = gguf.read(base), GGUFReader(base)
+    assert {k: f.contents() for k, f in ours.fields.items()} == {k: f.contents() for k, f in theirs.fields.items()}
+    for our, their in zip(ours.tensors, theirs.tensors, strict=True):
+        assert (our.name, our.data_offset) == (their.name, their.data_offset)
+        assert np.array_equal(our.data, their.data)
 
 
 def test_damaged_files_are_named(base, tmp_path, tiny):

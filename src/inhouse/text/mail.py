@@ -56,10 +56,12 @@ _MAX_DISCLAIMER = 20  # lines
 
 
 class _Line(NamedTuple):
-    """A line's depth of quotation, and its words without the marks of quotations and bold text."""
+    """A line's depth of quotation, its words without the marks of quotations and bold text, and the lower-case name of
+    the header that it may be, or ""."""
 
     depth: int
     words: str
+    name: str
 
 
 def mail_content(text: str) -> str:
@@ -79,8 +81,12 @@ def mail_content(text: str) -> str:
 
 
 def _line(given: str) -> _Line:
-    words = given.lstrip("> \t")
-    return _Line(given[: len(given) - len(words)].count(">"), words.replace("*", "").strip())
+    said = given.lstrip("> \t")
+    words = said.replace("*", "").strip()
+    name, colon, _ = words.partition(":")
+    name = name.strip().lower()
+    known = colon and (name in _HEADERS or name.startswith("x-"))
+    return _Line(given[: len(given) - len(said)].count(">"), words, name if known else "")
 
 
 def _next(lines: Sequence[_Line], i: int) -> int:
@@ -111,14 +117,12 @@ def _block(lines: Sequence[_Line], i: int) -> int:
     names: set[str] = set()
     end, others = i, 0
     for j in range(i, min(i + MAX_BLOCK, len(lines))):
-        depth, words = lines[j]
+        depth, words, name = lines[j]
         if not words:
             continue
-        name, colon, _ = words.partition(":")
-        name = name.strip().lower()
         if depth != lines[i].depth:
             break
-        if colon and (name in _HEADERS or name.startswith("x-")):
+        if name:
             names.add(name)
             end, others = j + 1, 0
         elif not names or others == 2 or not lines[j - 1].words:
@@ -137,7 +141,7 @@ def _attribution(lines: Sequence[_Line], i: int) -> int:
         return 0
     sentence = ""
     for j in range(i, min(i + _MAX_ATTRIBUTION, len(lines))):
-        depth, words = lines[j]
+        depth, words, _ = lines[j]
         if not words or depth != lines[i].depth:
             return 0
         sentence += f" {words.lower()}"
@@ -236,7 +240,7 @@ def _quote_introduction(lines: Sequence[_Line], i: int) -> int:
     """A dated sentence in any language that ends with a colon before a quotation, such as "W dniu ... napisał:"."""
     begins = not i or not lines[i - 1].words or lines[i - 1].depth != lines[i].depth
     for j in range(i, min(i + _MAX_ATTRIBUTION, len(lines))):
-        depth, words = lines[j]
+        depth, words, _ = lines[j]
         if not words or depth != lines[i].depth:
             return 0
         if words.endswith((":", "：")):

@@ -60,7 +60,8 @@ def save_tokenizer(base: Path, served: Path, out: Path, own: bool = False) -> No
     try:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(str(served.parent), gguf_file=served.name, local_files_only=True)
+        with gguf.quick_reading():
+            tokenizer = AutoTokenizer.from_pretrained(str(served.parent), gguf_file=served.name, local_files_only=True)
     except (ImportError, OSError, ValueError, KeyError) as error:
         hint = "pip install 'inhouse[train]', or copy the base model's tokenizer into its folder"
         raise InputError(f"{served}: its tokenizer cannot be read ({str(error)[:200]})", hint) from error

@@ -23,6 +23,7 @@ from inhouse.config.sections import Training
 from inhouse.errors import InputError
 from inhouse.training import checkpoint
 from inhouse.training.data import Tokens, batches, encode
+from inhouse.training.gguf import quick_reading
 from inhouse.training.job import TrainingJob
 from inhouse.training.loss import AnswerLoss, micro
 from inhouse.types import Json, Progress
@@ -125,10 +126,11 @@ def load(base: Path) -> tuple[Any, Any]:
     if file.is_file():
         place, given = (str(file.parent), {}), {"gguf_file": file.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place[0], local_files_only=True, **given)
-        model = AutoModelForCausalLM.from_pretrained(
-            place[0], local_files_only=True, dtype=torch.float32, **place[1], **given
-        )
+        with quick_reading():
+            tokenizer = AutoTokenizer.from_pretrained(place[0], local_files_only=True, **given)
+            model = AutoModelForCausalLM.from_pretrained(
+                place[0], local_files_only=True, dtype=torch.float32, **place[1], **given
+            )
     except (OSError, ValueError, KeyError) as error:
         hint = "is it a causal language model?"
         raise InputError(f"{base}: transformers cannot load it ({str(error)[:200]})", hint) from error

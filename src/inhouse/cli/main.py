@@ -27,6 +27,7 @@ from inhouse.cli import (
     procedure,
     project,
     releases,
+    reuse,
     route,
     serve,
     tools,
@@ -53,6 +54,7 @@ for group, name in (
     (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
+    (reuse.reuse_app, "reuse"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

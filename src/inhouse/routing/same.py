@@ -149,7 +149,9 @@ def _lexicon() -> _Lexicon:
         return {word: group for group, listed in table[name].items() for word in listed.split()}
 
     phrases = [(f" {p.strip()} ", f" {kind} ") for kind, some in table["kinds"].items() for p in some.split(",")]
-    phrases += [(f" {p.strip()} ", f" {meaning} ") for meaning, some in table["phrases"].items() for p in some.split(",")]
+    phrases += [
+        (f" {p.strip()} ", f" {meaning} ") for meaning, some in table["phrases"].items() for p in some.split(",")
+    ]
     same = {w: group for word, group in members("same").items() for w in (word, stem(word))}
     return _Lexicon(
         openings=tuple(sorted((p.strip() for p in table["openings"].split(",")), key=len, reverse=True)),

@@ -181,8 +181,9 @@ class Parts:
 
 def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     """The model behind the project's rails, and these behind its replies to dialog acts: a wish for a person comes
-    first, so that no rail can refuse it. A conversation that is too long for the model reaches neither. Approved replies
-    come behind the rails that check what users write; a person stands for what they say.
+    first, so that no rail can refuse it. A conversation that is too long for the model reaches neither.
+
+    Approved replies are behind the rails that check what users write; for what they say, a person stands.
 
     Raises:
         ConfigError: a rail or an action is unknown.

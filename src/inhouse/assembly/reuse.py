@@ -97,7 +97,7 @@ class Standings:
             return reply, "void", why
         titles = self._documents.titles() if self._documents else {}
         reply = reply.model_copy(update={"access": (*reply.access, *(titles[s][1] for s in sources))})
-        answer = Message(role="assistant", content=handoff.reply)
+        answer = Message(role="user", content=handoff.reply)  # contact data too, unless the documents have it
         why = about_one_case(reply.question, handoff.reply) or self._personal([*handoff.messages, answer])
         return reply, "private" if why else "valid", why
 

@@ -18,7 +18,8 @@ _THINGS = (
 _PLACEHOLDER = re.compile(r"<[A-Z_]{3,30}(?:_\d{1,4})?>")
 _MOMENT = re.compile(
     r"\b(?:today|tonight|tomorrow|yesterday|currently|right now|at the moment|just now|so far|(?:this|next|last)"
-    r" (?:week|weekend|month|year|morning|afternoon|evening|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\b"
+    r" (?:week|weekend|month|year|morning|afternoon|evening"
+    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday))\b"
 )
 _DONE = re.compile(
     r"\b(?:i|we)(?:'ve| have|'ll| will)? (?:just |now |already )?(?:blocked|canceled|cancelled|changed|checked|closed"
@@ -26,13 +27,13 @@ _DONE = re.compile(
     r"|removed|reset|sent|transferred|unlocked|updated|verified)\b"
 )
 _YOURS = re.compile(
-    rf"\byour (?:new |last |recent )?(?:{_THINGS})s? (?:is now|was|were|has|have|had|will arrive|did|arrives|shows|got)\b"
+    rf"\byour (?:new |last |recent )?(?:{_THINGS})s? (?:is now|was|were|has|have|had|will arrive|arrives)\b"
 )
 _MINE = re.compile(
-    rf"\b(?:(?:where|when|why|how|what)(?: much| long)? (?:is|are|was|were|has|have|did|will|would|does)|is|are|was|were"
-    rf"|has|have|did|does|what's|where's|when's) (?:my|our) (?:new |last |recent )?(?:{_THINGS})\b"
-    r"|\b(?:am i|was i|have i|did i|did you|have you|has anyone|did anyone|why (?:did|have|has|was|were|am)|status of my"
-    r"|status of our)\b"
+    r"\b(?:(?:where|when|why|how|what)(?: much| long)? (?:is|are|was|were|has|have|did|will|would|does)"
+    rf"|is|are|was|were|has|have|did|does|what's|where's|when's) (?:my|our) (?:new |last |recent )?(?:{_THINGS})\b"
+    r"|\b(?:am i|was i|have i|did i|did you|have you|has anyone|did anyone|why (?:did|have|has|was|were|am)"
+    r"|status of my|status of our)\b"
 )
 
 

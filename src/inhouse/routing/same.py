@@ -15,6 +15,7 @@ import tomllib
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ CACHED = 5000  # frames of approved questions
 MOST_CHARS = 1000  # a longer question is about one case
 _APOSTROPHES = re.compile("[\u2019\u2018\u02bc`\u00b4]")
 _END = " \t\n.?!\u2026\u3002\uff1f\uff01"
-_TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?[+#]*|[^\W_]*\d[^\W_]*")
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?[+#]*")
 _OWNERS = {"my": {"my", "mine", "our", "ours"}, "your": {"your", "yours"}}
 _ORDERED = frozenset("than versus vs rather instead or between".split())  # noqa: SIM905
 
@@ -99,10 +100,10 @@ def directions(text: str) -> dict[str, str]:
     """The stems after "from" and "to", each with which of them it follows; articles between them do not matter."""
     lexicon, tokens = _lexicon(), _TOKEN.findall(written(text))
     found: dict[str, str] = {}
-    for at, token in enumerate(tokens):
-        if token in ("from", "to", "into"):
+    for at, said in enumerate(tokens):
+        if said in ("from", "to", "into"):
             after = next((t for t in tokens[at + 1 : at + 4] if t not in lexicon.empty), "")
-            found[stem(after)] = "from" if token == "from" else "to"
+            found[stem(after)] = "from" if said == "from" else "to"
     return found
 
 
@@ -119,7 +120,7 @@ def _whose(text: str) -> set[str]:
 
 def _asked_of_you(tokens: list[str]) -> bool:
     """Whether "you" follows a word such as "can": "Can you call me?" is not "Can I call you?"."""
-    return any(a in ("can", "could", "will", "would") and b == "you" for a, b in zip(tokens, tokens[1:], strict=False))
+    return any(a in ("can", "could", "will", "would") and b == "you" for a, b in pairwise(tokens))
 
 
 def _opened(text: str) -> str:

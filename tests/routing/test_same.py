@@ -12,6 +12,7 @@ SAME = [
     ("Is it possible to pay by card?", "Can I pay by card?"),
     ("Do I need to bring a photo?", "Should I bring a picture?"),
     ("Why can't I log in?", "why can\u2019t i sign in"),
+    ("How do I install the printer driver?", "How can I install the driver of the printer?"),
     ("How long does delivery take?", "How long do deliveries take?"),
 ]
 DIFFERENT = [
@@ -22,9 +23,12 @@ DIFFERENT = [
     ("Can I cancel after 14 days?", "Can I cancel before 14 days?", "marks"),
     ("Are pets allowed?", "Are pets not allowed?", "marks"),
     ("Can I close my account?", "Do I have to close my account?", "mode"),
-    ("Can I call you?", "Can you call me?", "asked"),
+    ("Can I call you?", "Can you call me?", "who"),
     ("What is my phone number?", "What is your phone number?", "whose"),
-    ("Can I move money from savings to checking?", "Can I move money from checking to savings?", "directions"),
+    ("Can I move money from savings to checking?", "Can I move money from checking to savings?", "order of words"),
+    ("Does the landlord owe the tenant?", "Does the tenant owe the landlord?", "order of words"),
+    ("Do I get a refund if you cancel?", "Do you get a refund if I cancel?", "who"),
+    ("Can I send money to Spain?", "Can I send money from Spain?", "directions"),
     ("Is gold better than silver?", "Is silver better than gold?", "order of words"),
     ("When is a fee due?", "Why is a fee due?", "kind"),
     ("How long is the warranty on the X100?", "How long is the warranty on the X200?", "words: x100, x200"),

@@ -14,6 +14,7 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -28,19 +29,19 @@ MOST_CHARS = 1000  # a longer question is about one case
 _APOSTROPHES = re.compile("[\u2019\u2018\u02bc`\u00b4]")
 _END = " \t\n.?!\u2026\u3002\uff1f\uff01"
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?[+#]*")
+_PERSONS = {"i": "i", "me": "i", "we": "i", "us": "i", "you": "you"}
 _OWNERS = {"my": {"my", "mine", "our", "ours"}, "your": {"your", "yours"}}
-_ORDERED = frozenset("than versus vs rather instead or between".split())  # noqa: SIM905
 
 
 class Frame(NamedTuple):
     """What a question asks. Two questions with equal frames ask the same."""
 
     kind: str  # "when", "how long", ...; "" for yes or no
-    words: tuple[str, ...]  # stems in one spelling, sorted; in their order where it matters
+    words: tuple[str, ...]  # stems in one spelling, in their order: "the landlord owes the tenant" is not the reverse
     numbers: tuple[tuple[str, str], ...]
     marks: tuple[str, ...]  # negations, "before", "only", ..., sorted
     mode: tuple[str, ...]  # "can", "must", "past"
-    asked: str  # "you" where the business is asked to act: "Can you call me?"
+    who: tuple[str, ...]  # "i" and "you" in their order where both are there, or where "you" are asked to act
 
 
 def written(text: str) -> str:
@@ -65,7 +66,7 @@ def difference(one: str, other: str) -> str:
     if a.words != b.words:
         only = sorted((Counter(a.words) - Counter(b.words)) + (Counter(b.words) - Counter(a.words)))
         return f"words: {', '.join(only)}" if only else "order of words"
-    for name in ("numbers", "kind", "marks", "mode", "asked"):
+    for name in ("numbers", "kind", "marks", "mode", "who"):
         if getattr(a, name) != getattr(b, name):
             return name
     if _whose(one) ^ _whose(other) == {"my", "your"}:
@@ -79,20 +80,20 @@ def frame(text: str) -> Frame:
     lexicon, plain = _lexicon(), f" {' '.join(_TOKEN.findall(_opened(written(text))))} "
     for phrase, meaning in lexicon.phrases:
         plain = plain.replace(phrase, meaning)
-    tokens = plain.split()
+    tokens = _turned(plain.split(), lexicon.empty)
     kind = next((t for t in tokens if t in lexicon.kinds), "")
     marks = sorted(lexicon.marks[t] for t in tokens if t in lexicon.marks)
     mode = {lexicon.modes[t] for t in tokens if t in lexicon.modes}
     if kind in ("HOW", "WHERE", "WHEN"):
         mode -= {"can"}  # "How can I ...?" is "How do I ...?"
     known = lexicon.kinds | lexicon.marks.keys() | lexicon.modes.keys() | lexicon.empty
-    said = [lexicon.same.get(t) or lexicon.same.get(s := stem(t), s) for t in tokens if t not in known]
+    said = dict.fromkeys(lexicon.same.get(t) or lexicon.same.get(s := stem(t), s) for t in tokens if t not in known)
+    cost = ("cost",) if said.pop("cost", "") is None else ()  # "What does it cost?" is "How much is it?"
     said = [w for w in said if w not in lexicon.implied.get(kind, ())]
-    ordered = bool(_ORDERED & set(tokens))
     return Frame(
-        kind, tuple(said) if ordered else tuple(sorted(set(said))),
+        kind, (*said, *cost),
         tuple(sorted((n.value, n.unit) for n in numbers(text))), tuple(marks), tuple(sorted(mode)),
-        "you" if _asked_of_you(tokens) and kind != "HOW" else "",
+        _who(tokens) if kind != "HOW" else (),
     )  # fmt: skip
 
 
@@ -118,9 +119,21 @@ def _whose(text: str) -> set[str]:
     return {owner for owner, said in _OWNERS.items() if tokens & said}
 
 
-def _asked_of_you(tokens: list[str]) -> bool:
-    """Whether "you" follows a word such as "can": "Can you call me?" is not "Can I call you?"."""
-    return any(a in ("can", "could", "will", "would") and b == "you" for a, b in pairwise(tokens))
+def _who(tokens: Sequence[str]) -> tuple[str, ...]:
+    """The order of "i" and "you" where both are there, or "you" after a word such as "can": "Can you call me?"."""
+    persons = tuple(dict.fromkeys(_PERSONS[t] for t in tokens if t in _PERSONS))
+    asked = any(a in ("can", "could", "will", "would") and b == "you" for a, b in pairwise(tokens))
+    return persons if len(persons) > 1 or asked else ()
+
+
+def _turned(tokens: list[str], empty: Collection[str]) -> list[str]:
+    """The words, with "the driver of the printer" as "the printer driver"."""
+    turned = list(tokens)
+    for at, said in enumerate(turned):
+        after = next((n for n in range(at + 1, min(at + 4, len(turned))) if turned[n] not in empty), 0)
+        if said == "of" and at and after and turned[at - 1] not in empty:
+            turned[at - 1 : after + 1] = [*turned[at + 1 : after + 1], turned[at - 1], "of"]
+    return turned
 
 
 def _opened(text: str) -> str:

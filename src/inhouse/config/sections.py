@@ -399,7 +399,7 @@ class Reuse(Section):
     """Answer with approved replies. `inhouse reuse list` shows which of them are used, and why others are not."""
     days: float = Field(90, gt=0)
     """A reply is used for this long after it was written. It ends earlier when a document behind it changes. Days."""
-    similar: float = Field(0.6, gt=0, le=1)
+    similar: float = Field(0.8, gt=0, le=1)
     """Minimum similarity (cosine) of a question to the approved one. Whatever it is, they must have the same numbers,
     negations, names, and other words that matter. 1 takes only the same text."""
     per: Literal["groups", "key"] = "groups"

@@ -121,9 +121,9 @@ def _whose(text: str) -> set[str]:
 
 def _who(tokens: Sequence[str]) -> tuple[str, ...]:
     """The order of "i" and "you" where both are there, or "you" after a word such as "can": "Can you call me?"."""
-    persons = tuple(dict.fromkeys(_PERSONS[t] for t in tokens if t in _PERSONS))
+    persons = tuple(_PERSONS[t] for t in tokens if t in _PERSONS)
     asked = any(a in ("can", "could", "will", "would") and b == "you" for a, b in pairwise(tokens))
-    return persons if len(persons) > 1 or asked else ()
+    return persons if len(set(persons)) > 1 or asked else ()
 
 
 def _turned(tokens: list[str], empty: Collection[str]) -> list[str]:

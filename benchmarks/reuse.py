@@ -51,7 +51,7 @@ def measured(file: Path, embedder: OnnxEmbedder) -> dict:
     first, second = (embedder.embed([row[n] for row in rows]) for n in (1, 2))
     cosines = (first * second).sum(axis=1)
     ruled = np.array([comparable(a) and comparable(b) and not difference(a, b) for _, a, b in rows])
-    same, result = kinds == "same", {}
+    same, result, missed = kinds == "same", {}, sorted(set(kinds.tolist()) - {"same"})
     for threshold in THRESHOLDS:
         near = cosines >= threshold
         one = result[threshold] = {}
@@ -60,7 +60,7 @@ def measured(file: Path, embedder: OnnxEmbedder) -> dict:
             one[name] = {
                 "found": found, "of": int(same.sum()), "found_at_least": at_least(found, int(same.sum())),
                 "wrong": wrong, "near_misses": int((~same).sum()), "wrong_at_most": at_most(wrong, int((~same).sum())),
-                "wrong_by_kind": {k: int(matched[kinds == k].sum()) for k in sorted(set(kinds.tolist())) if k != "same"},
+                "wrong_by_kind": {k: int(matched[kinds == k].sum()) for k in missed},
             }  # fmt: skip
             print(f"{file.name:16} {threshold:.1f} {name:8} same found {found}/{same.sum()} "
                   f"(at least {one[name]['found_at_least']:.1%})  false reuse {wrong}/{(~same).sum()} "

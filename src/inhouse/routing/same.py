@@ -89,9 +89,9 @@ def frame(text: str) -> Frame:
     known = lexicon.kinds | lexicon.marks.keys() | lexicon.modes.keys() | lexicon.empty
     said = dict.fromkeys(lexicon.same.get(t) or lexicon.same.get(s := stem(t), s) for t in tokens if t not in known)
     cost = ("cost",) if said.pop("cost", "") is None else ()  # "What does it cost?" is "How much is it?"
-    said = [w for w in said if w not in lexicon.implied.get(kind, ())]
+    words = tuple(w for w in said if w not in lexicon.implied.get(kind, ()))
     return Frame(
-        kind, (*said, *cost),
+        kind, (*words, *cost),
         tuple(sorted((n.value, n.unit) for n in numbers(text))), tuple(marks), tuple(sorted(mode)),
         _who(tokens) if kind != "HOW" else (),
     )  # fmt: skip

@@ -124,6 +124,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("audit redact", ["audit", "redact", "none", "--reason", "asked", *at], ""),
         ("tools list", ["tools", "list", *at], ""),
         ("tools call", ["tools", "call", "hours", "day=Friday", "--set", TOOL, *at], ""),
+        ("reuse list", ["reuse", "list", *at], ""),
         ("guard show", ["guard", "show", *at], ""),
         ("guard explain", ["guard", "explain", "hello", *at], ""),
         ("guard test", ["guard", "test", str(lines), *at], ""),

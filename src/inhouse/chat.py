@@ -165,3 +165,4 @@ class Exchange(Record):
     groups: frozenset[str] = frozenset()
     parameters: dict[str, Json] = Field(default_factory=dict)  # of the request, but conversation, model, and user
     steps: Json = None  # of agents: what they understood, and the tools that they called
+    reused: Json = None  # the approved reply that answered, and the question that it was written for

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inhouse.text.cache import CachedEmbedder, CachedVectors, Recent
+from inhouse.text.cache import CachedEmbedder, CachedVectors, Recent, kept_for
 
 
 class Counting:
@@ -77,3 +77,17 @@ def test_more_texts_than_the_cache_holds_are_embedded_all_the_same(embedder):
     assert cache.embed(texts) == pytest.approx(embedder.embed(texts))
     assert np.stack([v for v, _ in cache.read(texts)]) == pytest.approx(embedder.embed(texts))
     assert cache.embed([]).shape == (0, embedder.dimensions)
+
+
+def test_readers_of_other_groups_share_nothing(embedder):
+    """Or the time of an answer would say that somebody asked the same."""
+    counting = Counting(embedder)
+    cache = CachedEmbedder(counting)
+    texts = ["A wire costs $25."]
+    for groups in ([], ["staff"], ["staff", "board"], ["board", "staff"], ["staff"], []):
+        with kept_for(groups):
+            assert cache.embed(texts)[0] == pytest.approx(embedder.embed(texts)[0], abs=1e-3)
+            cache.read(texts)
+    assert counting.embedded == texts * 3
+    cache.embed(texts)
+    assert len(counting.embedded) == 3  # outside of a block as for readers without groups

@@ -52,6 +52,7 @@ from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger
 from inhouse.retrieval.ranking import Ranker
 from inhouse.routing.replies import WithReplies
+from inhouse.routing.reuse import Reused, ReuseFirst
 from inhouse.text.cache import CachedEmbedder
 from inhouse.text.language import LANGUAGES, spoken
 from inhouse.types import Artifact
@@ -91,6 +92,7 @@ class Parts:
         recorder: a rail that takes the place of confidence while its calibration is made.
         report: see `GuardedSettings.report`.
         runner: runs the rails that are made from these parts; by default threads of this process.
+        reused: approved replies, which answer before any arm but base; None for none.
     """
 
     workspace: Workspace
@@ -101,6 +103,7 @@ class Parts:
     recorder: Rail | None = None
     report: bool = False
     runner: Callable[[Parts], Runner] | None = None
+    reused: Reused | None = None
 
     @cached_property
     def embedder(self) -> CachedEmbedder:
@@ -180,6 +183,8 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     """The model behind the project's rails, and these behind its replies to dialog acts: a wish for a person comes
     first, so that no rail can refuse it. A conversation that is too long for the model reaches neither.
 
+    Approved replies are behind the rails that check what users write; for what they say, a person stands.
+
     Raises:
         ConfigError: a rail or an action is unknown.
         InputError: something that a rail needs is missing.
@@ -188,7 +193,9 @@ def wrapped(parts: Parts, model: ChatModel) -> ChatModel:
     caller = _guarded(project, Caller(model.name), OneSide(runner, "input"))
     quoting = _guarded(project, Quoting(model.name), OneSide(runner, "output"))
     calls = Calling(_guarded(project, model, runner, parts.report), caller, quoting, parts.alike, declines)
-    answers = Structured(calls, quoting, declines, parts.alike, direct=model.name == BASE)
+    answers: ChatModel = Structured(calls, quoting, declines, parts.alike, direct=model.name == BASE)
+    if parts.reused and model.name != BASE:
+        answers = ReuseFirst(answers, parts.reused, _guarded(project, parts.reused, OneSide(runner, "input")))
     replying = WithReplies(answers, project.replies, project.name, parts.languages())
     history = None if model.name == BASE else project.assistant.history_messages
     return Bounded(replying, project.model.context_tokens, history)

@@ -28,6 +28,7 @@ from inhouse.cli import (
     procedure,
     project,
     releases,
+    reuse,
     route,
     serve,
     tools,
@@ -55,6 +56,7 @@ for group, name in (
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
+    (reuse.reuse_app, "reuse"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

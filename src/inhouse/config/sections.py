@@ -393,6 +393,21 @@ class Guardrails(Section):
     """Folder with a NeMo Guardrails configuration, for the nemo rail."""
 
 
+class Reuse(Section):
+    """Replies that people approved in the inbox answer the same question again, before the model is asked."""
+
+    enabled: bool = False
+    """Answer with approved replies. `inhouse reuse list` shows which of them are used, and why others are not."""
+    days: float = Field(90, gt=0)
+    """A reply is used for this long after it was written. It ends earlier when a document behind it changes. Days."""
+    similar: float = Field(0.8, gt=0, le=1)
+    """Minimum similarity (cosine) of a question to the approved one. Whatever it is, they must have the same numbers,
+    negations, names, and other words that matter. 1 takes only the same text."""
+    per: Literal["groups", "key"] = "groups"
+    """Who gets a reply: everyone in all groups of the person who asked who may read the documents behind it, or only
+    the API key that asked."""
+
+
 class Project(Section):
     """The whole project file."""
 
@@ -420,6 +435,7 @@ class Project(Section):
     upstream: tuple[Upstream, ...] = ()
     """Other OpenAI-compatible servers that requests can choose by name: one [[upstream]] table each."""
     guardrails: Guardrails = Guardrails()
+    reuse: Reuse = Reuse()
     agent: tuple[Agent, ...] = ()
     """Specialists that follow procedures and call tools, see docs/agents.md: one [[agent]] table each."""
     routing: Routing = Routing()

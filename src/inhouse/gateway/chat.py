@@ -120,6 +120,7 @@ class Run:
         """The extension field `inhouse`, with what is known so far."""
         served = self._notes.get(("release", "served")) or {}
         ignored = self._last("ignored")  # messages of the client that the model does not see
+        reused = self._notes.get(("reuse", "reply"))
         return {
             "id": self.id,
             "release": served.get("release", "" if self._name == "custom" else self._name),
@@ -130,6 +131,7 @@ class Run:
             "findings": self._last("findings"),
             "handoff": self._handoff or None,
             **({"ignored": ignored} if ignored else {}),
+            **({"reused": reused} if reused else {}),
             **self._acted(),
         }
 
@@ -170,6 +172,7 @@ class Run:
             groups=self._request.groups,
             parameters=self._parameters,
             steps=ours.get("steps"),
+            reused=ours.get("reused"),
         )
 
     async def begin(self) -> None:

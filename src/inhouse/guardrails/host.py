@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 from inhouse.errors import InhouseError
-from inhouse.guardrails.rail import Guard, Turn
+from inhouse.guardrails.rail import Guard, Turn, checked
 from inhouse.guardrails.runner import failure
 from inhouse.types import Json, Passage
 
@@ -129,7 +129,7 @@ class _Checker:
         started = time.perf_counter()
         result: dict[str, Json] = {"rail": number}
         try:
-            if finding := guard.rail.check(side, text, turn):
+            if finding := checked(guard.rail, side, text, turn):
                 result["finding"] = finding.model_dump(mode="json", exclude_defaults=True)
         except Exception as error:
             result |= {"failed": failure(error), "trace": traceback.format_exc()}

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from inhouse.chat import ChatRequest
+from inhouse.text.cache import kept_for
 from inhouse.types import Json, Message, Passage, Record, Span
 
 TOOL = "tool"  # the source of tool results among the passages
@@ -129,6 +130,12 @@ class Rail(Protocol):
     def check(self, side: Side, text: str, turn: Turn) -> Finding | None:
         """What is wrong with the text; None when it may pass. An exception counts as a failure of the rail."""
         ...
+
+
+def checked(rail: Rail, side: Side, text: str, turn: Turn) -> Finding | None:
+    """What a rail finds, without sharing what it keeps of texts with readers of other groups."""
+    with kept_for(turn.request.groups):
+        return rail.check(side, text, turn)
 
 
 class Rules(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from inhouse.guardrails.rail import Finding, Guard, Rules, Side, Turn
+from inhouse.guardrails.rail import Finding, Guard, Rules, Side, Turn, checked
 
 TIMED_OUT = "timed out"
 
@@ -56,7 +56,7 @@ class Threads:
         finding, failed, trace = None, "", ""
         try:
             async with asyncio.timeout(guard.timeout_s):
-                finding = await loop.run_in_executor(self._threads, guard.rail.check, side, text, turn)
+                finding = await loop.run_in_executor(self._threads, checked, guard.rail, side, text, turn)
         except TimeoutError:
             failed = TIMED_OUT
         except Exception as error:

@@ -24,8 +24,9 @@ from inhouse.retrieval.query import Spelling, abbreviations, query_of, separatel
 from inhouse.retrieval.ranking import RANKED, Hit
 from inhouse.retrieval.search import Fusion, Index, Results
 from inhouse.text.arithmetic import needs_calculation, worked
+from inhouse.text.cache import kept_for
 from inhouse.text.words import STOP, words
-from inhouse.types import Embedder, Grounder, Matrix, Message, Passage, SupportScorer, may_read, without_tools
+from inhouse.types import Embedder, Grounder, Json, Matrix, Message, Passage, SupportScorer, may_read, without_tools
 
 Messages = tuple[Message, ...]
 
@@ -320,7 +321,7 @@ class Grounded:
         questions, texts = [m.content for m in request.messages if m.role == "user"], [p.text for p in passages]
         calculates = self._calculate and needs_calculation(questions, texts)
         if calculates and (calculation := worked(questions, texts)) is not None:
-            cited = await asyncio.to_thread(cite, calculation.sentence, passages, self._support)
+            cited = await asyncio.to_thread(self._cited, calculation.sentence, passages, request.groups)
             yield Delta(text=calculation.text)
             yield Note(layer="grounded", kind="citations", data=cited)
             yield Finish(reason="stop", confidence=1.0)
@@ -331,9 +332,13 @@ class Grounded:
             if isinstance(event, Delta):
                 text += event.text
             elif isinstance(event, Finish):
-                cited = await asyncio.to_thread(cite, text, passages, self._support)
+                cited = await asyncio.to_thread(self._cited, text, passages, request.groups)
                 yield Note(layer="grounded", kind="citations", data=cited)
             yield event
+
+    def _cited(self, text: str, passages: Sequence[Passage], groups: Collection[str]) -> Json:
+        with kept_for(groups):
+            return cite(text, passages, self._support)
 
 
 def ungrounded(messages: Sequence[Message], assistant: Assistant) -> Messages:

@@ -13,6 +13,7 @@ from inhouse.assembly.arms import Arms, Built, Shared
 from inhouse.assembly.cascade import with_cascade
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.isolated import Isolated
+from inhouse.assembly.reuse import reused_of
 from inhouse.assembly.team import Desk, check_tools, open_team, read_team
 from inhouse.assembly.workspace import Workspace, engine_name
 from inhouse.assembly.wrappers import base_on_demand, served
@@ -51,7 +52,7 @@ def open_release(
     """The release as a ChatModel; its first event is the note of layer "release", kind "served".
 
     Args:
-        workspace: the store that holds its artifacts. Settings of its project file do not matter.
+        workspace: the store that holds its artifacts. Of the settings of its project file, only [reuse] matters.
         release: what is opened.
         engines: shared with other releases.
         pool: processes for its rails; by default they run in this one.
@@ -169,7 +170,9 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
     artifact = partial(_artifact, workspace, release)
     calibration = artifact("calibration", release.calibration) if release.calibration else None
     verdict = partial(artifact, "report", release.report)
-    parts = Parts(workspace, project, calibration, verdict=verdict, runner=isolated)
+    index = artifact("index", release.index) if release.index else None
+    reused = reused_of(workspace, project, index) if workspace.project.reuse.enabled else None
+    parts = Parts(workspace, project, calibration, verdict=verdict, runner=isolated, reused=reused)
     built = Built(
         project,
         embedder,
@@ -178,7 +181,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
         folder=artifact("folder", release.folder) if release.folder else None,
         vllm=place_of(workspace.project.model, workspace.catalog) if release.folder else None,
-        index=artifact("index", release.index) if release.index else None,
+        index=index,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, parts),
     )

@@ -1,9 +1,15 @@
-"""Results kept for texts that come again: embeddings, and whatever else is made from a text."""
+"""Results kept for texts that come again: embeddings, and whatever else is made from a text.
+
+What is kept for one reader must not be quick for another: the time would say that somebody asked the same. So within
+`kept_for`, only readers of the same groups share what is kept.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import TypeVar
 
@@ -13,6 +19,17 @@ VECTORS = 5000  # texts
 READ = 500  # texts, some 20 kB each: those of the questions that are being answered
 FEW = 100  # texts that are read whenever they are embedded: a question's passages; other rails want the same sentences
 V = TypeVar("V")
+_READER: ContextVar[str] = ContextVar("reader", default="")
+
+
+@contextmanager
+def kept_for(groups: Collection[str]) -> Iterator[None]:
+    """Within the block, texts that are looked up with `filled` are those of readers in exactly these groups."""
+    before = _READER.set("".join(f"{group}\x1e" for group in sorted(groups)))
+    try:
+        yield
+    finally:
+        _READER.reset(before)
 
 
 class Recent(OrderedDict[str, V]):
@@ -29,15 +46,19 @@ class Recent(OrderedDict[str, V]):
 
     def filled(self, keys: Sequence[str], make: Callable[[list[str]], Iterable[V]]) -> dict[str, V]:
         """The value of each key; `make` gets all those that are not kept at once."""
-        values = {}
+        values, reader = {}, _READER.get()
         for key in keys:
-            if (value := self.pop(key, None)) is not None:
-                values[key] = self[key] = value
+            if (value := self.pop(reader + key, None)) is not None:
+                values[key] = self[reader + key] = value
         if new := [key for key in dict.fromkeys(keys) if key not in values]:
             made = dict(zip(new, make(new), strict=True))
-            self.update(made)
+            self.keep(made)
             values |= made
         return values
+
+    def keep(self, made: Mapping[str, V]) -> None:
+        """Keeps values for those who may share them now."""
+        self.update((_READER.get() + key, value) for key, value in made.items())
 
 
 class CachedVectors:
@@ -90,5 +111,5 @@ class CachedEmbedder(CachedVectors):
 
     def _make_read(self, texts: list[str]) -> list[tuple[Matrix, Matrix]]:
         made = [(vector, tokens.astype("float16")) for vector, tokens in self._embedder.read(texts)]
-        self._vectors.update(zip(texts, (vector for vector, _ in made), strict=True))
+        self._vectors.keep(dict(zip(texts, (vector for vector, _ in made), strict=True)))
         return made

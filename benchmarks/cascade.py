@@ -5,11 +5,11 @@
 
 RouteLLM's replay: questions of MMLU with whether Mixtral-8x7B (weak) and GPT-4 (strong) were right. The answers
 themselves and the probabilities of their tokens are not in it, so scores can only be predicted from the question: the
-gain of asking GPT-4, by ridge regression on hashed n-grams and on vectors (of MiniLM with --embed, else the n-grams in
-few dimensions), by the nearest questions, and by a mixture of these with the subject, fitted on the half of the
-questions that is used for nothing else. On the other half: AUROC, APGR (area under the recovered gap by share of GPT-4
-calls), CPT50 (share that recovers half of the gap), and the share of calls for 97 % of GPT-4's accuracy, chosen in
-hindsight and certified.
+gain of asking GPT-4, by ridge regression on words and pairs of words and on vectors (of MiniLM with --embed, else of
+the words in few dimensions), by the nearest questions, and by a mixture of these with the subject, fitted on the half
+of the questions that is used for nothing else. On the other half: AUROC, APGR (area under the recovered gap by share of
+GPT-4 calls), CPT50 (share that recovers half of the gap), and the share of calls for 97 % of GPT-4's accuracy, chosen
+in hindsight and certified.
 
 Recalibrations draw questions for selection and certificate from the other half, fit, and look whether the target is
 broken on the whole half, from which they were drawn with replacement ("drawn"), and on the questions that were not
@@ -31,7 +31,6 @@ from inhouse.errors import InhouseError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.routing import certificate as c
-from inhouse.routing.grams import learned
 from inhouse.routing.measure import auroc
 
 HERE = Path(__file__).parent
@@ -71,10 +70,10 @@ def embedded(texts: list[str]) -> np.ndarray:
 
 
 def reduced(grams) -> np.ndarray:
-    """The n-grams in few dimensions (latent semantic analysis), as unit vectors, where nothing is embedded."""
+    """The words in few dimensions (latent semantic analysis), as unit vectors, where nothing is embedded."""
     from sklearn.decomposition import TruncatedSVD
 
-    vectors = TruncatedSVD(200, n_iter=2, random_state=0).fit_transform(grams)
+    vectors = TruncatedSVD(100, n_iter=2, random_state=0).fit_transform(grams)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
@@ -96,9 +95,11 @@ def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     """Predictions of the target for every question by models that have not seen it: in the training half by folds, and
     for the others by models of the whole training half."""
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
 
-    grams = learned(texts)[1]  # the weights of n-grams come from all questions, but from no label
+    weights = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, dtype=np.float32)
+    grams = weights.fit_transform(texts)  # from all questions, but from no label
     vectors, look = embedded(texts) if embed else reduced(grams), surface(texts)
 
     def single(known, asked) -> np.ndarray:
@@ -123,7 +124,7 @@ def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     for k in range(FOLDS):
         parts[train[fold == k]] = single(train[fold != k], train[fold == k])
     parts[rest] = single(train, rest)
-    names = ("n-grams", "vectors", "nearest", "subject")
+    names = ("words", "vectors", "nearest", "subject")
     found = {name: parts[:, n] for n, name in enumerate(names)}
     mixed = np.hstack([parts, look])
     found["linear mixture"] = Ridge(alpha=1.0).fit(parts[train], target[train]).predict(parts)

@@ -138,7 +138,7 @@ def cost_quality(report: CascadeReport) -> Markup:
             _spot(kind, beside, 40 + 44 * n),
             _label(beside + 16, 40 + 44 * n, label, "start"),
         ]
-        cost = f"{a:.3g}% up" if free else f"${a:,.3g}"
+        cost = f"{a:.3g}% up" if free else f"${a:,.2f}" if a >= 1 else f"${a:.2g}"
         parts.append(_label(beside + 16, 58 + 44 * n, f"{b:.1f}% right, {cost}", "start"))
     return _svg("".join(parts), SQUARE + 60, "Quality of the cascade by its cost", SQUARE + 320)
 

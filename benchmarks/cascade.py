@@ -94,7 +94,6 @@ def surface(texts: list[str]) -> np.ndarray:
 def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     """Predictions of the target for every question by models that have not seen it: in the training half by folds, and
     for the others by models of the whole training half."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
 
@@ -126,12 +125,8 @@ def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     parts[rest] = single(train, rest)
     names = ("words", "vectors", "nearest", "subject")
     found = {name: parts[:, n] for n, name in enumerate(names)}
-    mixed = np.hstack([parts, look])
-    found["linear mixture"] = Ridge(alpha=1.0).fit(parts[train], target[train]).predict(parts)
-    trees = HistGradientBoostingRegressor(
-        max_iter=100, learning_rate=0.05, max_leaf_nodes=8, l2_regularization=20, random_state=0
-    ).fit(mixed[train], target[train])
-    found["mixture"] = 0.5 * trees.predict(mixed) + 0.5 * found["linear mixture"]
+    mixed = np.hstack([parts, (look - look.mean(0)) / look.std(0)])
+    found["mixture"] = Ridge(alpha=1.0).fit(mixed[train], target[train]).predict(mixed)
     return found
 
 

@@ -77,20 +77,6 @@ def reduced(grams) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
-def surface(texts: list[str]) -> np.ndarray:
-    """What a question looks like: its length, how much of it is numbers or signs, and its kind."""
-    rows = []
-    for text in texts:
-        size = max(len(text), 1)
-        options = [line[3:] for line in text.splitlines() if line[:3] in ("A. ", "B. ", "C. ", "D. ")]
-        rows.append([
-            np.log(size), sum(x.isdigit() for x in text) / size, sum(x in "=+-*/^()<>" for x in text) / size,
-            float("Statement 1" in text), float(" not " in text.lower()), float("____" in text),
-            np.mean([len(o) for o in options] or [0]), float(all(o.strip(" $.%-").isdigit() for o in options)),
-        ])  # fmt: skip
-    return np.array(rows)
-
-
 def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     """Predictions of the target for every question by models that have not seen it: in the training half by folds, and
     for the others by models of the whole training half."""
@@ -99,7 +85,7 @@ def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
 
     weights = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, dtype=np.float32)
     grams = weights.fit_transform(texts)  # from all questions, but from no label
-    vectors, look = embedded(texts) if embed else reduced(grams), surface(texts)
+    vectors = embedded(texts) if embed else reduced(grams)
 
     def single(known, asked) -> np.ndarray:
         """Three predictions and the mean of the subject, shape (asked, 4)."""
@@ -125,8 +111,7 @@ def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
     parts[rest] = single(train, rest)
     names = ("words", "vectors", "nearest", "subject")
     found = {name: parts[:, n] for n, name in enumerate(names)}
-    mixed = np.hstack([parts, (look - look.mean(0)) / look.std(0)])
-    found["mixture"] = Ridge(alpha=1.0).fit(mixed[train], target[train]).predict(mixed)
+    found["mixture"] = Ridge(alpha=1.0).fit(parts[train], target[train]).predict(parts)
     return found
 
 

@@ -191,7 +191,8 @@ def rung_of(scores: Numbers, thresholds: Numbers) -> Places:
     import numpy as np
 
     kept = scores >= np.asarray(thresholds)[..., None, :]
-    return np.where(kept.any(-1), kept.argmax(-1), scores.shape[1])
+    first: Places = np.where(kept.any(-1), kept.argmax(-1), scores.shape[1])
+    return first
 
 
 def replay(answers: Answers, thresholds: Sequence[float]) -> Replayed:
@@ -267,7 +268,8 @@ class Estimates(NamedTuple):
         order = np.lexsort((worse, self.usd))
         least = np.minimum.accumulate(worse[order])
         new = np.append(True, least[1:] < least[:-1])
-        return order[new][::-1]
+        kept: Places = order[new][::-1]
+        return kept
 
 
 def candidates(scores: Numbers) -> Numbers:

@@ -7,12 +7,10 @@ from inhouse.errors import InputError
 from inhouse.guardrails.confidence.calibration import (
     TARGETS,
     calibration_error,
-    fewest_answers,
     fit,
     isotonic,
     strictest_support,
     threshold_for,
-    upper_bound,
 )
 from inhouse.guardrails.confidence.features import FeatureExtractor, Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
@@ -80,15 +78,9 @@ def test_what_cannot_meet_the_target_answers_nothing():
     assert calibration.answered == 0
 
 
-@pytest.mark.parametrize(("wrong", "n", "bound"), [(0, 59, 1 - 0.05 ** (1 / 59)), (2, 100, 0.0616), (5, 5, 1.0)])
-def test_the_bound_is_that_of_clopper_and_pearson(wrong, n, bound):
-    assert upper_bound(wrong, n) == pytest.approx(bound, abs=1e-4)
-
-
 def test_a_threshold_needs_enough_answers_to_be_certain():
     assert threshold_for(np.full(92, 0.9), np.ones(92), 0.05) > 1
     assert threshold_for(np.full(93, 0.9), np.ones(93), 0.05) == 0.9
-    assert fewest_answers(0.05) == 93
 
 
 def test_too_few_answers_are_refused():

@@ -40,6 +40,11 @@ def test_labels_needed_are_the_known_figures():
         bounds.labels_at_rate(0.05, 0.05)
 
 
+@pytest.mark.parametrize(("wrong", "n", "bound"), [(0, 59, 1 - 0.05 ** (1 / 59)), (2, 100, 0.0616), (5, 5, 1.0)])
+def test_the_bound_is_that_of_clopper_and_pearson(wrong, n, bound):
+    assert bounds.binomial_upper(wrong, n) == pytest.approx(bound, abs=1e-4)
+
+
 @pytest.mark.parametrize(("wrong", "n"), [(0, 59), (3, 40), (17, 200)])
 def test_the_binomial_bound_is_where_the_test_just_passes(wrong, n):
     upper = bounds.binomial_upper(wrong, n)

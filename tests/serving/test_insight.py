@@ -9,6 +9,7 @@ import pytest
 
 from inhouse.assembly.team import described, written
 from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import CascadeReport, Certificate, CurvePoint, RungResult
 from inhouse.chat import Exchange
 from inhouse.config.load import load_project
 from inhouse.pipeline import stages as pipeline
@@ -205,6 +206,25 @@ def test_reviews_and_the_inbox_come_into_the_next_data_set(workspace, insight, l
 def _again(workspace):
     """The site in another run."""
     return Workspace(workspace.project, workspace.catalog)
+
+
+def test_the_cascade_is_read_from_its_artifact_and_void_when_something_changed(workspace, ledger):
+    now = {"model": "a"}
+    insight = WorkspaceInsight(workspace, Traffic(ledger), lambda: now)
+    assert insight.cascade() is None
+    at = CurvePoint(thresholds=(0.5,), share_up=0.4, usd=0.1, quality=0.9, low=0.8, high=0.95, wrong=0.05, loss=0.1)
+    own = Certificate(risk="wrong", target=0.1, delta=0.05, n=60, observed=0.05, bound=0.09, method="exact binomial",
+                      thresholds=(0.5,), passed=True, digests=now)  # fmt: skip
+    rungs = [RungResult(name=n, share=0.5, right=0.9, error=0.2, usd=0.1) for n in ("small", "big")]
+    made = CascadeReport(rungs=rungs, certificates=[own], curve=[at], certified=at, top=at)
+    workspace.store.make("cascade", {"a": 1}, [], lambda work: made.write(work) and {})
+    shown = insight.cascade()
+    assert shown.report == made
+    assert shown.void == ""
+    assert shown.picture.startswith("<svg")
+    now = {"model": "b"}
+    assert insight.cascade().void == "model"
+    assert WorkspaceInsight(workspace, Traffic(ledger)).cascade().void is None
 
 
 def test_verdict_releases_and_the_live_experiment(workspace, insight, ledger):

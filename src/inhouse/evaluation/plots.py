@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from inhouse.certificate import CascadeReport, CurvePoint
 from inhouse.verdict import ConfidenceResults, Report
 
 if TYPE_CHECKING:
@@ -102,6 +103,52 @@ def reliability(results: ConfidenceResults) -> Markup:
         title = f"<title>{b.n} answers: {sure:.0f}% confidence, {right:.0f}% right</title>"
         parts.append(f'<circle class="dot clear" cx="{x(sure):.1f}" cy="{y(right):.1f}" r="6">{title}</circle>')
     return _svg("".join(parts), SQUARE + 60, "Right answers by confidence", SQUARE + 120)
+
+
+def cost_quality(report: CascadeReport) -> Markup:
+    """Quality of a cascade by its cost, with the certified thresholds, the plain ones, and each rung alone.
+
+    Where the top rung costs nothing, by the share of questions that go up to it.
+    """
+    free = not report.top.usd
+
+    def place(p: CurvePoint) -> tuple[float, float]:
+        return (100 * p.share_up if free else 1000 * p.usd), 100 * p.quality
+
+    curve = sorted(map(place, report.curve))
+    marks = [
+        ("rung", f"{r.name} alone", ((0.0 if free else 1000 * r.usd), 100 * (1 - r.error))) for r in report.rungs[:-1]
+    ]
+    marks.append(("top", f"{report.rungs[-1].name} alone", place(report.top)))
+    for kind, label, found in (
+        ("plain", "without a bound", report.plain),
+        ("certified", "certified", report.certified),
+    ):
+        marks += [(kind, label, place(found))] if found else []
+    seen = [*curve, *(at for _, _, at in marks)]
+    across, up = _ticks(0, max(x for x, _ in seen)), _ticks(min(y for _, y in seen), max(y for _, y in seen))
+    under = "% of questions to the top rung" if free else "US dollars for 1,000 questions"
+    parts, x, y = _square(across, up, under, "% of answers right")
+    points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in curve)
+    parts.append(f'<polyline class="curve" points="{points}"/>')
+    beside = SQUARE + 90.0
+    for n, (kind, label, (a, b)) in enumerate(marks):
+        parts += [
+            _spot(kind, x(a), y(b)),
+            _spot(kind, beside, 40 + 44 * n),
+            _label(beside + 16, 40 + 44 * n, label, "start"),
+        ]
+        cost = f"{a:.3g}% up" if free else f"${a:,.2f}" if a >= 1 else f"${a:.2g}"
+        parts.append(_label(beside + 16, 58 + 44 * n, f"{b:.1f}% right, {cost}", "start"))
+    return _svg("".join(parts), SQUARE + 60, "Quality of the cascade by its cost", SQUARE + 320)
+
+
+def _spot(kind: str, x: float, y: float) -> str:
+    if kind == "top":
+        return f'<rect class="spot top" x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10"/>'
+    if kind == "rung":
+        return f'<path class="spot rung" d="M{x:.1f} {y - 7:.1f} l6 12 h-12 z"/>'
+    return f'<circle class="spot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
 
 
 def _square(across: Sequence[float], up: Sequence[float], under: str, beside: str) -> tuple[list[str], Scale, Scale]:

@@ -89,7 +89,7 @@ class Answers(NamedTuple):
         return Answers(scores, right, usd if usd.ndim > 1 else np.broadcast_to(usd, (n, rungs)), self.person)
 
 
-class Served(NamedTuple):
+class Replayed(NamedTuple):
     """What came of n questions under some thresholds: the rung that answered each, by position, and what that means.
     All have the shape (n,)."""
 
@@ -191,10 +191,11 @@ def rung_of(scores: Numbers, thresholds: Numbers) -> Places:
     import numpy as np
 
     kept = scores >= np.asarray(thresholds)[..., None, :]
-    return np.where(kept.any(-1), kept.argmax(-1), scores.shape[1])
+    first: Places = np.where(kept.any(-1), kept.argmax(-1), scores.shape[1])
+    return first
 
 
-def served(answers: Answers, thresholds: Sequence[float]) -> Served:
+def replay(answers: Answers, thresholds: Sequence[float]) -> Replayed:
     """What the cascade makes of recorded answers."""
     import numpy as np
 
@@ -203,12 +204,12 @@ def served(answers: Answers, thresholds: Sequence[float]) -> Served:
     at = np.arange(len(rung))
     usd = np.cumsum(np.broadcast_to(a.usd, a.right.shape), axis=1)[at, rung]
     right = a.right[at, rung]
-    return Served(rung, right, usd, a.right[:, -1] - right, (rung < a.right.shape[1] - 1) | (not a.person))
+    return Replayed(rung, right, usd, a.right[:, -1] - right, (rung < a.right.shape[1] - 1) | (not a.person))
 
 
 def point(answers: Answers, thresholds: Sequence[float]) -> CurvePoint:
     """A cascade's figures on recorded answers; the interval of the quality is exact, or wider for grades."""
-    s = served(answers, thresholds)
+    s = replay(answers, thresholds)
     low, high = bounds.binomial_interval(float(s.right.sum()), len(s.right))
     return CurvePoint(
         thresholds=tuple(map(float, thresholds)), share_up=float((s.rung == answers.scores.shape[1]).mean()),
@@ -225,7 +226,7 @@ def rung_results(
     """Each rung's figures. Latencies have the shape (n, rungs), NaN where unknown."""
     import numpy as np
 
-    a, s = answers, served(answers, thresholds)
+    a, s = answers, replay(answers, thresholds)
     usd = np.broadcast_to(a.usd, a.right.shape)
 
     def quantile(values: Numbers | None, rung: int, q: float) -> float | None:
@@ -267,7 +268,8 @@ class Estimates(NamedTuple):
         order = np.lexsort((worse, self.usd))
         least = np.minimum.accumulate(worse[order])
         new = np.append(True, least[1:] < least[:-1])
-        return order[new][::-1]
+        kept: Places = order[new][::-1]
+        return kept
 
 
 def candidates(scores: Numbers) -> Numbers:
@@ -293,7 +295,7 @@ def estimate(answers: Answers, thresholds: Numbers, risks: Mapping[RiskName, flo
     usd, quality = np.zeros((2, len(thresholds)))
     moments = {risk: np.zeros((3, len(thresholds))) for risk in risks}  # how many count, their mean and variance
     for row, own in enumerate(thresholds):
-        s = served(answers, own)
+        s = replay(answers, own)
         usd[row], quality[row] = s.usd.mean(), s.right.mean()
         for risk, found in moments.items():
             values = 1 - s.right[s.by_model] if risk == "wrong" else s.loss
@@ -317,7 +319,7 @@ def test_of(answers: Answers, thresholds: Sequence[float], risk: RiskName) -> tu
     """The values whose mean is the risk, one for each question that counts, and the method that suits them."""
     import numpy as np
 
-    s = served(answers, thresholds)
+    s = replay(answers, thresholds)
     values = 1 - s.right[s.by_model] if risk == "wrong" else s.loss
     whole = bool((values == np.round(values)).all())
     return values, BETTING if not whole else BINOMIAL if risk == "wrong" else PAIRED

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 from inhouse.agents.draw import svg
 from inhouse.assembly.team import DOCUMENTS, Team, allowed, described_team
 from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import CascadeReport
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.documents.parsed import Unreadable
 from inhouse.documents.worker import Worker
 from inhouse.errors import InputError
+from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
@@ -37,11 +39,15 @@ TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to 
 
 
 class WorkspaceInsight:
-    """The Insight into a workspace."""
+    """The Insight into a workspace. `digests` are those that a cascade's certificate must have to hold now; None where
+    that cannot be said."""
 
-    def __init__(self, workspace: Workspace, traffic: Traffic) -> None:
+    def __init__(
+        self, workspace: Workspace, traffic: Traffic, digests: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
         self._workspace = workspace
         self._traffic = traffic
+        self._digests = digests
         self._releases = Releases(workspace)
         self._reviews = Reviews(workspace.store.root / FILE)
         self._kept: dict[str, tuple[str, Any]] = {}
@@ -138,6 +144,16 @@ class WorkspaceInsight:
         release = self._production()
         store = self._workspace.store
         return store.open("report", release.report) if release else store.latest("report")
+
+    def cascade(self) -> seams.Cascade | None:
+        made = self._workspace.store.latest("cascade")
+        if made is None:
+            return None
+        report = self._once("cascade", made.key, lambda: CascadeReport.read(Path(made.path)))
+        return seams.Cascade(
+            report=report, picture=str(cost_quality(report)), made_at=made.made_at,
+            void=report.void(self._digests()) if self._digests else None,
+        )  # fmt: skip
 
     # --- data ---------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,7 @@ class Bank:
         self.said, self.arms, self._report = {}, {}, report
         self.files = {}  # of documents with pages
         self.agents = None  # a Team
+        self.cascaded = None  # a Cascade
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -145,6 +146,9 @@ class Bank:
 
     def report_page(self):
         return "<!doctype html><title>report</title><h1>Whole report</h1><script>document.title = document.cookie + origin</script>"
+
+    def cascade(self):
+        return self.cascaded
 
     def rows(self, part):
         return self.parts[part]

@@ -1,4 +1,4 @@
-"""Pages about what was built: the verdict, the knowledge, the data."""
+"""Pages about what was built: the verdict, the cascade, the knowledge, the data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from inhouse.gateway.console.gate import Console, redirect, signed_in
@@ -27,6 +28,7 @@ SANDBOX = (
 def building_pages(console: Console) -> APIRouter:
     router = console.router()
     _verdict(console, router)
+    _cascade(console, router)
     _knowledge(console, router)
     _data(console, router)
     return router
@@ -43,6 +45,15 @@ def _verdict(console: Console, router: APIRouter) -> None:
         if page is None:
             raise HTTPException(404, "There is no verdict yet. Run `inhouse build` to create one.")
         return HTMLResponse(page, headers={"Content-Security-Policy": SANDBOX})
+
+
+def _cascade(console: Console, router: APIRouter) -> None:
+    @router.get("/cascade")
+    def cascade(request: Request) -> Response:
+        found = console.insight.cascade()
+        # The picture is drawn by this package, which escapes what is in it.
+        picture = Markup(found.picture) if found else ""  # noqa: S704
+        return console.page(request, "cascade", found=found, picture=picture)
 
 
 def _knowledge(console: Console, router: APIRouter) -> None:

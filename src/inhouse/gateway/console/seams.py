@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from inhouse.certificate import CascadeReport
 from inhouse.types import Box, Chunk, Example, Record, Release, Review, Trust
 from inhouse.verdict import Report
 
@@ -152,6 +153,18 @@ class Team(Record):
         return next((t for agent in self.agents for t in agent.tools if t.name == name), None)
 
 
+class Cascade(Record):
+    """The cascade and its certificates; `picture` is an SVG of cost and quality, safe to be part of a page.
+
+    `void` names what has changed since; "" if nothing has, None if that is not known here.
+    """
+
+    report: CascadeReport
+    picture: str
+    made_at: str
+    void: str | None = None
+
+
 class Insight(Protocol):
     """What was built and what is served. What the given groups may not read does not exist for them."""
 
@@ -175,6 +188,10 @@ class Insight(Protocol):
 
     def report_page(self) -> str | None:
         """Its report.html."""
+        ...
+
+    def cascade(self) -> Cascade | None:
+        """The latest cascade; None before there is one."""
         ...
 
     def rows(self, part: Part) -> Sequence[Row]:

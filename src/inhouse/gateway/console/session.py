@@ -37,6 +37,7 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
     "playground": frozenset({ADMIN, REVIEWER, AUDITOR, USER}),
     "inbox": frozenset({ADMIN, REVIEWER}),
     "verdict": frozenset({ADMIN}),
+    "cascade": frozenset({ADMIN}),
     "knowledge": frozenset({ADMIN, REVIEWER}),
     "data": frozenset({ADMIN, REVIEWER}),
     "traffic": frozenset({ADMIN}),

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from inhouse.bounds import LEVEL, binomial_upper, labels_needed
 from inhouse.errors import InputError
 from inhouse.guardrails.confidence.features import Features
 from inhouse.text.logistic import Logistic
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 FOLDS = 10
 PENALTY = 5.0  # L2, over the number of answers
 ISOTONIC_FROM = 400  # answers; with fewer a logistic curve (Platt 1999)
-LEVEL = 0.95  # of the confidence bound
 FEWEST = 30  # answers to fit on
 TARGETS = (0.02, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.25, 0.3)  # that may be kept in place of the wanted one
 STEP = 1e-3  # least rise of the probability where the score rises, so that the best answers keep their order
@@ -200,32 +200,17 @@ def threshold_for(p: Numbers, right: Numbers, target: float, level: float = LEVE
     tried = np.unique(p)[::-1]
     answered = np.array([int((p >= threshold).sum()) for threshold in tried])
     wrong = np.array([int((1 - right[p >= threshold]).sum()) for threshold in tried])
-    sizes = [fewest_answers(target, level)]
+    sizes = [labels_needed(target, 1, level)]
     while 2 * sizes[-1] <= len(p):
         sizes.append(2 * sizes[-1])
     each = 1 - (1 - level) / len(sizes)  # confidence of each sequence, so that all together reach `level`
     best = 1.01
     for size in sizes:
         for at in np.flatnonzero(answered >= size):
-            if upper_bound(int(wrong[at]), int(answered[at]), each) > target:
+            if binomial_upper(int(wrong[at]), int(answered[at]), each) > target:
                 break
             best = min(best, float(tried[at]))
     return best
-
-
-def upper_bound(wrong: int, n: int, level: float = LEVEL) -> float:
-    """The one-sided upper confidence bound of a share (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
-
-    return 1.0 if wrong >= n else float(beta.ppf(level, wrong + 1, n - wrong))
-
-
-def fewest_answers(target: float, level: float = LEVEL) -> int:
-    """How many answers, one of them wrong, can meet the target; with fewer no threshold does."""
-    n = 2
-    while upper_bound(1, n, level) > target:
-        n += 1
-    return n
 
 
 def strictest_support(rows: Sequence[Features], right: Sequence[bool], lost: float) -> float:

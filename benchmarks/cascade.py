@@ -1,0 +1,269 @@
+"""What a certified cascade saves, and how often its certificate is broken.
+
+    python benchmarks/cascade.py [--data ../shared/data] [--embed] [--quick]
+    python benchmarks/cascade.py --recorded FILE [--wrong .05] [--loss .02] [--person] [--quick]
+
+RouteLLM's replay: questions of MMLU with whether Mixtral-8x7B (weak) and GPT-4 (strong) were right. The answers
+themselves and the probabilities of their tokens are not in it, so scores can only be predicted from the question: the
+gain of asking GPT-4, by ridge regression on words and pairs of words and on vectors (of MiniLM with --embed, else of
+the words in few dimensions), by the nearest questions, and by a mixture of these with the subject, fitted on the half
+of the questions that is used for nothing else. On the other half: AUROC, APGR (area under the recovered gap by share of
+GPT-4 calls), CPT50 (share that recovers half of the gap), and the share of calls for 97 % of GPT-4's accuracy, chosen
+in hindsight and certified.
+
+Recalibrations draw questions for selection and certificate from the other half, fit, and look whether the target is
+broken on the whole half, from which they were drawn with replacement ("drawn"), and on the questions that were not
+drawn ("rest"). Beside it the threshold whose observed risk meets the target. `--recorded` does so for a file of JSON
+lines {"id": ..., "rungs": [{"score": .8, "right": 1, "usd": .001}, ...]} in which the last rung needs no score. Prints
+and writes `benchmarks/results/cascade.json`.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from inhouse.errors import InhouseError, InputError
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.routing import certificate as c
+from inhouse.routing.measure import auroc
+
+HERE = Path(__file__).parent
+RUNS, QUICK_RUNS, KEPT, DELTA = 500, 40, 0.97, 0.05
+NEAREST, FOLDS, SMOOTHING = 60, 5, 20.0
+BEGINNING = 250  # characters of a question that are embedded: what it is about, without most of the choices
+PRICES = {"weak": 0.6, "strong": 10.0}  # US dollars for a million tokens, as of the data; only the ratio counts
+
+
+# --- RouteLLM's replay ------------------------------------------------------------------------------------------
+
+
+def replayed(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Prompts, subjects as numbers, and whether each model was right, shape (n, 2)."""
+    texts, subjects, right = [], [], []
+    for number, file in enumerate(sorted(folder.glob("mmlu_*.csv"))):
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = csv.reader(lines)
+            next(rows)
+            for prompt, weak, strong in rows:
+                texts.append(prompt)
+                subjects.append(number)
+                right.append([weak == "True", strong == "True"])
+    if not texts:
+        raise InputError(f"{folder}: no files mmlu_*.csv", "give the folder of the data with --data")
+    return texts, np.array(subjects), np.array(right, dtype=float)
+
+
+def embedded(texts: list[str]) -> np.ndarray:
+    """Embeddings of the beginnings of the questions, kept beside the results from one run to the next."""
+    texts = [text[:BEGINNING] for text in texts]
+    kept = HERE / "results" / f"cascade_{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:12]}.npy"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        np.save(kept, OnnxEmbedder(Catalog().folder / "minilm-l6-v2").embed(texts, True))
+    return np.load(kept)
+
+
+def reduced(grams) -> np.ndarray:
+    """The words in few dimensions (latent semantic analysis), as unit vectors, where nothing is embedded."""
+    from sklearn.decomposition import TruncatedSVD
+
+    vectors = TruncatedSVD(100, n_iter=2, random_state=0).fit_transform(grams)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def predictors(texts, embed, subjects, target, train) -> dict[str, np.ndarray]:
+    """Predictions of the target for every question by models that have not seen it: in the training half by folds, and
+    for the others by models of the whole training half."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    weights = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, dtype=np.float32)
+    grams = weights.fit_transform(texts)  # from all questions, but from no label
+    vectors = embedded(texts) if embed else reduced(grams)
+
+    def single(known, asked) -> np.ndarray:
+        """Three predictions and the mean of the subject, shape (asked, 4)."""
+        base = target[known].mean()
+        columns = [
+            base
+            + Ridge(alpha=8.0, solver="lsqr", tol=1e-3).fit(grams[known], target[known] - base).predict(grams[asked])
+        ]
+        columns.append(base + Ridge(alpha=4.0).fit(vectors[known], target[known] - base).predict(vectors[asked]))
+        near = vectors[asked] @ vectors[known].T
+        best = np.argpartition(-near, NEAREST, axis=1)[:, :NEAREST]
+        weight = np.exp(8 * np.take_along_axis(near, best, 1))
+        columns.append((weight * target[known][best]).sum(1) / weight.sum(1))
+        counts = np.bincount(subjects[known], minlength=subjects.max() + 1)
+        sums = np.bincount(subjects[known], target[known], minlength=subjects.max() + 1)
+        columns.append(((sums + SMOOTHING * base) / (counts + SMOOTHING))[subjects[asked]])
+        return np.stack(columns, 1)
+
+    parts, rest = np.zeros((len(texts), 4)), np.setdiff1d(np.arange(len(texts)), train)
+    fold = np.arange(len(train)) % FOLDS
+    for k in range(FOLDS):
+        parts[train[fold == k]] = single(train[fold != k], train[fold == k])
+    parts[rest] = single(train, rest)
+    names = ("words", "vectors", "nearest", "subject")
+    found = {name: parts[:, n] for n, name in enumerate(names)}
+    found["mixture"] = Ridge(alpha=1.0).fit(parts[train], target[train]).predict(parts)
+    return found
+
+
+def shares(gain: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """How well the questions are ordered: those with the most gain go to the strong model first."""
+    weak, strong = right.T
+    order = np.argsort(-gain, kind="stable")
+    quality = weak.mean() + np.append(0, np.cumsum((strong - weak)[order])) / len(gain)
+    recovered = (quality - weak.mean()) / (strong.mean() - weak.mean())
+    own = np.flatnonzero(quality >= KEPT * strong.mean())
+    return {
+        "auroc of gain": auroc(gain[strong > weak], gain[strong <= weak]),
+        "auroc of weak wrong": auroc(gain[weak == 0], gain[weak == 1]),
+        "apgr": float(recovered.mean()), "cpt50": float(np.argmax(recovered >= 0.5) / len(gain)),
+        f"share for {KEPT:.0%} in hindsight": float(own[0] / len(gain)),
+    }  # fmt: skip
+
+
+def routellm(data: Path, embed: bool, results: dict) -> tuple[c.Answers, dict[str, float]]:
+    """The answers of the half that nothing was fitted on, with its scores; and the target."""
+    texts, subjects, right = replayed(data / "cascade")
+    drawn = np.random.default_rng(7).permutation(len(texts))
+    train, held = np.sort(drawn[: len(texts) // 2]), np.sort(drawn[len(texts) // 2 :])
+    weak, strong = right.T
+    print(f"{len(texts)} questions, weak {weak.mean():.3f}, strong {strong.mean():.3f}; {len(held)} held out")
+    gains = predictors(texts, embed, subjects, strong - weak, train)
+    rows = {name: shares(gain[held], right[held]) for name, gain in gains.items()}
+    for name, row in rows.items():
+        print(f"{name:16}" + "".join(f"  {k} {v:.3f}" for k, v in row.items()))
+    results["predictors"] = rows
+    gain = gains["mixture"]
+    ranks = np.searchsorted(np.sort(gain[train]), gain) / len(train)  # in [0, 1], most gain last
+    answers = c.Answers(1 - ranks[held, None], right[held], np.array([PRICES["weak"], PRICES["strong"]]))
+    target = (1 - KEPT) * strong[train].mean()
+    print(f"target: at most {100 * target:.2f} points lost, {1 - KEPT:.0%} of the strong model's on the training half")
+    return answers, {"loss": float(target)}
+
+
+# --- recorded answers ---------------------------------------------------------------------------------------------
+
+
+def recorded(file: Path, person: bool) -> c.Answers:
+    """Raises:
+    InputError: a line is not as described at the top.
+    """
+    scores, right, usd = [], [], []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rungs = json.loads(line)["rungs"]
+            scores.append([float(rung["score"]) for rung in rungs[:-1]])
+            right.append([float(rung["right"]) for rung in rungs])
+            usd.append([float(rung.get("usd", 0)) for rung in rungs])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            hint = 'each line is {"id": ..., "rungs": [{"score": .8, "right": 1, "usd": .001}, ...]}'
+            raise InputError(f"{file}:{number}: not recorded answers ({error!r})", hint) from error
+    if len({len(row) for row in right}) != 1:
+        raise InputError(f"{file}: questions have different numbers of rungs", "record every rung for every question")
+    return c.Answers(np.array(scores), np.array(right), np.array(usd), person).checked()
+
+
+# --- both -------------------------------------------------------------------------------------------------------
+
+
+def once(answers: c.Answers, risks: Mapping, results: dict) -> None:
+    """One certificate: a third for selection, a third to certify, and the last third to see what it is worth."""
+    n = len(answers.right)
+    rows = np.random.default_rng(1).permutation(n)
+    chosen, tested, fresh = np.array_split(rows, 3)
+    lines = c.feasibility(answers.take(chosen), risks, DELTA, len(tested))
+    for line in lines:
+        print(line.sentence)
+    fitted = c.fit(answers, chosen, tested, risks, DELTA)
+    new = answers.take(fresh)
+    found = c.estimate(new, c.candidates(new.scores), risks)
+    hindsight = found.thresholds[np.where(found.meets, found.usd, np.inf).argmin()] if found.meets.any() else None
+    shown = {"certified": fitted.thresholds, "plain": fitted.plain and fitted.plain.thresholds, "hindsight": hindsight}
+    top = new.right[:, -1].mean()
+    rungs = c.rung_results(new, fitted.thresholds, [f"rung {k}" for k in range(new.right.shape[1])],
+                           ["model"] * (new.right.shape[1] - 1) + ["person" if new.person else "model"])  # fmt: skip
+    print(c.recommendation(fitted, rungs))
+    results["feasibility"] = [line.model_dump() for line in lines]
+    results["certificates"] = [own.model_dump() for own in fitted.certificates]
+    for name, thresholds in shown.items():
+        if thresholds is None:
+            continue
+        at = c.point(new, thresholds)
+        results[name] = at.model_dump() | {"kept": at.quality / top, "fewer_top_calls": 1 - at.share_up}
+        print(f"{name:10} to the top rung {at.share_up:.3f}  quality kept {at.quality / top:.4f}  loss {at.loss:.4f}"
+              f"  wrong {at.wrong if at.wrong is None else round(at.wrong, 4)}  cost {at.usd:.4g}")  # fmt: skip
+    for own in fitted.certificates:
+        print(f"{own.risk}: observed {own.observed:.4f}, bound {own.bound:.4f}, target {own.target:.4f}, n {own.n}")
+
+
+def broken(answers: c.Answers, thresholds, risks: Mapping) -> bool:
+    values = {risk: c.test_of(answers, thresholds, risk)[0] for risk in risks}
+    return any(len(v) and v.mean() > risks[risk] + 1e-12 for risk, v in values.items())
+
+
+def recalibrations(answers: c.Answers, risks: Mapping, runs: int, results: dict) -> None:
+    """Simulated recalibrations, with and without replacement."""
+    n = len(answers.right)
+    for kind in ("drawn", "rest"):
+        rng, counts, ups = np.random.default_rng(3), {"certified": 0, "plain": 0, "passed": 0, "no plain": 0}, []
+        for _ in range(runs):
+            if kind == "drawn":
+                rows = rng.integers(0, n, n // 2)
+                some, world = answers.take(rows), answers
+            else:
+                rows = rng.permutation(n)
+                some, world = answers.take(rows[: n // 2]), answers.take(rows[n // 2 :])
+            half = len(some.right) // 2
+            fitted = c.fit(some, np.arange(half), np.arange(half, len(some.right)), risks, DELTA)
+            counts["passed"] += fitted.passed
+            counts["certified"] += fitted.passed and broken(world, fitted.thresholds, risks)
+            if fitted.plain is None:
+                counts["no plain"] += 1
+            else:
+                counts["plain"] += broken(world, fitted.plain.thresholds, risks)
+            ups.append(c.point(world, fitted.thresholds).share_up)
+        results[kind] = counts | {"runs": runs, "share_up": float(np.mean(ups))}
+        print(
+            f"{kind}: of {runs} recalibrations {counts['passed']} certified, target broken by {counts['certified']}; "
+            f"by plain thresholds {counts['plain']} of {runs - counts['no plain']}; to the top rung {np.mean(ups):.3f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--embed", action="store_true", help="embed the questions: minutes")
+    parser.add_argument("--recorded", type=Path, help="JSON lines of recorded answers, in place of RouteLLM's")
+    parser.add_argument("--wrong", type=float, help="with --recorded: target of wrong answers among those of models")
+    parser.add_argument("--loss", type=float, help="with --recorded: target of the loss against the top rung")
+    parser.add_argument("--person", action="store_true", help="with --recorded: the top rung is a person")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} recalibrations in place of {RUNS}")
+    options = parser.parse_args()
+    results: dict = {}
+    try:
+        if options.recorded:
+            answers = recorded(options.recorded, options.person)
+            risks = {k: v for k in ("wrong", "loss") if (v := getattr(options, k)) is not None}
+        else:
+            answers, risks = routellm(options.data, options.embed, results)
+        once(answers, risks, results)
+        recalibrations(answers, risks, QUICK_RUNS if options.quick else RUNS, results)
+    except InhouseError as error:
+        raise SystemExit(f"error: {error}\nhint: {error.hint}") from error
+    out = HERE / "results" / f"cascade{'_' + options.recorded.stem if options.recorded else ''}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

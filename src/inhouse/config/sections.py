@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
-from inhouse.config.gateway import Gateway
+from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.section import Section
 
 
@@ -299,6 +299,9 @@ class Experiment(Section):
 class Storage(Section):
     path: str = ".inhouse"
     """Folder for everything that inhouse writes."""
+    models: str = ""
+    """Folder whose `models` folder has the models of this project, such as "." where they lie beside the project file;
+    empty means $INHOUSE_CACHE, or else ~/.cache/inhouse."""
     url: str = ""
     """Database for audit log, API keys, feedback, and inbox, such as postgresql+psycopg://user@host/name; empty means a
     SQLite file in that folder. If the URL contains a password, use url_env."""
@@ -416,6 +419,7 @@ class Project(Section):
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
     gateway: Gateway = Gateway()
+    edge: Edge = Edge()
     upstream: tuple[Upstream, ...] = ()
     """Other OpenAI-compatible servers that requests can choose by name: one [[upstream]] table each."""
     guardrails: Guardrails = Guardrails()

@@ -18,7 +18,8 @@ def export(
     ] = "merged",
     format: Annotated[str, typer.Option(help="gguf, or hf for safetensors in bfloat16.")] = "gguf",
     target: Annotated[
-        str, typer.Option("--for", metavar="edge", help="edge: a folder that inhouse serves on a device; see edge sync.")
+        str,
+        typer.Option("--for", metavar="edge", help="edge: a folder that inhouse serves on a device."),
     ] = "",
     project: At = HERE,
     as_json: AsJson = False,

@@ -16,6 +16,7 @@ from inhouse.cli import (
     ask,
     audit,
     build,
+    edge,
     engines,
     experiments,
     export,
@@ -51,7 +52,7 @@ mcp.add_to(tools.tools_app)
 for group, name in (
     (models.models_app, "models"), (engines.engines_app, "engines"),
     (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
-    (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),
+    (keys.keys_app, "keys"), (audit.audit_app, "audit"), (edge.edge_app, "edge"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
 ):  # fmt: skip
     app.add_typer(group, name=name)

@@ -217,7 +217,7 @@ def _remove_others(folder: Path, shipment: Shipment) -> None:
 
 # --- what is beside it ------------------------------------------------------------------------------------------
 
-SETTINGS = """# Made by `inhouse export --for edge`. Answers come as the release was measured; this file sets the server.
+SETTINGS = """# Made by `inhouse export --for edge`. Answers come as the release was measured; this sets the server.
 name = {name}
 
 [store]

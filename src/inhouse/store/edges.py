@@ -119,7 +119,7 @@ class Edges:
             .where(HANDOFFS.c.id.in_(ids), AUDIT.c.key == key_of(edge))
         )
         with self._ledger.read() as connection:
-            found: dict[str, Mapping[str, Any]] = {id: content for id, content in connection.execute(query)}
+            found = {row.id: row.content for row in connection.execute(query)}
         rows = ((id, found.get(id, {})) for id in ids)
         return [
             Answered(id=id, status=row.get("status", "unknown"), reply=row.get("reply", ""), by=row.get("by", ""))

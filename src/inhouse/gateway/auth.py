@@ -28,8 +28,8 @@ async def admit(state: State, scope: Scope) -> None:
     """Puts the caller's Key into `scope["inhouse.key"]`, None if the route needs none.
 
     Raises:
-        HttpError: 401 without a valid key, 403 for a device's key elsewhere, 429 over its rate limit, 503 while the server
-            drains or if keys cannot be looked up.
+        HttpError: 401 without a valid key, 403 for a device's key elsewhere, 429 over its rate limit, 503 while the
+            server drains or if keys cannot be looked up.
     """
     path = scope["path"]
     scope["inhouse.key"] = None

@@ -2,8 +2,8 @@
 
 `edge.json` must be signed by the key that came with the first copy of the folder and name a release that is not older
 than the one here, and every file must have the sha256 that it says. Files wait in `incoming`, by their sha256, so a
-sync that was interrupted continues. A file that a release here may be reading is never replaced by another: artifacts are under
-their keys. The switch is that of `Releases.promote`: one small file, which a running server looks at every second.
+sync that was interrupted continues. A file that the release here uses is never replaced by another: artifacts are
+under their keys. The switch is that of `Releases.promote`: one small file, which a running server looks at every second.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ Only keys of the role `device` may, and these may nothing else. A device is the 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -81,7 +80,8 @@ async def files(request: Request, path: str, name: Device) -> Response:
     project = _state(request).project
     root = project.path(project.gateway.edge_folder).resolve()
     file = await asyncio.to_thread((root / path).resolve)
-    shipped = Path(path).parts[:1] in (("edge.json",), ("models",)) or Path(path).parts[:2] == ("store", "artifacts")
-    if not project.gateway.edge_folder or not shipped or not file.is_relative_to(root) or not file.is_file():
+    inside = file.relative_to(root).parts if file.is_relative_to(root) else ()
+    shipped = inside == ("edge.json",) or inside[:1] == ("models",) or inside[:2] == ("store", "artifacts")
+    if not project.gateway.edge_folder or not shipped or not file.is_file():
         raise HttpError(404, "no such file of a release", code="not_found", param="path")
     return FileResponse(file)

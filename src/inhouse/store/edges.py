@@ -149,7 +149,7 @@ def _was_head(connection: Connection, edge: str, head: Head) -> bool:
 def _wrong(here: Head, batch: Batch) -> str:
     """Why a batch does not continue the chain, "" if it does."""
     if batch.after != here:
-        return f"it has other entries up to {batch.after.seq}, where {here.seq} are here"
+        return f"its entry {batch.after.seq} is not the one that is here, and {here.seq} are here"
     seq, before = here.seq, here.hash
     for row in batch.entries:
         seq += 1

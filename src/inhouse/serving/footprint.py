@@ -17,7 +17,7 @@ from inhouse.gateway.server import again
 from inhouse.types import Record
 
 LIMIT_MB = 600
-MOST_QUESTIONS = 20
+MOST_QUESTIONS = 10
 START_S, ANSWER_S, STOP_S = 180, 120, 60
 ASKED = "What do I need to know about {}?"
 

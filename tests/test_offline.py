@@ -23,7 +23,7 @@ from inhouse.models.catalog import Catalog
 
 STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-ttt", "-e", "trace=network", "-o"]
 # Two commands use the network; `serve` and `mcp` run by themselves below.
-ELSEWHERE = {"models pull", "engines install", "serve", "mcp"}
+ELSEWHERE = {"models pull", "engines install", "serve", "mcp", "edge measure"}
 RESOLVERS = ("systemd/resolve", "avahi", "winbind")  # nscd also answers who a user is; without it, names go to port 53
 RUNGS = ["--set", 'cascade.rung=[{arm="rag"}, {arm="inbox", usd=1}]']
 GATE = ["--set", "release.arm=tuned+rag", "--set", "release.max_wrong=1", "--set", "release.no_worse=[]"]
@@ -111,6 +111,8 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("release canary", ["release", "canary", "10%", "2", *at], ""),
         ("release rollback", ["release", "rollback", *at], ""),
         ("export", ["export", str(scratch / "exported"), "--release", "1", *at], ""),
+        ("export for edge", ["export", str(scratch / "edge"), "--for", "edge", "--release", "1", *at], ""),
+        ("edge sync", ["edge", "sync", "--from", str(scratch / "edge"), "--project", str(scratch / "edge")], ""),
         ("keys create", ["keys", "create", "ci", "--role", "admin", "--json", *at], ""),
         ("keys list", ["keys", "list", *at], ""),
         ("keys sessions", ["keys", "sessions", *at], ""),
@@ -172,7 +174,7 @@ def traced(write_project, tiny_gguf, tmp_path_factory):
 
 def test_every_command_is_watched(traced):
     known = {name for name in names(get_command(app)) if name}
-    assert {row["name"] for row in traced[3]} - {"release 2"} == known - ELSEWHERE
+    assert {row["name"] for row in traced[3]} - {"release 2", "export for edge"} == known - ELSEWHERE
 
 
 def test_commands_succeed_and_reach_nothing(traced):

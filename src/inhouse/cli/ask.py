@@ -41,11 +41,13 @@ def ask(
     as_json: AsJson = False,
     groups: Groups = None,
 ) -> None:
-    """Ask the base and the custom model one question, side by side."""
+    """Ask the base and the custom model one question, side by side; in a folder for devices, the release there."""
     from inhouse.pipeline import ask as asking
+    from inhouse.serving import answer
 
     workspace = workspace_of(project, overrides, as_json)
-    replies = asking.ask(workspace, question, frozenset(groups or ()))
+    one = answer.ask if answer.is_edge(workspace) else asking.ask
+    replies = one(workspace, question, frozenset(groups or ()))
     if as_json:
         print_json({arm: reply.model_dump(mode="json") for arm, reply in replies.items()})
         return

@@ -17,19 +17,31 @@ def export(
         str, typer.Option(help="merged, or adapter for base and LoRA adapter as separate files.")
     ] = "merged",
     format: Annotated[str, typer.Option(help="gguf, or hf for safetensors in bfloat16.")] = "gguf",
+    target: Annotated[
+        str,
+        typer.Option("--for", metavar="edge", help="edge: a folder that inhouse serves on a device."),
+    ] = "",
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Export a release's model to a folder for Ollama, vLLM, or llama.cpp, to run without inhouse."""
+    """Export a release's model to a folder for Ollama, vLLM, or llama.cpp, to run without inhouse; or, with `--for
+    edge`, all that it answers with, for inhouse on a device without a network."""
     from inhouse.cli.terminal import print_line
+    from inhouse.errors import ConfigError
+    from inhouse.serving.edge import export_edge
     from inhouse.serving.export import export as exported
     from inhouse.serving.releases import Releases, label
     from inhouse.store.audit import Audit
 
     workspace = workspace_of(project, None, quiet=True)
-    release = Releases(workspace).get(which)
+    if target not in ("", "edge"):
+        raise ConfigError(f"--for {target}: not a target", "use --for edge, or leave it out")
+    release = Releases(workspace).get(which or ("production" if target else ""))
     tell(f"Exporting {label(release)} to {folder}", as_json)
-    files = exported(workspace, release, folder, form, format)
+    if target:
+        files = {path: sum.bytes for path, sum in export_edge(workspace, release, folder).files.items()}
+    else:
+        files = exported(workspace, release, folder, form, format)
     with workspace.ledger() as ledger:
         Audit(ledger).act("release exported", facts={"release": label(release), "folder": str(folder.absolute())})
     if as_json:
@@ -37,4 +49,5 @@ def export(
         return
     for name, size in files.items():
         print_line(f"  {size / 2**20:8.1f} MB  {name}")
+    print_line(f"  {sum(files.values()) / 2**20:8.1f} MB  in {len(files)} files")
     print_line(f"See {folder}/README.md for how to run it.")

@@ -10,7 +10,7 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys, and who is signed in to the console.")
 
-Role = Literal["admin", "reviewer", "auditor", "user"]
+Role = Literal["admin", "reviewer", "auditor", "user", "device"]
 
 
 @keys_app.command("create")
@@ -19,7 +19,8 @@ def keys_create(
     role: Annotated[
         Role,
         typer.Option(
-            help="user: ask; auditor: also the audit log; reviewer: also inbox, data, knowledge, answers; admin: all."
+            help="user: ask; auditor: also the audit log; reviewer: also inbox, data, knowledge, answers; admin: all; "
+            "device: only edge sync."
         ),
     ] = "user",
     group: Annotated[

@@ -17,6 +17,7 @@ from inhouse.cli import (
     audit,
     build,
     cascade,
+    edge,
     engines,
     experiments,
     export,
@@ -53,7 +54,7 @@ mcp.add_to(tools.tools_app)
 for group, name in (
     (models.models_app, "models"), (engines.engines_app, "engines"),
     (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
-    (keys.keys_app, "keys"), (audit.audit_app, "audit"), (guard.guard_app, "guard"),
+    (keys.keys_app, "keys"), (audit.audit_app, "audit"), (edge.edge_app, "edge"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
     (reuse.reuse_app, "reuse"),

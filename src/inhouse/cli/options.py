@@ -33,6 +33,7 @@ def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Wor
     from inhouse.cli.terminal import Bars
     from inhouse.config.load import load_project
     from inhouse.errors import ConfigError
+    from inhouse.models.catalog import Catalog
     from inhouse.types import Silent
 
     pairs = {}
@@ -42,7 +43,10 @@ def workspace_of(project: Path, overrides: list[str] | None, quiet: bool) -> Wor
             raise ConfigError(f"--set {text}: not KEY=VALUE", "write it like --set training.rank=8")
         pairs[key.strip()] = value.strip()
     loaded = load_project(project, pairs)
-    return Workspace(loaded, progress=Silent()) if quiet else Workspace(loaded, progress=Bars(), announce=_announce)
+    catalog = Catalog(loaded.path(own) if (own := loaded.store.models) else None)
+    if quiet:
+        return Workspace(loaded, catalog, Silent())
+    return Workspace(loaded, catalog, Bars(), announce=_announce)
 
 
 def _announce(artifact: Artifact, fresh: bool) -> None:

@@ -86,4 +86,21 @@ class Gateway(Section):
     """A console session that is not used for this long ends. Minutes."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
+    rail_processes: bool = True
+    """Run guardrails in processes of their own, so that one that hangs or fills its memory is ended; needs Linux. False
+    runs them in the server, which then needs less memory."""
+    edge_folder: str = ""
+    """Folder that `inhouse export --for edge` writes; keys of the role `device` fetch releases from it, at
+    /v1/edge/files/. Empty for none."""
     oidc: Oidc = Oidc()
+
+
+class Edge(Section):
+    """For a folder made by `inhouse export --for edge`, see docs/edge.md."""
+
+    source: str = ""
+    """Where `inhouse edge sync` fetches releases: a folder that was exported, or its URL."""
+    house: str = ""
+    """URL of the server that gets this device's hand-offs, feedback, and audit log; empty sends nothing."""
+    key_env: str = ""
+    """Environment variable with an API key of the role `device` at that server."""

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
 from inhouse.config.cascade import Cascade
-from inhouse.config.gateway import Gateway
+from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.section import Section
 
 
@@ -300,6 +300,9 @@ class Experiment(Section):
 class Storage(Section):
     path: str = ".inhouse"
     """Folder for everything that inhouse writes."""
+    models: str = ""
+    """Folder whose `models` folder has the models of this project, such as "." where they lie beside the project file;
+    empty means $INHOUSE_CACHE, or else ~/.cache/inhouse."""
     url: str = ""
     """Database for audit log, API keys, feedback, and inbox, such as postgresql+psycopg://user@host/name; empty means a
     SQLite file in that folder. If the URL contains a password, use url_env."""
@@ -432,6 +435,7 @@ class Project(Section):
     teacher: Teacher = Teacher()
     judge: Judge = Judge()
     gateway: Gateway = Gateway()
+    edge: Edge = Edge()
     upstream: tuple[Upstream, ...] = ()
     """Other OpenAI-compatible servers that requests can choose by name: one [[upstream]] table each."""
     guardrails: Guardrails = Guardrails()

@@ -21,7 +21,7 @@ from starlette.types import Scope
 from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.gateway import acting, completions, embeddings, mcp, responses
+from inhouse.gateway import acting, completions, edge, embeddings, mcp, responses
 from inhouse.gateway.auth import Caller, admit, need_admin, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
@@ -61,7 +61,7 @@ def create_app(state: State) -> FastAPI:
                   lifespan=lifespan, responses=FAILURES)  # fmt: skip
     app.state.inhouse = state
     app.include_router(routes)
-    for others in (responses.routes, completions.routes, embeddings.routes, acting.routes):
+    for others in (responses.routes, completions.routes, embeddings.routes, acting.routes, edge.routes):
         app.include_router(others)
     app.router.routes.append(Route("/mcp", StreamableHTTPASGIApp(protocol), methods=["POST"]))
     app.add_exception_handler(HTTPException, _http_error)

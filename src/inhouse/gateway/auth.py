@@ -20,6 +20,7 @@ from inhouse.types import Message
 
 HEALTH = ("/healthz", "/readyz")
 CONSOLE = "/console"
+EDGE = "/v1/edge/"
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -27,8 +28,8 @@ async def admit(state: State, scope: Scope) -> None:
     """Puts the caller's Key into `scope["inhouse.key"]`, None if the route needs none.
 
     Raises:
-        HttpError: 401 without a valid key, 429 over its rate limit, 503 while the server drains or if keys cannot be
-            looked up.
+        HttpError: 401 without a valid key, 403 for a device's key elsewhere, 429 over its rate limit, 503 while the
+            server drains or if keys cannot be looked up.
     """
     path = scope["path"]
     scope["inhouse.key"] = None
@@ -41,6 +42,10 @@ async def admit(state: State, scope: Scope) -> None:
     if path == "/metrics" and state.project.gateway.metrics_on_loopback and from_here(scope):
         return
     scope["inhouse.key"] = key = await identified(state, secret_of(scope))
+    if key.role == "device" and not path.startswith(EDGE):
+        raise HttpError(
+            403, "keys of the role device are for `inhouse edge sync` alone", "permission_error", "forbidden"
+        )
     ACTING.set(Actor(id=key.id, name=key.name, at=(scope.get("client") or [""])[0]))
     count(state, scope, key)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import regex
 
+from inhouse.text.stemmers import stemmers
 from inhouse.text.words import CACHED, IDEOGRAPHS, UNSPACED
 
 STEMMED = {
@@ -94,6 +95,4 @@ def _stems(word: str, language: str) -> tuple[str, ...]:
 
 @lru_cache
 def _stemmer(language: str) -> Any:
-    from nltk.stem.snowball import SnowballStemmer
-
-    return SnowballStemmer(STEMMED[language])
+    return stemmers().SnowballStemmer(STEMMED[language])

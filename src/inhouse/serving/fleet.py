@@ -85,7 +85,8 @@ class Fleet:
         self._others = dict(others or {})
         self._opened = Shared[Opened]()
         self._engines = Shared[Serves]()
-        self._pool = pool(_processes(workspace.project)) if AVAILABLE else None
+        apart = AVAILABLE and workspace.project.gateway.rail_processes
+        self._pool = pool(_processes(workspace.project)) if apart else None
         self._generation: Generation | None = None
         self._leaving: list[Generation] = []
         self._changing = asyncio.Lock()

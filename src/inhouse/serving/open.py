@@ -165,6 +165,8 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
     What it holds of the pool is given back when `opened` closes.
     """
     project = settings_of(workspace, release)
+    model = project.model.model_copy(update={"parallel": workspace.project.model.parallel})
+    project = project.model_copy(update={"model": model}).at(project.root)
     isolated = opened.enter_context(closing(Isolated(pool))) if pool else None
     embedder = workspace.embedder_of(project.retrieval)
     artifact = partial(_artifact, workspace, release)
@@ -193,7 +195,8 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
 def _artifact(workspace: Workspace, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:
     try:
         made = workspace.store.open(kind, key)
-        if file and not (Path(made.path) / file).is_file():
+        gone = file and not (Path(made.path) / file).is_file()
+        if gone and file not in workspace.store.left_out(kind, key):
             raise InputError(f"{Path(made.path) / file}: not there")
     except InputError as error:
         hint = "restore the folder, or build with that release's settings to recreate it"

@@ -60,7 +60,7 @@ def pins(workspace: Workspace, verdict: Artifact, project: Project, sums: Sums) 
         if files and (problem := sums.problem(Path(artifact.path), files, (MANIFEST,))):
             raise GateError(problem, "it differs from what was measured; delete its folder and build again")
         made[f"{artifact.kind}/{artifact.key}"] = _manifest(artifact, sums) if files else ""
-    for name, path in _models(workspace, project):
+    for name, path in models_of(workspace, project):
         made[f"model {name}"] = _digest(sums.folder(path))
     return made
 
@@ -78,7 +78,7 @@ def check(workspace: Workspace, release: Release, project: Project, sums: Sums, 
     for name in sorted(named - release.pins.keys()):
         kind, _, key = name.partition("/")
         found.append(_artifact(workspace, kind, key, "", sums))
-    for name, path in _models(workspace, project):
+    for name, path in models_of(workspace, project):
         pin = release.pins.get(f"model {name}", "")
         files = sums.folder(path) if pin else {}
         problem = f"{path}: differs from what was measured" if pin and _digest(files) != pin else ""
@@ -113,7 +113,7 @@ def _artifact(workspace: Workspace, kind: str, key: Digest, pin: Digest, sums: S
     return Checked(name=name, path=artifact.path, files=len(files), problem=problem, verified=bool(pin))
 
 
-def _models(workspace: Workspace, project: Project) -> Iterator[tuple[str, Path]]:
+def models_of(workspace: Workspace, project: Project) -> Iterator[tuple[str, Path]]:
     """The models that are not artifacts, by name."""
     names = {project.retrieval.embedder, EMBEDDER}
     if "pii" in project.guardrails.rails:

@@ -102,6 +102,25 @@ class Releases:
             self._keep(made)
         return Release(**made)
 
+    def take(self, made: dict[str, Json]) -> Release:
+        """Adds a release that another store made, whose artifacts are in this one.
+
+        Raises:
+            GateError: there is another one of that name and version.
+        """
+        release = Release(**made)
+        with locked(self._store.root / "locks" / "releases", wait=True):
+            self._finish_making()
+            same = [r for r in self.all() if label(r) == label(release)]
+            if same and same[0] != release:
+                hint = "copy the exported folder to a new place on this device"
+                raise GateError(f"{label(release)} differs from the release of that name here", hint)
+            if not same:
+                write_text(self._store.root / MADE, json.dumps(made, ensure_ascii=False), 0o600)
+                self._record("release received", {"release": label(release)}, {"release": {label(release): made}})
+                self._keep(made)
+        return release
+
     def _keep(self, made: dict[str, Json]) -> None:
         """Makes the artifact of a release that is recorded."""
         verdict = self._store.open("report", made["report"])

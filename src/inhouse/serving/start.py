@@ -21,6 +21,7 @@ from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
 from inhouse.serving.releases import Releases, label
+from inhouse.serving.sync import adopt
 from inhouse.store.actions import actor
 from inhouse.store.anchors import Place, anchored, place_of
 from inhouse.store.audit import Audit
@@ -56,6 +57,7 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
         BackendError: the address cannot be used.
     """
     settings = workspace.project.gateway
+    adopt(workspace)
     releases = Releases(workspace)
     releases.note()
     release = releases.get("production")
@@ -98,6 +100,7 @@ def speak(workspace: Workspace, key: str, groups: Sequence[str]) -> NoReturn:
     Raises:
         InputError: no release is in production, or the key does not exist or hold.
     """
+    adopt(workspace)
     releases = Releases(workspace)
     releases.note()
     releases.get("production")

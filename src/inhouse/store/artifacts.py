@@ -29,6 +29,7 @@ from inhouse.store.sums import Sum, Sums
 from inhouse.types import Artifact, Digest, Json, digest_of, unknown_key
 
 MANIFEST = "manifest.json"
+LEFT_OUT = "left_out.json"  # in a store that is a copy: the files of artifacts that were not copied, by KIND/KEY
 LATEST = "latest"  # a folder with a file for each kind, which has the key of the latest artifact
 KEY_CHARS = 16
 log = logging.getLogger("inhouse.gateway")
@@ -166,9 +167,22 @@ class Store:
         return dict(json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))["inputs"])
 
     def files(self, artifact: Artifact) -> dict[str, Sum]:
-        """The sums of the artifact's files when it was made; none if an earlier version made it."""
+        """The sums of the artifact's files when it was made, without those that were left out of this copy of it; none
+        if an earlier version made it."""
         manifest = json.loads((Path(artifact.path) / MANIFEST).read_text(encoding="utf-8"))
-        return {name: Sum(**sum) for name, sum in manifest.get("files", {}).items()}
+        left_out = self.left_out(artifact.kind, artifact.key)
+        return {name: Sum(**sum) for name, sum in manifest.get("files", {}).items() if name not in left_out}
+
+    def left_out(self, kind: str, key: Digest) -> Sequence[str]:
+        """The files of an artifact that were left out where the store is a copy for another machine."""
+        file = self.root / LEFT_OUT
+        try:
+            names: Sequence[str] = json.loads(file.read_text(encoding="utf-8")).get(f"{kind}/{key}", ())
+        except FileNotFoundError:
+            return ()
+        except (ValueError, AttributeError) as error:
+            raise BackendError(f"{file}: damaged", "run `inhouse edge sync`, which writes it again") from error
+        return names
 
     def sums(self, full: bool = False) -> Sums:
         """Sums of files, kept between runs unless each file is to be read again."""

@@ -161,8 +161,8 @@ def walk(
         kept.setdefault(seq, set()).add(hash)
     strange = {0} if kept.get(0, {START}) != {START} else set()
     for row in rows:
-        if fault := _fault(row, count + 1, before):
-            return Verified(rows=count, ok=False, broken_at=count + 1, reason=fault)
+        if why := fault(row, count + 1, before):
+            return Verified(rows=count, ok=False, broken_at=count + 1, reason=why)
         count, before = count + 1, row["hash"]
         if kept.get(count, {before}) != {before}:
             strange.add(count)
@@ -171,17 +171,17 @@ def walk(
         )
         erased.take(count, row, content)
         replay(count, content)
-    at, fault = erased.fault()
-    if fault:
+    at, why = erased.fault()
+    if why:
         pass
     elif len(heads) != 1:
-        fault, at = "the head of the chain is missing, so entries at the end may be missing too", count + 1
+        why, at = "the head of the chain is missing, so entries at the end may be missing too", count + 1
     elif heads[0] != (count, before):
         at = min(count, heads[0][0]) + 1
-        fault = f"the chain ends at entry {count}, but its head says {heads[0][0]}"
+        why = f"the chain ends at entry {count}, but its head says {heads[0][0]}"
     elif strange or (strange := {seq for seq in kept if seq > count}):
-        fault, at = "it differs from a head that was kept elsewhere", min(strange)
-    return Verified(rows=count, ok=not fault, broken_at=at, reason=fault, head=f"{count}:{before}")
+        why, at = "it differs from a head that was kept elsewhere", min(strange)
+    return Verified(rows=count, ok=not why, broken_at=at, reason=why, head=f"{count}:{before}")
 
 
 class _Erased:
@@ -221,7 +221,7 @@ class _Erased:
         )
 
 
-def _fault(row: sa.RowMapping, seq: int, before: str) -> str:
+def fault(row: Mapping[str, Any] | sa.RowMapping, seq: int, before: str) -> str:
     """What is wrong with an entry that should have number `seq`, empty if nothing is."""
     try:
         if row["seq"] != seq:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from inhouse.chat import Exchange
 from inhouse.errors import InputError
 from inhouse.store.actions import record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso
+from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso, to_ms
 from inhouse.types import Example, Message, Record
 
 POLL_S = 0.5
@@ -60,12 +60,8 @@ class Inbox:
             id=uuid.uuid4().hex, exchange_id=exchange.id, at=to_iso(now_ms()), reason=reason,
             messages=exchange.messages, answer=exchange.answer, groups=tuple(sorted(exchange.groups)),
         )  # fmt: skip
-        values = {"id": handoff.id, "exchange_id": exchange.id, "at_ms": now_ms(), **_stored(handoff)}
         with self._ledger.write() as connection:
-            head = head_of(connection)
-            insert = self._ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing().returning(HANDOFFS.c.id)
-            if connection.execute(insert).scalar():  # the count of rows is not known on PostgreSQL
-                _record(connection, head, "handed off", handoff)
+            insert(self._ledger, connection, handoff)
             stored = sa.select(HANDOFFS.c.id).where(HANDOFFS.c.exchange_id == exchange.id)
             return str(connection.execute(stored).scalar_one())
 
@@ -86,6 +82,11 @@ class Inbox:
         """All hand-offs, or those of a status, newest first."""
         query = sa.select(HANDOFFS.c.content).order_by(HANDOFFS.c.at_ms.desc(), HANDOFFS.c.id)
         return self._read(query.where(HANDOFFS.c.status == status) if status else query)
+
+    def about(self, exchanges: Sequence[str]) -> list[Handoff]:
+        """The hand-offs of exchanges, oldest first."""
+        order = (HANDOFFS.c.at_ms, HANDOFFS.c.id)
+        return self._read(sa.select(HANDOFFS.c.content).where(HANDOFFS.c.exchange_id.in_(exchanges)).order_by(*order))
 
     def get(self, id: str) -> Handoff | None:
         return next(iter(self._read(sa.select(HANDOFFS.c.content).where(HANDOFFS.c.id == id))), None)
@@ -147,6 +148,17 @@ class Inbox:
             connection.execute(HANDOFFS.update().where(HANDOFFS.c.id == id).values(_stored(handoff)))
             _record(connection, head, f"hand-off {handoff.status}", handoff)
         return handoff
+
+
+def insert(ledger: Ledger, connection: Connection, handoff: Handoff) -> bool:
+    """Adds a hand-off and records it, unless there is one of its exchange; whether it did."""
+    head = head_of(connection)
+    values = {"id": handoff.id, "exchange_id": handoff.exchange_id, "at_ms": to_ms(handoff.at), **_stored(handoff)}
+    made = ledger.insert(HANDOFFS).values(values).on_conflict_do_nothing().returning(HANDOFFS.c.id)
+    new = connection.execute(made).scalar() is not None  # the count of rows is not known on PostgreSQL
+    if new:
+        _record(connection, head, "handed off", handoff)
+    return new
 
 
 def _record(connection: Connection, head: tuple[int, str], what: str, handoff: Handoff) -> None:

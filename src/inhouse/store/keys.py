@@ -27,7 +27,7 @@ RETRY_S = 0.5  # between two lookups of an unknown key
 
 NOTHING: tuple[dict[str, Key], float] = ({}, -float("inf"))  # keys by digest, and when they were read
 
-KeyRole = Literal["admin", "reviewer", "auditor", "user"]
+KeyRole = Literal["admin", "reviewer", "auditor", "user", "device"]
 
 
 class Key(Record):

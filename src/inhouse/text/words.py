@@ -12,6 +12,8 @@ from typing import Any
 
 import regex
 
+from inhouse.text.stemmers import stemmers
+
 CACHED = 50_000  # words or sentences
 WORD = re.compile(r"\w+")
 IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}ー々〆"
@@ -73,9 +75,7 @@ def stem(word: str) -> str:
 
 @lru_cache(maxsize=1)
 def _stemmer() -> Any:
-    from nltk.stem.porter import PorterStemmer
-
-    return PorterStemmer()
+    return stemmers().PorterStemmer()
 
 
 def value_of(text: str) -> str:

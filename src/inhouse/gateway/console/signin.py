@@ -88,7 +88,7 @@ def sign_in_pages(console: Console) -> APIRouter:
     async def check(request: Request, key: Annotated[str, Form()] = "", to: Annotated[str, Form()] = "") -> Response:
         await check_token(request, console.signer.read("form", request.cookies.get(FORM.name, "")) or "")
         known = await run_in_threadpool(console.state.keys.check, key.strip()[:MOST_CHARS])
-        if known is None:
+        if known is None or known.role == "device":
             await run_in_threadpool(failed.record, "unknown, expired, or revoked key")
             return form(request, to, "The key is unknown, expired or revoked.", 401)
         session = Session(key=known.id, name=known.name, role=known.role, csrf=secrets.token_urlsafe(24))

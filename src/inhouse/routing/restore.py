@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from inhouse.privacy.match import spaced
 
 AFTER = 2  # characters after a value that say whether it stands alone: "Webers", and a border
 BEFORE = 8  # characters before it: an escape such as \\u00e9, and one more
-_ESCAPED_SPACE = re.compile(r"(?<!\\)(?:\\\\)*\\[nrtbf]\Z")
-_ESCAPED_CHARACTER = re.compile(r"(?<!\\)(?:\\\\)*\\u([0-9a-fA-F]{4})\Z")
+_ESCAPED_SPACE = re.compile(r"\\[nrtbf]\Z")
+_ESCAPED_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})\Z")
 
 
 class Table:
@@ -43,6 +43,17 @@ class Table:
     def __call__(self, text: str) -> str:
         """The text with the values replaced."""
         return Stream(self).feed(text, last=True)
+
+    def parts(self, text: str) -> Iterator[tuple[str, str]]:
+        """The text in parts: what is before a value, and what the value is replaced by, "" after the last one."""
+        at, start = 0, self.begins(text, 0)
+        while start >= 0:
+            form, _ = self.at(text, start, text[max(start - BEFORE, 0) : start], last=True)
+            if form:
+                yield text[at:start], self.new[form]
+                at = start + len(form)
+            start = self.begins(text, max(start + 1, at))
+        yield text[at:], ""
 
     def begins(self, text: str, at: int) -> int:
         """The next place where a value may begin, -1 if there is none."""
@@ -113,10 +124,11 @@ class Stream:
 
 
 def _forms(value: str) -> list[str]:
-    """The value as it is, and as JSON writes it: with other letters as they are, or escaped in lower or upper case."""
-    escaped = json.dumps(value)[1:-1]
-    upper = re.sub(r"\\u[0-9a-f]{4}", lambda m: "\\u" + m[0][2:].upper(), escaped)
-    return [value, json.dumps(value, ensure_ascii=False)[1:-1], escaped, upper]
+    """The value as it is; as JSON writes it, with other letters as they are or escaped in lower or upper case; and as
+    JSON inside a text of JSON has it."""
+    plain, lower = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
+    upper = re.sub(r"\\u[0-9a-f]{4}", lambda m: "\\u" + m[0][2:].upper(), lower)
+    return [value, plain, lower, upper, *(json.dumps(form)[1:-1] for form in (plain, lower, upper))]
 
 
 def _border(before: str, first: str) -> bool:

@@ -179,7 +179,6 @@ class Egress(Record):
         replaced: number of values with surrogates, by kind.
         removed: number of values that were cut out, by kind.
         dropped: fields of the request that were not sent.
-        user: whose request it was.
     """
 
     exchange: str
@@ -190,4 +189,3 @@ class Egress(Record):
     replaced: dict[str, int] = Field(default_factory=dict)
     removed: dict[str, int] = Field(default_factory=dict)
     dropped: tuple[str, ...] = ()
-    user: str = ""

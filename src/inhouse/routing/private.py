@@ -130,7 +130,7 @@ class Private:
         kept = {kind for kind in REPLACED if kind not in never}
         egress = Egress(
             exchange=request.exchange, upstream=self.name, policy="surrogates" if surrogates else "clear",
-            sha256=hashlib.sha256(body).hexdigest(), bytes=len(body), dropped=dropped, user=request.user,
+            sha256=hashlib.sha256(body).hexdigest(), bytes=len(body), dropped=dropped,
             replaced={k: n for k, n in sorted(counts.items()) if k in kept},
             removed={k: n for k, n in sorted(counts.items()) if k not in kept},
         )  # fmt: skip
@@ -256,5 +256,5 @@ class _Restoring:
 
 
 def _shown(egress: Egress, restored: int) -> Json:
-    facts = egress.model_dump(mode="json", exclude={"user", "exchange"}, exclude_defaults=True)
+    facts = egress.model_dump(mode="json", exclude={"exchange"}, exclude_defaults=True)
     return {**facts, "restored": restored}

@@ -161,13 +161,18 @@ async def first_ms(model: object, request: ChatRequest) -> float:
 async def measure(requests: int, real: Find | None) -> dict[str, object]:
     faker, chance = Faker(["en_US", "de_DE", "fr_FR", "es_ES"]), random.Random(SEED)
     Faker.seed(SEED)
-    differ, leaks, structured, slower, clear = 0, 0, 0, [], []
+    differ, leaks, structured = 0, 0, 0
+    slower: list[float] = []
+    clear: list[float] = []
+    busy: list[float] = []
     example = ""
     for n in range(requests):
         planted = Planted(faker, chance)
         ascii_only = n % 2 == 0
         echo = Echo(n, ascii_only)
-        model = Private("elsewhere", echo, None, real or finder(planted.values), Rules("surrogates"), b"s" * 32, nothing)
+        model = Private(
+            "elsewhere", echo, None, real or finder(planted.values), Rules("surrogates"), b"s" * 32, nothing
+        )
         got, meant = await answered(model, planted.request), reference(planted, ascii_only)
         if got != meant:
             differ += 1
@@ -176,11 +181,17 @@ async def measure(requests: int, real: Find | None) -> dict[str, object]:
         leaks, structured = leaks + bool(kinds), structured + sum(k in NEVER for k in kinds)
         if n % 10 == 0:
             slower.append(await first_ms(model, planted.request))
+            began = time.process_time()
+            model.leaving(planted.request, "surrogates")
+            busy.append(1000 * (time.process_time() - began))
             clear.append(await first_ms(Echo(n, ascii_only), planted.request))
     more = sorted(a - b for a, b in zip(slower, clear, strict=True))
+    busy.sort()
     return {"requests": requests, "not byte for byte": differ, "with a planted value in what left": leaks,
             "structured identifiers in what left": structured, "first byte later, ms, p50": round(more[len(more) // 2], 2),
-            "p99": round(more[int(len(more) * 0.99)], 2), "first difference": example[:2000]}  # fmt: skip
+            "p99": round(more[int(len(more) * 0.99)], 2),
+            "of it processor time, ms, p50": round(busy[len(busy) // 2], 2), "p99 ": round(busy[int(len(busy) * 0.99)], 2),
+            "first difference": example[:2000]}  # fmt: skip
 
 
 def recognizers(project: str) -> Find:
@@ -194,7 +205,9 @@ def recognizers(project: str) -> Find:
     from inhouse.privacy.tagger import read_tagger
 
     workspace = Workspace(load_project(Path(project), {}))
-    return Pii(Parts(workspace, workspace.project).finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER")).spans
+    return Pii(
+        Parts(workspace, workspace.project).finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER")
+    ).spans
 
 
 def main() -> None:

@@ -36,7 +36,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.mode == "busy":
             self.send_response(400)
             self.end_headers()
-            self.wfile.write(b'{"error": {"message": "I do not know ' + body["messages"][-1]["content"].encode() + b'"}}')
+            self.wfile.write(
+                b'{"error": {"message": "I do not know ' + body["messages"][-1]["content"].encode() + b'"}}'
+            )
             return
         if self.server.mode == "fails":
             self.send_response(501)
@@ -57,7 +59,13 @@ class Handler(BaseHTTPRequestHandler):
             self.say({"content": piece})
         if self.server.mode == "calls":
             said = json.dumps({"note": text}, ensure_ascii=True)
-            self.say({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]})
+            self.say(
+                {
+                    "tool_calls": [
+                        {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+                    ]
+                }
+            )
             for piece in pieces(said, 5):
                 self.say({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
         self.say({}, "stop")

@@ -54,7 +54,12 @@ class Remote:
         for piece in self.pieces(text):
             yield Delta(text=piece)
         for index, (name, arguments) in enumerate(self.calls(request) if callable(self.calls) else self.calls):
-            head = {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": ""}}
+            head = {
+                "index": index,
+                "id": f"call_{index}",
+                "type": "function",
+                "function": {"name": name, "arguments": ""},
+            }
             yield Delta(text="", tool_calls=(head,))
             for piece in self.pieces(arguments):
                 yield Delta(text="", tool_calls=({"index": index, "function": {"arguments": piece}},))
@@ -127,7 +132,10 @@ async def test_kinds_of_the_settings_never_leave_either():
 async def test_arguments_of_tools_are_restored_byte_for_byte(ascii_only):
     def calls(request):
         said = {"who": request.messages[0].content, "n": [1, 2.5, None]}
-        return [("book", json.dumps(said, ensure_ascii=ascii_only)), ("mail", json.dumps(said, ensure_ascii=ascii_only, indent=1))]
+        return [
+            ("book", json.dumps(said, ensure_ascii=ascii_only)),
+            ("mail", json.dumps(said, ensure_ascii=ascii_only, indent=1)),
+        ]
 
     for seed in range(20):
         remote = Remote("", calls, seed=seed, reason="tool_calls")
@@ -136,7 +144,11 @@ async def test_arguments_of_tools_are_restored_byte_for_byte(ascii_only):
 
 
 async def test_calls_results_tools_and_schemas_are_read_too():
-    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"name":  "Jos\\u00e9 N\\u00fa\\u00f1ez", "phone": 491512345}'}}
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "find", "arguments": '{"name":  "Jos\\u00e9 N\\u00fa\\u00f1ez", "phone": 491512345}'},
+    }
     schema = {"type": "object", "properties": {"who": {"enum": ["Anna Weber"], "const": "Anna Weber"}}}
     tool = {"type": "function", "function": {"name": "find", "description": "Finds Anna Weber", "parameters": schema}}
     request = ChatRequest(
@@ -175,7 +187,11 @@ async def test_a_conversation_keeps_its_surrogates_and_another_user_has_others()
     remote = Remote(echo)
     model = private(remote)
     first = asked("I am Anna Weber.", user="u1")
-    more = (*first.messages, Message(role="assistant", content="Hello Anna."), Message(role="user", content="Who am I?"))
+    more = (
+        *first.messages,
+        Message(role="assistant", content="Hello Anna."),
+        Message(role="user", content="Who am I?"),
+    )
     await collect(model, first)
     await collect(model, first.model_copy(update={"messages": more}))
     await collect(model, first.model_copy(update={"user": "u2"}))
@@ -229,9 +245,13 @@ async def test_a_failure_in_the_middle_ends_the_answer_and_retracts_nothing():
         return request.messages[0].content[:-3]  # cuts the last word: "I am Veronica Kitzm"
 
     events = []
-    with pytest.raises(BackendError, match="cut off"):
-        async for event in private(Remote(half, error=BackendError("cut off")), Remote("near")).stream(asked("I am Anna Weber")):
+
+    async def read(model):
+        async for event in model.stream(asked("I am Anna Weber")):
             events.append(event)
+
+    with pytest.raises(BackendError, match="cut off"):
+        await read(private(Remote(half, error=BackendError("cut off")), Remote("near")))
     assert "".join(e.text for e in events) == "I am Anna "
 
 

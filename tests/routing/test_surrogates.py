@@ -50,7 +50,9 @@ def replaced(text, *values, id="one", also=()):
 def test_a_surrogate_has_the_shape_of_its_value_and_there_is_a_way_back(kind, value, shape):
     text = f"It is {value}, and {value}."
     sent, made = replaced(text, (kind, value))
-    new = sent.removeprefix("It is ").partition(", and ")[0] if "," not in value else sent[6 : 6 + (len(sent) - 13) // 2]
+    new = (
+        sent.removeprefix("It is ").partition(", and ")[0] if "," not in value else sent[6 : 6 + (len(sent) - 13) // 2]
+    )
     assert re.fullmatch(shape, new), sent
     assert value not in sent
     assert made.back()(sent) == text
@@ -64,7 +66,9 @@ def test_kinds_that_never_leave_have_no_way_back(kind):
     assert made.back()(sent) == sent
 
 
-@pytest.mark.parametrize("again", ["4111111111111111", "4111-1111-1111-1111", "41 11 11 11 11 11 11 11", "x 14111111111111111"])
+@pytest.mark.parametrize(
+    "again", ["4111111111111111", "4111-1111-1111-1111", "41 11 11 11 11 11 11 11", "x 14111111111111111"]
+)
 def test_what_never_leaves_is_found_in_any_grouping(again):
     sent, _ = replaced(f"My card is 4111 1111 1111 1111. I said {again}!", ("CARD_NUMBER", "4111 1111 1111 1111"))
     assert "1111" not in sent

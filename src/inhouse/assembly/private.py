@@ -21,11 +21,10 @@ from inhouse.errors import BackendError, ConfigError
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.privacy.tagger import read_tagger
-from inhouse.routing.private import Private, Rules
-from inhouse.routing.private import Find
+from inhouse.routing.private import Find, Private, Rules
 from inhouse.store.audit import Audit
 
-SECRET = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
+KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
 SECRET_BYTES = 32
 
 
@@ -98,7 +97,7 @@ def border_of(parts: Parts) -> Border:
     if not tables:
         return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace))
     pii = Pii(parts.finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER"))
-    secret = _secret(workspace.project.path(workspace.project.store.path) / SECRET)
+    secret = _secret(workspace.project.path(workspace.project.store.path) / KEY_FILE)
     return Border(tables, pii.spans, secret, Outbox(workspace))
 
 

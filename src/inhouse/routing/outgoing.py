@@ -1,8 +1,8 @@
 """Every text of a request that would leave, rewritten one by one: of messages, calls of tools and their results, tools,
 schemas, and what ends an answer.
 
-JSON is read as JSON, so that an escaped value is seen, and only the values that change are written anew. What is neither
-known nor a number is left out.
+JSON is read as JSON, so that an escaped value is seen, and only the values that change are written anew. What is
+neither known nor a number is left out.
 """
 
 from __future__ import annotations

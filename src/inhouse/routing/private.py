@@ -1,8 +1,9 @@
 """A model elsewhere that sees no personal data: what goes to it has surrogates, and what it answers has them no more.
 
 Three policies, by the groups of the user: `local-only` is answered here, `surrogates` as above, `clear` as it is. What
-leaves is recorded before it does; what cannot be recorded does not. A remote model that fails, or says nothing in time,
-is replaced by the local one until the first byte is out; after that its error ends the answer, and nothing is retracted.
+leaves is recorded before it does; what cannot be recorded does not. A remote model that fails, or says nothing in
+time, is replaced by the local one until the first byte is out; after that its error ends the answer, and nothing is
+retracted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Text with some values replaced, as it streams: whole or cut anywhere, the result is the same.
 
-A value is looked up where it can begin, and is replaced where it stands alone. What could still become one is held back:
-at most the longest value and the two characters after it. In JSON a value may be escaped ("Andr\\u00e9"); it is replaced
-by the other one, escaped in the same way.
+A value is looked up where it can begin, and is replaced where it stands alone. What could still become one is held
+back: at most the longest value and the two characters after it. In JSON a value may be escaped ("Andr\\u00e9"); it is
+replaced by the other one, escaped in the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from inhouse.privacy.match import spaced
 
 AFTER = 2  # characters after a value that say whether it stands alone: "Webers", and a border
 BEFORE = 8  # characters before it: an escape such as \\u00e9, and one more
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # what JSON writes as it is
 _ESCAPED_SPACE = re.compile(r"\\[nrtbf]\Z")
 _ESCAPED_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})\Z")
 
@@ -31,7 +32,8 @@ class Table:
         self.new: dict[str, str] = {}
         names, self._words = frozenset(words), set[str]()
         for old, new in pairs:
-            for form, value in zip(_forms(old), _forms(new), strict=True):
+            olds = [old] if _PLAIN.fullmatch(old) and _PLAIN.fullmatch(new) else _forms(old)
+            for form, value in zip(olds, _forms(new), strict=False):
                 self.new.setdefault(form, value)
                 if old in names:
                     self._words.add(form)
@@ -118,7 +120,7 @@ class Stream:
     def cut(self) -> str:
         """What can be said when the rest never comes: half a value is left out."""
         whole = Stream(self._table)
-        whole._before = self._before  # noqa: SLF001 - of the same class
+        whole._before = self._before
         text = whole.feed(self._held, last=True)
         return text if whole.replaced else ""
 

@@ -173,7 +173,9 @@ def _moved(value: str, days: int) -> str:
             if day := _date(*(parts[n] for n in order)):
                 moved = day + datetime.timedelta(days=days)
                 for n, new in zip(order, (moved.year, moved.month, moved.day), strict=True):
-                    parts[n] = str(new)[-len(parts[n]) :].zfill(len(parts[n])) if n == order[0] else _padded(parts[n], new)
+                    parts[n] = (
+                        str(new)[-len(parts[n]) :].zfill(len(parts[n])) if n == order[0] else _padded(parts[n], new)
+                    )
                 return f"{parts[0]}{match[2]}{parts[1]}{match[4]}{parts[2]}"
         return ""
     if re.fullmatch(r"(?:19|20)\d\d", value):

@@ -100,7 +100,9 @@ class Surrogates:
     def back(self) -> Table:
         """The way back, for what was replaced so far: exact spellings before other ways to write them."""
         words = [s for o, s in self._spelled.items() if _WORD.fullmatch(s)]
-        return Table([*self._back.items(), *self._variants.items()], [*words, *(v for v in self._variants if v.isalpha())])
+        return Table(
+            [*self._back.items(), *self._variants.items()], [*words, *(v for v in self._variants if v.isalpha())]
+        )
 
     # --- what a value becomes -----------------------------------------------------------------------------------
 
@@ -238,7 +240,9 @@ class Surrogates:
         if not self._known or not text:
             return text
         if self._whole is None:
-            whole = {v: made or removed(kind) for (kind, v), made in self._known.items() if kind != "PERSON" or not made}
+            whole = {
+                v: made or removed(kind) for (kind, v), made in self._known.items() if kind != "PERSON" or not made
+            }
             whole |= {o: s for o, s in self._spelled.items() if not spaced(o).strip() and len(o) > 1}
             self._whole = Table(whole.items())
         return "".join(_PART.sub(self._part, plain) + new for plain, new in self._whole.parts(text))

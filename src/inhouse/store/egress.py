@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from inhouse.chat import Egress
@@ -28,7 +29,7 @@ class Left(Record):
     seq: int
     at: str
     egress: Egress
-    passages: dict[str, int] = {}
+    passages: dict[str, int] = Field(default_factory=dict)
 
 
 def egress_of(egress: Egress) -> dict[str, Any]:

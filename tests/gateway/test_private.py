@@ -183,6 +183,18 @@ def test_an_answer_that_breaks_off_ends_in_an_error_and_stays_as_it_was(served, 
     assert len(left) == 1
 
 
+def test_the_console_shows_what_an_exchange_sent(served, remote):
+    running = served()
+    stream(running)
+    exchange, (left,) = recorded(running)
+    running.http.post("/console/sign-in", data={"key": running.secret}, follow_redirects=True)
+    page = running.http.get("/console/audit/exchange", params={"id": exchange.id}).text
+    shown = page.partition("What left this machine")[2].partition("</section>")[0]
+    assert left.egress.sha256 in shown
+    assert "1 CARD_NUMBER" in shown
+    assert not [v for v in ("Anna", "4111", "2345678") if v in shown]
+
+
 def test_a_rejection_is_told_in_the_clients_words(served, remote):
     running = served()
     remote.mode = "busy"

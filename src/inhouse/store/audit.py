@@ -20,7 +20,7 @@ from inhouse.chat import Egress, Exchange, Usage
 from inhouse.errors import BackendError, InputError
 from inhouse.store.actions import ROWS, Action, Actor, Replay, State, actor, record, rows_of
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
-from inhouse.store.egress import egress_of
+from inhouse.store.egress import Left, egress_of, what_left
 from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
 from inhouse.store.ledger import (
     ABOUT,
@@ -237,6 +237,10 @@ class Audit:
                 return None
             exchange = _exchange(rows[0])
             return _with_sent(connection, exchange) if rows[0]["kind"] == "question" else exchange
+
+    def sent_elsewhere(self, id: str) -> list[Left]:
+        """What the exchange with that ID sent to models elsewhere, newest first."""
+        return what_left(self._ledger, exchange=id)
 
     def place(self, id: str) -> Place | None:
         """The position in the chain of the exchange with that ID."""

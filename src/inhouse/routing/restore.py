@@ -142,7 +142,7 @@ def _border(before: str, first: str) -> bool:
     if _ESCAPED_SPACE.search(before):
         return True
     match = _ESCAPED_CHARACTER.search(before)
-    return bool(match) and not _joins(chr(int(match[1], 16)), first)
+    return match is not None and not _joins(chr(int(match[1], 16)), first)
 
 
 def _joins(one: str, other: str) -> bool:

@@ -120,6 +120,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("keys revoke", ["keys", "revoke", "none", *at], ""),
         ("audit show", ["audit", "show", *at], ""),
         ("audit actions", ["audit", "actions", *at], ""),
+        ("audit egress", ["audit", "egress", *at], ""),
         ("audit anchor", ["audit", "anchor", "--set", f"audit.anchor=file:{scratch / 'heads.jsonl'}", *at], ""),
         ("audit verify", ["audit", "verify", *at], ""),
         ("audit export", ["audit", "export", str(scratch / "audit.jsonl"), *at], ""),

@@ -166,3 +166,27 @@ class Exchange(Record):
     parameters: dict[str, Json] = Field(default_factory=dict)  # of the request, but conversation, model, and user
     steps: Json = None  # of agents: what they understood, and the tools that they called
     reused: Json = None  # the approved reply that answered, and the question that it was written for
+
+
+class Egress(Record):
+    """What a request sent to a model elsewhere, as recorded before it was sent: no text, only what kind of thing left.
+
+    Attributes:
+        exchange: ID of the exchange; "" for a request that is none, such as of an evaluation.
+        upstream: name of the model elsewhere.
+        policy: "surrogates" or "clear".
+        sha256: of the canonical JSON of what was sent.
+        bytes: of that JSON.
+        replaced: number of values with surrogates, by kind.
+        removed: number of values that were cut out, by kind.
+        dropped: fields of the request that were not sent.
+    """
+
+    exchange: str
+    upstream: str
+    policy: Literal["surrogates", "clear"]
+    sha256: str
+    bytes: int
+    replaced: dict[str, int] = Field(default_factory=dict)
+    removed: dict[str, int] = Field(default_factory=dict)
+    dropped: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ from inhouse.models.vllm import Adapted, VllmEngine, rank_of
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
 from inhouse.retrieval.search import Index
 from inhouse.text.support import LexicalSupport
-from inhouse.types import Artifact, Embedder, Example, Message, Passage
+from inhouse.types import Artifact, Embedder, Example, Grounder, Message, Passage
 
 Messages = tuple[Message, ...]
 ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes it
@@ -54,6 +54,20 @@ class GoldGrounder:
         if gold := self._gold.get(tuple(messages)):
             return self._grounding.fitting(gold)
         return self._grounding.passages(messages, groups)
+
+    def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
+        return self._grounding.ground(messages, passages)
+
+
+class Limited:
+    """A Grounder that finds what only these groups of the user may read, and what everyone may."""
+
+    def __init__(self, grounding: Grounding, only: frozenset[str]) -> None:
+        self._grounding = grounding
+        self._only = only
+
+    def passages(self, messages: Sequence[Message], groups: frozenset[str]) -> Sequence[Passage]:
+        return self._grounding.passages(messages, groups & self._only)
 
     def ground(self, messages: Sequence[Message], passages: Sequence[Passage]) -> Messages:
         return self._grounding.ground(messages, passages)
@@ -200,8 +214,10 @@ class Arms:
     def bare(
         self, name: str, model: ChatModel | None = None, few_shot: Sequence[Example] = (),
         gold: Mapping[Messages, Sequence[Passage]] | None = None, within: Sequence[str] = (), instructions: str = "",
+        only: frozenset[str] | None = None,
     ) -> ChatModel:  # fmt: skip
-        """The arm without guardrails and replies; `model` answers in place of the project's."""
+        """The arm without guardrails and replies; `model` answers in place of the project's, and passages are those
+        of the groups in `only`."""
         custom = name.startswith("tuned") or name == "oracle"
         model = model or (self.custom() if custom else self.base())
         if name == "base":
@@ -209,7 +225,9 @@ class Arms:
         if name in RETRIEVING:
             assert self.grounding is not None
             grounding = self._grounding(within, instructions) if within or instructions else self.grounding
-            grounder = grounding if name != "oracle" else GoldGrounder(grounding, gold or {})
+            grounder: Grounder = grounding if name != "oracle" else GoldGrounder(grounding, gold or {})
+            if only is not None:
+                grounder = Limited(grounding, only)
             calculate = self._built.project.assistant.calculator
             return Grounded(model, grounder, self._built.support, name, calculate)
         settings, examples = self._built.project.assistant, few_shot if name == "prompt" else ()

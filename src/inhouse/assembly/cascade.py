@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inhouse.assembly.arms import Arms, Built
 from inhouse.assembly.guard import Parts, wrapped
+from inhouse.assembly.private import border_of, leaving_groups
 from inhouse.assembly.routes import upstream
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel, ChatRequest
@@ -56,13 +57,21 @@ class Ladder:
                 raise ConfigError("[[cascade.rung]] replies: there are no approved replies to open")
             model = self.replies()
         else:
-            given = upstream(project.upstream, table.upstream) if table.upstream else None
-            model = over.bare(table.arm, given)
+            model = self._elsewhere(table, over) if table.upstream else over.bare(table.arm)
         rails = tuple(dict.fromkeys((*project.guardrails.rails, "confidence")))
         rules = project.guardrails.model_copy(update={"rails": rails})
         behind = project.model_copy(update={"guardrails": rules}).at(project.root)
         parts = replace(self.parts, project=behind, recorder=recorder)
         return wrapped(parts, Prompted(table.label, model, lambda messages: messages))
+
+    def _elsewhere(self, table: RungTable, arms: Arms) -> ChatModel:
+        """A rung whose model is elsewhere, behind its policy; only passages that may leave are found for it."""
+        remote = upstream(self.parts.project.upstream, table.upstream)
+        border = border_of(self.parts)
+        if not border.has(table.upstream):
+            return arms.bare(table.arm, remote)
+        behind = border.around(table.upstream, remote, arms.custom())
+        return arms.bare(table.arm, behind, only=leaving_groups(self.parts.workspace.project.documents))
 
 
 def model_of(project: Project, name: str) -> Model:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from inhouse.assembly.wrappers import BASE, CUSTOM
+from inhouse.assembly.private import Border
+from inhouse.assembly.wrappers import BASE, CUSTOM, OnDemand
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Upstream
 from inhouse.errors import ConfigError
@@ -18,8 +20,12 @@ def split_custom(experiment: str, arms: Mapping[str, tuple[ChatModel, float]]) -
     return Split(CUSTOM, experiment, dict(arms))
 
 
-def upstreams(tables: Sequence[Upstream], local: Callable[[str], ChatModel]) -> dict[str, ChatModel]:
-    """The models of the [[upstream]] tables by name; `local` opens `custom` and `base`, where they are a fallback.
+def upstreams(
+    tables: Sequence[Upstream], local: Callable[[str], ChatModel], border: Border | None = None
+) -> dict[str, ChatModel]:
+    """The models of the [[upstream]] tables by name, each behind the policy of its [[private]] table.
+
+    `local` opens `custom` and `base`, where they are a fallback or answer what may not leave.
 
     Raises:
         ConfigError: a name is taken or unknown, or a key's environment variable is not set.
@@ -29,6 +35,10 @@ def upstreams(tables: Sequence[Upstream], local: Callable[[str], ChatModel]) -> 
         if table.name in servers or table.name in (CUSTOM, BASE) or not table.url:
             raise ConfigError(f"[[upstream]] {table.name}: needs a unique name, and a url")
         servers[table.name] = Breaker(OpenAIModel(table))
+        if border and border.has(table.name):
+            name = border.local(table.name)
+            here = OnDemand(name, partial(local, name)) if name else None
+            servers[table.name] = border.around(table.name, servers[table.name], here)
     for table in tables:
         if unknown := [name for name in table.fallback if name not in (*servers, CUSTOM, BASE)]:
             raise ConfigError(f"[[upstream]] {table.name}: fallback {unknown[0]} is not a model of this project")

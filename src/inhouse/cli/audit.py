@@ -1,4 +1,4 @@
-"""The commands of the audit log: show, actions, verify, export, redact. Nothing heavy at import."""
+"""The commands of the audit log: show, actions, egress, verify, export, redact. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -152,6 +152,41 @@ def audit_actions(
         who = f"{a.by.name or '-'} ({a.by.id or '-'}) from {a.by.at or '-'}"
         facts = "  ".join(f"{k}={v}" for k, v in (a.facts or {}).items() if v not in ("", None, [], {}))
         print_line(_plain(f"{a.seq:7}  {a.at[:19]}  {a.what}  {a.about}  by {who}  {_short(facts)}"))
+
+
+@audit_app.command("egress")
+def audit_egress(
+    since: Since = "",
+    until: Until = "",
+    upstream: Annotated[str, typer.Option(help="Only what was sent to this upstream.")] = "",
+    policy: Annotated[str, typer.Option(help="Only under this policy: surrogates or clear.")] = "",
+    exchange: Annotated[str, typer.Option(metavar="ID", help="Only what this exchange sent.")] = "",
+    limit: Annotated[int, typer.Option(help="Maximum number of entries.", min=1)] = 50,
+    project: At = HERE,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was sent to models elsewhere, newest first: digests and counts, no text."""
+    from inhouse.cli.terminal import print_line
+    from inhouse.store.egress import what_left
+
+    with workspace_of(project, overrides, quiet=True).ledger() as ledger:
+        entries = what_left(ledger, since, until, upstream, policy, exchange, limit)
+    if as_json:
+        print_json([left.model_dump(mode="json") for left in entries])
+        return
+    for left in entries:
+        e = left.egress
+        who = f"{left.seq:7}  {left.at[:19]}  {e.exchange or '-'}  {e.upstream}  {e.policy}  {e.bytes:,} bytes"
+        facts = {"replaced": e.replaced, "removed": e.removed, "passages": left.passages}
+        said = "  ".join(f"{k}: {_counts(v)}" for k, v in facts.items() if v)
+        dropped = f"  not sent: {', '.join(e.dropped)}" if e.dropped else ""
+        print_line(_plain(who), "bold")
+        print_line(_plain(f"  sha256 {e.sha256[:16]}  {said}{dropped}"))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
 @audit_app.command("export")

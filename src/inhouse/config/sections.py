@@ -15,6 +15,7 @@ from pydantic import Field
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
 from inhouse.config.cascade import Cascade
 from inhouse.config.gateway import Edge, Gateway
+from inhouse.config.private import Private
 from inhouse.config.section import Section
 
 
@@ -23,6 +24,9 @@ class AccessRule(Section):
     """Folder inside the documents folder; the rule covers everything in it. The deepest matching rule applies."""
     groups: tuple[str, ...]
     """Groups that may read these documents. Nobody else sees them in search, answers, or citations."""
+    remote: bool = False
+    """Whether passages of them may be sent to an [[upstream]] that has a [[private]] table. Passages of documents
+    without a rule may be."""
 
 
 class Documents(Section):
@@ -438,6 +442,8 @@ class Project(Section):
     edge: Edge = Edge()
     upstream: tuple[Upstream, ...] = ()
     """Other OpenAI-compatible servers that requests can choose by name: one [[upstream]] table each."""
+    private: tuple[Private, ...] = ()
+    """What may be sent to these servers, see docs/private.md: one [[private]] table each."""
     guardrails: Guardrails = Guardrails()
     reuse: Reuse = Reuse()
     agent: tuple[Agent, ...] = ()

@@ -132,6 +132,7 @@ class Run:
             "handoff": self._handoff or None,
             **({"ignored": ignored} if ignored else {}),
             **({"reused": reused} if reused else {}),
+            **self._elsewhere(),
             **self._acted(),
         }
 
@@ -143,6 +144,11 @@ class Run:
         waits = next((s["key"] for s in reversed(self._steps) if s.get("status") == "proposed"), None)
         return {"conversation": self._notes["agent", "conversation"]["id"], "agent": routed.get("agent"),
                 "steps": list(self._steps), "approval": waits}  # fmt: skip
+
+    def _elsewhere(self) -> dict[str, Json]:
+        """What was sent to a model elsewhere, or why a model here answered in its place."""
+        notes = {kind: self._notes[layer, kind] for layer, kind in self._notes if layer == "private"}
+        return {"private": notes} if notes else {}
 
     def _last(self, kind: str) -> Json:
         notes = [data for (_, k), data in self._notes.items() if k == kind]

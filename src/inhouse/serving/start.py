@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from inhouse import __version__
 from inhouse.assembly.guard import Parts
+from inhouse.assembly.private import border_of
 from inhouse.assembly.routes import upstreams
 from inhouse.assembly.team import Desk, desk_of
 from inhouse.assembly.tools import tools_of
@@ -153,7 +154,8 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
 
     ledger = workspace.open_ledger()
     calls, turns = StoredCalls(ledger), StoredTurns(ledger)
-    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local), _desk(workspace, calls, turns))
+    border = border_of(Parts(workspace, workspace.project))
+    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), _desk(workspace, calls, turns))
     traffic = Traffic(ledger)
     return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,

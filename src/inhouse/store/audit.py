@@ -16,10 +16,11 @@ from typing import Any, TextIO
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from inhouse.chat import Exchange, Usage
+from inhouse.chat import Egress, Exchange, Usage
 from inhouse.errors import BackendError, InputError
 from inhouse.store.actions import ROWS, Action, Actor, Replay, State, actor, record, rows_of
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
+from inhouse.store.egress import Left, egress_of, what_left
 from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
 from inhouse.store.ledger import (
     ABOUT,
@@ -75,6 +76,10 @@ class Audit:
     async def sent(self, id: str, text: str) -> int:
         """Appends the next part of the answer of an exchange that was begun, before it is sent."""
         return await self._written(partial(sent_of, id, text))
+
+    async def left(self, egress: Egress) -> int:
+        """Appends what a request sends to a model elsewhere, before it is sent. Returns and raises as `append`."""
+        return await self._written(partial(egress_of, egress))
 
     async def append(self, exchange: Exchange) -> int:
         """Appends an exchange and returns its number once it is on disk. A cancelled caller does not stop the append.
@@ -232,6 +237,10 @@ class Audit:
                 return None
             exchange = _exchange(rows[0])
             return _with_sent(connection, exchange) if rows[0]["kind"] == "question" else exchange
+
+    def sent_elsewhere(self, id: str) -> list[Left]:
+        """What the exchange with that ID sent to models elsewhere, newest first."""
+        return what_left(self._ledger, exchange=id)
 
     def place(self, id: str) -> Place | None:
         """The position in the chain of the exchange with that ID."""

@@ -90,6 +90,7 @@ def _exchanges(console: Console, router: APIRouter) -> None:
         return console.page(
             request, "exchange", exchange=exchange, link=audit.place(id), names=console.names(),
             feedback=console.state.feedback.for_exchange(id), turn=turns.answering(id) if turns else None,
+            left=audit.sent_elsewhere(id),
         )  # fmt: skip
 
     @router.post("/audit/verify")

@@ -1,0 +1,146 @@
+"""Models elsewhere behind the policy of their [[private]] tables."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from inhouse.assembly.guard import Parts
+from inhouse.assembly.workspace import Workspace
+from inhouse.assembly.wrappers import BASE, CUSTOM
+from inhouse.chat import ChatModel, Egress
+from inhouse.config.private import Private as Table
+from inhouse.config.sections import Documents, Project
+from inhouse.errors import BackendError, ConfigError
+from inhouse.guardrails.classifier import TAGGER
+from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
+from inhouse.privacy.tagger import read_tagger
+from inhouse.routing.private import Find, Private, Rules
+from inhouse.store.audit import Audit
+
+KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
+SECRET_BYTES = 32
+
+
+class Outbox:
+    """Records what leaves in the audit log, which is opened by the first record."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._audit: Audit | None = None
+        self._opening = Lock()
+
+    async def __call__(self, egress: Egress) -> None:
+        """
+        Raises:
+            BackendError: it could not be written.
+        """
+        audit = self._audit or await asyncio.to_thread(self._opened)
+        await audit.left(egress)
+
+    def _opened(self) -> Audit:
+        with self._opening:
+            if self._audit is None:
+                self._audit = Audit(self._workspace.open_ledger())
+            return self._audit
+
+
+@dataclass(frozen=True)
+class Border:
+    """What stands between this machine and models elsewhere.
+
+    Attributes:
+        tables: the policies.
+        find: finds personal data.
+        secret: of the surrogates.
+        outbox: records what leaves.
+    """
+
+    tables: Sequence[Table]
+    find: Find
+    secret: bytes
+    outbox: Outbox
+
+    def has(self, upstream: str) -> bool:
+        return any(t.upstream == upstream for t in self.tables)
+
+    def around(self, upstream: str, remote: ChatModel, local: ChatModel | None) -> ChatModel:
+        """The model behind its policy; the model itself where it has none."""
+        table = next((t for t in self.tables if t.upstream == upstream), None)
+        if table is None:
+            return remote
+        rules = Rules(table.default, table.groups, frozenset(table.never), table.timeout_s)
+        return Private(upstream, remote, local if table.local else None, self.find, rules, self.secret, self.outbox)
+
+    def local(self, upstream: str) -> str:
+        """The name of the model that answers in place of an upstream; "" for none."""
+        return next((t.local for t in self.tables if t.upstream == upstream), "")
+
+
+def border_of(parts: Parts) -> Border:
+    """The border of a project, by its project file as it is now, not as a release has it.
+
+    Raises:
+        ConfigError: a table names no upstream, a kind, or a local model that there is not.
+        InputError: the model that finds names is missing.
+        BackendError: the secret cannot be written.
+    """
+    workspace = parts.workspace
+    tables = workspace.project.private
+    check_private(workspace.project)
+    if not tables:
+        return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace))
+    pii = Pii(parts.finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER"))
+    secret = _secret(workspace.project.path(workspace.project.store.path) / KEY_FILE)
+    return Border(tables, pii.spans, secret, Outbox(workspace))
+
+
+def check_private(project: Project) -> None:
+    """
+    Raises:
+        ConfigError: a [[private]] table is wrong; says which and why.
+    """
+    upstreams, seen = {t.name for t in project.upstream}, set[str]()
+    for table in project.private:
+        at = f"[[private]] {table.upstream}"
+        if table.upstream not in upstreams:
+            raise ConfigError(f"{at}: there is no [[upstream]] of this name", "add the table, or correct the name")
+        if table.upstream in seen:
+            raise ConfigError(f"{at}: has two tables", "keep one of them")
+        if unknown := [kind for kind in table.never if kind not in ORDER]:
+            raise ConfigError(f"{at}: there is no kind {unknown[0]!r} of personal data", f"kinds: {', '.join(ORDER)}")
+        if table.local not in ("", CUSTOM, BASE):
+            raise ConfigError(f"{at}: local = {table.local!r} is not a model of this machine", "set custom or base")
+        seen.add(table.upstream)
+
+
+def leaving_groups(documents: Documents) -> frozenset[str]:
+    """The groups whose documents may leave: every rule that names them says `remote = true`. Documents without a rule
+    are for everyone, and may leave."""
+    allowed = {g for rule in documents.access if rule.remote for g in rule.groups}
+    return frozenset(allowed - {g for rule in documents.access if not rule.remote for g in rule.groups})
+
+
+def _secret(file: Path) -> bytes:
+    """The secret of a store, made when it is first needed; readable by its owner alone."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+        if not file.exists():
+            partial.touch(0o600)
+            partial.write_bytes(secrets.token_bytes(SECRET_BYTES))
+            with suppress(FileExistsError):
+                os.link(partial, file)  # the first of several processes wins
+            partial.unlink()
+        secret = file.read_bytes()
+    except OSError as error:
+        raise BackendError(f"{file}: cannot be written or read ({error.strerror})", "check its permissions") from error
+    if len(secret) != SECRET_BYTES:
+        raise BackendError(f"{file}: is damaged", "delete it; surrogates are then drawn anew")
+    return secret

@@ -181,6 +181,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         index=artifact("index", release.index) if release.index else None,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, parts),
+        commands=artifact("commands", release.commands) if release.commands else None,
     )
     if release.cascade:
         built = with_cascade(built, parts, artifact("cascade", release.cascade))

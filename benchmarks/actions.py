@@ -435,7 +435,8 @@ def peer(name: str, python: str, kills: int, folder: str) -> dict:
 def printed(rows: dict[str, dict], columns: tuple[str, ...]) -> None:
     print(f"\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for name, row in rows.items():
-        print(f"| {name} | {' | '.join(str(row.get(c, "-")) for c in columns)} |", flush=True)
+        cells = " | ".join(str(row.get(column, "-")) for column in columns)
+        print(f"| {name} | {cells} |", flush=True)
 
 
 def main() -> None:

@@ -124,11 +124,9 @@ def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain]) -> str:
     elif best in arms:
         said.append(f"{best} passes {_percent(arms[best])} of the tasks.")
     if gain := by.get((TUNED, PROCEDURE)):
-        lead = (
-            "Training pays" if gain.low > 0 else "Training harms" if gain.high < 0 else "Training is not worth it yet"
-        )
+        lead = "Training pays" if gain.low > 0 else "Do not train for this" if gain.high < 0 else ""
         shares = f"{TUNED} passes {_percent(arms[TUNED])}, {PROCEDURE} {_percent(arms[PROCEDURE])}"
-        said.append(f"{lead}: {shares} ({points(gain)} points).")
+        said.append(f"{lead or 'Training makes no clear difference'}: {shares} ({points(gain)} points).")
     if gain := by.get((TEAM, PROCEDURE)):
         amount = f"{abs(100 * gain.mean):.1f} points against one agent with all procedures ({points(gain)})"
         if gain.high < 0:

@@ -482,8 +482,8 @@ def main() -> None:
         for name in PEERS if given.peers else ():
             peers[name] = peer(name, given.peers, 3 if given.quick else given.peer_kills, folder)
             print(f"{time.monotonic() - started:5.0f} s  {name}: {peers[name]}", flush=True)
-    columns = ("calls", "kills", "duplicates", "lost", "invented", "unlisted", "stuck", "unapproved", "done", "failed", "unknown",
-               "repeated runs", "chain", "with ledger, ms", "tool alone, ms")  # fmt: skip
+    columns = ("calls", "kills", "duplicates", "lost", "invented", "unlisted", "stuck", "unapproved", "done", "failed",
+               "unknown", "repeated runs", "chain", "with ledger, ms", "tool alone, ms")  # fmt: skip
     printed(rounds, columns)
     if peers:
         printed(peers, ("calls", "kills", "duplicates", "lost"))

@@ -15,7 +15,7 @@ from inhouse.store.audit import Audit
 def approve_tools(
     workspace: Workspace, server: str, tools: Sequence[str]
 ) -> tuple[str, Sequence[Change], Mapping[str, str]]:
-    """Approves what a server says now of the named tools, of all without names: writes mcp.lock, and records who did it.
+    """Approves what a server says now of the named tools, of all without names: writes mcp.lock, and records it.
 
     Returns:
         Who approved, what changed, and the tools that are refused with the reasons.

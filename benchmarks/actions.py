@@ -4,10 +4,11 @@
 
 A process per call runs a tool through the executor and gets SIGKILL at a named point between the proposal and the
 record (before, in, and after each transaction of the ledger; before, in, and after the effect), or at a random moment.
-Five kinds of tools, on SQLite and on PostgreSQL; effects are counted outside, in another SQLite file, which the HTTP
-tool's server writes. Then processes that settle the calls are killed at random moments too, the last one is not, and
-every turn is answered again, as by a client that repeats its request. An effect is lost if its call is neither
-done nor unknown and waiting for a person with its arguments; it is invented if a call is done without it.
+Six kinds of tools, one of which a person approves between the proposal and the start, on SQLite and on PostgreSQL;
+effects are counted outside, in another SQLite file, which the HTTP tool's server writes. Then processes that settle the
+calls are killed at random moments too, the last one is not, and every turn is answered again, as by a client that
+repeats its request. An effect is lost if its call is neither done nor unknown and waiting for a person with its
+arguments; it is invented if a call is done without it, and unapproved if nobody is recorded to have approved it.
 
 With --peers, LangGraph (SqliteSaver, durability="sync") and DBOS (SQLite) do the same plain write in a node and in a
 step, are killed after the effect and before their record, and are resumed as their documentation says.
@@ -50,10 +51,14 @@ KINDS = {
     "idempotent write": Tool(name="act", idempotent=True, parameters=PARAMETERS, timeout_s=TIMEOUT_S),
     "write with a check": Tool(name="act", check="look", parameters=PARAMETERS, timeout_s=TIMEOUT_S),
     "plain write": Tool(name="act", parameters=PARAMETERS, timeout_s=TIMEOUT_S),
+    "write with an approval": Tool(name="act", approval="always", parameters=PARAMETERS, timeout_s=TIMEOUT_S),
     "HTTP with Idempotency-Key": Tool(name="act", idempotent=True, parameters=PARAMETERS, timeout_s=TIMEOUT_S),
 }
 LOOK = Tool(name="look", effect="read", parameters={"type": "object", "properties": {"number": {"type": "integer"}}})
 WRITES = ("propose", "start", "end")
+APPROVED = "write with an approval"
+APPROVAL = ("before approve", "in approve", "after approve")
+WRONG = ("duplicates", "lost", "invented", "unlisted", "stuck", "unapproved")
 POINTS = (*(f"{when} {write}" for write in WRITES for when in ("before", "in", "after")), "before the effect",
           "in the effect", "after the effect")  # fmt: skip
 
@@ -131,6 +136,9 @@ class Killed(StoredCalls):
     def propose(self, call):
         return self._at("propose", lambda: super(Killed, self).propose(call))
 
+    def approve(self, key, by, until_ms):
+        return self._at("approve", lambda: super(Killed, self).approve(key, by, until_ms))
+
     def start(self, key, lease_ms, needs_approval):
         return self._at("start", lambda: super(Killed, self).start(key, lease_ms, needs_approval))
 
@@ -197,18 +205,23 @@ class Place:
         return Proposal(conversation=f"{self.kind} {number}", turn=0, ordinal=0, tool="act",
                         arguments={"number": number, "name": f"Customer {number}"})  # fmt: skip
 
-    def executor(self, ledger: Ledger, killer: Killer) -> Executor:
+    def executor(self, ledger: Ledger, killer: Killer, calls: StoredCalls | None = None) -> Executor:
         tools = {"act": Acts(self.kind, self.path, self.port, killer), "look": Looks(self.path)}
-        return Executor(tools, Killed(ledger, killer), margin_s=MARGIN_S)
+        return Executor(tools, calls or Killed(ledger, killer), margin_s=MARGIN_S)
 
     def call(self, number: int, point: str = "") -> None:
         self.answer([number], point)
 
     def answer(self, numbers: list[int], point: str = "") -> None:
         async def all_of() -> None:
-            executor = self.executor(Ledger(self.url), Killer(point))
+            ledger, killer = Ledger(self.url), Killer(point)
+            calls = Killed(ledger, killer)
+            executor = self.executor(ledger, killer, calls)
             for number in numbers:
-                await executor.run(self.proposal(number), CALLER, ["act"])
+                call = await executor.run(self.proposal(number), CALLER, ["act"])
+                if call.status == "proposed":  # it waits for a person, who approves it
+                    calls.approve(call.key, "key:reviewer", round(time.time() * 1000) + 3_600_000)
+                    await executor.resume(call.key, CALLER)
 
         asyncio.run(all_of())
 
@@ -246,7 +259,8 @@ def round_of(place: Place, kills: int, seed: int) -> dict:
         assert not forked(lambda n=n: place.call(n))
         took.append(time.monotonic() - started)
     number, killed = 3, Counter()
-    named = [point for point in POINTS if not (place.kind == "read" and point == "in the effect")]
+    points = (*POINTS, *APPROVAL) if place.kind == APPROVED else POINTS
+    named = [point for point in points if not (place.kind == "read" and point == "in the effect")]
     each = max(1, kills * 3 // 4 // len(named))
     for point in named:
         for _ in range(each):
@@ -274,7 +288,7 @@ def counted(place: Place, numbers: list[int]) -> dict:
         effects = Counter(key for (key,) in database.execute("SELECT key FROM effects"))
         runs = Counter(key for (key,) in database.execute("SELECT key FROM runs"))
     waiting = {call.key: call for call in calls.waiting()}
-    statuses, lost, invented, unlisted, stuck = Counter(), 0, 0, 0, 0
+    statuses, lost, invented, unlisted, stuck, unapproved = Counter(), 0, 0, 0, 0, 0
     for proposal in map(place.proposal, numbers):
         call = calls.get(proposal.key) or Call(proposal=proposal)
         statuses[call.status] += 1
@@ -282,6 +296,7 @@ def counted(place: Place, numbers: list[int]) -> dict:
         lost += effects[call.key] > 0 and call.status != "done" and not (call.status == "unknown" and listed)
         invented += place.kind != "read" and call.status == "done" and not effects[call.key]
         unlisted += call.status == "unknown" and not listed
+        unapproved += place.kind == APPROVED and effects[call.key] > 0 and not call.by
         stuck += call.status in ("proposed", "approved", "started")
     verified = audit.verify()
     audit.close()
@@ -289,7 +304,7 @@ def counted(place: Place, numbers: list[int]) -> dict:
     own = {proposal.key for proposal in map(place.proposal, numbers)}
     return {
         "duplicates": sum(n - 1 for key, n in effects.items() if key in own and n > 1), "lost": lost,
-        "invented": invented, "unlisted": unlisted, "stuck": stuck, "done": statuses["done"],
+        "invented": invented, "unlisted": unlisted, "stuck": stuck, "unapproved": unapproved, "done": statuses["done"],
         "failed": statuses["failed"], "unknown": statuses["unknown"],
         "repeated runs": sum(n - 1 for key, n in runs.items() if key in own and n > 1),
         "chain": verified.ok, "entries": verified.rows, "reason": verified.reason,
@@ -420,7 +435,8 @@ def peer(name: str, python: str, kills: int, folder: str) -> dict:
 def printed(rows: dict[str, dict], columns: tuple[str, ...]) -> None:
     print(f"\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for name, row in rows.items():
-        print(f"| {name} | {' | '.join(str(row[c]) for c in columns)} |", flush=True)
+        cells = " | ".join(str(row.get(column, "-")) for column in columns)
+        print(f"| {name} | {cells} |", flush=True)
 
 
 def main() -> None:
@@ -456,7 +472,7 @@ def main() -> None:
                     Ledger(url).close()
                     place = Place(kind, url, path, port)
                     rounds[f"{name}, {kind}"] = row = round_of(place, kills, seed)
-                    row |= latency(place, 5 if given.quick else 30)
+                    row |= latency(place, 5 if given.quick else 30) if kind != APPROVED else {}
             finally:
                 server.terminate()
                 server.wait()
@@ -466,13 +482,13 @@ def main() -> None:
         for name in PEERS if given.peers else ():
             peers[name] = peer(name, given.peers, 3 if given.quick else given.peer_kills, folder)
             print(f"{time.monotonic() - started:5.0f} s  {name}: {peers[name]}", flush=True)
-    columns = ("calls", "kills", "duplicates", "lost", "invented", "unlisted", "stuck", "done", "failed", "unknown",
-               "repeated runs", "chain", "with ledger, ms", "tool alone, ms")  # fmt: skip
+    columns = ("calls", "kills", "duplicates", "lost", "invented", "unlisted", "stuck", "unapproved", "done", "failed",
+               "unknown", "repeated runs", "chain", "with ledger, ms", "tool alone, ms")  # fmt: skip
     printed(rounds, columns)
     if peers:
         printed(peers, ("calls", "kills", "duplicates", "lost"))
     total = sum(row["kills"] for row in rounds.values())
-    bad = sum(row[c] for row in rounds.values() for c in ("duplicates", "lost", "invented", "unlisted", "stuck"))
+    bad = sum(row[c] for row in rounds.values() for c in WRONG)
     whole = all(row["chain"] for row in rounds.values())
     print(f"\n{total} kills, {bad} wrong, chains {'intact' if whole else 'BROKEN'}, {time.monotonic() - started:.0f} s")
     (HERE / "results").mkdir(exist_ok=True)

@@ -341,11 +341,11 @@ class Release(Record):
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
     this release serves. Keys of artifacts that the arm does not need are empty. `engine` is what ran the model, with
-    its version and precision; `team` is the artifact with its agents, if it has any, and `cascade`
-    that of the arm of this name. `classifiers` is the digest of the
-    weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each
-    artifact that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and of the models that are
-    not artifacts (the embedder, for one).
+    its version and precision; `team` is the artifact with its agents, if it has any, `commands` that
+    with the adapters of those that learned to understand messages, and `cascade` that of the arm of this name.
+    `classifiers` is the digest of the weights of the guardrails, which come with the package. `pins` are digests of the
+    sums of files: of each artifact that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and
+    of the models that are not artifacts (the embedder, for one).
     """
 
     name: str
@@ -358,6 +358,7 @@ class Release(Record):
     fusion: Digest = ""
     calibration: Digest = ""
     team: Digest = ""
+    commands: Digest = ""
     cascade: Digest = ""
     report: Digest
     settings: dict[str, Json]

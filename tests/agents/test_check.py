@@ -120,6 +120,8 @@ PLANTED = {
     "no question": ({"slots__day": {"type": "date"}}, ("error", "no question", "")),
     "no choices": ({"slots__time__choices_from": None}, ("error", "no choices", "")),
     "choices of a text": ({"slots__note__choices": ["a"]}, ("warning", "no choice", "")),
+    "names of no choice": ({"slots__time__also": {"noon": ["midday"]}, "slots__time__choices_from": None,
+                            "slots__time__choices": ["12:00"]}, ("error", "other names", "")),
     "choice alone": ({"slots__note__choice": "start"}, ("warning", "no choices_from", "")),
     "bad pattern": ({"slots__note__pattern": r"(a)\1"}, ("error", "bad pattern", "")),
     "pattern without effect": ({"slots__day__pattern": "a"}, ("warning", "pattern without effect", "")),

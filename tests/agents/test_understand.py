@@ -8,6 +8,7 @@ from inhouse.agents.answers import polarity_of
 from inhouse.agents.commands import Situation
 from inhouse.agents.procedure import Slot
 from inhouse.agents.understand import Open, Understanding, no_starts
+from inhouse.agents.values import found
 from inhouse.chat import ChatRequest
 from inhouse.types import Message
 
@@ -58,3 +59,14 @@ async def test_a_question_for_a_change_is_a_change():
 )
 def test_a_sigh_before_a_yes_or_no(text, said):
     assert polarity_of(text, "Shall I cancel it?") is said
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("a trim please", ["haircut"]), ("I want a hair cut", ["haircut"]), ("a beard trim", ["beard trim"]),
+     ("my roots", ["color"]), ("trimm", ["haircut"]), ("some cake", [])],
+)  # fmt: skip
+def test_a_choice_has_other_names(text, wanted):
+    also = {"haircut": ("trim", "hair cut"), "color": ("roots",)}
+    slot = Slot(type="choice", choices=("haircut", "beard trim", "color"), also=also)
+    assert [v.value for v in found(slot, text, date(2027, 3, 9), slot.choices)] == wanted

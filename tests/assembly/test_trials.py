@@ -16,7 +16,7 @@ from inhouse.config.acting import Agent
 from inhouse.config.load import load_project
 from inhouse.errors import ConfigError, InputError
 from inhouse.evaluation.acting import read_tasks
-from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE, TEAM, task_results, try_arm
+from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE, TEAM, TUNED, task_results, try_arm
 from inhouse.models.catalog import Catalog
 from inhouse.models.scripted import Scripted
 from inhouse.tools import Tool
@@ -131,6 +131,9 @@ class Arms:
     def open(self, *args, **kwargs):
         return Scripted(lambda request: "I do not know.", "documents")
 
+    def commands(self, agent):
+        return Scripted(lambda request: '[{"kind": "person"}]', agent) if agent == TUNED else None
+
     def base(self):
         return Scripted(self.decided, "base")
 
@@ -173,7 +176,7 @@ async def test_tasks_are_tried_by_every_arm(folder, models_dir, monkeypatch):
     workspace = Workspace(project, Catalog(models_dir.parent))
     bench = Bench(team_of(folder), Arms(), "rag", Parts(workspace, project), folder / "work")
     tasks, trials = read_tasks(folder / "tasks.jsonl"), {}
-    for arm in (ONE_PROMPT, PROCEDURE, TEAM):
+    for arm in (ONE_PROMPT, PROCEDURE, TUNED, TEAM):
         out = folder / f"{arm}.jsonl"
         trials[arm] = await try_arm(arm, tasks, 1, lambda t, arm=arm: bench.task(arm, t), out, Silent(), bench.asks)
     bench.close()
@@ -181,6 +184,7 @@ async def test_tasks_are_tried_by_every_arm(folder, models_dir, monkeypatch):
     why = {arm: [row.tried[arm].why for row in found.table] for arm in trials}
     assert why[PROCEDURE] == why[TEAM] == [(), (), ()]
     assert why[ONE_PROMPT][0] == ()
+    assert "handed off" in why[TUNED][0]  # as its model understood
     assert "something forbidden was done or said" in why[ONE_PROMPT][1]
     assert "INHOUSE_TODAY" not in os.environ
 
@@ -196,6 +200,6 @@ def test_one_agent_has_all_procedures_and_keeps_the_groups(folder, embedder):
     team = team_of(folder)
     both = Team([Agent(name="a", groups=("staff",)), Agent(name="b")],
                 {"a": team.procedures["seats"], "b": team.procedures["seats"]}, team.tools)  # fmt: skip
-    one = merged(both, embedder)
+    one = merged(both, embedder, "procedure")
     assert [a.name for a in one.agents] == ["procedure"]
     assert {n: p.groups for n, p in one.procedures["procedure"].items()} == {"seat": {"staff"}, "b_seat": frozenset()}

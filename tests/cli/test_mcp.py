@@ -1,5 +1,6 @@
 """Approving the tools of an MCP server from the command line."""
 
+import getpass
 import json
 import sys
 from pathlib import Path
@@ -7,8 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from inhouse.assembly.workspace import Workspace
 from inhouse.cli.main import app
+from inhouse.config.load import load_project
 from inhouse.errors import ConfigError, InputError
+from inhouse.models.catalog import Catalog
+from inhouse.store.audit import Audit
 
 PROGRAM = Path(__file__).parents[1] / "agents" / "mcp_server.py"
 
@@ -45,6 +50,10 @@ def test_tools_are_reviewed_and_approved(project, call):
     assert found.exit_code == 5  # one of them cannot be approved
     assert "refused  pay: it says something that nobody sees: U+001B" in found.output
     assert list(json.loads((project / "mcp.lock").read_text())["desk"]) == ["book"]
+    with Workspace(load_project(project), Catalog()).ledger() as ledger:
+        (action,) = Audit(ledger).actions(about="desk")
+    assert (action.what, action.by.id) == ("tools approved", f"os:{getpass.getuser()}")
+    assert action.facts == {"server": "desk", "changes": [{"tool": "book", "kind": "new"}], "refused": ["pay"]}
 
     (project / "state" / "tools.json").write_text(json.dumps([tool("book", "Books a time, for a fee.")]))
     found = call("tools", "diff", "desk", "--json")

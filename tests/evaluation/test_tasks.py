@@ -10,7 +10,7 @@ from rich.console import Console
 from inhouse.chat import Delta, Finish, Note
 from inhouse.evaluation.acting import Expect, ExpectedCall, Opened, Task
 from inhouse.evaluation.report import render_table, write_report
-from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE, TEAM, task_results, try_arm
+from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE, TEAM, TUNED, task_results, try_arm
 from inhouse.evaluation.users import UserTurn
 from inhouse.types import Estimate, Silent
 from inhouse.verdict import ArmResult, Percentiles, Report, Subject
@@ -115,6 +115,15 @@ async def test_a_router_that_costs_is_named(tmp_path):
         for arm, own in {PROCEDURE: (), TEAM: range(7)}.items()
     }
     assert "The router costs 87.5 points against one agent" in task_results(TASKS, trials, 7).sentence
+
+
+async def test_training_is_compared_with_the_same_agent_without(tmp_path):
+    for n, (untrained, lead) in enumerate(((range(7), "Training pays"), ((0,), "Training makes no clear difference"))):
+        trials = {
+            arm: await try_arm(arm, TASKS, 1, opening(own), tmp_path / f"{n}-{arm}.jsonl", Silent())
+            for arm, own in {PROCEDURE: untrained, TUNED: ()}.items()
+        }
+        assert f"{lead}: procedure+tuned passes 100%" in task_results(TASKS, trials, 7).sentence
 
 
 async def test_the_report_shows_tasks(tmp_path):

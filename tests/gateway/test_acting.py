@@ -155,6 +155,41 @@ def test_a_stream_has_the_steps_at_its_end(shop):
     assert chunks[-1].inhouse["steps"][0]["kind"] == "understood"
 
 
+def respond(shop, text, id, **more):
+    body = {"model": "custom", "input": text, "conversation": id, **more}
+    answer = shop.http.post("/v1/responses", json=body)
+    return answer.json() if answer.status_code == 200 else answer.json()["error"] | {"status": answer.status_code}
+
+
+def answered(response):
+    return response["output"][0]["content"][0]["text"]
+
+
+def test_the_responses_api_continues_a_conversation_by_its_id(shop):
+    first = shop.http.post("/v1/responses", json={"model": "custom", "input": "a gift card"}).json()
+    id = first["inhouse"]["conversation"]
+    assert first["conversation"] is None
+    assert answered(respond(shop, "$150", id)) == "For whom?"
+    assert answered(respond(shop, "my name is Bo Li", {"id": id})) == "A card of 150 for Bo Li?"
+    waits = respond(shop, "yes", id)
+    assert (waits["conversation"], waits["inhouse"]["conversation"]) == ({"id": id}, id)
+    shop.http.post(f"/v1/approvals/{waits['inhouse']['approval']}", json={"decision": "approve"})
+    went_on = shop.http.post(f"/v1/conversations/{id}", json={}).json()
+    assert went_on["choices"][0]["message"]["content"] == "The card is G150."
+    for text in ("another gift card", "$60", "my name is Bo Li"):
+        said = respond(shop, text, id, instructions="Be brief.")
+    assert said["inhouse"]["conversation"] == id
+    assert answered(respond(shop, "yes", id, instructions="Be brief.")) == "The card is G60."  # yes once more
+    assert [run[0]["amount"] for run in shop.sell.runs] == [150, 60]
+
+
+def test_the_responses_api_gives_a_conversation_to_nobody_else(shop):
+    id = talk(shop, "a gift card", "$150")["inhouse"]["conversation"]
+    assert respond(shop, "hi", id, user="someone")["status"] == 404
+    assert respond(shop, "hi", id, previous_response_id="resp_1")["param"] == "conversation"
+    assert respond(shop, "hi", {"name": id})["status"] == 400
+
+
 def test_a_server_without_agents_has_no_conversations(gateway):
     served = gateway()
     assert served.http.get("/v1/approvals").status_code == 404

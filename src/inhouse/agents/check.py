@@ -105,11 +105,25 @@ def _slots(procedure: Procedure) -> Iterator[Problem]:
         yield from _slot(name, slot)
 
 
+def _other_names(name: str, slot: Slot) -> Iterator[Problem]:
+    """What is wrong with other names of choices."""
+    meant: dict[str, str] = {choice.casefold(): choice for choice in slot.choices}
+    for choice, names in slot.also.items():
+        if choice not in slot.choices and not slot.choices_from:
+            text = f"The slot {name} has other names for {choice!r}, which is none of its choices. Correct `also`."
+            yield _error("other names", "", text)
+        for other in names:
+            if (known := meant.setdefault(other.casefold(), choice)) != choice:
+                text = f"In the slot {name}, {other!r} means both {known!r} and {choice!r}. Remove one from `also`."
+                yield _error("other names", "", text)
+
+
 def _slot(name: str, slot: Slot) -> Iterator[Problem]:
     if slot.type == "choice" and not (slot.choices or slot.choices_from):
         yield _error("no choices", "", f"The slot {name} is a choice without choices. Add choices or choices_from.")
     if slot.type != "choice" and (slot.choices or slot.choices_from):
         yield _warning("no choice", "", f'The slot {name} has choices and is no choice. Set its type to "choice".')
+    yield from _other_names(name, slot)
     if slot.choice and not slot.choices_from:
         yield _warning("no choices_from", "", f"The slot {name} has choice without choices_from. Add or remove one.")
     if slot.pattern:

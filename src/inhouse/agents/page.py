@@ -44,7 +44,7 @@ def page(procedure: Procedure, notes: Sequence[str] = ()) -> str:
 
 
 def _slot(slot: Slot) -> list[str]:
-    keys = ("type", "ask", "hint", "choices", "choices_from", "choice", "pattern", "optional", "sensitive")
+    keys = ("type", "ask", "hint", "choices", "also", "choices_from", "choice", "pattern", "optional", "sensitive")
     return _pairs(slot, keys, always=("type",))
 
 

@@ -61,6 +61,7 @@ class Slot(Part):
         ask: the question for it.
         hint: what it means, for the model.
         choices: the values of type "choice".
+        also: other names of choices, such as {"haircut": ["trim", "cut"]}. The value is the choice.
         choices_from: an expression whose value is the list of values, such as "times" (of objects, see `choice`).
         choice: the member of its objects that the user names, such as "start"; empty for a list of texts. The slot has
             that member, and the name SLOT_item the whole object.
@@ -75,6 +76,7 @@ class Slot(Part):
     ask: str = ""
     hint: str = ""
     choices: tuple[str, ...] = ()
+    also: dict[str, tuple[str, ...]] = {}
     choices_from: str = ""
     choice: str = ""
     pattern: str = ""

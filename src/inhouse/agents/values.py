@@ -8,9 +8,10 @@ in the afternoon. Whoever uses a value reads it back to the user before anything
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import re2
@@ -111,7 +112,7 @@ def found(slot: Slot, text: str, today: date, choices: Sequence[str] = (), asked
     text = text[:MOST_CHARS]
     if slot.type == "choice":
         return (
-            chosen(text, choices)
+            chosen(text, choices, slot.also)
             or chosen_by_time(text, choices, today, asked)
             or (by_place(text, choices) if asked else [])
         )
@@ -148,21 +149,27 @@ def matches(pattern: str, text: str) -> bool:
     return compiled(pattern).fullmatch(text) is not None
 
 
-def chosen(text: str, choices: Sequence[str]) -> list[Value]:
-    """The choices that the text names: whole, else by a word that no other choice has, else misspelled."""
-    low = " ".join(_words(text))
-    whole = [Value(c, 0, len(text)) for c in choices if _inside(" ".join(_words(c)), low)]
-    longest = [v for v in whole if not any(v.value != w.value and _inside(_low(v.value), _low(w.value)) for w in whole)]
+def chosen(text: str, choices: Sequence[str], also: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list[Value]:
+    """The choices that the text names: whole, else by a word that no other choice has, else misspelled.
+
+    Args:
+        text: what the user wrote.
+        choices: the values.
+        also: other names of a choice.
+    """
+    low, names = " ".join(_words(text)), {c: (c, *also.get(c, ())) for c in choices}
+    whole = [(c, _low(name)) for c, own in names.items() for name in own if _inside(_low(name), low)]
+    longest = [c for c, name in whole if not any(name != other and _inside(name, other) for _, other in whole)]
     if longest:
-        return longest
-    own = {c: set(_words(c)) for c in choices}
+        return [Value(c, 0, len(text)) for c in dict.fromkeys(longest)]
+    own_words = {c: {word for name in own for word in _words(name)} for c, own in names.items()}
     said = set(_words(text))
-    telling = {w for w in said - STOP if len(w) > 2 and sum(w in words for words in own.values()) == 1}
-    only = [c for c in choices if telling & own[c]]
+    telling = {w for w in said - STOP if len(w) > 2 and sum(w in words for words in own_words.values()) == 1}
+    only = [c for c in choices if telling & own_words[c]]
     if only:
         return [Value(c, 0, len(text)) for c in only]
     tokens = low.split()
-    scores = {c: _likeness(_low(c).split(), tokens) for c in choices}
+    scores = {c: max(_likeness(_low(name).split(), tokens) for name in own) for c, own in names.items()}
     best = max(scores.values(), default=0)
     return [Value(c, 0, len(text)) for c, score in scores.items() if score >= ALIKE and score == best]
 

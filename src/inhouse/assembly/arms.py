@@ -37,6 +37,7 @@ from inhouse.types import Artifact, Embedder, Example, Grounder, Message, Passag
 
 Messages = tuple[Message, ...]
 ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes it
+ADAPTER_GGUF = "adapter.gguf"  # the same for the embedded engine
 BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 RETRIEVING = ("rag", "tuned+rag", "oracle")
@@ -136,6 +137,7 @@ class Built:
         fusion: artifact with the weights of the two searches, None for the defaults.
         guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
         cascade: opens the arm `cascade` over the others, None where it was not made.
+        commands: artifact with the adapters of agents that understand messages, None where none was trained.
     """
 
     project: Project
@@ -149,6 +151,13 @@ class Built:
     fusion: Artifact | None = None
     guard: Callable[[ChatModel], ChatModel] | None = None
     cascade: Callable[[Arms], ChatModel] | None = None
+    commands: Artifact | None = None
+
+    @property
+    def adapters(self) -> dict[str, Path]:
+        """The folders of the adapters in `commands`, by the name of their agent."""
+        made = self.commands
+        return {name: Path(made.path) / str(n) for n, name in enumerate(made.facts["agents"])} if made else {}
 
 
 class Arms:
@@ -190,6 +199,16 @@ class Arms:
         if self._built.custom is None:
             return self.base()
         return self._engine("custom").model("tuned")
+
+    def commands(self, agent: str) -> ChatModel | None:
+        """The base model with the adapter that understands messages for an agent; None if none was trained."""
+        if agent not in self._built.adapters:
+            return None
+        if self._built.vllm:
+            return self._engine(f"commands of {agent}").model(agent)
+        engine = self._engine("base")
+        assert isinstance(engine, LlamaEngine)
+        return engine.model(agent, list(self._built.adapters).index(agent))
 
     def open(
         self, name: str, few_shot: Sequence[Example] = (), gold: Mapping[Messages, Sequence[Passage]] | None = None,
@@ -238,7 +257,14 @@ class Arms:
         if weights.key not in self._others:
             project = self._built.project.model_copy(update={"model": settings}).at(self._built.project.root)
             built = replace(
-                self._built, project=project, weights=weights, custom=None, folder=None, vllm=None, cascade=None
+                self._built,
+                project=project,
+                weights=weights,
+                custom=None,
+                folder=None,
+                vllm=None,
+                cascade=None,
+                commands=None,
             )
             self._others[weights.key] = Arms(built, self._shared)
         return self._others[weights.key]
@@ -259,28 +285,34 @@ class Arms:
 
     def _embedded(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
         made, banned = self._built.weights, ()
+        adapters = [folder / ADAPTER_GGUF for folder in self._built.adapters.values()]
         if name == "custom" and self._built.custom:
             # LoRA's adapter is merged in: beside the base it takes a third more time.
             made = self._built.custom
-            banned = tuple(made.facts.get("banned_tokens", []))
+            banned, adapters = tuple(made.facts.get("banned_tokens", [])), []
         weights, settings = Path(made.path) / WEIGHTS, self._built.project.model
-        return (str(weights), _settings(settings), banned), lambda: LlamaEngine(weights, settings, (), banned)
+        key = (str(weights), _settings(settings), banned, *map(str, adapters))
+        return key, lambda: LlamaEngine(weights, settings, adapters, banned)
 
     def _vllm(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
         built, settings = self._built, self._built.project.model
         assert built.folder is not None
         assert built.vllm is not None
-        vllm, rank, merged = built.vllm, 0, Path(built.folder.path) / CUSTOM_FOLDER
+        vllm, merged = built.vllm, Path(built.folder.path) / CUSTOM_FOLDER
         folder = Path(built.folder.path) / BASE_FOLDER
-        if built.custom and merged.is_dir():
-            folder = merged if name == "custom" else folder
-        elif built.custom:
-            adapter, key = Path(built.custom.path) / ADAPTER, built.custom.key
-            rank = rank_of(adapter)
-            if name == "custom":
-                base = self._engine("base")
-                assert isinstance(base, VllmEngine)
-                return (self._engines["base"][0], key), lambda: Adapted(base, key, adapter)
+        adapters = {f"commands of {agent}": own / ADAPTER for agent, own in built.adapters.items()}
+        if built.custom and not merged.is_dir():
+            adapters["custom"] = Path(built.custom.path) / ADAPTER
+        if adapter := adapters.get(name):
+            base = self._engine("base")
+            assert isinstance(base, VllmEngine)
+            made = built.custom if name == "custom" else built.commands
+            assert made is not None
+            key = f"{made.key}-{list(adapters).index(name)}"
+            return (self._engines["base"][0], key), lambda: Adapted(base, key, adapter)
+        rank = max(map(rank_of, adapters.values()), default=0)
+        if name == "custom" and built.custom:
+            folder, rank = merged, 0
         return (str(folder), _settings(settings), rank), lambda: VllmEngine(folder, settings, vllm, rank)
 
 

@@ -229,8 +229,9 @@ def open_team(
         desk: the tools and the memory.
         parts: what guardrails of the users' messages are made from.
         few_shot: examples in the prompt of the arm `prompt`.
-        understands: the model that chooses among commands where code cannot read a message; by default none: a small
-            model that was not trained on commands takes time, and passed no more tasks (docs/benchmarks.md).
+        understands: the model that chooses among commands where code cannot read a message; by default the one that
+            was trained on commands for the agent, or none: a small model that was not trained on commands takes time,
+            and passed no more tasks (docs/benchmarks.md).
     """
     fixed = date.fromisoformat(team.today) if team.today else None
 
@@ -241,10 +242,11 @@ def open_team(
     for table in team.agents:
         own = team.procedures[table.name]
         answerer = arms.open(arm, few_shot, within=table.documents, instructions=table.instructions)
+        trained = None if understands else arms.commands(table.name)
+        understanding = Understanding(starts_of(team, table.name), understands or trained, trained is not None)
         agents[table.name] = Agent(
-            table.name, own, Understanding(_starts(team.starts, own), understands), desk.executor, answerer,
-            allowed(table, own, team.tools), today,
-        )  # fmt: skip
+            table.name, own, understanding, desk.executor, answerer, allowed(table, own, team.tools), today
+        )
     if team.router is None:
         return _conversing(next(iter(agents.values())), desk, parts)
     fallback = None if team.fallback == PERSON else agents.get(team.fallback) or arms.open(arm, few_shot)
@@ -266,29 +268,29 @@ def open_one_prompt(
     return _conversing(model, desk, parts)
 
 
-def merged(team: Team, embedder: Embedder) -> Team:
-    """The same with one agent, which has all procedures, tools, and documents, and no router. What only members of
-    some groups may ask of an agent stays so."""
+def merged(team: Team, embedder: Embedder, name: str) -> Team:
+    """The same with one agent of that name, which has all procedures, tools, and documents, and no router. What only
+    members of some groups may ask of an agent stays so."""
     procedures: dict[str, Procedure] = {}
     for table in team.agents:
-        for name, procedure in team.procedures[table.name].items():
-            unique = name if name not in procedures else f"{table.name}_{name}"
+        for own, procedure in team.procedures[table.name].items():
+            unique = own if own not in procedures else f"{table.name}_{own}"
             groups = procedure.groups or frozenset(table.groups)
             procedures[unique] = procedure.model_copy(update={"name": unique, "groups": groups})
-    table = AgentTable(name="procedure", tools=tuple(team.tools))
-    starts = _learned({table.name: procedures}, embedder)
-    return Team([table], {table.name: procedures}, team.tools, team.fallback, team.today, starts, None)
+    table = AgentTable(name=name, tools=tuple(team.tools))
+    starts = _learned({name: procedures}, embedder)
+    return Team([table], {name: procedures}, team.tools, team.fallback, team.today, starts, None)
 
 
 def _conversing(model: ChatModel, desk: Desk, parts: Parts) -> ChatModel:
     return Conversing(acting_guard(parts, model), desk.turns, model)
 
 
-def _starts(classifier: TextClassifier | None, procedures: Mapping[str, Procedure]) -> Starts:
+def starts_of(team: Team, agent: str) -> Starts:
     """The probability of each procedure of an agent; of a message that is out of scope, a small one. Where each agent
     has one procedure alone, nothing is learned: what the router gives to an agent begins it, unless it is a question.
     """
-    names = list(procedures)
+    names, classifier = list(team.procedures[agent]), team.starts
 
     def probabilities(text: str) -> Mapping[str, float]:
         if classifier is None:

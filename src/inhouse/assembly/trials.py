@@ -26,7 +26,7 @@ from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, InputError
 from inhouse.evaluation.acting import Opened, Task
-from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE
+from inhouse.evaluation.tasks import ONE_PROMPT, PROCEDURE, TUNED
 from inhouse.evaluation.users import CONFIRM
 from inhouse.store.calls import StoredCalls
 from inhouse.store.ledger import Ledger, ledger_url
@@ -206,7 +206,7 @@ class Bench:
             if arm == ONE_PROMPT:
                 model = open_one_prompt(team, self._arms, self._arm, self._desk, self._parts, self._few_shot)
             else:
-                team = merged(team, self._parts.embedder) if arm == PROCEDURE else team
+                team = merged(team, self._parts.embedder, arm) if arm in (PROCEDURE, TUNED) else team
                 model = open_team(team, self._arms, self._arm, self._desk, self._parts, self._few_shot, understands)
             self._models[key] = model
         return self._models[key]

@@ -53,12 +53,10 @@ def tools_approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve what an MCP server says of its tools now, and write mcp.lock; keep the file in version control."""
-    import getpass
-
     from inhouse.cli.terminal import print_line
+    from inhouse.pipeline.approvals import approve_tools
 
-    by = getpass.getuser()
-    changes, refused = _with_servers(project, overrides, lambda servers: servers.approve(server, tools or (), by))
+    by, changes, refused = approve_tools(workspace_of(project, overrides, True), server, tools or ())
     if as_json:
         print_json({"changes": [c.model_dump(mode="json") for c in changes], "refused": refused})
     else:

@@ -109,6 +109,10 @@ class Agent(Section):
     """Files of its procedures, or patterns of files, in the project's folder."""
     tools: tuple[str, ...] = ()
     """Tools that it may call, or patterns of names, such as "crm_*"; empty means those of its procedures."""
+    tuned: bool = False
+    """Train an adapter of the base model that understands messages for this agent, from the conversations with calls of
+    its tools under curation.conversations and from the examples of its procedures; see "Learning commands" in
+    docs/agents.md."""
     documents: tuple[str, ...] = ()
     """Patterns of the documents that it answers from, such as "services/**"; empty means all."""
     groups: tuple[str, ...] = ()

@@ -235,11 +235,11 @@ class Evaluation(Section):
     tasks: tuple[str, ...] = ()
     """JSONL files of tasks with tools, for projects with agents; docs/agents.md describes the format. Each is tried in
     a copy of the project's folder."""
-    task_arms: tuple[Literal["one-prompt", "procedure", "router+specialists"], ...] = (
+    task_arms: tuple[Literal["one-prompt", "procedure", "procedure+tuned", "router+specialists"], ...] = (
         "one-prompt", "procedure", "router+specialists",
     )  # fmt: skip
-    """Who is given the tasks: one model with all tools in its prompt, one agent with all procedures, and the agents
-    behind the router, as they are served."""
+    """Who is given the tasks: one model with all tools in its prompt; one agent with all procedures; the same with an
+    adapter trained to understand messages; and the agents behind the router, as they are served."""
     max_tasks: int = Field(0, ge=0)
     """Maximum number of tasks, a random sample; 0 uses all."""
     trials: int = Field(1, ge=1, le=16)

@@ -13,8 +13,8 @@ from inhouse.files import write_text
 from inhouse.types import Estimate, Progress
 from inhouse.verdict import Gain, TaskArm, TaskKind, TaskResults, TaskRow, TaskTrial, points
 
-ONE_PROMPT, PROCEDURE, TEAM = "one-prompt", "procedure", "router+specialists"
-PAIRS = ((PROCEDURE, ONE_PROMPT), (TEAM, ONE_PROMPT), (TEAM, PROCEDURE))
+ONE_PROMPT, PROCEDURE, TUNED, TEAM = "one-prompt", "procedure", "procedure+tuned", "router+specialists"
+PAIRS = ((PROCEDURE, ONE_PROMPT), (TUNED, PROCEDURE), (TEAM, ONE_PROMPT), (TEAM, PROCEDURE))
 PASSED = "passed"
 Opening = Callable[[Task], AbstractContextManager[Callable[[], Awaitable[Opened]]]]
 """What opens an arm with a fresh world for a task, and removes the world at its end."""
@@ -123,6 +123,10 @@ def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain]) -> str:
         said.append(f"{lead or 'No clear difference'}: {shares} ({points(gain)} points).")
     elif best in arms:
         said.append(f"{best} passes {_percent(arms[best])} of the tasks.")
+    if gain := by.get((TUNED, PROCEDURE)):
+        lead = "Training pays" if gain.low > 0 else "Do not train for this" if gain.high < 0 else ""
+        shares = f"{TUNED} passes {_percent(arms[TUNED])}, {PROCEDURE} {_percent(arms[PROCEDURE])}"
+        said.append(f"{lead or 'Training makes no clear difference'}: {shares} ({points(gain)} points).")
     if gain := by.get((TEAM, PROCEDURE)):
         amount = f"{abs(100 * gain.mean):.1f} points against one agent with all procedures ({points(gain)})"
         if gain.high < 0:

@@ -161,6 +161,7 @@ class ResponsesEnvelope:
             "tool_choice": asked.get("tool_choice", "auto"), "tools": asked.get("tools", []),
             "truncation": asked.get("truncation", "disabled"),
             "parallel_tool_calls": asked.get("parallel_tool_calls", True), "service_tier": "default",
+            "conversation": {"id": given} if isinstance(given := asked.get("conversation"), str) else given,
             "metadata": asked.get("metadata", {}), "user": self._user, "inhouse": self._ours,
             "usage": tokens_used(finish.usage) if finish else None,
             **{name: asked.get(name) for name in ("instructions", "previous_response_id", "max_output_tokens",

@@ -1,8 +1,8 @@
 """OpenAI's Responses API: POST /v1/responses, and reading a response again.
 
 A request becomes that of a chat, so both follow the same rules; an envelope writes the answer as items and events.
-`previous_response_id` continues the conversation that the audit log holds. Items carry the ID of their response
-("msg_...", "fc_..."), so references to them are found there too.
+`previous_response_id` continues the conversation that the audit log holds, and `conversation` one with agents. Items
+carry the ID of their response ("msg_...", "fc_..."), so references to them are found there too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from inhouse.gateway.errors import HttpError
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import TEXT_ONLY, ChatBody, StreamOptions, joined_calls
 from inhouse.store.keys import Key
-from inhouse.types import Json
+from inhouse.tools import CONTINUED
+from inhouse.types import Json, digest_of
 
 PARTS = ("input_text", "output_text", "text", "refusal", "summary_text")
 INCLUDED = ("reasoning.encrypted_content", "message.output_text.logprobs")
@@ -108,6 +109,10 @@ class Reasoning(Wire):
     summary: Annotated[Json, refused("is not supported: no model here shows its reasoning", "auto")] = None
 
 
+class Conversation(Wire):
+    id: Text = Field(max_length=200)
+
+
 class ResponsesBody(Hints):
     """The body of POST /v1/responses."""
 
@@ -131,10 +136,15 @@ class ResponsesBody(Hints):
     stream_options: StreamOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
     background: Annotated[Json, refused("is not supported: answers are given at once", False)] = None
-    conversation: Annotated[Json, refused("is not supported: use 'previous_response_id'")] = None
+    conversation: Conversation | Annotated[Text, Field(max_length=200)] | None = None
     prompt: Annotated[Json, refused("is not supported: send the text as 'input'")] = None
     context_management: Annotated[Json, refused("is not supported: send a shorter conversation")] = None
     moderation: Annotated[Json, refused("is not supported: the guardrails of the server check every answer")] = None
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation with agents that the request belongs to, as in the field `inhouse` of an answer."""
+        return self.conversation.id if isinstance(self.conversation, Conversation) else self.conversation or ""
 
     def chat(self, earlier: list[Json]) -> dict[str, Json]:
         """The same request to /v1/chat/completions, after the messages of an earlier conversation."""
@@ -147,6 +157,7 @@ class ResponsesBody(Hints):
             "reasoning_effort": self.reasoning.effort if self.reasoning else None, "verbosity": text.verbosity,
             "service_tier": self.service_tier, "logprobs": logprobs or None, "top_logprobs": self.top_logprobs,
             "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
+            "conversation": self.conversation_id or None,
             "tools": [{"type": "function", "function": t.model_dump(exclude_none=True, exclude={"type"})}
                       for t in self.tools or ()] or None,
         }  # fmt: skip
@@ -200,8 +211,13 @@ async def respond(request: Request, body: ResponsesBody, key: Caller) -> Respons
     """Answers a conversation in the format of the Responses API, as one reply or as a stream."""
     state: State = request.app.state.inhouse
     earlier, before = Earlier(state, key), list[Json]()
-    if body.previous_response_id:
-        user = body.user or body.safety_identifier or key.id
+    user = body.user or body.safety_identifier or key.id
+    if body.conversation_id:
+        if body.previous_response_id:
+            text = "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Provide one of them."
+            raise HttpError(400, text, code="mutually_exclusive_parameters", param="conversation")
+        before = await earlier.conversation(body.conversation_id, user)
+    elif body.previous_response_id:
         exchange = await earlier.response(body.previous_response_id)
         if exchange is None or exchange.user != user or exchange.reason in NOT_ANSWERED:
             text = f"Previous response with id '{body.previous_response_id}' not found."
@@ -276,13 +292,41 @@ class Earlier:
             HttpError: 400, those read so far are too large; 429, the key has sent too many bytes.
         """
         if id not in self._found:
-            found = self._found[id] = await _exchange(self._state, id, self._key)
-            size = len(found.model_dump_json(include={"messages", "answer"})) if found else 0
-            weigh(self._state, self._key, size)
-            self._size += size
-            if self._size > self._state.project.gateway.max_body_kb * 1024:
-                raise _too_long()
+            self._found[id] = self._weighed(await _exchange(self._state, id, self._key))
         return self._found[id]
+
+    async def conversation(self, id: str, user: str) -> list[Json]:
+        """The messages of a conversation with agents, as its last answers left them. None of one that has not begun,
+        or that was redacted or not stored: the agents go on with what they remember.
+
+        Raises:
+            HttpError: 400, this server has no agents; 404, the conversation is someone else's; else as for `response`.
+        """
+        if self._state.turns is None:
+            text = "'conversation' needs a server with agents; use 'previous_response_id'"
+            raise HttpError(400, text, code="unsupported_parameter", param="conversation")
+        turns = await asyncio.to_thread(self._state.turns.of, id)
+        if turns and turns[-1].owner != digest_of([self._key.id, user]):
+            raise HttpError(
+                404, f"Conversation with id '{id[:100]}' not found.", code="not_found", param="conversation"
+            )
+        said: list[Json] = []  # after an approval, without a message of the user
+        for turn in reversed([turn for turn in turns if turn.reply is not None]):
+            if turn.asked == CONTINUED:
+                text = "".join(row["data"]["text"] for row in turn.reply or () if row["event"] == "Delta")
+                said.insert(0, {"role": "assistant", "content": text})
+                continue
+            exchange = self._weighed(await asyncio.to_thread(self._state.audit.get, turn.exchange))
+            return [*_conversation(exchange), *said] if exchange and _readable(exchange, self._key) else []
+        return []
+
+    def _weighed(self, found: Exchange | None) -> Exchange | None:
+        size = len(found.model_dump_json(include={"messages", "answer"})) if found else 0
+        weigh(self._state, self._key, size)
+        self._size += size
+        if self._size > self._state.project.gateway.max_body_kb * 1024:
+            raise _too_long()
+        return found
 
 
 def _fitting(chat: ChatBody, earlier: range, most_tokens: int, shorten: bool) -> ChatBody:
@@ -314,10 +358,14 @@ def _too_long() -> HttpError:
 async def _exchange(state: State, id: str, key: Key) -> Exchange | None:
     """The stored response, for the key that asked; what its groups no longer may read is not found."""
     exchange = await asyncio.to_thread(state.audit.get, id) if id.startswith(Continued.ID) else None
-    if exchange is None or exchange.key != key.id or not exchange.groups <= frozenset(key.groups):
-        return None
+    return exchange if exchange and _readable(exchange, key) else None
+
+
+def _readable(exchange: Exchange, key: Key) -> bool:
+    """Whether an exchange is stored, and the key's, with groups that it has still."""
     redacted = not exchange.user  # every exchange has one until it is redacted
-    return None if redacted or exchange.parameters.get("store") is False else exchange
+    own = exchange.key == key.id and exchange.groups <= frozenset(key.groups)
+    return own and not redacted and exchange.parameters.get("store") is not False
 
 
 def _no_such(id: str) -> HttpError:

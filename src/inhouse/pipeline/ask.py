@@ -14,6 +14,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel, ChatRequest, Reply, collect
 from inhouse.guardrails.rail import Guard
 from inhouse.pipeline.acting import team_of
+from inhouse.pipeline.commands import wanted
 from inhouse.pipeline.folders import folder_of
 from inhouse.pipeline.stages import built_of, calibration_of, guard_of, index, weights
 from inhouse.retrieval.ranking import Hit
@@ -91,7 +92,9 @@ def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     custom = workspace.store.latest("adapter")
     plain = folder_of(workspace, weights(workspace), custom)
     guard = None if bare else guard_of(workspace)
-    return Arms(built_of(workspace, weights(workspace), custom, plain, at, workspace.fusion_of(at), guard))
+    learned = workspace.store.latest("commands") if wanted(workspace.project) else None
+    fused = workspace.fusion_of(at)
+    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned))
 
 
 def guards(workspace: Workspace) -> list[Guard]:

@@ -152,8 +152,8 @@ def _past(workspace: Workspace, files: Sequence[Path]) -> dict[str, list[str]]:
     return found
 
 
-def _begun(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[str, str]]:
-    """The agent and the first message of the customer, for each row that has both."""
+def past(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[dict[str, Json], list[dict[str, Json]]]]:
+    """The rows of conversations that fit `where`, each with its messages in OpenAI's format."""
     from inhouse.datasets.containers import rows_of
     from inhouse.datasets.conversations import matches as fits
     from inhouse.datasets.shapes import conversation_of
@@ -161,12 +161,18 @@ def _begun(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[str,
 
     for file in files:
         for _, row in rows_of(file, lambda said: None):
-            if not isinstance(row, dict) or not isinstance(row.get("agent"), str) or not fits(row, where):
+            if not isinstance(row, dict) or not fits(row, where):
                 continue
             try:
                 messages = conversation_of(row).messages
             except ShapeError:
                 continue  # curation reports it
-            first = next((m["content"] for m in messages if m["role"] == "user" and m.get("content")), "")
-            if first:
-                yield row["agent"], str(first)
+            yield row, messages
+
+
+def _begun(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[str, str]]:
+    """The agent and the first message of the customer, for each row that has both."""
+    for row, messages in past(files, where):
+        first = next((m["content"] for m in messages if m["role"] == "user" and m.get("content")), "")
+        if first and isinstance(row.get("agent"), str):
+            yield row["agent"], str(first)

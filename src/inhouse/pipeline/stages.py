@@ -384,6 +384,14 @@ def team(workspace: Workspace) -> Artifact | None:
     return make_team(workspace, router(workspace))
 
 
+def commands(workspace: Workspace) -> Artifact | None:
+    """The adapters of agents that learn to understand messages; None where none does."""
+    from inhouse.pipeline.commands import make_commands, wanted
+
+    agents = team(workspace) if wanted(workspace.project) else None
+    return make_commands(workspace, weights(workspace), agents) if agents else None
+
+
 @stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
@@ -407,9 +415,9 @@ def evaluate(workspace: Workspace) -> Artifact:
         "engine": workspace.engine,
         "tasks": tasks_content(project),
     }
-    plain, agents = folder(workspace), team(workspace)
+    plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
     laddered = cascade(workspace) if "cascade" in settings.arms else None
-    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents, laddered) if a)]
+    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents, learned, laddered) if a)]
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.cascade import with_cascade
@@ -424,7 +432,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         calibrated = fitted.facts["arms"] if fitted else {}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated)
         subject = subject_of(workspace, data, fused, custom, compared)
-        built = built_of(workspace, served, custom, plain, at, fused, guard)
+        built = built_of(workspace, served, custom, plain, at, fused, guard, learned)
         arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
@@ -445,6 +453,7 @@ STAGES: dict[str, Stage] = {
     "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights,
     "folder": lambda workspace: cast("Artifact", folder(workspace)),  # made in a child only for vLLM
     "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
+    "commands": lambda workspace: cast("Artifact", commands(workspace)),
     "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
@@ -461,11 +470,12 @@ def customizes(project: Project) -> bool:
 def built_of(
     workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
     fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
+    learned: Artifact | None = None,
 ) -> Built:  # fmt: skip
     """What the project's arms are made from."""
     return Built(
         project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
-        custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard,
+        custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
     )  # fmt: skip
 
 

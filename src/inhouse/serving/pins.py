@@ -28,6 +28,7 @@ OPENED = (
     "index",
     "fusion",
     "calibration",
+    "commands",
     "cascade",
     "report",
 )  # by the keys that a release names

@@ -160,6 +160,7 @@ class Releases:
             "fusion": keys["fusion"] if grounded else "",
             "calibration": keys.get("calibration", ""),
             "team": keys.get("team", ""),
+            "commands": keys.get("commands", ""),
             "cascade": keys["cascade"] if arm == "cascade" else "",
             "report": verdict.key,
             "settings": settings,

@@ -156,6 +156,22 @@ async def test_a_yes_does_not_answer_what_another_agent_asked_earlier(world, sai
     assert runs(world, "refund") == 0
 
 
+async def test_a_message_with_the_id_of_another_branch_acts_once(world, said):
+    ann = thread_of(world, "ann")
+    await said(ann, "hmm")
+    before = list(ann.talk)
+    await said(ann, "hmm!", id="")
+    ann.talk = list(before)
+    await said(ann, "no idea")  # a branch
+    branch, talk = ann.id, [*before, ("user", "hmm!", 0), ("assistant", ann.talk[-1][1], 0)]
+    ann.talk = list(talk)
+    once = await said(ann, "please call me at 555-0199-2345", id=branch)
+    for id in (branch, "", ann.id):
+        ann.talk = list(talk)
+        assert await said(ann, "please call me at 555-0199-2345", id=id) == once
+    assert runs(world, "callback") == 1
+
+
 async def test_of_two_answers_that_decide_differently_one_is_given_up(world, said):
     ann = thread_of(world, "ann")
     await said(ann, "a refund for R1234", "20 dollars")

@@ -1,10 +1,11 @@
 """Keeps conversations with agents: which turn a request is, what was remembered, and what was decided in it.
 
 Clients of the OpenAI API send the whole conversation each time and no ID. A request continues the conversation whose
-messages so far are the same, word for word, for the same user and key; it is the same turn again if its last message is
-the same too, and then it gets the same answer and nothing is done twice. A last message that was changed begins a
-branch: another conversation with the memory of the turn before, but for what the user was asked to confirm: that is
-asked again, as it is wherever a message comes after other ones than the question.
+messages so far are the same, word for word, for the same user and key, also where it names one that never stood there.
+It is the same turn again if its last message is the same too, and then it gets the same answer and nothing is done
+twice. A last message that was changed begins a branch: another conversation with the memory of the turn before, but for
+what the user was asked to confirm: that is asked again, as it is wherever a message comes after other ones than the
+question.
 """
 
 from __future__ import annotations
@@ -99,10 +100,14 @@ class Conversing:
             same = last
             while same.asked == CONTINUED and same.number > 1:  # the one before, which is there
                 same = self._turns.begin(same.model_copy(update={"number": same.number - 1}))
-            if (same.before, same.asked) == (before, asked):
+            if _is(same, before, asked):
                 return same, None  # the last message again
-            if at > 0 and (earlier := self._earlier(wanted, before, asked)):
+            turns = self._turns.of(wanted) if at > 0 else ()
+            if earlier := next((t for t in reversed(turns) if t.reply is not None and _is(t, before, asked)), None):
                 return earlier, None
+            if turns and not any(t.after == before for t in turns):  # the messages are of another conversation
+                elsewhere = self._turns.after(owner, before)
+                last, wanted = (elsewhere, "") if elsewhere else (last, wanted)
         id = wanted or (last.conversation if last else uuid.uuid4().hex)
         new = Turn(
             conversation=id, number=last.number + 1 if last else 1, owner=owner, before=before, asked=asked,
@@ -118,11 +123,6 @@ class Conversing:
         if turn.asked != asked:  # another message after the same ones
             turn = self._turns.begin(new.model_copy(update={"conversation": uuid.uuid4().hex}))
         return turn, last
-
-    def _earlier(self, conversation: str, before: Digest, asked: Digest) -> Turn | None:
-        """The complete turn that answered the same message after the same ones."""
-        turns = [t for t in self._turns.of(conversation) if t.reply is not None]
-        return next((t for t in reversed(turns) if (t.before, t.asked) == (before, asked)), None)
 
     def _continued(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
         """A turn in which nothing is asked."""
@@ -145,6 +145,11 @@ class Conversing:
         reply = [{"event": type(e).__name__, "data": e.model_dump(mode="json")} for e in said]
         told = {"state": state, "reply": reply, "after": after, "exchange": request.exchange or turn.exchange}
         self._turns.complete(turn.model_copy(update=told))
+
+
+def _is(turn: Turn, before: Digest, asked: Digest) -> bool:
+    """Whether the turn answers this message after these."""
+    return (turn.before, turn.asked) == (before, asked)
 
 
 def _follows(turn: Turn, before: Turn, request: ChatRequest) -> bool:

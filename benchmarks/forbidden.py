@@ -199,7 +199,7 @@ class Oracle:
 
     def count(self, what: str, about: object) -> None:
         self.wrong[what] += 1
-        if self.wrong[what] == 1:
+        if self.wrong[what] <= 3:
             print(f"{what}: {str(about)[:600]}", flush=True)
         self.examples.setdefault(what, str(about)[:600])
 
@@ -591,11 +591,12 @@ class World:
             if rng.random() < 0.55:
                 return rng.choice([*YES, "yes, it was damaged", "yes, A4711"]), True  # a yes to these arguments only
             amount = rng.choice([20, 45, 150, 9000])
-            return rng.choice([
+            text = rng.choice([
                 f"yes but make it {amount} dollars", f"{amount}", "it was late", "for Tom Miller, yes",
                 "the second one, yes", "hmm", "no", "rather on 2027-03-09", "change it",
                 "lovely weather", "do you think so?", "is that right?", "sure?", "great, what a lovely day",
-            ]), False  # fmt: skip
+            ])  # fmt: skip
+            return text, text == "for Tom Miller, yes" and "for Tom Miller?" in last  # a yes to who was named
         answers = {
             "order?": f"R{rng.randint(1000, 9999)}", "amount?": f"{rng.choice([20, 45, 99.5, 100, 101, 150])} dollars",
             "day?": f"2027-03-{rng.randint(10, 28)}", "time?": rng.choice(["the first one", "11:30", "15:00"]),
@@ -657,11 +658,17 @@ class World:
                 tool = self.tools[call.proposal.tool]
                 tool.tool = TOOLS[call.proposal.tool].model_copy(update={"groups": frozenset({"nobody"})})
             approved = await asyncio.to_thread(self.calls.approve, call.key, "boss", 4_000_000_000_000)
-            if rng.random() < 0.5:
+            if rng.random() < 0.5 and self._holds(call):
                 await self.executor.settle(approved)
             self.tools[call.proposal.tool].tool = TOOLS[call.proposal.tool]
         if thread.id and rng.random() < 0.08:
             await self.turn(thread, "", False, id=thread.id)
+
+    def _holds(self, call: Call) -> bool:
+        """Whether its caller has the rights of then: the gateway runs no call of a revoked key, and keys do not change.
+        Otherwise it is left to the user's next message, for which the executor looks at the rights of now."""
+        user = next(u for u in self.users if (u.name, u.key) == (call.caller.user, call.caller.key))
+        return call.caller.groups <= user.groups and call.caller.role == user.role
 
     async def conversations(self, count: int) -> None:
         if not self.stored:

@@ -156,6 +156,20 @@ async def test_a_yes_does_not_answer_what_another_agent_asked_earlier(world, sai
     assert runs(world, "refund") == 0
 
 
+async def test_an_edited_message_that_comes_again_acts_once(world, said):
+    ann = thread_of(world, "ann")
+    await said(ann, "hmm")
+    before = list(ann.talk)
+    await said(ann, "no idea")
+    bob, answers, branches = thread_of(world, "bob"), set(), set()
+    await said(bob, "hmm")
+    for id in ("", bob.id, ""):
+        ann.talk = list(before)
+        answers.add(await said(ann, "please call me at 555-0199-2345", id=id))
+        branches.add(ann.id)
+    assert (len(answers), len(branches), runs(world, "callback")) == (1, 1, 1)
+
+
 async def test_a_message_with_the_id_of_another_branch_acts_once(world, said):
     ann = thread_of(world, "ann")
     await said(ann, "hmm")

@@ -97,7 +97,9 @@ async def test_the_release_answers_as_it_was_certified(workspace, released):
         note = reply.note("cascade", "rung")
         assert reply.text in ("Plan 2 costs $5.", workspace.project.assistant.handoff)
         assert note["rung"] == ("prices rag" if "$5" in reply.text else "inbox")
-        assert note["tried"][0]["score"] == pytest.approx(reply.finish.confidence or note["tried"][0]["score"], abs=1e-3)
+        assert note["tried"][0]["score"] == pytest.approx(
+            reply.finish.confidence or note["tried"][0]["score"], abs=1e-3
+        )
         assert {c["risk"] for c in note["certificate"]} == {"wrong", "loss"}
     finally:
         opened.close()

@@ -91,11 +91,11 @@ class Conversing:
         before, asked = prefix(talk[:at]), digest_of(talk[at][1].strip())
         owner = owner_of(request)
         last = self._turns.last(request.conversation) if request.conversation else None
-        if last is None and not request.conversation and at > 0:
-            last = self._turns.after(owner, before)
         wanted = request.conversation
         if last is not None and last.owner != owner:
             last, wanted = None, ""
+        if last is None and not wanted and at > 0:
+            last = self._turns.after(owner, before)
         if last is not None and wanted:
             same = last
             while same.asked == CONTINUED and same.number > 1:  # the one before, which is there
@@ -121,7 +121,7 @@ class Conversing:
             last, new = turn, new.model_copy(update={"number": turn.number + 1})
             turn = self._turns.begin(new)
         if turn.asked != asked:  # another message after the same ones
-            turn = self._turns.begin(new.model_copy(update={"conversation": uuid.uuid4().hex}))
+            turn = self._turns.begin(new.model_copy(update={"conversation": _branch(turn, new)}))
         return turn, last
 
     def _continued(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
@@ -145,6 +145,12 @@ class Conversing:
         reply = [{"event": type(e).__name__, "data": e.model_dump(mode="json")} for e in said]
         told = {"state": state, "reply": reply, "after": after, "exchange": request.exchange or turn.exchange}
         self._turns.complete(turn.model_copy(update=told))
+
+
+def _branch(turn: Turn, new: Turn) -> str:
+    """The ID of the conversation that begins where another message has taken the place of a new one; the same each time
+    that this is sent."""
+    return digest_of([new.owner, turn.conversation, turn.number, new.before, new.asked])[:32]
 
 
 def _is(turn: Turn, before: Digest, asked: Digest) -> bool:

@@ -41,7 +41,9 @@ class Outbox:
         Raises:
             BackendError: it could not be written.
         """
-        audit = self._audit or await asyncio.to_thread(self._opened)
+        audit = self._audit
+        if audit is None:
+            audit = await asyncio.to_thread(self._opened)
         await audit.left(egress)
 
     def _opened(self) -> Audit:

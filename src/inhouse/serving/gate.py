@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inhouse.config.sections import Project
-from inhouse.types import Estimate, GateRule
+from inhouse.types import Artifact, Estimate, GateRule
 from inhouse.verdict import LOWER_IS_BETTER, Report, points
 
 
@@ -27,6 +29,14 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         if gaps:
             rules.append(GateRule(name=name, passed=True, text=f"warning: {' '.join(gaps)}"))
     return rules
+
+
+def certificate_rule(made_from: Iterable[Artifact]) -> GateRule:
+    """A cascade is released only as it is certified; `made_from` are the artifacts that its verdict was made from."""
+    made = next((a for a in made_from if a.kind == "cascade"), None)
+    if made is None:
+        return GateRule(name="certificate", passed=False, text="the verdict did not try the cascade")
+    return GateRule(name="certificate", passed=bool(made.facts["certified"]), text=str(made.facts["recommendation"]))
 
 
 def _gain(gain: Estimate | None, arm: str, smallest: float) -> GateRule:

@@ -17,20 +17,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.assembly.arms import FEW_SHOT, RETRIEVING
+from inhouse.assembly.arms import RETRIEVING
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import SUFFIX, write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.experiments import Experiment, Results, examine
-from inhouse.serving.gate import gate_rules
+from inhouse.serving.gate import certificate_rule, gate_rules
 from inhouse.serving.pins import Checked, check, pins
 from inhouse.serving.state import Canary, Serving, Step
-from inhouse.serving.versions import measured, release_of
+from inhouse.serving.versions import few_shot_rows, measured, release_of
 from inhouse.store.actions import state_of
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.store.audit import Audit
-from inhouse.types import Artifact, GateRule, Json, Release, digest_of, unknown_key
+from inhouse.types import Artifact, Json, Release, digest_of, unknown_key
 from inhouse.verdict import PAGE, Report
 
 FILE = "serving.json"
@@ -82,7 +82,7 @@ class Releases:
         arm = project.release.arm or str(verdict.facts["recommended"] or "base")
         gate = gate_rules(Report.read(Path(verdict.path)), arm, project)
         if arm == "cascade":
-            gate.append(self._certificate(verdict))
+            gate.append(certificate_rule(a for depth, a in self._store.lineage(verdict) if depth == 1))
         if failed := [rule.text for rule in gate if not rule.passed]:
             hint = f"[release] in the project file sets the gate; the verdict is {verdict.path}/{PAGE}"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
@@ -149,7 +149,7 @@ class Releases:
             arms = {rung["arm"] for rung in fitted["cascade"]["rung"]}
         custom, grounded = any(a.startswith("tuned") for a in arms), not arms.isdisjoint(RETRIEVING)
         if arm == "prompt":
-            settings["few_shot"] = _few_shot(verdict)
+            settings["few_shot"] = few_shot_rows(verdict)
         return {
             "name": name,
             "arm": arm,
@@ -168,14 +168,6 @@ class Releases:
             "classifiers": source_digest(CLASSIFIERS),
             "engine": measured.get("engine", ""),
         }
-
-    def _certificate(self, verdict: Artifact) -> GateRule:
-        """A cascade is released only as it is certified."""
-        made = next((a for depth, a in self._store.lineage(verdict) if depth == 1 and a.kind == "cascade"), None)
-        if made is None:
-            return GateRule(name="certificate", passed=False, text="the verdict did not try the cascade")
-        passed, text = bool(made.facts["certified"]), str(made.facts["recommendation"])
-        return GateRule(name="certificate", passed=passed, text=text)
 
     def _pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
         sums = self._store.sums()
@@ -484,13 +476,6 @@ class Releases:
 
 
 # --- names and times --------------------------------------------------------------------------------------------
-
-
-def _few_shot(verdict: Artifact) -> list[Json]:
-    file = Path(verdict.path) / FEW_SHOT
-    if not file.is_file():
-        raise InputError(f"{file}: not there", "an earlier version made the verdict; `inhouse evaluate` makes it again")
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _refuse_in_experiment(now: Serving) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import ValidationError
 
+from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
@@ -42,3 +45,15 @@ def release_of(artifact: Artifact) -> Release:
             problem = f"{artifact.path}: this version of inhouse does not know {key}"
             raise InputError(problem, "install the version that made it") from error
         raise InputError(f"{artifact.path}: damaged", "restore it from a backup") from error
+
+
+def few_shot_rows(verdict: Artifact) -> list[Json]:
+    """The examples in the prompt of the arm `prompt`, as the verdict measured it.
+
+    Raises:
+        InputError: an earlier version made the verdict.
+    """
+    file = Path(verdict.path) / FEW_SHOT
+    if not file.is_file():
+        raise InputError(f"{file}: not there", "an earlier version made the verdict; `inhouse evaluate` makes it again")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

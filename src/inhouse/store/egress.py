@@ -69,7 +69,7 @@ def what_left(
         query = query.where(AUDIT.c.seq < before)
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(AUDIT.c.seq.desc()).limit(limit)).mappings().all()
-        return [_left(connection, row) for row in rows]
+        return [_left(connection, dict(row)) for row in rows]
 
 
 def _left(connection: Connection, row: Mapping[str, Any]) -> Left:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inhouse.assembly.cascade import check_rungs
+from inhouse.assembly.standing import standing
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import NEVER, CascadeReport
 from inhouse.config.load import load_project
@@ -14,7 +15,6 @@ from inhouse.models.catalog import Catalog
 from inhouse.pipeline.cascade import RECORDED
 from inhouse.pipeline.questions import parted
 from inhouse.pipeline.stages import cascade, curate, evaluate
-from inhouse.pipeline.standing import standing
 from inhouse.serving.releases import Releases
 from inhouse.types import Artifact, Example, Message
 from inhouse.verdict import Report

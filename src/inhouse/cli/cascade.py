@@ -33,9 +33,9 @@ def cascade_fit(project: At = HERE, overrides: Set = None, as_json: AsJson = Fal
 @cascade_app.command("show")
 def cascade_show(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Show the latest cascade: rungs, certificates, and whether these still hold."""
+    from inhouse.assembly.standing import standing
     from inhouse.certificate import CascadeReport
     from inhouse.errors import InputError
-    from inhouse.pipeline.standing import standing
 
     workspace = workspace_of(project, overrides, as_json)
     artifact = workspace.store.latest("cascade")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from inhouse.assembly.arms import Arms
 from inhouse.assembly.cascade import POLICY, RUNGS, Ladder, check_rungs
 from inhouse.assembly.guard import Parts, calibration_file
+from inhouse.assembly.standing import digests_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import CascadeReport, RiskName
 from inhouse.config.cascade import Rung, Score
@@ -32,7 +33,6 @@ from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.pipeline.calibrate import held_questions, labeled, words_of
 from inhouse.pipeline.questions import parted, questions_of
-from inhouse.pipeline.standing import digests_of
 from inhouse.routing.cascade import Known, Policy, left_out
 from inhouse.routing.certificate import Answers, feasibility, fit, recommendation, rung_results
 from inhouse.types import Artifact, Example, Json

@@ -149,6 +149,8 @@ def _earlier(folder: Path, public: str) -> bool:
 def _refuse(workspace: Workspace, release: Release, project: Project) -> None:
     """Refuses what a folder without training data, tools, and a GPU cannot serve as it was measured."""
     rails, name = project.guardrails, label(release)
+    if release.cascade:
+        raise ConfigError(f"{name} is a cascade, whose other rungs are not on a device", "export a release of one arm")
     if release.team:
         raise ConfigError(f"{name} has agents, whose tools are not on a device", "export a project without agents")
     if release.folder:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from inhouse import __version__
 from inhouse.assembly.guard import Parts
 from inhouse.assembly.private import border_of
 from inhouse.assembly.routes import upstreams
+from inhouse.assembly.standing import standing
 from inhouse.assembly.team import Desk, desk_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
@@ -159,8 +161,8 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     traffic = Traffic(ledger)
     return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
-        embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic), rates=Rates(rates),
-        calls=calls, turns=turns,
+        embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace)),
+        rates=Rates(rates), calls=calls, turns=turns,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from inhouse.store.actions import UPGRADED, Action
 from inhouse.store.anchors import ANCHORED, UNANCHORED, kept_heads, place_of
 from inhouse.store.audit import REDACTION
 from inhouse.store.chain import Verified
+from inhouse.store.edges import RECEIVED, REFUSED
 from inhouse.tools import Status
 from inhouse.types import Json, Record
 
@@ -26,7 +27,7 @@ SHOWN_ELSEWHERE = frozenset({"handoff", "session", "example", "part", "token"})
 SIGN_INS = ("signed in", "signed out", "sign-in failed", "sessions ended")
 KEYS = ("key created", "key revoked")
 RELEASES = ("release made", "release promoted", "release canary", "release canary rolled back", "release rolled back",
-            "releases found")  # fmt: skip
+            "releases found", "release received")  # fmt: skip
 EXPERIMENTS = ("release experiment started", "release weights changed", "release experiment stopped")
 EXPORTS = ("audit exported", "release exported")
 KINDS = {
@@ -35,7 +36,8 @@ KINDS = {
     "Releases": RELEASES,
     "Experiments": EXPERIMENTS,
     "Inbox": ("handed off", "hand-off waiting", "hand-off answered", "hand-off approved", "hand-off rejected"),
-    "Calls of tools": tuple(f"call {status}" for status in get_args(Status)),
+    "Calls of tools": ("tools approved", *(f"call {status}" for status in get_args(Status))),
+    "Devices": (RECEIVED, REFUSED),
     "Training data": ("example reviewed",),
     "Feedback": ("feedback",),
     "Server starts and settings": ("server started",),

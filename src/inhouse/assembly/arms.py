@@ -25,6 +25,7 @@ from typing import Generic, Protocol, TypeVar
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Assistant, Model, Project
+from inhouse.errors import ConfigError
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.engine import Serves
 from inhouse.models.engines import Elsewhere, Installed
@@ -222,8 +223,14 @@ class Arms:
             gold: passages known to contain the answer, for the arm `oracle`.
             within: patterns of the documents that it answers from; empty for all.
             instructions: system prompt instead of the project's.
+
+        Raises:
+            ConfigError: a cascade has its own documents or instructions.
         """
         if name == "cascade":
+            if within or instructions:
+                what = "an agent with its own documents or instructions cannot answer from a cascade"
+                raise ConfigError(what, "remove them from the [[agent]] table, or release another arm")
             assert self._built.cascade is not None
             return self._built.cascade(self)
         arm = self.bare(name, None, few_shot, gold, within, instructions)

@@ -56,6 +56,9 @@ def export(
         raise ConfigError(f"{form}: not an export form", f"choose one of: {', '.join(FORMS)}")
     if format not in FORMATS:
         raise ConfigError(f"{format}: not an export format", f"choose one of: {', '.join(FORMATS)}")
+    if release.cascade:
+        what = f"release {label(release)} is a cascade of several models, which no other program runs"
+        raise ConfigError(what, "export a release of one arm")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not empty", "name a new folder; export does not overwrite files")
     work = folder.resolve().with_name(f".{folder.resolve().name}.partial")

@@ -64,7 +64,7 @@ def edge_measure(
     from inhouse.serving.footprint import LIMIT_MB, footprint
 
     workspace = workspace_of(project, overrides, quiet=True)
-    tell("Serving the folder with a database of its own, and asking questions", as_json)
+    tell("Serving the folder with a separate database, and asking questions", as_json)
     found = footprint(workspace, [part for text in overrides or () for part in ("--set", text)], questions or [])
     if as_json:
         print_json(found.model_dump(mode="json"))

@@ -24,8 +24,11 @@ def export(
     project: At = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Export a release's model to a folder for Ollama, vLLM, or llama.cpp, to run without inhouse; or, with `--for
-    edge`, all that it answers with, for inhouse on a device without a network."""
+    """Export a release's model for Ollama, vLLM, or llama.cpp, or a whole release for a device.
+
+    The folder runs without inhouse; with `--for edge` it has all that the release answers with, for inhouse on a device
+    without a network.
+    """
     from inhouse.cli.terminal import print_line
     from inhouse.errors import ConfigError
     from inhouse.serving.edge import export_edge

@@ -21,8 +21,10 @@ def edge_sync(
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the newest release, check its signature and files, and switch to it; send the audit log, hand-offs, and
-    feedback to the house, and bring replies back. A running server switches within a second or so."""
+    """Fetch the newest release, send what happened here to the house, and bring replies back.
+
+    A release is switched to once its signature and files are checked; a running server does so within a second or so.
+    The audit log, hand-offs, and feedback are sent."""
     from inhouse.errors import ConfigError
     from inhouse.serving.sync import source_of, sync
     from inhouse.serving.upload import House, send

@@ -19,7 +19,8 @@ cascade_app = typer.Typer(no_args_is_help=True, help="Small models first, with a
 def cascade_fit(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Ask every rung, choose the thresholds, and certify them on questions used for nothing else.
 
-    The rungs are the tables `cascade.rung` of the project file. To have the cascade in the verdict, add "cascade" to evaluation.arms.
+    The rungs are the tables `cascade.rung` of the project file. To have the cascade in the verdict, add "cascade" to
+    evaluation.arms.
     """
     from inhouse.cli.build import _make
 

@@ -25,13 +25,14 @@ from inhouse.serving.releases import Releases
 from inhouse.store.calls import StoredCalls
 from inhouse.store.turns import StoredTurns
 from inhouse.training.rows import Row
-from inhouse.types import Message
+from inhouse.types import Estimate, Message
+from inhouse.verdict import Gain, Report
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 AGENTS = """
 tasks = ["tasks.jsonl"]
 task_arms = ["procedure", "procedure+tuned", "router+specialists"]
-arms = ["rag"]
+arms = ["base", "rag"]
 max_questions = 1
 [guardrails]
 rails = []
@@ -220,6 +221,20 @@ def test_adapters_are_served_by_name_beside_the_base(workspace, made):
         arms.close()
 
 
+def with_a_gain(workspace, measured):
+    """The workspace with a verdict of the same artifacts that passes the gate, as that of a random model cannot."""
+    report, better = Report.read(Path(measured.path)), Estimate(mean=0.5, low=0.4, high=0.6, n=40)
+    gain = Gain(arm="rag", over="base", metrics={"accuracy": better})
+
+    def build(work):
+        (work / "report.json").write_text(report.model_copy(update={"gains": (gain,)}).model_dump_json())
+        return dict(measured.facts)
+
+    parents = [a for depth, a in workspace.store.lineage(measured) if depth == 1]
+    workspace.store.make("report", workspace.store.inputs(measured) | {"of": "a gain"}, parents, build)
+    return workspace
+
+
 @pytest.mark.slow
 def test_a_release_serves_the_adapters_that_the_verdict_measured(workspace, made):
     report = stages.evaluate(workspace)
@@ -230,7 +245,7 @@ def test_a_release_serves_the_adapters_that_the_verdict_measured(workspace, made
     assert measured["arms"][TUNED]["model_calls"] > 0
     assert f"{TUNED} over procedure" in [f"{g['arm']} over {g['over']}" for g in measured["gains"]]
 
-    release = Releases(workspace).make()
+    release = Releases(with_a_gain(workspace, report)).make()
     assert release.commands == made.key
     assert f"commands/{made.key}" in release.pins
     with workspace.ledger() as ledger:

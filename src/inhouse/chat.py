@@ -125,18 +125,18 @@ async def collect(model: ChatModel, request: ChatRequest) -> Reply:
     started, first = time.perf_counter(), 0.0
     parts: list[str] = []
     notes: list[Note] = []
-    async for event in model.stream(request):
-        match event:
-            case Delta(text=text):
-                first = first or time.perf_counter() - started
-                parts.append(text)
-            case Note():
-                notes.append(event)
-            case Finish():
-                total = time.perf_counter() - started
-                return Reply(
-                    text="".join(parts), notes=tuple(notes), finish=event, first_token_s=first or total, latency_s=total
-                )
+    async with streaming(model, request) as events:
+        async for event in events:
+            match event:
+                case Delta(text=text):
+                    first = first or time.perf_counter() - started
+                    parts.append(text)
+                case Note():
+                    notes.append(event)
+                case Finish():
+                    total = time.perf_counter() - started
+                    said, noted = "".join(parts), tuple(notes)
+                    return Reply(text=said, notes=noted, finish=event, first_token_s=first or total, latency_s=total)
     raise BackendError(f"{model.name} ended its answer without a finish event")
 
 

@@ -339,3 +339,10 @@ def test_a_rung_that_gave_no_answer_is_never_taken():
     scores = np.array([[0.0], [0.0], [0.6], [0.9]])
     assert (c.candidates(scores) > 0).all()
     assert c.candidates(np.zeros((4, 1))).tolist() == [[NEVER]]
+
+
+def test_rungs_that_never_answer_are_no_cascade():
+    none = c.Answers(np.zeros((40, 1)), np.ones((40, 2)), np.array([1.0, 4.0]), True)
+    fitted = c.fit(none, *halves(40), {"wrong": 0.5, "loss": 0.5})
+    assert not fitted.passed
+    assert fitted.thresholds == (NEVER,)

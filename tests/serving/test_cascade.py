@@ -13,6 +13,7 @@ from inhouse.certificate import CascadeReport
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
 from inhouse.errors import GateError
+from inhouse.guardrails.confidence import calibration
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline.stages import evaluate
 from inhouse.serving.open import open_release
@@ -47,6 +48,7 @@ def elsewhere():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def workspace(write_project, models_dir, elsewhere, tmp_path_factory):
     overrides = {
         "upstream": f'[{{name="prices", url="{elsewhere}", model="m"}}]',
         "cascade.rung": '[{upstream="prices", usd=0.001}, {arm="inbox", usd=2.0}]',
-        "cascade.max_wrong": "0.9", "cascade.max_loss": "0.9", "cascade.skip": "false",
+        "cascade.max_wrong": "0.9", "cascade.max_loss": "0.9", "curation.validation_share": "0.4", "cascade.skip": "false",
         "evaluation.arms": '["base", "cascade"]', "evaluation.probes": "8", "evaluation.smallest_gain": "0",
         "guardrails.rails": '["pii", "format"]',
         "release.arm": '"cascade"', "release.max_wrong": "1", "release.no_worse": "[]",
@@ -69,7 +71,9 @@ def ask(text):
 
 @pytest.fixture(scope="module")
 def released(workspace):
-    verdict = evaluate(workspace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "FEWEST", 6)  # the project is small
+        verdict = evaluate(workspace)
     made = next(a for depth, a in workspace.store.lineage(verdict) if depth == 1 and a.kind == "cascade")
     return made, Releases(workspace).make()
 

@@ -368,6 +368,8 @@ def path(found: Estimates, answers: Answers, risks: Mapping[RiskName, float]) ->
     import numpy as np
 
     always = (found.thresholds == NEVER).all(1)
+    if always.all():  # no rung below the top gave an answer
+        return np.asarray(found.thresholds[:1])
     tested = found if "wrong" in risks and not answers.person else Estimates(*(f[~always] for f in found))
     order = tested.front(tested.evidence)
     return np.asarray(tested.thresholds[order])

@@ -54,6 +54,13 @@ def elsewhere():
 @pytest.fixture(scope="module")
 def workspace(write_project, models_dir, elsewhere, tmp_path_factory):
     folder = write_project(tmp_path_factory.mktemp("cascade"))
+    with (folder / "tests.jsonl").open("a") as tests:
+        for n in range(36):
+            asked = ("Charge of plan {}?", "What is the charge for plan {}", "plan {} charge please", "Is plan {} $9?",
+                     "I want plan {}. What will you charge?", "The charge of plan {}, thanks")[n // 6]  # fmt: skip
+            row = {"id": f"m{n}", "messages": [{"role": "user", "content": asked.format(n % 6)}],
+                   "answer": f"Plan {n % 6} costs ${n % 6 + 3}.", "checks": {"must_include": [f"${n % 6 + 3}"]}}  # fmt: skip
+            tests.write(f"\n{json.dumps(row)}")
     overrides = {
         "upstream": f'[{{name="prices", url="{elsewhere}", model="m"}}]',
         "cascade.rung": '[{upstream="prices", usd=0.001}, {arm="inbox", usd=2.0}]',

@@ -87,6 +87,8 @@ def test_every_command_is_one_that_the_grammar_allows():
 
 def test_rows_have_the_prompt_of_serving():
     rows = acting_rows([("c", CONVERSATION)], {"book": BOOK}, TODAY)
+    assert rows[1].messages[0].content.splitlines()[1] == "Now: book, step start."  # nothing else may begin
+    rows = acting_rows([("c", CONVERSATION)], {"book": BOOK}, TODAY, lambda text: {"book": 1.0})
     assert len(rows) == 5
     assert rows[1].messages[0].content.splitlines()[1:3] == ["Tasks: book (Book a haircut)", "Now: book, step start."]
     assert rows[1].messages[1].content.endswith("Customer: on march 12")

@@ -386,6 +386,8 @@ def team(workspace: Workspace) -> Artifact | None:
 
 def commands(workspace: Workspace) -> Artifact | None:
     """The adapters of agents that learn to understand messages; None where none does."""
+    if not workspace.project.agent:
+        return None
     from inhouse.pipeline.commands import make_commands, wanted
 
     agents = team(workspace) if wanted(workspace.project) else None

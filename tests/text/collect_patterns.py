@@ -62,8 +62,10 @@ def build_those_of_data() -> None:
     from inhouse.models import embed
     from inhouse.privacy import characters, foreign
     from inhouse.privacy.locales import LOCALES
+    from inhouse.routing import restore
     from inhouse.text import courtesy, numbers
 
+    restore.Table([("Ann Lee", "Eva Ott"), ("a@b.de", "c@example.com")])
     courtesy._polite()
     characters._chinese_names()
     for language in LOCALES:

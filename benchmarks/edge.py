@@ -3,7 +3,7 @@
     python benchmarks/edge.py [PROJECT]
 
 PROJECT is a copy of the example with a release in production; without it, one is built (without training, in a few
-minutes). The folder runs in a network namespace of its own that has only loopback (needs `unshare`, and root), with an
+minutes). The folder runs in a separate network namespace that has only loopback (needs `unshare`, and root), with an
 empty home and no cache of models. Prints, and writes to results/edge.json: the answer, size, memory, and times.
 """
 

@@ -7,16 +7,13 @@ is the share of wrong answers among those that models gave, "loss" is the mean l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from inhouse.errors import InputError
 from inhouse.files import replacing
 from inhouse.types import Record
+from inhouse.verdict import read_versioned
 
 FILE = "cascade.json"
 MAJOR = 1
@@ -175,20 +172,7 @@ class CascadeReport(Record):
         Raises:
             InputError: the file is gone or damaged, or a newer or older program wrote it.
         """
-        file = folder / FILE
-        again = "fit the cascade again"
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            major = int(str(values["version"]).partition(".")[0])
-            if major > MAJOR:
-                hint = f"this program reads version {MAJOR}: upgrade inhouse, or {again}"
-                raise InputError(f"{file}: version {values['version']} is too new", hint)
-            return cls.model_validate(values, extra="ignore")
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})", again) from error
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{file}: not a cascade's report of this version ({reason})", again) from error
+        return read_versioned(cls, folder / FILE, MAJOR, "`inhouse cascade fit` writes it again")
 
 
 def _percent(share: float) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
 from inhouse.errors import InputError
 from inhouse.types import Checks, Estimate, Json, Message, Passage, Record
 
+R = TypeVar("R", bound=Record)
 REPORT, PAGE = "report.json", "report.html"  # in a verdict's folder
 MAJOR = 1
 LOWER_IS_BETTER = frozenset({"wrong", "needless", "unsupported", "hallucinated"})
@@ -416,22 +417,34 @@ class Report(Record):
         Raises:
             InputError: the file is gone or damaged, or a newer or older program wrote it.
         """
-        file = folder / REPORT
-        again = "`inhouse evaluate` writes it again"
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            major = int(str(values["version"]).partition(".")[0])
-            if major > MAJOR:
-                hint = f"this program reads reports up to version {MAJOR}: upgrade inhouse, or {again}"
-                raise InputError(f"{file}: report version {values['version']} is too new", hint)
-            return cls.model_validate(values, extra="ignore")
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})", again) from error
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{file}: not a report of this version ({reason})", again) from error
+        return read_versioned(cls, folder / REPORT, MAJOR, "`inhouse evaluate` writes it again")
 
 
 def points(e: Estimate) -> str:
     """A difference in points of a hundred, with its interval: "+4.0 [+1.2, +6.8]"."""
     return f"{100 * e.mean:+.1f} [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
+
+
+def read_versioned(kind: type[R], file: Path, major: int, again: str) -> R:
+    """A record with a `version` such as "1.0", from its JSON file; fields of a later minor version are ignored.
+
+    Args:
+        kind: of the record.
+        file: where it is.
+        major: the version that this program reads.
+        again: how to make the file again, for messages.
+
+    Raises:
+        InputError: the file is gone or damaged, or a newer or older program wrote it.
+    """
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if int(str(values["version"]).partition(".")[0]) > major:
+            hint = f"this program reads reports up to version {major}: upgrade inhouse, or {again}"
+            raise InputError(f"{file}: report version {values['version']} is too new", hint)
+        return kind.model_validate(values, extra="ignore")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})", again) from error
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: not a report of this version ({reason})", again) from error

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
+from inhouse.cli.options import HERE, AsJson, At, Set, plain, print_json, short, tell, workspace_of
 
 audit_app = typer.Typer(no_args_is_help=True, help="Audit log of questions, answers, and actions.")
 Since = Annotated[
@@ -52,18 +52,8 @@ def audit_show(
     for seq, e in exchanges:
         who = f"{seq:7}  {e.at[:19]}  {e.id}  {e.user or '-'}  {e.release or e.model}  {e.reason}  {e.latency_s:.1f} s"
         question = next((m.content for m in reversed(e.messages) if m.role == "user"), "")
-        for line, style in ((who, "bold"), (f"  > {_short(question)}", ""), (f"  < {_short(e.answer)}", "dim")):
-            print_line(_plain(line), style)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else line[:159] + "…"
-
-
-def _plain(text: str) -> str:
-    """`text` without control characters, which could steer the terminal: users wrote it."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+        for line, style in ((who, "bold"), (f"  > {short(question)}", ""), (f"  < {short(e.answer)}", "dim")):
+            print_line(plain(line), style)
 
 
 @audit_app.command("verify")
@@ -151,7 +141,7 @@ def audit_actions(
     for a in actions:
         who = f"{a.by.name or '-'} ({a.by.id or '-'}) from {a.by.at or '-'}"
         facts = "  ".join(f"{k}={v}" for k, v in (a.facts or {}).items() if v not in ("", None, [], {}))
-        print_line(_plain(f"{a.seq:7}  {a.at[:19]}  {a.what}  {a.about}  by {who}  {_short(facts)}"))
+        print_line(plain(f"{a.seq:7}  {a.at[:19]}  {a.what}  {a.about}  by {who}  {short(facts)}"))
 
 
 @audit_app.command("egress")
@@ -181,8 +171,8 @@ def audit_egress(
         facts = {"replaced": e.replaced, "removed": e.removed, "passages": left.passages}
         said = "  ".join(f"{k}: {_counts(v)}" for k, v in facts.items() if v)
         dropped = f"  not sent: {', '.join(e.dropped)}" if e.dropped else ""
-        print_line(_plain(who), "bold")
-        print_line(_plain(f"  sha256 {e.sha256[:16]}  {said}{dropped}"))
+        print_line(plain(who), "bold")
+        print_line(plain(f"  sha256 {e.sha256[:16]}  {said}{dropped}"))
 
 
 def _counts(counts: dict[str, int]) -> str:

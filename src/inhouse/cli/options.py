@@ -86,3 +86,14 @@ def tell(text: str, quiet: bool = False) -> None:
 def print_json(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
     print(text.encode("utf-8", "backslashreplace").decode())  # no terminal prints half a surrogate pair
+
+
+def short(text: str) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else line[:159] + "…"
+
+
+def plain(text: str) -> str:
+    """`text` without control characters, which could steer the terminal: users wrote it."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
+from inhouse.cli.options import HERE, AsJson, At, Set, plain, print_json, short, tell, workspace_of
 
 reuse_app = typer.Typer(no_args_is_help=True, help="Approved replies that answer the same question again.")
 
@@ -32,19 +32,9 @@ def reuse_list(project: At = HERE, overrides: Set = None, as_json: AsJson = Fals
     for standing in found:
         reply = standing.reply
         head = f"{standing.status:8} until {standing.until[:10]}  {reply.id}  by {reply.by or '-'}"
-        print_line(_plain(f"{head}  {standing.reason}"), "bold")
-        print_line(_plain(f"  > {_short(reply.question)}"))
-        print_line(_plain(f"  < {_short(reply.answer)}"), "dim")
+        print_line(plain(f"{head}  {standing.reason}"), "bold")
+        print_line(plain(f"  > {short(reply.question)}"))
+        print_line(plain(f"  < {short(reply.answer)}"), "dim")
     used = sum(standing.status == "valid" for standing in found)
     off = "" if workspace.project.reuse.enabled else "; none is used, because reuse.enabled is false"
     tell(f"{used} of {len(found)} approved replies are valid{off}")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else line[:159] + "…"
-
-
-def _plain(text: str) -> str:
-    """`text` without control characters, which could steer the terminal: users wrote it."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

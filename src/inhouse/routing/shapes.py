@@ -231,7 +231,7 @@ def variants(kind: str, value: str, made: str) -> Iterator[tuple[str, str]]:
             old, new = (re.sub(r"[ .()/-]+", gap, v.strip("()")) for v in (value, made))
             yield new, old
     elif kind == "ADDRESS":
-        parts = [re.split(r"\s*[,\n]\s*", v) for v in (value, made)]
+        parts = [[part.strip() for part in re.split(r"[,\n]", v)] for v in (value, made)]
         if len(parts[0]) == len(parts[1]):
             yield from ((new, old) for old, new in zip(*parts, strict=True) if new != old and any(map(str.isdigit, new))
                         and any(map(str.isalpha, new)))  # fmt: skip

@@ -32,7 +32,6 @@ def project(**cascade_keys):
         ([{}], "at least two rungs"),
         ([{}, {}], "two rungs have this name"),
         ([{"arm": "inbox"}, {}], "a person is the last rung"),
-        ([{}, {"arm": "replies"}], "approved replies are the first rung"),
         ([{}, {"upstream": "large"}], "there is no [[upstream]] large"),
         ([{}, {"arm": "tuned", "model": "m"}], "tuned is of the project's own model"),
         ([{}, {"model": "m", "upstream": "large"}], "both `model` and `upstream`"),

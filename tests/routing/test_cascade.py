@@ -86,6 +86,13 @@ async def test_a_reply_to_a_greeting_or_a_wish_for_a_person_is_final():
     assert (reply.text, top.asked) == ("A colleague.", 0)
 
 
+async def test_an_approved_reply_is_final():
+    note = Note(layer="reuse", kind="reply", data={"question": "What does a wire cost?"})
+    top = says("b", "two", 0.99)
+    assert (await collect(cascaded(says("a", "It is $25.", None, note), top), ASKED)).text == "It is $25."
+    assert top.asked == 0
+
+
 async def test_the_last_rung_may_be_a_person():
     reply = await collect(cascaded(says("a", "one", 0.2), None), ASKED)
     assert reply.text == "A colleague takes over."

@@ -35,12 +35,10 @@ class Ladder:
     Attributes:
         parts: what their guardrails are built from.
         others: weights of the models that are not the project's, by the name that the rungs have them under.
-        replies: opens the rung of approved replies, None where there is none.
     """
 
     parts: Parts
     others: Mapping[str, Artifact]
-    replies: Callable[[], ChatModel] | None = None
 
     def open(self, table: RungTable, arms: Arms, recorder: Rail | None = None) -> ChatModel:
         """One rung under its name. Its confidence is that of the cascade's artifact, and hands nothing off.
@@ -52,12 +50,7 @@ class Ladder:
         """
         project = self.parts.project
         over = arms.over(model_of(project, table.model), self.others[table.model]) if table.model else arms
-        if table.arm == "replies":
-            if self.replies is None:
-                raise ConfigError("[[cascade.rung]] replies: there are no approved replies to open")
-            model = self.replies()
-        else:
-            model = self._elsewhere(table, over) if table.upstream else over.bare(table.arm)
+        model = self._elsewhere(table, over) if table.upstream else over.bare(table.arm)
         rails = tuple(dict.fromkeys((*project.guardrails.rails, "confidence")))
         rules = project.guardrails.model_copy(update={"rails": rails})
         behind = project.model_copy(update={"guardrails": rules}).at(project.root)
@@ -103,8 +96,6 @@ def check_rungs(project: Project) -> tuple[RungTable, ...]:
             raise ConfigError(f"{at}: there is no [[upstream]] {rung.upstream}", "add the table, or correct the name")
         if rung.arm == "inbox" and n + 1 < len(rungs):
             raise ConfigError(f"{at}: a person is the last rung", "move it to the end")
-        if rung.arm == "replies" and n:
-            raise ConfigError(f"{at}: approved replies are the first rung", "move it to the beginning")
     return rungs
 
 

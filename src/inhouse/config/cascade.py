@@ -16,9 +16,9 @@ class Rung(Section):
 
     name: str = ""
     """Name of the rung in reports and notes; empty derives it from the next keys."""
-    arm: Literal["replies", "rag", "tuned", "tuned+rag", "inbox"] = "rag"
-    """How the rung answers: as that arm of the verdict, with an approved reply to the same question ("replies"), or by
-    a person ("inbox", the last rung)."""
+    arm: Literal["rag", "tuned", "tuned+rag", "inbox"] = "rag"
+    """How the rung answers: as that arm of the verdict, or by a person ("inbox", the last rung). Approved replies
+    answer before the first rung, see [reuse]."""
     model: str = ""
     """Model in place of the project's: a name from `inhouse models list`, a folder, or a .gguf file; empty for the
     project's own, which "tuned" and "tuned+rag" need."""

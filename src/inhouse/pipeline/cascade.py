@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 RungKind = Literal["model", "person", "reply"]
-KINDS: dict[str, RungKind] = {"inbox": "person", "replies": "reply"}  # of rungs, by arm
+KINDS: dict[str, RungKind] = {"inbox": "person"}  # of rungs, by arm
 RECORDED = "recorded.jsonl"
 GIVEN = GOOD | {"partly"}
 COLUMNS: dict[Score, tuple[str, ...]] = {

@@ -183,7 +183,7 @@ class Cascaded:
         text = "".join(e.text for e in events if isinstance(e, Delta))
         if ("guarded", "handoff") in notes:
             return 1.0 if ("acts", "act") in notes else 0.0
-        if finish.reason == "content_filter" or ("acts", "act") in notes:
+        if finish.reason == "content_filter" or notes & {("acts", "act"), ("reuse", "reply")}:
             return 1.0
         return 0.0 if self._declines(text) else finish.confidence or 0.0
 

@@ -14,7 +14,8 @@ from inhouse.agents.executor import RULES, Executor, reason_to_ask
 from inhouse.errors import BackendError, ConfigError, GateError
 from inhouse.store.audit import Audit
 from inhouse.store.calls import StoredCalls
-from inhouse.store.ledger import Ledger, ledger_url, now_ms
+from inhouse.store.ledger import Ledger, ledger_url
+from inhouse.store.tables import now_ms
 from inhouse.tools import Call, Caller, Proposal, Tool, ToolError
 
 ANN = Caller(user="ann", key="k1", groups=frozenset({"staff"}))

@@ -17,7 +17,7 @@ from inhouse.retrieval.index import build_index
 from inhouse.store.audit import Audit
 from inhouse.store.erasure import REDACTED
 from inhouse.store.inbox import Inbox
-from inhouse.store.ledger import now_ms, to_iso
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Document, Message, Passage, Silent
 
 QUESTION = "How much does a wire transfer cost?"

@@ -15,7 +15,8 @@ from inhouse.store.edges import Batch, Head
 from inhouse.store.erasure import REDACTED
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.ledger import AUDIT, HANDOFFS, Ledger, ledger_url
+from inhouse.store.ledger import Ledger, ledger_url
+from inhouse.store.tables import AUDIT, HANDOFFS
 from inhouse.types import Message
 
 

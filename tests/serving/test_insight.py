@@ -274,7 +274,7 @@ def _traffic(ledger, experiment, users):
     import asyncio
 
     from inhouse.store.audit import Audit
-    from inhouse.store.ledger import now_ms, to_iso
+    from inhouse.store.tables import now_ms, to_iso
 
     audit, feedback = Audit(ledger), Feedback(ledger)
     made = [

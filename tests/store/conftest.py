@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from inhouse.chat import Exchange, Usage
 from inhouse.store.audit import Audit
-from inhouse.store.ledger import now_ms, to_iso
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Message, Passage
 
 

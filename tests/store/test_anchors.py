@@ -15,7 +15,8 @@ from inhouse.store import anchors
 from inhouse.store.anchors import anchor, anchored, kept_heads, place_of
 from inhouse.store.audit import Audit
 from inhouse.store.chain import START, append
-from inhouse.store.ledger import AUDIT, HEAD, Ledger, ledger_url
+from inhouse.store.ledger import Ledger, ledger_url
+from inhouse.store.tables import AUDIT, HEAD
 
 SETTINGS = """
 [tsa]

@@ -11,7 +11,7 @@ from inhouse.store.audit import REDACTED
 from inhouse.store.chain import LINKED
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.ledger import AUDIT
+from inhouse.store.tables import AUDIT
 from inhouse.types import Message, digest_of
 
 CHANGES = {

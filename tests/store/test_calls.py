@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from inhouse.errors import GateError, InputError
 from inhouse.store.calls import StoredCalls
-from inhouse.store.ledger import now_ms
+from inhouse.store.tables import now_ms
 from inhouse.store.turns import StoredTurns
 from inhouse.tools import Call, Caller, Proposal, Turn
 

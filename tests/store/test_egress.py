@@ -70,7 +70,7 @@ async def test_an_entry_has_no_text_and_no_user_and_outlives_a_redaction(ledger,
 async def test_a_changed_entry_is_found(ledger, audit):
     import sqlalchemy as sa
 
-    from inhouse.store.ledger import AUDIT
+    from inhouse.store.tables import AUDIT
 
     await audit.left(CLOUD)
     with ledger.write() as connection:

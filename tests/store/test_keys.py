@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from inhouse.errors import BackendError, InputError
 from inhouse.store import keys as module
 from inhouse.store.keys import Keys
-from inhouse.store.ledger import Ledger, now_ms, to_iso
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import now_ms, to_iso
 
 
 @pytest.fixture

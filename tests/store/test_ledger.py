@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from inhouse.errors import BackendError, ConfigError, InputError
-from inhouse.store.ledger import METADATA, SCHEMA, Ledger, label, ledger_url, to_iso, to_ms, to_text
+from inhouse.store.ledger import SCHEMA, Ledger, ledger_url
+from inhouse.store.tables import METADATA, label, to_iso, to_ms, to_text
 
 OPEN = "import sys; from inhouse.store.ledger import Ledger; sys.stdin.read(1); Ledger(sys.argv[1]).close()"
 

@@ -4,7 +4,7 @@ import pytest
 from inhouse.errors import InputError
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
-from inhouse.store.ledger import to_iso, to_ms
+from inhouse.store.tables import to_iso, to_ms
 from inhouse.store.traffic import Traffic
 
 DAY = "2026-01-05T00:00:00Z"

@@ -32,7 +32,7 @@ from inhouse.store.calls import StoredCalls
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Key, Keys
-from inhouse.store.ledger import now_ms, to_iso
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
 from inhouse.types import Release, digest_of

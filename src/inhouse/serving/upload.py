@@ -18,7 +18,8 @@ from inhouse.store.chain import START
 from inhouse.store.edges import MOST_ENTRIES, SHOWN, Answered, Batch, Head
 from inhouse.store.feedback import Feedback, Opinion
 from inhouse.store.inbox import Handoff, Inbox
-from inhouse.store.ledger import AUDIT, Ledger, to_text
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import AUDIT, to_text
 from inhouse.types import Json, Record
 
 TIMEOUT_S = 30

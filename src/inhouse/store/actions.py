@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.store.chain import append, entry
-from inhouse.store.ledger import CALLS, FEEDBACK, HANDOFFS, KEYS, SESSIONS, TURNS
+from inhouse.store.tables import CALLS, FEEDBACK, HANDOFFS, KEYS, SESSIONS, TURNS
 from inhouse.types import Digest, Json, Record, digest_of
 
 ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS, CALLS, TURNS)

@@ -25,7 +25,8 @@ import sqlalchemy as sa
 
 from inhouse.errors import BackendError, ConfigError, GateError
 from inhouse.store.audit import Audit
-from inhouse.store.ledger import engine_of, now_ms, to_iso
+from inhouse.store.ledger import engine_of
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Json, Record
 
 ANCHORED = "head anchored"

@@ -22,18 +22,8 @@ from inhouse.store.actions import ROWS, Action, Actor, Replay, State, actor, rec
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
 from inhouse.store.egress import Left, egress_of, what_left
 from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
-from inhouse.store.ledger import (
-    ABOUT,
-    AMOUNTS,
-    AUDIT,
-    COUNTS,
-    HEAD,
-    NAMES,
-    Ledger,
-    to_iso,
-    to_ms,
-    to_text,
-)
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import ABOUT, AMOUNTS, AUDIT, COUNTS, HEAD, NAMES, to_iso, to_ms, to_text
 from inhouse.store.writer import Writer
 from inhouse.types import Digest, Json, Message, Record
 

@@ -17,7 +17,8 @@ from sqlalchemy.engine import Connection
 from inhouse.errors import GateError, InputError
 from inhouse.store.actions import Replay, record, rows_of, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import ABOUT, AUDIT, CALLS, Ledger, label, now_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import ABOUT, AUDIT, CALLS, label, now_ms
 from inhouse.tools import ENDED, Call, Status
 from inhouse.types import Digest, Json
 

@@ -28,7 +28,7 @@ from sqlalchemy.engine import Connection
 
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.store.ledger import ABOUT, AMOUNTS, AUDIT, COUNTS, HEAD, NAMES, Label, label, now_ms, to_ms, to_text
+from inhouse.store.tables import ABOUT, AMOUNTS, AUDIT, COUNTS, HEAD, NAMES, Label, label, now_ms, to_ms, to_text
 from inhouse.types import Digest, Record, digest_of
 
 START = "0" * 64  # the hash before the first entry

@@ -25,7 +25,8 @@ from inhouse.store.chain import START, append, entry_of, fault, head_of
 from inhouse.store.erasure import REDACTED
 from inhouse.store.feedback import Opinion
 from inhouse.store.inbox import Handoff, Status, insert
-from inhouse.store.ledger import ABOUT, AUDIT, FEEDBACK, HANDOFFS, Ledger, to_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import ABOUT, AUDIT, FEEDBACK, HANDOFFS, to_ms
 from inhouse.types import Digest, Json, Record
 
 RECEIVED, REFUSED = "edge log received", "edge log refused"

@@ -17,7 +17,8 @@ from sqlalchemy.engine import Connection
 
 from inhouse.chat import Egress
 from inhouse.store.chain import entry
-from inhouse.store.ledger import AUDIT, Ledger, to_iso, to_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import AUDIT, to_iso, to_ms
 from inhouse.types import Record
 
 KIND = "egress"

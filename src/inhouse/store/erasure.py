@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from inhouse.errors import InputError
 from inhouse.store.actions import State, gone, states
-from inhouse.store.ledger import ABOUT, AUDIT, CALLS, FEEDBACK, HANDOFFS, TURNS
+from inhouse.store.tables import ABOUT, AUDIT, CALLS, FEEDBACK, HANDOFFS, TURNS
 from inhouse.tools import ENDED
 
 REDACTED = "[redacted]"

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from inhouse.errors import InputError
 from inhouse.store.actions import record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import AUDIT, FEEDBACK, Ledger, now_ms, to_iso
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import AUDIT, FEEDBACK, now_ms, to_iso
 from inhouse.types import Record
 
 

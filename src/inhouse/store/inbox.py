@@ -16,7 +16,8 @@ from inhouse.chat import Exchange
 from inhouse.errors import InputError
 from inhouse.store.actions import record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import HANDOFFS, Ledger, now_ms, to_iso, to_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import HANDOFFS, now_ms, to_iso, to_ms
 from inhouse.types import Example, Message, Record
 
 POLL_S = 0.5

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from inhouse.errors import InputError
 from inhouse.store.actions import record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import KEYS, Ledger, now_ms, to_iso, to_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import KEYS, now_ms, to_iso, to_ms
 from inhouse.types import Record
 
 PREFIX = "ih_"

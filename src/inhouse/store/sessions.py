@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 from inhouse.errors import InputError
 from inhouse.store.actions import State, gone, record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import SESSIONS, Ledger, now_ms, to_iso
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import SESSIONS, now_ms, to_iso
 from inhouse.types import Json, Record
 
 SHORT = 12  # characters of an ID

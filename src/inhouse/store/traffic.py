@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from inhouse.errors import InputError
-from inhouse.store.ledger import AUDIT, FEEDBACK, HANDOFFS, Ledger, now_ms, to_iso, to_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import AUDIT, FEEDBACK, HANDOFFS, now_ms, to_iso, to_ms
 from inhouse.types import Outcome, Record
 
 MOST_BUCKETS = 5000

@@ -11,7 +11,8 @@ from inhouse.errors import InputError
 from inhouse.store.actions import states
 from inhouse.store.calls import check_name
 from inhouse.store.chain import append, entry, head_of
-from inhouse.store.ledger import ABOUT, AUDIT, TURNS, Ledger, now_ms
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import ABOUT, AUDIT, TURNS, now_ms
 from inhouse.tools import Turn
 from inhouse.types import Digest, Json, digest_of
 

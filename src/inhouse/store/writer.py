@@ -20,7 +20,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from inhouse.errors import BackendError, InhouseError
 from inhouse.store.chain import append, head_of
-from inhouse.store.ledger import SESSIONS, Ledger, bounded
+from inhouse.store.ledger import Ledger, bounded
+from inhouse.store.tables import SESSIONS
 
 GROUP = 500  # maximum entries per commit
 FRESH_S = 2.0  # a commit within this time shows that the log can be written

@@ -6,7 +6,7 @@ import pytest
 from salon import Acts, Talk, cancelled, gift, open_salon
 
 from inhouse.gateway.console.seams import AgentLine, Team, ToolLine
-from inhouse.store.ledger import now_ms
+from inhouse.store.tables import now_ms
 from inhouse.tools import Call, Caller, Proposal, Tool
 from inhouse.types import Json
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from inhouse.gateway.console.gate import Console, signed_in
 from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.timeline import Run, RunStatus, agent_of, run_of, status_of, steps_of
-from inhouse.store.ledger import to_iso
+from inhouse.store.tables import to_iso
 from inhouse.types import Record
 
 MOST_RUNS, MOST_LOOKED_AT = 25, 200  # conversations that are listed, and looked at to find those of an agent

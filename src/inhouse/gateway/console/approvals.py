@@ -13,7 +13,7 @@ from inhouse.gateway.console.gate import Console, key_of, redirect, signed_in
 from inhouse.gateway.console.running import handoffs_by_status, inbox_counts
 from inhouse.gateway.console.show import query
 from inhouse.gateway.console.timeline import history_of, named_values
-from inhouse.store.ledger import to_iso
+from inhouse.store.tables import to_iso
 from inhouse.tools import Call
 
 AFTER_APPROVAL = {

@@ -29,7 +29,7 @@ from inhouse.gateway.console.session import COOKIE, PAGES, Session, Signer, secr
 from inhouse.gateway.state import State
 from inhouse.store.actions import ACTING, Actor
 from inhouse.store.keys import Key
-from inhouse.store.ledger import now_ms
+from inhouse.store.tables import now_ms
 from inhouse.tools import Call
 
 HERE = Path(__file__).parent

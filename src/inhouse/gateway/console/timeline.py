@@ -11,7 +11,7 @@ from typing import Any, Literal
 from inhouse.chat import Exchange
 from inhouse.store.actions import Action
 from inhouse.store.erasure import REDACTED
-from inhouse.store.ledger import to_iso
+from inhouse.store.tables import to_iso
 from inhouse.tools import CONTINUED, Call, Status, Turn
 from inhouse.types import Json, Record, last_question
 

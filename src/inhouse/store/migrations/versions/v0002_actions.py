@@ -5,7 +5,7 @@ from alembic import op
 
 from inhouse.store.actions import UPGRADED, record, states
 from inhouse.store.chain import head_of
-from inhouse.store.ledger import FEEDBACK, HANDOFFS, KEYS
+from inhouse.store.tables import FEEDBACK, HANDOFFS, KEYS
 
 revision = "0002"
 down_revision = "0001"

@@ -1,10 +1,13 @@
 import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inhouse.assembly.cascade import check_rungs
+from inhouse.assembly.cascade import check_private_arm, check_rungs
 from inhouse.assembly.standing import standing
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import NEVER, CascadeReport
@@ -16,6 +19,7 @@ from inhouse.pipeline.cascade import RECORDED
 from inhouse.pipeline.questions import parted
 from inhouse.pipeline.stages import cascade, curate, evaluate
 from inhouse.serving.releases import Releases
+from inhouse.store.egress import what_left
 from inhouse.types import Artifact, Example, Message
 from inhouse.verdict import Report
 
@@ -101,3 +105,77 @@ def test_the_verdict_has_the_cascade_and_the_gate_refuses_it(laddered):
     releases = Releases(Workspace(project, laddered.catalog))
     with pytest.raises(GateError, match="Do not cascade"):
         releases.make()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "no rung is an upstream"),
+        ({"upstream": True}, "send the test questions to large"),
+        ({"upstream": True, "private": {"upstream": "large"}}, "send the test questions to large"),
+        ({"upstream": True, "private": {"upstream": "large", "groups": {"a": "clear"}}}, ""),
+    ],
+)
+def test_the_private_arm_sends_only_what_some_policy_allows(keys, message):
+    settings = {
+        "cascade": {"rung": [{}, {"upstream": "large"} if keys else {"arm": "inbox"}]},
+        "upstream": [{"name": "large", "url": "http://127.0.0.1:1/v1", "model": "m"}],
+        "private": [keys["private"]] if "private" in keys else [],
+    }
+    if not message:
+        check_private_arm(Project.model_validate(settings))
+        return
+    with pytest.raises(ConfigError) as error:
+        check_private_arm(Project.model_validate(settings))
+    assert message in str(error.value)
+
+
+class Large(BaseHTTPRequestHandler):
+    """A model elsewhere: it says the last question again, and keeps what it was sent."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(json.dumps(body))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        delta = {"content": f"You said: {body['messages'][-1]['content'][-60:]}"}
+        for choice in ({"delta": delta, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}):
+            self.wfile.write(f"data: {json.dumps({'choices': [{'index': 0, **choice}]})}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+
+@pytest.fixture
+def large():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Large)
+    server.bodies = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_the_verdict_compares_the_cascade_with_surrogates_to_the_plain_one(built, models_dir, large, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(built, folder)
+    url = f"http://127.0.0.1:{large.server_address[1]}/v1"
+    overrides = {
+        "cascade.rung": '[{arm="rag"}, {arm="rag", upstream="large", usd=0.01}]',
+        "upstream": f'[{{name="large", url="{url}", model="m"}}]',
+        "private": '[{upstream="large", default="clear"}]',
+        "evaluation.arms": '["base", "cascade", "cascade+private"]',
+    }
+    workspace = Workspace(load_project(folder, overrides), Catalog(models_dir.parent))
+    report = Report.read(Path(evaluate(workspace).path))
+    compared = report.compared("cascade+private", "cascade")
+    assert compared is not None
+    assert compared.metrics["accuracy"].low <= 0
+    left = what_left(workspace.open_ledger(), limit=1000)
+    assert {e.egress.policy for e in left} == {"clear", "surrogates"}
+    assert len(left) == len(large.bodies)

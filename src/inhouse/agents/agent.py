@@ -7,7 +7,8 @@ anything is done about it, and what is remembered as one of kind "state" at the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from datetime import date
 from typing import Protocol
 
@@ -95,11 +96,12 @@ class Agent:
         for event in turn.taken():
             yield event
         if questions and not turn.handed:
-            async for event in self._answers(turn):
-                if isinstance(event, Finish):
-                    usage = event.usage
-                else:
-                    yield event
+            async with aclosing(self._answers(turn)) as events:
+                async for event in events:
+                    if isinstance(event, Finish):
+                        usage = event.usage
+                    else:
+                        yield event
         if not turn.handed:
             await self._run(turn)
         for event in turn.taken():
@@ -421,7 +423,7 @@ class Agent:
 
     # --- documents ----------------------------------------------------------------------------------------------
 
-    async def _answers(self, turn: Turn) -> AsyncIterator[ChatEvent]:
+    async def _answers(self, turn: Turn) -> AsyncGenerator[ChatEvent]:
         """The answer from the documents; the procedure then asks again what it asked."""
         turn.step("answer")
         for event in turn.taken():

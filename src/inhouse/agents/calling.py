@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 from inhouse.agents.evidence import Evidence
@@ -94,43 +95,48 @@ class Calling:
         bare = request.model_copy(update={"extra": {k: v for k, v in request.extra.items() if k not in ASKING}})
         tools, choice = declared(request), request.extra.get("tool_choice") or "auto"
         if not tools or choice == "none":
-            events = self._model.stream(bare)
+            said = streaming(self._model, bare)
         elif choice == "auto":
-            events = self._open(bare, tools)
+            said = aclosing(self._open(bare, tools))
         else:
             named = [t for t in tools if isinstance(choice, dict) and t.name == choice["function"]["name"]]
-            events = self._required(bare, named or tools)
-        async for event in events:
-            yield event
+            said = aclosing(self._required(bare, named or tools))
+        async with said as events:
+            async for event in events:
+                yield event
 
-    async def _open(self, request: ChatRequest, tools: Sequence[Tool]) -> AsyncIterator[ChatEvent]:
+    async def _open(self, request: ChatRequest, tools: Sequence[Tool]) -> AsyncGenerator[ChatEvent]:
         """An answer or a call, whichever fits."""
         ranked = await asyncio.to_thread(self._ranked, request, _not_called(request, tools))
         if ranked and ranked[0][0] >= SURE and (call := _call(request, ranked[0][1])):
-            async for event in self._calls(request, call.tool):
-                yield event
+            async with aclosing(self._calls(request, call.tool)) as events:
+                async for event in events:
+                    yield event
             return
         possible = next((t for score, t in ranked if score >= POSSIBLE and _call(request, t)), None)
         if possible is None:
-            async for event in self._model.stream(request):
-                yield event
+            async with streaming(self._model, request) as events:
+                async for event in events:
+                    yield event
             return
         said = await heard(self._model, request)
         if self._nothing(said):
-            async for event in self._calls(request, possible):
-                yield event
+            async with aclosing(self._calls(request, possible)) as events:
+                async for event in events:
+                    yield event
             return
         for note in said.notes:
             yield note
         yield Delta(text=said.text)
         yield said.finish
 
-    async def _required(self, request: ChatRequest, tools: Sequence[Tool]) -> AsyncIterator[ChatEvent]:
+    async def _required(self, request: ChatRequest, tools: Sequence[Tool]) -> AsyncGenerator[ChatEvent]:
         """A call: of the tool that is most like the question among those whose arguments are known."""
         ranked = [t for _, t in await asyncio.to_thread(self._ranked, request, _not_called(request, tools) or tools)]
         if tool := next((t for t in ranked if _call(request, t)), None):
-            async for event in self._calls(request, tool):
-                yield event
+            async with aclosing(self._calls(request, tool)) as events:
+                async for event in events:
+                    yield event
             return
         said = await heard(self._model, request)
         for note in said.notes:
@@ -156,7 +162,7 @@ class Calling:
         yield Delta(text=f"{ranked[0].name} cannot be called: {why}.", refusal=True)
         yield said.finish
 
-    async def _calls(self, request: ChatRequest, tool: Tool) -> AsyncIterator[ChatEvent]:
+    async def _calls(self, request: ChatRequest, tool: Tool) -> AsyncGenerator[ChatEvent]:
         """The call, once the guardrails have passed the conversation, with what they left of it."""
         async with streaming(self._caller, request.model_copy(update={"extra": {"tools": [tool.declared]}})) as events:
             async for event in events:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 from inhouse.agents.progress import unconfirmed
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
 from inhouse.errors import BackendError, InputError
 from inhouse.tools import CONTINUED, Turn, Turns, prefix
 from inhouse.types import Digest, Json, digest_of, last_question
@@ -49,8 +49,9 @@ class Conversing:
             InputError: there is no such conversation to go on with.
         """
         if not (request.user or request.key):  # nobody's, such as the first question of a server
-            async for event in self._model.stream(request):
-                yield event
+            async with streaming(self._model, request) as events:
+                async for event in events:
+                    yield event
             return
         turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
         yield Note(layer=LAYER, kind="conversation", data={"id": turn.conversation, "turn": turn.number})
@@ -66,23 +67,24 @@ class Conversing:
             "conversation": turn.conversation, "turn": turn.number, "state": state, "plan": plan,
         })  # fmt: skip
         said: list[ChatEvent] = []
-        async for event in (self._model if request.messages else self._acting).stream(asked):
-            match event:
-                case Note(layer="agent", kind="plan", data=data):
-                    plan = {**plan, **data}
-                    written = await asyncio.to_thread(self._turns.plan, turn.conversation, turn.number, plan)
-                    if any(written.get(name) != decided for name, decided in data.items()):
-                        raise BackendError("another request is answering this message", "send it again")
-                    continue
-                case Note(layer="agent", kind="state", data=data):
-                    state = {**state, **data}
-                    continue
-                case Finish():
-                    said.append(event)
-                    await asyncio.to_thread(self._complete, turn, request, state, said)
-                case _:
-                    said.append(event)
-            yield event
+        async with streaming(self._model if request.messages else self._acting, asked) as events:
+            async for event in events:
+                match event:
+                    case Note(layer="agent", kind="plan", data=data):
+                        plan = {**plan, **data}
+                        written = await asyncio.to_thread(self._turns.plan, turn.conversation, turn.number, plan)
+                        if any(written.get(name) != decided for name, decided in data.items()):
+                            raise BackendError("another request is answering this message", "send it again")
+                        continue
+                    case Note(layer="agent", kind="state", data=data):
+                        state = {**state, **data}
+                        continue
+                    case Finish():
+                        said.append(event)
+                        await asyncio.to_thread(self._complete, turn, request, state, said)
+                    case _:
+                        said.append(event)
+                yield event
 
     def _begun(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
         """The turn of the request, and the one before it."""

@@ -9,6 +9,7 @@ rag      the base model          instructions and retrieved passages
 tuned    the custom model        instructions
 tuned+rag the custom model       instructions and retrieved passages
 cascade  several models          see assembly/cascade.py
+cascade+private the same         what models elsewhere are asked has surrogates
 oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 """
@@ -41,6 +42,7 @@ ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes
 ADAPTER_GGUF = "adapter.gguf"  # the same for the embedded engine
 BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
+CASCADES = ("cascade", "cascade+private")
 RETRIEVING = ("rag", "tuned+rag", "oracle")
 CUSTOMIZED = ("rag", "tuned", "tuned+rag")  # whose confidence is calibrated
 
@@ -137,7 +139,7 @@ class Built:
         index: artifact that passages come from, None where nothing is retrieved.
         fusion: artifact with the weights of the two searches, None for the defaults.
         guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
-        cascade: opens the arm `cascade` over the others, None where it was not made.
+        cascade: opens the arm `cascade` or `cascade+private` over the others, None where it was not made.
         commands: artifact with the adapters of agents that understand messages, None where none was trained.
     """
 
@@ -151,7 +153,7 @@ class Built:
     index: Artifact | None = None
     fusion: Artifact | None = None
     guard: Callable[[ChatModel], ChatModel] | None = None
-    cascade: Callable[[Arms], ChatModel] | None = None
+    cascade: Callable[[str, Arms], ChatModel] | None = None
     commands: Artifact | None = None
 
     @property
@@ -227,12 +229,12 @@ class Arms:
         Raises:
             ConfigError: a cascade has its own documents or instructions.
         """
-        if name == "cascade":
+        if name in CASCADES:
             if within or instructions:
                 what = "an agent with its own documents or instructions cannot answer from a cascade"
                 raise ConfigError(what, "remove them from the [[agent]] table, or release another arm")
             assert self._built.cascade is not None
-            return self._built.cascade(self)
+            return self._built.cascade(name, self)
         arm = self.bare(name, None, few_shot, gold, within, instructions)
         guard = self._built.guard if name != "base" else None
         return guard(arm) if guard else arm

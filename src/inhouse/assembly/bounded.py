@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, streaming
 from inhouse.errors import too_long
 from inhouse.types import Message, last_question
 
@@ -36,8 +36,9 @@ class Bounded:
             BackendError: the model could not answer.
         """
         fitting = bounded(request.messages, self._context_tokens, self._history)
-        async for event in self._model.stream(request.model_copy(update={"messages": fitting})):
-            yield event
+        async with streaming(self._model, request.model_copy(update={"messages": fitting})) as events:
+            async for event in events:
+                yield event
 
 
 def bounded(messages: Sequence[Message], context_tokens: int, history: int | None) -> tuple[Message, ...]:

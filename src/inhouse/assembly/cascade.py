@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Built
+from inhouse.assembly.arms import CASCADES, Arms, Built
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.private import border_of, leaving_groups
 from inhouse.assembly.routes import upstream
@@ -25,7 +25,6 @@ from inhouse.types import Artifact
 
 POLICY = "policy.json"  # in the artifact of a cascade: what decides
 RUNGS = "rungs.json"  # in it: the keys of the weights of other models, by name
-ARM = "cascade"
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,12 @@ class Ladder:
     Attributes:
         parts: what their guardrails are built from.
         others: weights of the models that are not the project's, by the name that the rungs have them under.
+        private: whether what every model elsewhere is asked has surrogates, whatever the groups of the user.
     """
 
     parts: Parts
     others: Mapping[str, Artifact]
+    private: bool = False
 
     def open(self, table: RungTable, arms: Arms, recorder: Rail | None = None) -> ChatModel:
         """One rung under its name. Its confidence is that of the cascade's artifact, and hands nothing off.
@@ -63,7 +64,7 @@ class Ladder:
         border = border_of(self.parts)
         if not border.has(table.upstream):
             return arms.bare(table.arm, remote)
-        behind = border.around(table.upstream, remote, arms.custom())
+        behind = border.around(table.upstream, remote, arms.custom(), "surrogates" if self.private else None)
         return arms.bare(table.arm, behind, only=leaving_groups(self.parts.workspace.project.documents))
 
 
@@ -100,7 +101,7 @@ def check_rungs(project: Project) -> tuple[RungTable, ...]:
 
 
 def with_cascade(built: Built, parts: Parts, fitted: Artifact) -> Built:
-    """What arms are made from, with the arm `cascade`.
+    """What arms are made from, with those of the cascade.
 
     Args:
         built: the other arms.
@@ -115,11 +116,29 @@ def with_cascade(built: Built, parts: Parts, fitted: Artifact) -> Built:
     return replace(built, cascade=partial(open_cascade, Ladder(parts, others), fitted))
 
 
-def open_cascade(ladder: Ladder, fitted: Artifact, arms: Arms) -> ChatModel:
-    """The cascade as it was certified."""
+def check_private_arm(project: Project) -> None:
+    """
+    Raises:
+        ConfigError: the arm `cascade+private` is no other than `cascade`, or would send what may not leave.
+    """
+    elsewhere = [rung.upstream for rung in check_rungs(project) if rung.upstream]
+    if not elsewhere:
+        what = "evaluation.arms: cascade+private is the cascade alone, since no rung is an upstream"
+        raise ConfigError(what, "remove it, or add a rung with `upstream`")
+    policies = {t.upstream: {t.default, *t.groups.values()} for t in project.private}
+    for name in elsewhere:
+        if policies.get(name, set()) <= {"local-only"}:
+            what = f"evaluation.arms: cascade+private would send the test questions to {name}, which no policy allows"
+            raise ConfigError(what, f'add a [[private]] table for {name} with the policy "surrogates"')
+
+
+def open_cascade(ladder: Ladder, fitted: Artifact, name: str, arms: Arms) -> ChatModel:
+    """The arm called `name`: the cascade as it was certified, or with surrogates in all that leaves."""
     project = ladder.parts.project
     policy = Policy.model_validate_json((Path(fitted.path) / POLICY).read_bytes())
-    own = replace(ladder, parts=replace(ladder.parts, fitted=fitted))
+    if name != CASCADES[0]:
+        check_private_arm(project)
+    own = replace(ladder, parts=replace(ladder.parts, fitted=fitted), private=name != CASCADES[0])
     rungs: list[Rung] = []
     for n, table in enumerate(check_rungs(project)):
         model = None if table.arm == "inbox" else own.open(table, arms)
@@ -128,7 +147,7 @@ def open_cascade(ladder: Ladder, fitted: Artifact, arms: Arms) -> ChatModel:
     per_s = project.model.usd_per_hour / 3600
     skip = _skip(policy, ladder.parts) if policy.known else None
     declines = ladder.parts.workspace.support.declines
-    return Cascaded(ARM, rungs, project.assistant.handoff, skip, per_s, policy.certificate, declines)
+    return Cascaded(name, rungs, project.assistant.handoff, skip, per_s, policy.certificate, declines)
 
 
 def _skip(policy: Policy, parts: Parts) -> Callable[[ChatRequest], list[bool]]:

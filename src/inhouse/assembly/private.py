@@ -21,7 +21,7 @@ from inhouse.errors import BackendError, ConfigError
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.privacy.tagger import read_tagger
-from inhouse.routing.private import Find, Private, Rules
+from inhouse.routing.private import Find, Policy, Private, Rules
 from inhouse.store.audit import Audit
 
 KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
@@ -72,12 +72,15 @@ class Border:
     def has(self, upstream: str) -> bool:
         return any(t.upstream == upstream for t in self.tables)
 
-    def around(self, upstream: str, remote: ChatModel, local: ChatModel | None) -> ChatModel:
-        """The model behind its policy; the model itself where it has none."""
+    def around(
+        self, upstream: str, remote: ChatModel, local: ChatModel | None, policy: Policy | None = None
+    ) -> ChatModel:
+        """The model behind its policy, or behind `policy` for all users; the model itself where it has none."""
         table = next((t for t in self.tables if t.upstream == upstream), None)
         if table is None:
             return remote
-        rules = Rules(table.default, table.groups, frozenset(table.never), table.timeout_s)
+        groups = table.groups if policy is None else {}
+        rules = Rules(policy or table.default, groups, frozenset(table.never), table.timeout_s)
         return Private(upstream, remote, local if table.local else None, self.find, rules, self.secret, self.outbox)
 
     def local(self, upstream: str) -> str:

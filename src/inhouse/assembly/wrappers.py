@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note, streaming
 from inhouse.types import Message
 
 Messages = tuple[Message, ...]
@@ -23,8 +23,9 @@ class Prompted:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         rewritten = request.model_copy(update={"messages": self._rewrite(request.messages)})
-        async for event in self._model.stream(rewritten):
-            yield event
+        async with streaming(self._model, rewritten) as events:
+            async for event in events:
+                yield event
 
 
 class Served:
@@ -42,8 +43,9 @@ class Served:
         system = [f"messages[{n}]" for n, m in enumerate(request.messages) if m.role == "system"]
         if system and not self._reads_system:
             yield Note(layer="release", kind="ignored", data=system)
-        async for event in self._model.stream(request):
-            yield event
+        async with streaming(self._model, request) as events:
+            async for event in events:
+                yield event
 
 
 class OnDemand:
@@ -57,8 +59,9 @@ class OnDemand:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         model = await asyncio.to_thread(self._made) if self._model is None else self._model
-        async for event in model.stream(request):
-            yield event
+        async with streaming(model, request) as events:
+            async for event in events:
+                yield event
 
     def _made(self) -> ChatModel:
         with self._making:

@@ -214,10 +214,11 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "cascade", "oracle"], ...] = (
+    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "cascade", "cascade+private", "oracle"], ...] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
-    """What is compared on the same questions; see "Reading the verdict" in docs/guide.md."""
+    """What is compared on the same questions; see "Reading the verdict" in docs/guide.md. cascade+private shows what
+    surrogates cost; it is not released."""
     max_questions: int = Field(0, ge=0)
     """Maximum number of test questions, a random sample; 0 uses all."""
     few_shot: int = Field(3, ge=0, le=16)

@@ -56,7 +56,7 @@ METRICS = (
 SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
 SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
-PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"))
+PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("cascade+private", "cascade"))
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,14 @@ class _Exchange:
                 for event in await self._end(stop, Finish(reason="stop")):
                     yield event
                 return
-            async for event in self._answer():
-                yield event
+            async with aclosing(self._answer()) as events:
+                async for event in events:
+                    yield event
         finally:
             if self._passages_check:
                 self._passages_check.cancel()
 
-    async def _answer(self) -> AsyncIterator[ChatEvent]:
+    async def _answer(self) -> AsyncGenerator[ChatEvent]:
         """The model's answer, as far as the rails allow."""
         async with streaming(self._guarded.model, self._request) as answer:
             async for event in answer:
@@ -168,8 +169,9 @@ class _Exchange:
                     if not stop and self._request != before:
                         break  # nothing was generated yet: ask again, without those passages
                 elif isinstance(event, Finish):
-                    async for last in self._finish(event):
-                        yield last
+                    async with aclosing(self._finish(event)) as events:
+                        async for last in events:
+                            yield last
                     return
                 self._buffer.add(event)
                 self._generated += event.text if isinstance(event, Delta) else ""
@@ -182,8 +184,9 @@ class _Exchange:
                     for ready in await self._end(stop, Finish(reason="stop")):
                         yield ready
                     return
-        async for event in self._answer():
-            yield event
+        async with aclosing(self._answer()) as events:
+            async for event in events:
+                yield event
 
     def _start_passages_check(self, passages: Sequence[Passage]) -> None:
         """Checks passages and tool results while the model reads its prompt."""
@@ -254,7 +257,7 @@ class _Exchange:
                 self._changed_by = next(c.decision.rail for c in checked if c.change)
         return None
 
-    async def _finish(self, finish: Finish) -> AsyncIterator[ChatEvent]:
+    async def _finish(self, finish: Finish) -> AsyncGenerator[ChatEvent]:
         buffers = self._guarded.buffers_answer
         self._turn.certainty = finish.confidence
         stop = await self._check_sentences(last=True)

@@ -11,7 +11,7 @@ from inhouse.assembly.arms import Arms, Messages
 from inhouse.assembly.guard import Parts, guards_of
 from inhouse.assembly.isolated import load
 from inhouse.assembly.workspace import Workspace
-from inhouse.chat import ChatModel, ChatRequest, Reply, collect
+from inhouse.chat import ChatModel, ChatRequest, Reply, collect, streaming
 from inhouse.guardrails.rail import Guard
 from inhouse.pipeline.acting import team_of
 from inhouse.pipeline.commands import wanted
@@ -64,10 +64,11 @@ def _talk(
     async def answer() -> str:
         text = ""
         request = _request(workspace, messages, groups).model_copy(update={"conversation": conversation, "user": user})
-        async for event in model.stream(request):
-            if piece := getattr(event, "text", ""):
-                write(piece)
-                text += piece
+        async with streaming(model, request) as events:
+            async for event in events:
+                if piece := getattr(event, "text", ""):
+                    write(piece)
+                    text += piece
         write("\n")
         return text
 

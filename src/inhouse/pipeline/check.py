@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import computed_field
 
 from inhouse.agents.check import problems
-from inhouse.assembly.arms import CUSTOMIZED
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED
 from inhouse.assembly.cascade import check_rungs
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
@@ -134,7 +134,7 @@ def _cascade(workspace: Workspace) -> list[Item]:
         f"{' > '.join(r.label for r in rungs)}; certifying at most {100 * settings.max_wrong:g}% wrong takes "
         f"{needed[0]} answered questions if none is wrong, {needed[1]} if two are"
     )
-    if "cascade" in project.evaluation.arms:
+    if {*CASCADES} & {*project.evaluation.arms}:
         return [Item(subject="cascade", ok=True, detail=text)]
     return [Item(subject="cascade", ok=True, detail=f'{text}; "cascade" is not in evaluation.arms', warning=True)]
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CUSTOMIZED, Arms, Built
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, Arms, Built
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
@@ -406,19 +406,19 @@ def evaluate(workspace: Workspace) -> Artifact:
         refuse_without_parity(compared)
     fitted = calibrate(workspace) if "confidence" in project.guardrails.rails else None
     inputs: dict[str, Json] = {
-        "evaluation": settings.model_dump(mode="json"),
-        "assistant": project.assistant.model_dump(mode="json"),
-        "model": project.model.model_dump(mode="json"),
+        **{name: getattr(project, name).model_dump(mode="json") for name in ("evaluation", *ANSWERING)},
         "judge": project.judge.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
-        "retrieval": project.retrieval.model_dump(mode="json"),
-        "guardrails": project.guardrails.model_dump(mode="json"),
-        "replies": project.replies.model_dump(mode="json"),
         "name": project.name,
         "engine": workspace.engine,
         "tasks": tasks_content(project),
     }
+    if CASCADES[1] in settings.arms:
+        from inhouse.assembly.cascade import check_private_arm
+
+        check_private_arm(project)
+        inputs["private"] = [t.model_dump(mode="json") for t in project.private]
     plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
-    laddered = cascade(workspace) if "cascade" in settings.arms else None
+    laddered = cascade(workspace) if {*CASCADES} & {*settings.arms} else None
     parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents, learned, laddered) if a)]
 
     def build(work: Path) -> dict[str, Json]:

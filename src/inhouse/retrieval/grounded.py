@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, islice, zip_longest
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
 from inhouse.config.sections import Assistant, Retrieval
 from inhouse.errors import ConfigError
 from inhouse.files import matches
@@ -328,13 +328,14 @@ class Grounded:
             return
         grounded = request.model_copy(update={"messages": self._grounder.ground(request.messages, passages)})
         text = ""
-        async for event in self._model.stream(grounded):
-            if isinstance(event, Delta):
-                text += event.text
-            elif isinstance(event, Finish):
-                cited = await asyncio.to_thread(self._cited, text, passages, request.groups)
-                yield Note(layer="grounded", kind="citations", data=cited)
-            yield event
+        async with streaming(self._model, grounded) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    text += event.text
+                elif isinstance(event, Finish):
+                    cited = await asyncio.to_thread(self._cited, text, passages, request.groups)
+                    yield Note(layer="grounded", kind="citations", data=cited)
+                yield event
 
     def _cited(self, text: str, passages: Sequence[Passage], groups: Collection[str]) -> Json:
         with kept_for(groups):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -94,9 +95,10 @@ class Private:
             try:
                 leaving = await asyncio.to_thread(self.leaving, request, policy)
                 await self._record(leaving.egress)
-                async for event in self._asked(leaving):
-                    said = said or isinstance(event, Delta)
-                    yield event
+                async with aclosing(self._asked(leaving)) as events:
+                    async for event in events:
+                        said = said or isinstance(event, Delta)
+                        yield event
                 return
             except RefusedError:
                 raise
@@ -176,7 +178,7 @@ class Private:
 
     # --- on the way back ----------------------------------------------------------------------------------------
 
-    async def _asked(self, leaving: Leaving) -> AsyncIterator[ChatEvent]:
+    async def _asked(self, leaving: Leaving) -> AsyncGenerator[ChatEvent]:
         restoring = _Restoring(leaving.back)
         begun = False
         try:

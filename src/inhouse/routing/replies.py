@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
 from inhouse.config.sections import Replies
 from inhouse.routing.acts import LANGUAGES, phrases, recognize
 from inhouse.text.language import language
@@ -44,8 +44,9 @@ class WithReplies:
         """
         act, reply, handed_off = self._reply(request)
         if not reply:
-            async for event in self._model.stream(request):
-                yield event
+            async with streaming(self._model, request) as events:
+                async for event in events:
+                    yield event
             return
         yield Delta(text=reply)
         yield Note(layer="acts", kind="act", data={"act": act})

@@ -8,7 +8,8 @@ from agent to agent, and agents that pass a conversation to and fro end at the f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
@@ -105,8 +106,9 @@ class Routed:
                 yield Note(layer="agent", kind="handoff", data={"reason": decision.reason})
                 turn.transfer = None
             else:
-                async for event in turn.events(model, request):
-                    yield event
+                async with aclosing(turn.events(model, request)) as events:
+                    async for event in events:
+                        yield event
             if turn.transfer is None:
                 break
             decision = await asyncio.to_thread(self._passed_on, request, turn, agent, memory, allowed, passed)
@@ -195,7 +197,7 @@ class _Turn:
         self.finish: Finish | None = None
         self.transfer: Json = None
 
-    async def events(self, model: ChatModel, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+    async def events(self, model: ChatModel, request: ChatRequest) -> AsyncGenerator[ChatEvent]:
         self.transfer, silent = None, True
         async with streaming(model, request) as events:
             async for event in events:

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Mapping
 
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Note, streaming
 
 
 def chosen(experiment: str, unit: str, weights: Mapping[str, float]) -> str:
@@ -51,5 +51,6 @@ class Split:
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         arm = chosen(self._experiment, unit_of(request), self._weights)
         yield Note(layer="split", kind="arm", data={"experiment": self._experiment, "arm": arm})
-        async for event in self._models[arm].stream(request):
-            yield event
+        async with streaming(self._models[arm], request) as events:
+            async for event in events:
+                yield event

@@ -20,7 +20,7 @@ from inhouse.assembly.routes import split_custom
 from inhouse.assembly.team import Desk
 from inhouse.assembly.workspace import Workspace
 from inhouse.assembly.wrappers import BASE, CUSTOM
-from inhouse.chat import ChatEvent, ChatModel, ChatRequest, collect
+from inhouse.chat import ChatEvent, ChatModel, ChatRequest, collect, streaming
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, GateError, InhouseError, InputError
 from inhouse.guardrails.pool import AVAILABLE
@@ -62,8 +62,9 @@ class Named:
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
         generation, model = self._fleet.begin(self.name)
         try:
-            async for event in model.stream(request):
-                yield event
+            async with streaming(model, request) as events:
+                async for event in events:
+                    yield event
         finally:
             self._fleet.end(generation)
 

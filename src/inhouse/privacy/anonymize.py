@@ -21,6 +21,7 @@ from inhouse.privacy.context import COMMON, NOT_PEOPLE, THINGS, WORD, answers, k
 from inhouse.privacy.match import Match, Parts, spaced, whole
 from inhouse.privacy.names import BY_CHARACTERS, PARTICLES, stop_words
 from inhouse.privacy.recognizers import PRIORITY, Recognizers
+from inhouse.text.hidden import hidden
 from inhouse.text.language import language, languages
 from inhouse.text.words import STOP
 from inhouse.types import Example, Message, digest_of
@@ -63,7 +64,8 @@ class Anonymizer:
     """
 
     def __init__(self, spacy_folder: Path, keep: Sequence[str] = ()) -> None:
-        from spacy.lang.en.stop_words import STOP_WORDS
+        with hidden("spacy", "torch", "transformers"):
+            from spacy.lang.en.stop_words import STOP_WORDS
 
         self._recognizers = Recognizers(spacy_folder)
         self._stop = COMMON | STOP_WORDS

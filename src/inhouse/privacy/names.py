@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 
 from inhouse.errors import BackendError
 from inhouse.privacy.locales import LOCALES
+from inhouse.text.hidden import hidden
 
 BY_CHARACTERS = ("zh", "ja")
 PARTICLES = frozenset("von van der den de del della di da do dos das du la le el y zu zum zur ten ter af av".split())  # noqa: SIM905
@@ -55,7 +56,8 @@ def stop_words(language: str) -> frozenset[str]:
 
 @lru_cache(maxsize=16)
 def _stop_words(language: str) -> frozenset[str]:
-    package = find_spec("spacy.lang")
+    with hidden("spacy", "torch", "transformers"):
+        package = find_spec("spacy.lang")
     folder = Path(((package and package.submodule_search_locations) or [""])[0])
     # Loaded by its path: the package of some languages takes two seconds to import.
     spec = spec_from_file_location(f"stop_words_{language}", folder / language / "stop_words.py")

@@ -18,6 +18,7 @@ from inhouse.privacy import foreign
 from inhouse.privacy.given_names import given_names
 from inhouse.privacy.identifiers import national_ids
 from inhouse.privacy.match import Match, spaced, with_extension
+from inhouse.text.hidden import hidden
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, PatternRecognizer
@@ -261,8 +262,9 @@ def ours() -> list[PatternRecognizer]:
 
 
 def _engine(folder: Path) -> AnalyzerEngine:
-    import spacy
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    with hidden("presidio_analyzer", "torch", "transformers"):
+        import spacy
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
     from presidio_analyzer.predefined_recognizers import (
         CreditCardRecognizer,

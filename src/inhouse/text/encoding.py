@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from inhouse.errors import InputError
+from inhouse.text.language import identifier_of
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -365,11 +366,7 @@ def _spoken(text: str, languages: frozenset[str]) -> float:
 
 @lru_cache(maxsize=1)
 def _identifier() -> LanguageIdentifier:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(sorted(frozenset().union(*_LANGUAGES.values()) & set(identifier.labels)))
-    return identifier
+    return identifier_of(frozenset().union(*_LANGUAGES.values()))
 
 
 def _fit(text: str, alphabets: str) -> float:

@@ -136,8 +136,15 @@ def spoken(counts: Mapping[str, int]) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _identifier() -> LanguageIdentifier:
+    return identifier_of(_CLASSIFIED)
+
+
+def identifier_of(languages: Iterable[str]) -> LanguageIdentifier:
+    """py3langid for those of the languages that it knows."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(_CLASSIFIED)
+    identifier.set_languages(sorted(set(languages) & set(identifier.labels)))
+    # It keeps what it knows of all languages, 27 MB, for a wider choice later; there is none.
+    identifier._full_model = identifier.nb_ptc, identifier.nb_pc, identifier.nb_classes
     return identifier

@@ -22,10 +22,13 @@ from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.privacy.tagger import read_tagger
 from inhouse.routing.private import Find, Policy, Private, Rules
+from inhouse.routing.surrogates import Conversation, Surrogates
 from inhouse.store.audit import Audit
+from inhouse.types import Message
 
 KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
 SECRET_BYTES = 32
+EXAMPLE = "I am Mary Sample, born on 3 May 1970, of 12 High Street, 555 012 3456, mary@example.com."
 
 
 class Outbox:
@@ -103,7 +106,16 @@ def border_of(parts: Parts) -> Border:
         return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace))
     pii = Pii(parts.finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER"))
     secret = _secret(workspace.project.path(workspace.project.store.path) / KEY_FILE)
+    _warm(pii.spans, secret)
     return Border(tables, pii.spans, secret, Outbox(workspace))
+
+
+def _warm(find: Find, secret: bytes) -> None:
+    """Reads the lists of names and opens the recognizers: seconds that the first request would wait for."""
+    (found,) = find([Message(role="user", content=EXAMPLE)])
+    surrogates = Surrogates(Conversation(secret, ""), [EXAMPLE])
+    surrogates.learn(EXAMPLE, found)
+    surrogates(EXAMPLE, found)
 
 
 def check_private(project: Project) -> None:

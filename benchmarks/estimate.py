@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 REFERENCE = 300  # answers of the verdict
 MONTH = 1000  # answers
 LABELS = (10, 50, 200)
+UNUSABLE = "poor"  # topic of conversations whose reply is no answer, so that nothing can be scored against it
 COMPONENTS = 8  # of the questions' embeddings
 
 
@@ -57,8 +58,8 @@ SHIFTS = (
     Shift("bank: slower engine", "bank"),
     Shift("bank: cards asked 4 times as often", "bank", topics=(("cards", 4.0),)),
     Shift("bank: lending asked 4 times as often", "bank", topics=(("lending", 4.0),)),
-    Shift("bank: hard topics twice as often", "bank", hard=2.0),
-    Shift("bank: hard topics 5 times as often", "bank", hard=5.0),
+    Shift("bank: unanswerable 2 times as often", "bank", topics=(("other", 2.0),)),
+    Shift("bank: unanswerable 5 times as often", "bank", topics=(("other", 5.0),)),
     Shift("bank: 10 % on documents not indexed", "bank", (("new", 0.1),)),
     Shift("bank: 30 % on documents not indexed", "bank", (("new", 0.3),)),
     Shift("bank: all with two fifths not indexed", "bank", (("new", 1.0),)),
@@ -80,7 +81,7 @@ def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
     """The answers by project and condition; confidences are from calibrations that were not fitted to the answer."""
     found: dict[str, Pool] = {}
     for project in ("bank", "concierge"):
-        own = [r for r in rows if r["project"] == project]
+        own = [r for r in rows if r["project"] == project and r["topic"] != UNUSABLE]
         good = [r for r in own if r["condition"] == "good"]
         if len(good) < 60:
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -59,7 +60,7 @@ class Seen(Protocol):
     def probability(self) -> float | None: ...
 
 
-class Tested(Record):
+class Judged(Record):
     """An answer of the verdict, as a live one is seen; `label` is its score."""
 
     exchange: str
@@ -153,13 +154,13 @@ def axes_of(vectors: Matrix) -> Matrix:
 
 
 def lines(
-    rows: Sequence[Seen], tested: Mapping[str, Sequence[Tested]], embed: Embed | None, now: datetime, weeks: int
+    rows: Sequence[Seen], judged: Mapping[str, Sequence[Judged]], embed: Embed | None, now: datetime, weeks: int
 ) -> list[Line]:
     """One line for each of the last weeks and each release that answered in it, the newest first.
 
     Args:
         rows: signals of at least `weeks` and three more weeks, in any order.
-        tested: answers of the verdict, by release.
+        judged: answers of the verdict, by release.
         embed: embeds questions; None leaves their topics out.
         now: in the week of the first line.
         weeks: how many.
@@ -171,14 +172,14 @@ def lines(
         releases = sorted({r.release for r in window if _time(r.at) >= until - WEEK} - set(UNLIKE), reverse=True)
         for release in releases:
             own = [r for r in window if r.release == release]
-            found.append(line(own, tested.get(release, ()), embed, min(until, now)))
+            found.append(line(own, judged.get(release, ()), embed, min(until, now)))
     return found
 
 
-def line(rows: Sequence[Seen], tested: Sequence[Tested], embed: Embed | None, until: datetime) -> Line:
+def line(rows: Sequence[Seen], judged: Sequence[Judged], embed: Embed | None, until: datetime) -> Line:
     """The line of one release, from its signals of one window."""
     answers, fair = some([r for r in rows if given(r)])
-    known = [t for t in tested if t.label is not None and given(t)]
+    known = [t for t in judged if t.label is not None and given(t)]
     axes = ours = theirs = None
     if embed is not None and len(known) > COMPONENTS and answers:
         theirs = embed([t.question for t in known])
@@ -206,12 +207,12 @@ def some(rows: Sequence[Seen]) -> tuple[list[Seen], Mask | None]:
     return [*order[:MOST], *more], np.arange(MOST + len(more)) < MOST
 
 
-def to_rate(rows: Sequence[Seen], tested: Sequence[Tested], embed: Embed | None, count: int) -> list[Draw]:
+def to_rate(rows: Sequence[Seen], judged: Sequence[Judged], embed: Embed | None, count: int) -> list[Draw]:
     """Which answers of a week people should rate, in order.
 
     Args:
         rows: signals of the week.
-        tested: answers of the verdict, whose questions are known.
+        judged: answers of the verdict, whose questions are known.
         embed: embeds questions; None leaves out how frequent and how new they are.
         count: how many.
     """
@@ -221,7 +222,7 @@ def to_rate(rows: Sequence[Seen], tested: Sequence[Tested], embed: Embed | None,
     if not answers or not count:
         return []
     questions = embed([r.question for r in answers]) if embed else None
-    known = embed([t.question for t in tested]) if embed and tested else None
+    known = embed([t.question for t in judged]) if embed and judged else None
     value = worth(np.array([_or_nan(r.confidence) for r in answers]), questions, known)
     p = probabilities(value.total, count)
     order = places([r.exchange for r in answers], p)
@@ -230,19 +231,19 @@ def to_rate(rows: Sequence[Seen], tested: Sequence[Tested], embed: Embed | None,
 
 def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
     """Cohen's kappa (1960) of two raters, with the standard error of Fleiss, Cohen and Everitt (1969, "Large sample
-    standard errors of kappa and weighted kappa", Psychological Bulletin). Raters may differ from pair to pair."""
+    standard errors of kappa and weighted kappa", Psychological Bulletin). Raters differ from pair to pair, so each pair
+    counts in both orders."""
     n = len(pairs)
     if n < 2:
         return Agreement(pairs=n)
+    both = Counter(pair for a, b in pairs for pair in ((a, b), (b, a)))
     names = sorted({name for pair in pairs for name in pair})
-    cells = {(a, b): 0.0 for a in names for b in names}
-    for a, b in pairs:
-        cells[a, b] += 0.5 / n  # raters are interchangeable
-        cells[b, a] += 0.5 / n
-    share = {a: sum(cells[a, b] for b in names) for a in names}
-    agree, chance = sum(cells[a, a] for a in names), sum(s * s for s in share.values())
-    if chance >= 1:
+    agree = sum(both[a, a] for a in names) / (2 * n)
+    if len(names) == 1:
         return Agreement(pairs=n, agree=agree)
+    cells = {(a, b): both[a, b] / (2 * n) for a in names for b in names}
+    share = {a: sum(cells[a, b] for b in names) for a in names}
+    chance = sum(s * s for s in share.values())
     kappa = (agree - chance) / (1 - chance)
     same = sum(cells[a, a] * (1 - 2 * share[a] * (1 - kappa)) ** 2 for a in names)
     other = (1 - kappa) ** 2 * sum(cells[a, b] * (share[a] + share[b]) ** 2 for a in names for b in names if a != b)

@@ -24,8 +24,8 @@ from inhouse.monitoring.quality import (
     WINDOW,
     Agreement,
     Embed,
+    Judged,
     Line,
-    Tested,
     agreement,
     lines,
     monday,
@@ -69,21 +69,21 @@ def figures(workspace: Workspace, ledger: Ledger, now: datetime | None = None) -
     settings, ratings = workspace.project.quality, Ratings(ledger)
     first = monday(now) + WEEK - settings.weeks * WEEK - WINDOW
     rows = Signals(ledger).rows(first.isoformat(), now.isoformat())
-    tested = {
+    judged = {
         label(r): answers_of(workspace, r) for r in Releases(workspace).all() if label(r) in {s.release for s in rows}
     }
     embed = _embedder(workspace)
-    drawn = _draw(ratings, rows, [t for own in tested.values() for t in own], embed, now, settings.labels_per_week)
+    drawn = _draw(ratings, rows, [t for own in judged.values() for t in own], embed, now, settings.labels_per_week)
     twice: dict[str, list[str]] = {}
     for rating in ratings.all(first.isoformat()):
         twice.setdefault(rating.exchange_id, []).append(rating.label)
     return Figures(
-        at=now.isoformat(timespec="seconds"), lines=tuple(lines(rows, tested, embed, now, settings.weeks)),
+        at=now.isoformat(timespec="seconds"), lines=tuple(lines(rows, judged, embed, now, settings.weeks)),
         agreement=agreement([(own[0], own[1]) for own in twice.values() if len(own) > 1]), drawn=drawn,
     )  # fmt: skip
 
 
-def answers_of(workspace: Workspace, release: Release) -> Sequence[Tested]:
+def answers_of(workspace: Workspace, release: Release) -> Sequence[Judged]:
     """The answers of a release's arm in its verdict, as live ones are seen; none where they are gone."""
     try:
         folder = Path(workspace.store.open("report", release.report).path)
@@ -93,14 +93,14 @@ def answers_of(workspace: Workspace, release: Release) -> Sequence[Tested]:
     except (InputError, OSError, ValueError, KeyError) as error:
         log.warning("the answers of the verdict of %s cannot be read: %s", label(release), error)
         return ()
-    return [tested(a, questions[a.id]) for a in answers if a.id in questions]
+    return [judged(a, questions[a.id]) for a in answers if a.id in questions]
 
 
-def tested(answer: Answer, question: Question) -> Tested:
+def judged(answer: Answer, question: Question) -> Judged:
     """An answer of the verdict as a live one is seen. Other outcomes than an answer have no label."""
     asked = [m.content for m in question.messages if m.role == "user"]
     right = LABELS[answer.outcome] if answer.outcome in ANSWERED else None
-    return Tested(
+    return Judged(
         exchange=answer.id, question=asked[-1] if asked else "", answer=answer.text, confidence=answer.confidence,
         groundedness=groundedness(answer.findings, list(answer.citations)),
         retrieval=max((p.score for p in answer.passages), default=None),
@@ -109,7 +109,7 @@ def tested(answer: Answer, question: Question) -> Tested:
 
 
 def _draw(
-    ratings: Ratings, rows: Sequence[Signal], known: Sequence[Tested], embed: Embed, now: datetime, count: int
+    ratings: Ratings, rows: Sequence[Signal], known: Sequence[Judged], embed: Embed, now: datetime, count: int
 ) -> int:
     """Draws the answers of the last complete week that people are asked about, once."""
     until = monday(now)

@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 REFERENCE = 300  # answers of the verdict
 MONTH = 1000  # answers
 LABELS = (10, 50, 200)
+LATER = "50 labels in each of 6 months"
 UNUSABLE = "poor"  # topic of conversations whose reply is no answer, so that nothing can be scored against it
 COMPONENTS = 8  # of the questions' embeddings
 
@@ -151,6 +152,17 @@ def log_odds(p: np.ndarray) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
+def grown(shift: Shift, found: dict[str, Pool], reference: Evidence, rng: np.random.Generator) -> Evidence:
+    """The reference with the answers that were rated in five earlier months of the same kind."""
+    parts = [reference]
+    for _ in range(5):
+        live = month(shift, found, rng)
+        p = probabilities(live.worth, 50)
+        drawn = np.argsort(rng.random(MONTH) / p, kind="stable")[:50]
+        parts.append(Evidence(live.shown[drawn], live.right[drawn], p[drawn]))
+    return Evidence(*(np.concatenate([part[n] for part in parts]) for n in range(3)))
+
+
 def labeled(live: Pool, count: int, reference: Evidence, expected: Expected, rng: np.random.Generator) -> Estimated:
     """The estimate with as many labels, drawn as the queue draws them."""
     p = probabilities(live.worth, count)
@@ -174,6 +186,8 @@ def measured(shift: Shift, found: dict[str, Pool], months: int, seed: int) -> di
         aurocs.append(expected.shift)
         got = {"free": accuracy(bare, reference, expected=expected)}
         got |= {f"labels {n}": labeled(live, n, reference, expected, rng) for n in LABELS}
+        more = grown(shift, found, reference, rng)
+        got[LATER] = labeled(live, 50, more, expectation(bare, more), rng)
         for name, one in got.items():
             rows.setdefault(name, []).append((one.mean, one.low, one.high, truth, one.method))
         plain = {"atc": atc(good, own, live), "cbpe": cbpe(good, own, live)}
@@ -206,18 +220,20 @@ def show(row: dict) -> None:
         few = row[f"labels {n}"]
         print(f" | {n} labels: error {100 * few['error']:>4.1f} (plain {100 * row[f'plain {n}']['error']:>4.1f})  "
               f"held {few['held']:>4.0%} ±{50 * few['width']:>4.1f}", end="")  # fmt: skip
-    print(flush=True)
+    late = row[LATER]
+    print(f" | sixth month of 50: error {100 * late['error']:>4.1f}  held {late['held']:>4.0%} "
+          f"±{50 * late['width']:>4.1f}", flush=True)  # fmt: skip
 
 
 def summed(rows: Sequence[dict]) -> dict[str, float]:
     """Over the shifts; those that are mostly unknown count only where there are labels."""
     told = [r for r in rows if r["free"]["unknown"] < 0.5]
-    within = {"free": told, "atc": rows, "cbpe": rows, **{f"labels {n}": rows for n in LABELS},
+    within = {"free": told, "atc": rows, "cbpe": rows, LATER: rows, **{f"labels {n}": rows for n in LABELS},
               **{f"plain {n}": rows for n in LABELS}}  # fmt: skip
     errors = {f"error {name}": float(np.nanmean([r[name]["error"] for r in own])) for name, own in within.items()}
     on_told = {f"error {name}, told": float(np.mean([r[name]["error"] for r in told])) for name in ("atc", "cbpe")}
     held = {f"held {name}": float(np.nanmean([r[name]["held"] for r in own])) for name, own in within.items()
-            if name == "free" or name.startswith("labels")}  # fmt: skip
+            if name in ("free", LATER) or name.startswith("labels")}  # fmt: skip
     return {"told": float(len(told)), **errors, **on_told, **held}
 
 

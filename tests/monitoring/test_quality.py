@@ -82,6 +82,20 @@ def test_labels_and_thumbs_are_counted():
     )
 
 
+def test_answers_that_were_rated_earlier_are_a_reference_too():
+    rng = np.random.default_rng(8)
+    old, right = seen(rng, 120, 40)
+    rated = [r.model_copy(update={"label": float(y), "probability": 0.1}) for r, y in zip(old, right, strict=True)]
+    live, truth = seen(rng, 300, 1)
+    (row,) = lines([*rated, *live], {}, embed, NOW, 1)
+    assert (row.requests, row.estimated.method, row.estimated.labels) == (300, "reference", 0)
+    assert row.estimated.low <= truth.mean() <= row.estimated.high
+    others = [r.model_copy(update={"release": "bank/1"}) for r in rated]
+    unasked = [r.model_copy(update={"probability": None}) for r in rated]
+    for known in (others, unasked):
+        assert lines([*known, *live], {}, embed, NOW, 1)[0].estimated.mean is None
+
+
 def test_a_new_kind_of_question_makes_it_unknown():
     rng = np.random.default_rng(4)
     rows, _ = seen(rng, 200, 1)

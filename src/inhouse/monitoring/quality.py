@@ -172,14 +172,23 @@ def lines(
         releases = sorted({r.release for r in window if _time(r.at) >= until - WEEK} - set(UNLIKE), reverse=True)
         for release in releases:
             own = [r for r in window if r.release == release]
-            found.append(line(own, judged.get(release, ()), embed, min(until, now)))
+            known = [*judged.get(release, ()), *earlier(rows, release, until - WINDOW)]
+            found.append(line(own, known, embed, min(until, now)))
     return found
 
 
-def line(rows: Sequence[Seen], judged: Sequence[Judged], embed: Embed | None, until: datetime) -> Line:
-    """The line of one release, from its signals of one window."""
+def earlier(rows: Sequence[Seen], release: str, before: datetime) -> list[Seen]:
+    """Answers of the release that were drawn and rated earlier, which are known as those of the verdict are. That they
+    were not drawn evenly does not matter: all of the reference is weighted until it looks like the live answers."""
+    rated = (r for r in rows if r.release == release and r.label is not None and r.probability is not None)
+    return [r for r in rated if _time(r.at) < before]
+
+
+def line(rows: Sequence[Seen], known: Sequence[Seen], embed: Embed | None, until: datetime) -> Line:
+    """The line of one release, from its signals of one window and other answers of it that are `known` to be right or
+    wrong."""
     answers, fair = some([r for r in rows if given(r)])
-    known = [t for t in judged if t.label is not None and given(t)]
+    known = [t for t in known if t.label is not None and given(t)]
     axes = ours = theirs = None
     if embed is not None and len(known) > COMPONENTS and answers:
         theirs = embed([t.question for t in known])

@@ -53,7 +53,7 @@ def test_each_week_and_release_has_a_line_over_four_weeks():
     assert first.method == "reference"
     assert first.low <= right.mean() <= first.high
     assert found[0].confidence == pytest.approx(np.mean([r.confidence for r in new]))
-    assert found[1].estimated.why.startswith("the release has no reference")
+    assert found[1].estimated.why.startswith("0 answers of this release are known")
 
 
 def test_hand_offs_and_failures_count_as_requests_but_have_no_accuracy():

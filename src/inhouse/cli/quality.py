@@ -9,7 +9,7 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 if TYPE_CHECKING:
     from inhouse.serving.quality import Figures
 
-RESTS = {"": "", "reference": "what answers show", "labels": "labels", "both": "both"}
+RESTS = {"": "", "reference": "the verdict", "labels": "labels", "both": "verdict, labels"}
 
 
 def quality(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
@@ -39,18 +39,26 @@ def _show(found: Figures) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("four weeks to", "release", "accuracy", "rests on"):
-        table.add_column(head)
+        table.add_column(head, no_wrap=head != "release", overflow="fold")
     for head in ("labels", "answers", "handed off"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in found.lines:
         e = row.estimated
         figure = "unknown" if e.mean is None else f"{e.mean:.0%} [{e.low:.0%} to {e.high:.0%}]"
         handed = f"{row.handed_off:.1%}"
-        table.add_row(row.until[:10], row.release, figure, RESTS[e.method], str(e.labels), f"{e.answers:,}", handed)
+        table.add_row(
+            "now" if row.until == found.at else row.until[:10],
+            row.release,
+            figure,
+            RESTS[e.method],
+            str(e.labels),
+            f"{e.answers:,}",
+            handed,
+        )
     out.print(table)
     latest = found.lines[0]
     if latest.estimated.why:
-        print_line(f"{latest.until[:10]}: {latest.estimated.why}")
+        print_line(f"{latest.release}: {latest.estimated.why}")
     pairs = found.agreement
     if pairs.kappa is not None:
         print_line(f"reviewers agree on {pairs.agree:.0%} of {pairs.pairs} answers, kappa {pairs.kappa:.2f} "

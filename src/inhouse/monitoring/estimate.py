@@ -167,7 +167,9 @@ def accuracy(
         return Estimated(why=f"{n} answers: too few, it takes {FEWEST_ANSWERS}", **known)
     if reference is None or len(reference.right) < FEWEST_REFERENCE:
         guess = np.nan_to_num(live.shown[:, 0], nan=0.5)
-        return _alone(by_labels(guess, live, labeled), "the release has no reference", known, level)
+        few = len(reference.right) if reference else 0
+        why = f"{few} answers of this release are known to be right or wrong, and it takes {FEWEST_REFERENCE}"
+        return _alone(by_labels(guess, live, labeled), why, known, level)
     expected = expected or expectation(live, reference)
     known["shift"] = expected.shift
     part = by_labels(expected.g, live, labeled)
@@ -232,7 +234,7 @@ def _agrees(part: Part, expected: Part) -> bool:
 def _alone(part: Part | None, why: str, known: dict[str, float], level: float) -> Estimated:
     """By labels only, or unknown."""
     if part is None:
-        return Estimated(why=f"{why}, and it takes {FEWEST_LABELS} labels to know without it", **known)
+        return Estimated(why=f"{why}; {FEWEST_LABELS} labels would tell", **known)
     low, high = interval(part, level)
     return Estimated(
         mean=min(max(part.mean, 0.0), 1.0), low=low, high=high, method="labels", why=why, weight=1.0, **known

@@ -196,9 +196,10 @@ def line(rows: Sequence[Seen], known: Sequence[Seen], embed: Embed | None, until
     reference = Evidence(shown(known, axes, theirs), *_labels(known)) if known else None
     votes = Votes(*(sum(r.thumb == t for r in rows if given(r)) for t in (1, -1, None)))
     live = Evidence(shown(answers, axes, ours), *_labels(answers), counts=fair)
+    estimated = accuracy(live, reference, votes).model_copy(update={"answers": sum(map(given, rows))})
     return Line(
         until=until.isoformat(timespec="seconds"), release=rows[0].release if rows else "", requests=len(rows),
-        handed_off=sum(r.handed_off for r in rows) / max(len(rows), 1), estimated=accuracy(live, reference, votes),
+        handed_off=sum(r.handed_off for r in rows) / max(len(rows), 1), estimated=estimated,
         up=votes.up, down=votes.down, confidence=_mean([r.confidence for r in answers]),
         expected=_mean([t.confidence for t in known]),
     )  # fmt: skip

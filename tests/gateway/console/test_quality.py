@@ -7,7 +7,7 @@ import pytest
 from inhouse.gateway.console.seams import Quality, QualityLine
 from inhouse.store.ratings import Drawn, Ratings
 
-WHY = "live answers no longer look like those of the verdict (AUROC 0.83), and it takes 10 labels to know without it"
+WHY = "live answers no longer look like those of the verdict (AUROC 0.83); 10 labels would tell"
 
 
 def line(until, **more):

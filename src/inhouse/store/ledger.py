@@ -23,10 +23,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from inhouse.errors import BackendError, ConfigError
 from inhouse.store.turn import Turn
 
-SCHEMA = "0003"  # the newest revision in migrations/
+SCHEMA = "0006"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
+CHECKPOINT_PAGES = 1000  # SQLite's own default
 _CREATING = threading.Lock()
 MIGRATION_LOCK = 0x696E686F757365  # "inhouse" in hex: one process at a time migrates a PostgreSQL schema
 
@@ -77,6 +78,7 @@ class Ledger:
         self._file = Path(self._url.database or "") if self.sqlite else None
         self._opened = _identity(self._file)
         self._writing = self._engine.execution_options(writes=True)
+        self._noting = self._engine.execution_options(writes=True, soon=True)
         snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(**snapshot)
         self.insert: Callable[[sa.Table], Any] = sqlite.insert if self.sqlite else postgresql.insert
@@ -97,15 +99,22 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self, wait_s: float = WAIT_S) -> Iterator[Connection]:
+    def write(self, wait_s: float = WAIT_S, soon: bool = False) -> Iterator[Connection]:
         """A write transaction, committed at the end. SQLite runs one at a time across all processes.
+
+        Args:
+            wait_s: for the turn of this process, on SQLite.
+            soon: do not wait for the disk. The commit outlives the end of the process, but not a loss of power; it is
+                on disk with the next one that waits.
 
         Raises:
             BackendError: the database fails, in bounded time. Nothing is written unless the commit itself failed.
         """
         self._check_file()
         turn = self._turn.taken(wait_s) if self._turn else nullcontext()
-        with self._reported("written"), turn, self._writing.begin() as connection:
+        with self._reported("written"), turn, (self._noting if soon else self._writing).begin() as connection:
+            if soon and not self.sqlite:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
 
     def check(self) -> None:
@@ -225,8 +234,12 @@ def _sqlite_engine(url: URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if options.get("writes"):  # a commit that waits for the disk may also have to move the log into the file
+            soon = options.get("soon", False)
+            connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if soon else 'FULL'}")
+            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={0 if soon else CHECKPOINT_PAGES}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
 

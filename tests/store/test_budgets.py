@@ -53,7 +53,9 @@ def reserve(reservations, *wanted, lease=LEASE):
 
 def rows(ledger):
     with ledger.read() as connection:
-        return connection.execute(sa.select(BUDGETS)).mappings().all(), connection.execute(sa.select(RESERVATIONS)).all()
+        return connection.execute(sa.select(BUDGETS)).mappings().all(), connection.execute(
+            sa.select(RESERVATIONS)
+        ).all()
 
 
 def test_of_requests_at_the_same_time_only_those_that_fit_are_let_through(reservations, ledger, clock):

@@ -38,6 +38,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROCESSES, CALLS = 8, 10_000
 WORST, LIMIT = 1_000_000, 0.55  # nanodollars; the budget as a share of what all calls would cost
+MOST = 300  # requests through the gateway
 BODY = {"model": "custom", "messages": [{"role": "user", "content": "How do I apply for a business loan? " * 4}]}
 
 
@@ -233,7 +234,7 @@ def server(folder: str, url: str, workers: int, limited: str, inherited: str = "
 
     tables = {
         "": [],
-        "requests": [{"requests": 600}],
+        "requests": [{"requests": MOST}],
         "four": [{"per": p, "usd": 1e6, "tokens": 10**12} for p in ("project", "team", "key", "user")],
     }[limited]
 
@@ -261,7 +262,7 @@ def server(folder: str, url: str, workers: int, limited: str, inherited: str = "
 
 
 def through_gateway(folder: Path, requests: int) -> dict:
-    """Clients ask while workers are killed; a budget of 600 requests must let at most 600 reach the model."""
+    """Clients ask while workers are killed; a budget of MOST requests must let at most MOST reach the model."""
     import httpx
     from gateway import Served
 
@@ -302,7 +303,7 @@ def through_gateway(folder: Path, requests: int) -> dict:
     asked = len((folder / "paid").read_text().splitlines())
     return {"requests": sum(codes.values()), "codes": {str(k): v for k, v in sorted(codes.items())}, "kills": kills,
             "model calls": asked, "charged requests": use.spent.requests, "charged at lease end": held,
-            "overspend requests": max(0, asked - 600, use.spent.requests - 600),
+            "overspend requests": max(0, asked - MOST, use.spent.requests - MOST),
             "calls not charged": max(0, asked - use.spent.requests), "held at the end": use.held.requests}  # fmt: skip
 
 

@@ -147,14 +147,17 @@ def test_alerts_come_once_for_each_budget_and_period(reservations, ledger, clock
 
     for n in range(9):
         use(f"e{n}", 0.1)
+    reservations.close()
     assert [a.kind for a in alerts] == ["reached"]
     assert alerts[0].spent.usd == pytest.approx(0.8)
     for n in range(9, 13):
         use(f"e{n}", 0.1)
+    reservations.close()
     assert [a.kind for a in alerts] == ["reached", "refused"]
     clock.at += 24 * 3600_000  # December
     for n in range(20, 30):
         use(f"e{n}", 0.1)
+    reservations.close()
     assert [a.kind for a in alerts] == ["reached", "refused", "reached"]
     assert len({a.key for a in alerts}) == 3
 

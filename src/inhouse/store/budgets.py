@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -65,7 +66,7 @@ class Limit(Record):
 
     def id(self, at_ms: int) -> str:
         """Of its row in the period of a time. It does not depend on the limit, which may be changed."""
-        return digest_of([self.per, self.stored, self.period, window(self.period, at_ms)[0]])
+        return _id(self.per, self.subject, self.period, window(self.period, at_ms)[0])
 
     @property
     def stored(self) -> str:
@@ -123,14 +124,23 @@ class Settlement(NamedTuple):
     used: Amount
 
 
+@lru_cache(64)
+def _window(period: str, day: int) -> tuple[int, int]:
+    start = datetime.fromtimestamp(day * 86_400, UTC)
+    if period == "day":
+        return round(start.timestamp() * 1000), round((start + timedelta(days=1)).timestamp() * 1000)
+    start = start.replace(day=1)
+    return round(start.timestamp() * 1000), round((start + timedelta(days=32)).replace(day=1).timestamp() * 1000)
+
+
 def window(period: str, at_ms: int) -> tuple[int, int]:
     """Start and end of the calendar day or month (UTC) of a time, in milliseconds since 1970."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    start = at.replace(hour=0, minute=0, second=0, microsecond=0, day=at.day if period == "day" else 1)
-    end = start + timedelta(days=1 if period == "day" else 32)
-    if period == "month":
-        end = end.replace(day=1)
-    return round(start.timestamp() * 1000), round(end.timestamp() * 1000)
+    return _window(period, at_ms // 86_400_000)
+
+
+@lru_cache(10_000)
+def _id(per: str, subject: str, period: str, start_ms: int) -> str:
+    return digest_of([per, user_digest(subject) if per == "user" else subject, period, start_ms])
 
 
 def user_digest(user: str) -> str:

@@ -19,11 +19,12 @@ from inhouse.chat import ChatRequest, Usage
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError
 from inhouse.gateway.errors import HttpError, unavailable
-from inhouse.store.budgets import NANO, Amount, Limit, Refusal, Settlement
-from inhouse.store.keys import Key
+from inhouse.store.budgets import NANO, Amount, Budgets, Limit, Refusal, Settlement
+from inhouse.store.keys import Key, Keys
+from inhouse.store.ledger import Ledger
 from inhouse.store.reservations import Reservations
 from inhouse.store.tables import now_ms, to_ms
-from inhouse.types import Json
+from inhouse.types import Json, Record
 
 GRACE_S = 15.0  # after the deadline, until a model has stopped
 LEASE_S = 60.0  # after that, until a reservation is charged
@@ -115,6 +116,50 @@ def limits_of(project: Project, key: Key, user: str) -> list[Limit]:
                 most = Amount.of(t.usd, t.tokens, t.requests)
                 found.append(Limit(per=per, subject=subject, period=period, most=most, alert_at=t.alert_at))
     return found
+
+
+class BudgetLine(Record):
+    """A budget in this day or month, in words; `share` is the largest share used of what it limits."""
+
+    name: str
+    used: str
+    held: str
+    limit: str
+    left: str
+    share: float
+    resets_at: str
+
+
+def budget_lines(project: Project, ledger: Ledger) -> list[BudgetLine]:
+    """What was used of each budget that is set, those that used the largest share first. A user is named as long as
+    the audit log names them."""
+    budgets, keys = Budgets(ledger), {key.id: key.name for key in Keys(ledger).all()}
+    uses = budgets.used()
+    users = budgets.users(min((u.start for u in uses if u.per == "user"), default=""))
+    lines = []
+    for use in uses:
+        subject = users.get(use.subject, use.subject[:15]) if use.per == "user" else use.subject
+        names = (subject, keys.get(subject, subject))
+        tables = [t for t in project.budget if (t.per, t.period) == (use.per, use.period)]
+        for t in [t for t in tables if t.of and t.of in names] or [t for t in tables if not t.of]:
+            most = Amount.of(t.usd, t.tokens, t.requests)
+            left = Amount(*(max(0, m - s - h) for m, s, h in zip(most, use.spent, use.held, strict=True)))
+            share = max(s / m for m, s in zip(most, use.spent, strict=True) if m)
+            whose = "project" if use.per == "project" else f"{use.per} {names[1]}"
+            used, held, limit, rest = (_in_words(a, most) for a in (use.spent, use.held, most, left))
+            lines.append(BudgetLine(name=f"{whose}, this {use.period}", used=used, held=held, limit=limit, left=rest,
+                                    share=share, resets_at=use.resets_at))  # fmt: skip
+    return sorted(lines, key=lambda line: -line.share)
+
+
+def _in_words(amount: Amount, limited: Amount) -> str:
+    """What is limited of an amount."""
+    words = (
+        f"${amount.usd:,.4f}".rstrip("0").rstrip("."),
+        f"{amount.tokens:,} tokens",
+        f"{amount.requests:,} requests",
+    )
+    return ", ".join(w for w, m in zip(words, limited, strict=True) if m)
 
 
 class Budgeted(Protocol):

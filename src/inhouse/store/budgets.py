@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.store.ledger import Ledger, bounded
-from inhouse.store.tables import BUDGETS, RESERVATIONS, now_ms, to_iso
+from inhouse.store.tables import AUDIT, BUDGETS, RESERVATIONS, now_ms, to_iso, to_ms
 from inhouse.types import Record, digest_of
 
 NANO = 1_000_000_000
@@ -351,6 +351,14 @@ class Budgets:
         order = (BUDGETS.c.spent_nano_usd.desc(), BUDGETS.c.spent_tokens.desc(), BUDGETS.c.id)
         with self._ledger.read() as connection:
             return [_use(row) for row in connection.execute(sa.select(BUDGETS).where(now).order_by(*order)).mappings()]
+
+    def users(self, since: str) -> dict[str, str]:
+        """The users whom the audit log names since a time (ISO 8601; none if empty), by how budgets keep them."""
+        if not since:
+            return {}
+        query = sa.select(AUDIT.c.user).where(AUDIT.c.at_ms >= to_ms(since), AUDIT.c.kind == "exchange").distinct()
+        with self._ledger.read() as connection:
+            return {user_digest(user): user for user in connection.execute(query).scalars()}
 
 
 def _use(row: sa.RowMapping) -> Use:

@@ -154,11 +154,8 @@ def budget_lines(project: Project, ledger: Ledger) -> list[BudgetLine]:
 
 def _in_words(amount: Amount, limited: Amount) -> str:
     """What is limited of an amount."""
-    words = (
-        f"${amount.usd:,.4f}".rstrip("0").rstrip("."),
-        f"{amount.tokens:,} tokens",
-        f"{amount.requests:,} requests",
-    )
+    usd = f"${amount.usd:,.2f}" if amount.usd >= 0.1 or not amount.nano_usd else f"${amount.usd:.6f}"
+    words = (usd, f"{amount.tokens:,} tokens", f"{amount.requests:,} requests")
     return ", ".join(w for w, m in zip(words, limited, strict=True) if m)
 
 

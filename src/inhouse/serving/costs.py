@@ -89,7 +89,7 @@ def account(workspace: Workspace, typed: Mapping[str, str], days: float = DAYS) 
     table = roi(inputs)
     return Account(
         days=days, cases=len(cases), sides=sides, spent=spending(cases, terms, days, _elsewhere(workspace, contacts)),
-        roi=table, options=_options(workspace.project, verdict, table), notes=_notes(sides, verdict, contacts),
+        roi=table, options=_options(workspace.project, verdict, table), notes=_notes(sides, table, contacts),
     )  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def _options(project: Project, verdict: Report | None, table: Roi) -> Options | 
             times * (tokens[0] * costs.api_usd_per_million_prompt + tokens[1] * costs.api_usd_per_million_answer) / 1e6
         )
 
-    custom = costs.custom_usd_per_month
+    custom = values["custom_usd_per_month"] or 0.0
     options = (
         Option(name="Base API", usd_per_conversation=api(base, 200), escalation=plain, note=_of("base", base)),
         Option(
@@ -269,12 +269,15 @@ def _capacity(project: Project, row: ArmResult | None) -> float:
     return IN_USE * MONTH_HOURS * 3600 * project.model.parallel / seconds
 
 
-def _notes(sides: Mapping[str, Figures], verdict: Report | None, contacts: Sequence[Contact]) -> tuple[str, ...]:
+def _notes(sides: Mapping[str, Figures], table: Roi, contacts: Sequence[Contact]) -> tuple[str, ...]:
     notes = []
-    if "base" not in sides:
-        source = "the verdict, before launch" if verdict else "nothing yet: type it in, or build a verdict"
-        notes.append(f"Base is not measured in live traffic. Its figures are from {source}. `inhouse experiment start` "
-                     "measures both sides on the same traffic.")  # fmt: skip
+    base = table.inputs["base_escalation"]
+    if base.source == "verdict":
+        notes.append("Base is not measured in live traffic; its figures are from the verdict, before launch. "
+                     "`inhouse experiment start` measures both sides on the same traffic.")  # fmt: skip
+    elif base.value is None:
+        notes.append("Nothing is known of base yet. `inhouse build` measures it on held-out questions, and "
+                     "`inhouse experiment start` on live traffic.")  # fmt: skip
     if custom := sides.get("custom"):
         if custom.named < 0.5:
             notes.append(f"Only {custom.named:.0%} of the conversations name their user, so most who come back "

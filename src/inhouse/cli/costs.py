@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
+from inhouse.cli.options import HERE, AsJson, At, Set, plain, print_json, tell, workspace_of
+
+WARN = 0.8  # share of a budget from which its line is colored
 
 
 def roi(
@@ -59,27 +61,23 @@ def roi(
 
 def budget(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Show what was used of each budget in this day or month, and when it resets."""
-    from rich import box
-    from rich.table import Table
+    from inhouse.cli.terminal import print_line
+    from inhouse.serving.budgets import budgets_of
 
-    from inhouse.cli.terminal import out
-    from inhouse.gateway.budgets import budget_lines
-
-    workspace = workspace_of(project, overrides, quiet=True)
-    with workspace.ledger() as ledger:
-        lines = budget_lines(workspace.project, ledger)
+    lines = budgets_of(workspace_of(project, overrides, quiet=True))
     if as_json:
         print_json([line.model_dump(mode="json") for line in lines])
         return
     if not lines:
         tell("no budget was used in this day or month; [[budget]] tables set them")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("budget", "used", "in progress", "limit", "left", "resets"):
-        table.add_column(name)
     for line in lines:
-        table.add_row(line.name, line.used, line.held, line.limit, line.left, line.resets_at[:16].replace("T", " "))
-    out.print(table)
+        resets = line.resets_at[:16].replace("T", " ")
+        used = f"{line.used} of {line.limit} used, {line.held} in progress, {line.left} left"
+        print_line(
+            plain(f"{line.name}: {used} until {resets} UTC"),
+            "red" if line.share >= 1 else "yellow" if line.share >= WARN else "",
+        )
 
 
 def _given(inputs: list[str] | None, file: Path | None) -> dict[str, str]:

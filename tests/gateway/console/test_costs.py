@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.config.budgets import Budget
+from inhouse.serving import cost_report  # noqa: F401 - read now: a page has five seconds
 from inhouse.store.budgets import Amount, Limit, Settlement, reserve, settle
 from inhouse.store.tables import now_ms
 

@@ -316,6 +316,28 @@ class Outcome(Record):
     cost_usd: float  # mean per request
 
 
+class Contact(NamedTuple):
+    """One answer as costs see it: who asked when, what it cost, and what people said and did about it."""
+
+    user: str  # "" if the request named none
+    at_ms: int
+    question: str  # the last message of the user
+    first: str  # the first one of the conversation
+    turn: int  # which message of the user it was, from 1
+    arm: str  # "base", a release, or a model elsewhere
+    split: bool  # whether a live experiment or canary chose it
+    cost_usd: float
+    handed_off: bool = False
+    wish: bool = False  # for a person, and nothing else
+    waited_min: float | None = None  # from the hand-off to the reply; None without a reply
+    thumb: int = 0
+    resolved: bool | None = None  # False if anybody says that it was not
+    failed: bool = False  # it ended in an error, or was refused or cut off
+    latency_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 class Artifact(Record):
     """A finished directory in the store. `facts` are figures of the stage; `parents` are keys of artifacts."""
 

@@ -58,7 +58,7 @@ class Slow(Endless):
 class Failing(Audit):
     """One that stops to write once a question was written."""
 
-    async def append(self, exchange):
+    async def append(self, exchange, settlement=None):
         raise BackendError("the disk is full")
 
 

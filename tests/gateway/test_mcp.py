@@ -163,7 +163,7 @@ async def test_the_limits_of_a_key_hold(gateway):
 
 
 class Failing(Audit):
-    async def append(self, exchange):
+    async def append(self, exchange, settlement=None):
         raise BackendError("the disk is full")
 
 

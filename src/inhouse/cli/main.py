@@ -17,6 +17,7 @@ from inhouse.cli import (
     audit,
     build,
     cascade,
+    costs,
     edge,
     engines,
     experiments,
@@ -47,7 +48,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
-    mcp.mcp, quality.quality,
+    mcp.mcp, quality.quality, costs.roi, costs.budget,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)

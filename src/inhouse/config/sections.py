@@ -13,7 +13,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
+from inhouse.config.budgets import Budget
 from inhouse.config.cascade import Cascade
+from inhouse.config.costs import Costs
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
 from inhouse.config.quality import Quality
@@ -459,6 +461,9 @@ class Project(Section):
     """MCP servers whose tools agents may call: one [[mcp]] table each."""
     cascade: Cascade = Cascade()
     quality: Quality = Quality()
+    costs: Costs = Costs()
+    budget: tuple[Budget, ...] = ()
+    """Limits in money, tokens, and requests, see docs/costs.md: one [[budget]] table each."""
     release: Release = Release()
     experiment: Experiment = Experiment()
 

@@ -30,11 +30,13 @@ from starlette.types import Receive, Scope, Send
 from inhouse.chat import ChatEvent, ChatRequest, Delta, Exchange, Finish, Note, Usage, streaming
 from inhouse.errors import CONTEXT_LENGTH, BackendError, InputError, RefusedError, RestartingError
 from inhouse.gateway.auth import hand_over, need_system
+from inhouse.gateway.budgets import GRACE_S, limits_of, reserved, settlement
 from inhouse.gateway.contract import UNSUPPORTED
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import Asked, event
+from inhouse.store.budgets import Amount
 from inhouse.store.keys import Key
 from inhouse.types import Json, Message, Passage, canonical_json
 
@@ -54,7 +56,7 @@ class Run:
     """One request to one model, and the record of it."""
 
     def __init__(self, id: str, state: State, key: Key, asked: Asked, request: ChatRequest, trace: str = "") -> None:
-        self.id = id
+        self.id, self.user = id, request.user
         self.deltas: list[Delta] = []  # those with more than text
         self._parts: list[str] = []
         self.finish: Finish | None = None
@@ -67,7 +69,9 @@ class Run:
         self._first_s = self._engine_s = 0.0
         self._share = 1  # number of requests that ran at the same time
         self._handoff = ""
-        self.begun = False
+        self.begun = self.asked = self.settled = False  # on disk; asked a model; what it used of budgets
+        self.hold: Amount | None = None  # of budgets
+        self._failed = False
         self.too_long = False  # for the model, so the record has only the beginning
         self._record: asyncio.Task[None] | None = None
 
@@ -78,7 +82,7 @@ class Run:
     async def events(self, place: Place) -> AsyncGenerator[ChatEvent]:
         """The events of the model, once the queue has a free slot."""
         async with self._state.queue.slot(place):
-            started, self._share = time.perf_counter(), self._state.queue.running
+            started, self._share, self.asked = time.perf_counter(), self._state.queue.running, True
             try:
                 async with streaming(self._model, self._request) as events:
                     async for event_ in events:
@@ -87,6 +91,9 @@ class Run:
                         if self._shows_steps and (shown := self._call(event_)):
                             self._take(shown)
                             yield shown
+            except BackendError:
+                self._failed = True
+                raise
             finally:
                 self._engine_s = time.perf_counter() - started
         if self.finish is None:
@@ -155,7 +162,7 @@ class Run:
         return notes[-1] if notes else None
 
     def exchange(self, reason: str) -> Exchange:
-        ours, usd_per_hour = self.ours(), self._state.project.model.usd_per_hour
+        ours = self.ours()
         split = self._notes.get(("split", "arm")) or {}
         calls = [call for d in self.deltas for call in d.tool_calls]
         latency_s = time.perf_counter() - self._began
@@ -173,13 +180,26 @@ class Run:
             usage=self.finish.usage if self.finish else Usage(),
             first_token_s=round(self._first_s or latency_s, 4),
             latency_s=round(latency_s, 4),
-            cost_usd=round(self._engine_s / self._share / 3600 * usd_per_hour, 9),
+            cost_usd=round(self._usd(), 9),
             experiment=f"{split['experiment']}:{split['arm']}" if split else "",
             groups=self._request.groups,
             parameters=self._parameters,
             steps=ours.get("steps"),
             reused=ours.get("reused"),
         )
+
+    def worst(self) -> Amount:
+        """The most that the answer may use."""
+        return self._state.prices.worst(self._name, self._request)
+
+    def _used(self) -> Usage | None:
+        """None if that is not known, because the answer was cut off."""
+        cut_off = self.asked and not self.finish and (self._parts or not self._failed)
+        return None if cut_off else self.finish.usage if self.finish else Usage()
+
+    def _usd(self) -> float:
+        machine_s = self._engine_s / self._share
+        return self._state.prices.cost(self._name, self._request, self._notes, self._used(), machine_s)
 
     async def begin(self) -> None:
         """Writes the question to disk.
@@ -223,13 +243,16 @@ class Run:
     async def _write(self, reason: str) -> None:
         exchange, metrics, began = self.exchange(reason), self._state.metrics, time.perf_counter()
         why = "" if reason in UNANSWERED else self._handoff_reason(exchange.answer)
+        spent = settlement(self, exchange.cost_usd, self._used())
         try:
             if why:
                 hand_over(self._state, self._key.id)
         except HttpError:
-            await self._recorded(self._state.audit.append(exchange.model_copy(update={"reason": "refused"})))
+            await self._recorded(self._state.audit.append(exchange.model_copy(update={"reason": "refused"}), spent))
+            self.settled = True
             raise
-        await self._recorded(self._state.audit.append(exchange))
+        await self._recorded(self._state.audit.append(exchange, spent))
+        self.settled = True
         if why:
             self._handoff = await self._recorded(asyncio.to_thread(self._state.inbox.add, exchange, why))
             metrics.handoffs.labels(self._name).inc()
@@ -282,24 +305,30 @@ class Answer(Response):
         with state.queue.admitted(self._key.id) as self._place:
             if state.audit.trouble and state.queue.open > 1:  # one request tests the audit log, the others fail early
                 raise unrecorded()
-            try:
-                await self._attended(receive, send)
-            except HttpError as error:
-                await self._refuse(send, await self._failed(error, "refused") if self.run.begun else error)
-            except BackendError as error:
-                if isinstance(error, RefusedError):
-                    self.run.too_long = error.code == CONTEXT_LENGTH
-                else:
-                    log.warning("the model could not answer", exc_info=error)
-                await self._refuse(send, await self._failed(refusal(error)))
-            except InputError as error:  # the model is no longer served
-                await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
-            except asyncio.CancelledError:  # the server stops and its time to drain is over
-                await self.run.record("cancelled")
-                raise
-            except Exception as error:
-                log.error("internal error while answering", exc_info=error)
-                await self._refuse(send, await self._failed(HttpError(500, INTERNAL, "server_error")))
+            limits = limits_of(state.project, self._key, self.run.user) if state.reservations else []
+            lease_s = state.project.gateway.deadline_s + GRACE_S
+            async with reserved(state.reservations, limits, self.run, self.run.worst, lease_s):
+                await self._handled(receive, send)
+
+    async def _handled(self, receive: Receive, send: Send) -> None:
+        try:
+            await self._attended(receive, send)
+        except HttpError as error:
+            await self._refuse(send, await self._failed(error, "refused") if self.run.begun else error)
+        except BackendError as error:
+            if isinstance(error, RefusedError):
+                self.run.too_long = error.code == CONTEXT_LENGTH
+            else:
+                log.warning("the model could not answer", exc_info=error)
+            await self._refuse(send, await self._failed(refusal(error)))
+        except InputError as error:  # the model is no longer served
+            await self._refuse(send, await self._failed(HttpError(404, str(error), code="model_not_found")))
+        except asyncio.CancelledError:  # the server stops and its time to drain is over
+            await self.run.record("cancelled")
+            raise
+        except Exception as error:
+            log.error("internal error while answering", exc_info=error)
+            await self._refuse(send, await self._failed(HttpError(500, INTERNAL, "server_error")))
 
     async def _attended(self, receive: Receive, send: Send) -> None:
         """Answers until the client disconnects or the deadline passes."""

@@ -12,7 +12,10 @@ import base64
 import os
 import sys
 import threading
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,11 +23,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field, field_validator
 
+from inhouse.chat import Usage
 from inhouse.errors import ConfigError
 from inhouse.gateway.auth import Caller
+from inhouse.gateway.budgets import limits_of, reserved, settled, settlement
 from inhouse.gateway.contract import Body, Listed, Many, Text
 from inhouse.gateway.errors import HttpError
 from inhouse.gateway.state import State
+from inhouse.store.budgets import Amount
+from inhouse.store.keys import Key
 from inhouse.types import Embedder, Matrix
 
 NICE = 10  # of the thread that embeds long lists, so that answers have the processors first
@@ -78,9 +85,46 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
         raise HttpError(404, "this server has no embedder", code="model_not_found", param="model")
     if body.dimensions not in (None, embedder.dimensions):
         raise HttpError(400, f"{embedder.name} has {embedder.dimensions} dimensions", param="dimensions")
-    beside = partial(asyncio.get_running_loop().run_in_executor, _THREAD)
     vocabulary = state.project.gateway.embedding_vocabulary
     texts = await asyncio.to_thread(body.texts, state.project.path(vocabulary) if vocabulary else None)
+    run = _Run(f"emb-{uuid.uuid4().hex}")
+    limits = limits_of(state.project, key, body.user or key.id) if state.reservations else []
+    worst = partial(state.prices.texts, texts)
+    async with reserved(state.reservations, limits, run, worst, state.project.gateway.deadline_s):
+        try:
+            parts, vectors, lengths = await _embedded(request, state, key, run, texts, body.input_type == "query")
+        finally:
+            usd = state.prices.machine_usd(run.seconds)
+            await settled(state.reservations, settlement(run, usd, Usage(prompt_tokens=run.tokens)))
+            run.settled = True
+    rows = _joined(parts, vectors, lengths)
+    encoded = body.encoding_format == "base64"
+    values = [base64.b64encode(row.tobytes()).decode() if encoded else row.tolist() for row in rows]
+    data = [{"object": "embedding", "index": n, "embedding": value} for n, value in enumerate(values)]
+    usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
+    joined = {str(n): len(text) for n, text in enumerate(parts) if len(text) > 1}
+    return {"object": "list", "data": data, "model": embedder.name, "usage": usage, "inhouse": {"parts": joined}}
+
+
+@dataclass
+class _Run:
+    """One request, for budgets, and what it has used so far."""
+
+    id: str
+    hold: Amount | None = None
+    asked: bool = False
+    settled: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+async def _embedded(
+    request: Request, state: State, key: Key, run: _Run, texts: list[str], query: bool
+) -> tuple[list[list[str]], list[Matrix], list[int]]:
+    """The parts of each text, and the vectors of all parts with their numbers of tokens."""
+    embedder = state.embedder
+    assert embedder is not None
+    beside = partial(asyncio.get_running_loop().run_in_executor, _THREAD)
     with state.embedding.admitted(key.id) as place:
         async with state.embedding.slot(place):  # one request at a time, because tokens take memory
             parts = await beside(lambda: [embedder.parts(text) for text in texts])
@@ -93,16 +137,13 @@ async def embeddings(request: Request, body: EmbeddingBody, key: Caller) -> Any:
         batch = flat[start : start + BATCH]
         with state.embedding.admitted(key.id) as place:
             async with state.embedding.slot(place):
-                found, counts = await beside(_embed, embedder, batch, body.input_type == "query")
+                run.asked, started = True, time.perf_counter()
+                found, counts = await beside(_embed, embedder, batch, query)
+        run.seconds += time.perf_counter() - started
+        run.tokens += sum(counts)
         vectors.extend(found)
         lengths.extend(counts)
-    rows = _joined(parts, vectors, lengths)
-    encoded = body.encoding_format == "base64"
-    values = [base64.b64encode(row.tobytes()).decode() if encoded else row.tolist() for row in rows]
-    data = [{"object": "embedding", "index": n, "embedding": value} for n, value in enumerate(values)]
-    usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
-    joined = {str(n): len(text) for n, text in enumerate(parts) if len(text) > 1}
-    return {"object": "list", "data": data, "model": embedder.name, "usage": usage, "inhouse": {"parts": joined}}
+    return parts, vectors, lengths
 
 
 def _embed(embedder: Embedder, batch: list[str], query: bool) -> tuple[Matrix, list[int]]:

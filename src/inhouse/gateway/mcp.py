@@ -125,8 +125,7 @@ def over_stdio(state: State, key: Callable[[], Key]) -> None:
         with logged_as_json():
             asyncio.run(run())
     finally:
-        state.audit.close()
-        state.fleet.close()
+        state.close()
 
 
 def _server(state: State, who: Who) -> Server[Any]:

@@ -141,8 +141,7 @@ def serve(state: State, bound: socket.socket, ready: Callable[[], None], parent:
         with logged_as_json(), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run())
     finally:
-        state.audit.close()
-        state.fleet.close()
+        state.close()
         faulthandler.cancel_dump_traceback_later()
 
 

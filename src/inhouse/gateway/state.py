@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
+from inhouse.gateway.budgets import Prices
 from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
+from inhouse.store.budgets import Alert
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ratings import Ratings
+from inhouse.store.reservations import Reservations
 from inhouse.store.sessions import Sessions
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
@@ -65,6 +68,7 @@ class State:
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    alert: Callable[[Alert], None] | None = None  # for budgets; None writes to the log
     draining: bool = False
 
     def __post_init__(self) -> None:
@@ -73,4 +77,13 @@ class State:
         self.waits = Queue(MOST_WAITS, 0)
         self.embedding = Queue(1, settings.waiting)  # texts are embedded beside the answers
         self.ratings = Ratings(self.keys.ledger)
+        self.prices = Prices(self.project)
+        self.reservations = Reservations(self.keys.ledger, self.alert) if self.project.budget else None
         self.sessions = Sessions(self.keys.ledger, settings.session_idle_minutes * 60)
+
+    def close(self) -> None:
+        """Writes what is queued, and closes the models."""
+        self.audit.close()
+        if self.reservations is not None:
+            self.reservations.close()
+        self.fleet.close()

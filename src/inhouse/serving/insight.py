@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from inhouse.agents.draw import svg
 from inhouse.assembly.team import DOCUMENTS, Team, allowed, described_team
@@ -25,6 +25,7 @@ from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
+from inhouse.serving.cost_report import costs_file, costs_of
 from inhouse.serving.open import settings_of
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
@@ -184,6 +185,14 @@ class WorkspaceInsight:
 
     def quality(self) -> seams.Quality | None:
         return self._quality.now() if self._quality else None
+
+    # --- costs --------------------------------------------------------------------------------------------------
+
+    def costs(self, typed: Mapping[str, str]) -> seams.Costs:
+        return costs_of(self._workspace, typed)
+
+    def costs_file(self, typed: Mapping[str, str], kind: Literal["html", "xlsx"]) -> bytes:
+        return costs_file(self._workspace, typed, kind)
 
     # --- what is served -----------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from inhouse.chat import Egress, Exchange, Usage
 from inhouse.errors import BackendError, InputError
 from inhouse.store.actions import ROWS, Action, Actor, Replay, State, actor, record, rows_of
+from inhouse.store.budgets import Settlement
 from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_of, redaction_of, sent_of, walk
 from inhouse.store.egress import Left, egress_of, what_left
 from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
@@ -71,18 +72,18 @@ class Audit:
         """Appends what a request sends to a model elsewhere, before it is sent. Returns and raises as `append`."""
         return await self._written(partial(egress_of, egress))
 
-    async def append(self, exchange: Exchange) -> int:
+    async def append(self, exchange: Exchange, settlement: Settlement | None = None) -> int:
         """Appends an exchange and returns its number once it is on disk. A cancelled caller does not stop the append.
 
-        It completes the exchange if it was begun.
+        It completes the exchange if it was begun. What it used of budgets is settled in the same transaction.
 
         Raises:
             BackendError: it could not be written within LONGEST_WAIT_S.
         """
-        return await self._written(partial(entry_of, exchange))
+        return await self._written(partial(entry_of, exchange), settlement)
 
-    async def _written(self, entry: Callable[[], dict[str, Any]]) -> int:
-        waiting = self._writer.put(entry)
+    async def _written(self, entry: Callable[[], dict[str, Any]], settlement: Settlement | None = None) -> int:
+        waiting = self._writer.put(entry, settlement)
         try:
             return await asyncio.wait_for(waiting, LONGEST_WAIT_S)
         except TimeoutError as error:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from inhouse.errors import BackendError, ConfigError
 from inhouse.store.turn import Turn
 
-SCHEMA = "0004"  # the newest revision in migrations/
+SCHEMA = "0006"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
@@ -77,6 +77,11 @@ class Ledger:
         self._file = Path(self._url.database or "") if self.sqlite else None
         self._opened = _identity(self._file)
         self._writing = self._engine.execution_options(writes=True)
+        self._soon, self._at_once = (self._writing, self._writing)
+        if self.sqlite:
+            self._soon, self._at_once = (
+                _sqlite_engine(self._url, soon=True, wait_s=w).execution_options(writes=True) for w in (WAIT_S, 0)
+            )
         snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(**snapshot)
         self.insert: Callable[[sa.Table], Any] = sqlite.insert if self.sqlite else postgresql.insert
@@ -97,15 +102,23 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self, wait_s: float = WAIT_S) -> Iterator[Connection]:
+    def write(self, wait_s: float = WAIT_S, soon: bool = False) -> Iterator[Connection]:
         """A write transaction, committed at the end. SQLite runs one at a time across all processes.
+
+        Args:
+            wait_s: for the turn of this process, on SQLite; 0 fails at once where another writes.
+            soon: do not wait for the disk. The commit outlives the end of the process, but not a loss of power; it is
+                on disk with the next one that waits.
 
         Raises:
             BackendError: the database fails, in bounded time. Nothing is written unless the commit itself failed.
         """
         self._check_file()
         turn = self._turn.taken(wait_s) if self._turn else nullcontext()
-        with self._reported("written"), turn, self._writing.begin() as connection:
+        engine = (self._soon if wait_s else self._at_once) if soon else self._writing
+        with self._reported("written"), turn, engine.begin() as connection:
+            if soon and not self.sqlite:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
 
     def check(self) -> None:
@@ -133,7 +146,8 @@ class Ledger:
                     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        self._engine.dispose()
+        for engine in {self._engine, self._soon, self._at_once}:
+            engine.dispose()
         if self._turn:
             self._turn.close()
 
@@ -206,7 +220,7 @@ def _revision(connection: Connection) -> str:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() or ""
 
 
-def _sqlite_engine(url: URL) -> sa.Engine:
+def _sqlite_engine(url: URL, soon: bool = False, wait_s: float = WAIT_S) -> sa.Engine:
     file = Path(url.database or "")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -214,13 +228,17 @@ def _sqlite_engine(url: URL) -> sa.Engine:
     except OSError as error:
         hint = "set store.path to a writable folder, or store.url to a database"
         raise BackendError(f"{file}: cannot be opened ({error.strerror})", hint) from error
-    engine = sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, connect_args={"timeout": WAIT_S})
+    engine = sa.create_engine(url, hide_parameters=True, pool_timeout=WAIT_S, connect_args={"timeout": wait_s})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(raw: Any, _: Any) -> None:
         raw.isolation_level = None  # transactions begin explicitly, below
         _to_wal(raw)
-        raw.execute("PRAGMA synchronous=FULL")  # a commit is on disk when it returns
+        if soon:  # commits that wait for the disk move the log into the file
+            raw.execute("PRAGMA synchronous=NORMAL")
+            raw.execute("PRAGMA wal_autocheckpoint=0")
+        else:
+            raw.execute("PRAGMA synchronous=FULL")  # a commit is on disk when it returns
         raw.execute("PRAGMA secure_delete=ON")  # what is redacted is overwritten
 
     @sa.event.listens_for(engine, "begin")

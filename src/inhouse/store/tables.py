@@ -239,3 +239,30 @@ TURNS = sa.Table(
     sa.Index("ix_turn_owner", "owner", "after"),
 )
 """What is remembered of conversations with agents."""
+
+BUDGETS = sa.Table(
+    "budget",
+    METADATA,
+    _column("id", sa.String(64), primary_key=True),  # digest of per, subject, period, and its start
+    _column("per", sa.String(16)),
+    _column("subject", Label),  # of a user: a digest
+    _column("period", sa.String(8)),
+    _column("start_ms", sa.BigInteger, index=True),
+    *(
+        _column(f"{kind}_{unit}", sa.BigInteger)
+        for kind in ("spent", "held")
+        for unit in ("nano_usd", "tokens", "requests")
+    ),
+    _column("alerted", sa.SmallInteger),  # 1 after the alert, 2 after the one that something was refused
+)
+"""What was used of each budget in each period, and what is held for requests that are being answered."""
+
+RESERVATIONS = sa.Table(
+    "reservation",
+    METADATA,
+    _column("exchange_id", Label, primary_key=True),
+    _column("budget_id", sa.String(64), primary_key=True),
+    _column("until_ms", sa.BigInteger, index=True),
+    *(_column(unit, sa.BigInteger) for unit in ("nano_usd", "tokens", "requests")),
+)
+"""What is held of each budget for each request; charged in full if it is not settled in time."""

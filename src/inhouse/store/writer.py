@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy.exc import DataError, IntegrityError
 
 from inhouse.errors import BackendError, InhouseError
+from inhouse.store.budgets import Settlement, settle
 from inhouse.store.chain import append, head_of
 from inhouse.store.ledger import Ledger, bounded
 from inhouse.store.tables import SESSIONS
@@ -36,6 +37,7 @@ class Waiting:
     entry: Callable[[], dict[str, Any]]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[int]
+    settlement: Settlement | None = None
 
 
 class Writer:
@@ -70,8 +72,9 @@ class Writer:
             raise
         self.trouble, self._written_at = "", time.monotonic()
 
-    def put(self, entry: Callable[[], dict[str, Any]]) -> asyncio.Future[int]:
-        """Queues an entry, which the thread makes. The future gets its number or the error.
+    def put(self, entry: Callable[[], dict[str, Any]], settlement: Settlement | None = None) -> asyncio.Future[int]:
+        """Queues an entry, which the thread makes, with what is settled in the same transaction. The future gets its
+        number or the error.
 
         Cancelling the future does not stop the write.
 
@@ -89,7 +92,7 @@ class Writer:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                 self._thread.start()
-            self._queue.put(Waiting(entry, loop, future))
+            self._queue.put(Waiting(entry, loop, future, settlement))
         return future
 
     def close(self) -> None:
@@ -133,17 +136,19 @@ class Writer:
                 entries.append(waiting.entry())
             except Exception as error:  # only of this entry
                 entries.append(error)
-        good = [entry for entry in entries if isinstance(entry, dict)]
-        numbers = iter(self._append(good))
+        pairs = zip(entries, (waiting.settlement for waiting in group), strict=True)
+        numbers = iter(self._append([(entry, with_it) for entry, with_it in pairs if isinstance(entry, dict)]))
         return [next(numbers) if isinstance(entry, dict) else entry for entry in entries]
 
-    def _append(self, entries: list[dict[str, Any]]) -> list[Result]:
+    def _append(self, entries: list[tuple[dict[str, Any], Settlement | None]]) -> list[Result]:
         if not entries:
             return []
         try:
             with self._ledger.write() as connection:
                 bounded(connection)
-                last = append(connection, head_of(connection), entries)
+                last = append(connection, head_of(connection), [entry for entry, _ in entries])
+                if settlements := [settlement for _, settlement in entries if settlement]:
+                    settle(connection, settlements)
         except BackendError as error:
             if isinstance(error.__cause__, IntegrityError | DataError):
                 if len(entries) > 1:  # one rejected entry must not fail the others

@@ -117,6 +117,42 @@ class Bank:
             Row(example=example("ex-900", "hi", "Hello!"), left_out="quality: the reply has fewer than 3 words")
         )
 
+    def costs(self, typed):
+        from inhouse.monitoring.costs import Terms, spending
+        from inhouse.monitoring.roi import NAMES, Input, Option, compared, roi, typed_in
+        from inhouse.serving.cost_report import in_words
+        from inhouse.serving.costs import Account
+
+        given = typed_in(typed)
+        made = {
+            "conversations_per_month": Input(value=9000, source="measured", note="9,000 conversations in 30 days"),
+            "base_escalation": Input(value=0.33, low=0.3, high=0.36, source="measured"),
+            "custom_escalation": Input(value=0.145, low=0.13, high=0.16, source="measured"),
+            "usd_per_escalation": Input(value=5.2, low=4.8, high=5.6, source="measured"),
+            "base_first_contact": Input(value=0.6, low=0.57, high=0.63, source="measured"),
+            "custom_first_contact": Input(value=0.81, low=0.79, high=0.83, source="measured"),
+            "customization_usd": Input(value=4000, note="12.0 machine hours, 300 labels"),
+        }
+        table = roi(made | {name: Input(value=v, source="typed in") for name, v in given.items()})
+        known = {name: table.inputs[name].value or 0 for name in NAMES}
+        options = compared(
+            [
+                Option(name="Base API", usd_per_conversation=0.0002, escalation=known["base_escalation"]),
+                Option(name="RAG + prompt", usd_per_conversation=0.0006, escalation=0.2),
+                Option(name="RAG + tuning", usd_per_conversation=0.001, escalation=known["custom_escalation"], usd_per_month=300),
+                Option(name="Self-hosted", usd_per_conversation=0, escalation=known["custom_escalation"], usd_per_month=300,
+                       machine_usd_per_month=73, machine_conversations=1e6),
+            ],
+            known["conversations_per_month"], known["usd_per_escalation"],
+        )  # fmt: skip
+        spent = spending([], Terms(), 30)
+        return in_words("bank", Account(30, 9000, {}, spent, table, options, ("Base is measured.",)), typed)
+
+    def costs_file(self, typed, kind):
+        from inhouse.serving.cost_report import page
+
+        return page(self.costs(typed)).encode() if kind == "html" else b"PK"
+
     def _seen(self, groups):
         return [c for c in self.all if not c.access or c.access & groups]
 

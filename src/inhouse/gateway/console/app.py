@@ -11,6 +11,7 @@ from inhouse.gateway.console.agents import agent_pages
 from inhouse.gateway.console.approvals import approval_pages
 from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
+from inhouse.gateway.console.costs import cost_pages
 from inhouse.gateway.console.gate import Console, redirect
 from inhouse.gateway.console.playground import playground_pages
 from inhouse.gateway.console.quality import quality_pages
@@ -37,6 +38,7 @@ def console(state: State) -> APIRouter:
         building_pages,
         running_pages,
         quality_pages,
+        cost_pages,
         approval_pages,
         agent_pages,
         audit_pages,

@@ -51,6 +51,7 @@ NAVIGATION = (
         (
             ("traffic", "Traffic"),
             ("quality", "Quality"),
+            ("costs", "Costs"),
             ("agents", "Agents"),
             ("experiments", "Experiments"),
             ("settings", "Settings"),

@@ -200,6 +200,50 @@ class Quality(Record):
     problem: str = ""
 
 
+class CostInput(Record):
+    """An input of the saving: its value and interval in words, and where it comes from. `typed` is what was typed."""
+
+    name: str
+    title: str
+    value: float | None
+    shown: str
+    interval: str = ""
+    source: str = ""
+    note: str = ""
+    typed: str = ""
+
+
+class CostLine(Record):
+    """A line of a table: cells in words, and what should be known of it."""
+
+    title: str
+    cells: tuple[str, ...]
+    note: str = ""
+
+
+class Costs(Record):
+    """What answers cost, and what customization returns, in words; pictures are SVG, safe to be part of a page.
+
+    `table` is base against custom, `spending` where the money of the last `days` days went, `options` the ways to
+    answer at one's own volume. `missing` says what has to be typed in before there is a saving.
+    """
+
+    project: str
+    days: float
+    conversations: int
+    inputs: tuple[CostInput, ...]
+    table: tuple[CostLine, ...]
+    net: str
+    payback: str
+    spending: tuple[CostLine, ...]
+    options: tuple[CostLine, ...]
+    break_even: tuple[str, ...]
+    notes: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    dependence: str = ""
+    by_volume: str = ""
+
+
 class Insight(Protocol):
     """What was built and what is served. What the given groups may not read does not exist for them."""
 
@@ -243,6 +287,21 @@ class Insight(Protocol):
 
     def quality(self) -> Quality | None:
         """The accuracy of live answers as it was computed last; None while it is being computed for the first time."""
+        ...
+
+    def costs(self, typed: Mapping[str, str]) -> Costs:
+        """What answers cost, and what customization returns.
+
+        Args:
+            typed: inputs that take the place of the measured ones, by name, as people write them.
+
+        Raises:
+            InputError: one of them is unknown or has no meaning.
+        """
+        ...
+
+    def costs_file(self, typed: Mapping[str, str], kind: Literal["html", "xlsx"]) -> bytes:
+        """The same as one HTML page or as a workbook with formulas. Raises as `costs` does."""
         ...
 
     def overview(self) -> Overview: ...

@@ -42,6 +42,7 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
     "data": frozenset({ADMIN, REVIEWER}),
     "traffic": frozenset({ADMIN}),
     "quality": frozenset({ADMIN, REVIEWER}),
+    "costs": frozenset({ADMIN}),
     "agents": frozenset({ADMIN}),
     "experiments": frozenset({ADMIN}),
     "audit": frozenset({ADMIN, REVIEWER, AUDITOR}),

@@ -80,7 +80,7 @@ def test_users_count_once_however_often_they_return():
 @pytest.mark.parametrize("metric", ["errors", "handoffs", "refusals", "latency", "confidence", "groundedness"])
 def test_a_drop_of_ten_points_is_caught(metric):
     by = 0.5 if metric == "latency" else 0.1
-    caught, guards = run(np.random.default_rng(4), 1200, 60, tolerated={metric: DEFAULTS[metric]}, **{metric: by})
+    caught, guards = run(np.random.default_rng(4), 2000, 100, tolerated={metric: DEFAULTS[metric]}, **{metric: by})
     assert caught.mean() >= 0.95
     found = [guards.standing(n) for n in np.flatnonzero(caught)]
     states = [next(s.state for s in standing if s.metric == metric) for standing in found]

@@ -1,10 +1,10 @@
 """Whether a canary is worse than the release in production, in figures that may be looked at after every answer.
 
 Each guard metric says how bad an answer was. If the two releases are alike, how bad an answer was says nothing about
-which of them gave it: the challenger with the probability of its share, whatever the times and the users. So each metric
-bets on the arm of each answer, with odds for a challenger that is worse, and its wealth grows only if it is. Wealth
-that starts at 1 and bets at fair odds reaches 1 / alpha with a probability of at most alpha, ever (Ville 1939), from the
-first answer on and without a normal approximation. This is the sequential two-sample test of Shekhar and Ramdas (2023,
+which of them gave it: the challenger with the probability of its share, whatever the times and the users. So each
+metric bets on the arm of each answer, with odds for a challenger that is worse, and its wealth grows only if it is.
+Wealth that starts at 1 and bets at fair odds reaches 1 / alpha with a probability of at most alpha, ever (Ville 1939),
+from the first answer on and without a normal approximation. This is the sequential two-sample test of Shekhar and Ramdas (2023,
 "Nonparametric two-sample testing by betting") with the arm as the outcome, as in classifier two-sample tests by betting
 (Pandeva et al. 2022); the wealth is a mixture over several alternatives (Robbins 1970). The metrics share LEVEL, so all
 of them together are wrong in at most LEVEL of the canaries that are no worse.
@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inhouse.types import Array, Record
+from inhouse.types import Record
+
+Array = NDArray[Any]  # of numbers or of truth values, one for each run
 
 LEVEL = 0.01  # of wrong rollbacks, over all metrics and a whole canary
 SHIFTS = (0.1, 0.3)  # alternatives of shares, for first answers: so much of the good ones become bad

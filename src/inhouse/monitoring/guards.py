@@ -4,10 +4,10 @@ Each guard metric says how bad an answer was. If the two releases are alike, how
 which of them gave it: the challenger with the probability of its share, whatever the times and the users. So each
 metric bets on the arm of each answer, with odds for a challenger that is worse, and its wealth grows only if it is.
 Wealth that starts at 1 and bets at fair odds reaches 1 / alpha with a probability of at most alpha, ever (Ville 1939),
-from the first answer on and without a normal approximation. This is the sequential two-sample test of Shekhar and Ramdas (2023,
-"Nonparametric two-sample testing by betting") with the arm as the outcome, as in classifier two-sample tests by betting
-(Pandeva et al. 2022); the wealth is a mixture over several alternatives (Robbins 1970). The metrics share LEVEL, so all
-of them together are wrong in at most LEVEL of the canaries that are no worse.
+from the first answer on and without a normal approximation. This is the sequential two-sample test of Shekhar and
+Ramdas (2023, "Nonparametric two-sample testing by betting") with the arm as the outcome, as in classifier two-sample
+tests by betting (Pandeva et al. 2022); the wealth is a mixture over several alternatives (Robbins 1970). The metrics
+share LEVEL, so all of them together are wrong in at most LEVEL of the canaries that are no worse.
 
 Users are what is split, so a user is bet on once: one bettor takes the first answer of each user, good or bad, another
 the first bad answer of each, and each has half of the metric's alpha. Nothing that either uses tells the arm of a user

@@ -15,8 +15,8 @@ class Alerts(Section):
     webhook: str = ""
     """URL that gets each alert as JSON, by POST; empty for none."""
     webhook_secret_env: str = ""
-    """Environment variable with a secret. The header X-Inhouse-Signature then has the HMAC-SHA256 of X-Inhouse-Timestamp,
-    a dot, and the body: "sha256=" and hex digits."""
+    """Environment variable with a secret. The header X-Inhouse-Signature then has "sha256=" and the HMAC-SHA256, in
+    hex, of the header X-Inhouse-Timestamp, a dot, and the body."""
     slack_env: str = ""
     """Environment variable with the URL of an incoming webhook of Slack, Mattermost, Rocket.Chat, or another chat that
     reads Slack's format; empty for none."""

@@ -286,6 +286,8 @@ class Guards:
 
     def breach(self) -> Standing | None:
         """The metric that says to roll back, the one with the most evidence first; None if none does."""
+        if not np.any([*self.worse().values(), *self.missing().values()]):
+            return None
         found = [s for s in self.standing() if s.state]
         return max(found, key=lambda s: (s.state == "worse", s.evidence / s.needed), default=None)
 

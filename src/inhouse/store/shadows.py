@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from inhouse.store.chain import entry
 from inhouse.store.ledger import Ledger
-from inhouse.store.tables import AUDIT, to_iso, to_ms
+from inhouse.store.tables import AUDIT, HANDOFFS, to_iso, to_ms
 from inhouse.types import Record
 
 KIND = "shadow"
@@ -55,10 +55,11 @@ def pairs(ledger: Ledger, release: str, since: str = "", limit: int = 5000) -> l
     Raises:
         InputError: `since` is not a time.
     """
-    shown = AUDIT.alias("shown")
+    shown, handed = AUDIT.alias("shown"), HANDOFFS.c.at_ms.label("handed")
     query = (
-        sa.select(AUDIT.c.content, shown.c.id, shown.c.at_ms, shown.c.content.label("exchange"))
+        sa.select(AUDIT.c.content, shown.c.id, shown.c.at_ms, shown.c.content.label("exchange"), handed)
         .join(shown, shown.c.id == AUDIT.c.about)
+        .outerjoin(HANDOFFS, HANDOFFS.c.exchange_id == AUDIT.c.about)
         .where(AUDIT.c.kind == KIND, AUDIT.c.release == release, AUDIT.c.content != "", shown.c.content != "")
     )
     if since:
@@ -71,13 +72,11 @@ def pairs(ledger: Ledger, release: str, since: str = "", limit: int = 5000) -> l
 def _pair(row: Any) -> Pair:
     theirs, ours = json.loads(row.content), json.loads(row.exchange)
     names = Shadow.model_fields.keys()
-    handed = any(f.get("action") == "handoff" for f in ours.get("findings") or [] if isinstance(f, dict))
     questions = [m.get("content", "") for m in ours["messages"] if m.get("role") == "user"]
+    same = {n: ours[n] for n in ("release", "answer", "reason", "confidence", "latency_s")}
+    tokens = (ours.get("usage") or {}).get("completion_tokens", 0)
     return Pair(
         at=to_iso(row.at_ms), question=questions[-1] if questions else "", groups=frozenset(ours.get("groups") or ()),
-        shown=Shadow(
-            exchange=row.id, handed_off=handed, completion_tokens=(ours.get("usage") or {}).get("completion_tokens", 0),
-            **{n: ours[n] for n in ("release", "answer", "reason", "confidence", "latency_s")},
-        ),
+        shown=Shadow(exchange=row.id, handed_off=row.handed is not None, completion_tokens=tokens, **same),
         shadow=Shadow(**{n: v for n, v in theirs.items() if n in names}),
     )  # fmt: skip

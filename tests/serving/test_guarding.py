@@ -174,7 +174,7 @@ def test_one_of_two_processes_is_killed_and_the_other_goes_on(house):
         waits(lambda: served(house).canary is None)
     (incident,) = house.incidents()
     assert incident.metric == "errors"
-    assert {ask(two, f"user {n}") for n in range(20)} == {(200, "bank/1")}
+    waits(lambda: {ask(two, f"user {n}") for n in range(20)} == {(200, "bank/1")}, 3)
 
 
 # --- without servers --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from inhouse.gateway.console.approvals import approval_pages
 from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.gate import Console, redirect
+from inhouse.gateway.console.incidents import incident_pages
 from inhouse.gateway.console.playground import playground_pages
 from inhouse.gateway.console.running import running_pages
 from inhouse.gateway.console.signin import sign_in_pages
@@ -37,6 +38,7 @@ def console(state: State) -> APIRouter:
         running_pages,
         approval_pages,
         agent_pages,
+        incident_pages,
         audit_pages,
     ):
         router.include_router(pages(made))

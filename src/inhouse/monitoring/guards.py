@@ -58,10 +58,10 @@ METRICS = {
     "errors": GuardMetric("Errors", "share", 0.02, 0.2),
     "handoffs": GuardMetric("Handed to a person", "share", 0.05, 0.25),
     "refusals": GuardMetric("Blocked by a guardrail", "share", 0.05, 0.1),
-    "latency": GuardMetric("Slower than 95% of production", "slow", 0.1, 0.1),
+    "latency": GuardMetric("Slower than 95% of production", "slow", 0.05, 0.1),
     "confidence": GuardMetric("Estimated accuracy", "score", 0.05, 0.15),
     "groundedness": GuardMetric("Groundedness", "score", 0.05, 0.15),
-    "thumbs": GuardMetric("Thumbs down", "share", 0.1, 0.05),
+    "thumbs": GuardMetric("Thumbs down", "share", 0.05, 0.05),
 }
 """By the name in `release.rollback_on`. Values are how bad an answer is: a score counts as 1 less the score."""
 DEFAULTS = {name: metric.tolerated for name, metric in METRICS.items()}

@@ -13,9 +13,11 @@ import sys
 import typer
 
 from inhouse.cli import (
+    alerts,
     ask,
     audit,
     build,
+    canaries,
     cascade,
     costs,
     edge,
@@ -53,13 +55,14 @@ for command in (
     app.command()(command)
 app.command("import")(imports.import_export)
 mcp.add_to(tools.tools_app)
+canaries.add_to(releases.release_app)
 for group, name in (
     (models.models_app, "models"), (engines.engines_app, "engines"),
     (releases.release_app, "release"), (experiments.experiment_app, "experiment"),
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (edge.edge_app, "edge"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
-    (reuse.reuse_app, "reuse"),
+    (reuse.reuse_app, "reuse"), (alerts.alerts_app, "alerts"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

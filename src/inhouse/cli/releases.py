@@ -160,6 +160,8 @@ def show_serving(serving: Serving, as_json: bool) -> None:
     text = f"production {serving.production}"
     if serving.canary:
         text += f", canary {serving.canary.release} for {serving.canary.percent:g}% of users"
+    if shadow := serving.shadow:
+        text += f", shadow {shadow.release} for {shadow.percent:g}% of requests"
     if live := serving.experiment:
         total = sum(live.arms.values())
         shares = ", ".join(f"{arm} {100 * weight / total:.0f}%" for arm, weight in live.arms.items())

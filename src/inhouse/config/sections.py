@@ -13,12 +13,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
+from inhouse.config.alerts import Alerts
 from inhouse.config.budgets import Budget
 from inhouse.config.cascade import Cascade
 from inhouse.config.costs import Costs
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
 from inhouse.config.quality import Quality
+from inhouse.config.release import Release
 from inhouse.config.section import Section
 
 
@@ -285,21 +287,6 @@ class Judge(Endpoint):
     """JSONL file of human labels ({"question","reference","answer","label": 0 or 1}) to check the judge against."""
 
 
-class Release(Section):
-    name: str = ""
-    """Name of the releases, such as support-bot; empty derives it from the project's name."""
-    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag", "cascade"] = ""
-    """Arm to release; empty means the one that the verdict recommends."""
-    max_wrong: float = Field(0.1, ge=0, le=1)
-    """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""
-    no_worse: tuple[
-        Literal["accuracy", "wrong", "answered", "needless", "facts", "format", "exact", "rouge_l", "similarity",
-                "unsupported", "hallucinated", "tone", "judged"], ...,
-    ] = ("unsupported",)  # fmt: skip
-    """Release gate: metrics that may not be worse than base. A metric is worse if the whole interval of its difference
-    is on the worse side. A metric that was not measured fails."""
-
-
 class Experiment(Section):
     metric: Literal["resolved", "thumb", "escalated", "latency", "cost"] = "resolved"
     """The outcome that decides experiments and canaries. The others are shown but do not decide."""
@@ -466,6 +453,7 @@ class Project(Section):
     """Limits in money, tokens, and requests, see docs/costs.md: one [[budget]] table each."""
     release: Release = Release()
     experiment: Experiment = Experiment()
+    alerts: Alerts = Alerts()
 
     _root: Path = Path()
 

@@ -51,10 +51,11 @@ def create_app(state: State) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        refreshing = asyncio.create_task(_refresh(state))
+        beside = [asyncio.ensure_future(work) for work in (_refresh(state), *(begin() for begin in state.background))]
         async with protocol.run():
             yield
-        refreshing.cancel()
+        for task in beside:
+            task.cancel()
         await asyncio.to_thread(state.traces.close)
 
     app = FastAPI(title="inhouse", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,

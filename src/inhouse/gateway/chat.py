@@ -259,6 +259,8 @@ class Run:
         metrics.audit_s.observe(time.perf_counter() - began)
         metrics.answered(exchange)
         self._state.traces.answered(exchange, self._request, self._trace)
+        for observe in self._state.observers:
+            observe(exchange, self._request)
 
     def _handoff_reason(self, answer: str) -> str:
         """Why a person takes over, "" if none does."""

@@ -111,6 +111,11 @@ class Queue:
                 turns += len(line)
         return turns
 
+    @property
+    def spare(self) -> bool:
+        """Whether a slot is free that nobody waits for."""
+        return self.running < self._slots and not self._lines
+
     def wait_s(self, turns: int) -> float:
         """The estimated time until so many turns have passed. Seconds."""
         return min(60.0, self._usual_s * turns / self._slots)

@@ -38,6 +38,16 @@ class Metrics:
         self.first_s = Histogram("inhouse_first_token_seconds", "Time to the first token.", ["model"], buckets=SECONDS,
                                  registry=own)  # fmt: skip
         self.audit_s = Histogram("inhouse_audit_seconds", "Time to record an answer.", buckets=SECONDS, registry=own)
+        self.incidents = Counter("inhouse_incidents", "Canaries that were rolled back automatically.", registry=own)
+        self.alert_failures = Counter("inhouse_alert_failures", "Alerts that could not be delivered.", registry=own)
+        self.shadows = Counter("inhouse_shadow_answers", "Answers of the shadow release.", ["result"],
+                               registry=own)  # fmt: skip
+        self.canary_share = Gauge("inhouse_canary_share", "Share of users that the canary answers.", registry=own,
+                                  multiprocess_mode="livemax")  # fmt: skip
+        self.guard = Gauge("inhouse_guard_metric", "Guard metrics of the canary and of production.", ["metric", "arm"],
+                           registry=own, multiprocess_mode="livemax")  # fmt: skip
+        self.accuracy = Gauge("inhouse_estimated_accuracy", "Estimated share of right answers.", ["release"],
+                              registry=own, multiprocess_mode="livemax")  # fmt: skip
         self.open = Gauge("inhouse_open_requests", "Requests being answered.", registry=own,
                           multiprocess_mode="livesum")  # fmt: skip
 

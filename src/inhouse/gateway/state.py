@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from inhouse.chat import ChatModel
+from inhouse.chat import ChatModel, ChatRequest, Exchange
 from inhouse.config.sections import Project
 from inhouse.gateway.budgets import Prices
-from inhouse.gateway.console.seams import Insight
+from inhouse.gateway.console.seams import GuardLine, Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
@@ -69,6 +69,9 @@ class State:
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     alert: Callable[[Alert], None] | None = None  # for budgets; None writes to the log
+    guards: Callable[[], Sequence[GuardLine]] = tuple  # how the canary stands
+    background: tuple[Callable[[], Awaitable[None]], ...] = ()  # what runs beside the answers; it ends with the server
+    observers: tuple[Callable[[Exchange, ChatRequest], None], ...] = ()  # called with each answer that is recorded
     draining: bool = False
 
     def __post_init__(self) -> None:

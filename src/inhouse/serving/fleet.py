@@ -127,7 +127,8 @@ class Fleet:
             if why := await asyncio.to_thread(self._releases.altered):
                 raise GateError(f"{why}, so it is not served", "run `inhouse audit verify`; promote a release again")
             opened = await asyncio.to_thread(self._open_all, serving)
-            await _warm([model for name, model in opened.models.items() if name not in (BASE, CUSTOM)])
+            warm = set(map(id, before.models.values())) if before else set()
+            await _warm([m for name, m in opened.models.items() if name not in (BASE, CUSTOM) and id(m) not in warm])
             self._generation = opened
             if before is not None:
                 self._leaving.append(before)
@@ -189,8 +190,8 @@ class Fleet:
         generation = Generation(serving.revision)
         try:
             generation.models[CUSTOM] = generation.models[BASE] = self._base(generation, production)
-            canary = [serving.canary.release] if serving.canary else []
-            wanted = [serving.production, *canary, *(serving.experiment.arms if serving.experiment else ())]
+            beside = [other.release for other in (serving.canary, serving.shadow) if other]
+            wanted = [serving.production, *beside, *(serving.experiment.arms if serving.experiment else ())]
             for name in dict.fromkeys(n for n in wanted if n != BASE):
                 release = self._releases.get(name)
                 opening = partial(open_release, self._workspace, release, self._engines, self._pool, self._desk)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from inhouse.monitoring.experiments import Experiment, Results, examine
 from inhouse.serving.gate import certificate_rule, gate_rules
 from inhouse.serving.pins import Checked, check, pins
 from inhouse.serving.state import Canary, Serving, Step
-from inhouse.serving.versions import few_shot_rows, measured, release_of
+from inhouse.serving.versions import checked, few_shot_rows, measured, release_of, slug
 from inhouse.store.actions import state_of
 from inhouse.store.artifacts import locked, source_digest
 from inhouse.store.audit import Audit
@@ -43,8 +42,6 @@ OF_THE_SERVER = (
     "assistant.max_tokens", "model.parallel", "model.usd_per_hour", "model.engine_url", "model.engine_key_env",
 )  # fmt: skip  # it uses its own values of these
 NEWEST = ""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-TAKEN = ("base", "custom", "production", "canary")
 
 
 def fixed(settings: Sequence[str]) -> list[str]:
@@ -75,7 +72,7 @@ class Releases:
             GateError: a rule of the gate does not hold; says which, with the figures.
         """
         project = self._workspace.project
-        name = _checked(project.release.name or _slug(project.name))
+        name = checked(project.release.name or slug(project.name))
         verdict = self._store.latest("report")
         if verdict is None:
             raise InputError("there is no verdict to release", "`inhouse build` makes one")
@@ -249,10 +246,11 @@ class Releases:
             if now.production == name and not now.canary:
                 return None
             earlier = (*now.earlier, now.production) if now.production not in ("", name) else now.earlier
-            after = now.model_copy(update={"production": name, "earlier": earlier, "canary": None})
-            return Step(after, "promoted", name)
+            shadow = None if now.shadow and now.shadow.release == name else now.shadow
+            update = {"production": name, "earlier": earlier, "canary": None, "shadow": shadow}
+            return Step(now.model_copy(update=update), "promoted", name)
 
-        return self._change(change)
+        return self.change(change)
 
     def canary(self, percent: float, which: str = NEWEST) -> Serving:
         """That share of the users is answered by the release; users stay with it as the share grows.
@@ -273,7 +271,7 @@ class Releases:
             canary = Canary(release=name, percent=percent, since=_now())
             return Step(now.model_copy(update={"canary": canary}), "canary", name)
 
-        return self._change(change)
+        return self.change(change)
 
     def rollback(self) -> Serving:
         """Undoes what users saw last: ends a canary if there is one, else returns to the production before this one.
@@ -293,7 +291,7 @@ class Releases:
             update = {"production": now.earlier[-1], "earlier": now.earlier[:-1]}
             return Step(after.model_copy(update=update), "rolled back", now.production)
 
-        return self._change(change)
+        return self.change(change)
 
     # --- live experiments ---------------------------------------------------------------------------------------
 
@@ -318,7 +316,7 @@ class Releases:
             experiment = Experiment(name=name, arms=weights, metric=metric, started_at=at, since=at)
             return Step(now.model_copy(update={"experiment": experiment}), "experiment started", name)
 
-        return self._change(change)
+        return self.change(change)
 
     def weights(self, arms: Mapping[str, float]) -> Serving:
         """Other weights for the arms of the live experiment. This reassigns users, so counting starts over."""
@@ -333,11 +331,11 @@ class Releases:
             experiment = now.live.model_copy(update={"arms": ordered, "since": _now()})
             return Step(now.model_copy(update={"experiment": experiment}), "weights changed", now.live.name)
 
-        return self._change(change)
+        return self.change(change)
 
     def stop(self) -> Serving:
         """Ends the live experiment: `custom` is production again."""
-        return self._change(lambda now: Step(now.ended(), "experiment stopped", now.live.name))
+        return self.change(lambda now: Step(now.ended(), "experiment stopped", now.live.name))
 
     def experiment(self, name: str = "") -> Experiment:
         """The experiment of that name; for "" the live one, else the canary as one, else the last that ended.
@@ -385,8 +383,13 @@ class Releases:
             raise ConfigError("an experiment needs two arms or more, one with a weight above 0", hint)
         return weights
 
-    def _change(self, change: Callable[[Serving], Step | None]) -> Serving:
-        """Writes what `change` makes of what is served now, under a lock; None changes nothing."""
+    def change(
+        self, change: Callable[[Serving], Step | None], what: str = "", more: Mapping[str, Json] | None = None
+    ) -> Serving:
+        """Writes what `change` makes of what is served now, under a lock; None changes nothing.
+
+        The action that records it is called `what`, by default after the kind of the change, and has the facts `more`.
+        """
         with locked(self._store.root / "locks" / "serving", wait=True):
             self._finish()
             now = self.serving()
@@ -395,13 +398,19 @@ class Releases:
                 return now
             after = step.taken(_now())
             text, last = after.model_dump_json(indent=1), after.history[-1]
-            facts = {"what": last.text, "production": last.production, "canary": last.canary}
+            facts = {"what": last.text, "production": last.production, "canary": last.canary, **(more or {})}
             write_text(self._store.root / NEXT, text, 0o600)
-            self._record(f"release {last.kind}", facts, {"serving": {FILE: json.loads(text)}})
+            self._record(what or f"release {last.kind}", facts, {"serving": {FILE: json.loads(text)}})
             os.replace(self._store.root / NEXT, self._store.root / FILE)
             return after
 
     # --- the audit log ------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Finishes a change that was recorded by a process which was killed before it made it."""
+        if (self._store.root / NEXT).exists():
+            with locked(self._store.root / "locks" / "serving", wait=True):
+                self._finish()
 
     @contextmanager
     def still(self) -> Iterator[dict[str, dict[str, Json]]]:
@@ -482,17 +491,6 @@ def _refuse_in_experiment(now: Serving) -> None:
     if now.experiment:
         hint = "`inhouse experiment stop` ends it; `inhouse release rollback` works while it runs"
         raise ConfigError(f"the experiment {now.experiment.name!r} is live", hint)
-
-
-def _slug(name: str) -> str:
-    return "-".join(re.findall(r"[a-z0-9]+", name.casefold()))[:64] or "release"
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name) or name in TAKEN:
-        hint = f"use lowercase letters, digits, dots and hyphens, as in support-bot; {', '.join(TAKEN)} are taken"
-        raise ConfigError(f"{name!r}: invalid release name", hint)
-    return name
 
 
 def _now() -> str:

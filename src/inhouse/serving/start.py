@@ -21,10 +21,13 @@ from inhouse.chat import ChatModel
 from inhouse.gateway import mcp, server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
+from inhouse.serving.alerts import Alerts
 from inhouse.serving.fleet import Fleet
+from inhouse.serving.guarding import Guarding
 from inhouse.serving.insight import WorkspaceInsight
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
+from inhouse.serving.shadowing import Shadows
 from inhouse.serving.sync import adopt
 from inhouse.store.actions import actor
 from inhouse.store.anchors import Place, anchored, place_of
@@ -33,6 +36,7 @@ from inhouse.store.calls import StoredCalls
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Key, Keys
+from inhouse.store.ledger import Ledger
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
@@ -160,12 +164,30 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     border = border_of(Parts(workspace, workspace.project))
     fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), _desk(workspace, calls, turns))
     traffic, live = Traffic(ledger), LiveQuality(workspace, ledger)
-    return State(
+    state = State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
         embedder=workspace.embedder,
         insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace), live),
         rates=Rates(rates), calls=calls, turns=turns,
     )  # fmt: skip
+    watch(state, workspace, ledger)
+    return state
+
+
+def watch(state: State, workspace: Workspace, ledger: Ledger) -> None:
+    """Adds what runs beside the answers: the guard of the canary, the shadow release, and the delivery of alerts.
+
+    Raises:
+        ConfigError: [alerts] names an environment variable that is not set.
+    """
+    alerts = Alerts(workspace.project, ledger, state.metrics.alert_failures.inc)
+    guarding = Guarding(workspace, ledger, state.fleet.refresh, alerts.send, state.metrics)
+    shadows = Shadows(
+        Releases(workspace).serving, state.fleet.model, state.audit, lambda: state.queue.spare,
+        workspace.project.assistant.handoff, state.metrics,
+    )  # fmt: skip
+    state.guards, state.observers = guarding.lines, (shadows.observe,)
+    state.background = (guarding.run, shadows.run, alerts.run)
 
 
 def _desk(workspace: Workspace, calls: StoredCalls, turns: StoredTurns) -> Desk | None:

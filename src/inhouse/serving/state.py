@@ -16,6 +16,8 @@ Kind = Literal[
     "experiment started",
     "weights changed",
     "experiment stopped",
+    "shadow started",
+    "shadow stopped",
 ]
 
 
@@ -35,6 +37,14 @@ class Canary(Record):
         """The canary as an experiment against production."""
         arms = {production: 100 - self.percent, self.release: self.percent}
         return Experiment(name=self.name, arms=arms, metric=metric, started_at=self.since, since=self.since)
+
+
+class Shadowing(Record):
+    """A release that answers a copy of `percent` of the requests, which nobody sees."""
+
+    release: str
+    percent: float
+    since: str
 
 
 class Change(Record):
@@ -66,6 +76,7 @@ class Serving(Record):
     production: str = ""
     canary: Canary | None = None
     experiment: Experiment | None = None
+    shadow: Shadowing | None = None
     earlier: tuple[str, ...] = ()
     past: tuple[Experiment, ...] = ()
     history: tuple[Change, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from pydantic import ValidationError
 from inhouse.assembly.arms import FEW_SHOT
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
-from inhouse.errors import InputError
+from inhouse.errors import ConfigError, InputError
 from inhouse.types import Artifact, Json, Release, unknown_key
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+TAKEN = ("base", "custom", "production", "canary")  # names that requests and commands use
 
 
 def measured(workspace: Workspace, what: str, settings: Mapping[str, Json]) -> Project:
@@ -57,3 +61,20 @@ def few_shot_rows(verdict: Artifact) -> list[Json]:
     if not file.is_file():
         raise InputError(f"{file}: not there", "an earlier version made the verdict; `inhouse evaluate` makes it again")
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def slug(name: str) -> str:
+    """A name of releases from the name of a project."""
+    return "-".join(re.findall(r"[a-z0-9]+", name.casefold()))[:64] or "release"
+
+
+def checked(name: str) -> str:
+    """The name.
+
+    Raises:
+        ConfigError: no release may have it.
+    """
+    if not NAME.fullmatch(name) or name in TAKEN:
+        hint = f"use lowercase letters, digits, dots and hyphens, as in support-bot; {', '.join(TAKEN)} are taken"
+        raise ConfigError(f"{name!r}: invalid release name", hint)
+    return name

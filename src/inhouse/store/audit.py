@@ -24,6 +24,7 @@ from inhouse.store.chain import BEGUN, START, Verified, append, entry_of, head_o
 from inhouse.store.egress import Left, egress_of, what_left
 from inhouse.store.erasure import REDACTED, erase_copies, erase_turns
 from inhouse.store.ledger import Ledger
+from inhouse.store.shadows import Shadow, shadow_of
 from inhouse.store.tables import ABOUT, AMOUNTS, AUDIT, COUNTS, HEAD, NAMES, to_iso, to_ms, to_text
 from inhouse.store.writer import Writer
 from inhouse.types import Digest, Json, Message, Record
@@ -71,6 +72,10 @@ class Audit:
     async def left(self, egress: Egress) -> int:
         """Appends what a request sends to a model elsewhere, before it is sent. Returns and raises as `append`."""
         return await self._written(partial(egress_of, egress))
+
+    async def shadowed(self, shadow: Shadow) -> int:
+        """Appends what another release would have answered. Returns and raises as `append` does."""
+        return await self._written(partial(shadow_of, shadow))
 
     async def append(self, exchange: Exchange, settlement: Settlement | None = None) -> int:
         """Appends an exchange and returns its number once it is on disk. A cancelled caller does not stop the append.

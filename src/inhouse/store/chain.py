@@ -3,7 +3,7 @@
 Kinds of entries: a "question" is written before a model is asked, "sent" are parts of the answer before they are sent,
 and the "exchange" completes them. A question without its exchange was interrupted, or is being answered. A "redaction"
 records what was erased, an "action" what someone did (`actions`), a "turn" what an agent remembers (`turns`),
-and an "egress" what left this machine (`egress`).
+an "egress" what left this machine (`egress`), and a "shadow" what another release would have answered (`shadows`).
 
 The hash of an entry covers the previous hash and all columns that are never erased, including the digest of salt and
 content. A redaction can therefore erase content and salt without breaking the chain, and without the salt the digest

@@ -71,7 +71,7 @@ def erase_turns(connection: Connection, conversation: str, number: int = 0) -> t
 
 def entries_about(connection: Connection, names: Sequence[str]) -> Sequence[int]:
     """The numbers of the entries about these exchanges, calls, or turns, but those that are erased."""
-    kinds = (AUDIT.c.kind.in_(("action", "turn")), AUDIT.c.content != "")
+    kinds = (AUDIT.c.kind.in_(("action", "turn", "shadow")), AUDIT.c.content != "")
     query = sa.select(AUDIT.c.seq).where(AUDIT.c.about.in_(names), ABOUT, *kinds).order_by(AUDIT.c.seq)
     return connection.execute(query).scalars().all()
 

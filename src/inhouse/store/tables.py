@@ -266,3 +266,16 @@ RESERVATIONS = sa.Table(
     *(_column(unit, sa.BigInteger) for unit in ("nano_usd", "tokens", "requests")),
 )
 """What is held of each budget for each request; charged in full if it is not settled in time."""
+
+ALERTS = sa.Table(
+    "alert",
+    METADATA,
+    _column("id", sa.String(32), primary_key=True),
+    _column("key", Label, index=True),
+    _column("at_ms", sa.BigInteger, index=True),
+    _column("status", sa.String(16), index=True),
+    _column("next_ms", sa.BigInteger),  # when it is delivered again; while that runs, when another process may
+    _column("attempts", sa.Integer),
+    _column("content", Body),
+)
+"""Alerts, and what is left of their delivery."""

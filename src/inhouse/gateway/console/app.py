@@ -13,6 +13,7 @@ from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.costs import cost_pages
 from inhouse.gateway.console.gate import Console, redirect
+from inhouse.gateway.console.incidents import incident_pages
 from inhouse.gateway.console.playground import playground_pages
 from inhouse.gateway.console.quality import quality_pages
 from inhouse.gateway.console.running import running_pages
@@ -41,6 +42,7 @@ def console(state: State) -> APIRouter:
         cost_pages,
         approval_pages,
         agent_pages,
+        incident_pages,
         audit_pages,
     ):
         router.include_router(pages(made))

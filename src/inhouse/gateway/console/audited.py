@@ -16,6 +16,7 @@ from inhouse.store.anchors import ANCHORED, UNANCHORED, kept_heads, place_of
 from inhouse.store.audit import REDACTION
 from inhouse.store.chain import Verified
 from inhouse.store.edges import RECEIVED, REFUSED
+from inhouse.store.incidents import INCIDENT
 from inhouse.store.ratings import RATED
 from inhouse.tools import Status
 from inhouse.types import Json, Record
@@ -24,11 +25,11 @@ A_PAGE = 50
 MOST_READ = 1000  # entries read for one page of exchanges, when groups hide many
 Before = Annotated[int, Query(ge=0, lt=2**63)]
 LONGEST = 160  # characters of a value that are shown
-SHOWN_ELSEWHERE = frozenset({"handoff", "session", "example", "part", "token"})
+SHOWN_ELSEWHERE = frozenset({"handoff", "session", "example", "part", "token", "metrics", "examples"})
 SIGN_INS = ("signed in", "signed out", "sign-in failed", "sessions ended")
 KEYS = ("key created", "key revoked")
 RELEASES = ("release made", "release promoted", "release canary", "release canary rolled back", "release rolled back",
-            "releases found", "release received")  # fmt: skip
+            "releases found", "release received", "release shadow started", "release shadow stopped")  # fmt: skip
 EXPERIMENTS = ("release experiment started", "release weights changed", "release experiment stopped")
 EXPORTS = ("audit exported", "release exported")
 KINDS = {
@@ -36,6 +37,7 @@ KINDS = {
     "API keys": KEYS,
     "Releases": RELEASES,
     "Experiments": EXPERIMENTS,
+    "Incidents": (INCIDENT,),
     "Inbox": ("handed off", "hand-off waiting", "hand-off answered", "hand-off approved", "hand-off rejected"),
     "Calls of tools": ("tools approved", *(f"call {status}" for status in get_args(Status))),
     "Devices": (RECEIVED, REFUSED),
@@ -161,6 +163,8 @@ def _object(action: Action, session: Session) -> tuple[str, str]:
     if action.what in (*RELEASES, *EXPERIMENTS, *EXPORTS):
         name = str(facts.get("release") or facts.get("production") or "")
         text, page, at = (f"release {name}" if name else ""), "settings", "/settings#releases"
+    elif action.what == INCIDENT:
+        text, page, at = f"release {facts.get('release', '')}", "incidents", f"/incidents#incident-{action.seq}"
     elif action.what in KEYS:
         text, page, at = f"key {action.about}", "settings", f"/settings#key-{action.about}"
     elif action.what == "server started":

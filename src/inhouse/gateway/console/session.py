@@ -45,6 +45,7 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
     "costs": frozenset({ADMIN}),
     "agents": frozenset({ADMIN}),
     "experiments": frozenset({ADMIN}),
+    "incidents": frozenset({ADMIN, AUDITOR}),
     "audit": frozenset({ADMIN, REVIEWER, AUDITOR}),
     "run": frozenset({ADMIN, REVIEWER, AUDITOR}),
     "actions": frozenset({ADMIN, AUDITOR}),

@@ -30,7 +30,7 @@ Level = Literal["good", "fair", "poor", "unknown"]
 
 
 class Grade(Record):
-    """One thing that was graded: the figure, why it is good or not, and what to do; `todo` has commands in backticks."""
+    """One thing that was graded: its figure, why it is good or not, and what to do, with commands in backticks."""
 
     name: str
     title: str
@@ -92,8 +92,8 @@ class Coverage(Record):
 
 
 class Topic(Record):
-    """Questions of one topic: how many of the sample, the share that the base model answers right, and questions that it
-    does not."""
+    """Questions of one topic: how many were asked, the share that the base model answers right, and some that it does
+    not."""
 
     name: str
     asked: int
@@ -237,7 +237,7 @@ def _volume(v: Volume) -> Grade:
     why = f"{n:,} {kind} allow {allows(n)}."
     todo = ""
     if step:
-        after = [text for _, text in STEPS][1:] + [HARDENING]
+        after = [*(text for _, text in STEPS[1:]), HARDENING]
         todo = f"{step[0] - n:,} more, to {step[0]:,}, would allow {after[[b for b, _ in STEPS].index(step[0])]}."
         todo += " `inhouse import` reads exports of help desks, chats, and mailboxes." if n < STEPS[0][0] else ""
     if not v.tests:
@@ -274,10 +274,10 @@ def _found(c: Coverage) -> Grade:
     if c.found is None or c.found.n < FEW_QUESTIONS:
         return Grade(level="unknown", value="not known", why="Too few questions are answered by the documents.", **head)
     level: Level = "good" if c.found.mean >= FOUND else "fair" if c.found.mean >= OFTEN else "poor"
-    why = f"Of {c.found.n} questions that the documents answer, the question alone finds {percent(c.found)} of the answers."
+    why = f"For {percent(c.found)} of {c.found.n} questions that the documents answer, retrieval finds the answer."
     todo = "" if level == "good" else (
-        "Give documents clear titles and headings in the words of customers; `inhouse build` also fits the search to your "
-        "questions. If it stays low, try another retrieval.embedder."
+        "Give documents clear titles and headings in the words of customers; `inhouse build` also fits the search to "
+        "your questions. If it stays low, try another retrieval.embedder."
     )  # fmt: skip
     return Grade(level=level, value=percent(c.found), why=why, todo=todo, **head)
 

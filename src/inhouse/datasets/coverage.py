@@ -49,7 +49,7 @@ class Judged(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """Questions that ask for one thing, the most typical first; `documents` are the nearest, the most frequent first."""
+    """Questions that ask for one thing, the most typical first; `documents` are the nearest, most frequent first."""
 
     questions: tuple[Example, ...]
     documents: tuple[str, ...]
@@ -132,7 +132,8 @@ def _with_other_figures(statement: str, question: str, passage: Passage, support
 
 
 def clusters(judged: Sequence[Judged], embedder: Embedder) -> list[Cluster]:
-    """Questions that are alike, the largest cluster first, by average linkage of the embeddings of questions with their replies; deterministic."""
+    """Questions that are alike, the largest cluster first, by average linkage of the embeddings of questions with their
+    replies. Deterministic."""
     if not judged:
         return []
     vectors = embedder.embed([f"{j.example.question}\n{j.example.target}" for j in judged])

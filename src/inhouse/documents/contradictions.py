@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from inhouse.documents.statements import Statement, figures, statements, subject_words
+from inhouse.documents.statements import Statement, statements, subject_words
 from inhouse.text.claims import opposed
-from inhouse.types import Document, Embedder, Numbers
+from inhouse.types import Document, Embedder
 
 COVERED, COVERED_MEAN = 0.45, 0.7  # share of the words of each statement, by weight, that the other has
 COVERED_OPPOSITE = 0.8  # where no figures differ
@@ -57,9 +57,10 @@ def contradictions(documents: Sequence[Document], embedder: Embedder) -> list[Co
         cosine = max(float(vectors[place[x]] @ vectors[place[y]]) for x, y in zip(forms[a], forms[b], strict=True))
         if cosine < (ALIKE if kind else ALIKE_OPPOSITE):
             continue
+        score = round((cosine + corpus.cover(one, other)) / 2, 3)
         row = Contradiction(
             (one.document, other.document), (one.text, other.text), (one.heading, other.heading),
-            "figures" if kind else "opposite", _shown(one, other, kind), round((cosine + corpus.cover(one, other)) / 2, 3),
+            "figures" if kind else "opposite", _shown(one, other, kind), score,
         )  # fmt: skip
         key = (one.text, other.text)
         found[key] = max(found.get(key, row), row, key=lambda r: r.score)
@@ -179,7 +180,7 @@ class _Corpus:
         return self._about_one(one, other)
 
     def _about_one(self, one: Statement, other: Statement) -> bool:
-        """Whether the documents may speak of one thing: not if each is about its title, which the other does not name."""
+        """Whether both may speak of one thing: not if each document is about a title that the other does not name."""
         mine, theirs = self._titles[one.document], self._titles[other.document]
         if one.document == other.document or mine == theirs:
             return True
@@ -192,7 +193,9 @@ class _Corpus:
         one, other = self._said[a], self._said[b]
         cover = self.cover(one, other)
         return any(
-            s is not with_ and s.figures.get(kind, frozenset()) & with_.figures.get(kind, frozenset()) and self.cover(s, with_) >= cover
+            s is not with_
+            and s.figures.get(kind, frozenset()) & with_.figures.get(kind, frozenset())
+            and self.cover(s, with_) >= cover
             for of, with_ in ((one, other), (other, one))
             for s in self._by_document[of.document]
         )

@@ -24,7 +24,8 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SMALL = "|".join(SMALL_NUMBERS)
 _FIGURE = re.compile(
     rf"(?<![\w.,-])(?:(?P<phone>\+?\d[\d() -]{{5,18}}\d{{2}}(?![\w,.]\d))"
-    rf"|(?P<sign>[$£€]) ?(?P<amount>{_NUMBER})|(?P<money>{_NUMBER}) ?(?P<currency>dollars?|euros?|pounds?|usd|eur|gbp)\b"
+    rf"|(?P<sign>[$£€]) ?(?P<amount>{_NUMBER})|(?P<money>{_NUMBER}) "
+    rf"?(?P<currency>dollars?|euros?|pounds?|usd|eur|gbp)\b"
     rf"|(?P<percent>{_NUMBER}) ?(?:%|percent\b|per cent\b)"
     r"|(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))? ?(?P<half>[ap])\.?m\b\.?|(?P<clock>[012]?\d:\d\d)"
     rf"|(?P<count>{_NUMBER}|{_SMALL})[ -](?:(?:business|working|calendar|consecutive|full|free|separate|different) )?"
@@ -32,8 +33,8 @@ _FIGURE = re.compile(
     re.IGNORECASE,
 )
 _FREE = re.compile(
-    r"\b(?:free(?: of charge)?(?! (?:wi-?fi|to\b))|no (?:\w+ )?(?:fee|charge|cost)s?|without (?:(?:a|any) )?(?:fee|charge)"
-    r"|at no (?:charge|cost)|costs? nothing|complimentary)\b",
+    r"\b(?:free(?: of charge)?(?! (?:wi-?fi|to\b))|no (?:\w+ )?(?:fee|charge|cost)s?"
+    r"|without (?:(?:a|any) )?(?:fee|charge)|at no (?:charge|cost)|costs? nothing|complimentary)\b",
     re.IGNORECASE,
 )
 _BELOW = re.compile(
@@ -41,8 +42,18 @@ _BELOW = re.compile(
     r"|or more|minimum|from(?= ?[$£€\d])|usually|some|sometimes|may|might|depending|starting)\b",
     re.IGNORECASE,
 )
-_PERIOD = re.compile(r"\b(?:(?:a|an|per|each|every|in) (day|night|week|month|year|hour)|(daily|weekly|monthly|yearly|annual(?:ly)?))\b", re.I)  # fmt: skip
-_PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "yearly": "year", "annual": "year", "annually": "year"}
+_PERIOD = re.compile(
+    r"\b(?:(?:a|an|per|each|every|in) (day|night|week|month|year|hour)|(daily|weekly|monthly|yearly|annual(?:ly)?))\b",
+    re.IGNORECASE,
+)
+_PERIODS = {
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "yearly": "year",
+    "annual": "year",
+    "annually": "year",
+}
 _CURRENCIES = {"dollar": "$", "usd": "$", "euro": "€", "eur": "€", "pound": "£", "gbp": "£"}
 _CLAUSE = re.compile(r",\s+(?:(?:and|but|or|while)\s+)?|\s+(?:and|but|while)\s+", re.IGNORECASE)
 _IN_OUT = re.compile(r"\b(check|walk|drop|log|sign|drive|opt)[ -](in|out|off)\b", re.IGNORECASE)  # both are stop words
@@ -191,7 +202,9 @@ def _clauses(document: int, title: frozenset[str], heading: str, text: str, tabl
     for sentence in text.split("; "):
         for piece in _pieces(sentence):
             own = subject_words(_FIGURE.sub(" ", piece))
-            periods = frozenset(_PERIODS.get(word, word) for m in _PERIOD.findall(piece) for word in [max(m).casefold()])
+            periods = frozenset(
+                _PERIODS.get(word, word) for m in _PERIOD.findall(piece) for word in [max(m).casefold()]
+            )
             yield Statement(
                 document, text, heading, own, own | asked, about | own, named & own, figures(piece), periods,
                 bool(_BELOW.search(piece)), bool(NEGATION.search(piece)), table,

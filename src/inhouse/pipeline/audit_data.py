@@ -229,7 +229,10 @@ class _Examined:
         rows = [j for j in judged if j.state == "differs"]
         public = {d.source for d in self._documents if not d.access}
         return [
-            Outdated(question=self._quote(j.example), reply=_said(self._quoted[j.example.id], j.statement), source=j.nearest, passage=j.passage)
+            Outdated(
+                question=self._quote(j.example), reply=_said(self._quoted[j.example.id], j.statement),
+                source=j.nearest, passage=j.passage,
+            )
             for j in rows if j.nearest in public
         ]  # fmt: skip
 
@@ -246,7 +249,9 @@ class _Examined:
 
         return [
             Conflict(
-                places=(place(r.documents[0], r.headings[0], r.texts[0]), place(r.documents[1], r.headings[1], r.texts[1])),
+                places=(
+                    place(r.documents[0], r.headings[0], r.texts[0]), place(r.documents[1], r.headings[1], r.texts[1])
+                ),
                 kind=r.kind, figures=r.figures, score=r.score,
             ) for r in rows[:MOST_CONFLICTS]
         ]  # fmt: skip

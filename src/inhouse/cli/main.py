@@ -47,9 +47,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "and serve exactly what was measured."))  # fmt: skip
 for command in (
     project.init, project.check, build.ingest, build.index, audit_data.audit_data, ask.search, build.curate,
-    build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, roadmap.roadmap,
-    export.export, serve.serve,
-    mcp.mcp,
+    build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show,
+    roadmap.roadmap, export.export, serve.serve, mcp.mcp,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)

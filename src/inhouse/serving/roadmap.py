@@ -7,6 +7,7 @@ store's cache; the console shows what is there.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from inhouse.verdict import Report
 
 KIND = "data_audit"  # of pipeline/audit_data.py
 CACHE = "learning"
+KEPT_S = 20.0
 COUNTED = 1000  # waiting conversations
 
 
@@ -66,6 +68,22 @@ def standing(
         accuracy=figures.accuracy, incidents=figures.incidents,
         learning=_learning(workspace, made, report, measure) if made and report else None,
     ))  # fmt: skip
+
+
+class Recent:
+    """The roadmap of a running gateway, looked at again after KEPT_S seconds or when what is served changes."""
+
+    def __init__(self, workspace: Workspace, ledger: Ledger, live: Callable[[], Live] = Live) -> None:
+        self._workspace, self._ledger, self._live = workspace, ledger, live
+        self._releases = Releases(workspace)
+        self._kept: tuple[float, int, Roadmap] | None = None
+
+    def get(self) -> Roadmap:
+        """As it is now; two threads may both look, and none waits for the other."""
+        kept, now, revision = self._kept, time.monotonic(), self._releases.serving().revision
+        if kept is None or now - kept[0] > KEPT_S or kept[1] != revision:
+            kept = self._kept = now, revision, standing(self._workspace, self._ledger, self._live)
+        return kept[2]
 
 
 def ledger_of(workspace: Workspace) -> Ledger | None:

@@ -49,7 +49,7 @@ class Traffic:
     """The statistics of a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = self._ledger = ledger
 
     def buckets(self, since: str, until: str = "", minutes: int = 60) -> list[Bucket]:
         """Buckets of `minutes` from `since` to `until` (ISO 8601; empty means now), in order, with empty ones.

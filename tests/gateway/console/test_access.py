@@ -13,12 +13,12 @@ from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import COOKIE, secret_in
 from inhouse.gateway.limits import Rates
 
-PAGES = ["playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
+PAGES = ["home", "playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
          "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "inbox/approvals", "audit", "settings"]  # fmt: skip
 OPEN_TO = {
     "admin": set(PAGES),
     "reviewer": {
-        p for p in PAGES if p.split("/")[0].split("?")[0] in ("playground", "inbox", "knowledge", "data", "audit")
+        p for p in PAGES if p.split("/")[0].split("?")[0] in ("home", "playground", "inbox", "knowledge", "data", "audit")
     },
     "user": {"playground"},
 }

@@ -193,7 +193,8 @@ class _Corpus:
         one, other = self._said[a], self._said[b]
         cover = self.cover(one, other)
         return any(
-            s is not with_
+            s is not one
+            and s is not other
             and s.figures.get(kind, frozenset()) & with_.figures.get(kind, frozenset())
             and self.cover(s, with_) >= cover
             for of, with_ in ((one, other), (other, one))
@@ -206,7 +207,7 @@ def _differing(one: Statement, other: Statement) -> str:
     if one.table and one.table == other.table:
         return ""
     both = one.figures.keys() & other.figures.keys()
-    differ = [k for k in sorted(both) if one.figures[k].isdisjoint(other.figures[k])]
+    differ = [k for k in sorted(both) if one.figures[k].isdisjoint(other.figures[k]) or _hours(one, other, k)]
     if len(differ) == 1:
         mine, theirs = one.figures[differ[0]], other.figures[differ[0]]
         apart = differ[0] == "clock" or not _within(mine, theirs)
@@ -217,6 +218,12 @@ def _differing(one: Statement, other: Statement) -> str:
         if "free" in here.figures and (money := next((k for k in "$£€" if k in there.figures), "")):
             return money if there.figures[money] != {"0"} else ""
     return ""
+
+
+def _hours(one: Statement, other: Statement, kind: str) -> bool:
+    """Whether both say from when to when, and differ in one of the two."""
+    mine, theirs = one.figures[kind], other.figures[kind]
+    return kind == "clock" and len(mine) == len(theirs) == 2 and mine != theirs
 
 
 def _within(mine: frozenset[str], theirs: frozenset[str]) -> bool:

@@ -38,7 +38,7 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 _BELOW = re.compile(
-    r"\b(?:if|when|unless|except|below|above|over|under|more than|less than|after|before|once|first|waived|at least"
+    r"\b(?:if|when|unless|except|below|above|over|under|more than|less than|(?:after|before)(?= that)|once|first|waived|at least"
     r"|or more|minimum|from(?= ?[$£€\d])|usually|some|sometimes|may|might|depending|starting)\b",
     re.IGNORECASE,
 )
@@ -60,6 +60,7 @@ _IN_OUT = re.compile(r"\b(check|walk|drop|log|sign|drive|opt)[ -](in|out|off)\b"
 _NO_CLAIM = re.compile(r"`[^`\n]*+`?|<?\bhttps?://\S++")  # code and addresses
 _HALF_DAY = re.compile(r"\b([ap])\.m\.", re.IGNORECASE)  # ends no sentence
 _BARE = re.compile(r"[\d.,]+")
+_WRAPPED = re.compile(r"(?<=\w)\n(?=[a-z0-9$])")  # a number may begin the next line of a sentence
 _LABEL = re.compile(r"^[^\w\n]*(?:q|a|note|answer|question)[:.] *", re.IGNORECASE)
 _ALIKE = {
     w: group.partition(" ")[0]
@@ -171,12 +172,14 @@ def _lines(document: Document) -> Iterator[tuple[str, str, int]]:
     known = {words for _, words in headings(text)}
     heading, at = "", 0
     for number, (start, end, table) in enumerate([*spans, (len(text), len(text), None)], 1):
-        for line in text[at:start].splitlines():
+        block: list[str] = []
+        for line in [*text[at:start].splitlines(), "#"]:
             bare = plain(line.lstrip("# ").rstrip()) if line.lstrip().startswith("#") else ""
-            if bare and bare in known:
-                heading = bare
-            else:
-                yield from ((heading, s, 0) for s in sentences(_LABEL.sub("", line)))
+            if line != "#" and bare not in known:
+                block.append(_LABEL.sub("", line))
+                continue
+            yield from ((heading, s, 0) for s in sentences(_WRAPPED.sub(" ", "\n".join(block))))
+            block, heading = [], bare or heading
         if table:
             for row in table.rows:
                 yield from ((heading, cell, number) for cell in _cells(row, table.keys))

@@ -172,7 +172,7 @@ def _retrieval(f: Facts) -> Stage:
     about = {"name": "rag", "title": "Retrieval (RAG)"}
     measure = Todo(
         text="Measure the base model with and without your documents.",
-        command=f"inhouse build --set 'evaluation.arms={RETRIEVAL_ARMS}'", page="verdict",
+        command=f"inhouse build --set 'evaluation.arms={RETRIEVAL_ARMS}'",
     )  # fmt: skip
     if f.report is None:
         ready = f.documents is not None
@@ -269,7 +269,7 @@ def _hardening(f: Facts) -> Stage:
     figures, weak = _hardened(f, f.report)
     failed = [rule for rule in f.gate if not rule.passed]
     steps = [Todo(text=f"The release gate refuses: {rule.text}.") for rule in failed]
-    steps += [Todo(text=text, page="verdict") for text in weak]
+    steps += [Todo(text=text) for text in weak]
     if failed:
         summary = f"{len(failed)} of {len(f.gate)} rules of the release gate do not hold."
         return Stage(state="next", summary=summary, figures=tuple(figures), steps=tuple(steps), **about)

@@ -22,6 +22,7 @@ COVERED, COVERED_MEAN = 0.45, 0.7  # share of the words of each statement, by we
 COVERED_OPPOSITE = 0.8  # where no figures differ
 ALIKE, ALIKE_OPPOSITE = 0.55, 0.7  # cosines
 RARE_WORDS, POSTINGS = 4, 80  # words by which candidates are found, and how many of each
+FEWEST = 100  # statements that words are weighed by, where there are fewer
 SIBLINGS = 3  # documents that say the same of themselves with other figures: a property, no contradiction
 TELLING = 3  # most words in which two statements of one document differ that tell apart what they are about
 ENTITIES = 0.8  # share of the documents that are about their titles, from which all are
@@ -103,8 +104,9 @@ class _Corpus:
         self._said = said
         self._titles = [subject_words(d.title) for d in documents]
         spread = Counter(w for s in said for w in s.words)
-        self._weight = {w: math.log((len(said) + 1) / (n + 0.5)) + 0.1 for w, n in spread.items()}
-        self._rest = math.log(2 * len(said) + 2)
+        many = max(len(said), FEWEST)
+        self._weight = {w: math.log((many + 1) / (n + 0.5)) + 0.1 for w, n in spread.items()}
+        self._rest = math.log(2 * many + 2)
         self._by_document: dict[int, list[Statement]] = defaultdict(list)
         for s in said:
             self._by_document[s.document].append(s)

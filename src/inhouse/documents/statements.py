@@ -28,7 +28,7 @@ _FIGURE = re.compile(
     rf"?(?P<currency>dollars?|euros?|pounds?|usd|eur|gbp)\b"
     rf"|(?P<percent>{_NUMBER}) ?(?:%|percent\b|per cent\b)"
     r"|(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))? ?(?P<half>[ap])\.?m\b\.?|(?P<clock>[012]?\d:\d\d)"
-    rf"|(?P<count>{_NUMBER}|{_SMALL})[ -](?:(?:business|working|calendar|consecutive|full|free|separate|different) )?"
+    rf"|(?:(?P<low>{_NUMBER}|{_SMALL}) ?(?:to|-|–|or) ?)?(?P<count>{_NUMBER}|{_SMALL})[ -](?:(?:business|working|calendar|consecutive|full|free|separate|different) )?"
     r"(?P<unit>[a-z]{3,24})\b)",
     re.IGNORECASE,
 )
@@ -65,7 +65,7 @@ _LABEL = re.compile(r"^[^\w\n]*(?:q|a|note|answer|question)[:.] *", re.IGNORECAS
 _ALIKE = {
     w: group.partition(" ")[0]
     for group in (
-        "cost fee price charg charge paid pay payabl amount", "limit most maximum max largest highest",
+        "cost fee price charg charge paid pay payabl amount free complimentari", "limit most maximum max largest highest",
         "least minimum min smallest lowest", "year yearli annual annum", "month monthli", "week weekli",
         "day daili", "phone call telephon mobil", "abroad intern foreign oversea", "send sent outgo",
         "receiv incom", "waiv waiver", "expir valid", "cancel stop", "take arriv", "hour time",
@@ -127,6 +127,8 @@ def figures(text: str) -> dict[str, frozenset[str]]:
         kind, value = _figure(m)
         if kind:
             found.setdefault(kind, set()).add(value)
+            if low := m["low"]:
+                found[kind].add(_counted(low))
     if "$" not in found and not any(k in found for k in "£€") and _FREE.search(text):
         found["free"] = {"0"}
     return {kind: frozenset(values) for kind, values in found.items()}
@@ -150,7 +152,11 @@ def _figure(m: re.Match[str]) -> tuple[str, str]:
     unit = m["unit"].casefold()
     if unit in STOP or unit in SMALL_NUMBERS or unit in ("percent", "per"):
         return "", ""
-    return f"#{stem(unit)}", SMALL_NUMBERS.get(m["count"].casefold()) or value_of(m["count"])
+    return f"#{stem(unit)}", _counted(m["count"])
+
+
+def _counted(number: str) -> str:
+    return SMALL_NUMBERS.get(number.casefold()) or value_of(number)
 
 
 def statements(documents: Sequence[Document]) -> list[Statement]:

@@ -8,7 +8,9 @@ from inhouse.types import Document
 
 
 def documents(**texts):
-    return [Document(source=f"{name}.md", title=text.split("\n")[0].strip("# "), text=text) for name, text in texts.items()]
+    return [
+        Document(source=f"{name}.md", title=text.split("\n")[0].strip("# "), text=text) for name, text in texts.items()
+    ]
 
 
 WIRES = "# Wire transfers\n\n### What does a domestic wire cost?\n\nAn outgoing domestic wire costs $21.50; an incoming one costs $8.\n"
@@ -67,7 +69,9 @@ def test_rows_of_one_table_do_not_contradict_each_other(embedder):
 
 
 def test_a_property_of_many_documents_is_no_contradiction(embedder):
-    hotels = {f"h{n}": f"# The Inn number {'abcdef'[n]}\n\nCheck-out is until {8 + n} am. Bring your key." for n in range(5)}
+    hotels = {
+        f"h{n}": f"# The Inn number {'abcdef'[n]}\n\nCheck-out is until {8 + n} am. Bring your key." for n in range(5)
+    }
     assert found(embedder, **hotels) == []
 
 

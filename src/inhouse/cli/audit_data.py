@@ -82,7 +82,8 @@ def _gaps(audit: DataAudit) -> list[str]:
     for gap in audit.gaps[:SHOWN]:
         what = "declined" if gap.declined else "no document"
         low, high = 100 * gap.share.low, 100 * gap.share.high
-        lines.append(f"  {gap.size} questions [{low:.1f}% to {high:.1f}%], {what}: {short(gap.questions[0])}")
+        count = f"{gap.size} question{'s' * (gap.size != 1)}"
+        lines.append(f"  {count} [{low:.1f}% to {high:.1f}%], {what}: {short(gap.questions[0])}")
         lines += [f"      {short(question)}" for question in gap.questions[1:3]]
     return [*lines, *_more(len(audit.gaps))]
 

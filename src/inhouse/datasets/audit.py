@@ -326,7 +326,8 @@ def _files(f: Files) -> Grade:
 def _repeats(f: Files) -> Grade:
     n, v = len(f.duplicates), len(f.versions)
     level: Level = "good" if not v else "fair" if v <= 0.1 * max(f.read, 1) else "poor"
-    why = f"{n} files repeat another one and are left out; {v} are nearly the same as another one and are kept."
+    repeat, alike = ("file repeats" if n == 1 else "files repeat"), ("is" if v == 1 else "are")
+    why = f"{n} {repeat} another one, left out; {v} {alike} nearly the same as another one, kept."
     todo = "Remove the older version of each, or make clear in its title what it is for." if v else ""
     return Grade(name="repeats", title="Duplicates and versions", level=level, value=f"{n} and {v}", why=why, todo=todo)
 
@@ -385,6 +386,8 @@ def _cases(c: UseCases) -> Grade:
     level: Level = "good" if c.right.mean >= COVERED else "fair" if c.right.mean >= PARTLY else "poor"
     source = "the verdict's questions" if c.source == "verdict" else "a sample of your questions, without documents"
     why = f"The base model alone answers {percent(c.right)} of {c.asked} questions right ({source})."
+    if len(c.topics) > 1 and max(t.right.low for t in c.topics) <= min(t.right.high for t in c.topics):
+        why += " So few questions do not tell the topics below apart."
     names = ", ".join(f"{t.name} {percent(t.right)}" for t in c.topics)
     todo = f"Begin with the topics where it fails most: {names}." if names else ""
     return Grade(level=level, value=percent(c.right), why=why, todo=todo, **head)

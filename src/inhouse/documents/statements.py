@@ -28,7 +28,8 @@ _FIGURE = re.compile(
     rf"?(?P<currency>dollars?|euros?|pounds?|usd|eur|gbp)\b"
     rf"|(?P<percent>{_NUMBER}) ?(?:%|percent\b|per cent\b)"
     r"|(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))? ?(?P<half>[ap])\.?m\b\.?|(?P<clock>[012]?\d:\d\d)"
-    rf"|(?:(?P<low>{_NUMBER}|{_SMALL}) ?(?:to|-|–|or) ?)?(?P<count>{_NUMBER}|{_SMALL})[ -](?:(?:business|working|calendar|consecutive|full|free|separate|different) )?"
+    rf"|(?:(?P<low>{_NUMBER}|{_SMALL}) ?(?:to|-|–|or) ?)?(?P<count>{_NUMBER}|{_SMALL})[ -]"
+    r"(?:(?:business|working|calendar|consecutive|full|free|separate|different) )?"
     r"(?P<unit>[a-z]{3,24})\b)",
     re.IGNORECASE,
 )
@@ -38,8 +39,8 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 _BELOW = re.compile(
-    r"\b(?:if|when|unless|except|below|above|over|under|more than|less than|(?:after|before)(?= that)|once|first|waived|at least"
-    r"|or more|minimum|from(?= ?[$£€\d])|usually|some|sometimes|may|might|depending|starting)\b",
+    r"\b(?:if|when|unless|except|below|above|over|under|more than|less than|(?:after|before)(?= that)|once|first"
+    r"|waived|at least|or more|minimum|from(?= ?[$£€\d])|usually|some|sometimes|may|might|depending|starting)\b",
     re.IGNORECASE,
 )
 _PERIOD = re.compile(
@@ -65,7 +66,8 @@ _LABEL = re.compile(r"^[^\w\n]*(?:q|a|note|answer|question)[:.] *", re.IGNORECAS
 _ALIKE = {
     w: group.partition(" ")[0]
     for group in (
-        "cost fee price charg charge paid pay payabl amount free complimentari", "limit most maximum max largest highest",
+        "cost fee price charg charge paid pay payabl amount free complimentari",
+        "limit most maximum max largest highest",
         "least minimum min smallest lowest", "year yearli annual annum", "month monthli", "week weekli",
         "day daili", "phone call telephon mobil", "abroad intern foreign oversea", "send sent outgo",
         "receiv incom", "waiv waiver", "expir valid", "cancel stop", "take arriv", "hour time",

@@ -18,7 +18,9 @@ PAGES = ["home", "playground", "inbox", "verdict", "verdict/report", "cascade", 
 OPEN_TO = {
     "admin": set(PAGES),
     "reviewer": {
-        p for p in PAGES if p.split("/")[0].split("?")[0] in ("home", "playground", "inbox", "knowledge", "data", "audit")
+        p
+        for p in PAGES
+        if p.split("/")[0].split("?")[0] in ("home", "playground", "inbox", "knowledge", "data", "audit")
     },
     "user": {"playground"},
 }

@@ -32,7 +32,10 @@ def test_a_gateway_without_a_project_begins_at_the_playground(house, monkeypatch
 
 
 def test_links_lead_only_to_pages_of_the_role(house):
-    admin, reviewer = house.client("admin").get("/console/home").text, house.client("reviewer").get("/console/home").text
+    admin, reviewer = (
+        house.client("admin").get("/console/home").text,
+        house.client("reviewer").get("/console/home").text,
+    )
     main = {who: page.split("<main")[1] for who, page in (("admin", admin), ("reviewer", reviewer))}
     assert 'href="/console/verdict"' in main["admin"]
     assert 'href="/console/verdict"' not in main["reviewer"], "the step stays, as text"
@@ -49,7 +52,9 @@ def test_figures_of_today_are_counted_and_estimates_are_optional(house, monkeypa
     assert 'Waiting in the inbox</dt><dd><a href="/console/inbox">1' in page
     assert "Estimated accuracy" not in page
     assert "Open incidents" not in page
-    monkeypatch.setattr(house.bank, "estimated", Live(accuracy=Estimate(mean=0.83, low=0.79, high=0.86, n=50), incidents=2))
+    monkeypatch.setattr(
+        house.bank, "estimated", Live(accuracy=Estimate(mean=0.83, low=0.79, high=0.86, n=50), incidents=2)
+    )
     page = house.client("admin").get("/console/home").text
     assert "Estimated accuracy</dt><dd>83%<small>79% to 86%" in page
     assert 'Open incidents</dt><dd class="bad">2' in page

@@ -16,6 +16,7 @@ from inhouse.cli import (
     alerts,
     ask,
     audit,
+    audit_data,
     build,
     canaries,
     cascade,
@@ -34,6 +35,7 @@ from inhouse.cli import (
     quality,
     releases,
     reuse,
+    roadmap,
     route,
     serve,
     tools,
@@ -51,6 +53,9 @@ for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
     mcp.mcp, quality.quality, costs.roi, costs.budget,
+    project.init, project.check, build.ingest, build.index, audit_data.audit_data, ask.search, build.curate,
+    build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show,
+    roadmap.roadmap, export.export, serve.serve, mcp.mcp,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)

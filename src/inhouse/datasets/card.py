@@ -124,8 +124,13 @@ def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[s
     """Topics with their number of examples, the largest first."""
     if sum(bool(e.tags) for e in examples) > len(examples) / 2:
         return dict(Counter(tag for e in examples for tag in e.tags).most_common(4 * MAX_TOPICS))
+    return dict(Counter(named_clusters(examples, embedder, seed)).most_common())
+
+
+def named_clusters(examples: Sequence[Example], embedder: Embedder, seed: int) -> list[str]:
+    """The name of each question's cluster; none where there are too few questions."""
     if len(examples) < 2 * MAX_TOPICS:
-        return {}
+        return []
     questions = [PLACEHOLDER.sub(" ", e.question) for e in examples]
     labels = _clusters(
         embedder.embed([e.question for e in examples]), min(MAX_TOPICS, math.isqrt(len(examples) // 2)), seed
@@ -134,13 +139,12 @@ def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[s
     for label, question in zip(labels, questions, strict=True):
         members[label].append(question)
     spread = Counter(w for q in questions for w in set(words(q)))
-    named: Counter[str] = Counter()
-    for group in members.values():
+    named: dict[int, str] = {}
+    for label, group in members.items():
         counts = Counter(w for q in group for w in set(words(q)) if len(w) > 2 and w not in _DULL and not w.isdigit())
         weights = {w: n * math.log(len(questions) / spread[w]) for w, n in counts.items()}
-        best = sorted(weights, key=lambda w: (-weights[w], w))[:3]
-        named[", ".join(best)] += len(group)
-    return dict(named.most_common())
+        named[label] = ", ".join(sorted(weights, key=lambda w: (-weights[w], w))[:3])
+    return [named[label] for label in labels]
 
 
 def _clusters(vectors: Matrix, count: int, seed: int) -> list[int]:

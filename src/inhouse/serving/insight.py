@@ -25,10 +25,12 @@ from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
+from inhouse.roadmap import Live, Roadmap
 from inhouse.serving.cost_report import costs_file, costs_of
 from inhouse.serving.open import settings_of
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
+from inhouse.serving.roadmap import Recent
 from inhouse.store.traffic import Traffic
 from inhouse.tools import Tool
 from inhouse.types import Artifact, Box, Chunk, Example, Release, Review, may_read
@@ -56,6 +58,7 @@ class WorkspaceInsight:
         self._reviews = Reviews(workspace.store.root / FILE)
         self._kept: dict[str, tuple[str, Any]] = {}
         self._reading = threading.Lock()
+        self._roadmap = Recent(workspace, traffic.ledger, self.estimates)
 
     # --- knowledge ----------------------------------------------------------------------------------------------
 
@@ -207,6 +210,12 @@ class WorkspaceInsight:
             ),
             releases=tuple(self._releases.all()[::-1]),
         )
+
+    def roadmap(self) -> Roadmap:
+        return self._roadmap.get()
+
+    def estimates(self) -> Live:
+        return Live()  # nothing estimates them yet
 
     def live(self) -> seams.Experiment | None:
         live = self._releases.serving().experiment

@@ -24,6 +24,8 @@ from inhouse.errors import BackendError, ConfigError
 from inhouse.store.turn import Turn
 
 SCHEMA = "0006"  # the newest revision in migrations/
+DATABASE = "ledger.sqlite"  # in the store's folder
+SCHEMA = "0006"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema
@@ -44,7 +46,7 @@ def engine_of(url: str) -> sa.Engine:
 
 def ledger_url(folder: Path, url: str = "") -> str:
     """The URL of a project's database: `url` if set, else a SQLite file in the store's folder."""
-    return url or URL.create("sqlite", database=str(folder.absolute() / "ledger.sqlite")).render_as_string()
+    return url or URL.create("sqlite", database=str(folder.absolute() / DATABASE)).render_as_string()
 
 
 def open_ledger(folder: Path, url: str = "", url_env: str = "") -> Ledger:

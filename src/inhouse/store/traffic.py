@@ -36,11 +36,20 @@ class Bucket(Record):
     thumbs_down: int = 0
 
 
+class Totals(Record):
+    """Everything since the ledger began: answered requests, those left to a person, and thumbs on answers."""
+
+    requests: int = 0
+    handoffs: int = 0
+    ratings: int = 0
+    thumbs_up: int = 0
+
+
 class Traffic:
     """The statistics of a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = self._ledger = ledger
 
     def buckets(self, since: str, until: str = "", minutes: int = 60) -> list[Bucket]:
         """Buckets of `minutes` from `since` to `until` (ISO 8601; empty means now), in order, with empty ones.
@@ -63,6 +72,21 @@ class Traffic:
                 for row in connection.execute(query).mappings():
                     rows[row["bucket"]].update((k, v) for k, v in row.items() if k != "bucket" and v is not None)
         return [Bucket(start=to_iso(n * width), **values) for n, values in rows.items()]
+
+    def totals(self) -> Totals:
+        """Counts since the ledger began."""
+        rated = FEEDBACK.c.thumb != 0
+        with self._ledger.read() as connection:
+
+            def count(query: sa.Select[Any]) -> int:
+                return int(connection.execute(query).scalar() or 0)
+
+            return Totals(
+                requests=count(sa.select(sa.func.count()).where(EXCHANGES)),
+                handoffs=count(sa.select(sa.func.count(HANDOFFS.c.id))),
+                ratings=count(sa.select(sa.func.count()).select_from(FEEDBACK).where(rated)),
+                thumbs_up=count(sa.select(sa.func.count()).select_from(FEEDBACK).where(FEEDBACK.c.thumb > 0)),
+            )
 
     def outcomes(self, experiment: str) -> list[Outcome]:
         """One row per user and arm, by first request. Redacted exchanges are excluded, as they have no user."""

@@ -16,10 +16,14 @@ from inhouse.gateway.limits import Rates
 PAGES = ["playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
          "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "incidents", "inbox/approvals", "audit",
          "settings"]  # fmt: skip
+PAGES = ["home", "playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
+         "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "inbox/approvals", "audit", "settings"]  # fmt: skip
 OPEN_TO = {
     "admin": set(PAGES),
     "reviewer": {
-        p for p in PAGES if p.split("/")[0].split("?")[0] in ("playground", "inbox", "knowledge", "data", "audit")
+        p
+        for p in PAGES
+        if p.split("/")[0].split("?")[0] in ("home", "playground", "inbox", "knowledge", "data", "audit")
     },
     "user": {"playground"},
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PAGES = {
-    "playground": "playground", "inbox": "inbox", "verdict": "verdict", "knowledge": "knowledge",
+    "home": "home", "playground": "playground", "inbox": "inbox", "verdict": "verdict", "knowledge": "knowledge",
     "search": "knowledge?q=what+does+a+wire+cost", "failed": "knowledge?view=failed",
     "document": "knowledge/document?source=payments/wire-transfers.md", "data": "data", "removed": "data?part=removed",
     "example": "data/example?id=ex-000&part=train", "traffic": "traffic?span=24h", "experiments": "experiments", "audit": "audit",
@@ -80,7 +80,7 @@ def test_sign_in_and_menu_on_a_phone(busy_house, visit):
         assert tab.page.evaluate(CHECK)["wide"] <= 0
         tab.page.get_by_label("API key").fill(busy_house.secrets["reviewer"])
         tab.page.keyboard.press("Enter")
-        tab.page.wait_for_url("**/console/playground")
+        tab.page.wait_for_url("**/console/home")
         link = tab.page.get_by_role("link", name="Knowledge")
         assert not link.is_visible()
         tab.page.get_by_role("button", name="Menu").click()

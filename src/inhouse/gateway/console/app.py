@@ -12,7 +12,8 @@ from inhouse.gateway.console.approvals import approval_pages
 from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.costs import cost_pages
-from inhouse.gateway.console.gate import Console, redirect
+from inhouse.gateway.console.gate import Console, redirect, signed_in
+from inhouse.gateway.console.home import home_pages
 from inhouse.gateway.console.incidents import incident_pages
 from inhouse.gateway.console.playground import playground_pages
 from inhouse.gateway.console.quality import quality_pages
@@ -35,6 +36,7 @@ def console(state: State) -> APIRouter:
     for pages in (
         _front,
         sign_in_pages,
+        home_pages,
         playground_pages,
         building_pages,
         running_pages,
@@ -67,8 +69,9 @@ def _front(made: Console) -> APIRouter:
     tags = {name: f'"{hashlib.sha256(body).hexdigest()[:16]}"' for name, (body, _) in files.items()}
 
     @router.get("/")
-    def front() -> Response:
-        return redirect("/playground")
+    def front(request: Request) -> Response:
+        built = made.state.insight is not None
+        return redirect("/home" if built and signed_in(request).may("home") else "/playground")
 
     @router.get("/static/{name}")
     def static(request: Request, name: str) -> Response:

@@ -44,7 +44,7 @@ POLICY = (
 )
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}  # the gateway's middleware adds more
 NAVIGATION = (
-    ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
+    ("Use", (("home", "Home"), ("playground", "Playground"), ("inbox", "Inbox"))),
     ("Build", (("verdict", "Verdict"), ("cascade", "Cascade"), ("knowledge", "Knowledge"), ("data", "Data"))),
     (
         "Run",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from inhouse.certificate import CascadeReport
+from inhouse.roadmap import Live, Roadmap
 from inhouse.types import Box, Chunk, Example, Record, Release, Review, Trust
 from inhouse.verdict import Report
 
@@ -323,6 +324,14 @@ class Insight(Protocol):
         ...
 
     def overview(self) -> Overview: ...
+
+    def roadmap(self) -> Roadmap:
+        """Where the project stands."""
+        ...
+
+    def estimates(self) -> Live:
+        """What is estimated of live traffic."""
+        ...
 
     def live(self) -> Experiment | None:
         """The live experiment with its figures so far."""

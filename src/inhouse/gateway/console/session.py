@@ -34,6 +34,7 @@ REVIEWER: KeyRole = "reviewer"
 AUDITOR: KeyRole = "auditor"
 USER: KeyRole = "user"
 PAGES: Mapping[str, frozenset[KeyRole]] = {
+    "home": frozenset({ADMIN, REVIEWER, AUDITOR}),
     "playground": frozenset({ADMIN, REVIEWER, AUDITOR, USER}),
     "inbox": frozenset({ADMIN, REVIEWER}),
     "verdict": frozenset({ADMIN}),

@@ -73,6 +73,7 @@ class Run:
         judge: how well the judge agrees with people.
         guardrails: what they did.
         confidence: by arm, why the error target of the project file is not kept.
+        over: the arm that all others are compared with.
     """
 
     subject: Subject
@@ -84,6 +85,7 @@ class Run:
     guardrails: GuardrailResults | None = None
     unmade: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, str] = field(default_factory=dict)
+    over: str = "base"
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
@@ -96,7 +98,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     def gain(metric: str, arm: str, other: str) -> Estimate | None:
         return sample.gain(scores[arm][metric], scores[other][metric])
 
-    general, based = _general(run.general, seed), "base" in run.arms
+    general, based = _general(run.general, seed), "base" in run.arms and run.over == "base"
     means = {arm: e.mean for arm, columns in scores.items() if (e := sample.estimate(columns["accuracy"]))}
     closed = recommend.gap_closed(means) if "base" in means else {}
     best = next((a for a in ("tuned+rag", "rag", "prompt") if a in run.arms), "base")
@@ -115,7 +117,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
             arm: _arm(answers, scores[arm], run.usd_per_hour, sample).model_copy(update={"gap_closed": closed.get(arm)})
             for arm, answers in run.arms.items()
         },
-        gains=tuple(_gains(scores, sample)),
+        gains=tuple(_gains(scores, sample, run.over)),
         smallest_detectable_gain=detectable,
         kinds=tuple(_kinds(run, weights, groups, seed)),
         unmade=run.unmade,
@@ -155,10 +157,11 @@ def _kinds(run: Run, weights: Sequence[float], groups: Sequence[str], seed: int)
     return kinds
 
 
-def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Sample) -> list[Gain]:
-    """Every arm over base, and the pairs that show what one step adds; p-values corrected for being many."""
-    pairs = [(arm, "base") for arm in scores if arm != "base"] if "base" in scores else []
-    pairs += [(arm, other) for arm, other in PAIRS if arm in scores and other in scores]
+def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Sample, over: str) -> list[Gain]:
+    """Every arm over base, and the pairs that show what one step adds; p-values corrected for being many. Over another
+    arm than base: these alone."""
+    pairs = [(arm, over) for arm in scores if arm != over] if over in scores else []
+    pairs += [(arm, other) for arm, other in PAIRS if arm in scores and other in scores and over == "base"]
     p_values = {
         f"{arm} over {other}": sample.p_value(scores[arm]["accuracy"], scores[other]["accuracy"])
         for arm, other in pairs

@@ -54,15 +54,7 @@ def judge_arms(
     few_shot = _few_shot(human or questions.replies, settings.few_shot, workspace.embedder)
     shown = "".join(json.dumps(e.to_openai(), ensure_ascii=False) + "\n" for e in few_shot)
     write_text(work / FEW_SHOT, shown)  # a release of the `prompt` arm shows the same
-    brand = [e.target for e in human] or [e.target for e in questions.replies]
-    exam = Exam(
-        questions.examples,
-        _evidence(questions, arms),
-        Scorer(workspace.embedder, workspace.support, brand),
-        project.assistant.max_tokens,
-        settings.timeout_s,
-        project.model.parallel,
-    )
+    exam = exam_of(workspace, arms, questions)
     runs: dict[str, ArmRun] = {}
     for name in settings.arms:
         model = arms.open(name, few_shot, questions.gold)
@@ -85,6 +77,21 @@ def judge_arms(
         report = report.model_copy(update={"tasks": tasks})
     write_report(report, work)
     return report
+
+
+def exam_of(workspace: Workspace, arms: Arms, questions: Questions) -> Exam:
+    """What every arm is asked, and how the answers are scored."""
+    project = workspace.project
+    human = [e for e in questions.replies if e.origin == "human" and e.answerable]
+    brand = [e.target for e in human] or [e.target for e in questions.replies]
+    return Exam(
+        questions.examples,
+        _evidence(questions, arms),
+        Scorer(workspace.embedder, workspace.support, brand),
+        project.assistant.max_tokens,
+        project.evaluation.timeout_s,
+        project.model.parallel,
+    )
 
 
 def headline(report: Report) -> dict[str, Json]:

@@ -40,7 +40,8 @@ _PAGED = frozenset(
 _PAGING = frozenset(
     {"count", "next_page", "previous_page", "type", "pages", "total_count", "total", "meta", "links", "version", "next",
      "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more", "ok",
-     "object", "first_id", "last_id", "response_metadata", "pin_count", "channel_actions_ts", "channel_actions_count", "cache_ts", "latest", "oldest"}
+     "object", "first_id", "last_id",
+     "response_metadata", "pin_count", "channel_actions_ts", "channel_actions_count", "cache_ts", "latest", "oldest"}
 )  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n,]*+")
 BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error)  # what damaged archives raise
@@ -174,9 +175,7 @@ def text_of(entry: Entry) -> tuple[str, str]:
     return text, f"{entry.name}: {note}" if note else ""
 
 
-def records(
-    entry: Entry, advance: Callable[[int], None] = lambda _: None, texts: bool = False
-) -> Iterator[Record]:
+def records(entry: Entry, advance: Callable[[int], None] = lambda _: None, texts: bool = False) -> Iterator[Record]:
     """The objects of a JSON or CSV file, one by one; with `texts`, those of JSON as they were written, too.
 
     Raises:

@@ -94,7 +94,7 @@ def row_of(value: dict[str, Json], place: str, text: str, report: Report) -> Con
     """What a row for training becomes, or why nothing; `text` is what it was read from."""
     given = dict(value)
     if isinstance(given.get("prompt"), str) and isinstance(given.get("completion"), str):
-        given = given | dict(zip(("prompt", "completion"), _unmarked(given["prompt"], given["completion"]), strict=True))
+        given["prompt"], given["completion"] = _unmarked(given["prompt"], given["completion"])
         if given != value:
             report.dropped[_MARKED] += 1
     made = _ROWS.row(given, place)
@@ -166,13 +166,13 @@ class _Asked:
         """The messages that a completion answers; none where they are in no file."""
         for holder in (row.get("request"), row, completion):
             inner = holder.get("body", holder) if isinstance(holder, dict) else {}
-            for key in ("messages", "input"):
-                if objects(found := inner.get(key) if isinstance(inner, dict) else None):
-                    return list(found)
+            listed = (inner.get("messages") or inner.get("input")) if isinstance(inner, dict) else None
+            if found := objects(listed):
+                return list(found)
         if (custom := str(row.get("custom_id", ""))) in self._requests:
             return self._requests[custom]
-        listed = sorted(self._messages.get(str(completion.get("id")), []), key=lambda pair: pair[0])
-        return [message for _, message in listed]
+        numbered = sorted(self._messages.get(str(completion.get("id")), []), key=lambda pair: pair[0])
+        return [message for _, message in numbered]
 
 
 def _is_question(value: Mapping[str, Json]) -> bool:

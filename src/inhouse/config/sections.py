@@ -14,6 +14,7 @@ from pydantic import Field
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
 from inhouse.config.cascade import Cascade
+from inhouse.config.feedback import Feedback
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
 from inhouse.config.section import Section
@@ -214,7 +215,10 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "cascade", "oracle"], ...] = (
+    arms: tuple[
+        Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cascade",
+                "oracle"], ...,
+    ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
     """What is compared on the same questions; see "Reading the verdict" in docs/guide.md."""
@@ -284,7 +288,7 @@ class Judge(Endpoint):
 class Release(Section):
     name: str = ""
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
-    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag", "cascade"] = ""
+    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cascade"] = ""
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)
     """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""
@@ -434,6 +438,7 @@ class Project(Section):
     replies: Replies = Replies()
     model: Model = Model()
     training: Training = Training()
+    feedback: Feedback = Feedback()
     evaluation: Evaluation = Evaluation()
     parity: Parity = Parity()
     teacher: Teacher = Teacher()

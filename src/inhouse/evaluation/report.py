@@ -56,7 +56,8 @@ METRICS = (
 SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
 SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
-PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"))
+PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("tuned+feedback", "tuned"),
+         ("tuned+feedback+rag", "tuned+rag"))  # fmt: skip
 
 
 @dataclass(frozen=True)

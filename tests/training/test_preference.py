@@ -178,7 +178,9 @@ def test_dpo_is_that_of_trl(tiny, start, tmp_path):
         output_dir=str(tmp_path), beta=0.3, per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
         gradient_checkpointing=False,
     )  # fmt: skip
-    trainer = trl.DPOTrainer(model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer = trl.DPOTrainer(
+        model=model, args=options, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+    )
     moved(model)
     batch = next(iter(trainer.get_train_dataloader()))
     theirs = trainer.compute_loss(trainer.model, batch)
@@ -227,7 +229,9 @@ def test_length_control_does_not_prefer_an_answer_for_its_length(tiny, start, tm
     """Where the log-probability of every token rises alike, r grows with the length; with control it does not."""
     import torch
 
-    long = Preference(messages=PAIRS[0].messages, chosen="It is 3 dollars for each of the four quarters.", rejected="No.")
+    long = Preference(
+        messages=PAIRS[0].messages, chosen="It is 3 dollars for each of the four quarters.", rejected="No."
+    )
     for controlled in (True, False):
         recipe = RECIPE.model_copy(update={"length_control": controlled})
         _, _, loss, (item,) = opened(tiny, start, "dpo", recipe, (long,))

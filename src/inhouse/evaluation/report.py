@@ -253,11 +253,11 @@ def render_table(report: Report) -> Group:
 
     title = f"{report.subject.project}: {report.questions} held-out questions"
     arms = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    arms.add_column("arm", no_wrap=True)
+    arms.add_column("arm", max_width=14, overflow="fold")
     for head in ("accuracy", "gain [95%]", *(_label(m).replace("unsupported", "unsup.") for m in SHOWN), "failed"):
         arms.add_column(head, justify="right", no_wrap=True)
     costs = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    costs.add_column("arm", no_wrap=True)
+    costs.add_column("arm", max_width=14, overflow="fold")
     for head in ("p50 / p95 / p99 ms", "first token", "tokens in / out", "$ per 1,000"):
         costs.add_column(head, justify="right")
     for arm, row in report.arms.items():
@@ -293,7 +293,7 @@ def _tasks(tasks: TaskResults) -> list[Table | Text]:
     tries = f", {tasks.trials} tries each" if tasks.trials > 1 else ""
     title = f"{tasks.tasks} tasks with tools{tries}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", max_width=14, overflow="fold")
     hat = [f"pass^{tasks.trials}"] if tasks.trials > 1 else []
     for head in ("passed [95%]", *hat, "forbidden", "hand-offs", "turns", "calls", "s"):
         table.add_column(head, justify="right", no_wrap=True)

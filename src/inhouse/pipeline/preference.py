@@ -42,8 +42,9 @@ BEFORE, CORRECTED = "tuned", "corrections"
 ENOUGH = 8  # corrections, pairs, or single answers: fewer teach nothing that can be measured
 CORRECTION_RATE = 0.4  # of the learning rate of the training before
 MOST_ASKED = 60  # held-out questions of each sort that every model answers
-SOURCE = ["training", "pipeline/preference.py", "pipeline/opinions.py", "pipeline/rows.py", "evaluation",
-          "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "privacy", "retrieval", "config/feedback.py"]  # fmt: skip
+SOURCE = ["training", "pipeline/preference.py", "pipeline/opinions.py", "pipeline/rows.py", "evaluation", "privacy",
+          "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "retrieval",
+          "config/feedback.py"]  # fmt: skip
 SENTENCES = {
     BEFORE: "Learning from feedback is not better than the custom model on held-out questions, so that one is kept.",
     CORRECTED: "Fine-tuning on corrections is kept.",

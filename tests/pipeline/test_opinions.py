@@ -143,7 +143,9 @@ def test_files_of_preferences(desk):
 
 def test_both_answers_get_the_same_placeholders(desk):
     asked = (Message(role="user", content="I am Jane Miller, jane.miller@example.com. What is my fee?"),)
-    given = Opinion(id="1", source="thumbs", messages=asked, chosen="Jane Miller pays $5.", rejected="jane.miller@example.com")
+    given = Opinion(
+        id="1", source="thumbs", messages=asked, chosen="Jane Miller pays $5.", rejected="jane.miller@example.com"
+    )
     (safe,) = anonymized(desk.workspace(), [given])
     text = f"{safe.messages[0].content} {safe.chosen} {safe.rejected}"
     assert "Miller" not in text

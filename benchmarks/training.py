@@ -49,11 +49,13 @@ TRIALS: dict[str, Training | int] = {  # ours with its settings, TRL with its ro
 def prepare(out: Path, steps: int) -> None:
     """Writes the bank's training rows, some rows of its validation set, and the base as safetensors."""
     from inhouse.assembly.workspace import Workspace
-    from inhouse.pipeline.stages import training_rows
+    from inhouse.pipeline.rows import training_rows
+    from inhouse.pipeline.stages import curate, fusion, index
     from inhouse.training.sft import load
 
     project = load_project(BANK, {"store.path": str(out / "store"), "training.max_examples": str(steps * 12)})
-    learned, held, _ = training_rows(Workspace(project))
+    workspace = Workspace(project)
+    learned, held, _ = training_rows(workspace, index(workspace), fusion(workspace), curate(workspace))
     for name, rows in (("learned", learned[: steps * SETTINGS.batch_size]), ("held", held[:HELD_ROWS])):
         text = "".join(r.model_dump_json() + "\n" for r in rows)
         (out / f"{name}.jsonl").write_text(text, encoding="utf-8")

@@ -163,6 +163,18 @@ class GeneralAbility(Record):
     change: Estimate | None = None
 
 
+class FeedbackEffect(Record):
+    """What learning from feedback changed in accuracy: in an arm over the one without, on questions that are similar to
+    one with feedback (touched) and on all others (untouched). Changes are paired; None where there are no questions."""
+
+    arm: str
+    over: str
+    touched: int
+    untouched: int
+    touched_change: Estimate | None = None
+    untouched_change: Estimate | None = None
+
+
 class Recommendation(Record):
     """The arm to use, the reason, what each rule found, and the rules in words."""
 
@@ -395,6 +407,7 @@ class Report(Record):
     kinds: tuple[Kind, ...] = ()
     unmade: Mapping[str, str] = {}
     general: GeneralAbility | None = None
+    feedback: tuple[FeedbackEffect, ...] = ()
     recommendation: Recommendation | None = None
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None

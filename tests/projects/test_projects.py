@@ -16,7 +16,7 @@ from inhouse.config.sections import Assistant, Curation, Documents, Retrieval
 from inhouse.datasets.curate import Curator, Sources
 from inhouse.datasets.synthesize import from_documents
 from inhouse.documents.load import DOCUMENTS, load_documents, read_documents
-from inhouse.pipeline.stages import asks_in_own_words
+from inhouse.pipeline.questions import asks_in_own_words
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.retrieval.grounded import Grounding
 from inhouse.retrieval.index import build_index

@@ -164,7 +164,9 @@ def unstarted(tiny, work, settings=SETTINGS, rows=ROWS):
 
     tokenizer, model = load(tiny)
     encoded, _ = encode(rows, tokenizer, 600)
-    return sft._Run(job(tiny, settings), sft._adapted(model, settings), encoded, encoded[:1], work, sft._accelerator())
+    return sft.Run(
+        job(tiny, settings), sft.adapted(model, settings), encoded, encoded[:1], work, sft.accelerator_here()
+    )
 
 
 def test_the_plan_follows_the_speed_of_the_last_steps(tiny, tmp_path):

@@ -12,12 +12,14 @@ cascade  several models          see assembly/cascade.py
 cascade+private the same         what models elsewhere are asked has surrogates
 oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
+
+tuned+feedback and tuned+feedback+rag are tuned and tuned+rag with the model that learned from feedback after that.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,10 +43,12 @@ Messages = tuple[Message, ...]
 ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes it
 ADAPTER_GGUF = "adapter.gguf"  # the same for the embedded engine
 BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
+FEEDBACK_FOLDER = "feedback"  # the same of the model that learned from feedback
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 CASCADES = ("cascade", "cascade+private")
-RETRIEVING = ("rag", "tuned+rag", "oracle")
-CUSTOMIZED = ("rag", "tuned", "tuned+rag")  # whose confidence is calibrated
+RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "oracle")
+LEARNED = ("tuned+feedback", "tuned+feedback+rag")  # by the model that learned from feedback
+CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED)  # whose confidence is calibrated
 
 
 class GoldGrounder:
@@ -134,6 +138,7 @@ class Built:
         support: cites passages.
         weights: artifact with the served base, model.gguf.
         custom: artifact of the training, None before there is one.
+        feedback: artifact of what the custom model learned from feedback, None where no arm asks it.
         folder: artifact with what vLLM serves, None for the embedded engine.
         vllm: where vLLM is, None for the embedded engine.
         index: artifact that passages come from, None where nothing is retrieved.
@@ -155,6 +160,13 @@ class Built:
     guard: Callable[[ChatModel], ChatModel] | None = None
     cascade: Callable[[str, Arms], ChatModel] | None = None
     commands: Artifact | None = None
+    feedback: Artifact | None = None
+
+    @property
+    def trained(self) -> dict[str, tuple[Artifact, str]]:
+        """The models that were trained, with the name of the folder that vLLM may serve, by the name of the engine."""
+        both = {"custom": (self.custom, CUSTOM_FOLDER), "feedback": (self.feedback, FEEDBACK_FOLDER)}
+        return {name: (made, folder) for name, (made, folder) in both.items() if made}
 
     @property
     def adapters(self) -> dict[str, Path]:
@@ -203,6 +215,12 @@ class Arms:
             return self.base()
         return self._engine("custom").model("tuned")
 
+    def behind(self, arm: str) -> ChatModel:
+        """The model that answers in an arm: the base, the custom one, or the one that learned from feedback."""
+        if arm in LEARNED and self._built.feedback:
+            return self._engine("feedback").model("tuned+feedback")
+        return self.custom() if arm.startswith("tuned") or arm == "oracle" else self.base()
+
     def commands(self, agent: str) -> ChatModel | None:
         """The base model with the adapter that understands messages for an agent; None if none was trained."""
         if agent not in self._built.adapters:
@@ -246,8 +264,7 @@ class Arms:
     ) -> ChatModel:  # fmt: skip
         """The arm without guardrails and replies; `model` answers in place of the project's, and passages are those
         of the groups in `only`."""
-        custom = name.startswith("tuned") or name == "oracle"
-        model = model or (self.custom() if custom else self.base())
+        model = model or self.behind(name)
         if name == "base":
             return model
         if name in RETRIEVING:
@@ -274,6 +291,7 @@ class Arms:
                 vllm=None,
                 cascade=None,
                 commands=None,
+                feedback=None,
             )
             self._others[weights.key] = Arms(built, self._shared)
         return self._others[weights.key]
@@ -295,9 +313,9 @@ class Arms:
     def _embedded(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
         made, banned = self._built.weights, ()
         adapters = [folder / ADAPTER_GGUF for folder in self._built.adapters.values()]
-        if name == "custom" and self._built.custom:
+        if name in self._built.trained:
             # LoRA's adapter is merged in: beside the base it takes a third more time.
-            made = self._built.custom
+            made, _ = self._built.trained[name]
             banned, adapters = tuple(made.facts.get("banned_tokens", [])), []
         weights, settings = Path(made.path) / WEIGHTS, self._built.project.model
         key = (str(weights), _settings(settings), banned, *map(str, adapters))
@@ -307,22 +325,28 @@ class Arms:
         built, settings = self._built, self._built.project.model
         assert built.folder is not None
         assert built.vllm is not None
-        vllm, merged = built.vllm, Path(built.folder.path) / CUSTOM_FOLDER
-        folder = Path(built.folder.path) / BASE_FOLDER
+        vllm, folder = built.vllm, Path(built.folder.path) / BASE_FOLDER
+        merged = {key: Path(built.folder.path) / own for key, (_, own) in built.trained.items()}
         adapters = {f"commands of {agent}": own / ADAPTER for agent, own in built.adapters.items()}
-        if built.custom and not merged.is_dir():
-            adapters["custom"] = Path(built.custom.path) / ADAPTER
+        adapters |= {key: Path(m.path) / ADAPTER for key, (m, _) in built.trained.items() if not merged[key].is_dir()}
         if adapter := adapters.get(name):
             base = self._engine("base")
             assert isinstance(base, VllmEngine)
-            made = built.custom if name == "custom" else built.commands
+            made = built.trained[name][0] if name in built.trained else built.commands
             assert made is not None
             key = f"{made.key}-{list(adapters).index(name)}"
             return (self._engines["base"][0], key), lambda: Adapted(base, key, adapter)
         rank = max(map(rank_of, adapters.values()), default=0)
-        if name == "custom" and built.custom:
-            folder, rank = merged, 0
+        if name in merged:
+            folder, rank = merged[name], 0
         return (str(folder), _settings(settings), rank), lambda: VllmEngine(folder, settings, vllm, rank)
+
+
+def trained_kind(arms: Collection[str]) -> str:
+    """The kind of the artifact with the trained model that the arms ask; "" where they ask none."""
+    if not any(arm.startswith("tuned") for arm in arms):
+        return ""
+    return "adapter" if set(arms).isdisjoint(LEARNED) else "feedback"
 
 
 def _settings(model: Model) -> str:

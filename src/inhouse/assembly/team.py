@@ -260,10 +260,9 @@ def open_one_prompt(
 ) -> ChatModel:
     """What the team is compared with: one model with the titles of all procedures and all tools in its prompt."""
     titles = {name: p.title or name for own in team.procedures.values() for name, p in own.items()}
-    custom = arms.custom() if arm.startswith("tuned") else arms.base()
     model = OnePrompt(
-        custom, desk.executor, team.tools, titles, parts.project.assistant.instructions, arms.open(arm, few_shot),
-        team.today or date.today().isoformat(),
+        arms.behind(arm), desk.executor, team.tools, titles, parts.project.assistant.instructions,
+        arms.open(arm, few_shot), team.today or date.today().isoformat(),
     )  # fmt: skip
     return _conversing(model, desk, parts)
 

@@ -35,7 +35,8 @@ def import_export(
     For example: inhouse import zendesk export/ --out conversations.jsonl
 
     Internal notes, automatic messages, quoted mails, and signatures are left out; the summary counts them. Rows with a
-    preferred and a rejected answer go to a separate file, NAME.preference.jsonl.
+    preferred and a rejected answer go to NAME.preference.jsonl, stored completions to NAME.stored.jsonl, and questions
+    with a reference for a grader to NAME.tests.jsonl.
     """
     from inhouse.cli.terminal import Bars
     from inhouse.datasets.importers.registry import IMPORTERS
@@ -69,9 +70,15 @@ def _show(summary: Summary) -> None:
     if summary.conversations:
         talks = "1 conversation" if summary.conversations == 1 else f"{summary.conversations:,} conversations"
         print_line(f"{summary.title}: {talks} with {summary.turns:,} messages in {summary.out}")
-    if summary.preference_rows:
-        rows = "1 preference row" if summary.preference_rows == 1 else f"{summary.preference_rows:,} preference rows"
-        print_line(f"{summary.title}: {rows} in {summary.preference_out}")
+    others = (
+        (summary.preference_rows, "preference row", summary.preference_out, "[feedback] preferences"),
+        (summary.stored_rows, "stored completion", summary.stored_out, "inhouse openai compare"),
+        (summary.tests_rows, "question with a reference", summary.tests_out, "[curation] tests"),
+    )
+    for count, what, file, use in others:
+        if count:
+            more = what.replace("question", "questions") if "question" in what else f"{what}s"
+            print_line(f"{summary.title}: {count:,} {what if count == 1 else more} in {file}, for {use}")
     print_line("Names, addresses, and phone numbers are still in it; curation anonymizes them.")
     if summary.conversations:
         print_line(f'Next: name the file in inhouse.toml: [curation] conversations = ["{summary.out}"]')

@@ -30,6 +30,7 @@ from inhouse.cli import (
     keys,
     mcp,
     models,
+    openai,
     procedure,
     project,
     quality,
@@ -67,7 +68,7 @@ for group, name in (
     (keys.keys_app, "keys"), (audit.audit_app, "audit"), (edge.edge_app, "edge"), (guard.guard_app, "guard"),
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
-    (reuse.reuse_app, "reuse"), (alerts.alerts_app, "alerts"),
+    (reuse.reuse_app, "reuse"), (alerts.alerts_app, "alerts"), (openai.openai_app, "openai"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

@@ -138,7 +138,18 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
         print_json({"release": chosen.model_dump(mode="json"), "serving": serving.model_dump(mode="json")})
         return
     lines = [f"{label(chosen)}: {chosen.arm}, created {chosen.made_at}, settings {chosen.config[:8]}"]
-    kinds = ("weights", "adapter", "index", "fusion", "calibration", "team", "commands", "cascade", "report")
+    kinds = (
+        "weights",
+        "adapter",
+        "feedback",
+        "index",
+        "fusion",
+        "calibration",
+        "team",
+        "commands",
+        "cascade",
+        "report",
+    )
     lines += [f"  {kind:8} {key}" for kind in kinds
               if (key := getattr(chosen, kind))]  # fmt: skip
     lines += [f"  gate: {rule.text}" for rule in chosen.gate]

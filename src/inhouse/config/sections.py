@@ -17,6 +17,7 @@ from inhouse.config.alerts import Alerts
 from inhouse.config.budgets import Budget
 from inhouse.config.cascade import Cascade
 from inhouse.config.costs import Costs
+from inhouse.config.feedback import Feedback
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
 from inhouse.config.quality import Quality
@@ -219,7 +220,10 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    arms: tuple[Literal["base", "prompt", "rag", "tuned", "tuned+rag", "cascade", "cascade+private", "oracle"], ...] = (
+    arms: tuple[
+        Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cascade",
+                "cascade+private", "oracle"], ...,
+    ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
     """What is compared on the same questions; see "Reading the verdict" in docs/guide.md. cascade+private shows what
@@ -425,6 +429,7 @@ class Project(Section):
     replies: Replies = Replies()
     model: Model = Model()
     training: Training = Training()
+    feedback: Feedback = Feedback()
     evaluation: Evaluation = Evaluation()
     parity: Parity = Parity()
     teacher: Teacher = Teacher()

@@ -37,7 +37,7 @@ ROLES: dict[str, str] = {
 """Names of roles, in lower case with underscores. "call" is a message of the assistant that only calls tools."""
 ROLE_KEYS = ("role", "from", "sender", "author", "speaker", "participant", "sender_type", "author_type", "user_type",
               "actor", "type")  # fmt: skip
-_CONTENT_KEYS = ("content", "value", "text", "parts", "message", "body", "utterance")
+_CONTENT_KEYS = ("content", "value", "text", "parts", "message", "body", "utterance", "refusal")
 _MEDIA = ("image", "audio", "video", "file", "document", "inlinedata", "inline_data", "picture", "media")
 Message = dict[str, Json]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -198,19 +199,25 @@ def _failure(example: Example, arm: str, reason: str) -> Answer:
     return Answer(id=example.id, arm=arm, failed=reason, scores=scores)
 
 
-def _earlier(out: Path) -> dict[str, tuple[Answer, float]]:
-    """The answers that an interrupted run left; a last line that was cut short is dropped."""
+def answers_in(file: Path) -> dict[str, tuple[Answer, float]]:
+    """The answers in a file that `evaluate_arm` wrote, with the seconds that each took, by question; a line that was
+    cut short is no answer."""
     answers: dict[str, tuple[Answer, float]] = {}
-    if not out.exists():
-        return answers
-    whole = []
-    for line in out.read_text(encoding="utf-8").split("\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
+    for _, row in _lines_of(file):
         answer = Answer.model_validate(row["answer"])
         answers[answer.id] = (answer, row["busy_s"])
-        whole.append(line)
-    write_text(out, "".join(f"{line}\n" for line in whole))
+    return answers
+
+
+def _lines_of(file: Path) -> Iterator[tuple[str, dict[str, Json]]]:
+    for line in file.read_text(encoding="utf-8").split("\n") if file.exists() else ():
+        with suppress(ValueError):
+            yield line, json.loads(line)
+
+
+def _earlier(out: Path) -> dict[str, tuple[Answer, float]]:
+    """The answers that an interrupted run left; a last line that was cut short is dropped."""
+    answers = answers_in(out)
+    if out.exists():
+        write_text(out, "".join(f"{line}\n" for line, _ in list(_lines_of(out))))
     return answers

@@ -1,9 +1,9 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
-Arms cost more from left to right: base, prompt, rag, tuned, tuned+rag, cascade. Starting from base, a more expensive
-arm replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if
-its accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
-significantly more wrong answers or unsupported statements.
+Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, cascade.
+Starting from base, a more expensive arm replaces the current one only if the interval of its gain in accuracy starts
+above evaluation.smallest_gain, or if its accuracy is no lower and it gives fewer wrong answers by an interval beyond
+that gain; and if it does not give significantly more wrong answers or unsupported statements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
-BY_COST = ("base", "prompt", "rag", "tuned", "tuned+rag", "cascade")
+BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "cascade")
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
@@ -24,7 +24,9 @@ SENTENCES = {
     "prompt": "Use the prompt alone: do not fine-tune, and do not add retrieval.",
     "rag": "Use rag alone: do not fine-tune.",
     "tuned": "Use the fine-tuned model without retrieval.",
+    "tuned+feedback": "Use the fine-tuned model that learned from feedback, without retrieval.",
     "tuned+rag": "Use the fine-tuned model with retrieval.",
+    "tuned+feedback+rag": "Use the fine-tuned model that learned from feedback, with retrieval.",
     "cascade": "Use the cascade.",
 }
 

@@ -56,7 +56,8 @@ METRICS = (
 SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
 SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
-PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("cascade+private", "cascade"))
+PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("tuned+feedback", "tuned"),
+         ("tuned+feedback+rag", "tuned+rag"), ("cascade+private", "cascade"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Run:
         judge: how well the judge agrees with people.
         guardrails: what they did.
         confidence: by arm, why the error target of the project file is not kept.
+        over: the arm that all others are compared with.
     """
 
     subject: Subject
@@ -84,6 +86,7 @@ class Run:
     guardrails: GuardrailResults | None = None
     unmade: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, str] = field(default_factory=dict)
+    over: str = "base"
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
@@ -96,7 +99,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     def gain(metric: str, arm: str, other: str) -> Estimate | None:
         return sample.gain(scores[arm][metric], scores[other][metric])
 
-    general, based = _general(run.general, seed), "base" in run.arms
+    general, based = _general(run.general, seed), "base" in run.arms and run.over == "base"
     means = {arm: e.mean for arm, columns in scores.items() if (e := sample.estimate(columns["accuracy"]))}
     closed = recommend.gap_closed(means) if "base" in means else {}
     best = next((a for a in ("tuned+rag", "rag", "prompt") if a in run.arms), "base")
@@ -115,7 +118,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
             arm: _arm(answers, scores[arm], run.usd_per_hour, sample).model_copy(update={"gap_closed": closed.get(arm)})
             for arm, answers in run.arms.items()
         },
-        gains=tuple(_gains(scores, sample)),
+        gains=tuple(_gains(scores, sample, run.over)),
         smallest_detectable_gain=detectable,
         kinds=tuple(_kinds(run, weights, groups, seed)),
         unmade=run.unmade,
@@ -155,10 +158,11 @@ def _kinds(run: Run, weights: Sequence[float], groups: Sequence[str], seed: int)
     return kinds
 
 
-def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Sample) -> list[Gain]:
-    """Every arm over base, and the pairs that show what one step adds; p-values corrected for being many."""
-    pairs = [(arm, "base") for arm in scores if arm != "base"] if "base" in scores else []
-    pairs += [(arm, other) for arm, other in PAIRS if arm in scores and other in scores]
+def _gains(scores: Mapping[str, Mapping[str, list[float]]], sample: compare.Sample, over: str) -> list[Gain]:
+    """Every arm over base, and the pairs that show what one step adds; p-values corrected for being many. Over another
+    arm than base: these alone."""
+    pairs = [(arm, over) for arm in scores if arm != over] if over in scores else []
+    pairs += [(arm, other) for arm, other in PAIRS if arm in scores and other in scores and over == "base"]
     p_values = {
         f"{arm} over {other}": sample.p_value(scores[arm]["accuracy"], scores[other]["accuracy"])
         for arm, other in pairs
@@ -249,11 +253,11 @@ def render_table(report: Report) -> Group:
 
     title = f"{report.subject.project}: {report.questions} held-out questions"
     arms = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    arms.add_column("arm", no_wrap=True)
+    arms.add_column("arm", max_width=14, overflow="fold")
     for head in ("accuracy", "gain [95%]", *(_label(m).replace("unsupported", "unsup.") for m in SHOWN), "failed"):
         arms.add_column(head, justify="right", no_wrap=True)
     costs = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    costs.add_column("arm", no_wrap=True)
+    costs.add_column("arm", max_width=14, overflow="fold")
     for head in ("p50 / p95 / p99 ms", "first token", "tokens in / out", "$ per 1,000"):
         costs.add_column(head, justify="right")
     for arm, row in report.arms.items():
@@ -289,7 +293,7 @@ def _tasks(tasks: TaskResults) -> list[Table | Text]:
     tries = f", {tasks.trials} tries each" if tasks.trials > 1 else ""
     title = f"{tasks.tasks} tasks with tools{tries}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", max_width=14, overflow="fold")
     hat = [f"pass^{tasks.trials}"] if tasks.trials > 1 else []
     for head in ("passed [95%]", *hat, "forbidden", "hand-offs", "turns", "calls", "s"):
         table.add_column(head, justify="right", no_wrap=True)

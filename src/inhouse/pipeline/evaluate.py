@@ -17,6 +17,7 @@ from inhouse.evaluation.evaluate import ArmRun, Exam, evaluate_arm
 from inhouse.evaluation.guardrails import confidence_warnings, guardrail_results
 from inhouse.evaluation.report import Run, build_report, write_report
 from inhouse.evaluation.scorers import Scorer
+from inhouse.evaluation.untouched import feedback_effects, touched
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import quality
 from inhouse.models.openai import OpenAIModel
@@ -35,6 +36,7 @@ class Questions:
         gold: passages known to contain the answer, by conversation.
         unmade: kinds of questions that could not be made from this data, with the reason.
         calibrated: what the calibration of each arm led to.
+        feedback: questions with feedback that a model learned from.
     """
 
     examples: Sequence[Example]
@@ -42,6 +44,7 @@ class Questions:
     gold: Mapping[Messages, Sequence[Passage]]
     unmade: Mapping[str, str] = field(default_factory=dict)
     calibrated: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    feedback: Sequence[str] = ()
 
 
 def judge_arms(
@@ -54,15 +57,7 @@ def judge_arms(
     few_shot = _few_shot(human or questions.replies, settings.few_shot, workspace.embedder)
     shown = "".join(json.dumps(e.to_openai(), ensure_ascii=False) + "\n" for e in few_shot)
     write_text(work / FEW_SHOT, shown)  # a release of the `prompt` arm shows the same
-    brand = [e.target for e in human] or [e.target for e in questions.replies]
-    exam = Exam(
-        questions.examples,
-        _evidence(questions, arms),
-        Scorer(workspace.embedder, workspace.support, brand),
-        project.assistant.max_tokens,
-        settings.timeout_s,
-        project.model.parallel,
-    )
+    exam = exam_of(workspace, arms, questions)
     runs: dict[str, ArmRun] = {}
     for name in settings.arms:
         model = arms.open(name, few_shot, questions.gold)
@@ -79,12 +74,31 @@ def judge_arms(
         questions.unmade, confidence_warnings(calibrated),
     )  # fmt: skip
     report = build_report(run, settings, project.seed)
+    if questions.feedback:
+        near = touched(questions.examples, questions.feedback, workspace.embedder, project.feedback.similar)
+        effects = feedback_effects(runs, near, project.seed)
+        report = report.model_copy(update={"feedback": effects})
     if settings.tasks and team:
         arm = project.release.arm or (report.recommendation.arm if report.recommendation else "") or settings.arms[-1]
         tasks = try_tasks(workspace, arms, team, arm, work, few_shot)
         report = report.model_copy(update={"tasks": tasks})
     write_report(report, work)
     return report
+
+
+def exam_of(workspace: Workspace, arms: Arms, questions: Questions) -> Exam:
+    """What every arm is asked, and how the answers are scored."""
+    project = workspace.project
+    human = [e for e in questions.replies if e.origin == "human" and e.answerable]
+    brand = [e.target for e in human] or [e.target for e in questions.replies]
+    return Exam(
+        questions.examples,
+        _evidence(questions, arms),
+        Scorer(workspace.embedder, workspace.support, brand),
+        project.assistant.max_tokens,
+        project.evaluation.timeout_s,
+        project.model.parallel,
+    )
 
 
 def headline(report: Report) -> dict[str, Json]:

@@ -16,19 +16,41 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.vllm import BASE, VllmEngine, rank_of
 from inhouse.training.sft import load
-from inhouse.types import Artifact, Message
+from inhouse.types import Artifact, Json, Message
 from inhouse.verdict import Parity
 
 ANSWER_S = 120.0
+PROMPTS = 8
 
 
 @dataclass(frozen=True)
 class Forms:
-    """What is compared: the base as the embedded engine serves it, the training, and what vLLM serves."""
+    """What is compared: the base as the embedded engine serves it, the training, and what vLLM serves; `merged` is the
+    name of the folder with the training merged in, in the latter."""
 
     served: Artifact
     custom: Artifact
     plain: Artifact | None = None
+    merged: str = CUSTOM_FOLDER
+
+
+def make_parity(
+    workspace: Workspace, kind: str, forms: Forms, found: tuple[Artifact, Artifact, Artifact], engines: Sequence[str]
+) -> Artifact:
+    """The artifact of a comparison, on prompts with passages; `found` are index, fusion, and data set, and `engines`
+    the files of the package that serve models."""
+    at, fused, data = found
+    inputs: dict[str, Json] = {"parity": workspace.project.parity.model_dump(), "engine": workspace.engine}
+
+    def build(work: Path) -> dict[str, Json]:
+        grounding = workspace.grounding(workspace.index(at, fused))
+        examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PROMPTS]
+        prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
+        return compare_exports(workspace, forms, prompts, work).model_dump(mode="json")
+
+    source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py", *engines]
+    parents = [forms.served, forms.custom, data, *([forms.plain] if forms.plain else [])]
+    return workspace.make(kind, inputs, parents, source, build)
 
 
 def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:
@@ -85,7 +107,7 @@ def _vllm(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
     assert workspace.vllm is not None
     vllm, settings, folder = workspace.vllm, workspace.project.model, Path(made.custom.path)
     adapter, name = folder / ADAPTER, f"vLLM {workspace.vllm.version}, bfloat16"
-    plain, merged = Path(made.plain.path) / BASE_FOLDER, Path(made.plain.path) / CUSTOM_FOLDER
+    plain, merged = Path(made.plain.path) / BASE_FOLDER, Path(made.plain.path) / made.merged
     rank = 0 if merged.is_dir() else rank_of(adapter)
 
     def serve(form: str, engine: VllmEngine, model: str) -> parity.Served:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, Arms, Built
+from inhouse.assembly.arms import CASCADES, CUSTOM_FOLDER, CUSTOMIZED, FEEDBACK_FOLDER, LEARNED, Arms, Built
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
@@ -24,14 +24,11 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
 from inhouse.pipeline.folders import folder_of
-from inhouse.pipeline.questions import gold_of, questions_of, subject_of, tasks_content
-from inhouse.retrieval.grounded import ungrounded
+from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content
+from inhouse.pipeline.rows import training_rows
 from inhouse.retrieval.search import gold_passages
-from inhouse.text.language import language
-from inhouse.training.rows import Mixer, Row
-from inhouse.types import Artifact, Example, Json
+from inhouse.types import Artifact, Json
 
-PARITY_PROMPTS = 8
 ENGINES = ("models/engine.py", "models/llama.py", "models/llama_server.py", "models/vllm.py", "models/vllm_server.py")
 ANSWERING = ("assistant", "model", "retrieval", "guardrails", "replies")  # settings that answers depend on
 Stage = Callable[[Workspace], Artifact]
@@ -145,12 +142,6 @@ def curate(workspace: Workspace) -> Artifact:
     return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text", "routing"], build)
 
 
-def asks_in_own_words(example: Example) -> bool:
-    """Whether a question teaches how to rank. Generated ones in other languages than English quote a heading word for
-    word, as no person asks: fitted on these, the ranker of a German project found 34 of 40 instead of 38."""
-    return example.origin != "synthetic" or (language(example.question) or language(example.target)) in ("en", "")
-
-
 @stage
 def fusion(workspace: Workspace) -> Artifact:
     """How the two searches are weighed, fitted on questions of people, and on generated ones where those are few."""
@@ -215,7 +206,7 @@ def train(workspace: Workspace) -> Artifact:
         from inhouse.training import gguf, local
         from inhouse.training.job import TrainingJob
 
-        rows, validation, counts = training_rows(workspace)
+        rows, validation, counts = training_rows(workspace, at, fused, data)
         job = TrainingJob(
             rows=tuple(rows), validation=tuple(validation), base=workspace.base, name=project.model.base,
             settings=settings, seed=project.seed,
@@ -235,47 +226,39 @@ def train(workspace: Workspace) -> Artifact:
     return workspace.make("adapter", inputs, [served, at, fused, data], ["training"], build)
 
 
-def training_rows(workspace: Workspace) -> tuple[list[Row], list[Row], dict[str, int]]:
-    """Rows to learn from, rows that decide when training stops, and the counts of the first by kind."""
-    at, fused, data = index(workspace), fusion(workspace), curate(workspace)
-    project = workspace.project
-    opened = workspace.index(at, fused)
-    mixer = Mixer(
-        grounder=workspace.grounding(opened),
-        gold=lambda e: gold_passages(opened, e.question, e.sources),
-        ungrounded=lambda messages: ungrounded(messages, project.assistant), support=workspace.support,
-        settings=project.training, handoff=project.assistant.handoff, seed=project.seed,
-    )  # fmt: skip
-    examples = workspace.examples("train", data)[: project.training.max_examples or None]
-    rows, counts = mixer.rows(examples, workspace.progress)
-    validation, _ = mixer.rows(workspace.examples("validation", data)[:24] or examples[:8], workspace.progress)
-    return rows, validation, counts
+@stage
+def feedback(workspace: Workspace) -> Artifact:
+    """What the custom model learned from feedback: the same as a training, and what it was chosen by."""
+    from inhouse.pipeline.preference import Before, make_feedback
+
+    before = Before(weights(workspace), train(workspace), index(workspace), fusion(workspace), curate(workspace))
+    return make_feedback(workspace, before)
 
 
 def folder(workspace: Workspace) -> Artifact | None:
     """What vLLM serves; None for the embedded engine."""
-    return folder_of(workspace, weights(workspace), train(workspace) if customizes(workspace.project) else None)
+    return folder_of(workspace, weights(workspace), *trained_of(workspace))
 
 
 @stage
 def parity(workspace: Workspace) -> Artifact:
     """The served model compared with the trained one: parity.json. The gate is `refuse_without_parity`."""
-    served, custom, data = weights(workspace), train(workspace), curate(workspace)
-    at, fused, settings = index(workspace), fusion(workspace), workspace.project.parity
-    plain = folder(workspace)
-    inputs: dict[str, Json] = {"parity": settings.model_dump(), "engine": workspace.engine}
+    return _parity(workspace, "parity", train(workspace))
 
-    def build(work: Path) -> dict[str, Json]:
-        from inhouse.pipeline.parity import Forms, compare_exports
 
-        grounding = workspace.grounding(workspace.index(at, fused))
-        examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PARITY_PROMPTS]
-        prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
-        return compare_exports(workspace, Forms(served, custom, plain), prompts, work).model_dump(mode="json")
+@stage
+def feedback_parity(workspace: Workspace) -> Artifact:
+    """The same for the model that learned from feedback."""
+    return _parity(workspace, "feedback_parity", feedback(workspace))
 
-    source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py", *ENGINES]
-    parents = [served, custom, data, *([plain] if plain else [])]
-    return workspace.make("parity", inputs, parents, source, build)
+
+def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
+    from inhouse.pipeline.parity import Forms, make_parity
+
+    at, fused, data = index(workspace), fusion(workspace), curate(workspace)
+    merged = FEEDBACK_FOLDER if custom.kind == "feedback" else CUSTOM_FOLDER
+    forms = Forms(weights(workspace), custom, folder(workspace), merged)
+    return make_parity(workspace, kind, forms, (at, fused, data), ENGINES)
 
 
 def refuse_without_parity(artifact: Artifact) -> None:
@@ -291,9 +274,8 @@ def refuse_without_parity(artifact: Artifact) -> None:
 def calibrate(workspace: Workspace) -> Artifact:
     """The confidence of each customized arm: calibration-ARM.json, and the answers that it was fitted to."""
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
-    fused, data = fusion(workspace), curate(workspace)
-    project, custom = workspace.project, train(workspace) if customizes(workspace.project) else None
-    plain = folder(workspace)
+    fused, data, project = fusion(workspace), curate(workspace), workspace.project
+    (custom, learned), plain = trained_of(workspace), folder(workspace)
     others = [rail for rail in project.guardrails.rails if rail != "confidence"]
     inputs: dict[str, Json] = {
         "arms": [arm for arm in CUSTOMIZED if arm in project.evaluation.arms],
@@ -315,7 +297,7 @@ def calibrate(workspace: Workspace) -> Artifact:
         verdict, _ = questions_of(workspace, documents, data, parts.languages())
         validation = workspace.examples("validation", data)
         own = held_questions(parts, validation, workspace.documents(documents), verdict)
-        arms = Arms(built_of(workspace, served, custom, plain, at, fused))
+        arms = Arms(built_of(workspace, served, custom, plain, at, fused, feedback=learned))
         try:
             by_arm = calibrate_arms(parts, arms, own, work)
         finally:
@@ -324,7 +306,7 @@ def calibrate(workspace: Workspace) -> Artifact:
 
     source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly", "datasets/variants.py", "routing",
               "text", "privacy", "retrieval", *ENGINES]  # fmt: skip
-    parents = [served, at, fused, data, *(a for a in (custom, plain) if a)]
+    parents = [served, at, fused, data, *(a for a in (custom, learned, plain) if a)]
     return workspace.make("calibration", inputs, parents, source, build)
 
 
@@ -400,10 +382,10 @@ def evaluate(workspace: Workspace) -> Artifact:
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
     fused, data = fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
-    custom = train(workspace) if customizes(project) else None
-    compared = parity(workspace) if custom else None
-    if compared:
-        refuse_without_parity(compared)
+    custom, taught = trained_of(workspace)
+    compared, again = parity(workspace) if custom else None, feedback_parity(workspace) if taught else None
+    for checked in filter(None, (compared, again)):
+        refuse_without_parity(checked)
     fitted = calibrate(workspace) if "confidence" in project.guardrails.rails else None
     inputs: dict[str, Json] = {
         **{name: getattr(project, name).model_dump(mode="json") for name in ("evaluation", *ANSWERING)},
@@ -411,6 +393,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         "name": project.name,
         "engine": workspace.engine,
         "tasks": tasks_content(project),
+        **({"similar": project.feedback.similar} if taught else {}),
     }
     if CASCADES[1] in settings.arms:
         from inhouse.assembly.cascade import check_private_arm
@@ -419,7 +402,8 @@ def evaluate(workspace: Workspace) -> Artifact:
         inputs["private"] = [t.model_dump(mode="json") for t in project.private]
     plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
     laddered = cascade(workspace) if {*CASCADES} & {*settings.arms} else None
-    parents = [served, at, fused, data, *(a for a in (custom, compared, fitted, plain, agents, learned, laddered) if a)]
+    more = (custom, taught, compared, again, fitted, plain, agents, learned, laddered)
+    parents = [served, at, fused, data, *(a for a in more if a)]
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.cascade import with_cascade
@@ -432,9 +416,10 @@ def evaluate(workspace: Workspace) -> Artifact:
         examples, unmade = questions_of(workspace, documents, data, parts.languages())
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
         calibrated = fitted.facts["arms"] if fitted else {}
-        questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated)
+        given = tuple(taught.facts["questions"]) if taught else ()
+        questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated, given)
         subject = subject_of(workspace, data, fused, custom, compared)
-        built = built_of(workspace, served, custom, plain, at, fused, guard, learned)
+        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught)
         arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
@@ -456,6 +441,7 @@ STAGES: dict[str, Stage] = {
     "folder": lambda workspace: cast("Artifact", folder(workspace)),  # made in a child only for vLLM
     "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
     "commands": lambda workspace: cast("Artifact", commands(workspace)),
+    "feedback": feedback, "feedback_parity": feedback_parity,
     "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
@@ -469,15 +455,22 @@ def customizes(project: Project) -> bool:
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
 
 
+def trained_of(workspace: Workspace) -> tuple[Artifact | None, Artifact | None]:
+    """The custom model, and the one that learned from feedback, as far as the verdict asks them."""
+    learns = not set(LEARNED).isdisjoint(workspace.project.evaluation.arms)
+    return train(workspace) if customizes(workspace.project) else None, feedback(workspace) if learns else None
+
+
 def built_of(
     workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
     fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
-    learned: Artifact | None = None,
+    learned: Artifact | None = None, feedback: Artifact | None = None,
 ) -> Built:  # fmt: skip
     """What the project's arms are made from."""
     return Built(
         project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
         custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
+        feedback=feedback,
     )  # fmt: skip
 
 

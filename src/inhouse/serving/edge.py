@@ -185,9 +185,10 @@ def _artifacts(workspace: Workspace, release: Release) -> Iterator[tuple[Artifac
     """The artifacts that the release opens, and what its guardrails read, with the files that are copied."""
     store = workspace.store
     lineage = {a.kind: a for _, a in store.lineage(store.open("report", release.report))}
-    served = {"adapter": (WEIGHTS,), "weights": ()} if release.adapter else {"weights": (WEIGHTS,)}
+    trained = "feedback" if release.feedback else "adapter" if release.adapter else ""
+    served = {trained: (WEIGHTS,), "weights": ()} if trained else {"weights": (WEIGHTS,)}
     parts = {**PART, **served}
-    keys: dict[str, Digest] = {kind: getattr(release, kind) for kind in ("weights", "adapter", *WHOLE)}
+    keys: dict[str, Digest] = {kind: getattr(release, kind) for kind in served | dict.fromkeys(WHOLE)}
     keys |= {kind: lineage[kind].key for kind in PART if kind in lineage}
     for kind, key in keys.items():
         if key:

@@ -106,7 +106,8 @@ class _Exported:
 
 def _write(workspace: Workspace, release: Release, work: Path, form: str, format: str) -> None:
     weights = workspace.store.open("weights", release.weights)
-    custom = workspace.store.open("adapter", release.adapter) if release.adapter else None
+    kind = "feedback" if release.feedback else "adapter"
+    custom = workspace.store.open(kind, key) if (key := getattr(release, kind)) else None
     out = _Exported(workspace, release, settings_of(workspace, release), weights, custom, form, format)
     if form == "adapter" and (custom is None or not (Path(custom.path) / "adapter.gguf").is_file()):
         raise ConfigError(f"{label(release)} has no LoRA adapter", "export it merged")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from inhouse.config.sections import Project
 from inhouse.types import Artifact, Estimate, GateRule
-from inhouse.verdict import LOWER_IS_BETTER, Report, points
+from inhouse.verdict import LOWER_IS_BETTER, FeedbackEffect, Report, points
 
 
 def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
@@ -24,6 +24,9 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         passed = parity is not None and parity.passed
         text = "the served model matches the trained one" if passed else "the parity check did not pass"
         rules.append(GateRule(name="parity", passed=passed, text=text))
+    effect = next((e for e in report.feedback if e.arm == arm), None)
+    if effect:
+        rules.append(_untouched(effect, project.feedback.max_loss))
     data = report.subject.data
     for name, gaps in (("personal data", data.personal_data_gaps), ("languages", data.language_gaps)):
         if gaps:
@@ -54,6 +57,20 @@ def _wrong(wrong: Estimate | None, arm: str, most: float) -> GateRule:
         f"questions; at most {100 * most:g}%"
     )
     return GateRule(name="wrong answers", passed=wrong.mean <= most, text=text)
+
+
+def _untouched(effect: FeedbackEffect, most: float) -> GateRule:
+    """Learning from feedback must not be paid for by other questions. The rule looks at the mean: to exclude a point
+    by an interval takes some thousand questions."""
+    change = effect.untouched_change
+    if change is None:
+        text = "every test question is similar to one with feedback, so nothing shows what others lost"
+        return GateRule(name="untouched questions", passed=False, text=text)
+    text = (
+        f"accuracy on {effect.untouched} questions without feedback: {points(change)} points over {effect.over}; at "
+        f"most {100 * most:g} may be lost"
+    )
+    return GateRule(name="untouched questions", passed=change.mean >= -most, text=text)
 
 
 def _no_worse(gain: Estimate | None, arm: str, metric: str) -> GateRule:

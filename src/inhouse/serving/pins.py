@@ -25,6 +25,7 @@ OPENED = (
     "weights",
     "folder",
     "adapter",
+    "feedback",
     "index",
     "fusion",
     "calibration",

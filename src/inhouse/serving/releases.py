@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.assembly.arms import RETRIEVING
+from inhouse.assembly.arms import RETRIEVING, trained_kind
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import SUFFIX, write_text
@@ -144,14 +144,14 @@ class Releases:
             fitted = self._store.inputs(self._store.open("cascade", keys["cascade"]))
             settings |= {name: fitted[name] for name in ("cascade", "upstream")}
             arms = {rung["arm"] for rung in fitted["cascade"]["rung"]}
-        custom, grounded = any(a.startswith("tuned") for a in arms), not arms.isdisjoint(RETRIEVING)
+        custom, grounded = trained_kind(arms), not arms.isdisjoint(RETRIEVING)
         if arm == "prompt":
             settings["few_shot"] = few_shot_rows(verdict)
         return {
             "name": name,
             "arm": arm,
             "weights": keys["weights"],
-            "adapter": keys["adapter"] if custom else "",
+            **({custom: keys[custom]} if custom else {}),
             "folder": keys.get("folder", ""),
             "index": keys["index"] if grounded else "",
             "fusion": keys["fusion"] if grounded else "",

@@ -52,6 +52,18 @@ class Feedback:
             changed = states(connection, FEEDBACK, FEEDBACK.c.exchange_id == exchange_id)
             record(connection, head, "feedback", exchange_id, {"thumb": thumb, "resolved": resolved}, changed)
 
+    def rated(self) -> list[tuple[str, int]]:
+        """The IDs of exchanges with more thumbs of one kind than of the other, oldest first, and the difference. None
+        of them is redacted."""
+        total = sa.func.sum(FEEDBACK.c.thumb)
+        live = (AUDIT.c.kind == "exchange") & (AUDIT.c.content != "")
+        query = sa.select(FEEDBACK.c.exchange_id, total).join_from(
+            FEEDBACK, AUDIT, AUDIT.c.id == FEEDBACK.c.exchange_id
+        )
+        query = query.where(live).group_by(FEEDBACK.c.exchange_id, AUDIT.c.seq).having(total != 0).order_by(AUDIT.c.seq)
+        with self._ledger.read() as connection:
+            return [(str(id), int(thumbs)) for id, thumbs in connection.execute(query)]
+
     def for_exchange(self, id: str) -> list[Opinion]:
         """The feedback on an exchange, oldest first."""
         query = sa.select(FEEDBACK).where(FEEDBACK.c.exchange_id == id).order_by(FEEDBACK.c.at_ms, FEEDBACK.c.user)

@@ -19,6 +19,7 @@ class TrainingJob(Record):
         name: the name of the base model in the adapter's files.
         settings: the [training] section.
         seed: for initialization and order.
+        start: an adapter of the same base that training goes on from; None for a new one.
     """
 
     rows: tuple[Row, ...]
@@ -27,3 +28,4 @@ class TrainingJob(Record):
     name: str
     settings: Training
     seed: int
+    start: Path | None = None

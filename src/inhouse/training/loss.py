@@ -31,10 +31,25 @@ class AnswerLoss:
         """The sum over all answer tokens of the rows, a scalar; `autocast` multiplies in bf16."""
         import torch
 
+        logits, labels, _ = self._logits(rows, autocast)
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+    def logprobs(self, rows: Sequence[Tokens], autocast: bool) -> torch.Tensor:
+        """The log-probability of each row's answer given its prompt, in nats (rows,)."""
+        import torch
+
+        logits, labels, owner = self._logits(rows, autocast)
+        each = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        return each.new_zeros(len(rows)).index_add(0, owner, each)
+
+    def _logits(self, rows: Sequence[Tokens], autocast: bool) -> tuple[Any, Any, Any]:
+        """Logits of the answers' tokens (labels, vocabulary) in float32, the tokens, and the row of each."""
+        import torch
+
         ids, places, labels = _padded(rows, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             logits = self.inner.get_output_embeddings()(self._hidden(ids)[places[0], places[1]])
-        return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        return logits.float(), labels, places[0]
 
     def _hidden(self, ids: torch.Tensor) -> torch.Tensor:
         """Last hidden states (rows, tokens, width).

@@ -54,14 +54,15 @@ class Mixer:
         counts: Counter[str] = Counter()
         with progress.step("finding passages for training", len(examples)) as step:
             for example in examples:
-                made = self._row(example)
+                made = self.row(example)
                 counts[made.kind if made else "unsupported"] += 1
                 if made:
                     rows.append(made)
                 step.advance()
         return rows, dict(counts)
 
-    def _row(self, example: Example) -> Row | None:
+    def row(self, example: Example) -> Row | None:
+        """The row of an example; None where nothing supports its figures."""
         rng = random.Random(f"{self.seed}|{example.id}")  # noqa: S311  a draw, not a secret
         retrieved = list(self.grounder.passages(example.messages, frozenset()))
         if not example.answerable:

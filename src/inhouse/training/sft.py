@@ -79,7 +79,7 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
     """
     import torch
 
-    accelerator = _accelerator()
+    accelerator = accelerator_here()
     torch.manual_seed(job.seed)
     tokenizer, model = load(job.base)
     most = job.settings.max_prompt_tokens
@@ -88,15 +88,15 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
     if not rows:
         hint = "raise training.max_prompt_tokens"
         raise InputError(f"no training row fits into training.max_prompt_tokens = {most}", hint)
-    model = _adapted(model.to(accelerator.device), job.settings)
-    run = _Run(job, model, rows, validation or rows[:8], work, accelerator)
+    model = adapted(model.to(accelerator.device), job.settings, job.start)
+    run = Run(job, model, rows, validation or rows[:8], work, accelerator)
     del model
     run.resume()
     run.loop(progress)
     return run.finish(tokenizer) | {"examples": len(rows), "too_long": too_long}
 
 
-def _accelerator() -> Accelerator:
+def accelerator_here() -> Accelerator:
     """This process's device and rank; the processes on this machine share its cores."""
     import torch
     from accelerate import Accelerator
@@ -141,11 +141,14 @@ def load(base: Path) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def _adapted(model: Any, settings: Training) -> Any:
-    """The model with the weights that will be trained."""
+def adapted(model: Any, settings: Training, start: Path | None = None) -> Any:
+    """The model with the weights that will be trained: new ones, or those of the adapter `start`."""
     if settings.method == "full":
         return model
-    from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
+    from peft import LoraConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_model
+
+    if start is not None:
+        return PeftModel.from_pretrained(model, start, is_trainable=True, local_files_only=True)
 
     if settings.method == "lora":
         config: Any = LoraConfig(
@@ -159,7 +162,12 @@ def _adapted(model: Any, settings: Training) -> Any:
     return get_peft_model(model, config)
 
 
-class _Run:
+def rate_of(settings: Training) -> float:
+    """The peak learning rate."""
+    return settings.learning_rate or LEARNING_RATES[settings.method]
+
+
+class Run:
     """One fine-tuning run: model, optimizer, state, checkpoints."""
 
     def __init__(
@@ -172,7 +180,7 @@ class _Run:
         self.work, self.accelerator = work, accelerator
         self.loss = AnswerLoss(model, self.settings.method)
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self.rate = self.settings.learning_rate or LEARNING_RATES[self.settings.method]
+        self.rate = rate_of(self.settings)
         self.optimizer = torch.optim.AdamW(self.trained.values(), lr=self.rate, weight_decay=0.0)
         self.state = State()
         self.per_epoch = math.ceil(len(rows) / self.settings.batch_size)

@@ -218,11 +218,11 @@ def test_what_fails_leaves_nothing(error, rows_file, tmp_path, monkeypatch):
     out.write_text("before")
     real = files.records
 
-    def failing(*args):
-        yield next(real(*args))
+    def failing(*args, **more):
+        yield next(real(*args, **more))
         raise error
 
-    monkeypatch.setattr("inhouse.datasets.importers.rows.records", failing)
+    monkeypatch.setattr("inhouse.datasets.importers.openai.records", failing)
     with pytest.raises(error if isinstance(error, type) else InputError):
         import_files("openai", [rows_file], out)
     assert out.read_text() == "before"
@@ -327,7 +327,7 @@ def test_what_else_a_row_says_is_metadata(tmp_path):
     import_files("openai", [tmp_path / "a.jsonl"], tmp_path / "out.jsonl")
     assert json.loads((tmp_path / "out.jsonl").read_text()) == {
         "id": "7", "messages": ROWS[0]["messages"], "tags": ["t"], "time": "2024-03-04",
-        "metadata": {"lang": "de", "agents": 5, "shop": "b"},
+        "metadata": {"lang": "de", "agents": 5, "shop": "b", "original": json.dumps(row)},
     }  # fmt: skip
 
 

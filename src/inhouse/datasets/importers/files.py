@@ -40,6 +40,7 @@ _PAGED = frozenset(
 _PAGING = frozenset(
     {"count", "next_page", "previous_page", "type", "pages", "total_count", "total", "meta", "links", "version", "next",
      "end_of_stream", "after_cursor", "after_url", "end_time", "page", "per_page", "has_more", "ok",
+     "object", "first_id", "last_id",
      "response_metadata", "pin_count", "channel_actions_ts", "channel_actions_count", "cache_ts", "latest", "oldest"}
 )  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n,]*+")
@@ -77,13 +78,15 @@ class Entry:
 class Record(NamedTuple):
     """An object of a file: the key of the list it is in, its number in that list or its line, and the object.
 
-    `value` is None where it is not readable; `error` says why.
+    `value` is None where it is not readable; `error` says why. `text` is the JSON that it was read from, where that was
+    asked for and the object is not in an envelope.
     """
 
     key: str
     number: int
     value: dict[str, Json] | None
     error: str = ""
+    text: str = ""
 
 
 def entries_of(paths: Sequence[Path]) -> list[Entry]:
@@ -172,8 +175,8 @@ def text_of(entry: Entry) -> tuple[str, str]:
     return text, f"{entry.name}: {note}" if note else ""
 
 
-def records(entry: Entry, advance: Callable[[int], None] = lambda _: None) -> Iterator[Record]:
-    """The objects of a JSON or CSV file, one by one.
+def records(entry: Entry, advance: Callable[[int], None] = lambda _: None, texts: bool = False) -> Iterator[Record]:
+    """The objects of a JSON or CSV file, one by one; with `texts`, those of JSON as they were written, too.
 
     Raises:
         InputError: the file is not JSON text, or broken in the middle of an array.
@@ -184,7 +187,7 @@ def records(entry: Entry, advance: Callable[[int], None] = lambda _: None) -> It
         return
     with opened(entry) as stream:
         try:
-            yield from _Json(entry.place, stream, advance).records()
+            yield from _Json(entry.place, stream, advance, texts).records()
         except BROKEN as error:
             raise InputError(f"{entry.place}: cannot be read to its end ({error})", "export it again") from error
 
@@ -206,8 +209,9 @@ def _csv(entry: Entry) -> Iterator[Record]:
 class _Json:
     """Decodes the objects of a stream of JSON text."""
 
-    def __init__(self, place: str, stream: IO[bytes], advance: Callable[[int], None]) -> None:
+    def __init__(self, place: str, stream: IO[bytes], advance: Callable[[int], None], texts: bool = False) -> None:
         self._place, self._stream, self._advance = place, stream, advance
+        self._texts, self._text = texts, ""  # of the last value
         start = stream.read(4)
         marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
                  (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -276,6 +280,7 @@ class _Json:
             try:
                 value, end = _DECODER.raw_decode(self._buffer, self._at)
                 if end < len(self._buffer) or self._ended or not isinstance(value, int | float):
+                    self._text = self._buffer[self._at : end] if self._texts else ""
                     self._at = end
                     return value
             except RecursionError as error:
@@ -302,7 +307,7 @@ class _Json:
             if not character:
                 raise self._error("cut off in the middle of a list")
             number += 1
-            yield from _elements(key, number, self._element())
+            yield from _elements(key, number, self._element(), self._text)
         self._at += 1
 
     def _element(self) -> Any:
@@ -326,7 +331,7 @@ class _Json:
             yield Record("", start, None, f"not JSON: {_reason(error)}")
             self._skip_line()
             return
-        yield from _elements("", start, value)
+        yield from _elements("", start, value, self._text)
 
     def _is_envelope(self) -> bool:
         """Whether the first keys say that this is the page of an API."""
@@ -364,7 +369,7 @@ def _reason(error: ValueError) -> str:
     return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def _elements(key: str, number: int, value: Any) -> Iterator[Record]:
+def _elements(key: str, number: int, value: Any, text: str = "") -> Iterator[Record]:
     """An object as a record, or the records of a small envelope: an object without an id that has lists of objects."""
     if not isinstance(value, dict):
         yield Record(key, number, None, "not an object")
@@ -372,7 +377,7 @@ def _elements(key: str, number: int, value: Any) -> Iterator[Record]:
     lists = [k for k, v in value.items() if isinstance(v, list) and any(isinstance(x, dict) for x in v)]
     envelope = not key and "id" not in value and (_ENVELOPES & set(lists) or _page(value, lists))
     if not envelope:
-        yield Record(key, number, value)
+        yield Record(key, number, value, "", text)
         return
     for name in lists:
         for n, element in enumerate(value[name], 1):

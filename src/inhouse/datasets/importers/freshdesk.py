@@ -58,7 +58,7 @@ class Freshdesk:
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
         for entry in files_of(job, JSON):
-            for _, number, value, error in records(entry, job.advance):
+            for _, number, value, error, _ in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                 else:

@@ -37,17 +37,24 @@ class Turn:
     files: tuple[str, ...] = ()
 
 
+PREFERENCE, STORED, TESTS = "preference", "stored", "tests"
+"""Rows that are no conversations to learn from: each kind goes to a separate file."""
+
+
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation in our format; with `rejected`, a row for preference training."""
+    """A conversation in our format. `kind` is "" or says what other row it is; one with `rejected` is for preference
+    training."""
 
     id: str
     messages: Sequence[Mapping[str, Json]]
     fields: Mapping[str, Json] = field(default_factory=dict)
+    kind: str = ""
 
     @property
-    def preference(self) -> bool:
-        return "rejected" in self.fields
+    def part(self) -> str:
+        """Which file it belongs to: "" for conversations, or the kind of row."""
+        return self.kind or (PREFERENCE if "rejected" in self.fields else "")
 
     def listed(self, name: str) -> list[str]:
         """The names in the metadata under `name`."""

@@ -50,7 +50,7 @@ class Intercom:
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         listed = whole = 0
         for entry in files_of(job, JSON):
-            for _, number, record, error in records(entry, job.advance):
+            for _, number, record, error, _ in records(entry, job.advance):
                 if record is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                     continue

@@ -13,6 +13,7 @@ from inhouse.datasets.importers.freshdesk import Freshdesk
 from inhouse.datasets.importers.imported import Importer, Sample
 from inhouse.datasets.importers.intercom import Intercom
 from inhouse.datasets.importers.mbox import Mbox
+from inhouse.datasets.importers.openai import OPENAI
 from inhouse.datasets.importers.rows import ROWS
 from inhouse.datasets.importers.slack import Slack
 from inhouse.datasets.importers.teams import Teams
@@ -24,7 +25,7 @@ from inhouse.errors import InputError
 
 EXPORTS: tuple[Importer, ...] = (Zendesk(), Intercom(), Freshdesk(), Slack(), Teams(), WhatsApp(), Mbox())
 """Exports of help desks, chats, and mail; rows for training are other kinds, which curation reads itself."""
-IMPORTERS: dict[str, Importer] = {i.name: i for i in (*EXPORTS, *ROWS)}
+IMPORTERS: dict[str, Importer] = {i.name: i for i in (*EXPORTS, *OPENAI, *ROWS)}
 GUESSED = [i for i in IMPORTERS.values() if i.name != "azure"]  # whose files have the shape of OpenAI's
 _OTHER_NAMES = {
     "msteams": "teams", "microsoftteams": "teams", "mail": "mbox", "gmail": "mbox", "takeout": "mbox", "eml": "mbox",

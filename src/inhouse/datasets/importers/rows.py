@@ -1,4 +1,4 @@
-"""Files of rows for fine-tuning: OpenAI, Azure, ShareGPT, Alpaca, Gemini, Bedrock. What a row says is kept as it is.
+"""Files of rows for fine-tuning: ShareGPT, Alpaca, Gemini, Bedrock, and others. What a row says is kept as it is.
 
 Rows with a preferred and a rejected answer are kept for preference training.
 """
@@ -16,23 +16,16 @@ from inhouse.types import Json
 
 _KEPT = ("tags", "rating", "time", "kind", "group")
 _NAMED = {*_KEPT, "id", "conversation_id", "parallel_tool_calls"}
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", "")
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", "")
 
 
-def _bedrock(sample: Sample) -> bool:
+def bedrock(sample: Sample) -> bool:
     return (
         sample.has("schemaVersion", "messages")
         or sample.has("system", "messages", "role")
         or (sample.has("messages") and bool(sample.keys & {"input_schema", "tool_use_id", "toolUse"}))
         or (sample.has("prompt", "completion") and "messages" not in sample.keys)
     )
-
-
-def _openai(sample: Sample) -> bool:
-    if sample.has("prompt", "completion"):
-        return "messages" not in sample.keys
-    rows = sample.has("messages", "role", "content") or sample.has("preferred_output", "non_preferred_output")
-    return rows and not _bedrock(sample)
 
 
 @dataclass(frozen=True)
@@ -49,12 +42,13 @@ class Rows:
     by_file: bool = True
 
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
-        for entry in files_of(job, _SUFFIXES):
-            for _, number, value, error in records(entry, job.advance):
+        for entry in files_of(job, SUFFIXES):
+            for _, number, value, error, _ in records(entry, job.advance):
                 place = f"{entry.name}:{number}" if self.by_file else str(number)
-                yield Skipped(place, error) if value is None else self._row(value, place)
+                yield Skipped(place, error) if value is None else self.row(value, place)
 
-    def _row(self, value: dict[str, Json], place: str) -> Conversation | Skipped:
+    def row(self, value: dict[str, Json], place: str) -> Conversation | Skipped:
+        """The conversation of a row, or why it has none."""
         own = value.get("id", value.get("conversation_id"))
         id = str(own) if isinstance(own, str | int) else place
         try:
@@ -79,11 +73,9 @@ class Rows:
 
 
 ROWS = (
-    Rows("openai", "OpenAI fine-tuning", _openai),
-    Rows("azure", "Azure OpenAI fine-tuning", _openai),
     Rows("sharegpt", "ShareGPT", lambda s: s.has("conversations", "from", "value"), by_file=False),
     Rows("alpaca", "Alpaca", lambda s: s.has("instruction") and bool(s.keys & {"output", "chosen"}), by_file=False),
     Rows("gemini", "Gemini", lambda s: s.has("contents", "parts"), by_file=False),
-    Rows("bedrock", "Bedrock", _bedrock),
+    Rows("bedrock", "Bedrock", bedrock),
     Rows("chatgpt", "ChatGPT", lambda s: s.has("mapping", "author", "parts")),
 )

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO
 
 from inhouse.datasets.importers.files import Entry, entries_of
-from inhouse.datasets.importers.imported import Conversation, Job, Report, Skipped, Staff
+from inhouse.datasets.importers.imported import PREFERENCE, STORED, TESTS, Conversation, Job, Report, Skipped, Staff
 from inhouse.datasets.importers.registry import choose
 from inhouse.errors import BackendError, InputError
 from inhouse.files import replacing
 from inhouse.types import Json, Progress, Record, Silent
+
+PARTS = ("", PREFERENCE, STORED, TESTS)
 
 
 class LeftOut(Record):
@@ -31,9 +33,13 @@ class Summary(Record):
     title: str
     out: str = ""
     preference_out: str = ""
+    stored_out: str = ""
+    tests_out: str = ""
     conversations: int = 0
     turns: int = 0
     preference_rows: int = 0
+    stored_rows: int = 0
+    tests_rows: int = 0
     agents: int = 0
     attachments: int = 0
     left_out: tuple[LeftOut, ...] = ()
@@ -47,8 +53,9 @@ class Summary(Record):
         )
 
 
-def preference_path(out: Path) -> Path:
-    return out.with_name(f"{out.stem}.preference.jsonl")
+def path_of(out: Path, part: str) -> Path:
+    """The file of a kind of rows, beside that of the conversations."""
+    return out.with_name(f"{out.stem}.{part}.jsonl") if part else out
 
 
 def import_files(
@@ -63,8 +70,8 @@ def import_files(
     Args:
         kind: the name of an importer; guessed if it is empty or wrong.
         paths: files, folders, or zip archives.
-        out: the file to write, by default the kind's name in the current folder; rows with a preferred and a rejected
-            answer go to a file beside it.
+        out: the file to write, by default the kind's name in the current folder. Rows with a preferred and a rejected
+            answer, stored completions, and questions with a reference go to files beside it.
         staff: domains, addresses, or names of the business's people.
         progress: shows how much is read.
 
@@ -85,24 +92,26 @@ def import_files(
         some = ", ".join(f"{name} ({n} records)" for name, n in report.ignored.most_common(3))
         more = f" and {len(report.ignored) - 3} more files" if len(report.ignored) > 3 else ""
         report.note(f"not part of the export: {some}{more}")
-    if not counts["conversations"] and not counts["preference_rows"]:
+    if not any(counts[_rows(part)] for part in PARTS):
         reasons = Counter(s.reason for s in skipped)
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(5)) or "none found"
         raise InputError(f"the {importer.title} export has no conversation to import ({listed})", _hint(staff, reasons))
+    files = {f"{part}_out": str(path_of(out, part)) for part in PARTS[1:] if counts[_rows(part)]}
     return Summary(
         kind=importer.name,
         title=importer.title,
         out=str(out) if counts["conversations"] else "",
-        preference_out=str(preference_path(out)) if counts["preference_rows"] else "",
-        conversations=counts["conversations"],
-        turns=counts["turns"],
-        preference_rows=counts["preference_rows"],
-        agents=counts["agents"],
-        attachments=counts["attachments"],
+        **files,
+        **counts,
         left_out=tuple(LeftOut(id=s.id, reason=s.reason) for s in skipped),
         messages_left_out={k: n for k, n in report.dropped.most_common() if n},
         notes=tuple(report.notes),
     )
+
+
+def _rows(part: str) -> str:
+    """The field of a Summary that counts the rows of a kind."""
+    return f"{part}_rows" if part else "conversations"
 
 
 def _hint(staff: Sequence[str], reasons: Mapping[str, int]) -> str:
@@ -115,7 +124,7 @@ def _hint(staff: Sequence[str], reasons: Mapping[str, int]) -> str:
 
 def _refuse_inputs(out: Path, entries: Sequence[Entry]) -> None:
     """Raises if a file that is written would replace one that is read."""
-    for written in (out, preference_path(out)):
+    for written in (path_of(out, part) for part in PARTS):
         if written.exists() and any(written.resolve() == Path(e.archive or e.place).resolve() for e in entries):
             raise InputError(f"{written}: is one of the files to import", "choose another file with --out")
     if out.is_dir():
@@ -123,25 +132,25 @@ def _refuse_inputs(out: Path, entries: Sequence[Entry]) -> None:
 
 
 def _write(found: Iterator[Conversation | Skipped], out: Path) -> tuple[Counter[str], list[Skipped]]:
-    """Writes conversations and preference rows as they come, each to its file; a file without rows is not made."""
+    """Writes rows as they come, each kind to its file; a file without rows is not made."""
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
     agents: set[str] = set()
     ids: set[str] = set()
     try:
         with ExitStack() as whole:
-            files: dict[bool, IO[bytes]] = {}
+            files: dict[str, IO[bytes]] = {}
             for item in found:
                 if isinstance(item, Skipped):
                     skipped.append(item)
                     continue
-                if item.preference not in files:
-                    partial = whole.enter_context(replacing(preference_path(out) if item.preference else out))
-                    files[item.preference] = whole.enter_context(partial.open("wb"))
+                if item.part not in files:
+                    partial = whole.enter_context(replacing(path_of(out, item.part)))
+                    files[item.part] = whole.enter_context(partial.open("wb"))
                 row = _unique(item.row(), ids)
-                files[item.preference].write(_line(row))
-                counts["preference_rows" if item.preference else "conversations"] += 1
-                counts["turns"] += 0 if item.preference else len(item.messages)
+                files[item.part].write(_line(row))
+                counts[_rows(item.part)] += 1
+                counts["turns"] += 0 if item.part else len(item.messages)
                 agents |= set(item.listed("agents"))
                 counts["attachments"] += len(item.listed("attachments"))
     except OSError as error:

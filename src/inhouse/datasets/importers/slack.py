@@ -78,7 +78,7 @@ class Slack:
         export = _Export()
         for entry in sorted(files_of(job, {".json"}), key=lambda e: PurePosixPath(e.name).stem not in _LISTS):
             path = PurePosixPath(entry.name)
-            for _, number, value, error in records(entry, job.advance):
+            for _, number, value, error, _ in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                 elif path.stem in ("users", "org_users"):

@@ -70,7 +70,7 @@ class Teams:
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
         for entry in files_of(job, JSON):
-            for _, number, value, error in records(entry, job.advance):
+            for _, number, value, error, _ in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                     continue

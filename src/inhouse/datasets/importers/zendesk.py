@@ -105,7 +105,7 @@ class Zendesk:
     def read(self, job: Job) -> Iterator[Conversation | Skipped]:
         export = _Export()
         for entry in files_of(job, JSON | {".csv", ".tsv"}):
-            for key, number, value, error in records(entry, job.advance):
+            for key, number, value, error, _ in records(entry, job.advance):
                 if value is None:
                     yield Skipped(f"{entry.name}:{number}", error or "not an object")
                 elif not _sort_in(export, key, value, entry):

@@ -1,0 +1,313 @@
+"""The monitors of what users ask about, the questions that show a change, and all monitors of a day together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inhouse.bounds import binomial_interval
+from inhouse.monitoring import topics, windows
+from inhouse.monitoring.drift import (
+    EXAMPLES,
+    SHOWN_CHARS,
+    Group,
+    Monitored,
+    Shown,
+    State,
+    Traffic,
+    Waiting,
+    decide,
+    judge_traffic,
+    monitored,
+    values,
+)
+from inhouse.monitoring.monitors import MONITORS, Monitor
+from inhouse.monitoring.topics import Background, Neighborhood, Questions, Sample
+from inhouse.monitoring.windows import SPANS
+from inhouse.types import Array, Matrix
+
+if TYPE_CHECKING:
+    from inhouse.monitoring.windows import Ints
+
+Embed = Callable[[Sequence[str]], Matrix]
+PER_DAY = (
+    1000  # questions of a usual day that are embedded, one for each user, and of the last days together thrice that
+)
+CAUGHT = 0.4  # of a group's questions that one neighborhood has, with which lengths of windows are planned
+TOPICS, GROUPS = "topics", "new questions"
+STANDS_OUT = 5.0  # strength from which examples of a mean are a group: below, any will do
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Questions of the traffic with their rows in it, shape (n,)."""
+
+    questions: Questions
+    row: Ints
+
+
+def embedded(seen: Traffic, embed: Embed, seed: int = 0) -> Embedded:
+    """One question of each user and day, at most PER_DAY of each usual day, embedded; equal texts once."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(seen.rows))
+    order = order[[bool(seen.rows[n].question.strip()) for n in order]] if len(order) else order
+    _, at = np.unique(np.stack([seen.day[order], seen.user[order]]), axis=1, return_index=True)
+    first = order[np.sort(at)]
+    days, kept = seen.day[first], [first[:0]]
+    usual = set(seen.usual)
+    for day in np.unique(days):
+        own = first[days == day]
+        kept.append(own[: PER_DAY if int(day) in usual else 3 * PER_DAY])
+    rows = np.concatenate(kept)
+    texts = [seen.rows[n].question for n in rows]
+    different = list(dict.fromkeys(texts))
+    position = {text: n for n, text in enumerate(different)}
+    vectors = embed(different)[[position[t] for t in texts]] if texts else np.zeros((0, 1), dtype=np.float32)
+    return Embedded(Questions(seen.day[rows], seen.user[rows], vectors), rows)
+
+
+# --- judged -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Basis:
+    """How usual days differ when they are compared as a window is: in separation, and in the strongest group."""
+
+    area: Background
+    strength: Background
+
+
+def basis(questions: Questions, usual: Sequence[int], window: Sequence[int]) -> Basis | None:
+    """None where there are too few questions, or too few usual days to compare."""
+    samples = [topics.sample(questions, drawn, usual) for drawn in topics.draws(window, usual)]
+    samples = [s for s in samples if s.enough]
+    if len(samples) < windows.LEAST_DAYS / 2:
+        return None
+    areas = [topics.separation(questions, s).area for s in samples]
+    strengths = [topics.strongest(questions, s) for s in samples]
+    return Basis(Background.of(areas), Background.of(strengths))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The questions of the last days, the usual ones to compare them with, and how usual days differ."""
+
+    days: int
+    chosen: Sample
+    basis: Basis
+
+
+def sees_topics(found: Window, level: float) -> bool:
+    """Whether the smallest change of topics that matters would be found."""
+    monitor = MONITORS[TOPICS]
+    return _reach(found.basis.area, level) <= monitor.matters - monitor.harmless
+
+
+def sees_groups(found: Window, level: float) -> bool:
+    """Whether the smallest new group that matters would be found, if a neighborhood has CAUGHT of it."""
+    count = CAUGHT * MONITORS[GROUPS].matters * len(found.chosen.window)
+    expected = topics.SPARE * len(found.chosen.window) / len(found.chosen.usual)
+    strength = count * math.log(count / expected) - count + expected if count > expected else 0.0
+    return math.log1p(max(strength, 0.0)) >= found.basis.strength.mean + _reach(found.basis.strength, level)
+
+
+def _reach(usual: Background, level: float) -> float:
+    """How far a value must be from the usual mean to be found with the power."""
+    from scipy.stats import norm
+
+    return usual.reach(1 - 2 * level) + float(norm.ppf(windows.POWER)) * usual.spread
+
+
+def judge_topics(questions: Questions, found: Window, level: float) -> tuple[Monitored, Array]:
+    """The monitor of topics, not decided, and the score of each question of the window."""
+    monitor = MONITORS[TOPICS]
+    apart = topics.separation(questions, found.chosen)
+    p = found.basis.area.p(apart.area, monitor.harmless)
+    if p <= windows.daily_level():
+        p = max(p, topics.permuted(questions, found.chosen, apart.area))
+    effect, wide = apart.area - found.basis.area.mean, found.basis.area.reach(1 - 2 * level)
+    says = (
+        f"A classifier tells questions of the last {_days(found.days)} from usual ones with AUROC {apart.area:.3f}; "
+        f"usual days have {found.basis.area.mean:.3f}: {effect:+.3f} [{effect - wide:+.3f}, {effect + wide:+.3f}]."
+    )
+    made = Monitored(
+        name=TOPICS, area=monitor.area, state="no change", says=says, effect=effect, low=effect - wide,
+        high=effect + wide, now=apart.area, usual=found.basis.area.mean, p=p, days=found.days,
+        units=len(found.chosen.window), todo=monitor.todo,
+    )  # fmt: skip
+    return made, apart.scores
+
+
+def judge_groups(seen: Traffic, own: Embedded, found: Window, level: float) -> Monitored:
+    """The monitor of new groups, not decided, with the groups that stand out."""
+    monitor = MONITORS[GROUPS]
+    hoods = topics.groups(own.questions, found.chosen)
+    common = {"name": GROUPS, "area": monitor.area, "days": found.days, "units": len(found.chosen.window)}
+    if not hoods:
+        says = f"No group of questions has grown in the last {_days(found.days)}."
+        return Monitored(state="no change", says=says, **common)
+    n, m = len(found.chosen.window), len(found.chosen.usual)
+    out = [h for h in hoods if found.basis.strength.p(math.log1p(h.strength)) <= level] or hoods[:1]
+    first = out[0]
+    share, before = first.count / n, first.expected / n
+    low, high = binomial_interval(first.count, n, 1 - level)
+    p = max(found.basis.strength.p(math.log1p(first.strength)), _chance(first, n, m))
+    if share - before < monitor.harmless:
+        p = 1.0
+    shown = tuple(_group(seen, own, found.chosen, h) for h in out)
+    says = (
+        f"The group of questions that has grown most has {share:.1%} of the questions of the last {_days(found.days)}, "
+        f"usually {before:.1%}: {100 * (share - before):+.1f} points [{100 * (low - before):+.1f}, "
+        f"{100 * (high - before):+.1f}]."
+    )
+    return Monitored(
+        state="no change", says=says, effect=share - before, low=low - before, high=high - before, now=share,
+        usual=before, p=p, groups=shown, todo=monitor.todo, **common,
+    )  # fmt: skip
+
+
+def _chance(hood: Neighborhood, n: int, m: int) -> float:
+    """The p-value of the count by chance alone, for all neighborhoods that were looked at (Bonferroni): the center is
+    not counted, and the usual count is as uncertain as its own size says."""
+    from scipy.stats import hypergeom
+
+    usual = max(round(hood.expected * m / n - topics.SPARE), 0)
+    count = hood.count - 1
+    tail = float(hypergeom.sf(count - 1, n + m, count + usual, n))
+    return min(1.0, tail * n * len(topics.RADII))
+
+
+def _days(days: int) -> str:
+    return "day" if days == 1 else f"{days} days"
+
+
+# --- examples ---------------------------------------------------------------------------------------------------
+
+
+def shown(seen: Traffic, row: int) -> Shown:
+    text = " ".join(seen.rows[row].question.split())
+    return Shown(exchange=seen.rows[row].exchange, text=text[: SHOWN_CHARS - 1] + "…" * (len(text) >= SHOWN_CHARS))
+
+
+def _group(seen: Traffic, own: Embedded, chosen: Sample, hood: Neighborhood) -> Group:
+    members = [int(chosen.window[m]) for m in hood.members]
+    return group_of(seen, own, members, [int(n) for n in chosen.usual], hood, len(chosen.window))
+
+
+def group_of(
+    seen: Traffic, own: Embedded, members: Sequence[int], usual: Sequence[int], hood: Neighborhood, n: int
+) -> Group:  # fmt: skip
+    """A group as it is shown: `members` and `usual` are positions among the embedded questions."""
+    texts = [seen.rows[own.row[m]].question for m in members]
+    before = [seen.rows[own.row[m]].question for m in usual]
+    few = topics.spread_out(own.questions.vectors, members)
+    return Group(
+        question=shown(seen, int(own.row[members[0]])), terms=topics.terms(texts, before), share=hood.count / n,
+        usual_share=hood.expected / n, examples=tuple(shown(seen, int(own.row[m])) for m in few),
+    )  # fmt: skip
+
+
+def telling(seen: Traffic, own: Embedded, found: Window, scores: Array) -> tuple[Shown, ...]:
+    """Questions of the window that a classifier, and the ones around them, are surest of."""
+    import numpy as np
+
+    vectors = own.questions.vectors[found.chosen.window]
+    near = vectors @ vectors.T
+    most = min(10, len(vectors))
+    around = np.argpartition(-near, most - 1, axis=1)[:, :most]
+    smooth = scores[around].mean(1)
+    best = topics.spread_out(vectors, [int(n) for n in np.argsort(-smooth)[: 4 * EXAMPLES]])
+    return tuple(shown(seen, int(own.row[found.chosen.window[n]])) for n in best)
+
+
+def explained(seen: Traffic, own: Embedded, monitor: Monitor, value: Array, found: Monitored) -> Monitored:
+    """A changed mean with the questions that show it: the group that stands out among those on the changed side, or
+    else the last ones of these."""
+    import numpy as np
+
+    up = (found.effect or 0.0) >= 0
+    then = np.isin(seen.day, list(seen.usual))
+    now = seen.day > seen.last - found.days
+    known = value[then & ~np.isnan(value)]
+    edge = 0.5 if monitor.kind == "share" else float(np.quantile(known, 0.8 if up else 0.2)) if len(known) else 0.0
+    with np.errstate(invalid="ignore"):
+        side = value > edge if up else value < edge
+    last = [int(n) for n in np.flatnonzero(side & now)[::-1][:EXAMPLES]]
+    asked_now, asked_then = now[own.row] & side[own.row], then[own.row] & side[own.row]
+    rows, usual = np.flatnonzero(asked_now), np.flatnonzero(asked_then)
+    exposure = now[own.row].sum() / max(then[own.row].sum(), 1)
+    vectors = own.questions.vectors
+    hoods = topics.scan(vectors[rows], vectors[usual], float(exposure)) if len(rows) >= topics.LEAST_GROUP else []
+    out = [h for h in hoods if h.strength >= STANDS_OUT]
+    total = max(int(now[own.row].sum()), 1)
+    made = tuple(group_of(seen, own, [int(rows[m]) for m in h.members], [int(n) for n in usual], h, total) for h in out)
+    examples = made[0].examples if made else tuple(shown(seen, n) for n in last)
+    return found.model_copy(update={"groups": made, "examples": examples})
+
+
+# --- all together -----------------------------------------------------------------------------------------------
+
+
+def examine(seen: Traffic, embed: Embed, waiting: Waiting | None = None) -> list[Monitored]:
+    """Every monitor of traffic, in the order of MONITORS.
+
+    Args:
+        seen: the traffic.
+        embed: unit vectors of questions.
+        waiting: what waiting costs, from the rule that decides what is done.
+    """
+    level = windows.single_level(len(MONITORS))
+    found: dict[str, Monitored] = {}
+    figures: dict[str, Array] = {}
+    for monitor in MONITORS.values():
+        if monitor.kind in ("area", "group"):
+            continue
+        figures[monitor.name] = values(monitor, seen)
+        judged = judge_traffic(monitor, figures[monitor.name], seen, len(MONITORS))
+        found[monitor.name] = monitored(monitor, judged, seen, level)
+    own = embedded(seen, embed)
+    found |= questions_of(seen, own, level)
+    decided = decide({name: found[name] for name in MONITORS}, len(MONITORS), seen.per_day(), waiting)
+    return [explained(seen, own, MONITORS[m.name], figures[m.name], m) if m.name in figures and m.state == "changed"
+            else m for m in decided]  # fmt: skip
+
+
+def questions_of(
+    seen: Traffic, own: Embedded, level: float, known: dict[tuple[int, ...], Basis | None] | None = None
+) -> dict[str, Monitored]:  # fmt: skip
+    """The monitors on embeddings, not decided, each over the shortest window with the power.
+
+    `known` keeps how usual days differ, by the days of the week of the window, for further looks at the same traffic.
+    """
+    found: dict[str, Monitored] = {}
+    known = {} if known is None else known
+    for days in SPANS:
+        if days > seen.recent or 2 * days > len(seen.usual) or len(found) == 2:
+            break
+        window = range(seen.last - days + 1, seen.last + 1)
+        chosen = topics.sample(own.questions, window, seen.usual)
+        if not chosen.enough:
+            continue
+        key = (1,) if days == 1 else tuple(sorted(d % windows.WEEK for d in window))
+        if key not in known:
+            known[key] = basis(own.questions, seen.usual, window)
+        usual = known[key]
+        if usual is None:
+            continue
+        made = Window(days, chosen, usual)
+        if TOPICS not in found and sees_topics(made, level):
+            row, scores = judge_topics(own.questions, made, level)
+            found[TOPICS] = row.model_copy(update={"examples": telling(seen, own, made, scores)})
+        if GROUPS not in found and sees_groups(made, level):
+            row = judge_groups(seen, own, made, level)
+            found[GROUPS] = row.model_copy(update={"examples": row.groups[0].examples if row.groups else ()})
+    state: State = "not enough traffic"
+    for name in (TOPICS, GROUPS):
+        if name not in found:
+            says = "There are too few questions of different users and days, or days differ too much, to see a change."
+            found[name] = Monitored(name=name, area=MONITORS[name].area, state=state, says=says)
+    return found

@@ -223,13 +223,13 @@ class Means:
         self.known = {name: windows.usual(part(u, u.day < 0), USERS) for name, u in self.units.items()}
 
     def look(self, day) -> dict[str, float | None]:
-        """p-values at the end of a day, not adjusted; None where there is not enough traffic."""
+        """p-values at the end of a day, not adjusted; None where there is not enough traffic for any."""
         found = {}
         for monitor in self.monitors:
             units = self.units[monitor.name]
             later = part(units, (units.day >= 0) & (units.day <= day))
             judged = drift.judge(monitor, self.known[monitor.name], later, range(day + 1), len(MONITORS))
-            found[monitor.name] = judged.p if judged.enough else None
+            found[monitor.name] = judged.p if judged.shift else None
         return found
 
 
@@ -359,7 +359,7 @@ def of_means(questions, means, day, kind):
         judged = drift.judge(
             monitor, means.known[name], part(units, units.day == day), range(day, day + 1), len(MONITORS)
         )
-        if judged.enough and judged.p <= LEVEL:
+        if judged.shift and judged.p <= LEVEL:
             seen, own = questions.seen(day, first=day)
             row = drift.monitored(monitor, judged, seen, LEVEL)
             found.append(explained(seen, own, monitor, questions.m.figures[name], row))

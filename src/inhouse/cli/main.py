@@ -17,6 +17,7 @@ from inhouse.cli import (
     audit,
     build,
     cascade,
+    drift,
     edge,
     engines,
     experiments,
@@ -50,6 +51,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)
+app.command()(drift.drift)
 mcp.add_to(tools.tools_app)
 for group, name in (
     (models.models_app, "models"), (engines.engines_app, "engines"),

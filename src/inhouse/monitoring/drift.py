@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from inhouse.monitoring import windows
-from inhouse.monitoring.monitors import COMMON, MONITORS, TEXTS, Area, Asked, Monitor
+from inhouse.monitoring.alarms import Monitored, State, Waiting
+from inhouse.monitoring.monitors import COMMON, MONITORS, TEXTS, Asked, Monitor
 from inhouse.monitoring.windows import LEAST_DAYS, SPANS, Shift, Units, Usual
 from inhouse.text.language import language
-from inhouse.types import Array, Record
+from inhouse.types import Array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,75 +30,10 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-State = Literal["no change", "not enough traffic", "changed"]
 DAY_S = 86_400
 USUAL_DAYS = 28  # of the first weeks, at most
-SINGLE_DAY_UNITS = 200  # from which the last day is also judged by itself, whatever the planned window
-SHOWN_CHARS = 300
+URGENT = 2.0  # the last day is also judged by itself where it shows a change of so many times the size that matters
 EXAMPLES = 5
-
-Waiting = Callable[["Monitored", float], float | None]
-"""What waiting costs in US dollars a day, from a monitor that has changed and requests a day; None if unknown."""
-
-
-class Shown(Record):
-    """A question as an example: the exchange, and the text, which is not kept."""
-
-    exchange: str
-    text: str
-
-
-class Group(Record):
-    """Questions that belong together: the one that stands for them, words that mark them, and shares of requests."""
-
-    question: Shown
-    terms: tuple[str, ...] = ()
-    share: float
-    usual_share: float
-    examples: tuple[Shown, ...] = ()
-
-
-class Monitored(Record):
-    """What a monitor shows.
-
-    Attributes:
-        name: of the monitor.
-        state: "changed" is an alarm.
-        says: in words.
-        effect: the change, with its interval at the level of the alarm: shares in points of 1, ratios less 1, scores in
-            standard deviations, areas as AUROC. None where nothing could be compared.
-        now: the value in the window, and `usual` before, in the monitor's own unit (geometric means for ratios).
-        p: p-value of "no harm", adjusted for all monitors of the day; 1 where none was tested.
-        days: of the window; 0 where no window is long enough.
-        units: users and days in the window.
-        needed: how many it takes to find the smallest change that matters; infinite is -1.
-        ready_on: the date from which there will be enough, as far as is known.
-        groups: groups of questions that stand out, strongest first.
-        examples: questions of the window that show the change.
-        since: the first day of the alarm; set where reports are kept.
-        waiting_usd: what waiting costs a day, None if that is unknown.
-        todo: what to do.
-    """
-
-    name: str
-    area: Area
-    state: State
-    says: str
-    effect: float | None = None
-    low: float | None = None
-    high: float | None = None
-    now: float | None = None
-    usual: float | None = None
-    p: float = 1.0
-    days: int = 0
-    units: int = 0
-    needed: int = 0
-    ready_on: str = ""
-    groups: tuple[Group, ...] = ()
-    examples: tuple[Shown, ...] = ()
-    since: str = ""
-    waiting_usd: float | None = None
-    todo: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,17 +134,22 @@ def _rare(seen: Traffic, text: Callable[[Asked], str]) -> Array:
 
 @dataclass(frozen=True)
 class Judged:
-    """A monitor before alarms are decided: p not adjusted, the shift that it is of, and the days of the window."""
+    """A monitor before alarms are decided: p not adjusted, the shift that it is of, and the days of the window.
+
+    `full`: there is traffic to find the smallest change that matters; without a shift there is not even enough to find
+    an urgent one.
+    """
 
     p: float
     shift: Shift | None
     days: int
     needed: float
-    enough: bool
+    full: bool
 
 
 def judge(monitor: Monitor, known: Usual, later: Units, span: range, family: int) -> Judged:
-    """One mean, judged over the shortest window with the power, and the last day by itself.
+    """One mean, judged over the shortest window with the power for the smallest change that matters, and over the last
+    day where that has the power for an URGENT one; their p-values are adjusted for there being two.
 
     Args:
         monitor: which one.
@@ -220,23 +161,27 @@ def judge(monitor: Monitor, known: Usual, later: Units, span: range, family: int
     last = span.stop - 1
     counts = {days: int((later.day > last - days).sum()) for days in SPANS if days <= len(span)}
     scale = math.sqrt(known.spread + known.between) if monitor.kind == "score" else 1.0
-    room = (monitor.matters - monitor.harmless) * scale
-    changed = min(max(known.overall + monitor.matters, 0.0), 0.5) if monitor.kind == "share" else 0.0
-    days, needed = windows.span_of(known, counts, room, windows.daily_level() / (2 * family), changed * (1 - changed))
-    spans = [days] if days <= 1 or counts.get(1, 0) < SINGLE_DAY_UNITS else [1, days]
+
+    def planned(size: float) -> tuple[int, float]:
+        changed = min(max(known.overall + size, 0.0), 0.5) if monitor.kind == "share" else 0.0
+        room, level = (size - monitor.harmless) * scale, windows.daily_level() / (2 * family)
+        return windows.span_of(known, counts, room, level, changed * (1 - changed))
+
+    days, needed = planned(monitor.matters)
+    spans = sorted({days, int(planned(URGENT * monitor.matters)[0] == 1)} - {0})
     tried = [
         (shift.p(monitor.harmless * scale, monitor.harm), own, shift)
         for own in spans
-        if days and (shift := windows.compare(known, _part(later, later.day > last - own)))
+        if (shift := windows.compare(known, _part(later, later.day > last - own)))
     ]
     if not tried:
-        return Judged(1.0, None, 0, needed, enough=False)
+        return Judged(1.0, None, 0, needed, full=False)
     p, own, shift = min(tried, key=lambda t: (t[0], -t[1]))
     if len(tried) > 1 and p * len(tried) > windows.daily_level():
         _, own, shift = tried[-1]  # nothing to report: show the window that tells most
     scale = scale or 1.0
     scaled = Shift(shift.effect / scale, shift.error / scale, shift.freedom, shift.units, shift.mean, shift.usual)
-    return Judged(min(1.0, p * len(tried)), scaled, own, needed, enough=True)
+    return Judged(min(1.0, p * len(tried)), scaled, own, needed, full=days > 0)
 
 
 def judge_traffic(monitor: Monitor, value: Array, seen: Traffic, family: int) -> Judged:
@@ -260,22 +205,17 @@ def decide(
 ) -> list[Monitored]:  # fmt: skip
     """The state of each monitor, with p-values adjusted for all, and what waiting costs where there is an alarm.
 
-    `found` has raw p-values; those that say "not enough traffic" are left as they are.
+    `found` has raw p-values, and the state that each monitor has unless it is an alarm.
     """
-    tested = {name: m.p for name, m in found.items() if m.state != "not enough traffic"}
-    adjusted = windows.holm(tested, family)
+    adjusted = windows.holm({name: m.p for name, m in found.items() if m.effect is not None}, family)
     decided = []
     for name, m in found.items():
-        if name not in adjusted:
-            decided.append(m)
-            continue
-        changed = adjusted[name] <= windows.daily_level()
-        state: State = "changed" if changed else "no change"
-        now = m.model_copy(update={"p": adjusted[name], "state": state})
-        if not changed:
+        now = m.model_copy(update={"p": adjusted.get(name, 1.0)})
+        if now.p <= windows.daily_level():
+            usd = waiting(now, per_day) if waiting else None
+            now = now.model_copy(update={"state": "changed", "waiting_usd": usd})
+        else:
             now = now.model_copy(update={"groups": (), "examples": (), "todo": ""})
-        elif waiting:
-            now = now.model_copy(update={"waiting_usd": waiting(now, per_day)})
         decided.append(now)
     return decided
 
@@ -290,9 +230,10 @@ def monitored(monitor: Monitor, judged: Judged, seen: Traffic, level: float) -> 
         level: of one test, for the interval.
     """
     common = {"name": monitor.name, "area": monitor.area, "needed": _whole(judged.needed)}
-    if not judged.enough or judged.shift is None:
-        ready, text = _missing(monitor, judged.needed, seen)
-        return Monitored(state="not enough traffic", says=text, ready_on=ready, **common)
+    ready, missing = ("", "") if judged.full else _missing(monitor, judged.needed, seen)
+    state: State = "no change" if judged.full else "not enough traffic"
+    if judged.shift is None:
+        return Monitored(state=state, says=missing, ready_on=ready, **common)
     shift = judged.shift
     low, high = shift.interval(1 - 2 * level if monitor.harm else 1 - level)
     shown = (shift.effect, low, high)
@@ -301,9 +242,9 @@ def monitored(monitor: Monitor, judged: Judged, seen: Traffic, level: float) -> 
         shown = tuple(math.expm1(min(v, 50.0)) for v in shown)  # type: ignore[assignment]
         mean, before = math.exp(mean), math.exp(before)
     return Monitored(
-        state="no change", says=_sentence(monitor, shown, (mean, before), judged.days), effect=shown[0], low=shown[1],
-        high=shown[2], now=mean, usual=before, p=judged.p, days=judged.days, units=shift.units, todo=monitor.todo,
-        **common,
+        state=state, says=f"{_sentence(monitor, shown, (mean, before), judged.days)} {missing}".rstrip(),
+        effect=shown[0], low=shown[1], high=shown[2], now=mean, usual=before, p=judged.p, days=judged.days,
+        units=shift.units, todo=monitor.todo, ready_on=ready, **common,
     )  # fmt: skip
 
 

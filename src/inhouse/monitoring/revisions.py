@@ -1,9 +1,9 @@
 """Documents that have changed, are out of date, or contradict one another.
 
 Two documents contradict one another where they give different figures for the same thing. That is read from words, so
-the finder is careful: each sentence must be about nothing that the other one, with its title and headings, is not about; the two
-documents must have the same title, or a line of one must name the other; and all other figures must be the same. It
-misses contradictions in other words. People decide; nothing is changed.
+the finder is careful: each sentence must be about nothing that the other one, with its title and headings, is not
+about; the two documents must have the same title, or a line of one must name the other; and all other figures must be
+the same. It misses contradictions in other words. People decide; nothing is changed.
 """
 
 from __future__ import annotations
@@ -92,9 +92,12 @@ def changed(before: Sequence[Document], after: Sequence[Document]) -> list[Revis
         came = [s for s in new if s not in set(old)]
         found.append(
             Revision(
-                source=source, kind="changed", before=_cut(gone), after=_cut(came),
+                source=source,
+                kind="changed",
+                before=_cut(gone),
+                after=_cut(came),
                 figures={n for s in gone for n in numbers(s)} != {n for s in came for n in numbers(s)},
-            )  # fmt: skip
+            )
         )
     return sorted(found, key=lambda r: (not r.figures, r.kind != "removed", r.source))
 
@@ -207,9 +210,10 @@ def contradictions(documents: Sequence[Document]) -> list[Contradiction]:
             pair = tuple(sorted((claim.source, other.source)))
             if claim.source < other.source or m == n or pair in found or not same_thing(claim, other):
                 continue
-            found[pair[0], pair[1]] = Contradiction(
-                sources=(claim.source, other.source), texts=(claim.text, other.text),
-                figures=(_written(claim.figure), _written(other.figure)),
+            first, second = sorted((claim, other), key=lambda c: c.source)
+            found[first.source, second.source] = Contradiction(
+                sources=(first.source, second.source), texts=(first.text, second.text),
+                figures=(_written(first.figure), _written(second.figure)),
             )  # fmt: skip
     return [found[pair] for pair in sorted(found)]
 

@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING
 
 from inhouse.bounds import binomial_interval
 from inhouse.monitoring import topics, windows
-from inhouse.monitoring.drift import (
-    EXAMPLES,
-    SHOWN_CHARS,
-    Group,
-    Monitored,
-    Shown,
-    State,
-    Traffic,
-    Waiting,
-    decide,
-    judge_traffic,
-    monitored,
-    values,
-)
+from inhouse.monitoring.alarms import Group, Monitored, Shown, State, Waiting, cut
+from inhouse.monitoring.drift import EXAMPLES, Traffic, decide, judge_traffic, monitored, values
 from inhouse.monitoring.monitors import MONITORS, Monitor
 from inhouse.monitoring.topics import Background, Neighborhood, Questions, Sample
 from inhouse.monitoring.windows import SPANS
@@ -37,6 +25,7 @@ PER_DAY = (
 )
 CAUGHT = 0.4  # of a group's questions that one neighborhood has, with which lengths of windows are planned
 TOPICS, GROUPS = "topics", "new questions"
+LEAST_TESTS = 20  # test questions to compare with
 STANDS_OUT = 5.0  # strength from which examples of a mean are a group: below, any will do
 
 
@@ -189,8 +178,7 @@ def _days(days: int) -> str:
 
 
 def shown(seen: Traffic, row: int) -> Shown:
-    text = " ".join(seen.rows[row].question.split())
-    return Shown(exchange=seen.rows[row].exchange, text=text[: SHOWN_CHARS - 1] + "…" * (len(text) >= SHOWN_CHARS))
+    return Shown(exchange=seen.rows[row].exchange, text=cut(seen.rows[row].question))
 
 
 def _group(seen: Traffic, own: Embedded, chosen: Sample, hood: Neighborhood) -> Group:
@@ -249,15 +237,53 @@ def explained(seen: Traffic, own: Embedded, monitor: Monitor, value: Array, foun
     return found.model_copy(update={"groups": made, "examples": examples})
 
 
+# --- before there is usual traffic ------------------------------------------------------------------------------
+
+
+def beyond_tests(seen: Traffic, own: Embedded, tests: Matrix, level: float) -> Monitored:
+    """The monitor of new groups against test questions, whose unit vectors are given: what live users ask about and
+    tests do not. It is judged by chance alone, since nothing is known of how days differ."""
+    import numpy as np
+
+    monitor = MONITORS[GROUPS]
+    order = np.random.default_rng(0).permutation(len(own.row))
+    chosen = order[: topics.MOST_WINDOW]
+    common = {"name": GROUPS, "area": monitor.area, "units": len(chosen), "needed": topics.LEAST_WINDOW}
+    if len(chosen) < topics.LEAST_WINDOW or len(tests) < LEAST_TESTS:
+        says = (
+            f"Live questions are compared with test questions from {topics.LEAST_WINDOW} questions of different users "
+            f"and days, and {LEAST_TESTS} test questions, on: there are {len(chosen)} and {len(tests)}."
+        )
+        return Monitored(state="not enough traffic", says=says, **common)
+    n, m = len(chosen), len(tests)
+    hoods = topics.scan(own.questions.vectors[chosen], tests, n / m)
+    out = [h for h in hoods if _chance(h, n, m) <= level and (h.count - h.expected) / n >= monitor.harmless]
+    if not out:
+        says = "Live questions have no group that the test questions lack."
+        return Monitored(state="no change", says=says, **common)
+    first = out[0]
+    groups = tuple(group_of(seen, own, [int(chosen[k]) for k in h.members], [], h, n) for h in out)
+    share, before = first.count / n, first.expected / n
+    low, high = binomial_interval(first.count, n, 1 - level)
+    says = f"{share:.1%} of live questions belong to a group that has {before:.1%} of the test questions."
+    return Monitored(
+        state="no change", says=says, effect=share - before, low=low - before, high=high - before, now=share,
+        usual=before, p=_chance(first, n, m), groups=groups, examples=groups[0].examples, todo=monitor.todo, **common,
+    )  # fmt: skip
+
+
 # --- all together -----------------------------------------------------------------------------------------------
 
 
-def examine(seen: Traffic, embed: Embed, waiting: Waiting | None = None) -> list[Monitored]:
+def examine(
+    seen: Traffic, embed: Embed, waiting: Waiting | None = None, tests: Sequence[str] = ()
+) -> list[Monitored]:  # fmt: skip
     """Every monitor of traffic, in the order of MONITORS.
 
     Args:
         seen: the traffic.
         embed: unit vectors of questions.
+        tests: test questions, to compare with until there are enough days of usual traffic.
         waiting: what waiting costs, from the rule that decides what is done.
     """
     level = windows.single_level(len(MONITORS))
@@ -271,6 +297,8 @@ def examine(seen: Traffic, embed: Embed, waiting: Waiting | None = None) -> list
         found[monitor.name] = monitored(monitor, judged, seen, level)
     own = embedded(seen, embed)
     found |= questions_of(seen, own, level)
+    if not seen.usual and tests:
+        found[GROUPS] = beyond_tests(seen, own, embed(tests), level)
     decided = decide({name: found[name] for name in MONITORS}, len(MONITORS), seen.per_day(), waiting)
     return [explained(seen, own, MONITORS[m.name], figures[m.name], m) if m.name in figures and m.state == "changed"
             else m for m in decided]  # fmt: skip

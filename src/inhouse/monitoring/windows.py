@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-BUDGET = 0.2  # expected false alarms in LOOKS daily looks, of all monitors together; five times below one
+BUDGET = 0.5  # expected false alarms in LOOKS daily looks, of all monitors together, at most
 LOOKS = 30
 POWER = 0.9  # of finding the smallest change that matters
 SPANS = (1, 2, 3, 7, 14, 28)  # days of a window, the shortest that has the power

@@ -37,8 +37,9 @@ def drift(
 
 def _print(report: DriftReport) -> None:
     against = {"traffic": f"{report.usual_days} usual days", "tests": "the test questions", "nothing": "nothing yet"}
-    print(f"{report.release}: {report.requests:,} requests since {report.since[:16] or 'the beginning'}, compared with "
-          f"{against[report.reference]}; on average at most {report.budget:g} false alarms a month of daily looks")  # fmt: skip
+    begun = report.since[:16] or "the beginning"
+    print(f"{report.release}: {report.requests:,} requests since {begun}, compared with {against[report.reference]}")
+    print(f"on average at most {report.budget:g} false alarms in a month of daily looks")
     print()
     for monitor in report.monitors:
         _print_monitor(monitor)

@@ -25,6 +25,8 @@ from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
+from inhouse.serving.drift import latest
+from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.open import settings_of
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
@@ -154,6 +156,10 @@ class WorkspaceInsight:
             report=report, picture=str(cost_quality(report)), made_at=made.made_at,
             void=report.void(self._digests()) if self._digests else None,
         )  # fmt: skip
+
+    def drift(self) -> seams.Drift | None:
+        kept = latest(self._workspace)
+        return shown_drift(kept.report) if kept else None
 
     # --- data ---------------------------------------------------------------------------------------------------
 

@@ -107,6 +107,7 @@ class Bank:
         self.files = {}  # of documents with pages
         self.agents = None  # a Team
         self.cascaded = None  # a Cascade
+        self.drifted = None  # a Drift
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -149,6 +150,9 @@ class Bank:
 
     def cascade(self):
         return self.cascaded
+
+    def drift(self):
+        return self.drifted
 
     def rows(self, part):
         return self.parts[part]

@@ -11,6 +11,7 @@ from inhouse.gateway.console.agents import agent_pages
 from inhouse.gateway.console.approvals import approval_pages
 from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
+from inhouse.gateway.console.drift import drift_pages
 from inhouse.gateway.console.gate import Console, redirect
 from inhouse.gateway.console.playground import playground_pages
 from inhouse.gateway.console.running import running_pages
@@ -35,6 +36,7 @@ def console(state: State) -> APIRouter:
         playground_pages,
         building_pages,
         running_pages,
+        drift_pages,
         approval_pages,
         agent_pages,
         audit_pages,

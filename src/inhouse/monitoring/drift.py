@@ -258,7 +258,7 @@ def _missing(monitor: Monitor, needed: float, seen: Traffic) -> tuple[str, str]:
         return "", f"Usual traffic is being collected: it takes {LEAST_DAYS} days and one to compare."
     least = change_in_words(monitor, monitor.matters)
     if math.isinf(needed):
-        return "", f"Usual days differ too much to see a change of {least}, whatever the traffic."
+        return "", f"Usual traffic is too little, or its days differ too much, to see a change of {least}."
     per_day = max(seen.per_day(), 1e-9)
     days = math.ceil(needed / per_day)
     text = f"It takes {_whole(needed):,} users and days to see a change of {least}"

@@ -207,10 +207,9 @@ def contradictions(documents: Sequence[Document]) -> list[Contradiction]:
             continue
         for m in alike:
             other = claims[m]
-            pair = tuple(sorted((claim.source, other.source)))
-            if claim.source < other.source or m == n or pair in found or not same_thing(claim, other):
-                continue
             first, second = sorted((claim, other), key=lambda c: c.source)
+            if (first.source, second.source) in found or not same_thing(first, second):
+                continue
             found[first.source, second.source] = Contradiction(
                 sources=(first.source, second.source), texts=(first.text, second.text),
                 figures=(_written(first.figure), _written(second.figure)),

@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from inhouse.monitoring.windows import WEEK
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 MOST_WINDOW, MOST_USUAL = 1500, 4000  # questions that are compared, one for each user and day
 LEAST_WINDOW, LEAST_USUAL = 100, 200
 FOLDS = 5
+AXES = 128  # dimensions that the classifier sees
 RIDGE = 0.01  # penalty as a share of the number of questions, whose vectors have length 1
 PERMUTATIONS = 400
 RADII = (0.55, 0.65, 0.75)  # cosine from which a question belongs to a neighborhood
@@ -61,6 +63,18 @@ class Questions:
 
     def __len__(self) -> int:
         return len(self.day)
+
+    @cached_property
+    def reduced(self) -> Matrix:
+        """The vectors along their AXES principal axes, for the classifier: fits in a tenth of the time."""
+        import numpy as np
+
+        some = self.vectors[:: max(len(self) // MOST_USUAL, 1)]
+        if self.vectors.shape[1] <= AXES:
+            return self.vectors
+        _, axes = np.linalg.eigh(np.cov(some.T))
+        reduced: Matrix = self.vectors @ axes[:, -AXES:].astype(self.vectors.dtype)
+        return reduced
 
 
 @dataclass(frozen=True)
@@ -223,7 +237,7 @@ def _labeled(questions: Questions, chosen: Sample) -> tuple[Matrix, Array, Ints]
 
     rows = np.concatenate([chosen.window, chosen.usual])
     labels = np.concatenate([np.ones(len(chosen.window)), np.zeros(len(chosen.usual))])
-    return questions.vectors[rows], labels[:, None], questions.user[rows] % FOLDS
+    return questions.reduced[rows], labels[:, None], questions.user[rows] % FOLDS
 
 
 # --- groups -----------------------------------------------------------------------------------------------------

@@ -315,7 +315,7 @@ def aa_questions(pools, per_day, months):
         of = Asked(month(np.random.default_rng([2, per_day, n]), pool, per_day), pool)
         rows = [r for d in range(LOOKS) for r in of.look(d).values()]
         silent.append(np.mean([r.state == "not enough traffic" for r in rows]))
-        counts.append(sum(r.p <= LEVEL for r in rows if r.state != "not enough traffic"))
+        counts.append(sum(r.p <= LEVEL for r in rows))
     return {"requests a day": per_day, "months": months, "false alarms": int(sum(counts)),
             "false alarms a month": float(np.mean(counts)), "not enough traffic": float(np.mean(silent))}  # fmt: skip
 
@@ -348,7 +348,7 @@ def of_questions(questions, day, kind):
     if not {"topics", "new questions"} & SHIFTS[kind].keys():
         return []
     rows = questions.look(day, first=day).values()
-    return [r for r in rows if r.state != "not enough traffic" and r.p <= LEVEL]
+    return [r for r in rows if r.p <= LEVEL]
 
 
 def of_means(questions, means, day, kind):

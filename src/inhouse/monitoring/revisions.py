@@ -201,7 +201,7 @@ def contradictions(documents: Sequence[Document]) -> list[Contradiction]:
         for stem in claim.whole:
             at[claim.figure.unit, stem].append(n)
     found: dict[tuple[str, str], Contradiction] = {}
-    for n, claim in enumerate(claims):
+    for claim in claims:
         alike = min((at[claim.figure.unit, stem] for stem in claim.own), key=len, default=[])
         if len(alike) > MOST_ALIKE:
             continue

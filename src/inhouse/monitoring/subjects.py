@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inhouse.bounds import binomial_interval
 from inhouse.monitoring import topics, windows
 from inhouse.monitoring.alarms import Group, Monitored, Shown, State, Waiting, cut
-from inhouse.monitoring.drift import EXAMPLES, Traffic, decide, judge_traffic, monitored, values
+from inhouse.monitoring.drift import EXAMPLES, URGENT, Traffic, decide, judge_traffic, monitored, values
 from inhouse.monitoring.monitors import MONITORS, Monitor
 from inhouse.monitoring.topics import Background, Neighborhood, Questions, Sample
 from inhouse.monitoring.windows import SPANS
@@ -64,10 +64,12 @@ def embedded(seen: Traffic, embed: Embed, seed: int = 0) -> Embedded:
 
 @dataclass(frozen=True)
 class Basis:
-    """How usual days differ when they are compared as a window is: in separation, and in the strongest group."""
+    """How usual days differ when they are compared as a window is: in separation, in the growth of groups, and in that
+    of the strongest alone."""
 
     area: Background
-    strength: Background
+    growth: Background
+    strongest: Background
 
 
 def basis(questions: Questions, usual: Sequence[int], window: Sequence[int]) -> Basis | None:
@@ -77,8 +79,9 @@ def basis(questions: Questions, usual: Sequence[int], window: Sequence[int]) -> 
     if len(samples) < windows.LEAST_DAYS / 2:
         return None
     areas = [topics.separation(questions, s).area for s in samples]
-    strengths = [topics.strongest(questions, s) for s in samples]
-    return Basis(Background.of(areas), Background.of(strengths))
+    grown = [topics.groups(questions, s) for s in samples]
+    every, strongest = [topics.growth(g) for g in grown], [topics.growth(g[:1]) for g in grown]
+    return Basis(Background.of(areas), Background.of(every), Background.of(strongest))
 
 
 @dataclass(frozen=True)
@@ -90,18 +93,18 @@ class Window:
     basis: Basis
 
 
-def sees_topics(found: Window, level: float) -> bool:
-    """Whether the smallest change of topics that matters would be found."""
+def sees_topics(found: Window, level: float, times: float = 1.0) -> bool:
+    """Whether a change of topics of so many times the size that matters would be found."""
     monitor = MONITORS[TOPICS]
-    return _reach(found.basis.area, level) <= monitor.matters - monitor.harmless
+    return _reach(found.basis.area, level) <= times * monitor.matters - monitor.harmless
 
 
-def sees_groups(found: Window, level: float) -> bool:
-    """Whether the smallest new group that matters would be found, if a neighborhood has CAUGHT of it."""
-    count = CAUGHT * MONITORS[GROUPS].matters * len(found.chosen.window)
+def sees_groups(found: Window, level: float, times: float = 1.0) -> bool:
+    """Whether a new group of so many times the size that matters would be found, if a neighborhood has CAUGHT of it."""
+    count = times * CAUGHT * MONITORS[GROUPS].matters * len(found.chosen.window)
     expected = topics.SPARE * len(found.chosen.window) / len(found.chosen.usual)
     strength = count * math.log(count / expected) - count + expected if count > expected else 0.0
-    return math.log1p(max(strength, 0.0)) >= found.basis.strength.mean + _reach(found.basis.strength, level)
+    return math.log1p(max(strength, 0.0)) >= found.basis.strongest.mean + _reach(found.basis.strongest, level)
 
 
 def _reach(usual: Background, level: float) -> float:
@@ -139,12 +142,12 @@ def judge_groups(seen: Traffic, own: Embedded, found: Window, level: float) -> M
     if not hoods:
         says = f"No group of questions has grown in the last {_days(found.days)}."
         return Monitored(state="no change", says=says, **common)
-    n, m = len(found.chosen.window), len(found.chosen.usual)
-    out = [h for h in hoods if found.basis.strength.p(math.log1p(h.strength)) <= level] or hoods[:1]
+    n = len(found.chosen.window)
+    out = [h for h in hoods if found.basis.strongest.p(topics.growth([h])) <= level] or hoods[:1]
     first = out[0]
     share, before = first.count / n, first.expected / n
     low, high = binomial_interval(first.count, n, 1 - level)
-    p = max(found.basis.strength.p(math.log1p(first.strength)), _chance(first, n, m))
+    p = found.basis.growth.p(topics.growth(hoods))
     if share - before < monitor.harmless:
         p = 1.0
     shown = tuple(_group(seen, own, found.chosen, h) for h in out)
@@ -307,35 +310,50 @@ def examine(
 def questions_of(
     seen: Traffic, own: Embedded, level: float, known: dict[tuple[int, ...], Basis | None] | None = None
 ) -> dict[str, Monitored]:  # fmt: skip
-    """The monitors on embeddings, not decided, each over the shortest window with the power.
+    """The monitors on embeddings, not decided: each over the shortest window with the power for the smallest change
+    that matters, or else over the shortest with that for an urgent one.
 
     `known` keeps how usual days differ, by the days of the week of the window, for further looks at the same traffic.
     """
-    found: dict[str, Monitored] = {}
-    known = {} if known is None else known
-    for days in SPANS:
-        if days > seen.recent or 2 * days > len(seen.usual) or len(found) == 2:
+    chosen: dict[str, tuple[Window, bool]] = {}
+    for window in windows_of(seen, own.questions, {} if known is None else known):
+        for name, sees in ((TOPICS, sees_topics), (GROUPS, sees_groups)):
+            full = chosen[name][1] if name in chosen else False
+            if not full and sees(window, level):
+                chosen[name] = window, True
+            elif name not in chosen and sees(window, level, URGENT):
+                chosen[name] = window, False
+        if len(chosen) == 2 and all(full for _, full in chosen.values()):
             break
+    found: dict[str, Monitored] = {}
+    for name in (TOPICS, GROUPS):
+        if name not in chosen:
+            says = "There are too few questions of different users and days, or days differ too much, to see a change."
+            found[name] = Monitored(name=name, area=MONITORS[name].area, state="not enough traffic", says=says)
+            continue
+        window, full = chosen[name]
+        if name == TOPICS:
+            row, scores = judge_topics(own.questions, window, level)
+            row = row.model_copy(update={"examples": telling(seen, own, window, scores)})
+        else:
+            row = judge_groups(seen, own, window, level)
+            row = row.model_copy(update={"examples": row.groups[0].examples if row.groups else ()})
+        state: State = "no change" if full else "not enough traffic"
+        found[name] = row.model_copy(update={"state": state})
+    return found
+
+
+def windows_of(seen: Traffic, questions: Questions, known: dict[tuple[int, ...], Basis | None]) -> Iterator[Window]:
+    """Windows of the last days with enough questions, the shortest first."""
+    for days in SPANS:
+        if days > seen.recent or 2 * days > len(seen.usual):
+            return
         window = range(seen.last - days + 1, seen.last + 1)
-        chosen = topics.sample(own.questions, window, seen.usual)
+        chosen = topics.sample(questions, window, seen.usual)
         if not chosen.enough:
             continue
         key = (1,) if days == 1 else tuple(sorted(d % windows.WEEK for d in window))
         if key not in known:
-            known[key] = basis(own.questions, seen.usual, window)
-        usual = known[key]
-        if usual is None:
-            continue
-        made = Window(days, chosen, usual)
-        if TOPICS not in found and sees_topics(made, level):
-            row, scores = judge_topics(own.questions, made, level)
-            found[TOPICS] = row.model_copy(update={"examples": telling(seen, own, made, scores)})
-        if GROUPS not in found and sees_groups(made, level):
-            row = judge_groups(seen, own, made, level)
-            found[GROUPS] = row.model_copy(update={"examples": row.groups[0].examples if row.groups else ()})
-    state: State = "not enough traffic"
-    for name in (TOPICS, GROUPS):
-        if name not in found:
-            says = "There are too few questions of different users and days, or days differ too much, to see a change."
-            found[name] = Monitored(name=name, area=MONITORS[name].area, state=state, says=says)
-    return found
+            known[key] = basis(questions, seen.usual, window)
+        if (usual := known[key]) is not None:
+            yield Window(days, chosen, usual)

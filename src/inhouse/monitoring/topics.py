@@ -301,10 +301,10 @@ def _best(inside: Bools, expected: Array, left: Bools, radius: float) -> tuple[f
     return float(strength[at]), at, radius
 
 
-def strongest(questions: Questions, chosen: Sample) -> float:
-    """The logarithm of 1 + the strength of the strongest group of a sample."""
-    found = groups(questions, chosen, most=1)
-    return math.log1p(found[0].strength if found else 0.0)
+def growth(found: Sequence[Neighborhood]) -> float:
+    """How much groups have grown in all: the logarithm of 1 + the sum of their strengths. A shift of the mix of topics
+    is of several groups, each of which may be unremarkable."""
+    return math.log1p(sum(h.strength for h in found))
 
 
 def groups(questions: Questions, chosen: Sample, most: int = MOST_GROUPS) -> list[Neighborhood]:

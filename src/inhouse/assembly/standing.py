@@ -1,4 +1,5 @@
-"""What a certificate rests on, as it is now: digests of models, index, prompt, data, guardrails, and settings."""
+"""What a certificate rests on, as it is now: digests of models, index, prompt, data, guardrails, and settings, and the
+last alarm of drift that says that live traffic is no longer like what was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
+from inhouse.monitoring.alarms import standing as drift
 from inhouse.store.artifacts import source_digest
 from inhouse.types import Artifact, Digest, digest_of
 
@@ -26,6 +28,7 @@ def digests_of(workspace: Workspace, made: Mapping[str, Artifact | None]) -> dic
         "guardrails": digest_of([rails, source_digest(CLASSIFIERS)]),
         "cascade": digest_of(project.cascade.model_dump(mode="json")),
         "upstream": digest_of([t.model_dump(mode="json") for t in project.upstream]),
+        **drift(workspace.store.root),
     }
 
 

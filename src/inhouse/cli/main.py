@@ -21,6 +21,7 @@ from inhouse.cli import (
     canaries,
     cascade,
     costs,
+    drift,
     edge,
     engines,
     experiments,
@@ -60,6 +61,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)
+app.command()(drift.drift)
 mcp.add_to(tools.tools_app)
 canaries.add_to(releases.release_app)
 for group, name in (

@@ -27,6 +27,8 @@ from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, exa
 from inhouse.retrieval.search import Index
 from inhouse.roadmap import Live, Roadmap
 from inhouse.serving.cost_report import costs_file, costs_of
+from inhouse.serving.drift import latest
+from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.open import settings_of
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
@@ -161,6 +163,10 @@ class WorkspaceInsight:
             report=report, picture=str(cost_quality(report)), made_at=made.made_at,
             void=report.void(self._digests()) if self._digests else None,
         )  # fmt: skip
+
+    def drift(self) -> seams.Drift | None:
+        kept = latest(self._workspace)
+        return shown_drift(kept.report) if kept else None
 
     # --- data ---------------------------------------------------------------------------------------------------
 

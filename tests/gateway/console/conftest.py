@@ -112,6 +112,7 @@ class Bank:
         self.cascaded = None  # a Cascade
         self.figures = Quality(at="2026-11-30T09:00:00+00:00")
         self.standing, self.estimated = a_standing(report), Live()
+        self.drifted = None  # a Drift
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -190,6 +191,9 @@ class Bank:
 
     def cascade(self):
         return self.cascaded
+
+    def drift(self):
+        return self.drifted
 
     def rows(self, part):
         return self.parts[part]

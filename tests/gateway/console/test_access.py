@@ -13,11 +13,9 @@ from inhouse.errors import BackendError, InputError
 from inhouse.gateway.console.session import COOKIE, secret_in
 from inhouse.gateway.limits import Rates
 
-PAGES = ["playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
-         "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "incidents", "inbox/approvals", "audit",
-         "settings"]  # fmt: skip
-PAGES = ["home", "playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed", "data", "data?part=test",
-         "data/example?id=ex-000&part=train", "traffic", "agents", "experiments", "inbox/approvals", "audit", "settings"]  # fmt: skip
+PAGES = ["home", "playground", "inbox", "verdict", "verdict/report", "cascade", "knowledge", "knowledge?view=failed",
+         "data", "data?part=test", "data/example?id=ex-000&part=train", "traffic", "drift", "agents", "experiments", "incidents",
+         "inbox/approvals", "audit", "settings"]  # fmt: skip
 OPEN_TO = {
     "admin": set(PAGES),
     "reviewer": {

@@ -12,6 +12,7 @@ from inhouse.gateway.console.approvals import approval_pages
 from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.costs import cost_pages
+from inhouse.gateway.console.drift import drift_pages
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.home import home_pages
 from inhouse.gateway.console.incidents import incident_pages
@@ -42,6 +43,7 @@ def console(state: State) -> APIRouter:
         running_pages,
         quality_pages,
         cost_pages,
+        drift_pages,
         approval_pages,
         agent_pages,
         incident_pages,

@@ -263,6 +263,64 @@ class Costs(Record):
     by_volume: str = ""
 
 
+class Asked(Record):
+    """A question of live traffic, and the exchange that it is of."""
+
+    exchange: str
+    text: str
+
+
+class DriftGroup(Record):
+    """Questions that belong together, with the one that stands for them, and their shares of requests."""
+
+    question: Asked
+    terms: tuple[str, ...] = ()
+    share: float
+    usual_share: float
+    examples: tuple[Asked, ...] = ()
+
+
+class DriftMonitor(Record):
+    """One figure of live traffic. The interval is in `unit`; None where nothing was compared. `days` is the window."""
+
+    name: str
+    area: str
+    state: Literal["no change", "not enough traffic", "changed"]
+    says: str
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    days: int = 0
+    ready_on: str = ""
+    since: str = ""
+    waiting_usd: float | None = None
+    todo: str = ""
+    groups: tuple[DriftGroup, ...] = ()
+    examples: tuple[Asked, ...] = ()
+
+
+class DocumentNote(Record):
+    """Something about documents: what kind of thing, of which ones, in words, with sentences that show it."""
+
+    kind: Literal["changed", "out of date", "contradicting"]
+    sources: tuple[str, ...]
+    says: str
+    texts: tuple[str, ...] = ()
+
+
+class Drift(Record):
+    """The last look at drift. `against` says in words what the last days are compared with."""
+
+    made_at: str
+    release: str
+    requests: int
+    against: str
+    budget: float
+    monitors: tuple[DriftMonitor, ...]
+    documents: tuple[DocumentNote, ...] = ()
+
+
 class Insight(Protocol):
     """What was built and what is served. What the given groups may not read does not exist for them."""
 
@@ -290,6 +348,10 @@ class Insight(Protocol):
 
     def cascade(self) -> Cascade | None:
         """The latest cascade; None before there is one."""
+        ...
+
+    def drift(self) -> Drift | None:
+        """The last look at drift; None before there is one."""
         ...
 
     def rows(self, part: Part) -> Sequence[Row]:

@@ -44,6 +44,7 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
     "traffic": frozenset({ADMIN}),
     "quality": frozenset({ADMIN, REVIEWER}),
     "costs": frozenset({ADMIN}),
+    "drift": frozenset({ADMIN}),
     "agents": frozenset({ADMIN}),
     "experiments": frozenset({ADMIN}),
     "incidents": frozenset({ADMIN, AUDITOR}),

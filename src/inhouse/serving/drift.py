@@ -1,0 +1,132 @@
+"""A look at drift: the live traffic of the release in production and the project's documents, kept as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from inhouse.assembly.workspace import Workspace
+from inhouse.errors import InputError
+from inhouse.files import write_text
+from inhouse.monitoring.alarms import FILE, DriftReport, Kept, Monitored, Waiting, kept_in, noted, with_texts
+from inhouse.monitoring.drift import moment, traffic
+from inhouse.monitoring.revisions import DocumentDrift, changed, contradictions, stale
+from inhouse.monitoring.subjects import examine
+from inhouse.serving.releases import Releases, label
+from inhouse.store.artifacts import locked
+from inhouse.store.keys import Keys
+from inhouse.store.signals import Signals
+from inhouse.types import Document, Matrix, Release
+
+LOCK = "drift"  # file in the folder of locks
+
+
+def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waiting | None = None) -> Kept:
+    """Looks at drift now, and keeps what it found in the store; examples have their texts.
+
+    Args:
+        workspace: the project.
+        since: when usual traffic begins, ISO 8601; by default when the release was promoted.
+        until: the end of what is looked at; by default now.
+        waiting: what waiting costs.
+
+    Raises:
+        InputError: no release is in production, or a time is malformed.
+    """
+    releases = Releases(workspace)
+    release = releases.get("production")
+    name = label(release)
+    until, since = _time(until) or datetime.now(UTC).isoformat(), _time(since) or promoted(releases, name)
+    with workspace.ledger() as ledger:
+        rows = [s for s in Signals(ledger).rows(since, until) if s.release == name]
+        unnamed = frozenset(key.id for key in Keys(ledger).all())
+    seen = traffic(rows, until, since, unnamed)
+    tests = [e.question for e in workspace.examples("test")]
+    with workspace.progress.step("Comparing live questions with usual ones", None):
+        monitors = examine(seen, _embedding(workspace), waiting, tests)
+    report = DriftReport(
+        made_at=datetime.now(UTC).isoformat(), release=name, since=since, until=until,
+        reference="traffic" if seen.usual else "tests" if tests else "nothing", usual_days=len(seen.usual),
+        requests=len(seen.rows), monitors=tuple(monitors), documents=documents_of(workspace, release),
+    )  # fmt: skip
+    root = workspace.store.root
+    with locked(root / "locks" / LOCK, wait=True):
+        kept = noted(report, kept_in(root))
+        write_text(root / FILE, kept.model_dump_json(indent=1) + "\n")
+    begun = {m.name: m.since for m in kept.report.monitors}
+    whole = tuple(m.model_copy(update={"since": begun[m.name]}) for m in report.monitors)
+    return kept.model_copy(update={"report": report.model_copy(update={"monitors": whole})})
+
+
+def _time(at: str) -> str:
+    if not at:
+        return ""
+    try:
+        return moment(at).isoformat()
+    except ValueError as error:
+        raise InputError(f"{at[:80]}: not a time", "write it like 2026-11-30 or 2026-11-30T08:00:00") from error
+
+
+def promoted(releases: Releases, name: str) -> str:
+    """Since when the release has been in production; "" if that is not known."""
+    since = ""
+    for change in reversed(releases.serving().history):
+        if change.production != name:
+            break
+        since = change.at
+    return since
+
+
+def _embedding(workspace: Workspace) -> Callable[[Sequence[str]], Matrix]:
+    embedder = workspace.embedder
+    return lambda texts: embedder.embed(list(texts), query=True)
+
+
+def documents_of(workspace: Workspace, release: Release) -> DocumentDrift:
+    """The documents as they were read last: what has changed since those of the release, what is out of date, and
+    what contradicts. The age of a document is that of its file."""
+    now = workspace.documents()
+    return DocumentDrift(
+        changed=tuple(changed(_released(workspace, release), now)) if release.index else (),
+        stale=tuple(stale(now, datetime.now(UTC).date(), reviewed(workspace, now))),
+        contradicting=tuple(contradictions(now)),
+    )
+
+
+def _released(workspace: Workspace, release: Release) -> list[Document]:
+    store = workspace.store
+    made_from = store.lineage(store.open("index", release.index))
+    documents = next((a for _, a in made_from if a.kind == "documents"), None)
+    return workspace.documents(documents) if documents else []
+
+
+def reviewed(workspace: Workspace, documents: Sequence[Document]) -> dict[str, date]:
+    """When the file of each document was last changed; those that are no file of the folder are left out."""
+    root = workspace.project.path(workspace.project.documents.path)
+    found: dict[str, date] = {}
+    for document in documents:
+        file = Path(root, document.source)
+        if file.is_file():
+            found[document.source] = datetime.fromtimestamp(file.stat().st_mtime, UTC).date()
+    return found
+
+
+def latest(workspace: Workspace) -> Kept | None:
+    """The last report as it was kept, with the questions that are still in the audit log; None before there is one."""
+    kept = kept_in(workspace.store.root)
+    if kept is None:
+        return None
+    with workspace.ledger() as ledger:
+        return told(kept, Signals(ledger))
+
+
+def told(kept: Kept, signals: Signals) -> Kept:
+    """The report with the questions that are still in the audit log."""
+
+    def text(exchange: str) -> str:
+        signal = signals.of(exchange)
+        return signal.question if signal else ""
+
+    monitors: tuple[Monitored, ...] = tuple(with_texts(m, text) for m in kept.report.monitors)
+    return kept.model_copy(update={"report": kept.report.model_copy(update={"monitors": monitors})})

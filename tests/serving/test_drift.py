@@ -1,0 +1,164 @@
+"""A look at drift from the audit log of a real ledger to the kept report, the console, and a cascade's certificate."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inhouse.assembly.standing import digests_of
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import Exchange, Usage
+from inhouse.config.load import load_project
+from inhouse.documents.load import DOCUMENTS
+from inhouse.errors import InputError
+from inhouse.serving.drift import latest, look
+from inhouse.serving.drift_page import shown_drift
+from inhouse.serving.releases import MEASURED, Releases
+from inhouse.store.audit import Audit
+from inhouse.types import Document, Estimate, Message
+from inhouse.verdict import ArmResult, Gain, Percentiles, Recommendation, Report, Subject
+
+NOW = datetime.now(UTC)
+QUESTIONS = (
+    "What does a wire cost?",
+    "When do you open?",
+    "I lost my card",
+    "Can I get a loan?",
+    "How do I deposit a check?",
+)
+NEW = (
+    "What is the Falcon card?",
+    "Does the Falcon card cost anything?",
+    "Falcon card annual fee",
+    "Apply for a Falcon card",
+)
+
+
+def exchange(n, day, question, user, **more):
+    at = (NOW + timedelta(days=day, minutes=1 + n % 1400)).isoformat()
+    return Exchange(
+        id=f"x{n}", at=at, user=user, key="k", model="custom", release="bank/1", arm="rag", answer="It costs $25.",
+        messages=(Message(role="user", content=question),), reason="stop", usage=Usage(prompt_tokens=9), latency_s=0.5, **more,
+    )  # fmt: skip
+
+
+def verdict(workspace):
+    """A verdict whose release has an index of earlier documents."""
+
+    def documents(name, *given):
+        def build(work):
+            (work / DOCUMENTS).write_text("".join(d.model_dump_json() + "\n" for d in given))
+            return {"failures": []}
+
+        return workspace.store.make("documents", {"of": name}, [], build)
+
+    def make(kind, parents=()):
+        def build(work):
+            (work / "test.jsonl").write_text("")  # of a data set
+            return {}
+
+        return workspace.store.make(kind, {"of": kind}, parents, build)
+
+    then = documents("then", Document(source="fees.md", title="Fees", text="# Fees\n\nA wire costs $25."))
+    parents = [make("weights"), make("index", [then]), make("fusion"), make("dataset")]
+    documents(
+        "now", Document(source="fees.md", title="Fees", text="# Fees\n\nA wire costs $30."),
+        Document(source="alder.md", title="Alder Checking", text="The monthly fee is $7."),
+        Document(source="list.md", title="Prices", text="Alder Checking monthly fee: $8"),
+    )  # fmt: skip
+    good, ms = Estimate(mean=0.2, low=0.1, high=0.3, n=40), Percentiles(p50=1, p95=2, p99=3)
+    arms = {a: ArmResult(metrics={"accuracy": good, "wrong": Estimate(mean=0.0, low=0, high=0, n=40)}, latency_ms=ms, first_token_ms=ms,
+                         prompt_tokens=1, answer_tokens=1, usd_per_1000=0, seconds=1, failed=0) for a in ("base", "rag")}  # fmt: skip
+    report = Report(subject=Subject(project="bank", base_model="b"), questions=40, arms=arms,
+                    gains=(Gain(arm="rag", over="base", metrics={"accuracy": good, "unsupported": good.model_copy(update={"low": -0.1})}),),
+                    recommendation=Recommendation(arm="rag", sentence="Use rag."))  # fmt: skip
+
+    def build(work: Path):
+        (work / "report.json").write_text(report.model_dump_json())
+        (work / "few_shot.jsonl").write_text("")
+        return {"recommended": "rag"}
+
+    inputs = {"name": "bank", **{s: getattr(workspace.project, s).model_dump(mode="json") for s in MEASURED[1:]}}
+    return workspace.store.make("report", inputs, parents, build)
+
+
+@pytest.fixture
+def workspace(url, tmp_path, models_dir):
+    (tmp_path / "inhouse.toml").write_text(f'name = "bank"\n[store]\nurl = "{url}"\n')
+    return Workspace(load_project(tmp_path))
+
+
+@pytest.fixture
+def served(workspace):
+    """A release in production, and sixteen days of its traffic, the last one with a new product."""
+    verdict(workspace)
+    releases = Releases(workspace)
+    releases.make()
+    releases.promote()
+    rng = np.random.default_rng(3)
+    rows = []
+    for day in range(-16, 0):
+        for _ in range(300):
+            fresh = day == -1 and rng.random() < 0.5
+            asked = f"{rng.choice(NEW if fresh else QUESTIONS)} {'Please.' * int(rng.random() < 0.3)}"
+            rows.append(exchange(len(rows), day, asked.strip(), f"u{rng.integers(9000)}"))
+
+    async def write(audit):
+        for n in range(0, len(rows), 500):
+            await asyncio.gather(*(audit.append(e) for e in rows[n : n + 500]))
+
+    with workspace.ledger() as ledger:
+        audit = Audit(ledger)
+        asyncio.run(write(audit))
+        audit.close()
+    return workspace
+
+
+def test_a_look_finds_names_keeps_and_voids(served):
+    since = (NOW - timedelta(days=16)).isoformat()
+    before = digests_of(served, {})
+    kept = look(served, since, waiting=lambda m, per_day: per_day / 10)
+    alarm = next(m for m in kept.report.monitors if m.name == "new questions")
+    assert (kept.report.reference, kept.report.release, kept.report.requests) == ("traffic", "bank/1", 16 * 300)
+    assert alarm.state == "changed"
+    assert "falcon" in alarm.groups[0].terms
+    assert all("Falcon" in e.text for e in alarm.examples)
+    assert alarm.waiting_usd == pytest.approx(30, rel=0.2)
+    assert [m.name for m in kept.report.alarms if m.area == "operation"] == []
+    file = served.store.root / "drift.json"
+    assert "Falcon" not in file.read_text()
+    with served.ledger() as ledger:
+        Audit(ledger).redact(alarm.examples[0].exchange, "ann", "asked for")
+    again = latest(served)
+    assert again is not None
+    shown = next(m for m in again.report.monitors if m.name == "new questions")
+    assert len(shown.examples) == len(alarm.examples) - 1
+    assert shown.since == alarm.since
+    now = digests_of(served, {})
+    assert now.keys() - before.keys() == {"drift"}
+    page = shown_drift(again.report)
+    assert page.monitors[0].state == "changed"
+    assert [d.kind for d in page.documents] == ["contradicting", "changed", "changed", "changed"]
+    assert page.documents[0].sources == ("alder.md", "list.md")
+    assert next(d for d in page.documents if d.sources == ("fees.md",)).texts == (
+        "A wire costs $25.",
+        "A wire costs $30.",
+    )
+
+
+def test_without_a_release_or_with_a_wrong_time_it_says_so(tmp_path, models_dir):
+    (tmp_path / "inhouse.toml").write_text('name = "bank"\n')
+    workspace = Workspace(load_project(tmp_path))
+    assert latest(workspace) is None
+    with pytest.raises(InputError):
+        look(workspace)
+    verdict(workspace)
+    Releases(workspace).make()
+    Releases(workspace).promote()
+    with pytest.raises(InputError, match="not a time"):
+        look(workspace, "yesterday")
+    found = look(workspace).report
+    assert (found.requests, found.reference) == (0, "nothing")
+    assert {m.state for m in found.monitors} == {"not enough traffic"}

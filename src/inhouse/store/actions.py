@@ -1,7 +1,8 @@
 """What people do, as entries of the audit log: who, from where, what, and the state of the rows that it changed.
 
 The state of a row is a salted digest of its columns. Replaying the log gives the state that each API key, hand-off,
-opinion, session, release, call of a tool, and turn must have, so a row that was changed behind the log is found.
+opinion, session, release, call of a tool, turn, and rating must have, so a row that was changed behind the log is
+found.
 Whoever acts is set for each request by the gateway; elsewhere it is the user of this machine.
 """
 
@@ -19,10 +20,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from inhouse.store.chain import append, entry
-from inhouse.store.tables import CALLS, FEEDBACK, HANDOFFS, KEYS, SESSIONS, TURNS
+from inhouse.store.tables import CALLS, FEEDBACK, HANDOFFS, KEYS, RATINGS, SESSIONS, TURNS
 from inhouse.types import Digest, Json, Record, digest_of
 
-ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS, CALLS, TURNS)
+ROWS = (KEYS, HANDOFFS, FEEDBACK, SESSIONS, CALLS, TURNS, RATINGS)
 """The tables whose rows have states, by the first column of their primary key: all opinions on an exchange are one."""
 ENDING = (SESSIONS.name,)  # tables whose rows may go by themselves
 WHERE = {TURNS.name: TURNS.c.after != ""}  # which rows have states; the others are not complete

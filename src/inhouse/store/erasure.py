@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from inhouse.errors import InputError
 from inhouse.store.actions import State, gone, states
-from inhouse.store.tables import ABOUT, AUDIT, CALLS, FEEDBACK, HANDOFFS, TURNS
+from inhouse.store.tables import ABOUT, AUDIT, CALLS, FEEDBACK, HANDOFFS, RATINGS, TURNS
 from inhouse.tools import ENDED
 
 REDACTED = "[redacted]"
@@ -40,9 +40,11 @@ def erase_copies(connection: Connection, id: str) -> tuple[list[int], list[State
     for n, user in enumerate(connection.execute(query).scalars().all(), 1):
         one = (FEEDBACK.c.exchange_id == id) & (FEEDBACK.c.user == user)
         connection.execute(FEEDBACK.update().where(one).values(user=f"{REDACTED} {n}", comment=""))
+    connection.execute(RATINGS.update().where(RATINGS.c.exchange_id == id).values(comment=""))
     seqs = list(entries_about(connection, [id]))
     left = [*states(connection, HANDOFFS, HANDOFFS.c.exchange_id == id),
-            *states(connection, FEEDBACK, FEEDBACK.c.exchange_id == id)]  # fmt: skip
+            *states(connection, FEEDBACK, FEEDBACK.c.exchange_id == id),
+            *states(connection, RATINGS, RATINGS.c.exchange_id == id)]  # fmt: skip
     turns = sa.select(TURNS.c.conversation, TURNS.c.number).where(TURNS.c.exchange_id == id)
     for conversation, number in connection.execute(turns.order_by(TURNS.c.number)).all():
         more, changes = erase_turns(connection, conversation, number)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from inhouse.errors import BackendError, ConfigError
 from inhouse.store.turn import Turn
 
-SCHEMA = "0003"  # the newest revision in migrations/
+SCHEMA = "0004"  # the newest revision in migrations/
 WAIT_S = 3  # longest wait for a connection or a lock
 STATEMENT_S = 5  # time limit of one statement of a write on PostgreSQL
 UPGRADE_S = 60  # longest wait for another process that migrates the schema

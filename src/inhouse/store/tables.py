@@ -173,6 +173,29 @@ FEEDBACK = sa.Table(
     _column("comment", Body),
 )
 
+RATINGS = sa.Table(
+    "rating",
+    METADATA,
+    _column("exchange_id", Label, primary_key=True),
+    _column("rater", Label, primary_key=True),
+    _column("at_ms", sa.BigInteger, index=True),
+    _column("label", sa.String(16)),
+    _column("probability", sa.Double, nullable=True),  # with which the exchange was drawn; null if it was not
+    _column("comment", Body),
+)
+"""What people who were asked say of answers, so that accuracy can be estimated."""
+
+DRAWN = sa.Table(
+    "drawn",
+    METADATA,
+    _column("exchange_id", Label, primary_key=True),
+    _column("period", sa.String(40), index=True),
+    _column("place", sa.Double),  # the order in which to rate, lowest first
+    _column("probability", sa.Double),
+    _column("why", sa.String(200)),
+)
+"""Answers that were drawn for rating, with the probability that they had to be."""
+
 SESSIONS = sa.Table(
     "session",
     METADATA,

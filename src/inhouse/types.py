@@ -340,7 +340,8 @@ class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
     `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
-    this release serves. Keys of artifacts that the arm does not need are empty. `engine` is what ran the model, with
+    this release serves. `retest` is the artifact that measured it with an index of later documents, if it has one. Keys
+    of artifacts that the arm does not need are empty. `engine` is what ran the model, with
     its version and precision; `team` is the artifact with its agents, if it has any, `commands` that
     with the adapters of those that learned to understand messages, and `cascade` that of the arm of this name.
     `classifiers` is the digest of the weights of the guardrails, which come with the package. `pins` are digests of the
@@ -361,6 +362,7 @@ class Release(Record):
     commands: Digest = ""
     cascade: Digest = ""
     report: Digest
+    retest: Digest = ""
     settings: dict[str, Json]
     config: Digest
     classifiers: Digest = ""

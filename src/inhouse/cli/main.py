@@ -33,6 +33,7 @@ from inhouse.cli import (
     route,
     serve,
     tools,
+    watch,
 )
 
 # NumPy's matrix products are small here: more threads only cost time.
@@ -58,6 +59,7 @@ for group, name in (
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
     (reuse.reuse_app, "reuse"),
+    (watch.watch_app, "watch"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

@@ -17,6 +17,7 @@ from inhouse.config.cascade import Cascade
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
 from inhouse.config.section import Section
+from inhouse.config.watch import Watch
 
 
 class AccessRule(Section):
@@ -458,6 +459,7 @@ class Project(Section):
     cascade: Cascade = Cascade()
     release: Release = Release()
     experiment: Experiment = Experiment()
+    watch: Watch = Watch()
 
     _root: Path = Path()
 

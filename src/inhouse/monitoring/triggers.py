@@ -268,13 +268,13 @@ def topics(
         return []
     alike = vectors @ vectors.T >= SAME_TOPIC
     order, topic_of = np.argsort(-alike.sum(axis=1), kind="stable"), np.full(len(questions), -1)
-    for n in order:
+    for n in map(int, order):
         if topic_of[n] < 0:
             topic_of[alike[n] & (topic_of < 0)] = n
     wrong, found = np.array(failed, dtype=bool), []
     overall = float(wrong.mean())
     for leader in dict.fromkeys(topic_of[order].tolist()):
-        own = np.flatnonzero(topic_of == leader)
+        own = np.flatnonzero(topic_of == leader).tolist()
         bad = int(wrong[own].sum())
         if len({questions[n] for n in own}) < MANY or wilson_low(bad, len(own)) <= overall:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -103,7 +104,8 @@ def _watch(workspace: Workspace, quiet: bool) -> Watch:
         return lambda given: stage(replace(given, delegate=make_in_child, artifacts={}))
 
     def say(line: str) -> None:
-        tell(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {plain(line)}", quiet)
+        if not quiet:
+            print(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {plain(line)}", file=sys.stderr, flush=True)
 
     return Watch(workspace, Stages(made(stages.index), made(stages.build)), say)
 

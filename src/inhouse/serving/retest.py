@@ -2,17 +2,20 @@
 
 An index of changed documents is measured on the test questions that the change affects: those whose passages, before or
 after, or whose source is in a changed document, and on a sample of the others. After a build, every test question is
-asked. Runs in a child process, which gives the memory of two engines back.
+compared. What a verdict or an earlier test has of the same release is not asked again. Runs in a child process, which
+gives the memory of two engines back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from inhouse import process
 from inhouse.assembly.arms import RETRIEVING, Shared
@@ -20,8 +23,10 @@ from inhouse.assembly.workspace import PACKAGE, Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.evaluation.evaluate import Answer, Exam, conversations, evaluate_arm
+from inhouse.evaluation.outcomes import Outcome
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
+from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.models.catalog import Catalog
 from inhouse.models.engine import Serves
 from inhouse.monitoring.retests import FILE, Part, Retest, Row, Told
@@ -30,7 +35,8 @@ from inhouse.serving.releases import label
 from inhouse.store.artifacts import source_digest
 from inhouse.text.numbers import says
 from inhouse.text.support import SUPPORTED, LexicalSupport
-from inhouse.types import Artifact, Example, Json, Passage, Progress, Record, Release
+from inhouse.types import Artifact, Example, Json, Passage, Progress, Record, Release, digest_of
+from inhouse.verdict import Report
 
 BRAND = 200  # replies that the tone of answers is compared with
 
@@ -112,16 +118,24 @@ def _side(workspace: Workspace, release: Release, examples: Sequence[Example]) -
         return Side(release, project, {}, lambda source: ())
     fusion = store.open("fusion", release.fusion) if release.fusion else None
     index = workspace.index(store.open("index", release.index), fusion, project)
-    grounding = workspace.grounding(index, project)
-    found = {}
-    with workspace.progress.step(f"searching for {release.name}", len(examples)) as step:
-        for e in examples:
-            found[e.id] = tuple(grounding.passages(e.messages))
-            step.advance()
 
     def held(source: str) -> Sequence[str]:
         return [c.text for c in index.chunks_of(source)]
 
+    asked = digest_of([[e.id, [m.content for m in e.messages]] for e in examples])
+    name = digest_of([release.index, release.fusion, release.config, asked])[:16]
+    kept = store.cache("retest") / f"{name}.json"
+    with suppress(OSError, ValueError):
+        rows = json.loads(kept.read_text(encoding="utf-8"))
+        return Side(release, project, {id: tuple(Passage(**p) for p in found) for id, found in rows.items()}, held)
+    grounding = workspace.grounding(index, project)
+    found = {}
+    with workspace.progress.step("searching for the test questions", len(examples)) as step:
+        for e in examples:
+            found[e.id] = tuple(grounding.passages(e.messages))
+            step.advance()
+    rows = {id: [p.model_dump(mode="json") for p in passages] for id, passages in found.items()}
+    write_text(kept, json.dumps(rows, ensure_ascii=False), 0o600)
     return Side(release, project, found, held)
 
 
@@ -163,7 +177,8 @@ def _parts(
 ) -> tuple[dict[str, Part], int]:
     """By question that is asked, whether it is affected; and how many are. Turns of a conversation stay together."""
     settings, draw = workspace.project.watch, random.Random(workspace.project.seed)  # noqa: S311  a draw, not a secret
-    hit, others = [], []
+    hit: list[list[Example]] = []
+    others: list[list[Example]] = []
     for turns in conversations(tests):
         touched = any(_touched(e, changed, before, after) for e in turns)
         (hit if touched else others).append(turns)
@@ -216,16 +231,46 @@ def _answers(
     answers: list[Sequence[Answer]] = []
     with ExitStack() as opened:
         engines = Shared[Serves]()
-        models = []
-        for release in (asked.before, asked.after):
-            alone = release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
+        for n, side in enumerate(sides):
+            measured_before = not n or asked.whole  # a new index was not measured yet
+            known = _measured(workspace, side.release) if measured_before else {}
+            file = out / f"answers-{n}.jsonl"
+            if not file.exists():
+                rows = [
+                    {"busy_s": 0.0, "answer": known[e.id].model_dump(mode="json")} for e in examples if e.id in known
+                ]
+                write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
+            if all(e.id in known for e in examples):
+                answers.append([known[e.id] for e in examples])
+                continue
+            alone = side.release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
             model = open_release(workspace, alone, engines)
             opened.callback(model.close)
-            models.append(model.model)
-        for n, (side, model) in enumerate(zip(sides, models, strict=True)):
             exam = _exam(workspace, side, examples, outdated if n else set())
-            answers.append(_asked(model, exam, out / f"answers-{n}.jsonl", workspace.progress))
+            answers.append(_asked(model.model, exam, file, workspace.progress))
     return answers
+
+
+def _measured(workspace: Workspace, release: Release) -> dict[str, Answer]:
+    """The answers of a release that its verdict and the test of its index have, by question; none where it is served
+    with other guardrails than it was measured with."""
+    if release.classifiers != source_digest(CLASSIFIERS):
+        return {}
+    report = Report.read(Path(workspace.store.open("report", release.report).path))
+    told = {q.id: q.answers[release.arm] for q in report.table if release.arm in q.answers}
+    found = {
+        id: Answer(
+            id=id, arm=release.arm, text=a.text, failed=a.failed, outcome=cast("Outcome", a.outcome), scores=a.scores
+        )
+        for id, a in told.items()
+        if a.outcome
+    }
+    if release.retest:
+        for row in Retest.read(Path(workspace.store.open("retest", release.retest).path)).rows:
+            scores = {"hallucinated": float(row.after.unsupported)}
+            outcome = cast("Outcome", row.after.outcome)
+            found[row.id] = Answer(id=row.id, arm=release.arm, text=row.after.text, outcome=outcome, scores=scores)
+    return found
 
 
 def _asked(model: ChatModel, exam: Exam, out: Path, progress: Progress) -> Sequence[Answer]:

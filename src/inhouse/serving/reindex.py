@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.documents.folder import folder_digest
@@ -19,12 +19,19 @@ from inhouse.monitoring.retests import Retest
 from inhouse.serving.open import settings_of
 from inhouse.serving.pins import pins
 from inhouse.serving.releases import Releases
-from inhouse.serving.retest import retested
 from inhouse.store.artifacts import source_digest
 from inhouse.store.inbox import Inbox
 from inhouse.types import Artifact, Document, GateRule, Json, Release
 
 Makes = Callable[[Workspace], Artifact]
+
+
+class Compares(Protocol):
+    """Asks two releases the same questions, as `retested` does."""
+
+    def __call__(
+        self, workspace: Workspace, before: Release, after: Release, changed: Sequence[str] = (), whole: bool = False
+    ) -> Artifact: ...
 
 
 class Fresh(NamedTuple):
@@ -91,7 +98,9 @@ def _parent(workspace: Workspace, index: Artifact) -> Artifact:
     return workspace.store.open("documents", index.parents[0])
 
 
-def refresh(workspace: Workspace, release: Release, make_index: Makes, stage: Callable[[str], None]) -> Fresh:
+def refresh(
+    workspace: Workspace, release: Release, make_index: Makes, compare: Compares, stage: Callable[[str], None]
+) -> Fresh:
     """The documents as they are now in a new index, tested beside the release; `stage` is told what happens.
 
     Raises:
@@ -110,7 +119,7 @@ def refresh(workspace: Workspace, release: Release, make_index: Makes, stage: Ca
     candidate = release.model_copy(
         update={"index": index.key, "version": 0, "retest": "", "pins": {**release.pins, **new}}
     )
-    test = retested(workspace, release, candidate, changed)
+    test = compare(workspace, release, candidate, changed)
     retest = Retest.read(Path(test.path))
     return Fresh(index, test, retest, [*retest.rules(), *_certificate(release)])
 

@@ -86,6 +86,10 @@ class State(Record):
         kinds = {w.kind for w in found}
         return self.model_copy(update={"waiting": (*(w for w in self.waiting if w.kind not in kinds), *found)})
 
+    def done(self) -> State:
+        """Without a job."""
+        return self.model_copy(update={"job": None})
+
     def without(self, *kinds: str) -> State:
         return self.model_copy(update={"waiting": tuple(w for w in self.waiting if w.kind not in kinds)})
 

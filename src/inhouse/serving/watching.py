@@ -17,7 +17,7 @@ from inhouse.errors import ConfigError, GateError, InhouseError, InputError
 from inhouse.monitoring.retests import Retest
 from inhouse.serving import occasions
 from inhouse.serving.occasions import ABOUT, MARKED, Estimated, earlier
-from inhouse.serving.reindex import Fresh, Makes, content_now, content_of, look, named, refresh, release_over
+from inhouse.serving.reindex import Compares, Fresh, Makes, content_now, content_of, look, named, refresh, release_over
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.retest import reads, retested
 from inhouse.serving.watched import Job, Memory, Pending, State, Waiting, asked_for, now
@@ -30,10 +30,11 @@ MOST_LOOKS = 12  # at a folder that is being written to
 
 @dataclass(frozen=True)
 class Stages:
-    """What makes an index, and a whole build with its verdict: stages, in child processes."""
+    """What makes an index, and a whole build with its verdict, and compares releases: all in child processes."""
 
     index: Makes
     build: Makes
+    compare: Compares = retested
 
 
 class Watch:
@@ -161,7 +162,7 @@ class Watch:
         state = self._memory.write(state.model_copy(update={"job": job}))
         self._say("documents changed: making a new index")
         try:
-            fresh = refresh(self._workspace, production, self._stages.index, self._step)
+            fresh = refresh(self._workspace, production, self._stages.index, self._stages.compare, self._step)
         except InhouseError as error:
             return self._failed(state, "the new index", error, tried=state.content)
         tried = self._content_in(fresh.index)
@@ -253,7 +254,7 @@ class Watch:
             release = self._releases.make()
         except GateError as error:
             self._say(f"refused: {error}")
-            state = self._built(state, self._workspace.store.latest("report"))
+            state = self._built(state, self._workspace.store.latest("report")).done()
             return self._memory.write(self._wait(
                 state, Waiting(kind="release", at=now(), text=str(error), command="inhouse build")
             ))  # fmt: skip
@@ -263,9 +264,9 @@ class Watch:
         production = self._releases.get("production")
         if label(release) == label(production):
             self._say("nothing to build: the release in production is made from the same")
-            return self._memory.write(state)
+            return self._memory.write(state.done())
         try:
-            test = retested(self._workspace, production, release, whole=True)
+            test = self._stages.compare(self._workspace, production, release, whole=True)
         except InhouseError as error:
             return self._failed(state, f"the comparison of {label(release)} with {label(production)}", error)
         retest = Retest.read(Path(test.path))
@@ -274,7 +275,7 @@ class Watch:
             for row in rows:
                 self._say(f"  {sign}: {row.question[:100]} ({row.before.outcome} -> {row.after.outcome})")
         self._act("watch built", {"release": label(release), "why": why, "test": retest.text})
-        return self._memory.write(self._offer(state, release, test, retest))
+        return self._memory.write(self._offer(state, release, test, retest).done())
 
     def _offer(self, state: State, release: Release, test: Artifact, retest: Retest) -> State:
         """The gate: a person promotes the release, or it becomes a canary."""
@@ -294,12 +295,12 @@ class Watch:
         ))  # fmt: skip
 
     def _built(self, state: State, report: Artifact | None) -> State:
-        """After a build: its time, and a new beginning for what is counted since."""
+        """After a build: its time, and a new beginning for what is counted since. The job ends with its offer."""
         lineage = {a.key: a.seconds for _, a in self._workspace.store.lineage(report)} if report else {}
         loss = state.decision.loss.mean if state.decision and state.decision.loss else 0.0
         cycle = tuple(s.model_copy(update={"loss": s.loss - state.left}) for s in state.history)
         return self._memory.write(state.model_copy(update={
-            "job": None, "built_at": now(), "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
+            "built_at": now(), "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
             "cycles": (*state.cycles, *([cycle] if cycle else [])), "left": (1 - self._settings.mends) * loss,
             "indexed": 0,
         }).without("failed", "release"))  # fmt: skip

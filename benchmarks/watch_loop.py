@@ -7,8 +7,8 @@ promote` (no training, so that the loop takes minutes). It is copied first.
 
 1. A fee changes in a document. How long until the running server answers with the new one, and does any request fail?
 2. Customers ask about a product that no document and no test knows. Does the watch name the topic and ask for answers?
-3. A person answers in the inbox, approves, and adds a test. Nothing else is done by hand: the watch indexes the replies,
-   builds because that pays, compares with production question by question, starts a canary, and promotes it.
+3. A person answers in the inbox, approves, and adds a test. Nothing else is done by hand: the watch indexes the
+   replies, builds because that pays, compares with production question by question, starts a canary, and promotes it.
 
 The prices make a build pay after a few questions (`watch.price_build_usd`), and the canary is short. Prints what
 happened when, and writes `benchmarks/results/watch_loop.json`.
@@ -30,6 +30,7 @@ from pathlib import Path
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
+from inhouse.store.audit import Audit
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 
@@ -124,8 +125,8 @@ class Loop:
 
     def call(self, path: str, body: dict) -> dict:
         headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)  # noqa: S310  loopback
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
     def status(self) -> dict:
@@ -169,12 +170,13 @@ def fee(loop: Loop) -> dict:
 
 
 def product(loop: Loop) -> dict:
-    answers = {}
+    answers, objected = {}, []
     for n, question in enumerate([*PRODUCT, *USUAL]):
         reply = loop.ask(question, f"user {n}")
         answers[question] = text(reply)
         if question in PRODUCT and "$" in answers[question]:  # an answer about another card: the customer objects
             loop.call("/v1/feedback", {"id": reply["id"], "thumb": -1})
+            objected.append(reply["id"])
     loop.say(f"{len(PRODUCT)} questions about a product that nobody wrote about; one answer: {answers[PRODUCT[0]]}")
 
     def asked() -> bool:
@@ -184,7 +186,9 @@ def product(loop: Loop) -> dict:
 
     named = loop.until("the watch names the topic and asks for answers", asked)
     with loop.workspace.ledger() as ledger:
-        inbox = Inbox(ledger)
+        inbox, audit = Inbox(ledger), Audit(ledger)
+        for id in objected:  # what a customer objected to is handed to a person too
+            inbox.add(audit.get(id), "thumb down")
         waiting = [h for h in inbox.all("waiting") if "Heron" in h.messages[-1].content]
         for handoff in waiting:
             inbox.answer(handoff.id, REPLY, "person")

@@ -43,11 +43,27 @@ def test_gains_in_one_part_do_not_pay_for_losses_in_the_other():
     assert broken(found) == ["others: 0 better and 1 worse of 1 questions"]
 
 
-def test_an_outdated_question_is_neither_better_nor_worse_but_needs_support():
-    assert not broken(retest(row("a", "right", "wrong", outdated=True)))
-    found = retest(row("a", "right", "wrong", outdated=True, unsupported=(False, True)))
-    assert broken(found) == ["affected: answers with an unsupported statement: 0 before, 1 after"]
+def test_an_outdated_question_is_better_once_its_answer_is_from_the_new_passages():
+    found = retest(row("a", "right", "wrong", outdated=True))
+    assert not broken(found)
+    assert [r.id for r in found.better] == ["a"]
     assert found.text.endswith("; 1 are outdated and need a new reference")
+
+
+@pytest.mark.parametrize("after", [("right", False), ("wrong", True), ("needless_handoff", False)])
+def test_an_outdated_question_with_the_old_answer_or_none_is_no_gain(after):
+    outcome, unsupported = after
+    found = retest(row("a", "right", outcome, outdated=True, unsupported=(False, unsupported)))
+    assert not found.better
+    assert not found.worse
+    assert bool(broken(found)) == unsupported
+
+
+def test_a_tolerance_is_a_share_of_the_questions():
+    rows = [row("worse", "right", "wrong"), *(row(str(n)) for n in range(24))]
+    assert [r.passed for r in retest(*rows).rules(0.04)] == [True, True, True]
+    assert [r.passed for r in retest(*rows[:20]).rules(0.04)] == [False, True, True]
+    assert [r.passed for r in retest(*rows).rules()] == [False, True, True]
 
 
 def test_an_answer_that_fails_now_needs_a_person():

@@ -1,8 +1,8 @@
 """Two releases asked the same questions: what got better, what got worse, and which questions are outdated.
 
 After documents change, the reference of a test may say what was true before. Such a question cannot tell a right
-answer from a wrong one any more. It is outdated: its answer has only to be supported by the new passages, and a person
-is asked for a new reference.
+answer from a wrong one any more. It is outdated, and a person is asked for a new reference. Until then an answer that
+was right by the old reference is taken for wrong, and the new answer for right if the new passages support it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ class Row(Record):
 
     @property
     def change(self) -> int:
-        """1 for an answer that got better, -1 for worse, 0 for neither and for outdated questions."""
-        return 0 if self.outdated else int(self.after.good) - int(self.before.good)
+        """1 for an answer that got better, -1 for worse, 0 for neither."""
+        if self.outdated:
+            said_otherwise = self.after.outcome in ("wrong", "partly") and not self.after.unsupported
+            return int(self.before.good and said_otherwise)
+        return int(self.after.good) - int(self.before.good)
 
 
 class Retest(Record):
@@ -97,22 +100,25 @@ class Retest(Record):
         outdated = f"; {len(self.outdated)} are outdated and need a new reference" if self.outdated else ""
         return f"{self.after} against {self.before}: {counts}{outdated}"
 
-    def rules(self) -> list[GateRule]:
+    def rules(self, tolerance: float = 0.0) -> list[GateRule]:
         """Whether the second release may take the place of the first without a person, with the figures.
 
-        No part may have more answers that got worse than better. No part may have more answers with a statement that
-        nothing supports; an outdated question counts there too. And no answer may fail that did not.
+        In no part may the answers that got worse outnumber those that got better, nor those with a statement that
+        nothing supports grow in number, by more than a share of the questions; no answer may fail that did not.
+
+        Args:
+            tolerance: that share. A small model answers a few questions otherwise whenever its prompt changes.
         """
         found = []
         for part in dict.fromkeys(row.part for row in self.rows):
             rows = self.of(part)
-            judged = [row for row in rows if not row.outdated]
-            better, worse = (sum(row.change == way for row in judged) for way in (1, -1))
-            text = f"{part}: {better} better and {worse} worse of {len(judged)} questions"
-            found.append(GateRule(name=part, passed=worse <= better, text=text))
+            most = tolerance * len(rows)
+            better, worse = (sum(row.change == way for row in rows) for way in (1, -1))
+            text = f"{part}: {better} better and {worse} worse of {len(rows)} questions"
+            found.append(GateRule(name=part, passed=worse - better <= most, text=text))
             before, after = (sum(getattr(row, side).unsupported for row in rows) for side in ("before", "after"))
             text = f"{part}: answers with an unsupported statement: {before} before, {after} after"
-            found.append(GateRule(name=f"{part}, support", passed=after <= before, text=text))
+            found.append(GateRule(name=f"{part}, support", passed=after - before <= most, text=text))
         lost = [r for r in self.rows if r.after.outcome == "failed" and r.before.outcome != "failed"]
         text = f"answers that failed and did not before: {len(lost)}"
         return [*found, GateRule(name="failed", passed=not lost, text=text)]

@@ -121,7 +121,8 @@ def refresh(
     )
     test = compare(workspace, release, candidate, changed)
     retest = Retest.read(Path(test.path))
-    return Fresh(index, test, retest, [*retest.rules(), *_certificate(release)])
+    rules = [*retest.rules(workspace.project.watch.tolerance), *_certificate(release)]
+    return Fresh(index, test, retest, rules)
 
 
 def _certificate(release: Release) -> list[GateRule]:

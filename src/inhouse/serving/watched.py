@@ -135,14 +135,15 @@ class Memory:
         write_text(self._folder / STATE, state.model_dump_json(indent=1), 0o600)
         return state
 
-    def note(self, decision: Decision) -> None:
-        """Keeps a decision, unless it says the same as the last one of this day."""
+    def note(self, decision: Decision) -> bool:
+        """Keeps a decision, unless it says the same as the last one of this day; whether it did."""
         file, last = self._folder / DECISIONS, self.decisions(1)
         if last and _same(last[0], decision):
-            return
+            return False
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
             lines.write(decision.model_dump_json() + "\n")
+        return True
 
     def decisions(self, most: int) -> list[Decision]:
         """The last decisions, newest first; a line that a crash cut off is skipped."""

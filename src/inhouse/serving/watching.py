@@ -96,7 +96,7 @@ class Watch:
             store, production = self._workspace.store, self._releases.get("production")
             test, index = store.open("retest", waiting.test), store.open("index", waiting.index)
             retest = Retest.read(Path(test.path))
-            fresh = Fresh(index, test, retest, retest.rules())
+            fresh = Fresh(index, test, retest, retest.rules(self._settings.tolerance))
             release = release_over(self._releases, production, fresh, accepted=actor().name)
             self._releases.promote(label(release))
             self._act("watch accepted", {"release": label(release), "test": retest.text})
@@ -228,8 +228,8 @@ class Watch:
         state = self._memory.write(
             state.model_copy(update={"decided_at": at, "decision": decision, "history": history})
         )
-        self._memory.note(decision)
-        self._say(decision.text)
+        if self._memory.note(decision):
+            self._say(decision.text)
         if questions := asked_for(tuple(t for t in decision.triggers if t.kind == "topic")):
             text = next(t.text for t in decision.triggers if t.kind == "topic")
             command = "answer them in the inbox of the console, and approve the replies"

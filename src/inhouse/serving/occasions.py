@@ -12,16 +12,17 @@ from inhouse.monitoring import triggers as t
 from inhouse.serving.watched import State, days_between
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger
-from inhouse.store.signals import Signal, Signals
+from inhouse.store.signals import LABELS, Signal, Signals
 from inhouse.types import Estimate, Release
 from inhouse.verdict import Report
 
 MARKED = "change marked"
 ABOUT = "watch"  # of actions
 MOST_READ = 2000  # questions of live traffic whose topics are looked at, the latest
-APART_DAYS = 7.0  # estimates of the loss: each is of other traffic than the one before
-Estimated = Callable[[Sequence[Signal]], Estimate | None]
-"""The accuracy of the answers of some traffic; None where nothing can be said."""
+APART_DAYS = 7.0  # between two estimates of the loss
+OVERLAP = 2.0  # estimates are of four weeks: each adds a quarter of its information to the one a week before
+Estimated = Callable[[], Estimate | None]
+"""The accuracy of the answers that the release in production gave lately; None where nothing can be said."""
 
 
 class Looked(NamedTuple):
@@ -39,9 +40,9 @@ def look(workspace: Workspace, release: Release, state: State, at: str, estimate
         since = max(built, earlier(at, settings.window_days))
         signals = [s for s in Signals(ledger).pages(since) if s.release]
         found = _triggers(workspace, ledger, state, signals, (built, since, at))
-    if estimated and settings.min_accuracy and signals:
-        found += t.accuracy_trigger(estimated(signals), settings.min_accuracy)
-    seen = _seen(workspace, release, state, signals, (days, built), estimated)
+    accuracy = estimated() if estimated and signals else None
+    found += t.accuracy_trigger(accuracy, settings.min_accuracy)
+    seen = _seen(workspace, release, state, days, accuracy)
     history = [*state.history, *([seen] if seen else [])]
     own = [s.model_copy(update={"loss": s.loss - state.left}) for s in history]
     drift = t.drift_of([*state.cycles, own])
@@ -120,17 +121,25 @@ def _topics(workspace: Workspace, signals: Sequence[Signal]) -> list[t.Trigger]:
     return t.topics(questions, embed(questions, True), [failed(s) for s in open_], known)
 
 
-def _seen(
-    workspace: Workspace, release: Release, state: State, signals: Sequence[Signal], times: tuple[float, str],
-    estimated: Estimated | None,
-) -> t.Seen | None:  # fmt: skip
-    """The loss since the last build, from traffic that no earlier estimate was of."""
-    days, built = times
+def _seen(workspace: Workspace, release: Release, state: State, days: float, now: Estimate | None) -> t.Seen | None:
+    """The loss since the last build, if the estimate before is old enough."""
     last = state.history[-1].day if state.history else 0.0
-    if estimated is None or days - last < APART_DAYS:
+    if now is None or days - last < APART_DAYS:
         return None
-    from_ = (datetime.fromisoformat(built) + timedelta(days=last)).isoformat(timespec="milliseconds")
-    now = estimated([s for s in signals if s.at >= from_])
     report = Report.read(Path(workspace.store.open("report", release.report).path))
-    then = report.arms[release.arm].metrics.get("accuracy") if release.arm in report.arms else None
-    return t.seen(days, then, now) if now and then else None
+    then = promised(report, release.arm)
+    if then is None:
+        return None
+    found = t.seen(days, then, now)
+    return found.model_copy(update={"sd": OVERLAP * found.sd})
+
+
+def promised(report: Report, arm: str) -> Estimate | None:
+    """The share of right answers among those that an arm gave in the verdict, as live answers are counted."""
+    outcomes = [q.answers[arm].outcome for q in report.table if arm in q.answers]
+    points = [LABELS[o] for o in outcomes if o in LABELS]
+    if not points:
+        return None
+    mean = sum(points) / len(points)
+    half = t.Z * (max(mean * (1 - mean), 0.25 / len(points)) / len(points)) ** 0.5
+    return Estimate(mean=mean, low=max(mean - half, 0.0), high=min(mean + half, 1.0), n=len(points))

@@ -52,13 +52,13 @@ max_wrong = 1
 no_worse = []
 
 [watch]
-every_minutes = 0.25
+every_minutes = 0.5
 documents_every_s = 1
 promote = "automatic"
 canary_percent = 30
 canary_hours = 0.01
 cooldown_days = 0
-price_build_usd = 3
+price_build_usd = 900
 max_retested = 30
 sample = 10
 """
@@ -81,7 +81,7 @@ class Loop:
         self.workspace = Workspace(load_project(folder, {}))
         with self.workspace.ledger() as ledger:
             self.secret = Keys(ledger).create("loop", "admin")[1]
-        self.failures, self.asked = [], 0
+        self.failures, self.asked, self.objected = [], 0, []
         self.processes: list[subprocess.Popen] = []
 
     def say(self, text: str) -> None:
@@ -169,36 +169,41 @@ def fee(loop: Loop) -> dict:
     return {"before": before, "after": after, "seconds": seconds, "right": OLD in before and NEW in after}
 
 
-def product(loop: Loop) -> dict:
-    answers, objected = {}, []
-    for n, question in enumerate([*PRODUCT, *USUAL]):
+def asked_about(loop: Loop, questions: list[str], answers: dict[str, str]) -> None:
+    """Customers ask about the product, and object to what is not a hand-off and not right."""
+    for n, question in enumerate(questions):
         reply = loop.ask(question, f"user {n}")
         answers[question] = text(reply)
-        if question in PRODUCT and "$" in answers[question]:  # an answer about another card: the customer objects
+        if question not in USUAL and "94" not in answers[question]:
             loop.call("/v1/feedback", {"id": reply["id"], "thumb": -1})
-            objected.append(reply["id"])
-    loop.say(f"{len(PRODUCT)} questions about a product that nobody wrote about; one answer: {answers[PRODUCT[0]]}")
+            loop.objected.append(reply["id"])
 
-    def asked() -> bool:
-        return any(
-            w["kind"] == "labels" and any("Heron" in q for q in w["questions"]) for w in loop.status()["waiting"]
-        )
 
-    named = loop.until("the watch names the topic and asks for answers", asked)
+def product(loop: Loop) -> dict:
+    answers: dict[str, str] = {}
+    asked_about(loop, [*PRODUCT[:4], *USUAL], answers)
+    loop.say(f"4 questions about a product that nobody wrote about; one answer: {answers[PRODUCT[0]]}")
+
+    def named() -> bool:
+        return any(w["kind"] == "labels" and "Heron" in str(w["questions"]) for w in loop.status()["waiting"])
+
+    took = loop.until("the watch names the topic and asks for answers", named)
     with loop.workspace.ledger() as ledger:
         inbox, audit = Inbox(ledger), Audit(ledger)
-        for id in objected:  # what a customer objected to is handed to a person too
+        for id in loop.objected:  # what a customer objected to is handed to a person too
             inbox.add(audit.get(id), "thumb down")
         waiting = [h for h in inbox.all("waiting") if "Heron" in h.messages[-1].content]
         for handoff in waiting:
             inbox.answer(handoff.id, REPLY, "person")
             inbox.approve(handoff.id, "person")
-    loop.say(f"a person answered and approved {len(waiting)} hand-offs of the inbox, and added a test")
+    loop.say(f"a person answered and approved {len(waiting)} of them in the inbox, and added a test")
     with (loop.folder / "tests.jsonl").open("a") as tests:
         row = {"id": "heron", "messages": [{"role": "user", "content": "What is the price of a Heron Gold Card?"}],
                "answer": REPLY, "checks": {"must_include": [["94"]]}}  # fmt: skip
         tests.write(json.dumps(row) + "\n")
-    return {"named_s": named, "handoffs": len(waiting), "before": answers[PRODUCT[0]]}
+    asked_about(loop, PRODUCT[4:], answers)
+    loop.say(f"{len(PRODUCT) - 4} more customers asked meanwhile")
+    return {"named_s": took, "approved": len(waiting), "before": answers[PRODUCT[0]]}
 
 
 def promoted(loop: Loop) -> dict:

@@ -250,6 +250,11 @@ def test_what_a_person_decides_is_not_promoted(tmp_path, models_dir, why):
     assert production(bank).version == 1
     assert waiting.command == f"inhouse release promote {3 if why != 'person' else 2}"
     assert why == "person" or f"{why} is live" in waiting.text
+    if why == "canary":  # once that has ended, the index goes on by itself
+        bank.releases.rollback()
+        bank.watch().once()
+        assert production(bank).version == 3
+        assert not bank.state.waiting
 
 
 def test_outdated_references_are_asked_for(bank):

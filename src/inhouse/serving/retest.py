@@ -1,9 +1,9 @@
 """A release with another index, or a new one, asked the same questions as the release in production.
 
-An index of changed documents is measured on the test questions that the change affects: those whose passages, before or
-after, or whose source is in a changed document, and on a sample of the others. After a build, every test question is
-compared. What a verdict or an earlier test has of the same release is not asked again. Runs in a child process, which
-gives the memory of two engines back.
+An index of changed documents is measured on the questions of the verdict that the change affects: those whose passages,
+before or after, or whose source is in a changed document, and on a sample of the others. After a build, every test
+question of its verdict is compared. What a verdict or an earlier test has of the same release is not asked again. Runs
+in a child process, which gives the memory of two engines back.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ def _side(workspace: Workspace, release: Release, examples: Sequence[Example]) -
 
 
 def _ask(workspace: Workspace, asked: Request, out: Path) -> Retest:
-    tests, known = _tests(workspace, asked.after), {e.id for e in _tests(workspace, asked.before)}
-    before, after = (_side(workspace, release, tests) for release in (asked.before, asked.after))
     changed = frozenset(asked.changed)
+    tests, known = _tests(workspace, asked.after, changed), {e.id for e in _tests(workspace, asked.before)}
+    before, after = (_side(workspace, release, tests) for release in (asked.before, asked.after))
     if asked.whole:
         parts: dict[str, Part] = {e.id: "old" if e.id in known else "new" for e in tests}
         affected = 0
@@ -165,11 +165,13 @@ def _ask(workspace: Workspace, asked: Request, out: Path) -> Retest:
     )  # fmt: skip
 
 
-def _tests(workspace: Workspace, release: Release) -> list[Example]:
-    """The test questions of the verdict of a release."""
-    lineage = workspace.store.lineage(workspace.store.open("report", release.report))
-    data = next((a for _, a in lineage if a.kind == "dataset"), None)
-    return workspace.examples("test", data) if data else []
+def _tests(workspace: Workspace, release: Release, changed: frozenset[str] = frozenset()) -> list[Example]:
+    """The test questions that the verdict of a release asked, and those whose answer is in a changed document."""
+    report = workspace.store.open("report", release.report)
+    data = next((a for _, a in workspace.store.lineage(report) if a.kind == "dataset"), None)
+    asked = {q.id for q in Report.read(Path(report.path)).table}
+    tests = workspace.examples("test", data) if data else []
+    return [e for e in tests if e.id in asked or changed.intersection(s.document for s in e.sources)]
 
 
 def _parts(

@@ -130,9 +130,15 @@ class Watch:
             if state.tried or state.job:
                 state = self._memory.write(state.without("index").model_copy(update={"tried": {}, "job": None}))
             return state
-        if state.content == state.tried:
+        if state.content == state.tried and not self._unblocked(state):
             return state
         return self._index(state, production)
+
+    def _unblocked(self, state: State) -> bool:
+        """Whether an index that passed its test waits only for a canary or an experiment that has ended."""
+        serving = self._releases.serving()
+        waits = any(w.kind == "index" and w.release for w in state.waiting)
+        return waits and self._settings.index == "automatic" and not serving.canary and not serving.experiment
 
     def _content(self, state: State) -> State:
         """The documents as they are now, once nothing writes to the folder any more."""

@@ -368,6 +368,44 @@ def test_a_build_that_the_gate_refuses_waits_for_a_person(tmp_path, models_dir):
     [waiting] = bank.state.waiting
     assert waiting.text.startswith("release refused: wrong answers of rag")
     assert len(bank.releases.all()) == 1
+    mark(bank.workspace, "rule")
+    bank.calls.clear()
+    bank.watch().once()
+    assert bank.calls == []  # it would be refused again
+    assert any("the last build still waits" in line for line in bank.said)
+
+
+def test_a_build_that_fails_is_not_tried_again_until_a_person_says_so(bank):
+    def broken(workspace):
+        bank.calls.append("build")
+        raise BackendError("the stage 'train' was killed (SIGKILL)", "free some memory")
+
+    mark(bank.workspace, "rule")
+    watch = Watch(bank.workspace, Stages(bank.index, broken, bank.compare), bank.said.append)
+    watch.once()
+    watch.once()
+    assert bank.calls == ["build"]
+    [waiting] = bank.state.waiting
+    assert (waiting.kind, waiting.command) == ("build", "inhouse watch build")
+    bank.builds = 1
+    assert [w.kind for w in bank.watch().build("a person asked for it").waiting] == ["release"]
+
+
+def test_a_build_by_hand_counts_as_one(bank):
+    mark(bank.workspace, "rule")
+    bank.settings["release.max_wrong"] = "0.01"
+    bank.builds = 1
+    bank.watch().once()
+    assert [w.kind for w in bank.state.waiting] == ["build"]
+    bank.settings["release.max_wrong"] = "0.1"
+    time.sleep(0.01)
+    bank.builds = 2
+    bank.build(bank.workspace)
+    bank.releases.promote(label(bank.releases.make()))
+    state = bank.watch().once()
+    assert not state.waiting
+    assert state.decision.days < 1
+    assert not [t for t in state.decision.triggers if t.kind == "marked"]
 
 
 def test_decisions_are_kept_with_their_figures_once_a_day(bank):

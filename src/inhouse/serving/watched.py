@@ -37,9 +37,12 @@ class Job(Record):
 
 
 class Waiting(Record):
-    """What waits for a person: what it is about, why, and the command that goes on."""
+    """What waits for a person: what it is about, why, and the command that goes on.
 
-    kind: Literal["index", "release", "labels", "failed"]
+    `failed` is an index that could not be made, `build` a build that failed or that the gate refused.
+    """
+
+    kind: Literal["index", "release", "labels", "failed", "build"]
     at: str
     text: str
     command: str = ""

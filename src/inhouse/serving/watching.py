@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import ConfigError, GateError, InhouseError, InputError
@@ -25,6 +26,7 @@ from inhouse.store.actions import ACTING, Actor, actor
 from inhouse.store.audit import Audit
 from inhouse.types import Artifact, Json, Release
 
+AGAIN = "inhouse watch build"
 MOST_LOOKS = 12  # at a folder that is being written to
 
 
@@ -116,7 +118,7 @@ class Watch:
         if state.job and state.job.kind == "build":
             self._say(f"continuing with the build of {state.job.started_at[:16]}: {state.job.why}")
             state = self._build(state, state.job.why)
-        state = self._promote_canary(state)
+        state = self._built_by_hand(self._promote_canary(state), production)
         if "documents" in self._settings.triggers and reads(production):
             state = self._documents(state, production)
         due = state.decided_at < earlier(now(), self._settings.every_minutes / 1440)
@@ -242,9 +244,9 @@ class Watch:
             state = self._memory.write(
                 self._wait(state, Waiting(kind="labels", at=at, text=text, command=command, questions=questions))
             )
-        pending = state.canary or any(w.kind == "release" for w in state.waiting)
+        pending = state.canary or any(w.kind in ("release", "build") for w in state.waiting)
         if decision.action == "build" and pending:
-            self._say("the last build still waits for its promotion, so no other one begins")
+            self._say("the last build still waits, so no other one begins")
         elif decision.action == "build":
             state = self._build(state, decision.reason)
         return state
@@ -262,10 +264,10 @@ class Watch:
             self._say(f"refused: {error}")
             state = self._built(state, self._workspace.store.latest("report")).done()
             return self._memory.write(self._wait(
-                state, Waiting(kind="release", at=now(), text=str(error), command="inhouse build")
+                state, Waiting(kind="build", at=now(), text=str(error), command=AGAIN)
             ))  # fmt: skip
         except InhouseError as error:
-            return self._failed(state, "the build", error)
+            return self._failed(state, "the build", error, kind="build")
         state = self._built(state, report)
         production = self._releases.get("production")
         if label(release) == label(production):
@@ -274,7 +276,8 @@ class Watch:
         try:
             test = self._stages.compare(self._workspace, production, release, whole=True)
         except InhouseError as error:
-            return self._failed(state, f"the comparison of {label(release)} with {label(production)}", error)
+            what = f"the comparison of {label(release)} with {label(production)}"
+            return self._failed(state, what, error, kind="build")
         retest = Retest.read(Path(test.path))
         self._say(retest.text)
         for sign, rows in (("better", retest.better), ("worse", retest.worse)):
@@ -309,7 +312,14 @@ class Watch:
             "built_at": now(), "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
             "cycles": (*state.cycles, *([cycle] if cycle else [])), "left": (1 - self._settings.mends) * loss,
             "indexed": 0,
-        }).without("failed", "release"))  # fmt: skip
+        }).without("build", "release"))  # fmt: skip
+
+    def _built_by_hand(self, state: State, production: Release) -> State:
+        """A build that a person made and promoted counts as one."""
+        report = self._workspace.store.open("report", production.report)
+        if not state.built_at or report.made_at <= state.built_at:
+            return state
+        return self._built(state, report)
 
     def _promote_canary(self, state: State) -> State:
         """Promotes a canary of the watch whose time is over; one that was rolled back waits for a person."""
@@ -339,12 +349,16 @@ class Watch:
             self._memory.write(state.model_copy(update={"job": state.job.model_copy(update={"step": step})}))
         self._say(f"  {step}")
 
-    def _failed(self, state: State, what: str, error: InhouseError, tried: Mapping[str, Json] | None = None) -> State:
-        """A job that failed waits for a person; the same change is not tried again."""
+    def _failed(
+        self, state: State, what: str, error: InhouseError, tried: Mapping[str, Json] | None = None,
+        kind: Literal["failed", "build"] = "failed",
+    ) -> State:  # fmt: skip
+        """A job that failed waits for a person; the same change is not tried again, and no other build begins."""
         text = f"{what} failed: {error}" + (f" ({error.hint})" if error.hint else "")
         self._act("watch failed", {"what": what, "error": str(error)[:500]})
         update: dict[str, Json] = {"job": None} | ({"tried": tried} if tried is not None else {})
-        waiting = Waiting(kind="failed", at=now(), text=text, command="inhouse watch --once")
+        command = AGAIN if kind == "build" else "inhouse index"
+        waiting = Waiting(kind=kind, at=now(), text=text, command=command)
         return self._memory.write(self._wait(state.model_copy(update=update), waiting))
 
     def _wait(self, state: State, waiting: Waiting) -> State:

@@ -1,6 +1,6 @@
 """The whole loop of `inhouse watch`, unattended, on a copy of a built project with a server and a watch running.
 
-    python benchmarks/watch_loop.py --project FOLDER [--keep]
+    python benchmarks/watch_loop.py --project FOLDER [--fee] [--keep]
 
 FOLDER is the example bank after `inhouse build` with the arms base and rag, `inhouse release`, and `inhouse release
 promote` (no training, so that the loop takes minutes). It is copied first.
@@ -224,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--keep", action="store_true", help="keep the copy")
+    parser.add_argument("--fee", action="store_true", help="only the first part")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="watch-loop-")) / "bank"
     shutil.copytree(given.project, folder)
@@ -234,15 +235,17 @@ def main() -> None:
         loop.serve()
         loop.say(f"serving at {loop.url}")
         loop.watch()
-        found = {"fee": fee(loop), "product": product(loop), "build": promoted(loop)}
-        loop.say(f"answer: {text(loop.ask(PRODUCT[3]))}")
+        found = {"fee": fee(loop)}
+        if not given.fee:
+            found |= {"product": product(loop), "build": promoted(loop)}
+            loop.say(f"answer: {text(loop.ask(PRODUCT[3]))}")
         found |= {"requests": loop.asked, "failed": loop.failures, "status": loop.status()["decision"]}
     finally:
         loop.stop()
     found["events"] = loop.events
     print(f"\n{loop.asked} requests, {len(loop.failures)} failed; in all {time.monotonic() - loop.began:.0f} s")
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "watch_loop.json").write_text(json.dumps(found, indent=1))
+    (HERE / "results" / f"watch_loop{'_fee' * given.fee}.json").write_text(json.dumps(found, indent=1))
     if given.keep:
         print(folder)
     else:

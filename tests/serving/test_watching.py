@@ -350,6 +350,19 @@ def test_an_automatic_build_is_a_canary_and_then_in_production(tmp_path, models_
     assert bank.state.canary is None
 
 
+def test_documents_that_the_canary_has_already_wait_for_it(tmp_path, models_dir):
+    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_hours": "1"})
+    bank.builds = 1
+    bank.write("A wire costs $25.")
+    bank.watch().build("test")
+    bank.calls.clear()
+    bank.watch().once()
+    assert bank.calls == []
+    bank.write("A wire costs $30.")
+    bank.watch().once()
+    assert bank.calls == ["index", "compare"]
+
+
 def test_a_canary_that_was_rolled_back_is_not_promoted(tmp_path, models_dir):
     bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_hours": "0"})
     bank.builds = 1

@@ -23,7 +23,7 @@ from inhouse.assembly.workspace import PACKAGE, Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.evaluation.evaluate import Answer, Exam, conversations, evaluate_arm
-from inhouse.evaluation.outcomes import Outcome
+from inhouse.evaluation.outcomes import ANSWERED, Outcome
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
@@ -151,13 +151,19 @@ def _ask(workspace: Workspace, asked: Request, out: Path) -> Retest:
     examples = [e for e in tests if e.id in parts]
     support = LexicalSupport(after.project.assistant.handoff, workspace.embedder_of(after.project.retrieval))
     outdated = {e.id for e in examples if not asked.whole and _outdated(e, changed, before, after, support)}
-    answers = _answers(workspace, asked, (before, after), examples, outdated, out)
+    sides = (before, after)
+    exams = [_exam(workspace, side, examples, outdated if n else set()) for n, side in enumerate(sides)]
+    answers = _answers(workspace, asked, sides, exams, out)
+    told = [
+        [_told(e, answer, exam) for e, answer in zip(examples, own, strict=True)]
+        for own, exam in zip(answers, exams, strict=True)
+    ]
     rows = tuple(
         Row(
             id=e.id, part=parts[e.id], question=e.question, reference=e.target, outdated=e.id in outdated,
-            before=_told(a), after=_told(b),
+            before=a, after=b,
         )
-        for e, a, b in zip(examples, *answers, strict=True)
+        for e, a, b in zip(examples, *told, strict=True)
     )  # fmt: skip
     return Retest(
         before=label(asked.before), after=label(asked.after) if asked.after.version else "the new index",
@@ -226,14 +232,14 @@ def _said(spellings: Sequence[str], texts: Sequence[str]) -> bool:
 
 
 def _answers(
-    workspace: Workspace, asked: Request, sides: tuple[Side, Side], examples: Sequence[Example],
-    outdated: set[str], out: Path,
+    workspace: Workspace, asked: Request, sides: Sequence[Side], exams: Sequence[Exam], out: Path
 ) -> list[Sequence[Answer]]:  # fmt: skip
     """The answers of both releases, which share an engine if they have the same weights."""
     answers: list[Sequence[Answer]] = []
     with ExitStack() as opened:
         engines = Shared[Serves]()
-        for n, side in enumerate(sides):
+        for n, (side, exam) in enumerate(zip(sides, exams, strict=True)):
+            examples = exam.examples
             measured_before = not n or asked.whole  # a new index was not measured yet
             known = _measured(workspace, side.release) if measured_before else {}
             file = out / f"answers-{n}.jsonl"
@@ -248,7 +254,6 @@ def _answers(
             alone = side.release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
             model = open_release(workspace, alone, engines)
             opened.callback(model.close)
-            exam = _exam(workspace, side, examples, outdated if n else set())
             answers.append(_asked(model.model, exam, file, workspace.progress))
     return answers
 
@@ -269,9 +274,8 @@ def _measured(workspace: Workspace, release: Release) -> dict[str, Answer]:
     }
     if release.retest:
         for row in Retest.read(Path(workspace.store.open("retest", release.retest).path)).rows:
-            scores = {"hallucinated": float(row.after.unsupported)}
             outcome = cast("Outcome", row.after.outcome)
-            found[row.id] = Answer(id=row.id, arm=release.arm, text=row.after.text, outcome=outcome, scores=scores)
+            found[row.id] = Answer(id=row.id, arm=release.arm, text=row.after.text, outcome=outcome)
     return found
 
 
@@ -292,10 +296,13 @@ def _exam(workspace: Workspace, side: Side, examples: Sequence[Example], outdate
     )  # fmt: skip
 
 
-def _told(answer: Answer) -> Told:
-    return Told(
-        text=answer.text or answer.failed, outcome=answer.outcome, unsupported=bool(answer.scores.get("hallucinated"))
-    )
+def _told(example: Example, answer: Answer, exam: Exam) -> Told:
+    """Support is scored here for all: verdicts know more evidence than the passages that were found."""
+    unsupported = False
+    if answer.outcome in ANSWERED:
+        scores = exam.scorer.score(example, answer.text, exam.evidence[example.id], False)
+        unsupported = bool(scores.get("hallucinated"))
+    return Told(text=answer.text or answer.failed, outcome=answer.outcome, unsupported=unsupported)
 
 
 def reads(release: Release) -> bool:

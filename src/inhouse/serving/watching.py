@@ -132,6 +132,8 @@ class Watch:
             if state.tried or state.job:
                 state = self._memory.write(state.without("index").model_copy(update={"tried": {}, "job": None}))
             return state
+        if state.canary and state.content == content_of(self._workspace, self._releases.get(state.canary.release)):
+            return state  # its canary has them already
         if state.content == state.tried and not self._unblocked(state):
             return state
         return self._index(state, production)

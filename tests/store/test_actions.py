@@ -16,7 +16,8 @@ from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger
 from inhouse.store.sessions import Sessions
 
-DROPPED = ("DROP TABLE session", "DROP TABLE tool_call", "DROP TABLE turn")  # of later versions
+LATER = ("session", "tool_call", "turn", "rating", "drawn")
+DROPPED = tuple(f"DROP TABLE {table}" for table in LATER)
 DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
 
 

@@ -28,6 +28,7 @@ from inhouse.cli import (
     models,
     procedure,
     project,
+    quality,
     releases,
     reuse,
     route,
@@ -47,7 +48,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 for command in (
     project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.train, build.parity,
     build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export, serve.serve,
-    mcp.mcp,
+    mcp.mcp, quality.quality,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)

@@ -16,6 +16,7 @@ from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
 from inhouse.config.cascade import Cascade
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.private import Private
+from inhouse.config.quality import Quality
 from inhouse.config.section import Section
 from inhouse.config.watch import Watch
 
@@ -457,6 +458,7 @@ class Project(Section):
     mcp: tuple[McpServer, ...] = ()
     """MCP servers whose tools agents may call: one [[mcp]] table each."""
     cascade: Cascade = Cascade()
+    quality: Quality = Quality()
     release: Release = Release()
     experiment: Experiment = Experiment()
     watch: Watch = Watch()

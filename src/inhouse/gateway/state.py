@@ -15,6 +15,7 @@ from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
+from inhouse.store.ratings import Ratings
 from inhouse.store.sessions import Sessions
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
@@ -71,4 +72,5 @@ class State:
         self.queue = Queue(settings.parallel or self.project.model.parallel, settings.waiting, settings.key_parallel)
         self.waits = Queue(MOST_WAITS, 0)
         self.embedding = Queue(1, settings.waiting)  # texts are embedded beside the answers
+        self.ratings = Ratings(self.keys.ledger)
         self.sessions = Sessions(self.keys.ledger, settings.session_idle_minutes * 60)

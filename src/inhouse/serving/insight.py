@@ -26,6 +26,7 @@ from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
 from inhouse.serving.open import settings_of
+from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
 from inhouse.store.traffic import Traffic
 from inhouse.tools import Tool
@@ -43,11 +44,13 @@ class WorkspaceInsight:
     that cannot be said."""
 
     def __init__(
-        self, workspace: Workspace, traffic: Traffic, digests: Callable[[], Mapping[str, str]] | None = None
-    ) -> None:
+        self, workspace: Workspace, traffic: Traffic, digests: Callable[[], Mapping[str, str]] | None = None,
+        quality: LiveQuality | None = None,
+    ) -> None:  # fmt: skip
         self._workspace = workspace
         self._traffic = traffic
         self._digests = digests
+        self._quality = quality
         self._releases = Releases(workspace)
         self._reviews = Reviews(workspace.store.root / FILE)
         self._kept: dict[str, tuple[str, Any]] = {}
@@ -178,6 +181,9 @@ class WorkspaceInsight:
             return None
         made = store.open("team", release.team) if release else store.latest("team")
         return self._once("team", made.key, lambda: shown_team(described_team(made))) if made else None
+
+    def quality(self) -> seams.Quality | None:
+        return self._quality.now() if self._quality else None
 
     # --- what is served -----------------------------------------------------------------------------------------
 

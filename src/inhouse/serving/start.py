@@ -23,6 +23,7 @@ from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.insight import WorkspaceInsight
+from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.sync import adopt
 from inhouse.store.actions import actor
@@ -158,10 +159,11 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     calls, turns = StoredCalls(ledger), StoredTurns(ledger)
     border = border_of(Parts(workspace, workspace.project))
     fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), _desk(workspace, calls, turns))
-    traffic = Traffic(ledger)
+    traffic, live = Traffic(ledger), LiveQuality(workspace, ledger)
     return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
-        embedder=workspace.embedder, insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace)),
+        embedder=workspace.embedder,
+        insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace), live),
         rates=Rates(rates), calls=calls, turns=turns,
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from inhouse.gateway.console.seams import (
     HistoryLine,
     Match,
     Overview,
+    Quality,
     Row,
 )
 from inhouse.gateway.state import State
@@ -107,6 +108,7 @@ class Bank:
         self.files = {}  # of documents with pages
         self.agents = None  # a Team
         self.cascaded = None  # a Cascade
+        self.figures = Quality(at="2026-11-30T09:00:00+00:00")
         for n, (question, answer, at) in enumerate(ASKED * 3):
             part = ("train", "train", "train", "validation", "test")[n % 5]
             sources = () if at is None else (Source(document=DOCUMENTS[at][0], text=DOCUMENTS[at][3].split(". ")[0]),)
@@ -161,6 +163,9 @@ class Bank:
 
     def team(self):
         return self.agents
+
+    def quality(self):
+        return self.figures
 
     def overview(self):
         gate = (

@@ -13,6 +13,7 @@ from inhouse.gateway.console.audited import audit_pages
 from inhouse.gateway.console.building import building_pages
 from inhouse.gateway.console.gate import Console, redirect
 from inhouse.gateway.console.playground import playground_pages
+from inhouse.gateway.console.quality import quality_pages
 from inhouse.gateway.console.running import running_pages
 from inhouse.gateway.console.signin import sign_in_pages
 from inhouse.gateway.state import State
@@ -35,6 +36,7 @@ def console(state: State) -> APIRouter:
         playground_pages,
         building_pages,
         running_pages,
+        quality_pages,
         approval_pages,
         agent_pages,
         audit_pages,

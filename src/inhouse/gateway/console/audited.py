@@ -16,6 +16,7 @@ from inhouse.store.anchors import ANCHORED, UNANCHORED, kept_heads, place_of
 from inhouse.store.audit import REDACTION
 from inhouse.store.chain import Verified
 from inhouse.store.edges import RECEIVED, REFUSED
+from inhouse.store.ratings import RATED
 from inhouse.tools import Status
 from inhouse.types import Json, Record
 
@@ -41,6 +42,7 @@ KINDS = {
     "Devices": (RECEIVED, REFUSED),
     "Training data": ("example reviewed",),
     "Feedback": ("feedback",),
+    "Ratings": (RATED,),
     "Server starts and settings": ("server started",),
     "Exports": EXPORTS,
     "Watch": WATCH,

@@ -46,7 +46,16 @@ HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"} 
 NAVIGATION = (
     ("Use", (("playground", "Playground"), ("inbox", "Inbox"))),
     ("Build", (("verdict", "Verdict"), ("cascade", "Cascade"), ("knowledge", "Knowledge"), ("data", "Data"))),
-    ("Run", (("traffic", "Traffic"), ("agents", "Agents"), ("experiments", "Experiments"), ("settings", "Settings"))),
+    (
+        "Run",
+        (
+            ("traffic", "Traffic"),
+            ("quality", "Quality"),
+            ("agents", "Agents"),
+            ("experiments", "Experiments"),
+            ("settings", "Settings"),
+        ),
+    ),
     ("Audit", (("audit", "Answers"), ("actions", "Actions"))),
 )
 

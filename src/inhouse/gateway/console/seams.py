@@ -165,6 +165,41 @@ class Cascade(Record):
     void: str | None = None
 
 
+class QualityLine(Record):
+    """The accuracy of a release in the four weeks to `until`; `mean` None is unknown, and `why` says why.
+
+    `method` says what the figure rests on: the answers of the verdict ("reference"), "labels", or "both".
+    """
+
+    until: str
+    release: str
+    requests: int
+    handed_off: float
+    answers: int
+    labels: int
+    mean: float | None = None
+    low: float = 0.0
+    high: float = 1.0
+    method: str = ""
+    why: str = ""
+    up: int = 0
+    down: int = 0
+
+
+class Quality(Record):
+    """The accuracy of live answers by week, the newest first, and how far reviewers agree on the answers that two of
+    them rated: the share that is alike, and Cohen's kappa with its interval. `problem` says why nothing is known."""
+
+    at: str
+    lines: tuple[QualityLine, ...] = ()
+    pairs: int = 0
+    agree: float | None = None
+    kappa: float | None = None
+    low: float | None = None
+    high: float | None = None
+    problem: str = ""
+
+
 class Insight(Protocol):
     """What was built and what is served. What the given groups may not read does not exist for them."""
 
@@ -204,6 +239,10 @@ class Insight(Protocol):
 
     def team(self) -> Team | None:
         """The agents of the release that is served, or the latest ones; None where there are none."""
+        ...
+
+    def quality(self) -> Quality | None:
+        """The accuracy of live answers as it was computed last; None while it is being computed for the first time."""
         ...
 
     def overview(self) -> Overview: ...

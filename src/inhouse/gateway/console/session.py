@@ -41,6 +41,7 @@ PAGES: Mapping[str, frozenset[KeyRole]] = {
     "knowledge": frozenset({ADMIN, REVIEWER}),
     "data": frozenset({ADMIN, REVIEWER}),
     "traffic": frozenset({ADMIN}),
+    "quality": frozenset({ADMIN, REVIEWER}),
     "agents": frozenset({ADMIN}),
     "experiments": frozenset({ADMIN}),
     "audit": frozenset({ADMIN, REVIEWER, AUDITOR}),

@@ -1,0 +1,267 @@
+"""Accuracy without labels, where the truth is known: 20 planted shifts on the example bank and the concierge.
+
+    python benchmarks/estimate.py [--rows FOLDER] [--months 500]
+
+Answers, features, and scores are real (`estimate_rows.py`). Months are simulated: the reference and the live answers
+are drawn with replacement from the recorded rows, and a share of the live ones from rows of another condition. The
+truth is the share of right answers of that month. Beside it: ATC (Garg et al. 2022, "Leveraging unlabeled data to
+predict out-of-distribution performance") and CBPE (the mean confidence, calibrated on the same reference, as in
+NannyML); and the share of right answers among as many labels drawn evenly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the matrices are small: more threads only cost time
+
+import numpy as np
+
+from inhouse.guardrails.confidence.calibration import fit
+from inhouse.guardrails.confidence.features import Features
+from inhouse.models.catalog import Catalog
+from inhouse.models.embed import OnnxEmbedder
+from inhouse.monitoring.estimate import Estimated, Evidence, Expected, accuracy, expectation, regression
+from inhouse.monitoring.labels import probabilities, worth
+
+HERE = Path(__file__).parent
+REFERENCE = 300  # answers of the verdict
+MONTH = 1000  # answers
+LABELS = (10, 50, 200)
+LATER = "50 labels in each of 6 months"
+UNUSABLE = "poor"  # topic of conversations whose reply is no answer, so that nothing can be scored against it
+COMPONENTS = 8  # of the questions' embeddings
+
+
+class Pool(NamedTuple):
+    """Recorded answers of a project in a condition."""
+
+    shown: np.ndarray
+    right: np.ndarray
+    confidence: np.ndarray
+    worth: np.ndarray
+    topic: np.ndarray
+
+
+class Shift(NamedTuple):
+    name: str
+    project: str
+    mix: tuple[tuple[str, float], ...] = ()  # share of the month by condition; the rest is `good`
+    topics: tuple[tuple[str, float], ...] = ()  # how much more often a topic is asked about
+    hard: float = 1.0  # how much more often a question of a topic below the mean accuracy is asked
+
+
+SHIFTS = (
+    Shift("bank: nothing", "bank"),
+    Shift("bank: slower engine", "bank"),
+    Shift("bank: cards asked 4 times as often", "bank", topics=(("cards", 4.0),)),
+    Shift("bank: lending asked 4 times as often", "bank", topics=(("lending", 4.0),)),
+    Shift("bank: unanswerable 2 times as often", "bank", topics=(("other", 2.0),)),
+    Shift("bank: unanswerable 5 times as often", "bank", topics=(("other", 5.0),)),
+    Shift("bank: 10 % on documents not indexed", "bank", (("new", 0.1),)),
+    Shift("bank: 30 % on documents not indexed", "bank", (("new", 0.3),)),
+    Shift("bank: all with two fifths not indexed", "bank", (("new", 1.0),)),
+    Shift("bank: worse index, 20 %", "bank", (("worse", 0.2),)),
+    Shift("bank: worse index, all", "bank", (("worse", 1.0),)),
+    Shift("bank: damaged weights, 20 %", "bank", (("adapter", 0.2),)),
+    Shift("bank: damaged weights, all", "bank", (("adapter", 1.0),)),
+    Shift("bank: 10 % Spanish", "bank", (("spanish", 0.1),)),
+    Shift("bank: all Spanish", "bank", (("spanish", 1.0),)),
+    Shift("concierge: nothing", "concierge"),
+    Shift("concierge: hard topics 3 times as often", "concierge", hard=3.0),
+    Shift("concierge: 30 % on documents not indexed", "concierge", (("new", 0.3),)),
+    Shift("concierge: worse index, 50 %", "concierge", (("worse", 0.5),)),
+    Shift("concierge: damaged weights, 30 %", "concierge", (("adapter", 0.3),)),
+)
+
+
+def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
+    """The answers by project and condition; confidences are from calibrations that were not fitted to the answer."""
+    found: dict[str, Pool] = {}
+    for project in ("bank", "concierge"):
+        own = [r for r in rows if r["project"] == project and r["topic"] != UNUSABLE]
+        good = [r for r in own if r["condition"] == "good"]
+        if len(good) < 60:
+            continue
+        fold = {r["id"]: n % 5 for n, r in enumerate(sorted(good, key=lambda r: r["id"]))}
+        fits = [fit(features([r for r in good if fold[r["id"]] != f]),
+                    [r["right"] for r in good if fold[r["id"]] != f], 0.2) for f in range(5)]  # fmt: skip
+        vectors = embedder.embed([r["question"] for r in own], query=True)
+        at = {id(r): v for r, v in zip(own, vectors, strict=True)}
+        center = np.stack([at[id(r)] for r in good])
+        axes = np.linalg.svd(center - center.mean(0), full_matrices=False)[2][:COMPONENTS]
+        for condition in {r["condition"] for r in own}:
+            some = [r for r in own if r["condition"] == condition]
+            p = np.array([fits[fold.get(r["id"], 0)].probability(features([r]))[0] for r in some])
+            v = np.stack([at[id(r)] for r in some])
+            shown = np.array([shows(r, c) for r, c in zip(some, p, strict=True)])
+            found[f"{project} {condition}"] = Pool(
+                np.hstack([shown, (v - center.mean(0)) @ axes.T]), np.array([float(r["right"]) for r in some]), p,
+                worth(p, v, center).total, np.array([r["topic"] for r in some]),
+            )  # fmt: skip
+    return found
+
+
+def features(rows: Sequence[dict]) -> np.ndarray:
+    return np.array([Features(**r["features"]) for r in rows], dtype=np.float64)
+
+
+def shows(row: dict, confidence: float) -> list[float]:
+    """What the audit log has of an answer: see `monitoring.quality.shown`."""
+    f = row["features"]
+    grounded = f["least_support"] if not f["no_claim"] else np.nan
+    return [confidence, grounded, f["passage_score"], f["answer_length"], f["question_length"]]
+
+
+def month(shift: Shift, found: dict[str, Pool], rng: np.random.Generator) -> Pool:
+    """The live answers of a month."""
+    good = found[f"{shift.project} good"]
+    weight = np.ones(len(good.right))
+    for topic, times in shift.topics:
+        weight[good.topic == topic] *= times
+    mean = {t: good.right[good.topic == t].mean() for t in set(good.topic)}
+    weight[[mean[t] < good.right.mean() for t in good.topic]] *= shift.hard
+    parts, left = [], MONTH
+    for condition, share in shift.mix:
+        pool, count = found[f"{shift.project} {condition}"], int(share * MONTH)
+        parts.append((pool, rng.choice(len(pool.right), count)))
+        left -= count
+    parts.append((good, rng.choice(len(good.right), left, p=weight / weight.sum())))
+    return Pool(*(np.concatenate([field[at] for field, at in ((getattr(pool, name), at) for pool, at in parts)])
+                  for name in Pool._fields))  # fmt: skip
+
+
+def atc(reference: Pool, own: np.ndarray, live: Pool) -> float:
+    """The share of live answers above the confidence that has the reference's accuracy above it."""
+    return float((live.confidence >= np.quantile(reference.confidence[own], 1 - reference.right[own].mean())).mean())
+
+
+def cbpe(reference: Pool, own: np.ndarray, live: Pool) -> float:
+    w = regression(log_odds(reference.confidence[own])[:, None], reference.right[own], 1e-6)
+    return float((1 / (1 + np.exp(-(w[0] + w[1] * log_odds(live.confidence))))).mean())
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 0.01, 0.99)
+    return np.log(p / (1 - p))
+
+
+def grown(shift: Shift, found: dict[str, Pool], reference: Evidence, rng: np.random.Generator) -> Evidence:
+    """The reference with the answers that were rated in five earlier months of the same kind."""
+    parts = [reference]
+    for _ in range(5):
+        live = month(shift, found, rng)
+        p = probabilities(live.worth, 50)
+        drawn = np.argsort(rng.random(MONTH) / p, kind="stable")[:50]
+        parts.append(Evidence(live.shown[drawn], live.right[drawn], p[drawn]))
+    return Evidence(*(np.concatenate([part[n] for part in parts]) for n in range(3)))
+
+
+def labeled(live: Pool, count: int, reference: Evidence, expected: Expected, rng: np.random.Generator) -> Estimated:
+    """The estimate with as many labels, drawn as the queue draws them."""
+    p = probabilities(live.worth, count)
+    drawn = np.argsort(rng.random(MONTH) / p, kind="stable")[:count]
+    right, probability = np.full(MONTH, np.nan), np.full(MONTH, np.nan)
+    right[drawn], probability[drawn] = live.right[drawn], p[drawn]
+    return accuracy(Evidence(live.shown, right, probability), reference, expected=expected)
+
+
+def measured(shift: Shift, found: dict[str, Pool], months: int, seed: int) -> dict:
+    rng, aurocs = np.random.default_rng(seed), []
+    good = found[f"{shift.project} good"]
+    rows: dict[str, list] = {}
+    for _ in range(months):
+        own = rng.choice(len(good.right), REFERENCE)
+        reference = Evidence(good.shown[own], good.right[own], np.full(REFERENCE, np.nan))
+        live = month(shift, found, rng)
+        truth, none = float(live.right.mean()), np.full(MONTH, np.nan)
+        bare = Evidence(live.shown, none, none)
+        expected = expectation(bare, reference)
+        aurocs.append(expected.shift)
+        got = {"free": accuracy(bare, reference, expected=expected)}
+        got |= {f"labels {n}": labeled(live, n, reference, expected, rng) for n in LABELS}
+        more = grown(shift, found, reference, rng)
+        got[LATER] = labeled(live, 50, more, expectation(bare, more), rng)
+        for name, one in got.items():
+            rows.setdefault(name, []).append((one.mean, one.low, one.high, truth, one.method))
+        plain = {"atc": atc(good, own, live), "cbpe": cbpe(good, own, live)}
+        plain |= {f"plain {n}": float(live.right[rng.choice(MONTH, n, replace=False)].mean()) for n in LABELS}
+        for name, value in plain.items():
+            rows.setdefault(name, []).append((value, 0.0, 0.0, truth, ""))
+    return {"shift": shift.name, "truth": float(np.mean([r[3] for r in rows["free"]])),
+            "auroc": float(np.mean(aurocs)), **{name: figures(own) for name, own in rows.items()}}  # fmt: skip
+
+
+def figures(rows: Sequence[tuple]) -> dict[str, float]:
+    known = [r for r in rows if r[0] is not None]
+    errors = np.array([abs(r[0] - r[3]) for r in known])
+    return {
+        "unknown": 1 - len(known) / len(rows), "error": float(errors.mean()) if known else float("nan"),
+        "bias": float(np.mean([r[0] - r[3] for r in known])) if known else float("nan"),
+        "within_3": float((errors <= 0.03).mean()) if known else float("nan"),
+        "held": float(np.mean([r[1] <= r[3] <= r[2] for r in known])) if known else float("nan"),
+        "width": float(np.mean([r[2] - r[1] for r in known])) if known else float("nan"),
+        "both": float(np.mean([r[4] == "both" for r in rows])),
+    }  # fmt: skip
+
+
+def show(row: dict) -> None:
+    f = row["free"]
+    print(f"{row['shift']:<40}{row['truth']:>6.1%} AUROC {row['auroc']:.2f} | unknown {f['unknown']:>4.0%}  "
+          f"error {100 * f['error']:>4.1f}  held {f['held']:>4.0%} ±{50 * f['width']:>4.1f} | "
+          f"ATC {100 * row['atc']['error']:>4.1f}  CBPE {100 * row['cbpe']['error']:>4.1f}", end="")  # fmt: skip
+    for n in LABELS:
+        few = row[f"labels {n}"]
+        print(f" | {n} labels: error {100 * few['error']:>4.1f} (plain {100 * row[f'plain {n}']['error']:>4.1f})  "
+              f"held {few['held']:>4.0%} ±{50 * few['width']:>4.1f}", end="")  # fmt: skip
+    late = row[LATER]
+    print(f" | sixth month of 50: error {100 * late['error']:>4.1f}  held {late['held']:>4.0%} "
+          f"±{50 * late['width']:>4.1f}", flush=True)  # fmt: skip
+
+
+def summed(rows: Sequence[dict]) -> dict[str, float]:
+    """Over the shifts; those that are mostly unknown count only where there are labels."""
+    told = [r for r in rows if r["free"]["unknown"] < 0.5]
+    within = {"free": told, "atc": rows, "cbpe": rows, LATER: rows, **{f"labels {n}": rows for n in LABELS},
+              **{f"plain {n}": rows for n in LABELS}}  # fmt: skip
+    errors = {f"error {name}": float(np.nanmean([r[name]["error"] for r in own])) for name, own in within.items()}
+    on_told = {f"error {name}, told": float(np.mean([r[name]["error"] for r in told])) for name in ("atc", "cbpe")}
+    held = {f"held {name}": float(np.nanmean([r[name]["held"] for r in own])) for name, own in within.items()
+            if name in ("free", LATER) or name.startswith("labels")}  # fmt: skip
+    return {"told": float(len(told)), **errors, **on_told, **held}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=Path, default=Path("/work/scratch/estimate"))
+    parser.add_argument("--months", type=int, default=500)
+    parser.add_argument("--projects", nargs="*", default=["bank", "concierge"])
+    given = parser.parse_args()
+    lines = (given.rows / "rows.jsonl").read_text(encoding="utf-8").strip().split("\n")
+    found = pools([json.loads(line) for line in lines], OnnxEmbedder(Catalog().folder / "minilm-l6-v2"))
+    for name, pool in sorted(found.items()):
+        print(f"{name}: {len(pool.right)} answers, {pool.right.mean():.1%} right")
+    started, results = time.perf_counter(), []
+    for n, shift in enumerate(SHIFTS):
+        if shift.project in given.projects and all(
+            f"{shift.project} {c}" in found for c, _ in (*shift.mix, ("good", 0))
+        ):
+            results.append(measured(shift, found, given.months, 100 + n))
+            show(results[-1])
+    total = summed(results)
+    for name, value in total.items():
+        print(f"  {name:<22}{value:.3f}")
+    print(f"{time.perf_counter() - started:.0f} s")
+    out = HERE / "results"
+    out.mkdir(exist_ok=True)
+    (out / "estimate.json").write_text(json.dumps({"months": given.months, "shifts": results, "all": total}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,8 +8,11 @@ import pytest
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
 from inhouse.config.load import load_project
+from inhouse.monitoring.estimate import Estimated
+from inhouse.monitoring.quality import Line
 from inhouse.monitoring.triggers import Seen
 from inhouse.serving import occasions
+from inhouse.serving.releases import Releases
 from inhouse.serving.watched import State
 from inhouse.serving.watching import mark
 from inhouse.store.audit import Audit
@@ -165,3 +168,22 @@ def test_the_promise_counts_answers_that_were_given(site):
     assert occasions.promised(report, "rag").mean == pytest.approx(0.7)
     assert occasions.promised(report, "rag").n == 10
     assert occasions.promised(report, "tuned") is None
+
+
+def line(release, until, mean):
+    estimated = Estimated(mean=mean, low=0.7, high=0.9, answers=300)
+    return Line(until=until, release=release, requests=400, handed_off=0.1, estimated=estimated)
+
+
+def test_the_newest_estimate_of_production_counts_or_of_its_index_before():
+    lines = [line("bank/2", "2026-11-23", 0.8), line("bank/2", "2026-11-30", 0.82), line("bank/1", "2026-11-30", 0.9)]
+    assert occasions.newest(lines, ["bank/2", "bank/1"]).mean == 0.82
+    assert occasions.newest([*lines, line("bank/3", "2026-11-30", None)], ["bank/3", "bank/2"]).mean == 0.82
+    assert occasions.newest(lines, ["bank/4"]) is None
+
+
+async def test_without_traffic_live_accuracy_is_unknown(site):
+    made = site.workspace.store.make("release", {"v": 1}, [], lambda out: site.release.model_dump(mode="json"))
+    assert made
+    Releases(site.workspace).promote("1")
+    assert occasions.live_accuracy(site.workspace) is None

@@ -97,6 +97,7 @@ def _watch(workspace: Workspace, quiet: bool) -> Watch:
 
     from inhouse.pipeline import stages
     from inhouse.pipeline.child import make_in_child
+    from inhouse.serving.occasions import live_accuracy
     from inhouse.serving.watching import Stages, Watch
 
     def made(stage: stages.Stage) -> stages.Stage:
@@ -107,7 +108,8 @@ def _watch(workspace: Workspace, quiet: bool) -> Watch:
         if not quiet:
             print(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {plain(line)}", file=sys.stderr, flush=True)
 
-    return Watch(workspace, Stages(made(stages.index), made(stages.build)), say)
+    made_of = Stages(made(stages.index), made(stages.build))
+    return Watch(workspace, made_of, say, estimated=lambda: live_accuracy(workspace))
 
 
 def _stop_on_terminate() -> None:

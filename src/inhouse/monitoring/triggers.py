@@ -24,7 +24,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from inhouse.types import Array, Estimate, Record
+from inhouse.types import Estimate, Matrix, Record
 
 Kind = Literal["documents", "topic", "accuracy", "feedback", "date", "marked"]
 KINDS: tuple[Kind, ...] = ("documents", "topic", "accuracy", "feedback", "date", "marked")
@@ -248,7 +248,7 @@ def date_trigger(days: float, every: float) -> list[Trigger]:
 
 
 def topics(
-    questions: Sequence[str], vectors: Array, failed: Sequence[bool], known: Array | None = None
+    questions: Sequence[str], vectors: Matrix, failed: Sequence[bool], known: Matrix | None = None
 ) -> list[Trigger]:
     """Topics whose questions fail, the largest first; those that nobody asked about before are called new.
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.monitoring import triggers as t
+from inhouse.monitoring.quality import Line
+from inhouse.serving.quality import figures
+from inhouse.serving.releases import Releases, label
 from inhouse.serving.watched import State, days_between
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger
@@ -40,7 +43,8 @@ def look(workspace: Workspace, release: Release, state: State, at: str, estimate
         since = max(built, earlier(at, settings.window_days))
         signals = [s for s in Signals(ledger).pages(since) if s.release]
         found = _triggers(workspace, ledger, state, signals, (built, since, at))
-    accuracy = estimated() if estimated and signals else None
+    due = settings.min_accuracy > 0 or days - (state.history[-1].day if state.history else 0.0) >= APART_DAYS
+    accuracy = estimated() if estimated and signals and due else None
     found += t.accuracy_trigger(accuracy, settings.min_accuracy)
     seen = _seen(workspace, release, state, days, accuracy)
     history = [*state.history, *([seen] if seen else [])]
@@ -50,6 +54,25 @@ def look(workspace: Workspace, release: Release, state: State, at: str, estimate
     economy = economy_of(workspace, state, _per_day(signals, since, at))
     enabled = [trigger for trigger in found if trigger.kind in settings.triggers]
     return Looked(t.decide(at, days, loss, economy, enabled), seen)
+
+
+def live_accuracy(workspace: Workspace) -> Estimate | None:
+    """The estimated accuracy of what production answered lately, as `inhouse quality` shows it; None if unknown."""
+    releases = Releases(workspace)
+    production = releases.get("production")
+    same = [r for r in releases.all() if (r.report, r.arm) == (production.report, production.arm)]
+    with workspace.ledger() as ledger:
+        return newest(figures(workspace, ledger).lines, [label(production), *(label(r) for r in reversed(same))])
+
+
+def newest(lines: Sequence[Line], releases: Sequence[str]) -> Estimate | None:
+    """The newest estimate that is known of the first of some releases; only indexes of documents differ among them."""
+    for name in releases:
+        for line in sorted((x for x in lines if x.release == name), key=lambda x: x.until, reverse=True)[:1]:
+            e = line.estimated
+            if e.mean is not None:
+                return Estimate(mean=e.mean, low=e.low, high=e.high, n=e.answers)
+    return None
 
 
 def built_at(workspace: Workspace, release: Release, state: State) -> str:

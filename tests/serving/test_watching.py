@@ -177,6 +177,11 @@ def test_the_release_before_is_one_rollback_away(bank):
     bank.write("A wire costs $25.")
     bank.watch().once()
     assert bank.releases.rollback().production == "bank/1"
+    bank.watch().once()
+    assert production(bank).version == 1  # what a person took back stays so until documents change again
+    bank.write("A wire costs $26.")
+    bank.watch().once()
+    assert production(bank).version == 3
 
 
 def test_a_second_change_is_tested_against_the_first(bank):
@@ -230,6 +235,9 @@ def test_changing_it_back_leaves_nothing_to_wait_for(bank):
     bank.watch().once()
     assert not bank.state.waiting
     assert production(bank).version == 1
+    bank.write("Nobody knows.")
+    bank.watch().once()
+    assert [w.kind for w in bank.state.waiting] == ["index"]
 
 
 @pytest.mark.parametrize("why", ["person", "canary", "experiment"])

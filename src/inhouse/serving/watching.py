@@ -126,11 +126,13 @@ class Watch:
             self._decide(state)
 
     def _documents(self, state: State, production: Release) -> State:
-        """Indexes changed documents; a change that was tried already is not tried again."""
+        """Indexes changed documents; a change that was tried already is not tried again, also if a person has taken its
+        release back."""
         state = self._content(state)
         if state.content == content_of(self._workspace, production):
-            if state.tried or state.job:
-                state = self._memory.write(state.without("index").model_copy(update={"tried": {}, "job": None}))
+            if state.tried != state.content or state.job:
+                update = {"tried": state.content, "job": None}
+                state = self._memory.write(state.without("index", "failed").model_copy(update=update))
             return state
         if state.canary and state.content == content_of(self._workspace, self._releases.get(state.canary.release)):
             return state  # its canary has them already
@@ -210,7 +212,7 @@ class Watch:
         self._releases.promote(label(release))
         self._act("watch indexed", {"release": label(release), "changed": list(fresh.retest.changed)[:50]})
         self._say(f"{label(release)} is in production: {about}")
-        return state.without("index").model_copy(update={"indexed": state.indexed + 1, "tried": {}})
+        return state.without("index").model_copy(update={"indexed": state.indexed + 1})
 
     def _labels(self, state: State, fresh: Fresh) -> State:
         """Asks for new references of questions whose old ones are outdated."""

@@ -24,7 +24,7 @@ class Watch(Section):
     index: Literal["automatic", "person"] = "automatic"
     """Who promotes an index of changed documents: `automatic` if the answers to the affected test questions and to a
     sample of the others do not get worse; otherwise, and with `person`, it waits for `inhouse release promote`."""
-    sample: int = Field(20, ge=0)
+    sample: int = Field(10, ge=0)
     """Test questions that a change does not affect and that are asked again all the same."""
     max_retested: int = Field(60, ge=1)
     """Maximum number of affected test questions that are asked again, a random sample."""

@@ -2,8 +2,8 @@
 
 An index of changed documents is measured on the questions of the verdict that the change affects: those whose passages,
 before or after, or whose source is in a changed document, and on a sample of the others. After a build, every test
-question of its verdict is compared. What a verdict or an earlier test has of the same release is not asked again. Runs
-in a child process, which gives the memory of two engines back.
+question of its verdict is asked. Both releases are asked now and in the same way. Runs in a child process, which gives
+the memory of two engines back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from inhouse import process
 from inhouse.assembly.arms import RETRIEVING, Shared
@@ -23,10 +22,9 @@ from inhouse.assembly.workspace import PACKAGE, Workspace
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.evaluation.evaluate import Answer, Exam, conversations, evaluate_arm
-from inhouse.evaluation.outcomes import ANSWERED, Outcome
+from inhouse.evaluation.outcomes import ANSWERED
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
-from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.models.catalog import Catalog
 from inhouse.models.engine import Serves
 from inhouse.monitoring.retests import FILE, Part, Retest, Row, Told
@@ -154,10 +152,7 @@ def _ask(workspace: Workspace, asked: Request, out: Path) -> Retest:
     sides = (before, after)
     exams = [_exam(workspace, side, examples, outdated if n else set()) for n, side in enumerate(sides)]
     answers = _answers(workspace, asked, sides, exams, out)
-    told = [
-        [_told(e, answer, exam) for e, answer in zip(examples, own, strict=True)]
-        for own, exam in zip(answers, exams, strict=True)
-    ]
+    told = [[_told(answer) for answer in own] for own in answers]
     rows = tuple(
         Row(
             id=e.id, part=parts[e.id], question=e.question, reference=e.target, outdated=e.id in outdated,
@@ -233,50 +228,24 @@ def _said(spellings: Sequence[str], texts: Sequence[str]) -> bool:
 
 def _answers(
     workspace: Workspace, asked: Request, sides: Sequence[Side], exams: Sequence[Exam], out: Path
-) -> list[Sequence[Answer]]:  # fmt: skip
-    """The answers of both releases, which share an engine if they have the same weights."""
+) -> list[Sequence[Answer]]:
+    """The answers of both releases, which share an engine if they have the same weights.
+
+    Those of the verdict are not used: the same question twice is not always answered with the same words, since an
+    engine computes answers together, and in other groups in another run.
+    """
     answers: list[Sequence[Answer]] = []
     with ExitStack() as opened:
         engines = Shared[Serves]()
-        for n, (side, exam) in enumerate(zip(sides, exams, strict=True)):
-            examples = exam.examples
-            measured_before = not n or asked.whole  # a new index was not measured yet
-            known = _measured(workspace, side.release) if measured_before else {}
-            file = out / f"answers-{n}.jsonl"
-            if not file.exists():
-                rows = [
-                    {"busy_s": 0.0, "answer": known[e.id].model_dump(mode="json")} for e in examples if e.id in known
-                ]
-                write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
-            if all(e.id in known for e in examples):
-                answers.append([known[e.id] for e in examples])
-                continue
-            alone = side.release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
+        models = []
+        for release in (asked.before, asked.after):
+            alone = release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
             model = open_release(workspace, alone, engines)
             opened.callback(model.close)
-            answers.append(_asked(model.model, exam, file, workspace.progress))
+            models.append(model.model)
+        for n, (model, exam) in enumerate(zip(models, exams, strict=True)):
+            answers.append(_asked(model, exam, out / f"answers-{n}.jsonl", workspace.progress))
     return answers
-
-
-def _measured(workspace: Workspace, release: Release) -> dict[str, Answer]:
-    """The answers of a release that its verdict and the test of its index have, by question; none where it is served
-    with other guardrails than it was measured with."""
-    if release.classifiers != source_digest(CLASSIFIERS):
-        return {}
-    report = Report.read(Path(workspace.store.open("report", release.report).path))
-    told = {q.id: q.answers[release.arm] for q in report.table if release.arm in q.answers}
-    found = {
-        id: Answer(
-            id=id, arm=release.arm, text=a.text, failed=a.failed, outcome=cast("Outcome", a.outcome), scores=a.scores
-        )
-        for id, a in told.items()
-        if a.outcome
-    }
-    if release.retest:
-        for row in Retest.read(Path(workspace.store.open("retest", release.retest).path)).rows:
-            outcome = cast("Outcome", row.after.outcome)
-            found[row.id] = Answer(id=row.id, arm=release.arm, text=row.after.text, outcome=outcome)
-    return found
 
 
 def _asked(model: ChatModel, exam: Exam, out: Path, progress: Progress) -> Sequence[Answer]:
@@ -296,12 +265,9 @@ def _exam(workspace: Workspace, side: Side, examples: Sequence[Example], outdate
     )  # fmt: skip
 
 
-def _told(example: Example, answer: Answer, exam: Exam) -> Told:
-    """Support is scored here for all: verdicts know more evidence than the passages that were found."""
-    unsupported = False
-    if answer.outcome in ANSWERED:
-        scores = exam.scorer.score(example, answer.text, exam.evidence[example.id], False)
-        unsupported = bool(scores.get("hallucinated"))
+def _told(answer: Answer) -> Told:
+    """What is kept of an answer. A hand-off needs no support."""
+    unsupported = answer.outcome in ANSWERED and bool(answer.scores.get("hallucinated"))
     return Told(text=answer.text or answer.failed, outcome=answer.outcome, unsupported=unsupported)
 
 

@@ -237,12 +237,12 @@ def _answers(
     answers: list[Sequence[Answer]] = []
     with ExitStack() as opened:
         engines = Shared[Serves]()
-        models = []
+        models: list[ChatModel] = []
         for release in (asked.before, asked.after):
             alone = release.model_copy(update={"team": ""})  # the verdict measures arms without agents too
-            model = open_release(workspace, alone, engines)
-            opened.callback(model.close)
-            models.append(model.model)
+            found = open_release(workspace, alone, engines)
+            opened.callback(found.close)
+            models.append(found.model)
         for n, (model, exam) in enumerate(zip(models, exams, strict=True)):
             answers.append(_asked(model, exam, out / f"answers-{n}.jsonl", workspace.progress))
     return answers

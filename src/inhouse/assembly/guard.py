@@ -89,6 +89,7 @@ class Parts:
         fitted: the artifact with the calibrations by arm, for the rail confidence.
         arm: whose calibration that rail uses.
         verdict: returns the report whose data and documents the rails know; None for the latest.
+        index: whose documents the rails know in place of those of the verdict, which may be older.
         recorder: a rail that takes the place of confidence while its calibration is made.
         report: see `GuardedSettings.report`.
         runner: runs the rails that are made from these parts; by default threads of this process.
@@ -100,6 +101,7 @@ class Parts:
     fitted: Artifact | None = None
     arm: str = ""
     verdict: Callable[[], Artifact] | None = None
+    index: Artifact | None = None
     recorder: Rail | None = None
     report: bool = False
     runner: Callable[[Parts], Runner] | None = None
@@ -155,7 +157,8 @@ class Parts:
         """The artifact of a kind that the rails know: the verdict's, or the latest."""
         if self.verdict is None:
             return self.workspace.store.latest(kind)
-        return next((a for _, a in self.workspace.store.lineage(self.verdict()) if a.kind == kind), None)
+        roots, lineage = [*([self.index] if self.index else []), self.verdict()], self.workspace.store.lineage
+        return next((a for root in roots for _, a in lineage(root) if a.kind == kind), None)
 
     def languages(self) -> frozenset[str]:
         """The languages that the assistant answers in: those of [replies], else those of the documents and of the

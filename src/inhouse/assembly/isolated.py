@@ -55,6 +55,7 @@ def described(parts: Parts) -> Json:
         "fitted": parts.fitted.model_dump(mode="json") if parts.fitted else None,
         "arm": parts.arm if parts.calibration() else "",
         "verdict": verdict.model_dump(mode="json") if verdict else None,
+        "index": parts.index.model_dump(mode="json") if parts.index else None,
     }  # fmt: skip
 
 
@@ -66,10 +67,12 @@ def work(job: Json, progress: Progress) -> dict[str, Json]:
 
 def built(made_from: Json) -> Sequence[Guard]:
     """The rails that were described, after one check each, so that forks need not load anything."""
-    fitted, verdict = (Artifact(**a) if (a := made_from[name]) else None for name in ("fitted", "verdict"))
+    fitted, verdict, index = (
+        Artifact(**a) if (a := made_from[name]) else None for name in ("fitted", "verdict", "index")
+    )
     workspace = _workspace(made_from["root"], made_from["cache"], canonical_json(made_from["project"]))
     given = (lambda: verdict) if verdict else None
-    guards = guards_of(Parts(workspace, workspace.project, fitted, made_from["arm"], given))
+    guards = guards_of(Parts(workspace, workspace.project, fitted, made_from["arm"], given, index))
     load(guards)
     return guards
 

@@ -41,6 +41,7 @@ from inhouse.cli import (
     route,
     serve,
     tools,
+    watch,
 )
 
 # NumPy's matrix products are small here: more threads only cost time.
@@ -71,6 +72,7 @@ for group, name in (
     (tools.tools_app, "tools"), (procedure.procedure_app, "procedure"), (route.route_app, "route"),
     (cascade.cascade_app, "cascade"),
     (reuse.reuse_app, "reuse"), (alerts.alerts_app, "alerts"), (openai.openai_app, "openai"),
+    (watch.watch_app, "watch"),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 

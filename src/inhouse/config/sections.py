@@ -23,6 +23,7 @@ from inhouse.config.private import Private
 from inhouse.config.quality import Quality
 from inhouse.config.release import Release
 from inhouse.config.section import Section
+from inhouse.config.watch import Watch
 
 
 class AccessRule(Section):
@@ -459,6 +460,7 @@ class Project(Section):
     release: Release = Release()
     experiment: Experiment = Experiment()
     alerts: Alerts = Alerts()
+    watch: Watch = Watch()
 
     _root: Path = Path()
 

@@ -37,7 +37,12 @@ TRUST_FILE = "trusted.key"  # the public key that signs releases, in base64
 STORE, MODELS = "store", "models"
 ARTIFACTS = f"{STORE}/artifacts"
 WHOLE = ("index", "fusion", "calibration")  # kinds of artifacts that are copied whole
-PART = {"documents": ("documents.jsonl",), "dataset": (), "report": ()}  # those of which only these files are
+PART = {
+    "documents": ("documents.jsonl",),
+    "dataset": (),
+    "report": (),
+    "retest": (),
+}  # those of which only these files are
 RAILS = frozenset(["pii", "links", "injection", "toxicity", "format", "relevance", "groundedness", "confidence"])
 OWN_MODELS = ("toxicity_model", "injection_model", "groundedness_model")
 
@@ -184,7 +189,10 @@ def _sources(workspace: Workspace, release: Release, project: Project) -> Iterat
 def _artifacts(workspace: Workspace, release: Release) -> Iterator[tuple[Artifact, list[str]]]:
     """The artifacts that the release opens, and what its guardrails read, with the files that are copied."""
     store = workspace.store
-    lineage = {a.kind: a for _, a in store.lineage(store.open("report", release.report))}
+    kind, key = ("retest", release.retest) if release.retest else ("report", release.report)
+    lineage: dict[str, Artifact] = {}
+    for _, a in store.lineage(store.open(kind, key)):
+        lineage.setdefault(a.kind, a)  # documents of a retest are before those of the verdict
     trained = "feedback" if release.feedback else "adapter" if release.adapter else ""
     served = {trained: (WEIGHTS,), "weights": ()} if trained else {"weights": (WEIGHTS,)}
     parts = {**PART, **served}

@@ -203,7 +203,7 @@ class Fleet:
         return generation
 
     def _base(self, generation: Generation, release: Release) -> ChatModel:
-        key = (BASE, release.weights, release.config, release.calibration)
+        key = (BASE, release.weights, release.config, release.calibration, release.index)
         return self._take(generation, key, lambda: open_base(self._workspace, release, self._engines, self._pool))
 
     def _take(self, generation: Generation, key: Hashable, make: Callable[[], Opened]) -> ChatModel:

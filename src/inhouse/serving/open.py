@@ -174,7 +174,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
     verdict = partial(artifact, "report", release.report)
     index = artifact("index", release.index) if release.index else None
     reused = reused_of(workspace, project, index) if workspace.project.reuse.enabled else None
-    parts = Parts(workspace, project, calibration, verdict=verdict, runner=isolated, reused=reused)
+    parts = Parts(workspace, project, calibration, verdict=verdict, index=index, runner=isolated, reused=reused)
     built = Built(
         project,
         embedder,

@@ -32,6 +32,7 @@ OPENED = (
     "commands",
     "cascade",
     "report",
+    "retest",
 )  # by the keys that a release names
 READ = ("documents", "dataset")  # by guardrails and replies
 OLD = "made by an earlier version; not verified"

@@ -84,18 +84,20 @@ class Releases:
             hint = f"[release] in the project file sets the gate; the verdict is {verdict.path}/{PAGE}"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)
         content = self._content(name, arm, verdict) | {"gate": [rule.model_dump() for rule in gate]}
-        content["pins"] = self._pins(verdict, content["settings"])
+        content["pins"] = self.pins(verdict, content["settings"])
+        return self.number(content, {"arm": arm, "verdict": verdict.key})
+
+    def number(self, content: dict[str, Json], facts: Mapping[str, Json]) -> Release:
+        """The release with this content, and the next number; or the one that has the same content already."""
         with locked(self._store.root / "locks" / "releases", wait=True):
             self._finish_making()
             releases = self.all()
             if same := [r for r in releases if content.items() <= r.model_dump(mode="json").items()]:
                 return same[-1]
             version = max((r.version for r in releases), default=0) + 1
-            made = content | {"version": version, "made_at": _now()}
-
-            facts = {"release": f"{name}/{version}", "arm": arm, "verdict": verdict.key}
+            made, row = content | {"version": version, "made_at": _now()}, f"{content['name']}/{version}"
             write_text(self._store.root / MADE, json.dumps(made, ensure_ascii=False), 0o600)
-            self._record("release made", facts, {"release": {f"{name}/{version}": made}})
+            self._record("release made", {"release": row, **facts}, {"release": {row: made}})
             self._keep(made)
         return Release(**made)
 
@@ -120,7 +122,8 @@ class Releases:
 
     def _keep(self, made: dict[str, Json]) -> None:
         """Makes the artifact of a release that is recorded."""
-        verdict = self._store.open("report", made["report"])
+        kind = "retest" if made.get("retest") else "report"
+        verdict = self._store.open(kind, made[kind])
         parents = [a for depth, a in self._store.lineage(verdict) if depth <= 1]
 
         def build(work: Path) -> dict[str, Json]:
@@ -166,7 +169,8 @@ class Releases:
             "engine": measured.get("engine", ""),
         }
 
-    def _pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
+    def pins(self, verdict: Artifact, settings: dict[str, Json]) -> dict[str, Json]:
+        """What a release of the verdict pins."""
         sums = self._store.sums()
         made = pins(self._workspace, verdict, measured(self._workspace, "the verdict", settings), sums)
         sums.keep()
@@ -190,9 +194,8 @@ class Releases:
         """
         wanted, releases = which, self.all()
         if not releases:
-            raise InputError(
-                "there is no release yet", "`inhouse release` makes one from the verdict of `inhouse build`"
-            )
+            hint = "`inhouse release` makes one from the verdict of `inhouse build`"
+            raise InputError("there is no release yet", hint)
         if which in ("production", "canary"):
             now = self.serving()
             wanted = now.production if which == "production" else now.canary.release if now.canary else ""
@@ -324,9 +327,8 @@ class Releases:
 
         def change(now: Serving) -> Step:
             if given.keys() != now.live.arms.keys():
-                raise ConfigError(
-                    f"the arms are {', '.join(now.live.arms)}", "give each of them a weight, 0 for nobody"
-                )
+                hint = "give each of them a weight, 0 for nobody"
+                raise ConfigError(f"the arms are {', '.join(now.live.arms)}", hint)
             ordered = {arm: given[arm] for arm in now.live.arms}
             experiment = now.live.model_copy(update={"arms": ordered, "since": _now()})
             return Step(now.model_copy(update={"experiment": experiment}), "weights changed", now.live.name)

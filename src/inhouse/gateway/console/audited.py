@@ -32,6 +32,7 @@ RELEASES = ("release made", "release promoted", "release canary", "release canar
             "releases found", "release received", "release shadow started", "release shadow stopped")  # fmt: skip
 EXPERIMENTS = ("release experiment started", "release weights changed", "release experiment stopped")
 EXPORTS = ("audit exported", "release exported")
+WATCH = ("change marked", "watch indexed", "watch accepted", "watch built", "watch waits", "watch failed")
 KINDS = {
     "Sign-ins": SIGN_INS,
     "API keys": KEYS,
@@ -46,6 +47,7 @@ KINDS = {
     "Ratings": (RATED,),
     "Server starts and settings": ("server started",),
     "Exports": EXPORTS,
+    "Watch": WATCH,
     "Redactions": (REDACTION, "conversation erased"),
     "Audit log": (ANCHORED, UNANCHORED, UPGRADED),
 }

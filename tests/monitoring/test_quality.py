@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inhouse.monitoring import quality
-from inhouse.monitoring.quality import Judged, agreement, given, lines, monday, shown, some, to_rate
+from inhouse.monitoring.quality import Seen, agreement, given, lines, monday, shown, some, to_rate
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 TOPICS = ("wires", "loans", "cards", "hours")
@@ -30,14 +30,14 @@ def seen(rng, n, days=0.0, release="bank/2", **more):
         at = NOW - timedelta(days=days, minutes=float(rng.integers(0, 600)))
         right.append(rng.random() < p)
         told = {"exchange": f"{release}-{days}-{k}", "at": at.isoformat(), "release": release, "confidence": p,
-                "question": f"{TOPICS[k % 4]} {k}", "answer": "it costs 25 dollars", "retrieval": 0.5 + p / 2}  # fmt: skip
-        made.append(Judged(**{**told, **more}))
+                "question": f"{TOPICS[k % 4]} {k}", "answer_words": 4, "retrieval": 0.5 + p / 2}  # fmt: skip
+        made.append(Seen(**{**told, **more}))
     return made, np.array(right, dtype=float)
 
 
 def judged(rng, n=200):
     rows, right = seen(rng, n, release="")
-    return [r.model_copy(update={"label": float(y)}) for r, y in zip(rows, right, strict=True)]
+    return [r._replace(label=float(y)) for r, y in zip(rows, right, strict=True)]
 
 
 def test_each_week_and_release_has_a_line_over_four_weeks():
@@ -63,20 +63,20 @@ def test_hand_offs_and_failures_count_as_requests_but_have_no_accuracy():
     failed, _ = seen(rng, 20, 3, reason="error")
     (row,) = lines([*rows, *handed, *failed], {"bank/2": judged(rng)}, None, NOW, 1)
     assert (row.requests, row.handed_off, row.estimated.answers) == (100, 0.2, 60)
-    assert not given(Judged(exchange="e", question="q", answer=" "))
+    assert not given(Seen(exchange="e", question="q", answer_words=0))
 
 
 def test_labels_and_thumbs_are_counted():
     rng = np.random.default_rng(3)
     rows, right = seen(rng, 300, 1)
-    voted = [r.model_copy(update={"thumb": 1 if n < 5 else -1 if n < 8 else None}) for n, r in enumerate(rows)]
+    voted = [r._replace(thumb=1 if n < 5 else -1 if n < 8 else None) for n, r in enumerate(rows)]
     rated = [
-        r.model_copy(update={"label": float(y), "probability": 0.2}) if n % 5 == 0 else r
+        r._replace(label=float(y), probability=0.2) if n % 5 == 0 else r
         for n, (r, y) in enumerate(zip(voted, right, strict=True))
     ]
     (row,) = lines(rated, {"bank/2": judged(rng)}, embed, NOW, 1)
     assert (row.up, row.down, row.estimated.labels, row.estimated.method) == (5, 3, 60, "both")
-    undrawn = [r.model_copy(update={"probability": None}) for r in rated]
+    undrawn = [r._replace(probability=None) for r in rated]
     assert lines(undrawn, {}, embed, NOW, 1)[0].estimated.labels == 0, (
         "whoever chooses what to rate says nothing of all"
     )
@@ -85,13 +85,13 @@ def test_labels_and_thumbs_are_counted():
 def test_answers_that_were_rated_earlier_are_a_reference_too():
     rng = np.random.default_rng(8)
     old, right = seen(rng, 120, 40)
-    rated = [r.model_copy(update={"label": float(y), "probability": 0.1}) for r, y in zip(old, right, strict=True)]
+    rated = [r._replace(label=float(y), probability=0.1) for r, y in zip(old, right, strict=True)]
     live, truth = seen(rng, 300, 1)
     (row,) = lines([*rated, *live], {}, embed, NOW, 1)
     assert (row.requests, row.estimated.method, row.estimated.labels) == (300, "reference", 0)
     assert row.estimated.low <= truth.mean() <= row.estimated.high
-    others = [r.model_copy(update={"release": "bank/1"}) for r in rated]
-    unasked = [r.model_copy(update={"probability": None}) for r in rated]
+    others = [r._replace(release="bank/1") for r in rated]
+    unasked = [r._replace(probability=None) for r in rated]
     for known in (others, unasked):
         assert lines([*known, *live], {}, embed, NOW, 1)[0].estimated.mean is None
 
@@ -99,7 +99,7 @@ def test_answers_that_were_rated_earlier_are_a_reference_too():
 def test_a_new_kind_of_question_makes_it_unknown():
     rng = np.random.default_rng(4)
     rows, _ = seen(rng, 200, 1)
-    moved = [r.model_copy(update={"question": f"boats {n}"}) for n, r in enumerate(rows)]
+    moved = [r._replace(question=f"boats {n}") for n, r in enumerate(rows)]
     (row,) = lines(moved, {"bank/2": judged(rng)}, embed, NOW, 1)
     assert row.estimated.mean is None
     (row,) = lines(moved, {"bank/2": judged(rng)}, None, NOW, 1)
@@ -109,7 +109,7 @@ def test_a_new_kind_of_question_makes_it_unknown():
 def test_a_large_window_is_read_in_part_with_all_of_its_labels(monkeypatch):
     monkeypatch.setattr(quality, "MOST", 50)
     rng = np.random.default_rng(5)
-    rows = [r.model_copy(update={"label": 1.0}) if n % 10 == 0 else r for n, r in enumerate(seen(rng, 200)[0])]
+    rows = [r._replace(label=1.0) if n % 10 == 0 else r for n, r in enumerate(seen(rng, 200)[0])]
     kept, fair = some(rows)
     assert (fair.sum(), sum(r.label is not None for r in kept)) == (50, 20)
     assert len({r.exchange for r in kept}) == len(kept)
@@ -118,7 +118,7 @@ def test_a_large_window_is_read_in_part_with_all_of_its_labels(monkeypatch):
 
 
 def test_what_answers_show_has_gaps_where_nothing_is_known():
-    row = Judged(exchange="e", question="what is it", answer="a fee of 5", confidence=0.7)
+    row = Seen(exchange="e", question="what is it", answer_words=4, confidence=0.7)
     x = shown([row])
     assert x.shape == (1, 5)
     assert list(x[0]) == pytest.approx([0.7, float("nan"), float("nan"), np.log1p(4), np.log1p(3)], nan_ok=True)
@@ -128,9 +128,9 @@ def test_what_answers_show_has_gaps_where_nothing_is_known():
 def test_what_is_drawn_says_why_and_leaves_out_hand_offs_and_the_base_model():
     rng = np.random.default_rng(6)
     rows, _ = seen(rng, 100, 8)
-    odd = rows[0].model_copy(update={"exchange": "odd", "question": "boats?", "confidence": 0.5})
-    handed = rows[1].model_copy(update={"exchange": "handed", "handed_off": True})
-    base = rows[2].model_copy(update={"exchange": "base", "release": "base"})
+    odd = rows[0]._replace(exchange="odd", question="boats?", confidence=0.5)
+    handed = rows[1]._replace(exchange="handed", handed_off=True)
+    base = rows[2]._replace(exchange="base", release="base")
     drawn = to_rate([*rows, odd, handed, base], judged(rng), embed, 101)
     assert len(drawn) == 101
     assert {"handed", "base"}.isdisjoint(d.exchange for d in drawn)

@@ -9,7 +9,7 @@ from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspa
 if TYPE_CHECKING:
     from inhouse.serving.quality import Figures
 
-RESTS = {"": "", "reference": "the verdict", "labels": "labels", "both": "verdict, labels"}
+RESTS = {"": "", "reference": "the verdict", "labels": "labels", "both": "both"}
 
 
 def quality(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
@@ -38,23 +38,16 @@ def _show(found: Figures) -> None:
     from inhouse.cli.terminal import out, print_line
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("four weeks to", "release", "accuracy", "rests on"):
-        table.add_column(head, no_wrap=head != "release", overflow="fold")
-    for head in ("labels", "answers", "handed off"):
+    for head in ("4 weeks to", "version", "accuracy", "rests on"):
+        table.add_column(head, no_wrap=True)
+    for head in ("labels", "answers", "handed"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in found.lines:
         e = row.estimated
-        figure = "unknown" if e.mean is None else f"{e.mean:.0%} [{e.low:.0%} to {e.high:.0%}]"
-        handed = f"{row.handed_off:.1%}"
-        table.add_row(
-            "now" if row.until == found.at else row.until[:10],
-            row.release,
-            figure,
-            RESTS[e.method],
-            str(e.labels),
-            f"{e.answers:,}",
-            handed,
-        )
+        figure = "unknown" if e.mean is None else f"{e.mean:.0%} [{e.low:.0%}, {e.high:.0%}]"
+        until = "now" if row.until == found.at else row.until[:10]
+        counts = str(e.labels), f"{e.answers:,}", f"{row.handed_off:.1%}"
+        table.add_row(until, row.release.rpartition("/")[2], figure, RESTS[e.method], *counts)
     out.print(table)
     latest = found.lines[0]
     if latest.estimated.why:

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inhouse.monitoring.estimate import Estimated, Evidence, Votes, accuracy
 from inhouse.monitoring.labels import drawn, places, probabilities, worth
@@ -29,45 +29,30 @@ UNLIKE = ("", "base")  # releases that no reference is of
 Embed = Callable[[Sequence[str]], Matrix]
 
 
-class Seen(Protocol):
-    """What is read of a live answer: a Signal of the store, or an answer of the verdict. `label` is known of few."""
+class Seen(NamedTuple):
+    """What is read of an answer, live or of the verdict: little, since a quarter of traffic is in memory.
 
-    @property
-    def exchange(self) -> str: ...
-    @property
-    def at(self) -> str: ...
-    @property
-    def release(self) -> str: ...
-    @property
-    def question(self) -> str: ...
-    @property
-    def answer(self) -> str: ...
-    @property
-    def confidence(self) -> float | None: ...
-    @property
-    def groundedness(self) -> float | None: ...
-    @property
-    def retrieval(self) -> float | None: ...
-    @property
-    def handed_off(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def thumb(self) -> int | None: ...
-    @property
-    def label(self) -> float | None: ...
-    @property
-    def probability(self) -> float | None: ...
-
-
-class Judged(Record):
-    """An answer of the verdict, as a live one is seen; `label` is its score."""
+    Attributes:
+        exchange: ID of the exchange, or of the question of the verdict.
+        question: the last message of the user.
+        at: ISO 8601; "" in the verdict.
+        release: that answered; "" in the verdict.
+        answer_words: length of the answer.
+        confidence: that it is right.
+        groundedness: support of its weakest statement.
+        retrieval: score of the best passage.
+        handed_off: whether a person took over.
+        reason: why it ended.
+        thumb: 1, -1, or None.
+        label: the share of it that is right; known of few live answers, and of all of the verdict.
+        probability: with which the label was asked for.
+    """
 
     exchange: str
+    question: str
     at: str = ""
     release: str = ""
-    question: str
-    answer: str
+    answer_words: int = 0
     confidence: float | None = None
     groundedness: float | None = None
     retrieval: float | None = None
@@ -128,7 +113,7 @@ class Agreement(Record):
 
 def given(row: Seen) -> bool:
     """Whether the model gave the answer: what a person took over, and what failed, has no accuracy."""
-    return row.reason in GIVEN and not row.handed_off and bool(row.answer.strip())
+    return row.reason in GIVEN and not row.handed_off and row.answer_words > 0
 
 
 def shown(rows: Sequence[Seen], axes: Matrix | None = None, vectors: Matrix | None = None) -> Array:
@@ -137,7 +122,7 @@ def shown(rows: Sequence[Seen], axes: Matrix | None = None, vectors: Matrix | No
     import numpy as np
 
     plain = np.array([
-        [_or_nan(r.confidence), _or_nan(r.groundedness), _or_nan(r.retrieval), math.log1p(len(r.answer.split())),
+        [_or_nan(r.confidence), _or_nan(r.groundedness), _or_nan(r.retrieval), math.log1p(r.answer_words),
          math.log1p(len(r.question.split()))] for r in rows
     ], dtype=np.float64).reshape(len(rows), 5)  # fmt: skip
     if axes is None or vectors is None:
@@ -154,7 +139,7 @@ def axes_of(vectors: Matrix) -> Matrix:
 
 
 def lines(
-    rows: Sequence[Seen], judged: Mapping[str, Sequence[Judged]], embed: Embed | None, now: datetime, weeks: int
+    rows: Sequence[Seen], judged: Mapping[str, Sequence[Seen]], embed: Embed | None, now: datetime, weeks: int
 ) -> list[Line]:
     """One line for each of the last weeks and each release that answered in it, the newest first.
 
@@ -217,7 +202,7 @@ def some(rows: Sequence[Seen]) -> tuple[list[Seen], Mask | None]:
     return [*order[:MOST], *more], np.arange(MOST + len(more)) < MOST
 
 
-def to_rate(rows: Sequence[Seen], judged: Sequence[Judged], embed: Embed | None, count: int) -> list[Draw]:
+def to_rate(rows: Sequence[Seen], judged: Sequence[Seen], embed: Embed | None, count: int) -> list[Draw]:
     """Which answers of a week people should rate, in order.
 
     Args:

@@ -24,8 +24,8 @@ from inhouse.monitoring.quality import (
     WINDOW,
     Agreement,
     Embed,
-    Judged,
     Line,
+    Seen,
     agreement,
     lines,
     monday,
@@ -68,7 +68,7 @@ def figures(workspace: Workspace, ledger: Ledger, now: datetime | None = None) -
     now = now or datetime.now(UTC)
     settings, ratings = workspace.project.quality, Ratings(ledger)
     first = monday(now) + WEEK - settings.weeks * WEEK - WINDOW
-    rows = Signals(ledger).rows(first.isoformat(), now.isoformat())
+    rows = [seen(s) for s in Signals(ledger).pages(first.isoformat(), now.isoformat())]
     judged = {
         label(r): answers_of(workspace, r) for r in Releases(workspace).all() if label(r) in {s.release for s in rows}
     }
@@ -83,7 +83,7 @@ def figures(workspace: Workspace, ledger: Ledger, now: datetime | None = None) -
     )  # fmt: skip
 
 
-def answers_of(workspace: Workspace, release: Release) -> Sequence[Judged]:
+def answers_of(workspace: Workspace, release: Release) -> Sequence[Seen]:
     """The answers of a release's arm in its verdict, as live ones are seen; none where they are gone."""
     try:
         folder = Path(workspace.store.open("report", release.report).path)
@@ -96,12 +96,19 @@ def answers_of(workspace: Workspace, release: Release) -> Sequence[Judged]:
     return [judged(a, questions[a.id]) for a in answers if a.id in questions]
 
 
-def judged(answer: Answer, question: Question) -> Judged:
+def seen(signal: Signal) -> Seen:
+    """A live answer."""
+    copied = {name: getattr(signal, name) for name in Seen._fields if name != "answer_words"}
+    return Seen(**copied, answer_words=len(signal.answer.split()))
+
+
+def judged(answer: Answer, question: Question) -> Seen:
     """An answer of the verdict as a live one is seen. Other outcomes than an answer have no label."""
     asked = [m.content for m in question.messages if m.role == "user"]
     right = LABELS[answer.outcome] if answer.outcome in ANSWERED else None
-    return Judged(
-        exchange=answer.id, question=asked[-1] if asked else "", answer=answer.text, confidence=answer.confidence,
+    return Seen(
+        exchange=answer.id, question=asked[-1] if asked else "", answer_words=len(answer.text.split()),
+        confidence=answer.confidence,
         groundedness=groundedness(answer.findings, list(answer.citations)),
         retrieval=max((p.score for p in answer.passages), default=None),
         handed_off=right is None or answer.declined, label=right,
@@ -109,7 +116,7 @@ def judged(answer: Answer, question: Question) -> Judged:
 
 
 def _draw(
-    ratings: Ratings, rows: Sequence[Signal], known: Sequence[Judged], embed: Embed, now: datetime, count: int
+    ratings: Ratings, rows: Sequence[Seen], known: Sequence[Seen], embed: Embed, now: datetime, count: int
 ) -> int:
     """Draws the answers of the last complete week that people are asked about, once."""
     until = monday(now)

@@ -17,9 +17,8 @@ asked, and workers that are killed while clients ask.
 
 `latency`: two servers in one run, one with four budgets (project, team, key, user) and one without; requests go to both
 in turn, one at a time, so that both see the same noise of the machine. Added p99 is the difference of their p99. The
-paired bootstrap over blocks of 50 requests gives its interval. Processor time of the servers per request depends less on what
-else the machine does. Prints tables, and writes JSON to
-`benchmarks/results/budgets.json`.
+paired bootstrap over blocks of 50 requests gives its interval. Processor time of the servers per request depends less
+on what else the machine does. Prints tables, and writes JSON to `benchmarks/results/budgets.json`.
 """
 
 import argparse

@@ -104,8 +104,10 @@ def test_before_launch_the_verdict_stands_in_and_says_so():
     assert (base.value, custom.value) == (pytest.approx(0.6), pytest.approx(0.3))
     assert (custom.low, custom.high) == (pytest.approx(0.25), pytest.approx(0.35))
     assert custom.source == "verdict"
-    assert "assumed to come back" in custom.note
+    assert custom.note == "arm rag"
     assert found["custom_usd_per_conversation"].value == 2e-5
+    none = _from_verdict(Report.model_construct(arms={"base": arm(0.5, 0.5)}, recommendation=None))["base_escalation"]
+    assert (none.value, none.low, none.high) == (1.0, 1 - 3 / 200, 1.0)
 
 
 def test_the_workbook_follows_its_inputs_by_formulas_and_has_their_values(workspace):

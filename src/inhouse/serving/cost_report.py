@@ -78,6 +78,8 @@ def _net(net: Estimate) -> str:
 
 
 def _months(months: float) -> str:
+    if months * 30.4 < 1:
+        return "less than a day"
     if months < 1:
         return f"{months * 30.4:.0f} days"
     return f"{months:.1f} months" if months < 36 else f"{months / 12:.1f} years"

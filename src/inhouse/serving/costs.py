@@ -23,7 +23,9 @@ MONTH_DAYS = 365.25 / 12
 FEWEST_CASES = 30  # of a side, to be measured
 ASSUMED_VOLUME = 1000.0
 IN_USE = 0.3  # share of the time in which a machine answers, on average over a month
-CUSTOM_ARMS = ("tuned+rag", "tuned", "cascade", "rag", "prompt")
+SHORT_TOKENS, PROMPT_TOKENS, ANSWER_TOKENS = 200.0, 900.0, 80.0  # of a conversation, before there is a verdict
+TUNED_ARMS = ("tuned+rag", "tuned")
+CUSTOM_ARMS = (*TUNED_ARMS, "cascade", "rag", "prompt")
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _from_verdict(verdict: Report | None) -> dict[str, Input]:
     for name, arm in (("base", "base"), ("custom", custom)):
         if arm is None or arm not in verdict.arms:
             continue
-        row, note = verdict.arms[arm], f"arm {arm}; wrong answers are assumed to come back"
+        row, note = verdict.arms[arm], f"arm {arm}"
         helped = _helped(row)
         if helped is not None:
             out = Estimate(mean=1 - helped.mean, low=1 - helped.high, high=1 - helped.low, n=helped.n)
@@ -161,6 +163,8 @@ def _helped(row: ArmResult) -> Estimate | None:
     mean = max(0.0, answered.mean - wrong.mean)
     down = math.hypot(answered.mean - answered.low, wrong.high - wrong.mean)
     up = math.hypot(answered.high - answered.mean, wrong.mean - wrong.low)
+    if mean in (0.0, 1.0):  # rule of three
+        down, up = 3 / answered.n, 3 / answered.n
     return Estimate(mean=mean, low=max(0.0, mean - down), high=min(1.0, mean + up), n=answered.n)
 
 
@@ -226,41 +230,37 @@ def _options(project: Project, verdict: Report | None, table: Roi) -> Options | 
     if table.missing or volume is None or price is None:
         return None
     costs, machine = project.costs, terms_of(project).machine_usd_per_hour * MONTH_HOURS
-    arms = verdict.arms if verdict else {}
-    base, rag = arms.get("base"), arms.get("rag") or arms.get("prompt")
-    tuned = next((arms[a] for a in (*(_preferred(verdict) if verdict else ()),) if a in arms), None)
-    best, plain = values["custom_escalation"] or 0.0, values["base_escalation"] or 0.0
-    helped = _helped(rag) if rag else None
-    searched = 1 - helped.mean if helped and table.inputs["custom_escalation"].source == "verdict" else None
+    best, plain, custom = (values[n] or 0.0 for n in ("custom_escalation", "base_escalation", "custom_usd_per_month"))
+    before_launch = table.inputs["custom_escalation"].source == "verdict"
 
-    def api(row: ArmResult | None, prompt: float, times: float = 1.0) -> float:
-        tokens = (row.prompt_tokens, row.answer_tokens) if row else (prompt, 80.0)
-        return (
-            times * (tokens[0] * costs.api_usd_per_million_prompt + tokens[1] * costs.api_usd_per_million_answer) / 1e6
-        )
+    def option(
+        name: str, arms: Sequence[str], prompt: float, usual: float, times: float = 1.0, **more: float
+    ) -> Option:
+        """With the tokens of the first arm that the verdict has, and its escalations if they are from the verdict."""
+        arm = next((a for a in arms if verdict and a in verdict.arms), "")
+        row = verdict.arms[arm] if verdict and arm else None
+        helped = _helped(row) if row and before_launch and arm != "base" else None
+        tokens = (row.prompt_tokens, row.answer_tokens) if row else (prompt, ANSWER_TOKENS)
+        usd = tokens[0] * costs.api_usd_per_million_prompt + tokens[1] * costs.api_usd_per_million_answer
+        note = f"arm {arm} of the verdict" if arm else f"{prompt:.0f} tokens of prompt are assumed: not in a verdict"
+        note += "; escalations as custom" if helped is None and name != "Base API" else ""
+        return Option(
+            name=name, usd_per_conversation=times * usd / 1e6, note=note,
+            escalation=usual if helped is None else 1 - helped.mean, **more,
+        )  # fmt: skip
 
-    custom = values["custom_usd_per_month"] or 0.0
+    own = option("Self-hosted", _preferred(verdict) if verdict else (), PROMPT_TOKENS, best, 0.0, usd_per_month=custom)
+    row = next((verdict.arms[a] for a in _preferred(verdict) if a in verdict.arms), None) if verdict else None
     options = (
-        Option(name="Base API", usd_per_conversation=api(base, 200), escalation=plain, note=_of("base", base)),
-        Option(
-            name="RAG + prompt", usd_per_conversation=api(rag, 900), note=_of("rag", rag),
-            escalation=best if searched is None else searched,
-        ),
-        Option(
-            name="RAG + tuning", usd_per_conversation=api(tuned, 900, costs.tuned_api_price), escalation=best,
-            usd_per_month=custom, note=_of("custom", tuned),
-        ),
-        Option(
-            name="Self-hosted", usd_per_conversation=0.0, escalation=best, usd_per_month=custom,
-            machine_usd_per_month=machine, machine_conversations=_capacity(project, tuned),
-            note=f"${machine:,.0f} a month for each machine, which answers {IN_USE:.0%} of the time",
-        ),
+        option("Base API", ("base",), SHORT_TOKENS, plain),
+        option("RAG + prompt", ("rag", "prompt"), PROMPT_TOKENS, best),
+        option("RAG + tuning", TUNED_ARMS, PROMPT_TOKENS, best, costs.tuned_api_price, usd_per_month=custom),
+        own.model_copy(update={
+            "machine_usd_per_month": machine, "machine_conversations": _capacity(project, row),
+            "note": f"{own.note}; ${machine:,.0f} a month for each machine, which answers {IN_USE:.0%} of the time",
+        }),
     )  # fmt: skip
     return compared(options, volume, price)
-
-
-def _of(name: str, row: ArmResult | None) -> str:
-    return f"tokens as arm {name} of the verdict" if row else "tokens are assumed: there is no verdict"
 
 
 def _capacity(project: Project, row: ArmResult | None) -> float:
@@ -273,7 +273,8 @@ def _notes(sides: Mapping[str, Figures], table: Roi, contacts: Sequence[Contact]
     notes = []
     base = table.inputs["base_escalation"]
     if base.source == "verdict":
-        notes.append("Base is not measured in live traffic; its figures are from the verdict, before launch. "
+        notes.append("Base is not measured in live traffic; its figures are from the verdict. Of its questions those "
+                     "that were handed off or answered wrong are assumed to go to people. "
                      "`inhouse experiment start` measures both sides on the same traffic.")  # fmt: skip
     elif base.value is None:
         notes.append("Nothing is known of base yet. `inhouse build` measures it on held-out questions, and "

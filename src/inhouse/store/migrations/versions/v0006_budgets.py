@@ -25,6 +25,7 @@ def upgrade() -> None:
         "reservation",
         sa.Column("exchange_id", LABEL, primary_key=True),
         sa.Column("budget_id", sa.String(64), primary_key=True),
-        sa.Column("until_ms", sa.BigInteger, nullable=False, index=True),
+        sa.Column("until_ms", sa.BigInteger, nullable=False),
         *(sa.Column(unit, sa.BigInteger, nullable=False) for unit in UNITS),
+        sqlite_with_rowid=False,
     )

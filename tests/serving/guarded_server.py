@@ -25,7 +25,7 @@ from inhouse.gateway.state import State
 from inhouse.serving import fleet, releases
 from inhouse.serving.open import Opened
 from inhouse.serving.releases import MEASURED, Releases, label
-from inhouse.serving.start import watch
+from inhouse.serving.start import watched
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
@@ -112,9 +112,8 @@ def main():
         workspace.project, fleet.Fleet(workspace), Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger),
         Traffic(ledger),
     )  # fmt: skip
-    watch(state, workspace, ledger)
     bound = server.listen("127.0.0.1", 0)
-    server.serve(state, bound, lambda: print(server.address_of(bound), flush=True))
+    server.serve(watched(state, workspace), bound, lambda: print(server.address_of(bound), flush=True))
     server.leave()
 
 

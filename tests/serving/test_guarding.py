@@ -28,7 +28,7 @@ class House:
 
     def __init__(self, folder, url, stack):
         self.folder, self.stack = folder, stack
-        self.settings = {"store.url": url}
+        self.settings = {"store.url": url} if url else {}
         self.workspace = workspace_of(folder, **self.settings)
         make_releases(self.workspace)
         self.releases = Releases(self.workspace)
@@ -296,3 +296,49 @@ def test_how_bad_an_answer_was():
     assert of(handed_off=True)["handoffs"] == 1
     found = of(confidence=0.75, groundedness=0.25)
     assert (found["confidence"], found["groundedness"]) == (0.25, 0.75)
+
+
+def test_the_metrics_of_the_settings_are_those_of_the_guards():
+    from typing import get_args
+
+    from inhouse.config.release import Guard
+    from inhouse.monitoring.guards import METRICS
+
+    assert set(get_args(Guard)) == METRICS.keys()
+
+
+async def test_the_commands_show_how_a_canary_stands_and_what_happened(tmp_path, capsys):
+    from inhouse.cli import canaries
+    from inhouse.store.shadows import Shadow
+
+    with ExitStack() as stack:
+        house = House(tmp_path, "", stack)
+        canaries.incidents(tmp_path)
+        canaries.guards(tmp_path)
+        empty, *_ = (text := capsys.readouterr().out).splitlines()
+        assert empty == "No incidents."
+        assert "Estimated accuracy" in text
+        canaries.shadow("20%", "2", tmp_path)
+        assert "shadow bank/2 for 20% of requests" in capsys.readouterr().out
+        for _ in range(25):
+            await answers(house.ledger, "bank/1", 1)
+            await answers(house.ledger, CHALLENGER, 1, reason="error")
+        canaries.guards(tmp_path)
+        text = capsys.readouterr().out
+        assert "100.0% of" in text
+        assert "  worse" in text
+        guarding(house, []).look()
+        canaries.incidents(tmp_path)
+        text = capsys.readouterr().out
+        assert "bank/2 (50% of users) was rolled back to bank/1" in text
+        assert text.count("inhouse audit show") == 5
+        exchange = Audit(house.ledger).find(release="bank/1", limit=1)[0][1]
+        audit = Audit(house.ledger)
+        await audit.shadowed(
+            Shadow(exchange=exchange.id, release="bank/2", answer="No.", reason="stop", confidence=0.7)
+        )
+        await asyncio.to_thread(audit.close)
+        canaries.compare("2", tmp_path)
+        text = capsys.readouterr().out
+        assert "bank/2 as a shadow: 1 requests, 0 failed" in text
+        assert "users saw: !" in text

@@ -11,7 +11,7 @@ alerts_app = typer.Typer(no_args_is_help=True, help="Alerts by webhook, mail, an
 
 @alerts_app.command("test")
 def send_test(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
-    """Send a test alert to every channel of [alerts]; exit with code 4 if one does not take it."""
+    """Send a test alert to every channel of the project; exit with code 4 if one does not take it."""
     from inhouse.errors import BackendError
     from inhouse.serving.alerts import Alerts
 

@@ -210,25 +210,23 @@ class Guarding:
         if changed:
             self._announce()
         self._metrics.canary_share.set(now.canary.percent / 100 if now.canary else 0)
-        if now.canary is None or not self._workspace.project.release.rollback:
+        canary = now.canary if self._workspace.project.release.rollback else None
+        if self._watched and (self._watched.canary, self._watched.production) != (canary, now.production):
+            self._gauge([])
             self._watched = None
+        if canary is None:
             return changed
-        if self._watched is None or (self._watched.canary, self._watched.production) != (now.canary, now.production):
-            self._watched = Watched(self._workspace, self._ledger, now.canary, now.production)
-        watched = self._watched
+        watched = self._watched = self._watched or Watched(self._workspace, self._ledger, canary, now.production)
         found = watched.look()
-        for standing in watched.standing():
-            shown = {"production": standing.shown[0], "canary": standing.shown[1]}
-            for arm, value in shown.items():
-                self._metrics.guard.labels(standing.metric, arm).set(math.nan if value is None else value)
+        self._gauge(watched.standing())
         if found is None:
             return changed
         incident = incident_of(watched, found)
         if roll_back(self._releases, watched.canary, incident):
-            log.error(
-                "the canary was rolled back", extra={"facts": {"release": incident.release, "why": incident.reason}}
-            )
+            facts = {"release": incident.release, "why": incident.reason}
+            log.error("the canary was rolled back", extra={"facts": facts})
             self._metrics.incidents.inc()
+        self._gauge([])
         self._watched, self._revision = None, self._releases.serving().revision
         self._announce()
         return True
@@ -237,6 +235,16 @@ class Guarding:
         """How the guard metrics stand; none while there is no canary."""
         watched = self._watched
         return [seams.GuardLine(**_line(standing).model_dump()) for standing in watched.standing()] if watched else []
+
+    def _gauge(self, standings: Sequence[Standing]) -> None:
+        """Shows the guard metrics to Prometheus; those of a canary that ended are no numbers."""
+        found = {
+            (s.metric, arm): v for s in standings for arm, v in zip(("production", "canary"), s.shown, strict=True)
+        }
+        for metric in self._workspace.project.release.rollback_on or DEFAULTS:
+            for arm in ("production", "canary"):
+                value = found.get((metric, arm))
+                self._metrics.guard.labels(metric, arm).set(math.nan if value is None else value)
 
     def _announce(self) -> None:
         """Sends the alert of the last incident, which whoever made the change may not have lived to do."""

@@ -36,7 +36,6 @@ from inhouse.store.calls import StoredCalls
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Key, Keys
-from inhouse.store.ledger import Ledger
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
@@ -74,7 +73,7 @@ def start(workspace: Workspace, command: tuple[str, ...], ready: Callable[[Start
     _record_start(workspace, started)
     if settings.workers == 1:
         with _anchored(workspace):
-            server.serve(_state(workspace), bound, lambda: ready(started))
+            server.serve(watched(_state(workspace), workspace), bound, lambda: ready(started))
         server.leave()
     ready(started)
 
@@ -93,7 +92,9 @@ def leave(code: int) -> NoReturn:
 def work(workspace: Workspace, inherited: str) -> None:
     """One of several processes; its parent passes the file descriptors of socket and rates, as "SOCKET,RATES"."""
     socket, rates = (int(number) for number in inherited.split(","))
-    server.serve(_state(workspace, rates), server.inherit(socket), lambda: None, parent=os.getppid())
+    server.serve(
+        watched(_state(workspace, rates), workspace), server.inherit(socket), lambda: None, parent=os.getppid()
+    )
     server.leave()
 
 
@@ -164,22 +165,21 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     border = border_of(Parts(workspace, workspace.project))
     fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), _desk(workspace, calls, turns))
     traffic, live = Traffic(ledger), LiveQuality(workspace, ledger)
-    state = State(
+    return State(
         workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
         embedder=workspace.embedder,
         insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace), live),
         rates=Rates(rates), calls=calls, turns=turns,
     )  # fmt: skip
-    watch(state, workspace, ledger)
-    return state
 
 
-def watch(state: State, workspace: Workspace, ledger: Ledger) -> None:
-    """Adds what runs beside the answers: the guard of the canary, the shadow release, and the delivery of alerts.
+def watched(state: State, workspace: Workspace) -> State:
+    """With what runs beside the answers: the guard of the canary, the shadow release, and the delivery of alerts.
 
     Raises:
         ConfigError: [alerts] names an environment variable that is not set.
     """
+    ledger = state.keys.ledger
     alerts = Alerts(workspace.project, ledger, state.metrics.alert_failures.inc)
     guarding = Guarding(workspace, ledger, state.fleet.refresh, alerts.send, state.metrics)
     shadows = Shadows(
@@ -188,6 +188,7 @@ def watch(state: State, workspace: Workspace, ledger: Ledger) -> None:
     )  # fmt: skip
     state.guards, state.observers = guarding.lines, (shadows.observe,)
     state.background = (guarding.run, shadows.run, alerts.run)
+    return state
 
 
 def _desk(workspace: Workspace, calls: StoredCalls, turns: StoredTurns) -> Desk | None:

@@ -12,12 +12,12 @@ from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline.audit_data import audit_data
 
-TOML = '''
+TOML = """
 name = "Corner bank"
 [[documents.access]]
 folder = "staff"
 groups = ["staff"]
-'''
+"""
 DOCUMENTS = {
     "wires.md": "# Wire transfers\n\n## What does a wire cost?\n\nAn outgoing wire transfer costs $25.\n",
     "fees.md": "# Fees\n\n| Service | Fee |\n|---|---|\n| Outgoing wire transfer | $21 |\n",

@@ -218,7 +218,7 @@ def planted(example: str, folder: Path) -> dict[str, Any]:
 def gaps(folder: Path) -> dict[str, Any]:
     """Documents of the bank are removed; how many of them the gaps name, and how many gaps are of other things.
 
-    The truth is the document that answered the question before.
+    The truth is the first document whose passage answered the question by itself before.
     """
     import random
     from collections import Counter
@@ -249,8 +249,13 @@ def gaps(folder: Path) -> dict[str, Any]:
             for e in drawn
         ]  # fmt: skip
 
-    _, before = judged()
-    owner = {j.example.id: j.nearest for j in before if j.state == "answered"}
+    workspace, before = judged()
+    opened = workspace.index(index(workspace), None)
+    owner: dict[str, str] = {}
+    for j in before:
+        for hit in opened.search(f"{j.example.question} {j.example.target}", 10) if j.state == "answered" else ():
+            if judge(j.example, [hit.passage], [], workspace.support).state == "answered":
+                owner.setdefault(j.example.id, hit.passage.source)
     for name in REMOVED:
         (project / "documents" / name).unlink()
     workspace, after = judged()

@@ -85,6 +85,7 @@ def _gaps(audit: DataAudit) -> list[str]:
         count = f"{gap.size} question{'s' * (gap.size != 1)}"
         lines.append(f"  {count} [{low:.1f}% to {high:.1f}%], {what}: {short(gap.questions[0])}")
         lines += [f"      {short(question)}" for question in gap.questions[1:3]]
+        lines += [f"      nearest: {', '.join(gap.nearest)}"] if gap.nearest else []
     return [*lines, *_more(len(audit.gaps))]
 
 

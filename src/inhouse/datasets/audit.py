@@ -260,6 +260,8 @@ def _coverage(audit: DataAudit) -> Grade:
         f"{missing} are not."
     )
     why += f" Another {n} were declined in the conversations." if (n := c.states.get("declined", 0)) else ""
+    if missing:
+        why += " A reply that was composed, such as a command or a calculation, counts as not answered."
     named = ", ".join(f'"{g.questions[0]}" ({g.size})' for g in gaps[:3])
     todo = (
         f"Write documents for the largest gaps: {named}; or connect a tool where the answer is in a system."
@@ -288,7 +290,7 @@ def _conflicts(audit: DataAudit) -> Grade:
     why = (
         f"{n} pairs of statements say something else of the same thing." if n else "No contradicting statements found."
     )
-    why += " The check finds most changed figures and few opposites in words."
+    why += " The check misses many: it finds some changed figures and few opposites in words."
     todo = "Correct or remove the wrong one of each pair: a model that reads both gives either." if n else ""
     return Grade(name="contradictions", title="Contradictions", level=level, value=str(n), why=why, todo=todo)
 

@@ -106,8 +106,8 @@ def served(workspace):
             rows.append(exchange(len(rows), day, asked.strip(), f"u{rng.integers(9000)}"))
 
     async def write(audit):
-        for n in range(0, len(rows), 500):
-            await asyncio.gather(*(audit.append(e) for e in rows[n : n + 500]))
+        for n in range(0, len(rows), 100):
+            await asyncio.gather(*(audit.append(e) for e in rows[n : n + 100]))
 
     with workspace.ledger() as ledger:
         audit = Audit(ledger)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400
 USUAL_DAYS = 28  # of the first weeks, at most
+COLLECTING = f"Usual traffic is being collected: it takes {LEAST_DAYS} days and one to compare."
 URGENT = 2.0  # the last day is also judged by itself where it shows a change of so many times the size that matters
 EXAMPLES = 5
 
@@ -255,7 +256,7 @@ def _whole(needed: float) -> int:
 def _missing(monitor: Monitor, needed: float, seen: Traffic) -> tuple[str, str]:
     """When there will be enough traffic, "" if unknown, and a sentence."""
     if not seen.usual:
-        return "", f"Usual traffic is being collected: it takes {LEAST_DAYS} days and one to compare."
+        return "", COLLECTING
     least = change_in_words(monitor, monitor.matters)
     if math.isinf(needed):
         return "", f"Usual traffic is too little, or its days differ too much, to see a change of {least}."

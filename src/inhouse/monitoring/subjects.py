@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inhouse.bounds import binomial_interval
 from inhouse.monitoring import topics, windows
 from inhouse.monitoring.alarms import Group, Monitored, Shown, State, Waiting, cut
-from inhouse.monitoring.drift import EXAMPLES, URGENT, Traffic, decide, judge_traffic, monitored, values
+from inhouse.monitoring.drift import COLLECTING, EXAMPLES, URGENT, Traffic, decide, judge_traffic, monitored, values
 from inhouse.monitoring.monitors import MONITORS, Monitor
 from inhouse.monitoring.topics import Background, Neighborhood, Questions, Sample
 from inhouse.monitoring.windows import SPANS
@@ -328,7 +328,8 @@ def questions_of(
     found: dict[str, Monitored] = {}
     for name in (TOPICS, GROUPS):
         if name not in chosen:
-            says = "There are too few questions of different users and days, or days differ too much, to see a change."
+            few = "There are too few questions of different users and days, or days differ too much, to see a change."
+            says = few if seen.usual else COLLECTING
             found[name] = Monitored(name=name, area=MONITORS[name].area, state="not enough traffic", says=says)
             continue
         window, full = chosen[name]

@@ -30,7 +30,8 @@ class Watch(Section):
     """Maximum number of affected test questions that are asked again, a random sample."""
     tolerance: float = Field(0.04, ge=0, le=1)
     """Share of the affected questions, and of the others, by which the answers that got worse may outnumber those that
-    got better: a small model answers a few questions otherwise whenever its prompt changes. 0 for none."""
+    got better, rounded up, and none of fewer than ten: a small model answers a few questions otherwise whenever its
+    prompt changes. 0 for none."""
     promote: Literal["person", "automatic"] = "person"
     """What happens to a build that passes the release gate: it waits for a person, or (`automatic`) it becomes a canary
     for canary_percent of the users, and production after canary_hours."""

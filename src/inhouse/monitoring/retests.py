@@ -7,6 +7,7 @@ was right by the old reference is taken for wrong, and the new answer for right 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from inhouse.types import GateRule, Record
 from inhouse.verdict import read_versioned
 
 FILE, MAJOR = "retest.json", 1
+FEW = 10  # questions, below which nothing may be worse
 GOOD = frozenset({"right", "proper_handoff"})
 Part = Literal["affected", "others", "old", "new"]
 
@@ -107,12 +109,13 @@ class Retest(Record):
         nothing supports grow in number, by more than a share of the questions; no answer may fail that did not.
 
         Args:
-            tolerance: that share. A small model answers a few questions otherwise whenever its prompt changes.
+            tolerance: that share, rounded up, and none of fewer than FEW questions. A small model answers a few
+                questions otherwise whenever its prompt changes.
         """
         found = []
         for part in dict.fromkeys(row.part for row in self.rows):
             rows = self.of(part)
-            most = tolerance * len(rows)
+            most = math.ceil(tolerance * len(rows)) if len(rows) >= FEW else 0
             better, worse = (sum(row.change == way for row in rows) for way in (1, -1))
             text = f"{part}: {better} better and {worse} worse of {len(rows)} questions"
             found.append(GateRule(name=part, passed=worse - better <= most, text=text))

@@ -1,6 +1,6 @@
 """What learning from feedback gains: 100 corrections and 300 thumbs, simulated, on a bank and a concierge.
 
-    python benchmarks/feedback.py [--projects bank concierge] [--out FOLDER] [--toy]
+    python benchmarks/feedback.py [--projects bank concierge] [--base MODEL] [--out FOLDER] [--toy]
 
 A model is fine-tuned on half of the conversations and answers questions of the other half, with passages. A judge that
 knows the right answers (the scorer of the verdict, against each question's reference) gives the feedback: the first
@@ -53,7 +53,7 @@ synthesize = false
 instructions = "{instructions}"
 max_tokens = {tokens}
 [model]
-usd_per_hour = 0.10
+base = "{base}"
 [training]
 max_minutes = {minutes}
 [feedback]
@@ -241,11 +241,11 @@ FULL = {
     "settings": {"minutes": 3, "questions": 300, "tokens": 80},
 }
 TOY = {
-    "learned": 24,
-    "live": 40,
-    "corrections": 16,
-    "thumbs": 20,
-    "settings": {"minutes": 0.4, "questions": 12, "tokens": 24},
+    "learned": 16,
+    "live": 30,
+    "corrections": 14,
+    "thumbs": 14,
+    "settings": {"minutes": 0.3, "questions": 6, "tokens": 8},
 }
 
 
@@ -253,9 +253,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--projects", nargs="*", default=["bank", "concierge"], choices=["bank", "concierge"])
     parser.add_argument("--out", type=Path, help="folder to keep the projects in; a second run continues there")
+    parser.add_argument("--base", default="smollm2-135m-instruct", help="the base model: a name, a folder, or a file")
     parser.add_argument("--toy", action="store_true", help="a few questions and seconds, to see that it runs")
     options = parser.parse_args()
     results, size = {}, TOY if options.toy else FULL
+    size["settings"]["base"] = options.base
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.projects:
             if name == "concierge" and not CONCIERGE.is_dir():

@@ -13,7 +13,6 @@ from inhouse.gateway.console.seams import GuardLine, Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
-from inhouse.store.budgets import Alert
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
@@ -68,7 +67,6 @@ class State:
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
-    alert: Callable[[Alert], None] | None = None  # for budgets; None writes to the log
     guards: Callable[[], Sequence[GuardLine]] = tuple  # how the canary stands
     background: tuple[Callable[[], Awaitable[None]], ...] = ()  # what runs beside the answers; it ends with the server
     observers: tuple[Callable[[Exchange, ChatRequest], None], ...] = ()  # called with each answer that is recorded
@@ -81,7 +79,7 @@ class State:
         self.embedding = Queue(1, settings.waiting)  # texts are embedded beside the answers
         self.ratings = Ratings(self.keys.ledger)
         self.prices = Prices(self.project)
-        self.reservations = Reservations(self.keys.ledger, self.alert) if self.project.budget else None
+        self.reservations = Reservations(self.keys.ledger) if self.project.budget else None
         self.sessions = Sessions(self.keys.ledger, settings.session_idle_minutes * 60)
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from inhouse.chat import ChatModel
 from inhouse.gateway import mcp, server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
-from inhouse.serving.alerts import Alerts
+from inhouse.serving.alerts import Alerts, of_budget
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.guarding import Guarding
 from inhouse.serving.insight import WorkspaceInsight
@@ -186,6 +186,8 @@ def watched(state: State, workspace: Workspace) -> State:
         Releases(workspace).serving, state.fleet.model, state.audit, lambda: state.queue.spare,
         workspace.project.assistant.handoff, state.metrics,
     )  # fmt: skip
+    if state.reservations is not None:
+        state.reservations.alert = lambda alert: alerts.send(of_budget(alert))
     state.guards, state.observers = guarding.lines, (shadows.observe,)
     state.background = (guarding.run, shadows.run, alerts.run)
     return state

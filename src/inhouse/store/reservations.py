@@ -40,14 +40,16 @@ class Reservations:
 
     Args:
         ledger: of the project.
-        alert: called in the thread for each new alert, once per budget and period over all processes.
+        alert: called in the thread for each new alert, once per budget and period over all processes; it may be
+            replaced later. Without one, alerts are logged.
         clock: the time in milliseconds since 1970.
     """
 
     def __init__(
-        self, ledger: Ledger, alert: Callable[[Alert], None] | None = None, clock: Callable[[], int] = now_ms
+        self, ledger: Ledger, alert: Callable[[Alert], object] | None = None, clock: Callable[[], int] = now_ms
     ) -> None:
-        self._ledger, self._alert, self._clock = ledger, alert or _logged, clock
+        self._ledger, self._clock = ledger, clock
+        self.alert: Callable[[Alert], object] = alert or _logged
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -131,7 +133,7 @@ class Reservations:
 
     def _send(self, alert: Alert) -> None:
         try:
-            self._alert(alert)
+            self.alert(alert)
         except Exception as error:  # of any kind: requests do not depend on it
             log.error("an alert could not be sent", exc_info=error)
 

@@ -9,7 +9,8 @@ PAGES = {
     "home": "home", "playground": "playground", "inbox": "inbox", "verdict": "verdict", "knowledge": "knowledge",
     "search": "knowledge?q=what+does+a+wire+cost", "failed": "knowledge?view=failed",
     "document": "knowledge/document?source=payments/wire-transfers.md", "data": "data", "removed": "data?part=removed",
-    "example": "data/example?id=ex-000&part=train", "traffic": "traffic?span=24h", "experiments": "experiments", "audit": "audit",
+    "example": "data/example?id=ex-000&part=train", "traffic": "traffic?span=24h", "experiments": "experiments", "incidents": "incidents",
+    "audit": "audit",
     "actions": "actions",
     "settings": "settings", "not-found": "nothing-here",
 }  # fmt: skip

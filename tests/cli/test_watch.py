@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from inhouse.cli.main import app
 from inhouse.errors import BackendError, ConfigError, InputError
+from inhouse.monitoring.retests import FILE, Retest, Row, Told
 from inhouse.monitoring.triggers import Decision, Loss, Trigger
 from inhouse.serving.watched import Job, Memory, Pending, State, Waiting
+from inhouse.store.artifacts import Store
 
 
 @pytest.fixture
@@ -56,6 +58,30 @@ def test_the_status_has_the_decision_with_its_figures_and_what_waits(call, proje
     assert "inhouse release promote 2" in shown
     assert "and 2 more" in shown
     assert "\x1b" not in shown
+
+
+def test_what_got_better_and_worse_is_shown_question_by_question(call, project):
+    assert isinstance(call("compare").exception, InputError)
+    good, wrong = Told(text="It costs $5.", outcome="right"), Told(text="No idea.\x1b[2J", outcome="wrong")
+    rows = (
+        Row(id="1", part="old", question="What is a wire?", reference="$5", before=good, after=wrong),
+        Row(id="2", part="new", question="What is a card?", reference="$9", before=wrong, after=good),
+        Row(id="3", part="old", question="What is a loan?", before=good, after=good),
+    )
+    retest = Retest(before="bank/1", after="bank/2", rows=rows)
+
+    def build(out):
+        (out / FILE).write_text(retest.model_dump_json())
+        return {}
+
+    Store(project / ".inhouse").make("retest", {}, [], build)
+    shown = call("compare").stdout
+    assert shown.startswith("bank/2 against bank/1: 1 better and 1 worse of 3 questions\nworse: What is a wire?")
+    assert "    before (right): It costs $5.\n    after (wrong): No idea." in shown
+    assert "better: What is a card?" in shown
+    assert "loan" not in shown
+    assert "\x1b" not in shown
+    assert len(json.loads(call("compare", "--json").stdout)["rows"]) == 3
 
 
 def test_before_the_first_look_the_status_says_so(call):

@@ -16,9 +16,11 @@ from inhouse.cli.options import workspace_of
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.models.catalog import Catalog
+from inhouse.monitoring.retests import Retest
 from inhouse.serving.edge import EDGE_FILE, TRUST_FILE, Shipment, export_edge
 from inhouse.serving.open import settings_of
 from inhouse.serving.pins import check
+from inhouse.serving.reindex import Fresh, release_over
 from inhouse.serving.releases import MEASURED, Releases, label
 from inhouse.serving.sync import Folder, adopt, source_of, sync
 from inhouse.store.audit import Audit
@@ -366,3 +368,32 @@ def test_a_source_without_a_release_is_named(device, tmp_path, website):
 def test_a_release_of_the_house_is_named_as_there(device, site):
     assert label(Releases(device).get("production")) == label(Releases(site).get("1"))
     assert Releases(device).get("1") == Releases(site).get("1")
+
+
+def test_a_release_over_a_new_index_is_exported_with_its_own_documents(site, tmp_path):
+    """And a device takes it: what tested it there is its manifest alone."""
+    store, before = site.store, write_release(site, "one")
+
+    def made(kind, parents, **files):
+        def build(work: Path):
+            for name, text in files.items():
+                (work / name.replace("_", ".")).write_text(text)
+            return {"languages": {"en": 9}}
+
+        return store.make(kind, {"of": kind, "files": digest_of(files)}, parents, build)
+
+    documents = made("documents", [], documents_jsonl='{"new": 1}')
+    index = made("index", [documents], index_json='{"new": 1}')
+    verdict = store.open("report", before.report)
+    retest = Retest(before="the-bank/1", after="the new index")
+    test = made("retest", [documents, index, verdict], retest_json=retest.model_dump_json())
+    releases = Releases(site)
+    release = release_over(releases, before, Fresh(index, test, retest, retest.rules()))
+    export_edge(site, release, tmp_path / "device")
+    held = {f.parent.name for f in (tmp_path / "device").glob("store/artifacts/documents/*/documents.jsonl")}
+    assert held == {documents.key}
+    assert not list((tmp_path / "device").glob("store/artifacts/retest/*/retest.json"))  # it has test questions
+    workspace = workspace_of(tmp_path / "device", None, True)
+    adopt(workspace)
+    assert production(workspace) == label(release)
+    assert not [c for c in Releases(workspace).verify("production") if c.problem and c.path]

@@ -1,4 +1,4 @@
-"""The commands of the watch: watch itself, status, mark, build, accept. Nothing heavy at import."""
+"""The commands of the watch: watch itself, status, compare, mark, build, accept. Nothing heavy at import."""
 
 from __future__ import annotations
 
@@ -54,6 +54,31 @@ def watch_status(project: At = HERE, overrides: Set = None, as_json: AsJson = Fa
 
     memory = Memory(workspace_of(project, overrides, True).store.root)
     _print_status(memory.read(), memory.decisions(DECISIONS), as_json)
+
+
+@watch_app.command("compare")
+def watch_compare(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+    """Show question by question what the latest new index or build made better and worse."""
+    from pathlib import Path
+
+    from inhouse.cli.terminal import print_line
+    from inhouse.errors import InputError
+    from inhouse.monitoring.retests import Retest
+
+    made = workspace_of(project, overrides, True).store.latest("retest")
+    if made is None:
+        raise InputError("nothing was compared yet", "`inhouse watch` compares each new index and build")
+    found = Retest.read(Path(made.path))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    lines = [found.text]
+    for title, rows in (("worse", found.worse), ("better", found.better), ("outdated", found.outdated)):
+        for row in rows:
+            lines += [f"{title}: {row.question}", f"    reference: {row.reference}"]
+            lines += [f"    {name} ({told.outcome}): {told.text}" for name, told in
+                      (("before", row.before), ("after", row.after))]  # fmt: skip
+    print_line("\n".join(plain_lines(lines)))
 
 
 @watch_app.command("mark")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.documents.folder import folder_digest
@@ -34,7 +35,8 @@ class Compares(Protocol):
     ) -> Artifact: ...
 
 
-class Fresh(NamedTuple):
+@dataclass(frozen=True)
+class Fresh:
     """A new index, its test, and what a person or nobody has to do: `rules` say whether it got worse."""
 
     index: Artifact

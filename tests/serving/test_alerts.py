@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from inhouse.assembly.workspace import Workspace
 from inhouse.cli.alerts import list_alerts, send_test
 from inhouse.config.alerts import Alerts as Settings
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError
-from inhouse.serving.alerts import Alerts, of_budget, signature
+from inhouse.serving.alerts import Alerts, of_budget, signature, tells_of_waiting
+from inhouse.serving.watched import Waiting
 from inhouse.store.alerts import Alert, AlertBox
 from inhouse.store.budgets import Alert as BudgetAlert
 from inhouse.store.budgets import Amount, Limit
@@ -301,3 +303,14 @@ def test_a_budget_that_is_nearly_used_is_told_in_words():
     refused = of_budget(BudgetAlert(limit=limit, kind="refused", spent=spent, resets_at="2026-12-01", key="k"))
     assert refused.title.endswith("has refused a request")
     assert refused.severity == "critical"
+
+
+def test_what_the_watch_leaves_to_people_is_kept_for_delivery(tmp_path):
+    workspace = Workspace(Project.model_validate({"name": "bank"}).at(tmp_path))
+    tell = tells_of_waiting(workspace)
+    waiting = Waiting(kind="release", at="2026-11-30T12:00:00Z", text="Release 2 is better; promote it.")
+    tell(waiting)
+    tell(waiting)
+    with workspace.ledger() as ledger, ledger.read() as connection:
+        kept = connection.execute(ALERTS.select()).mappings().all()
+    assert [row["content"]["alert"]["title"] for row in kept] == ["The watch waits for a person: release"]

@@ -122,6 +122,7 @@ def _watch(workspace: Workspace, quiet: bool) -> Watch:
 
     from inhouse.pipeline import stages
     from inhouse.pipeline.child import make_in_child
+    from inhouse.serving.alerts import tells_of_waiting
     from inhouse.serving.occasions import live_accuracy
     from inhouse.serving.watching import Stages, Watch
 
@@ -134,7 +135,7 @@ def _watch(workspace: Workspace, quiet: bool) -> Watch:
             print(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {plain(line)}", file=sys.stderr, flush=True)
 
     made_of = Stages(made(stages.index), made(stages.build))
-    return Watch(workspace, made_of, say, estimated=lambda: live_accuracy(workspace))
+    return Watch(workspace, made_of, say, tells_of_waiting(workspace), lambda: live_accuracy(workspace))
 
 
 def _stop_on_terminate() -> None:

@@ -24,9 +24,11 @@ from functools import partial
 
 import httpx
 
+from inhouse.assembly.workspace import Workspace
 from inhouse.config.alerts import Alerts as Settings
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InhouseError
+from inhouse.serving.watched import Waiting
 from inhouse.store.alerts import Alert, AlertBox, Kept
 from inhouse.store.budgets import Alert as BudgetAlert
 from inhouse.store.ledger import Ledger
@@ -192,6 +194,20 @@ def of_budget(alert: BudgetAlert) -> Alert:
         kind="budget", title=f"The {limit.name} {what}", text=f"Used: {used}. It begins anew {alert.resets_at}.",
         severity="critical" if alert.kind == "refused" else "warning", link="/costs", key=alert.key,
     )  # fmt: skip
+
+
+def tells_of_waiting(workspace: Workspace) -> Callable[[Waiting], None]:
+    """Tells people what the watch leaves to them. A running server delivers it."""
+
+    def tell(waiting: Waiting) -> None:
+        with workspace.ledger() as ledger:
+            Alerts(workspace.project, ledger).send(Alert(
+                kind="watch", title=f"The watch waits for a person: {waiting.kind}", text=waiting.text,
+                severity="critical" if waiting.kind == "failed" else "warning", link="/home",
+                key=f"watch:{waiting.kind}:{waiting.at}",
+            ))  # fmt: skip
+
+    return tell
 
 
 def slack(alert: Alert, project: str, link: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.store.turns import StoredTurns
 from inhouse.types import Release, digest_of
+
+GAUGE_S = 3600.0  # between two looks at the accuracy of live answers
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,18 @@ def watched(state: State, workspace: Workspace) -> State:
     if state.reservations is not None:
         state.reservations.alert = lambda alert: alerts.send(of_budget(alert))
     state.guards, state.observers = guarding.lines, (shadows.observe,)
-    state.background = (guarding.run, shadows.run, alerts.run)
+    state.background = (guarding.run, shadows.run, alerts.run, partial(_gauge, state))
     return state
+
+
+async def _gauge(state: State) -> None:
+    """Shows the estimated accuracy of live answers among the metrics, once an hour."""
+    while True:
+        await asyncio.sleep(GAUGE_S)
+        found = await asyncio.to_thread(state.insight.quality) if state.insight else None
+        for line in reversed(found.lines if found else ()):  # the newest last
+            if line.mean is not None:
+                state.metrics.accuracy.labels(line.release).set(line.mean)
 
 
 def _desk(workspace: Workspace, calls: StoredCalls, turns: StoredTurns) -> Desk | None:

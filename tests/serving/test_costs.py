@@ -11,9 +11,11 @@ from inhouse.chat import Exchange, Usage
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
+from inhouse.serving.budgets import alert_in_words
 from inhouse.serving.cost_report import costs_file, costs_of, in_words
 from inhouse.serving.costs import _from_verdict, account
 from inhouse.store.audit import Audit
+from inhouse.store.budgets import Amount, BudgetAlert, Limit
 from inhouse.store.inbox import Inbox
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Estimate, Message, Silent
@@ -158,3 +160,12 @@ def test_the_page_is_whole_and_escapes_what_people_named(tmp_path):
     assert "src=" not in page
     assert "href=" not in page
     assert in_words("x", account(workspace, EXAMPLE), EXAMPLE).net == "$214,000"
+
+
+def test_an_alert_of_a_budget_says_what_was_used_and_when_it_resets():
+    limit = Limit(per="team", subject="sales", most=Amount.of(10, 0, 100), alert_at=0.8)
+    alert = BudgetAlert(limit=limit, kind="reached", spent=Amount.of(8.5, 900, 30), resets_at="2026-12-01", key="k")
+    words = alert_in_words(alert)
+    assert words["title"] == "The budget of the team sales for this month has reached 80%"
+    assert words["text"] == "$8.50, 30 requests of $10.00, 100 requests are used. It resets at 2026-12-01."
+    assert alert_in_words(alert.model_copy(update={"kind": "refused"}))["severity"] == "critical"

@@ -13,7 +13,7 @@ from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
-from inhouse.store.budgets import Alert
+from inhouse.store.budgets import BudgetAlert
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
@@ -67,7 +67,7 @@ class State:
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
-    alert: Callable[[Alert], None] | None = None  # for budgets; None writes to the log
+    alert: Callable[[BudgetAlert], None] | None = None  # for budgets; None writes to the log
     draining: bool = False
 
     def __post_init__(self) -> None:

@@ -21,11 +21,9 @@ from inhouse.cli.alerts import list_alerts, send_test
 from inhouse.config.alerts import Alerts as Settings
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError
-from inhouse.serving.alerts import Alerts, of_budget, signature, tells_of_waiting
+from inhouse.serving.alerts import Alerts, signature, tells_of_waiting
 from inhouse.serving.watched import Waiting
 from inhouse.store.alerts import Alert, AlertBox
-from inhouse.store.budgets import Alert as BudgetAlert
-from inhouse.store.budgets import Amount, Limit
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.tables import ALERTS
 
@@ -291,18 +289,6 @@ def test_the_commands_send_one_and_list_them(tmp_path, receiver, capsys):
     (tmp_path / "inhouse.toml").write_text('name = "bank"\n')
     with pytest.raises(ConfigError, match="no channel is set"):
         send_test(tmp_path)
-
-
-def test_a_budget_that_is_nearly_used_is_told_in_words():
-    limit = Limit(per="team", subject="support", period="month", most=Amount.of(usd=20, requests=1000), alert_at=0.8)
-    spent = Amount.of(usd=16.5, tokens=9, requests=120)
-    told = of_budget(BudgetAlert(limit=limit, kind="reached", spent=spent, resets_at="2026-12-01", key="k"))
-    assert told.title == "The budget of the team support for this month has reached 80%"
-    assert told.text == "Used: 16.5 of 20 USD, 120 of 1,000 requests. It begins anew 2026-12-01."
-    assert (told.severity, told.link, told.key) == ("warning", "/costs", "k")
-    refused = of_budget(BudgetAlert(limit=limit, kind="refused", spent=spent, resets_at="2026-12-01", key="k"))
-    assert refused.title.endswith("has refused a request")
-    assert refused.severity == "critical"
 
 
 def test_what_the_watch_leaves_to_people_is_kept_for_delivery(tmp_path):

@@ -11,9 +11,11 @@ from inhouse.chat import Exchange, Usage
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
+from inhouse.serving.budgets import alert_in_words
 from inhouse.serving.cost_report import costs_file, costs_of, in_words
-from inhouse.serving.costs import _from_verdict, account
+from inhouse.serving.costs import _from_verdict, account, seen
 from inhouse.store.audit import Audit
+from inhouse.store.budgets import Amount, BudgetAlert, Limit
 from inhouse.store.inbox import Inbox
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Estimate, Message, Silent
@@ -49,7 +51,7 @@ def traffic(workspace, users=60):
 
 def test_both_sides_are_measured_in_a_live_experiment(workspace):
     traffic(workspace)
-    found = account(workspace, {})
+    found = account(workspace, {}, seen(workspace))
     rates = {name: (side.escalation.mean, side.cases) for name, side in found.sides.items()}
     assert rates == {"base": (0.5, 60), "custom": (0.2, 60)}
     inputs = found.roi.inputs
@@ -65,14 +67,14 @@ def test_both_sides_are_measured_in_a_live_experiment(workspace):
 
 
 def test_without_traffic_and_verdict_the_missing_inputs_are_named(workspace):
-    found = costs_of(workspace, {})
+    found = costs_of(workspace, {}, seen(workspace))
     assert found.missing == ("Escalation rate, base", "Escalation rate, custom")
     assert (found.net, found.payback, found.options, found.dependence) == ("–", "–", (), "")
     assert "Nothing is known of base yet" in found.notes[0]
 
 
 def test_the_missions_example_in_words_and_pictures(workspace):
-    found = costs_of(workspace, EXAMPLE)
+    found = costs_of(workspace, EXAMPLE, seen(workspace))
     lines = {line.title: line.cells for line in found.table}
     assert lines["Escalations, per month"] == ("$396,000", "$174,000")
     assert (found.net, found.payback) == ("$214,000", "7 days")
@@ -86,7 +88,7 @@ def test_the_missions_example_in_words_and_pictures(workspace):
 
 def test_typing_nonsense_is_refused(workspace):
     with pytest.raises(InputError, match="base_escalation"):
-        costs_of(workspace, {"base_escalation": "many"})
+        costs_of(workspace, {"base_escalation": "many"}, seen(workspace))
 
 
 def test_before_launch_the_verdict_stands_in_and_says_so():
@@ -111,7 +113,7 @@ def test_before_launch_the_verdict_stands_in_and_says_so():
 
 
 def test_the_workbook_follows_its_inputs_by_formulas_and_has_their_values(workspace):
-    made = costs_file(workspace, EXAMPLE, "xlsx")
+    made = costs_file(workspace, EXAMPLE, "xlsx", seen(workspace))
     formulas, values = (
         openpyxl.load_workbook(io.BytesIO(made), data_only=v)["Base against custom"] for v in (False, True)
     )
@@ -127,7 +129,7 @@ def test_a_formula_gives_the_same_saving_when_an_input_changes(workspace):
     """By another program's calculation."""
     import formualizer
 
-    made = costs_file(workspace, EXAMPLE, "xlsx")
+    made = costs_file(workspace, EXAMPLE, "xlsx", seen(workspace))
     book = openpyxl.load_workbook(io.BytesIO(made))
     names = {
         n: book["Inputs"][d.attr_text.partition("!")[2].replace("$", "")].value or 0
@@ -150,11 +152,20 @@ def test_a_formula_gives_the_same_saving_when_an_input_changes(workspace):
 def test_the_page_is_whole_and_escapes_what_people_named(tmp_path):
     name = "<b>bank</b>"
     workspace = Workspace(Project(name=name).at(tmp_path), Catalog(tmp_path), Silent())
-    page = costs_file(workspace, EXAMPLE, "html").decode()
+    page = costs_file(workspace, EXAMPLE, "html", seen(workspace)).decode()
     assert "&lt;b&gt;bank&lt;/b&gt;: costs" in page
     assert name not in page
     assert "$214,000" in page
     assert page.count("<svg") == 2
     assert "src=" not in page
     assert "href=" not in page
-    assert in_words("x", account(workspace, EXAMPLE), EXAMPLE).net == "$214,000"
+    assert in_words("x", account(workspace, EXAMPLE, seen(workspace)), EXAMPLE).net == "$214,000"
+
+
+def test_an_alert_of_a_budget_says_what_was_used_and_when_it_resets():
+    limit = Limit(per="team", subject="sales", most=Amount.of(10, 0, 100), alert_at=0.8)
+    alert = BudgetAlert(limit=limit, kind="reached", spent=Amount.of(8.5, 900, 30), resets_at="2026-12-01", key="k")
+    words = alert_in_words(alert)
+    assert words["title"] == "The budget of the team sales for this month has reached 80%"
+    assert words["text"] == "$8.50, 30 requests of $10.00, 100 requests are used. It resets at 2026-12-01."
+    assert alert_in_words(alert.model_copy(update={"kind": "refused"}))["severity"] == "critical"

@@ -29,13 +29,15 @@ def roi(
     """Show what answers cost, and what customization returns."""
     from inhouse.files import replacing
     from inhouse.serving.cost_report import costs_file, costs_of
+    from inhouse.serving.costs import seen
 
     given = _given(inputs, file)
     workspace = workspace_of(project, overrides, quiet=True)
-    found = costs_of(workspace, given, days)
+    traffic = seen(workspace, days)
+    found = costs_of(workspace, given, traffic)
     for path, kind in ((html, "html"), (xlsx, "xlsx")):
         if path:
-            made = costs_file(workspace, given, "html" if kind == "html" else "xlsx", days)
+            made = costs_file(workspace, given, "html" if kind == "html" else "xlsx", traffic)
             with replacing(path) as file_:
                 file_.write_bytes(made)
             tell(f"wrote {path}")

@@ -146,13 +146,13 @@ def budget_lines(project: Project, ledger: Ledger) -> list[BudgetLine]:
             left = Amount(*(max(0, m - s - h) for m, s, h in zip(most, use.spent, use.held, strict=True)))
             share = max(s / m for m, s in zip(most, use.spent, strict=True) if m)
             whose = "project" if use.per == "project" else f"{use.per} {names[1]}"
-            used, held, limit, rest = (_in_words(a, most) for a in (use.spent, use.held, most, left))
+            used, held, limit, rest = (in_words(a, most) for a in (use.spent, use.held, most, left))
             lines.append(BudgetLine(name=f"{whose}, this {use.period}", used=used, held=held, limit=limit, left=rest,
                                     share=share, resets_at=use.resets_at))  # fmt: skip
     return sorted(lines, key=lambda line: -line.share)
 
 
-def _in_words(amount: Amount, limited: Amount) -> str:
+def in_words(amount: Amount, limited: Amount) -> str:
     """What is limited of an amount."""
     usd = f"${amount.usd:,.2f}" if amount.usd >= 0.1 or not amount.nano_usd else f"${amount.usd:.6f}"
     words = (usd, f"{amount.tokens:,} tokens", f"{amount.requests:,} requests")

@@ -14,7 +14,6 @@ error can still set the status.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import time
@@ -33,19 +32,19 @@ from inhouse.gateway.auth import hand_over, need_system
 from inhouse.gateway.budgets import GRACE_S, limits_of, reserved, settlement
 from inhouse.gateway.contract import UNSUPPORTED
 from inhouse.gateway.errors import INTERNAL, HttpError, unavailable
+from inhouse.gateway.lengthy import beginning
 from inhouse.gateway.limits import Place
 from inhouse.gateway.state import State
 from inhouse.gateway.wire import Asked, event
 from inhouse.store.budgets import Amount
 from inhouse.store.keys import Key
-from inhouse.types import Json, Message, Passage, canonical_json
+from inhouse.types import Json, Passage
 
 QUESTION_S = 0.1  # an answer that is complete sooner is recorded at once, with its question
 FIRST_BYTE_S = 0.8
 ALIVE_S = 5.0  # between two comments while the model says nothing
 UNANSWERED = ("error", "cancelled", "refused")
 PIECE_S = 0.25  # between two pieces of a stream, because each is an entry in the audit log
-KEPT_CHARS, KEPT_MESSAGES = 2000, 20  # of a conversation that is too long for the model
 MOST_UNSENT_CHARS = 64_000  # more than an answer has; then the model waits for the client
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
 T = TypeVar("T")
@@ -457,20 +456,6 @@ class Answer(Response):
             await _send(send, error.response())
         elif self._streams:
             await _more(send, self._envelope.failed(error.body), more=False)
-
-
-def beginning(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """What the audit log keeps of a conversation that was refused for its length: the beginning, and in its last
-    message the size and the sha256 of the canonical JSON of all messages."""
-    whole = canonical_json([m.to_openai() for m in messages]).encode()
-    kept, room = [], KEPT_CHARS
-    for message in messages[:KEPT_MESSAGES]:
-        kept.append(Message(role=message.role, content=message.content[:room]))
-        if (room := room - len(message.content)) <= 0:
-            break
-    facts = f"{len(messages)} messages, {len(whole)} bytes, sha256 {hashlib.sha256(whole).hexdigest()}"
-    kept[-1] = kept[-1].model_copy(update={"content": f"{kept[-1].content}... [refused for its length: {facts}]"})
-    return tuple(kept)
 
 
 def unrecorded() -> HttpError:

@@ -30,7 +30,6 @@ from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InhouseError
 from inhouse.serving.watched import Waiting
 from inhouse.store.alerts import Alert, AlertBox, Kept
-from inhouse.store.budgets import Alert as BudgetAlert
 from inhouse.store.ledger import Ledger
 from inhouse.store.tables import now_ms, to_iso
 
@@ -181,19 +180,6 @@ class Alerts:
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """What the header X-Inhouse-Signature must be: receivers compare it, and refuse old timestamps."""
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-
-
-def of_budget(alert: BudgetAlert) -> Alert:
-    """What people are told of a budget."""
-    limit, most, spent = alert.limit, alert.limit.most, alert.spent
-    units = (("USD", spent.usd, most.usd), ("tokens", spent.tokens, most.tokens),
-             ("requests", spent.requests, most.requests))  # fmt: skip
-    used = ", ".join(f"{some:,.10g} of {all_:,.10g} {unit}" for unit, some, all_ in units if all_)
-    what = "has refused a request" if alert.kind == "refused" else f"has reached {100 * limit.alert_at:g}%"
-    return Alert(
-        kind="budget", title=f"The {limit.name} {what}", text=f"Used: {used}. It begins anew {alert.resets_at}.",
-        severity="critical" if alert.kind == "refused" else "warning", link="/costs", key=alert.key,
-    )  # fmt: skip
 
 
 def tells_of_waiting(workspace: Workspace) -> Callable[[Waiting], None]:

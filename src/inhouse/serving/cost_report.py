@@ -13,16 +13,16 @@ from inhouse.evaluation.cost_plots import Bar, Line, by_volume, money, tornado
 from inhouse.gateway.console.seams import CostInput, CostLine, Costs
 from inhouse.monitoring.costs import Figures
 from inhouse.monitoring.roi import NAMES, SHARES, Input, Options, Roi, Side
-from inhouse.serving.costs import DAYS, Account, account
+from inhouse.serving.costs import Account, Seen, account
 from inhouse.types import Estimate
 
 NOTHING = "–"
 SOURCES = {"measured": "measured", "verdict": "from the verdict", "assumed": "assumed", "typed in": "typed in"}
 
 
-def costs_of(workspace: Workspace, typed: Mapping[str, str], days: float = DAYS) -> Costs:
+def costs_of(workspace: Workspace, typed: Mapping[str, str], traffic: Seen) -> Costs:
     """The costs of a project in words. Arguments and errors as of `costs.account`."""
-    return in_words(workspace.project.name, account(workspace, typed, days), typed)
+    return in_words(workspace.project.name, account(workspace, typed, traffic), typed)
 
 
 def in_words(project: str, found: Account, typed: Mapping[str, str]) -> Costs:
@@ -203,11 +203,9 @@ def _plot(found: Options) -> Any:
 # --- files ------------------------------------------------------------------------------------------------------
 
 
-def costs_file(
-    workspace: Workspace, typed: Mapping[str, str], kind: Literal["html", "xlsx"], days: float = DAYS
-) -> bytes:
+def costs_file(workspace: Workspace, typed: Mapping[str, str], kind: Literal["html", "xlsx"], traffic: Seen) -> bytes:
     """The costs as one HTML page, or as a workbook whose table follows its inputs by formulas."""
-    found = account(workspace, typed, days)
+    found = account(workspace, typed, traffic)
     words = in_words(workspace.project.name, found, typed)
     return page(words).encode() if kind == "html" else workbook(words, found.roi)
 

@@ -61,25 +61,41 @@ def terms_of(project: Project) -> Terms:
     )  # fmt: skip
 
 
-def account(workspace: Workspace, typed: Mapping[str, str], days: float = DAYS) -> Account:
-    """The costs of the last days, and what customization returns.
+@dataclass(frozen=True)
+class Seen:
+    """The traffic of the `days` before `until`, which takes seconds to read where there is much."""
+
+    until: datetime
+    days: float
+    contacts: Sequence[Contact]
+    cases: Sequence[Case]
+
+
+def seen(workspace: Workspace, days: float = DAYS) -> Seen:
+    """The traffic of the last days."""
+    now = datetime.now(UTC)
+    with workspace.ledger() as ledger:
+        contacts = Contacts(ledger).rows((now - timedelta(days=days)).isoformat())
+    first_ms = contacts[0].at_ms if contacts else 0.0
+    days = max(min(days, now.timestamp() / 86_400 - first_ms / 86_400_000), 1 / 24) if contacts else days
+    return Seen(now, days, contacts, cases_of(contacts, terms_of(workspace.project)))
+
+
+def account(workspace: Workspace, typed: Mapping[str, str], traffic: Seen) -> Account:
+    """The costs of traffic, and what customization returns.
 
     Args:
         workspace: the project.
         typed: inputs that take the place of others, by name, as people write them.
-        days: of traffic.
+        traffic: what to look at.
 
     Raises:
         InputError: an input is unknown or has no meaning.
     """
     given = typed_in(typed)
-    now = datetime.now(UTC)
-    with workspace.ledger() as ledger:
-        contacts = Contacts(ledger).rows((now - timedelta(days=days)).isoformat())
-    until_ms = round(now.timestamp() * 1000)
-    days = max(min(days, (until_ms - contacts[0].at_ms) / 86_400_000), 1 / 24) if contacts else days
+    contacts, cases, days = traffic.contacts, traffic.cases, traffic.days
+    until_ms = round(traffic.until.timestamp() * 1000)
     terms, verdict = terms_of(workspace.project), _verdict(workspace)
-    cases = cases_of(contacts, terms)
     sides = _sides(workspace, cases, terms, until_ms)
     inputs = {
         **{name: Input(value=None) for name in NAMES},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, exa
 from inhouse.retrieval.search import Index
 from inhouse.roadmap import Live, Roadmap
 from inhouse.serving.cost_report import costs_file, costs_of
+from inhouse.serving.costs import Seen, seen
 from inhouse.serving.drift import latest
 from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.open import settings_of
@@ -39,6 +41,7 @@ from inhouse.types import Artifact, Box, Chunk, Example, Release, Review, may_re
 from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
+SEEN_S = 60.0  # a page of costs may be this old
 PICTURE_S = 10.0  # of processor time for the picture of a page
 TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
           "latency": "Time to answer", "cost": "Cost"}  # fmt: skip
@@ -59,8 +62,9 @@ class WorkspaceInsight:
         self._releases = Releases(workspace)
         self._reviews = Reviews(workspace.store.root / FILE)
         self._kept: dict[str, tuple[str, Any]] = {}
-        self._reading = threading.Lock()
         self._roadmap = Recent(workspace, traffic.ledger, self.estimates)
+        self._reading, self._counting = threading.Lock(), threading.Lock()
+        self._seen: tuple[float, Seen] | None = None
 
     # --- knowledge ----------------------------------------------------------------------------------------------
 
@@ -198,10 +202,17 @@ class WorkspaceInsight:
     # --- costs --------------------------------------------------------------------------------------------------
 
     def costs(self, typed: Mapping[str, str]) -> seams.Costs:
-        return costs_of(self._workspace, typed)
+        return costs_of(self._workspace, typed, self._traffic_seen())
 
     def costs_file(self, typed: Mapping[str, str], kind: Literal["html", "xlsx"]) -> bytes:
-        return costs_file(self._workspace, typed, kind)
+        return costs_file(self._workspace, typed, kind, self._traffic_seen())
+
+    def _traffic_seen(self) -> Seen:
+        """The traffic of the last days, read again after SEEN_S; other pages do not wait for it."""
+        with self._counting:
+            if self._seen is None or time.monotonic() - self._seen[0] > SEEN_S:
+                self._seen = time.monotonic(), seen(self._workspace)
+            return self._seen[1]
 
     # --- what is served -----------------------------------------------------------------------------------------
 

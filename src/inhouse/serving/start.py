@@ -22,7 +22,8 @@ from inhouse.chat import ChatModel
 from inhouse.gateway import mcp, server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.state import State
-from inhouse.serving.alerts import Alerts, of_budget
+from inhouse.serving.alerts import Alerts
+from inhouse.serving.budgets import alert_in_words
 from inhouse.serving.fleet import Fleet
 from inhouse.serving.guarding import Guarding
 from inhouse.serving.insight import WorkspaceInsight
@@ -31,6 +32,7 @@ from inhouse.serving.releases import Releases, label
 from inhouse.serving.shadowing import Shadows
 from inhouse.serving.sync import adopt
 from inhouse.store.actions import actor
+from inhouse.store.alerts import Alert
 from inhouse.store.anchors import Place, anchored, place_of
 from inhouse.store.audit import Audit
 from inhouse.store.calls import StoredCalls
@@ -190,7 +192,7 @@ def watched(state: State, workspace: Workspace) -> State:
         workspace.project.assistant.handoff, state.metrics,
     )  # fmt: skip
     if state.reservations is not None:
-        state.reservations.alert = lambda alert: alerts.send(of_budget(alert))
+        state.reservations.alert = lambda alert: alerts.send(Alert(**alert_in_words(alert)))
     state.guards, state.observers = guarding.lines, (shadows.observe,)
     state.background = (guarding.run, shadows.run, alerts.run, partial(_gauge, state))
     return state

@@ -86,7 +86,7 @@ class Refusal(Record):
     waits: bool  # whether it would fit if nothing of what is held were used
 
 
-class Alert(Record):
+class BudgetAlert(Record):
     """A budget of which a share is used (`kind` "reached"), or that refused a request ("refused")."""
 
     limit: Limit
@@ -152,7 +152,7 @@ def user_digest(user: str) -> str:
 
 def reserve(
     connection: Connection, ledger: Ledger, wanted: Sequence[Wanted], at_ms: int
-) -> tuple[list[Refusal | None], list[Alert]]:
+) -> tuple[list[Refusal | None], list[BudgetAlert]]:
     """Reserves in order what each request wants, all of it or nothing; a refusal or None for each, and new alerts."""
     if not wanted:
         return [], []
@@ -162,7 +162,7 @@ def reserve(
     rows = _locked(connection, ledger, limits, sums, at_ms)
     made: list[dict[str, Any]] = []
     answers: list[Refusal | None] = []
-    alerts: list[Alert] = []
+    alerts: list[BudgetAlert] = []
     for want, own in zip(wanted, asked, strict=True):
         refusal = next((r for id, limit in own if (r := _refusal(rows[id], limit, want, at_ms))), None)
         answers.append(refusal)
@@ -321,8 +321,8 @@ def _refusal(row: _Row, limit: Limit, want: Wanted, at_ms: int) -> Refusal | Non
     return None
 
 
-def _alert(id: str, limit: Limit, level: int, spent: Amount, at_ms: int) -> Alert:
-    return Alert(
+def _alert(id: str, limit: Limit, level: int, spent: Amount, at_ms: int) -> BudgetAlert:
+    return BudgetAlert(
         limit=limit, kind="reached" if level == REACHED else "refused", spent=spent,
         resets_at=to_iso(window(limit.period, at_ms)[1]), key=f"budget {id[:16]} {level}",
     )  # fmt: skip

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from inhouse.errors import BackendError
-from inhouse.store.budgets import Alert, Amount, Limit, Refusal, Settlement, Wanted, reserve, settle
+from inhouse.store.budgets import Amount, BudgetAlert, Limit, Refusal, Settlement, Wanted, reserve, settle
 from inhouse.store.ledger import WAIT_S, Ledger, bounded
 from inhouse.store.tables import now_ms
 
@@ -30,7 +30,7 @@ Result = Refusal | None | Exception
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    wanted: Wanted | str | Alert  # a reservation to make, the ID of one to give back, or news to send
+    wanted: Wanted | str | BudgetAlert  # a reservation to make, the ID of one to give back, or news to send
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[Refusal | None] | None = None
 
@@ -46,10 +46,10 @@ class Reservations:
     """
 
     def __init__(
-        self, ledger: Ledger, alert: Callable[[Alert], object] | None = None, clock: Callable[[], int] = now_ms
+        self, ledger: Ledger, alert: Callable[[BudgetAlert], object] | None = None, clock: Callable[[], int] = now_ms
     ) -> None:
         self._ledger, self._clock = ledger, clock
-        self.alert: Callable[[Alert], object] = alert or _logged
+        self.alert: Callable[[BudgetAlert], object] = alert or _logged
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -131,17 +131,17 @@ class Reservations:
             pass
         return group
 
-    def _send(self, alert: Alert) -> None:
+    def _send(self, alert: BudgetAlert) -> None:
         try:
             self.alert(alert)
         except Exception as error:  # of any kind: requests do not depend on it
             log.error("an alert could not be sent", exc_info=error)
 
-    def _commit(self, group: Sequence[Wanted | str | Alert], wait_s: float = WAIT_S) -> list[Refusal | None]:
+    def _commit(self, group: Sequence[Wanted | str | BudgetAlert], wait_s: float = WAIT_S) -> list[Refusal | None]:
         wanted = [w for w in group if isinstance(w, Wanted)]
         given_up = {w.id for w in wanted}  # by a caller that left before it knew
         back = [Settlement(w, Amount()) for w in group if isinstance(w, str)]
-        for alert in (w for w in group if isinstance(w, Alert)):
+        for alert in (w for w in group if isinstance(w, BudgetAlert)):
             self._send(alert)
         if not (wanted or back):
             return [None] * len(group)
@@ -156,7 +156,7 @@ class Reservations:
         return [next(refusals) if isinstance(w, Wanted) else None for w in group]
 
 
-def _logged(alert: Alert) -> None:
+def _logged(alert: BudgetAlert) -> None:
     log.warning("budget %s: %s", alert.kind, alert.limit.name)
 
 

@@ -81,7 +81,8 @@ def basis(questions: Questions, usual: Sequence[int], window: Sequence[int]) -> 
     areas = [topics.separation(questions, s).area for s in samples]
     grown = [topics.groups(questions, s) for s in samples]
     every, strongest = [topics.growth(g) for g in grown], [topics.growth(g[:1]) for g in grown]
-    return Basis(Background.of(areas), Background.of(every), Background.of(strongest))
+    shared = len(window) / len(usual)
+    return Basis(*(Background.of(values, shared) for values in (areas, every, strongest)))
 
 
 @dataclass(frozen=True)

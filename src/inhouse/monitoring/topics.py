@@ -152,10 +152,11 @@ class Background:
     shared: float = 0.0
 
     @classmethod
-    def of(cls, values: Sequence[float], shared: float = 0.0) -> Background:
+    def of(cls, values: Sequence[float], shared: float = 0.0, least: float = 0.0) -> Background:
+        """Of the comparisons; the standard deviation is at least `least`."""
         import numpy as np
 
-        spread = float(np.std(values, ddof=1)) / math.sqrt(1 - shared)
+        spread = max(float(np.std(values, ddof=1)), least) / math.sqrt(1 - shared)
         return cls(float(np.mean(values)), spread, len(values), shared)
 
     def p(self, value: float, harmless: float = 0.0) -> float:

@@ -26,6 +26,7 @@ PER_DAY = (
 CAUGHT = 0.4  # of a group's questions that one neighborhood has, with which lengths of windows are planned
 TOPICS, GROUPS = "topics", "new questions"
 LEAST_TESTS = 20  # test questions to compare with
+LEAST_SPREAD = 0.15  # of the growth of groups: where usual days have none, they do not seem to differ at all
 STANDS_OUT = 5.0  # strength from which examples of a mean are a group: below, any will do
 
 
@@ -81,7 +82,11 @@ def basis(questions: Questions, usual: Sequence[int], window: Sequence[int]) -> 
     areas = [topics.separation(questions, s).area for s in samples]
     grown = [topics.groups(questions, s) for s in samples]
     every, strongest = [topics.growth(g) for g in grown], [topics.growth(g[:1]) for g in grown]
-    return Basis(Background.of(areas), Background.of(every), Background.of(strongest))
+    shared = len(window) / len(usual)
+    return Basis(
+        Background.of(areas, shared), Background.of(every, shared, LEAST_SPREAD),
+        Background.of(strongest, shared, LEAST_SPREAD),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def judge_groups(seen: Traffic, own: Embedded, found: Window, level: float) -> M
     first = out[0]
     share, before = first.count / n, first.expected / n
     low, high = binomial_interval(first.count, n, 1 - level)
-    p = found.basis.growth.p(topics.growth(hoods))
+    p = max(found.basis.growth.p(topics.growth(hoods)), _chance(first, n, len(found.chosen.usual)))
     if share - before < monitor.harmless:
         p = 1.0
     shown = tuple(_group(seen, own, found.chosen, h) for h in out)

@@ -135,30 +135,45 @@ def draws(window: Sequence[int], usual: Sequence[int], seed: int = 0) -> list[tu
 
 @dataclass(frozen=True)
 class Background:
-    """A statistic of usual days compared with other usual days: its mean, its standard deviation, and their number."""
+    """A statistic of usual days compared with other usual days.
+
+    Attributes:
+        mean: of the comparisons.
+        spread: standard deviation of one comparison.
+        n: number of comparisons.
+        shared: share of days that two of them have in common, as they are drawn from the same usual days. It makes them
+            more alike than windows of different days: their variance is too small by this share, and the mean is no
+            better known than from 1 / `shared` windows.
+    """
 
     mean: float
     spread: float
     n: int
+    shared: float = 0.0
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Background:
+    def of(cls, values: Sequence[float], shared: float = 0.0, least: float = 0.0) -> Background:
+        """Of the comparisons; the standard deviation is at least `least`."""
         import numpy as np
 
-        return cls(float(np.mean(values)), float(np.std(values, ddof=1)), len(values))
+        spread = max(float(np.std(values, ddof=1)), least) / math.sqrt(1 - shared)
+        return cls(float(np.mean(values)), spread, len(values), shared)
 
     def p(self, value: float, harmless: float = 0.0) -> float:
         """The p-value of "the window is a usual one, but for what does no harm"; a new value against n others."""
         from scipy.stats import t
 
-        wide = max(self.spread, 1e-9) * math.sqrt(1 + 1 / self.n)
-        return float(t.sf((value - self.mean - harmless) / wide, self.n - 1))
+        return float(t.sf((value - self.mean - harmless) / max(self._error, 1e-9), self.n - 1))
 
     def reach(self, level: float) -> float:
         """Half of the interval of a new value at this level."""
         from scipy.stats import t
 
-        return float(t.ppf((1 + level) / 2, self.n - 1)) * self.spread * math.sqrt(1 + 1 / self.n)
+        return float(t.ppf((1 + level) / 2, self.n - 1)) * self._error
+
+    @property
+    def _error(self) -> float:
+        return self.spread * math.sqrt(1 + max(1 / self.n, self.shared))
 
 
 # --- as a whole -------------------------------------------------------------------------------------------------

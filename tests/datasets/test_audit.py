@@ -20,6 +20,7 @@ from inhouse.datasets.audit import (
     worst_topics,
 )
 from inhouse.datasets.audit_page import page, write_page
+from inhouse.datasets.topics import topics_of
 from inhouse.errors import BackendError, InputError
 
 
@@ -132,3 +133,14 @@ def test_a_damaged_audit_is_an_error_with_a_hint(tmp_path):
     (tmp_path / "audit.json").write_text("{")
     with pytest.raises(InputError, match="not a report"):
         DataAudit.read(tmp_path)
+
+
+def test_topics_are_tags_or_folders_or_clusters(chat, embedder):
+    asked = [chat(f"question {n}", "reply") for n in range(10)]
+    tagged = [e.model_copy(update={"tags": ("cards",)}) for e in asked[:6]] + asked[6:]
+    paths = ["cards/a.md"] * 5 + ["loans/b.md"] * 4 + [""]
+    assert topics_of(tagged, embedder, 0, paths) == ["cards"] * 6 + [""] * 4
+    assert topics_of(asked, embedder, 0, paths) == ["cards"] * 5 + ["loans"] * 4 + [""]
+    assert topics_of(asked, embedder, 0, ["a.md"] * 10) == [""] * 10, "one folder is no topic, and ten are no clusters"
+    many = [chat(f"{what} {n}", "reply") for n in range(20) for what in ("fee of a card", "rate of a loan")]
+    assert len(set(topics_of(many, embedder, 0))) > 1

@@ -5,7 +5,7 @@ from inhouse.errors import InputError
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.tables import to_iso, to_ms
-from inhouse.store.traffic import Traffic
+from inhouse.store.traffic import Totals, Traffic
 
 DAY = "2026-01-05T00:00:00Z"
 
@@ -86,3 +86,16 @@ async def test_outcomes_tell_what_each_user_had_of_each_arm(ledger, audit, traff
     )
     assert (bob.user, bob.arm) == ("bob", "base")
     assert traffic.outcomes("none") == []
+
+
+async def test_totals_count_everything_since_the_beginning(ledger, audit, traffic, exchange):
+    assert traffic.totals() == Totals()
+    made = [exchange(at=to_iso(to_ms(DAY) + n * 1000)) for n in range(5)]
+    for one in made:
+        await audit.append(one)
+    feedback = Feedback(ledger)
+    for one, user, thumb in [(made[0], "ann", 1), (made[0], "bob", -1), (made[1], "ann", 1), (made[2], "ann", 0)]:
+        feedback.add(one.id, user, thumb)
+    Inbox(ledger).add(made[3], "declined")
+    audit.act("server started")
+    assert traffic.totals() == Totals(requests=5, handoffs=1, ratings=3, thumbs_up=2)

@@ -283,7 +283,8 @@ class _Examined:
 
     def _asked(self, rows: Sequence[Judged], ask: int, work: Path) -> UseCases:
         workspace = self._workspace
-        topics = topics_of([j.example for j in rows], workspace.embedder, workspace.project.seed)
+        seed, nearest = workspace.project.seed, [j.nearest for j in rows]
+        topics = topics_of([j.example for j in rows], workspace.embedder, seed, nearest)
         chosen = _spread([j.example for j in rows], topics, ask)
         evidence = {e.id: [e.target, *(h.chunk.text for h in _near(self._opened, e))] for e, _ in chosen}
         scorer = Scorer(workspace.embedder, workspace.support, [j.example.target for j in rows])
@@ -308,7 +309,8 @@ class _Examined:
 def _of_verdict(report: Report, workspace: Workspace) -> UseCases:
     rows = [q for q in report.table if q.answerable and "base" in q.answers]
     examples = [Example(id=q.id, messages=q.messages, target=q.reference, tags=q.tags) for q in rows]
-    topics = topics_of(examples, workspace.embedder, workspace.project.seed)
+    nearest = [next((p.source for p in q.passages), "") for q in rows]
+    topics = topics_of(examples, workspace.embedder, workspace.project.seed, nearest)
     asked = [
         (topic, is_right(q.answers["base"].scores), " ".join(PLACEHOLDER.sub("…", e.question).split()))
         for q, e, topic in zip(rows, examples, topics, strict=True)

@@ -170,7 +170,8 @@ def _measured(workspace: Workspace, made: Artifact, report: Report) -> Learning:
         with suppress(InputError):
             others += [Report.read(Path(other.path))] if other.key != made.key else []
     asked = [Example(id=q.id, messages=q.messages, target=q.reference, tags=q.tags) for q in report.table]
-    names = topics_of(asked, workspace.embedder, workspace.project.seed) if asked else []
+    nearest = [next((p.source for p in q.passages), "") for q in report.table]
+    names = topics_of(asked, workspace.embedder, workspace.project.seed, nearest) if asked else []
     topics = {e.id: name for e, name in zip(asked, names, strict=True)}
     try:
         training = workspace.examples("train", data) if data else []

@@ -150,9 +150,9 @@ def test_marks_of_older_files_are_left_out(tmp_path):
         ["Company: x", "It is so."],
         ["Q?", "A END of it"],
     ]
-    assert summary.messages_left_out == {
-        "prompts and completions without the separators and end marks of older fine-tuning files": 1
-    }
+    assert [note for note in summary.notes if "separators" in note] == [
+        "separators after prompts and end marks of completions, as in older fine-tuning files, are left out"
+    ]
 
 
 def test_a_refusal_is_a_reply(tmp_path):

@@ -174,6 +174,16 @@ class FeedbackEffect(Record):
     touched_change: Estimate | None = None
     untouched_change: Estimate | None = None
 
+    @property
+    def sentence(self) -> str:
+        parts = [
+            f"{points(change)} points on {count} questions {which} feedback"
+            for change, count, which in ((self.touched_change, self.touched, "like those with"),
+                                         (self.untouched_change, self.untouched, "without"))
+            if change
+        ]  # fmt: skip
+        return f"{self.arm} over {self.over}: {', '.join(parts)}."
+
 
 class Recommendation(Record):
     """The arm to use, the reason, what each rule found, and the rules in words."""

@@ -23,5 +23,9 @@ def test_changes_are_apart_for_questions_with_and_without_feedback():
     assert (effect.arm, effect.over, effect.touched, effect.untouched) == ("tuned+feedback+rag", "tuned+rag", 2, 3)
     assert effect.touched_change.mean == 1
     assert round(effect.untouched_change.mean, 3) == -0.333
+    assert effect.sentence == (
+        "tuned+feedback+rag over tuned+rag: +100.0 [+100.0, +100.0] points on 2 questions like those with feedback, "
+        "-33.3 [-100.0, +0.0] points on 3 questions without feedback."
+    )
     (all_touched,) = feedback_effects(runs, [True] * 5, 7)
     assert all_touched.untouched_change is None

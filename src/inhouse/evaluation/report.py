@@ -277,6 +277,7 @@ def render_table(report: Report) -> Group:
     if (general := report.general) and general.tuned is not None:
         before, after = 100 * general.base, 100 * general.tuned
         lines.append(Text(f"General ability: {before:.0f}% before fine-tuning, {after:.0f}% after."))
+    lines += [Text(f"Feedback: {effect.sentence}") for effect in report.feedback]
     if advice := report.recommendation:
         lines += [Text(f"Recommendation: {advice.sentence}", style="bold")]
         lines += [Text(f"  {rule}", style="dim") for rule in advice.rules]

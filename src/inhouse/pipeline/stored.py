@@ -207,8 +207,8 @@ def _sentence(arm: str, gain: Estimate | None, questions: int) -> str:
     if gain is None:
         return f"The accuracy of {arm} was not measured."
     if gain.low > 0:
-        return f"{arm} is more accurate than the stored completions, by {points(gain)} points."
+        return f"{arm} is more accurate than the stored completions: {points(gain)} points."
     if gain.high < 0:
-        return f"{arm} is less accurate than the stored completions, by {points(gain)} points."
+        return f"{arm} is less accurate than the stored completions: {points(gain)} points."
     most = f"it may be up to {-100 * gain.low:.1f} points less accurate"
     return f"{arm} differs by {points(gain)} points, which {questions} questions cannot tell from zero; {most}."

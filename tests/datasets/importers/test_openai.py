@@ -67,13 +67,20 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("rows", [ROWS, PAIRS], ids=["training rows", "pairs"])
+GRADED = [
+    json.dumps({"messages": [SYSTEM, ASKED], "tools": [TOOL], "reference_answer": {"fee": 5}, "item": {"level": 2}}),
+    '{"reference_answer":"5","messages":[{"role":"user","content":"q"}]}',
+]
+
+
+@pytest.mark.parametrize("rows", [ROWS, PAIRS, GRADED], ids=["training rows", "pairs", "graded questions"])
 @pytest.mark.parametrize(("kind", "mark"), [("openai", ""), ("azure", "\ufeff")])
 def test_rows_come_out_as_the_same_bytes(rows, kind, mark, tmp_path):
     file = write(tmp_path / "in.jsonl", rows, mark)
     summary = import_files(kind, [file], tmp_path / "out.jsonl")
     assert summary.left_out == ()
-    counts = export_rows([Path(summary.out or summary.preference_out)], tmp_path / "back.jsonl", bool(mark))
+    file_of = Path(summary.out or summary.preference_out or summary.tests_out)
+    counts = export_rows([file_of], tmp_path / "back.jsonl", bool(mark))
     assert (tmp_path / "back.jsonl").read_bytes() == file.read_bytes()
     assert dict(counts) == {"unchanged": len(rows)}
 
@@ -143,9 +150,9 @@ def test_marks_of_older_files_are_left_out(tmp_path):
         ["Company: x", "It is so."],
         ["Q?", "A END of it"],
     ]
-    assert summary.messages_left_out == {
-        "prompts and completions without the separators and end marks of older fine-tuning files": 1
-    }
+    assert [note for note in summary.notes if "separators" in note] == [
+        "separators after prompts and end marks of completions, as in older fine-tuning files, are left out"
+    ]
 
 
 def test_a_refusal_is_a_reply(tmp_path):

@@ -41,7 +41,7 @@ REFERENCES = ("reference_answer", "reference", "expected_answer", "ground_truth"
 """Names under which graders of reinforcement fine-tuning find the right answer."""
 _SEPARATORS = ("\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n##\n\n", "\n\n->\n\n", " ->", "\n->")
 _ENDS = (" END", "\nEND", "###", "<|endoftext|>")
-_MARKED = "prompts and completions without the separators and end marks of older fine-tuning files"
+_MARKED = "separators after prompts and end marks of completions, as in older fine-tuning files, are left out"
 _NO_QUESTION = "its question is in no file: add the pages of /v1/chat/completions/ID/messages, or the Batch API's input"
 _PLAIN = "the comparison is of answers in words, and this one calls a tool"
 
@@ -96,7 +96,7 @@ def row_of(value: dict[str, Json], place: str, text: str, report: Report) -> Con
     if isinstance(given.get("prompt"), str) and isinstance(given.get("completion"), str):
         given["prompt"], given["completion"] = _unmarked(given["prompt"], given["completion"])
         if given != value:
-            report.dropped[_MARKED] += 1
+            report.note(_MARKED)
     made = _ROWS.row(given, place)
     if isinstance(made, Skipped):
         return _test(value, place, text, made)

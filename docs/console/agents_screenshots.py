@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tests" / "gateway" / "console"))
 import salon  # noqa: E402
 from conftest import CHROMIUM, FLAGS, House  # noqa: E402
 
-from inhouse.store.ledger import now_ms  # noqa: E402
+from inhouse.store.tables import now_ms  # noqa: E402
 
 
 def seed(house: House) -> dict[str, str]:

@@ -23,7 +23,8 @@ from inhouse.store.ledger import Ledger, ledger_url
 WRITES = """
 import asyncio, sys, uuid
 from inhouse.store.audit import Audit
-from inhouse.store.ledger import Ledger, now_ms, to_iso
+from inhouse.store.ledger import Ledger
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.chat import Exchange
 from inhouse.types import Message
 

@@ -16,7 +16,7 @@ from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger
 from inhouse.store.sessions import Sessions
 
-LATER = ("session", "tool_call", "turn", "rating", "drawn")
+LATER = ("session", "tool_call", "turn", "rating", "drawn", "budget", "reservation", "alert")
 DROPPED = tuple(f"DROP TABLE {table}" for table in LATER)
 DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
 

@@ -72,6 +72,9 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
     log = project / "log.jsonl"
     page = scratch / "hello.toml"
     page.write_text('name = "hello"\nexamples = ["hi"]\n[[states]]\nname = "hi"\nsay = "Hi!"\nend = true\n')
+    stored = scratch / "old.stored.jsonl"
+    asked = [{"role": "user", "content": "Tell me the charge of plan 2"}]
+    stored.write_text(json.dumps({"id": "x", "messages": asked, "answer": "Plan 2 costs $5.", "model": "ft"}) + "\n")
     flows = scratch / "flows.yml"
     flows.write_text("flows: {hi: {description: greets, steps: [{action: utter_hi}]}}\n")
     at = ["--project", str(project)]
@@ -109,6 +112,10 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("experiment stop", ["experiment", "stop", *at], ""),
         ("release 2", ["release", *at, *GATE, "--set", "release.name=second"], ""),
         ("release canary", ["release", "canary", "10%", "2", *at], ""),
+        ("release shadow", ["release", "shadow", "20%", "2", *at], ""),
+        ("release compare", ["release", "compare", "2", *at], ""),
+        ("release guards", ["release", "guards", *at], ""),
+        ("release incidents", ["release", "incidents", *at], ""),
         ("release rollback", ["release", "rollback", *at], ""),
         ("export", ["export", str(scratch / "exported"), "--release", "1", *at], ""),
         ("export for edge", ["export", str(scratch / "edge"), "--for", "edge", "--release", "1", *at], ""),
@@ -138,13 +145,31 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("route show", ["route", "show", *agents, *at], ""),
         ("cascade fit", ["cascade", "fit", *RUNGS, *at], ""),
         ("cascade show", ["cascade", "show", *RUNGS, *at], ""),
+        ("quality", ["quality", *at], ""),
+        ("drift", ["drift", *at], ""),
+        ("roi", ["roi", "--html", str(scratch / "roi.html"), "--xlsx", str(scratch / "roi.xlsx"), *at], ""),
+        ("budget", ["budget", *at], ""),
+        ("alerts test", ["alerts", "test", *at], ""),
+        ("alerts list", ["alerts", "list", *at], ""),
+        ("audit-data", ["audit-data", "--html", str(scratch / "audit.html"), *at], ""),
+        ("roadmap", ["roadmap", *at], ""),
+        ("watch", ["watch", "--once", *at], ""),
+        ("watch status", ["watch", "status", *at], ""),
+        ("watch mark", ["watch", "mark", "the fee rule changed", *at], ""),
+        ("watch build", ["watch", "build", *at], ""),
+        ("watch compare", ["watch", "compare", *at], ""),
+        ("watch accept", ["watch", "accept", *at], ""),
+        ("openai questions", ["openai", "questions", str(scratch / "batch.jsonl"), "--model", "ft", *at], ""),
+        ("openai compare", ["openai", "compare", str(stored), *at], ""),
+        ("import openai", ["import", "openai", str(log), "--out", str(scratch / "rows.jsonl")], ""),
+        ("openai export", ["openai", "export", str(scratch / "rows.jsonl"), "--out", str(scratch / "back.jsonl")], ""),
         ("tools approve", ["tools", "approve", "none", *at], ""),
         ("tools diff", ["tools", "diff", "none", *at], ""),
     ]  # fmt: skip
 
 
 # There is nothing with that ID or name; they look for it all the same.
-FAILING = {"keys revoke", "audit redact", "tools approve", "tools diff"}
+FAILING = {"keys revoke", "audit redact", "tools approve", "tools diff", "watch accept"}
 
 
 def names(command, path=()):
@@ -175,7 +200,7 @@ def traced(write_project, tiny_gguf, tmp_path_factory):
 
 def test_every_command_is_watched(traced):
     known = {name for name in names(get_command(app)) if name}
-    assert {row["name"] for row in traced[3]} - {"release 2", "export for edge"} == known - ELSEWHERE
+    assert {row["name"] for row in traced[3]} - {"release 2", "export for edge", "import openai"} == known - ELSEWHERE
 
 
 def test_commands_succeed_and_reach_nothing(traced):

@@ -287,9 +287,8 @@ def _found(c: Coverage) -> Grade:
 def _conflicts(audit: DataAudit) -> Grade:
     n, documents = len(audit.conflicts), max(audit.files.read, 1)
     level: Level = "good" if not n else "fair" if n <= documents / 50 else "poor"
-    why = (
-        f"{n} pairs of statements say something else of the same thing." if n else "No contradicting statements found."
-    )
+    pairs = "pair of statements says" if n == 1 else "pairs of statements say"
+    why = f"{n} {pairs} different things of the same." if n else "No contradicting statements were found."
     why += " The check misses many: it finds some changed figures and few opposites in words."
     todo = "Correct or remove the wrong one of each pair: a model that reads both gives either." if n else ""
     return Grade(name="contradictions", title="Contradictions", level=level, value=str(n), why=why, todo=todo)

@@ -26,6 +26,7 @@ PER_DAY = (
 CAUGHT = 0.4  # of a group's questions that one neighborhood has, with which lengths of windows are planned
 TOPICS, GROUPS = "topics", "new questions"
 LEAST_TESTS = 20  # test questions to compare with
+BY_CHANCE = 0.05  # a group that is as probable by chance alone is no alarm, however few usual days have any
 LEAST_SPREAD = 0.15  # of the growth of groups: where usual days have none, they do not seem to differ at all
 STANDS_OUT = 5.0  # strength from which examples of a mean are a group: below, any will do
 
@@ -152,8 +153,8 @@ def judge_groups(seen: Traffic, own: Embedded, found: Window, level: float) -> M
     first = out[0]
     share, before = first.count / n, first.expected / n
     low, high = binomial_interval(first.count, n, 1 - level)
-    p = max(found.basis.growth.p(topics.growth(hoods)), _chance(first, n, len(found.chosen.usual)))
-    if share - before < monitor.harmless:
+    p = found.basis.growth.p(topics.growth(hoods))
+    if share - before < monitor.harmless or _chance(first, n, len(found.chosen.usual)) > BY_CHANCE:
         p = 1.0
     shown = tuple(_group(seen, own, found.chosen, h) for h in out)
     says = (

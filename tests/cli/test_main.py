@@ -74,7 +74,6 @@ def test_init_writes_a_project_that_check_reads(tmp_path):
         (["check", "--explain", "trainin"], 2, "the sections are"),
         (["ingest"], 3, "documents"),
         (["audit-data"], 3, "documents"),
-        (["audit-data", "--sample", "0"], 2, "sample"),
         (["roadmap", "--project", "nowhere"], 2, "there is no project file"),
         (["show", "zzzz"], 3, "0 artifacts"),
         (["models", "pull", "nothing"], 2, "known:"),

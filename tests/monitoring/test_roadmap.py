@@ -129,6 +129,8 @@ def test_evidence_has_the_verdict_and_what_more_data_would_help():
 
 def test_optional_figures_appear_only_where_they_are_known():
     labels = {f.label for f in stage(SERVED, "scale").figures}
-    assert not {"Estimated accuracy", "Open incidents", "Thumbs up"} & labels
+    assert not {"Estimated accuracy", "Incidents in 30 days", "Thumbs up"} & labels
     more = replace(SERVED, accuracy=estimate(0.8), incidents=0, satisfied=estimate(0.9))
-    assert {"Estimated accuracy", "Open incidents", "Thumbs up"} <= {f.label for f in stage(more, "scale").figures}
+    assert {"Estimated accuracy", "Incidents in 30 days", "Thumbs up"} <= {
+        f.label for f in stage(more, "scale").figures
+    }

@@ -53,7 +53,7 @@ class Facts:
         handoffs: answers left to a person.
         waiting: conversations that wait in the inbox.
         accuracy: estimated of live traffic, None where nothing estimates it.
-        incidents: open ones, None where nothing counts them.
+        incidents: of the last 30 days, None where nothing counts them.
         learning: what more data would help, None where that was not computed.
     """
 
@@ -317,7 +317,7 @@ def _scale(f: Facts) -> Stage:
         Figure(label="In production", value=f.production or "nothing", detail=f"canary {f.canary}" if f.canary else ""),
         Figure(label="Requests", value=f"{f.requests:,}"), Figure(label="Handed to a person", value=f"{f.handoffs:,}"),
         *_share("Thumbs up", f.satisfied), *_share("Estimated accuracy", f.accuracy),
-        *([Figure(label="Open incidents", value=str(f.incidents))] if f.incidents is not None else []),
+        *([Figure(label="Incidents in 30 days", value=str(f.incidents))] if f.incidents is not None else []),
     )  # fmt: skip
     if not f.production:
         steps = (

@@ -35,13 +35,17 @@ from inhouse.serving.open import settings_of
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.roadmap import Recent
+from inhouse.store.audit import Audit
+from inhouse.store.incidents import incidents
+from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.tools import Tool
-from inhouse.types import Artifact, Box, Chunk, Example, Release, Review, may_read
+from inhouse.types import Artifact, Box, Chunk, Estimate, Example, Release, Review, may_read
 from inhouse.verdict import PAGE, Report
 
 T = TypeVar("T")
 SEEN_S = 60.0  # a page of costs may be this old
+INCIDENT_DAYS = 30  # of those that the home page counts
 PICTURE_S = 10.0  # of processor time for the picture of a page
 TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
           "latency": "Time to answer", "cost": "Cost"}  # fmt: skip
@@ -232,7 +236,17 @@ class WorkspaceInsight:
         return self._roadmap.get()
 
     def estimates(self) -> Live:
-        return Live()  # nothing estimates them yet
+        """Of the release in production by its latest week, and the canaries that were rolled back lately."""
+        now = self._quality.now() if self._quality else None
+        production = self._production()
+        lines = [row for row in (now.lines if now else ()) if production and row.release == label(production)]
+        known = lines and lines[0].mean is not None
+        accuracy = (
+            Estimate(mean=lines[0].mean, low=lines[0].low, high=lines[0].high, n=lines[0].answers) if known else None
+        )
+        since = to_iso(now_ms() - INCIDENT_DAYS * 86_400_000)
+        lately = [one for one in incidents(Audit(self._traffic.ledger)) if one.at >= since]
+        return Live(accuracy=accuracy, incidents=len(lately))
 
     def live(self) -> seams.Experiment | None:
         live = self._releases.serving().experiment

@@ -51,13 +51,13 @@ def test_figures_of_today_are_counted_and_estimates_are_optional(house, monkeypa
     assert "Handed to a person today</dt><dd>1" in page
     assert 'Waiting in the inbox</dt><dd><a href="/console/inbox">1' in page
     assert "Estimated accuracy" not in page
-    assert "Open incidents" not in page
+    assert "Incidents in 30 days" not in page
     monkeypatch.setattr(
         house.bank, "estimated", Live(accuracy=Estimate(mean=0.83, low=0.79, high=0.86, n=50), incidents=2)
     )
     page = house.client("admin").get("/console/home").text
     assert "Estimated accuracy</dt><dd>83%<small>79% to 86%" in page
-    assert 'Open incidents</dt><dd class="bad">2' in page
+    assert 'Incidents in 30 days</dt><dd class="bad">2' in page
 
 
 def test_what_documents_say_is_escaped(house, monkeypatch):

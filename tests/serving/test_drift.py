@@ -11,9 +11,11 @@ from inhouse.assembly.standing import digests_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange, Usage
 from inhouse.config.load import load_project
+from inhouse.config.sections import Project
 from inhouse.documents.load import DOCUMENTS
 from inhouse.errors import InputError
-from inhouse.serving.drift import latest, look
+from inhouse.monitoring.alarms import Monitored
+from inhouse.serving.drift import cost_of_waiting, latest, look
 from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.releases import MEASURED, Releases
 from inhouse.store.audit import Audit
@@ -162,3 +164,19 @@ def test_without_a_release_or_with_a_wrong_time_it_says_so(tmp_path, models_dir)
     found = look(workspace).report
     assert (found.requests, found.reference) == (0, "nothing")
     assert {m.state for m in found.monitors} == {"not enough traffic"}
+
+
+def test_alarms_cost_what_the_project_file_says():
+    project = Project.model_validate({
+        "costs": {"person_usd_per_hour": 30, "minutes_per_handoff": 6}, "watch": {"price_wrong_usd": 2},
+    })  # fmt: skip
+    cost = cost_of_waiting(project)
+
+    def alarm(name, effect, usual=None):
+        return Monitored(name=name, area="answers", state="changed", says="", effect=effect, usual=usual)
+
+    assert cost(alarm("no answer", 0.1), 1000) == pytest.approx(300)  # 100 conversations of 6 minutes
+    assert cost(alarm("errors", 0.05), 1000) == pytest.approx(100)
+    assert cost(alarm("cost", 0.5, 0.02), 1000) == pytest.approx(10)
+    assert cost(alarm("exclamations", 0.5), 1000) is None
+    assert cost(alarm("errors", None), 1000) is None

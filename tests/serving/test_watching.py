@@ -17,9 +17,11 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.documents.folder import folder_digest
 from inhouse.errors import BackendError, ConfigError, InputError
+from inhouse.monitoring.alarms import DriftReport, Kept, Monitored
 from inhouse.monitoring.retests import FILE, Retest, Row, Told
 from inhouse.monitoring.triggers import Decision
 from inhouse.serving import watching
+from inhouse.serving.occasions import earlier
 from inhouse.serving.releases import MEASURED, Releases, label
 from inhouse.serving.watched import Job, Memory, State
 from inhouse.serving.watching import Stages, Watch, mark
@@ -29,7 +31,7 @@ from inhouse.verdict import ArmResult, Gain, Percentiles, Recommendation, Report
 
 SETTINGS = {
     "watch.documents_every_s": "0.01", "watch.every_minutes": "1000000", "release.arm": "rag",
-    "retrieval.embedder": "minilm-l6-v2", "guardrails.rails": "[]",
+    "retrieval.embedder": "minilm-l6-v2", "guardrails.rails": "[]", "watch.drift_days": "0",
 }  # fmt: skip
 
 
@@ -525,3 +527,27 @@ def test_the_loop_goes_on_after_an_error_and_ends_with_ctrl_c(bank, monkeypatch)
     assert bank.said == ["error: the disk is full (free some)"] * 2
     monkeypatch.setattr(watching.time, "sleep", time.sleep)
     bank.watch().once()  # the lock is free
+
+
+def test_alarms_of_drift_wait_for_a_person_who_is_told_once(tmp_path, monkeypatch):
+    bank, looks = opened(tmp_path, **{"watch.drift_days": "1"}), []
+
+    def look(workspace):
+        looks.append(workspace)
+        alarm = Monitored(name="errors", area="operation", state="changed", says="More requests fail.", todo="Read on.")
+        report = DriftReport(made_at="", release="", since="", until="", reference="traffic", usual_days=14, requests=9,
+                             monitors=(alarm,) if len(looks) < 3 else ())  # fmt: skip
+        return Kept(report=report)
+
+    monkeypatch.setattr(watching.drift, "look", look)
+    for days in (0, 0, 2, 4):
+        state = bank.state
+        if days:
+            back = earlier(state.drifted_at, 2)
+            Memory(bank.workspace.store.root).write(state.model_copy(update={"drifted_at": back}))
+        bank.watch().once()
+        if days < 4:
+            assert [w.text for w in bank.state.waiting if w.kind == "drift"] == ["More requests fail. Read on."]
+    assert len(looks) == 3
+    assert [w.kind for w in bank.alerts if w.kind == "drift"] == ["drift"]
+    assert not [w for w in bank.state.waiting if w.kind == "drift"]

@@ -41,6 +41,8 @@ class Watch(Section):
     """How long an automatic canary lasts before it is promoted, unless it is rolled back. Hours."""
     min_accuracy: float = Field(0, ge=0, le=1)
     """Estimated accuracy whose whole interval is below this is a trigger; 0 for none."""
+    drift_days: float = Field(1, ge=0)
+    """How often to look for drift, as `inhouse drift` does; alarms wait for a person. 0 for never. Days."""
     window_days: float = Field(28, gt=0)
     """Live traffic that estimates, topics, and feedback are read from, at most since the last build. Days."""
     price_wrong_usd: float = Field(2, ge=0)

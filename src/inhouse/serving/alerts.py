@@ -189,8 +189,8 @@ def tells_of_waiting(workspace: Workspace) -> Callable[[Waiting], None]:
         with workspace.ledger() as ledger:
             Alerts(workspace.project, ledger).send(Alert(
                 kind="watch", title=f"The watch waits for a person: {waiting.kind}", text=waiting.text,
-                severity="critical" if waiting.kind == "failed" else "warning", link="/home",
-                key=f"watch:{waiting.kind}:{waiting.at}",
+                severity="critical" if waiting.kind == "failed" else "warning",
+                link="/drift" if waiting.kind == "drift" else "/home", key=f"watch:{waiting.kind}:{waiting.at}",
             ))  # fmt: skip
 
     return tell

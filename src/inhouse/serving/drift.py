@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from inhouse.assembly.workspace import Workspace
+from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.monitoring.alarms import FILE, DriftReport, Kept, Monitored, Waiting, kept_in, noted, with_texts
@@ -29,7 +30,7 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
         workspace: the project.
         since: when usual traffic begins, ISO 8601; by default when the release was promoted.
         until: the end of what is looked at; by default now.
-        waiting: what waiting costs.
+        waiting: what waiting costs; by default as `cost_of_waiting` has it.
 
     Raises:
         InputError: no release is in production, or a time is malformed.
@@ -44,7 +45,7 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
     seen = traffic(rows, until, since, unnamed)
     tests = [e.question for e in workspace.examples("test")]
     with workspace.progress.step("Comparing live questions with usual ones", None):
-        monitors = examine(seen, _embedding(workspace), waiting, tests)
+        monitors = examine(seen, _embedding(workspace), waiting or cost_of_waiting(workspace.project), tests)
     report = DriftReport(
         made_at=datetime.now(UTC).isoformat(), release=name, since=since, until=until,
         reference="traffic" if seen.usual else "tests" if tests else "nothing", usual_days=len(seen.usual),
@@ -57,6 +58,27 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
     begun = {m.name: m.since for m in kept.report.monitors}
     whole = tuple(m.model_copy(update={"since": begun[m.name]}) for m in report.monitors)
     return kept.model_copy(update={"report": report.model_copy(update={"monitors": whole})})
+
+
+def cost_of_waiting(project: Project) -> Waiting:
+    """What an alarm costs a day, in US dollars, by the prices of the project file; None where it has no price.
+
+    Requests that were not answered cost the minutes of a person, failed ones and those for which nothing was found a
+    wrong answer, and dearer answers what they cost more.
+    """
+    person = project.costs.minutes_per_handoff / 60 * project.costs.person_usd_per_hour
+    wrong = project.watch.price_wrong_usd
+    prices = {"no answer": person, "nothing found": wrong, "apologies": wrong, "errors": wrong}
+
+    def waiting(found: Monitored, per_day: float) -> float | None:
+        if found.effect is None:
+            return None
+        if found.name == "cost" and found.usual is not None:
+            return found.effect * found.usual * per_day
+        price = prices.get(found.name, 0.0)
+        return price * found.effect * per_day if price else None
+
+    return waiting
 
 
 def _time(at: str) -> str:

@@ -39,10 +39,11 @@ class Job(Record):
 class Waiting(Record):
     """What waits for a person: what it is about, why, and the command that goes on.
 
-    `failed` is an index that could not be made, `build` a build that failed or that the gate refused.
+    `failed` is an index that could not be made, `build` a build that failed or that the gate refused, and `drift` has
+    the alarms of the last look.
     """
 
-    kind: Literal["index", "release", "labels", "failed", "build"]
+    kind: Literal["index", "release", "labels", "failed", "build", "drift"]
     at: str
     text: str
     command: str = ""
@@ -77,6 +78,7 @@ class State(Record):
     built_at: str = ""
     build_minutes: float = 0.0
     decided_at: str = ""
+    drifted_at: str = ""  # the last look at drift
     decision: Decision | None = None
     history: tuple[Seen, ...] = ()
     cycles: tuple[tuple[Seen, ...], ...] = ()

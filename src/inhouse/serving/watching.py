@@ -16,7 +16,7 @@ from typing import Literal
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import ConfigError, GateError, InhouseError, InputError
 from inhouse.monitoring.retests import Retest
-from inhouse.serving import occasions
+from inhouse.serving import drift, occasions
 from inhouse.serving.occasions import ABOUT, MARKED, Estimated, earlier
 from inhouse.serving.reindex import Compares, Fresh, Makes, content_now, content_of, look, named, refresh, release_over
 from inhouse.serving.releases import Releases, label
@@ -123,7 +123,7 @@ class Watch:
             state = self._documents(state, production)
         due = state.decided_at < earlier(now(), self._settings.every_minutes / 1440)
         if decides or due:
-            self._decide(state)
+            self._decide(self._drift(state))
 
     def _documents(self, state: State, production: Release) -> State:
         """Indexes changed documents; a change that was tried already is not tried again, also if a person has taken its
@@ -228,6 +228,26 @@ class Watch:
     def _content_in(self, index: Artifact) -> dict[str, Json]:
         inputs = self._workspace.store.inputs(self._workspace.store.open("documents", index.parents[0]))
         return {name: inputs[name] for name in ("documents", "content", "replies") if name in inputs}
+
+    # --- drift --------------------------------------------------------------------------------------------------
+
+    def _drift(self, state: State) -> State:
+        """Looks for drift, once in a while; alarms wait for a person, who is told of each once."""
+        days, at = self._settings.drift_days, now()
+        if not days or state.drifted_at >= earlier(at, days):
+            return state
+        state = state.model_copy(update={"drifted_at": at})
+        try:
+            alarms = drift.look(self._workspace).report.alarms
+        except InhouseError as error:  # the decision does not depend on it
+            self._say(f"drift was not looked at: {error}")
+            return self._memory.write(state)
+        if not alarms:
+            return self._memory.write(state.without("drift"))
+        text = " ".join(f"{alarm.says} {alarm.todo}" for alarm in alarms)
+        waiting = Waiting(kind="drift", at=at, text=text, command="inhouse drift --last")
+        same = {w.text for w in state.waiting if w.kind == "drift"} == {text}
+        return self._memory.write(state if same else self._wait(state, waiting))
 
     # --- a build ------------------------------------------------------------------------------------------------
 

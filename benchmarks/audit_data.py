@@ -307,7 +307,9 @@ def curves() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("contradictions", "gaps", "curves"))
-    only = parser.parse_args().only
+    parser.add_argument("--quick", action="store_true", help="the learning curves alone")
+    given = parser.parse_args()
+    only = "curves" if given.quick else given.only
     results: dict[str, Any] = {}
     file = HERE / "results" / "audit_data.json"
     if file.exists():

@@ -118,7 +118,10 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=300)
     parser.add_argument("--users", type=int, default=500, help="of each arm")
     parser.add_argument("--truth", type=int, default=10, help="rounds of 20,000 users for the truth")
+    parser.add_argument("--quick", action="store_true", help="20 months")
     given = parser.parse_args()
+    if given.quick:
+        given.months, given.truth = 20, 2
     began = time.perf_counter()
     known = truth(11, given.truth)
     covered: dict[str, list[bool]] = {}

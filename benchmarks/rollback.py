@@ -312,7 +312,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000, help="simulated A/A canaries of each case")
     parser.add_argument("--metrics", default="", help="drops of these alone, separated by commas")
     parser.add_argument("--only", choices=["alarms", "drops", "servers"], help="one part")
+    parser.add_argument("--quick", action="store_true", help="20 simulated A/A canaries of each case alone")
     given = parser.parse_args()
+    if given.quick:
+        given.runs, given.only = 20, "alarms"
     started, out = time.perf_counter(), HERE / "results" / "rollback.json"
     out.parent.mkdir(exist_ok=True)
     result = json.loads(out.read_text()) if given.only and out.exists() else {}

@@ -92,6 +92,7 @@ def test_a_live_conversation_with_attacks(house, pages, visit):
     house.custom.answers[question] = f"The answer is {ATTACK}. More."
     with visit(house, "admin") as tab:
         page = tab.page
+        page.goto("/console/playground")
         page.get_by_label("Your question").fill(question)
         page.keyboard.press("Enter")
         arm = page.locator(".arm").nth(1)

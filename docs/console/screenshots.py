@@ -68,7 +68,8 @@ def main(url: str, key: str) -> None:
         page.goto("/console/sign-in")
         page.get_by_label("API key").fill(key)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/console/playground")
+        page.wait_for_url("**/console/home")
+        page.goto("/console/playground")
         take(page, context.new_page())
         browser.close()
 

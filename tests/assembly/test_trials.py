@@ -134,7 +134,7 @@ class Arms:
     def commands(self, agent):
         return Scripted(lambda request: '[{"kind": "person"}]', agent) if agent == TUNED else None
 
-    def base(self):
+    def behind(self, arm):
         return Scripted(self.decided, "base")
 
     def decided(self, request):

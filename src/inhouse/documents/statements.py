@@ -56,7 +56,7 @@ _PERIODS = {
     "annually": "year",
 }
 _CURRENCIES = {"dollar": "$", "usd": "$", "euro": "€", "eur": "€", "pound": "£", "gbp": "£"}
-_CLAUSE = re.compile(r",\s+(?:(?:and|but|or|while)\s+)?|\s+(?:and|but|while)\s+", re.IGNORECASE)
+_CLAUSE = re.compile(r",\s(?:\s?(?:and|but|or|while)\s)?|\s(?:and|but|while)\s", re.IGNORECASE)
 _IN_OUT = re.compile(r"\b(check|walk|drop|log|sign|drive|opt)[ -](in|out|off)\b", re.IGNORECASE)  # both are stop words
 _NO_CLAIM = re.compile(r"`[^`\n]*+`?|<?\bhttps?://\S++")  # code and addresses
 _HALF_DAY = re.compile(r"\b([ap])\.m\.", re.IGNORECASE)  # ends no sentence

@@ -145,7 +145,7 @@ def _spending(found: Account) -> tuple[CostLine, ...]:
     spent = found.spent
     rows = [
         ("Machines, while they answer", spent.busy, f"{spent.answers:,} answers"),
-        ("Machines, while they wait", spent.idle, f"of {24 * spent.days:,.0f} hours"),
+        ("Machines, while they wait", spent.idle, f"of {24 * spent.days:,.1f} hours"),
         ("Models elsewhere", spent.elsewhere, "by tokens or price per answer"),
         ("People in the inbox", spent.people, f"{spent.person_minutes:,.0f} minutes"),
         ("All", spent.total, f"{spent.resolutions:,} accepted resolutions"),

@@ -107,6 +107,12 @@ def test_the_sentence_says_why(gains, words):
     assert words in recommend(evidence(gains)).sentence
 
 
+def test_nothing_is_said_about_fine_tuning_that_was_not_tried():
+    found = recommend(replace(evidence([RAG]), arms=("base", "prompt", "rag")))
+    assert found.arm == "rag"
+    assert found.sentence.startswith("Use rag. It gains")
+
+
 TUNED = (("accuracy", "tuned", "base"), (0.2, 0.4))
 FORGOT = Estimate(mean=-0.2, low=-0.3, high=-0.1, n=40)
 

@@ -30,6 +30,9 @@ SENTENCES = {
     "cascade": "Use the cascade.",
 }
 
+UNTRIED = {"prompt": "Use the prompt alone.", "rag": "Use rag."}
+"""Where no fine-tuned arm was run: nothing is said about fine-tuning."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -79,9 +82,14 @@ def recommend(evidence: Evidence) -> Recommendation:
         rules.append(f"{text}.")
         current = arm if worth else current
     return Recommendation(
-        arm=current, sentence=SENTENCES[current] + _because(current, evidence), rules=tuple(rules),
+        arm=current, sentence=_advice(current, evidence) + _because(current, evidence), rules=tuple(rules),
         warnings=tuple(_warnings(current, evidence)), method=" ".join((__doc__ or "").split("\n\n", 1)[1].split()),
     )  # fmt: skip
+
+
+def _advice(current: str, evidence: Evidence) -> str:
+    tuned = any(arm.startswith("tuned") for arm in evidence.arms)
+    return SENTENCES[current] if tuned else UNTRIED.get(current, SENTENCES[current])
 
 
 def _fewer_wrong(arm: str, current: str, accuracy: Estimate, evidence: Evidence) -> Estimate | None:

@@ -48,7 +48,7 @@ PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
-PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback"}
+PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt"}
 CHARS_PER_TOKEN = 4.2
 MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 

@@ -59,6 +59,7 @@ _TASKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Is an elephant bigger than a mouse? Answer yes or no.", ("yes",)),
 )
 MAX_TOKENS = 24
+ROUNDING = 1e-9
 
 
 def general_examples() -> list[Example]:
@@ -103,12 +104,12 @@ def effect(
     reasons = []
     if rise is None:
         reasons.append("bits per byte of general text were not measured")
-    elif rise > settings.max_general_loss:
+    elif rise > settings.max_general_loss + ROUNDING:
         limit = f"at most {100 * settings.max_general_loss:g}% is allowed"
         reasons.append(f"bits per byte of general text rise by {100 * rise:.1f}%, and {limit}")
     if change is None:
         reasons.append("the general questions were not asked")
-    elif change.mean < -settings.max_question_loss:
+    elif change.mean < -settings.max_question_loss - ROUNDING:
         limit = f"at most {100 * settings.max_question_loss:g} may be lost"
         reasons.append(f"general questions change by {points(change)} points, and {limit}")
     return PretrainingEffect(

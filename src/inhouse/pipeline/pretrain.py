@@ -1,6 +1,6 @@
 """The stage of continued pre-training: the base model reads the documents before anything else is trained.
 
-1. The sections of the documents that everyone may read, without personal data, are rewritten (datasets/rewrite.py).
+1. The sections of the documents that everyone may read are rewritten (datasets/rewrite.py).
 2. General text and chats that the base model writes itself are mixed in against forgetting.
 3. The model learns from all of it; a few rewrites are held out, and decide when that stops.
 4. Bits per byte of general text before and after, and later the general questions, say whether it may be promoted.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from inhouse.assembly.workspace import Workspace
@@ -25,10 +24,10 @@ from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
 from inhouse.text.support import LexicalSupport
 from inhouse.training.pretrain import Held, PretrainJob
-from inhouse.types import Artifact, Document, Example, Json, Message, Progress, digest_of
+from inhouse.types import Artifact, Document, Json, Message, Progress, digest_of
 
 SOURCE = ["training", "pipeline/pretrain.py", "datasets/rewrite.py", "datasets/synthesize.py", "datasets/templates.py",
-          "datasets/templates.toml", "text", "privacy"]  # fmt: skip
+          "datasets/templates.toml", "text"]  # fmt: skip
 HELD_SHARE = 0.05  # of the rewrites
 HELD_MOST = 60
 GENERAL_HELD_SHARE = 0.15
@@ -60,8 +59,6 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         "pretraining": settings.model_dump(mode="json", exclude={"max_general_loss", "max_question_loss"}),
         "training": project.training.model_dump(mode="json", include={"precision", "patience", "max_minutes"}),
         "teacher": project.teacher.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
-        "anonymize": project.curation.anonymize,
-        "names": list(project.curation.names_to_keep),
         "name": project.name,
         "seed": project.seed,
         "general": [file_sha256(f) for f in files],
@@ -71,7 +68,7 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import gguf, pretrain
 
-        parts = parts_of(workspace, workspace.documents(documents))
+        parts = parts_of(workspace.documents(documents))
         written, left_out = rewritten(workspace, parts)
         chat = asyncio.run(_chats(workspace, Path(served.path) / WEIGHTS)) if settings.chat_share else ()
         job = job_of(workspace, parts, written, general_texts(files), chat)
@@ -88,23 +85,16 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
     return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)
 
 
-def parts_of(workspace: Workspace, documents: Sequence[Document]) -> list[Part]:
-    """The sections that are learned, without personal data if the project anonymizes."""
+def parts_of(documents: Sequence[Document]) -> list[Part]:
+    """The sections that are learned. What documents for everyone say is not personal data to the anonymizer, so it has
+    nothing to replace in them.
+
+    Raises:
+        InputError: there are none.
+    """
     parts = rewrite.parts_of(documents)
     if not parts:
         raise InputError("no document has text that everyone may read", "remove the arms cpt from evaluation.arms")
-    if workspace.project.curation.anonymize:
-        anonymizer = workspace.anonymizer()
-        anonymizer.keep(d.title for d in documents)
-        anonymizer.learn(d.text for d in documents if not d.access)
-        with workspace.progress.step("removing personal data from documents", len(parts)) as step:
-            clean = []
-            for part in parts:
-                asked = (Message(role="user", content=part.heading),)
-                safe, _ = anonymizer.anonymize(Example(id=part.heading, messages=asked, target=part.text))
-                clean.append(replace(part, text=safe.target))
-                step.advance()
-        parts = clean
     return parts
 
 

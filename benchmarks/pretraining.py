@@ -59,6 +59,7 @@ path = "{folder}/documents"
 conversations = ["{folder}/conversations.jsonl"]
 tests = ["{folder}/{tests}"]
 synthesize = false
+anonymize = false
 [assistant]
 instructions = "You answer customers' questions about {name}. Answer in one or two sentences."
 max_tokens = 64

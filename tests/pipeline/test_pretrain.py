@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 
 from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
 from inhouse.errors import GateError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
+from inhouse.pipeline.ask import open_arms
 from inhouse.pipeline.pretrain import CHATS, chats, general_texts, job_of, parts_of, rewritten
+from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
-from inhouse.types import Silent
+from inhouse.types import Message, Silent
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
 SETTINGS = {
     "evaluation.arms": '["base", "rag", "cpt", "cpt+rag"]', "evaluation.probes": "0", "guardrails.rails": "[]",
-    "pretraining.rewrites": "3", "pretraining.rank": "4", "pretraining.pack_tokens": "128",
+    "pretraining.rewrites": "3", "pretraining.rank": "4", "pretraining.pack_tokens": "128", "pretraining.learning_rate": "0.02",
     "training.precision": "fp32", "parity.max_divergence_nats": "0.5",
 }  # fmt: skip
 
@@ -28,7 +31,7 @@ def workspace_of(folder, models_dir, **overrides):
 
 
 @pytest.mark.slow
-def test_the_stage_end_to_end(built, models_dir):
+def test_the_stage_end_to_end(built, models_dir, monkeypatch):
     workspace = workspace_of(built, models_dir)
     report = stages.build(workspace)
     found = json.loads((Path(report.path) / "report.json").read_text())
@@ -50,10 +53,25 @@ def test_the_stage_end_to_end(built, models_dir):
     assert "adapter" not in kinds
     assert "Do not continue pre-training" in found["recommendation"]["sentence"]
     assert "Continued pre-training: bits per byte" in (Path(report.path) / "report.html").read_text()
-    with pytest.raises(GateError):  # a random model gains nothing
-        Releases(workspace).make(arm="cpt+rag")
-    again = workspace_of(built, models_dir)
+    again = workspace_of(built, models_dir, **{"release.arm": "cpt+rag"})
     assert stages.build(again) == report
+    with pytest.raises(GateError, match="accuracy of cpt\\+rag over base"):  # a random model gains nothing
+        Releases(again).make()
+    monkeypatch.setattr("inhouse.serving.releases.gate_rules", lambda *given: [])
+    release = Releases(again).make()
+    assert (release.arm, release.pretrained, release.adapter) == ("cpt+rag", made.key, "")
+    assert f"pretrained/{made.key}" in release.pins
+    opened = open_release(again, release)
+    try:
+        question = Message(role="user", content="What does plan 2 cost?")
+        served = asyncio.run(collect(opened.model, ChatRequest(messages=(question,), max_tokens=12)))
+        arms = open_arms(again, bare=True)
+        measured = asyncio.run(collect(arms.open("cpt+rag"), ChatRequest(messages=(question,), max_tokens=12)))
+        base = asyncio.run(collect(arms.open("rag"), ChatRequest(messages=(question,), max_tokens=12)))
+        arms.close()
+    finally:
+        opened.close()
+    assert served.text == measured.text != base.text
 
 
 def test_what_is_learned_and_what_is_held(built, models_dir):

@@ -7,7 +7,8 @@ that is masked. A teacher connects entities (after "Synthetic Continued Pretrain
 study strategies (after "Active Reading", Lin et al. 2025).
 
 Every statement of a rewrite must be supported by the section that it is made from; a rewrite with one that is not is
-left out and counted. Only documents that everyone may read are used.
+left out and counted. Only documents that everyone may read are used, since a model cannot keep what it has learned
+from some of its users; and none that others may have written, since their text is learned as it is, with orders in it.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class Part:
 
 
 def parts_of(documents: Sequence[Document]) -> list[Part]:
-    """The sections of the documents that everyone may read."""
-    public = [d for d in documents if not d.access]
+    """The sections of the trusted documents that everyone may read."""
+    public = [d for d in documents if not d.access and d.trust != "external"]
     usual = main_language(running_text(d.text) for d in public)
     parts = []
     for document in public:

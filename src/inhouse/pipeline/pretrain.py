@@ -94,7 +94,8 @@ def parts_of(documents: Sequence[Document]) -> list[Part]:
     """
     parts = rewrite.parts_of(documents)
     if not parts:
-        raise InputError("no document has text that everyone may read", "remove the arms cpt from evaluation.arms")
+        hint = "remove the arms cpt from evaluation.arms"
+        raise InputError("no trusted document has text that everyone may read", hint)
     return parts
 
 

@@ -32,6 +32,7 @@ from inhouse.evaluation.evaluate import Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
 from inhouse.files import write_text
 from inhouse.pipeline import stages
+from inhouse.pipeline.opened import built_of
 from inhouse.types import Example, digest_of
 from inhouse.verdict import Report, points
 
@@ -137,7 +138,7 @@ def answered(workspace: Workspace, live: list[Example], folder: Path) -> list[tu
     project, evidence = workspace.project, {e.id: [e.target] for e in live}
     scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in live])
     exam = Exam(live, evidence, scorer, project.assistant.max_tokens, 120, project.model.parallel)
-    arms = Arms(stages.built_of(workspace, *made))
+    arms = Arms(built_of(workspace, *made))
     try:
         run = asyncio.run(evaluate_arm(arms.bare(OVER), exam, folder / "answers-live.jsonl", workspace.progress))
     finally:

@@ -49,7 +49,8 @@ from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.models.scripted import Scripted
 from inhouse.pipeline.ask import open_arms
-from inhouse.pipeline.stages import calibration_of, curate, index
+from inhouse.pipeline.opened import calibration_of
+from inhouse.pipeline.stages import curate, index
 from inhouse.privacy.anonymize import Anonymizer
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.privacy.tagger import read_tagger

@@ -22,7 +22,7 @@ from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Delta, Finish
 from inhouse.config.load import load_project
-from inhouse.pipeline.stages import built_of
+from inhouse.pipeline.opened import built_of
 from inhouse.types import Message
 
 HERE = Path(__file__).parent

@@ -163,6 +163,28 @@ class GeneralAbility(Record):
     change: Estimate | None = None
 
 
+class PretrainingEffect(Record):
+    """What continued pre-training changed: bits per byte of held-out rewrites of the documents (domain) and of general
+    text, by "before" and "after", and the share of the general questions that are right, paired; None where nothing
+    was measured. `forgets` says why it may not be promoted, "" if it may."""
+
+    domain: Mapping[str, float] = {}
+    general: Mapping[str, float] = {}
+    questions: Estimate | None = None
+    forgets: str = ""
+
+    @property
+    def sentence(self) -> str:
+        parts = [
+            f"bits per byte of {what} {values['before']:.3f} before and {values['after']:.3f} after"
+            for what, values in (("held-out rewrites", self.domain), ("general text", self.general))
+            if values
+        ]
+        parts += [f"general questions {points(self.questions)} points"] if self.questions else []
+        end = f" Not promoted: {self.forgets}." if self.forgets else ""
+        return f"Continued pre-training: {', '.join(parts)}.{end}"
+
+
 class FeedbackEffect(Record):
     """What learning from feedback changed in accuracy: in an arm over the one without, on questions that are similar to
     one with feedback (touched) and on all others (untouched). Changes are paired; None where there are no questions."""
@@ -418,6 +440,7 @@ class Report(Record):
     unmade: Mapping[str, str] = {}
     general: GeneralAbility | None = None
     feedback: tuple[FeedbackEffect, ...] = ()
+    pretraining: PretrainingEffect | None = None
     recommendation: Recommendation | None = None
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None

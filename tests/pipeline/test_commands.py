@@ -20,6 +20,7 @@ from inhouse.evaluation.tasks import TUNED
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
 from inhouse.pipeline.commands import Talk, anonymized, lessons_of, wanted, without_tasks
+from inhouse.pipeline.opened import built_of
 from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
 from inhouse.store.calls import StoredCalls
@@ -203,7 +204,7 @@ def test_each_agent_gets_an_adapter_on_the_same_base(workspace, made):
 
 @pytest.mark.slow
 def test_adapters_are_served_by_name_beside_the_base(workspace, made):
-    arms = Arms(stages.built_of(workspace, stages.weights(workspace), None, None, None, None, None, made))
+    arms = Arms(built_of(workspace, stages.weights(workspace), None, None, None, None, None, made))
     now = Situation(procedures={"order": "Order a plan"})
     asked = ChatRequest(
         messages=prompt(now, (Message(role="user", content="a plan"),)), max_tokens=120, json_schema=schema(now, 4)

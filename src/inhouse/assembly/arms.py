@@ -13,6 +13,7 @@ cascade+private the same         what models elsewhere are asked has surrogates
 oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 
+cpt and cpt+rag are like tuned and rag, with the base model after continued pre-training on the documents.
 tuned+feedback and tuned+feedback+rag are tuned and tuned+rag with the model that learned from feedback after that.
 """
 
@@ -44,11 +45,13 @@ ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes
 ADAPTER_GGUF = "adapter.gguf"  # the same for the embedded engine
 BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
 FEEDBACK_FOLDER = "feedback"  # the same of the model that learned from feedback
+PRETRAINED_FOLDER = "pretrained"  # the same of the base after continued pre-training
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 CASCADES = ("cascade", "cascade+private")
-RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "oracle")
+RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "cpt+rag", "oracle")
 LEARNED = ("tuned+feedback", "tuned+feedback+rag")  # by the model that learned from feedback
-CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED)  # whose confidence is calibrated
+PRETRAINED = ("cpt", "cpt+rag")  # by the base after continued pre-training
+CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED, *PRETRAINED)  # whose confidence is calibrated
 
 
 class GoldGrounder:
@@ -139,6 +142,7 @@ class Built:
         weights: artifact with the served base, model.gguf.
         custom: artifact of the training, None before there is one.
         feedback: artifact of what the custom model learned from feedback, None where no arm asks it.
+        pretrained: artifact of continued pre-training, None where no arm asks it.
         folder: artifact with what vLLM serves, None for the embedded engine.
         vllm: where vLLM is, None for the embedded engine.
         index: artifact that passages come from, None where nothing is retrieved.
@@ -161,12 +165,14 @@ class Built:
     cascade: Callable[[str, Arms], ChatModel] | None = None
     commands: Artifact | None = None
     feedback: Artifact | None = None
+    pretrained: Artifact | None = None
 
     @property
     def trained(self) -> dict[str, tuple[Artifact, str]]:
         """The models that were trained, with the name of the folder that vLLM may serve, by the name of the engine."""
-        both = {"custom": (self.custom, CUSTOM_FOLDER), "feedback": (self.feedback, FEEDBACK_FOLDER)}
-        return {name: (made, folder) for name, (made, folder) in both.items() if made}
+        every = {"custom": (self.custom, CUSTOM_FOLDER), "feedback": (self.feedback, FEEDBACK_FOLDER),
+                 "pretrained": (self.pretrained, PRETRAINED_FOLDER)}  # fmt: skip
+        return {name: (made, folder) for name, (made, folder) in every.items() if made}
 
     @property
     def adapters(self) -> dict[str, Path]:
@@ -216,9 +222,12 @@ class Arms:
         return self._engine("custom").model("tuned")
 
     def behind(self, arm: str) -> ChatModel:
-        """The model that answers in an arm: the base, the custom one, or the one that learned from feedback."""
+        """The model that answers in an arm: the base, the custom one, or the one that learned from feedback or
+        was pre-trained further."""
         if arm in LEARNED and self._built.feedback:
             return self._engine("feedback").model("tuned+feedback")
+        if arm in PRETRAINED and self._built.pretrained:
+            return self._engine("pretrained").model("cpt")
         return self.custom() if arm.startswith("tuned") or arm == "oracle" else self.base()
 
     def commands(self, agent: str) -> ChatModel | None:
@@ -292,6 +301,7 @@ class Arms:
                 cascade=None,
                 commands=None,
                 feedback=None,
+                pretrained=None,
             )
             self._others[weights.key] = Arms(built, self._shared)
         return self._others[weights.key]
@@ -345,7 +355,7 @@ class Arms:
 def trained_kind(arms: Collection[str]) -> str:
     """The kind of the artifact with the trained model that the arms ask; "" where they ask none."""
     if not any(arm.startswith("tuned") for arm in arms):
-        return ""
+        return "" if set(arms).isdisjoint(PRETRAINED) else "pretrained"
     return "adapter" if set(arms).isdisjoint(LEARNED) else "feedback"
 
 

@@ -84,6 +84,20 @@ def train(project: At = HERE, overrides: Set = None, as_json: AsJson = False) ->
     _make("train", "Fine-tuning; after Ctrl-C the next run continues", project, overrides, as_json)
 
 
+def pretrain(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+    """Continue the pre-training of the base model on the documents."""
+    about = "Continued pre-training; after Ctrl-C the next run continues"
+    artifact = _make("pretrain", about, project, overrides, as_json)
+    before, after = artifact.facts["bits_per_byte_before"], artifact.facts["bits_per_byte_after"]
+    for name, what in (("domain", "held-out rewrites"), ("general", "general text")):
+        if name in after:
+            change = 100 * (after[name] / before[name] - 1)
+            values = f"{before[name]:.3f} before, {after[name]:.3f} after ({change:+.1f}%)"
+            tell(f"Bits per byte of {what}: {values}", as_json)
+    for reason, count in artifact.facts["left_out"].items():
+        tell(f"Left out: {count} {reason}", as_json)
+
+
 def parity(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Compare the served model with the trained one; exit code 5 when they differ."""
     from inhouse.pipeline.stages import refuse_without_parity

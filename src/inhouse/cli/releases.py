@@ -142,6 +142,7 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
         "weights",
         "adapter",
         "feedback",
+        "pretrained",
         "index",
         "fusion",
         "calibration",

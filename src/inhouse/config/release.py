@@ -14,7 +14,9 @@ Guard = Literal["errors", "handoffs", "refusals", "latency", "confidence", "grou
 class Release(Section):
     name: str = ""
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
-    arm: Literal["", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cascade"] = ""
+    arm: Literal[
+        "", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag", "cascade"
+    ] = ""
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)
     """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""

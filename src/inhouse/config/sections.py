@@ -19,6 +19,7 @@ from inhouse.config.cascade import Cascade
 from inhouse.config.costs import Costs
 from inhouse.config.feedback import Feedback
 from inhouse.config.gateway import Edge, Gateway
+from inhouse.config.pretraining import Pretraining
 from inhouse.config.private import Private
 from inhouse.config.quality import Quality
 from inhouse.config.release import Release
@@ -222,8 +223,8 @@ class Training(Section):
 
 class Evaluation(Section):
     arms: tuple[
-        Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cascade",
-                "cascade+private", "oracle"], ...,
+        Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
+                "cascade", "cascade+private", "oracle"], ...,
     ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
@@ -430,6 +431,7 @@ class Project(Section):
     replies: Replies = Replies()
     model: Model = Model()
     training: Training = Training()
+    pretraining: Pretraining = Pretraining()
     feedback: Feedback = Feedback()
     evaluation: Evaluation = Evaluation()
     parity: Parity = Parity()

@@ -2,13 +2,19 @@
 
 They were written for this project and are easy on purpose, since only the change matters. Each task has a few words;
 the answer must contain one of them.
+
+After continued pre-training they decide, together with bits per byte of general text, whether it may be promoted.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
-from inhouse.types import Checks, Example, Message
+from inhouse.config.pretraining import Pretraining
+from inhouse.evaluation.compare import Sample
+from inhouse.types import Checks, Example, Json, Message
+from inhouse.verdict import PretrainingEffect, points
 
 _TASKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("What is 2 plus 3? Reply with the number.", ("5", "five")),
@@ -53,6 +59,7 @@ _TASKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Is an elephant bigger than a mouse? Answer yes or no.", ("yes",)),
 )
 MAX_TOKENS = 24
+ROUNDING = 1e-9
 
 
 def general_examples() -> list[Example]:
@@ -73,3 +80,38 @@ def right(example: Example, text: str) -> float:
     """1 if the answer contains one of the words, else 0."""
     ways = example.checks.must_include[0]
     return float(any(re.search(rf"(?i)\b{re.escape(w)}\b", text) for w in ways))
+
+
+def effect(
+    facts: Mapping[str, Json], answers: tuple[Sequence[float], Sequence[float]], settings: Pretraining, seed: int
+) -> PretrainingEffect:
+    """What continued pre-training changed.
+
+    Args:
+        facts: of its artifact: bits per byte before and after.
+        answers: right (1) or wrong (0) on the general questions, of the base model and of the model after.
+        settings: with the limits. The means decide: an interval of forty questions excludes no loss of two points.
+        seed: of the bootstrap.
+    """
+    before, after = facts["bits_per_byte_before"], facts["bits_per_byte_after"]
+    measured = {
+        name: {"before": before[name], "after": after[name]} for name in ("domain", "general")
+        if name in before and name in after
+    }  # fmt: skip
+    change = Sample(seed).gain(answers[1], answers[0])
+    general = measured.get("general", {})
+    rise = general["after"] / general["before"] - 1 if general else None
+    reasons = []
+    if rise is None:
+        reasons.append("bits per byte of general text were not measured")
+    elif rise > settings.max_general_loss + ROUNDING:
+        limit = f"at most {100 * settings.max_general_loss:g}% is allowed"
+        reasons.append(f"bits per byte of general text rise by {100 * rise:.1f}%, and {limit}")
+    if change is None:
+        reasons.append("the general questions were not asked")
+    elif change.mean < -settings.max_question_loss - ROUNDING:
+        limit = f"at most {100 * settings.max_question_loss:g} may be lost"
+        reasons.append(f"general questions change by {points(change)} points, and {limit}")
+    return PretrainingEffect(
+        domain=measured.get("domain", {}), general=general, questions=change, forgets="; ".join(reasons)
+    )

@@ -1,6 +1,7 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
-Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, cascade.
+Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, cpt,
+cpt+rag, cascade. cpt is continued pre-training; if it forgets more than [pretraining] allows, its arms do not count.
 Starting from base, a more expensive arm replaces the current one only if the interval of its gain in accuracy starts
 above evaluation.smallest_gain, or if its accuracy is no lower and it gives fewer wrong answers by an interval beyond
 that gain; and if it does not give significantly more wrong answers or unsupported statements.
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
-BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "cascade")
+BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "cpt",
+           "cpt+rag", "cascade")  # fmt: skip
+PRETRAINED = ("cpt", "cpt+rag")
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
@@ -27,6 +30,8 @@ SENTENCES = {
     "tuned+feedback": "Use the fine-tuned model that learned from feedback, without retrieval.",
     "tuned+rag": "Use the fine-tuned model with retrieval.",
     "tuned+feedback+rag": "Use the fine-tuned model that learned from feedback, with retrieval.",
+    "cpt": "Use the model after continued pre-training, without retrieval.",
+    "cpt+rag": "Use the model after continued pre-training, with retrieval.",
     "cascade": "Use the cascade.",
 }
 
@@ -46,6 +51,7 @@ class Evidence:
         questions: how many were asked.
         general_change: of general ability through fine-tuning, None when nothing was tuned.
         confidence: by arm, why the error target of the project file is not kept.
+        forgets: why continued pre-training may not be promoted; "" if it may.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
 
@@ -57,6 +63,7 @@ class Evidence:
     general_change: Estimate | None = None
     hardly_trained: str = ""
     confidence: Mapping[str, str] = field(default_factory=dict)
+    forgets: str = ""
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -64,6 +71,9 @@ def recommend(evidence: Evidence) -> Recommendation:
     current = "base"
     rules: list[str] = []
     for arm in (a for a in BY_COST[1:] if a in evidence.arms):
+        if arm in PRETRAINED and evidence.forgets:
+            rules.append(f"{arm} does not count: {evidence.forgets}.")
+            continue
         accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
             continue
@@ -107,6 +117,8 @@ def _worse(arm: str, current: str, evidence: Evidence) -> dict[str, Estimate]:
 
 def _because(current: str, evidence: Evidence) -> str:
     text = ""
+    if current not in PRETRAINED and not set(PRETRAINED).isdisjoint(evidence.arms):
+        text += " Do not continue pre-training" + (f": {evidence.forgets}." if evidence.forgets else ".")
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
         text += f" It gains {points(over_base)} points of accuracy over the base model."
     for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):

@@ -26,6 +26,7 @@ from inhouse.verdict import (
     JudgeAgreement,
     Kind,
     Percentiles,
+    PretrainingEffect,
     Question,
     Report,
     Subject,
@@ -57,7 +58,8 @@ SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
 SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
 PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("tuned+feedback", "tuned"),
-         ("tuned+feedback+rag", "tuned+rag"), ("cascade+private", "cascade"))  # fmt: skip
+         ("tuned+feedback+rag", "tuned+rag"), ("cpt", "tuned"), ("cpt+rag", "rag"),
+         ("cascade+private", "cascade"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Run:
         guardrails: what they did.
         confidence: by arm, why the error target of the project file is not kept.
         over: the arm that all others are compared with.
+        pretraining: what continued pre-training changed, None where no arm asks it.
     """
 
     subject: Subject
@@ -87,6 +90,7 @@ class Run:
     unmade: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, str] = field(default_factory=dict)
     over: str = "base"
+    pretraining: PretrainingEffect | None = None
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
@@ -108,7 +112,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
-        run.confidence,
+        run.confidence, run.pretraining.forgets if run.pretraining else "",
     )  # fmt: skip
     return Report(
         subject=run.subject,
@@ -125,6 +129,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
         general=general,
         recommendation=recommend.recommend(evidence) if based else None,
         judge=run.judge,
+        pretraining=run.pretraining,
         guardrails=run.guardrails,
         table=tuple(_question(e, run.arms, n) for n, e in enumerate(run.examples)),
     )
@@ -278,6 +283,7 @@ def render_table(report: Report) -> Group:
         before, after = 100 * general.base, 100 * general.tuned
         lines.append(Text(f"General ability: {before:.0f}% before fine-tuning, {after:.0f}% after."))
     lines += [Text(f"Feedback: {effect.sentence}") for effect in report.feedback]
+    lines += [Text(report.pretraining.sentence)] if report.pretraining else []
     if advice := report.recommendation:
         lines += [Text(f"Recommendation: {advice.sentence}", style="bold")]
         lines += [Text(f"  {rule}", style="dim") for rule in advice.rules]

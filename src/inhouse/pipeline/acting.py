@@ -8,7 +8,8 @@ from inhouse.assembly.team import desk_of, open_team, read_team
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
-from inhouse.pipeline.stages import calibration_of, team
+from inhouse.pipeline.opened import calibration_of
+from inhouse.pipeline.stages import team
 from inhouse.store.calls import StoredCalls
 from inhouse.store.ledger import Ledger
 from inhouse.store.turns import StoredTurns

@@ -16,7 +16,8 @@ from inhouse.guardrails.rail import Guard
 from inhouse.pipeline.acting import team_of
 from inhouse.pipeline.commands import wanted
 from inhouse.pipeline.folders import folder_of
-from inhouse.pipeline.stages import built_of, calibration_of, guard_of, index, weights
+from inhouse.pipeline.opened import built_of, calibration_of, guard_of
+from inhouse.pipeline.stages import index, weights
 from inhouse.retrieval.ranking import Hit
 from inhouse.store.actions import actor
 from inhouse.types import Message
@@ -91,11 +92,12 @@ def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     """The arms over what is built, behind the project's guardrails unless `bare`."""
     at = index(workspace)
     custom = workspace.store.latest("adapter")
-    plain = folder_of(workspace, weights(workspace), custom)
+    read = workspace.store.latest("pretrained")
+    plain = folder_of(workspace, weights(workspace), custom, None, read)
     guard = None if bare else guard_of(workspace)
     learned = workspace.store.latest("commands") if wanted(workspace.project) else None
     fused = workspace.fusion_of(at)
-    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned))
+    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read))
 
 
 def guards(workspace: Workspace) -> list[Guard]:

@@ -44,7 +44,8 @@ from inhouse.errors import InputError
 from inhouse.evaluation.evaluate import Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer, is_right
 from inhouse.files import file_sha256, write_text
-from inhouse.pipeline.stages import built_of, index, weights
+from inhouse.pipeline.opened import built_of
+from inhouse.pipeline.stages import index, weights
 from inhouse.privacy.anonymize import PLACEHOLDER
 from inhouse.retrieval.search import Index
 from inhouse.routing.acts import is_courtesy

@@ -20,13 +20,13 @@ from typing import Any
 from pydantic import computed_field
 
 from inhouse.agents.check import problems
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, PRETRAINED
 from inhouse.assembly.cascade import check_rungs
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.bounds import labels_needed
-from inhouse.config.sections import Documents
+from inhouse.config.sections import Documents, Project
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
 from inhouse.documents.folder import Entry, unread, walk
@@ -48,7 +48,7 @@ PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
-PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback"}
+PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt"}
 CHARS_PER_TOKEN = 4.2
 MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 
@@ -247,6 +247,9 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     own = min(round(sizes.replies * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
     calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
+    reads = not set(PRETRAINED).isdisjoint(settings.arms)
+    read_s = _pretraining_s(project, sizes.bytes, weights, flops)
+
     def asked_s(counts: Mapping[Any, int]) -> float:
         tokens = {arm: PLAIN_TOKENS if arm in PLAIN_ARMS else PROMPT_TOKENS for arm in counts}
         return sum(n * (tokens[arm] + ANSWER_COSTS * ANSWER_TOKENS) for arm, n in counts.items()) / prompt_tokens_s
@@ -256,10 +259,21 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.replies,
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
+        **({"pretrain": read_s} if reads else {}),
         "parity": 45,
         "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),
         "evaluate": asked_s(dict.fromkeys(settings.arms, questions)),
     }
+
+
+def _pretraining_s(project: Project, size: int, weights: float, flops: float) -> float:
+    """Seconds of continued pre-training on documents of so many bytes."""
+    settings = project.pretraining
+    share = max(1 - settings.general_share - settings.chat_share, 0.05)
+    tokens = size / CHARS_PER_TOKEN * (1 + settings.rewrites) / share * settings.epochs
+    seconds = 6 * tokens * weights / (flops * TRAIN_SHARE)
+    limit = settings.max_minutes or project.training.max_minutes
+    return 30 + (min(seconds, limit * 60) if limit else seconds)
 
 
 def _embedded_tokens_s(workspace: Workspace) -> float:

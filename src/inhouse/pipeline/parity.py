@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER
+from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.evaluation import parity
@@ -26,12 +26,20 @@ PROMPTS = 8
 @dataclass(frozen=True)
 class Forms:
     """What is compared: the base as the embedded engine serves it, the training, and what vLLM serves; `merged` is the
-    name of the folder with the training merged in, in the latter."""
+    name of the folder with the training merged in, in the latter; `method` is that of the training, "" for the one of
+    [training]."""
 
     served: Artifact
     custom: Artifact
     plain: Artifact | None = None
     merged: str = CUSTOM_FOLDER
+    method: str = ""
+
+
+def forms_of(project: Project, served: Artifact, custom: Artifact, plain: Artifact | None) -> Forms:
+    """What is compared for the artifact of a training of any kind."""
+    merged = {"feedback": FEEDBACK_FOLDER, "pretrained": PRETRAINED_FOLDER}.get(custom.kind, CUSTOM_FOLDER)
+    return Forms(served, custom, plain, merged, project.pretraining.method if custom.kind == "pretrained" else "")
 
 
 def make_parity(
@@ -56,7 +64,7 @@ def make_parity(
 def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:
     """Writes parity.json into `work`, and returns what it holds."""
     project, folder = workspace.project, Path(made.custom.path)
-    method = project.training.method
+    method = made.method or project.training.method
 
     def check(name: str, model: parity.TorchModel, forms: Sequence[parity.Served]) -> Parity:
         return parity.check_parity(
@@ -80,6 +88,7 @@ Opened = tuple[list[parity.Served], Callable[[], parity.Served]]
 def _embedded(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
     """The forms of the custom model in the embedded engine, and the base when it is asked for."""
     project, folder, weights = workspace.project, Path(made.custom.path), Path(made.served.path) / WEIGHTS
+    method = made.method or project.training.method
     quantization, small = project.model.quantization, project.model.model_copy(update={"parallel": 1})
 
     def serve(name: str, file: Path, adapters: Sequence[Path] = (), banned: Sequence[int] = ()) -> parity.Served:
@@ -90,14 +99,14 @@ def _embedded(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
         )
 
     kind = "q8_0" if quantization == "as_is" else quantization
-    if project.training.method == "lora":
+    if method == "lora":
         forms = [
             serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
             serve(f"merged, {kind}", folder / WEIGHTS),
         ]
     else:
         banned = made.custom.facts.get("banned_tokens", [])
-        forms = [serve(f"{project.training.method}, {kind}", folder / WEIGHTS, (), banned)]
+        forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), banned)]
     return forms, lambda: serve(f"base, {quantization}", weights)
 
 

@@ -1,6 +1,6 @@
 """The flow on one page: each stage makes an artifact from artifacts, and asks for what it needs first.
 
-    ingest -> index -> curate -> fusion -> train -> parity -> calibrate -> evaluate
+    ingest -> index -> curate -> fusion -> pretrain -> train -> parity -> calibrate -> evaluate
 
 A stage whose artifact exists returns it at once, so any command may be called at any time. What a stage needs only to
 make its artifact is imported and opened by its `build`, which may run in a child process (pipeline/child.py).
@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOM_FOLDER, CUSTOMIZED, FEEDBACK_FOLDER, LEARNED, Arms, Built
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, LEARNED, PRETRAINED, Arms
 from inhouse.assembly.workspace import Workspace
-from inhouse.chat import ChatModel
 from inhouse.config.sections import Project
 from inhouse.errors import GateError, InputError
 from inhouse.files import file_sha256
@@ -24,6 +23,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
 from inhouse.pipeline.folders import folder_of
+from inhouse.pipeline.opened import Trained, built_of
 from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content
 from inhouse.pipeline.rows import training_rows
 from inhouse.retrieval.search import gold_passages
@@ -227,6 +227,14 @@ def train(workspace: Workspace) -> Artifact:
 
 
 @stage
+def pretrain(workspace: Workspace) -> Artifact:
+    """The base model after it read the documents: the same as a training, and what it forgot."""
+    from inhouse.pipeline.pretrain import make_pretrained
+
+    return make_pretrained(workspace, weights(workspace), ingest(workspace))
+
+
+@stage
 def feedback(workspace: Workspace) -> Artifact:
     """What the custom model learned from feedback: the same as a training, and what it was chosen by."""
     from inhouse.pipeline.preference import Before, make_feedback
@@ -252,13 +260,18 @@ def feedback_parity(workspace: Workspace) -> Artifact:
     return _parity(workspace, "feedback_parity", feedback(workspace))
 
 
-def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
-    from inhouse.pipeline.parity import Forms, make_parity
+@stage
+def pretrained_parity(workspace: Workspace) -> Artifact:
+    """The same for the base model after continued pre-training."""
+    return _parity(workspace, "pretrained_parity", pretrain(workspace))
 
-    at, fused, data = index(workspace), fusion(workspace), curate(workspace)
-    merged = FEEDBACK_FOLDER if custom.kind == "feedback" else CUSTOM_FOLDER
-    forms = Forms(weights(workspace), custom, folder(workspace), merged)
-    return make_parity(workspace, kind, forms, (at, fused, data), ENGINES)
+
+def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
+    from inhouse.pipeline.parity import forms_of, make_parity
+
+    forms = forms_of(workspace.project, weights(workspace), custom, folder(workspace))
+    found = index(workspace), fusion(workspace), curate(workspace)
+    return make_parity(workspace, kind, forms, found, ENGINES)
 
 
 def refuse_without_parity(artifact: Artifact) -> None:
@@ -275,7 +288,7 @@ def calibrate(workspace: Workspace) -> Artifact:
     """The confidence of each customized arm: calibration-ARM.json, and the answers that it was fitted to."""
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
     fused, data, project = fusion(workspace), curate(workspace), workspace.project
-    (custom, learned), plain = trained_of(workspace), folder(workspace)
+    trained, plain = trained_of(workspace), folder(workspace)
     others = [rail for rail in project.guardrails.rails if rail != "confidence"]
     inputs: dict[str, Json] = {
         "arms": [arm for arm in CUSTOMIZED if arm in project.evaluation.arms],
@@ -297,7 +310,7 @@ def calibrate(workspace: Workspace) -> Artifact:
         verdict, _ = questions_of(workspace, documents, data, parts.languages())
         validation = workspace.examples("validation", data)
         own = held_questions(parts, validation, workspace.documents(documents), verdict)
-        arms = Arms(built_of(workspace, served, custom, plain, at, fused, feedback=learned))
+        arms = Arms(built_of(workspace, served, trained.custom, plain, at, fused, None, None, *trained[1:]))
         try:
             by_arm = calibrate_arms(parts, arms, own, work)
         finally:
@@ -306,7 +319,7 @@ def calibrate(workspace: Workspace) -> Artifact:
 
     source = ["guardrails", "pipeline/calibrate.py", "evaluation", "assembly", "datasets/variants.py", "routing",
               "text", "privacy", "retrieval", *ENGINES]  # fmt: skip
-    parents = [served, at, fused, data, *(a for a in (custom, learned, plain) if a)]
+    parents = [served, at, fused, data, *(a for a in (*trained, plain) if a)]
     return workspace.make("calibration", inputs, parents, source, build)
 
 
@@ -382,9 +395,10 @@ def evaluate(workspace: Workspace) -> Artifact:
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
     fused, data = fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
-    custom, taught = trained_of(workspace)
-    compared, again = parity(workspace) if custom else None, feedback_parity(workspace) if taught else None
-    for checked in filter(None, (compared, again)):
+    trained = trained_of(workspace)
+    custom, taught, read = trained
+    checks = [check(workspace) if a else None for a, check in zip(trained, PARITIES, strict=True)]
+    for checked in filter(None, checks):
         refuse_without_parity(checked)
     fitted = calibrate(workspace) if "confidence" in project.guardrails.rails else None
     inputs: dict[str, Json] = {
@@ -394,6 +408,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         "engine": workspace.engine,
         "tasks": tasks_content(project),
         **({"similar": project.feedback.similar} if taught else {}),
+        **({"pretraining": project.pretraining.model_dump(mode="json")} if read else {}),
     }
     if CASCADES[1] in settings.arms:
         from inhouse.assembly.cascade import check_private_arm
@@ -402,7 +417,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         inputs["private"] = [t.model_dump(mode="json") for t in project.private]
     plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
     laddered = cascade(workspace) if {*CASCADES} & {*settings.arms} else None
-    more = (custom, taught, compared, again, fitted, plain, agents, learned, laddered)
+    more = (*trained, *checks, fitted, plain, agents, learned, laddered)
     parents = [served, at, fused, data, *(a for a in more if a)]
 
     def build(work: Path) -> dict[str, Json]:
@@ -417,9 +432,10 @@ def evaluate(workspace: Workspace) -> Artifact:
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
         calibrated = fitted.facts["arms"] if fitted else {}
         given = tuple(taught.facts["questions"]) if taught else ()
-        questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated, given)
-        subject = subject_of(workspace, data, fused, custom, compared)
-        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught)
+        forgot = read.facts if read else {}
+        questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated, given, forgot)
+        subject = subject_of(workspace, data, fused, custom, checks[0])
+        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught, read)
         arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
@@ -442,6 +458,7 @@ STAGES: dict[str, Stage] = {
     "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
     "commands": lambda workspace: cast("Artifact", commands(workspace)),
     "feedback": feedback, "feedback_parity": feedback_parity,
+    "pretrained": pretrain, "pretrained_parity": pretrained_parity,
     "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
@@ -455,35 +472,17 @@ def customizes(project: Project) -> bool:
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
 
 
-def trained_of(workspace: Workspace) -> tuple[Artifact | None, Artifact | None]:
-    """The custom model, and the one that learned from feedback, as far as the verdict asks them."""
-    learns = not set(LEARNED).isdisjoint(workspace.project.evaluation.arms)
-    return train(workspace) if customizes(workspace.project) else None, feedback(workspace) if learns else None
+PARITIES = (parity, feedback_parity, pretrained_parity)
 
 
-def built_of(
-    workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
-    fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
-    learned: Artifact | None = None, feedback: Artifact | None = None,
-) -> Built:  # fmt: skip
-    """What the project's arms are made from."""
-    return Built(
-        project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
-        custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
-        feedback=feedback,
-    )  # fmt: skip
-
-
-def calibration_of(workspace: Workspace) -> Artifact | None:
-    """The calibrations of the latest verdict; None where the confidence rail is off or nothing is calibrated."""
-    return workspace.store.latest("calibration") if "confidence" in workspace.project.guardrails.rails else None
-
-
-def guard_of(workspace: Workspace) -> Callable[[ChatModel], ChatModel]:
-    """Wraps a model in the project's guardrails and in its replies to dialog acts."""
-    from inhouse.assembly.guard import Parts, wrapped
-
-    return functools.partial(wrapped, Parts(workspace, workspace.project, calibration_of(workspace)))
+def trained_of(workspace: Workspace) -> Trained:
+    """The models that were trained, as far as the verdict asks them."""
+    learns, reads = (not set(arms).isdisjoint(workspace.project.evaluation.arms) for arms in (LEARNED, PRETRAINED))
+    return Trained(
+        train(workspace) if customizes(workspace.project) else None,
+        feedback(workspace) if learns else None,
+        pretrain(workspace) if reads else None,
+    )
 
 
 def _readable(file: Path) -> Path:

@@ -22,8 +22,8 @@ from inhouse.evaluation.report import Run, build_report
 from inhouse.files import file_sha256, write_text
 from inhouse.models.stored import Asked, Completion, Stored, asked
 from inhouse.pipeline.evaluate import Questions, exam_of
+from inhouse.pipeline.opened import built_of
 from inhouse.pipeline.questions import questions_of
-from inhouse.pipeline.stages import built_of
 from inhouse.retrieval.search import gold_passages
 from inhouse.types import Artifact, Estimate, Example, Json, Message, Record
 from inhouse.verdict import Report, points, read_versioned

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from inhouse.config.sections import Project
 from inhouse.types import Artifact, Estimate, GateRule
-from inhouse.verdict import LOWER_IS_BETTER, FeedbackEffect, Report, points
+from inhouse.verdict import LOWER_IS_BETTER, FeedbackEffect, PretrainingEffect, Report, points
 
 
 def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
@@ -24,6 +24,8 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         passed = parity is not None and parity.passed
         text = "the served model matches the trained one" if passed else "the parity check did not pass"
         rules.append(GateRule(name="parity", passed=passed, text=text))
+    if arm.startswith("cpt"):
+        rules.append(_forgetting(report.pretraining))
     effect = next((e for e in report.feedback if e.arm == arm), None)
     if effect:
         rules.append(_untouched(effect, project.feedback.max_loss))
@@ -57,6 +59,15 @@ def _wrong(wrong: Estimate | None, arm: str, most: float) -> GateRule:
         f"questions; at most {100 * most:g}%"
     )
     return GateRule(name="wrong answers", passed=wrong.mean <= most, text=text)
+
+
+def _forgetting(effect: PretrainingEffect | None) -> GateRule:
+    """Continued pre-training must not be paid for by what the model knew. A verdict with this arm was refused before if
+    parity did not pass."""
+    if effect is None:
+        return GateRule(name="forgetting", passed=False, text="what continued pre-training forgot was not measured")
+    text = effect.forgets or effect.sentence.rstrip(".")
+    return GateRule(name="forgetting", passed=not effect.forgets, text=text)
 
 
 def _untouched(effect: FeedbackEffect, most: float) -> GateRule:

@@ -182,6 +182,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         weights=artifact("weights", release.weights, WEIGHTS),
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
         feedback=artifact("feedback", release.feedback, WEIGHTS) if release.feedback else None,
+        pretrained=artifact("pretrained", release.pretrained, WEIGHTS) if release.pretrained else None,
         folder=artifact("folder", release.folder) if release.folder else None,
         vllm=place_of(workspace.project.model, workspace.catalog) if release.folder else None,
         index=index,

@@ -26,6 +26,7 @@ OPENED = (
     "folder",
     "adapter",
     "feedback",
+    "pretrained",
     "index",
     "fusion",
     "calibration",

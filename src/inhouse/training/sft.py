@@ -170,6 +170,8 @@ def rate_of(settings: Training) -> float:
 class Run:
     """One fine-tuning run: model, optimizer, state, checkpoints."""
 
+    label = "fine-tuning"
+
     def __init__(
         self, job: TrainingJob, model: Any, rows: list[Tokens], validation: list[Tokens], work: Path,
         accelerator: Accelerator,
@@ -194,7 +196,7 @@ class Run:
         s = self.state
         if not s.planned:
             self._begin()
-        with progress.step("fine-tuning", 1) as step:
+        with progress.step(self.label, 1) as step:
             shown = 0.0  # as a share, since the plan may change
             while not s.stopped:
                 started = time.monotonic()

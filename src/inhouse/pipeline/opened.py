@@ -1,0 +1,45 @@
+"""What is built, opened: the arms of a project, and what is around them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from inhouse.assembly.arms import Built
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatModel
+from inhouse.types import Artifact
+
+
+class Trained(NamedTuple):
+    """The custom model, the one that learned from feedback, and the base after continued pre-training."""
+
+    custom: Artifact | None
+    feedback: Artifact | None
+    pretrained: Artifact | None
+
+
+def built_of(
+    workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
+    fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
+    learned: Artifact | None = None, feedback: Artifact | None = None, pretrained: Artifact | None = None,
+) -> Built:  # fmt: skip
+    """What the project's arms are made from."""
+    return Built(
+        project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
+        custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
+        feedback=feedback, pretrained=pretrained,
+    )  # fmt: skip
+
+
+def calibration_of(workspace: Workspace) -> Artifact | None:
+    """The calibrations of the latest verdict; None where the confidence rail is off or nothing is calibrated."""
+    return workspace.store.latest("calibration") if "confidence" in workspace.project.guardrails.rails else None
+
+
+def guard_of(workspace: Workspace) -> Callable[[ChatModel], ChatModel]:
+    """Wraps a model in the project's guardrails and in its replies to dialog acts."""
+    from inhouse.assembly.guard import Parts, wrapped
+
+    return functools.partial(wrapped, Parts(workspace, workspace.project, calibration_of(workspace)))

@@ -1,0 +1,175 @@
+"""The stage of continued pre-training: the base model reads the documents before anything else is trained.
+
+1. The sections of the documents that everyone may read are rewritten (datasets/rewrite.py).
+2. General text and chats that the base model writes itself are mixed in against forgetting.
+3. The model learns from all of it; a few rewrites are held out, and decide when that stops.
+4. Bits per byte of general text before and after, and later the general questions, say whether it may be promoted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from inhouse.assembly.workspace import Workspace
+from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.datasets import rewrite
+from inhouse.datasets.rewrite import Part
+from inhouse.errors import InputError
+from inhouse.files import file_sha256
+from inhouse.models.catalog import WEIGHTS
+from inhouse.models.llama import LlamaEngine
+from inhouse.models.openai import OpenAIModel
+from inhouse.text.support import LexicalSupport
+from inhouse.training.pretrain import Held, PretrainJob
+from inhouse.types import Artifact, Document, Json, Message, Progress, digest_of
+
+SOURCE = ["training", "pipeline/pretrain.py", "datasets/rewrite.py", "datasets/synthesize.py", "datasets/templates.py",
+          "datasets/templates.toml", "text"]  # fmt: skip
+HELD_SHARE = 0.05  # of the rewrites
+HELD_MOST = 60
+GENERAL_HELD_SHARE = 0.15
+GENERAL_CHARS = 2000  # of a general text; longer paragraphs are cut
+CHAT_TOKENS = 48
+CHATS = tuple(
+    f"{ask} {about}."
+    for about in (
+        "a river", "a bicycle", "bread", "a library", "the moon", "a garden", "music", "a map", "winter", "a bridge",
+        "friendship", "a kitchen",
+    )
+    for ask in ("Write two sentences about", "Explain to a child what is meant by", "Name three words that go with")
+)  # fmt: skip
+"""What the base model is asked for chats; none of it is in the general questions of the verdict."""
+
+
+def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact) -> Artifact:
+    """The artifact "pretrained": the same files as a training, and bits per byte before and after.
+
+    Raises:
+        InputError: no document may be read by everyone, or a file of general text is missing.
+    """
+    project, settings = workspace.project, workspace.project.pretraining
+    files = [project.path(p) for p in settings.general]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file", "name text files under [pretraining] general")
+    inputs: dict[str, Json] = {
+        "pretraining": settings.model_dump(mode="json", exclude={"max_general_loss", "max_question_loss"}),
+        "training": project.training.model_dump(mode="json", include={"precision", "patience", "max_minutes"}),
+        "teacher": project.teacher.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
+        "name": project.name,
+        "seed": project.seed,
+        "general": [file_sha256(f) for f in files],
+        "quantization": project.model.quantization,
+    }
+
+    def build(work: Path) -> dict[str, Json]:
+        from inhouse.training import gguf, pretrain
+
+        parts = parts_of(workspace.documents(documents))
+        written, left_out = rewritten(workspace, parts)
+        chat = asyncio.run(_chats(workspace, Path(served.path) / WEIGHTS)) if settings.chat_share else ()
+        job = job_of(workspace, parts, written, general_texts(files), chat)
+        facts = pretrain.train(job, work, workspace.progress)
+        base = workspace.base_gguf or Path(served.path) / WEIGHTS
+        kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
+        if settings.method == "lora":
+            gguf.adapter_to_gguf(work / "adapter", base, work / "adapter.gguf")
+            gguf.merge(work / "adapter", base, work / WEIGHTS, kind)
+        else:
+            gguf.replace_weights(work / "weights", base, work / WEIGHTS, kind)
+        return {**facts, "sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
+
+    return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)
+
+
+def parts_of(documents: Sequence[Document]) -> list[Part]:
+    """The sections that are learned. What documents for everyone say is not personal data to the anonymizer, so it has
+    nothing to replace in them.
+
+    Raises:
+        InputError: there are none.
+    """
+    parts = rewrite.parts_of(documents)
+    if not parts:
+        hint = "remove the arms cpt from evaluation.arms"
+        raise InputError("no trusted document has text that everyone may read", hint)
+    return parts
+
+
+def rewritten(workspace: Workspace, parts: Sequence[Part]) -> tuple[list[list[str]], dict[str, Json]]:
+    """The rewrites of each part, and how many were left out, by reason. With a teacher, half of them are its own."""
+    project, count = workspace.project, workspace.project.pretraining.rewrites
+    support = LexicalSupport(project.assistant.handoff)  # by words alone: a template's rewrite has those of its section
+    taught: list[list[str]] = [[] for _ in parts]
+    refused: dict[str, Json] = {}
+    if project.teacher.url and count:
+        teacher, own = OpenAIModel(project.teacher), (count + 1) // 2
+        asking = rewrite.from_teacher(parts, teacher, own, workspace.support, project.seed, workspace.progress)
+        taught, why = asyncio.run(asking)
+        refused = {k: n for k, n in why.items() if n}
+    made, left_out = rewrite.rewrites(parts, count, support, project.seed, workspace.progress)
+    both = [[*theirs, *ours][:count] for theirs, ours in zip(taught, made, strict=True)]
+    return both, {**{k: n for k, n in left_out.items() if n}, **refused}
+
+
+def job_of(
+    workspace: Workspace, parts: Sequence[Part], written: Sequence[Sequence[str]], general: Sequence[str],
+    chat: Sequence[tuple[Message, ...]],
+) -> PretrainJob:  # fmt: skip
+    """What is learned, and what is held out: some rewrites of parts that are learned in other words, and some general
+    texts. The first wordings of all parts come before the second ones."""
+    project, settings = workspace.project, workspace.project.pretraining
+    every = [(k, n, text) for n, texts in enumerate(written) for k, text in enumerate(texts)]
+    usable = [t for t in every if len(written[t[1]]) > 1]
+    order = sorted(usable, key=lambda t: digest_of(["held", project.seed, t[2]]))
+    held = order[: min(HELD_MOST, round(HELD_SHARE * len(every)) or bool(order))]
+    learned = sorted(set(every) - set(held))
+    shown = sorted(general, key=lambda t: digest_of(["general", project.seed, t]))
+    cut = max(1, round(GENERAL_HELD_SHARE * len(shown))) if len(shown) > 1 else 0
+    judged = tuple(t for *_, t in held) or tuple(p.raw for p in parts[:HELD_MOST])
+    return PretrainJob(
+        domain=(*(p.raw for p in parts), *(t for _, _, t in learned)),
+        held=Held(domain=judged, general=tuple(shown[:cut])),
+        base=workspace.base, name=project.model.base, recipe=settings, seed=project.seed,
+        general=tuple(shown[cut:]) if settings.general_share else (), chat=tuple(chat),
+        precision=project.training.precision, patience=project.training.patience,
+        max_minutes=project.training.max_minutes,
+    )  # fmt: skip
+
+
+def general_texts(files: Sequence[Path]) -> list[str]:
+    """Paragraphs of the user's files; without any, of the documentation that comes with Python (PSF license)."""
+    if files:
+        whole = [f.read_text(encoding="utf-8", errors="replace") for f in files]
+    else:
+        from pydoc_data.topics import topics
+
+        whole = list(topics.values())
+    paragraphs = [p.strip() for text in whole for p in text.split("\n\n")]
+    return list(dict.fromkeys(p[:GENERAL_CHARS] for p in paragraphs if len(p.split()) > 20))
+
+
+async def _chats(workspace: Workspace, weights: Path) -> list[tuple[Message, ...]]:
+    """Conversations with the base model, as it is served."""
+    with closing(LlamaEngine(weights, workspace.project.model)) as engine:
+        return await chats(engine.model("base"), CHATS, workspace.project.model.parallel, workspace.progress)
+
+
+async def chats(
+    model: ChatModel, asked: Sequence[str], concurrent: int, progress: Progress
+) -> list[tuple[Message, ...]]:
+    """Each question with the model's answer; one without an answer is left out."""
+    free = asyncio.Semaphore(concurrent)
+    with progress.step("chats against forgetting", len(asked)) as step:
+
+        async def one(text: str) -> tuple[Message, ...]:
+            question = Message(role="user", content=text)
+            async with free:
+                reply = await collect(model, ChatRequest(messages=(question,), max_tokens=CHAT_TOKENS))
+            step.advance()
+            return (question, Message(role="assistant", content=reply.text)) if reply.text.strip() else ()
+
+        return [turns for turns in await asyncio.gather(*(one(t) for t in asked)) if turns]

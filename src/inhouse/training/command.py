@@ -49,9 +49,9 @@ class Command:
         usd = None if minutes is None else round(minutes / 60 * job.settings.usd_per_hour, 4)
         return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
 
-    def find(self, key: str, since: float | None) -> str | None:
+    def find(self, key: str, interrupted: bool) -> str | None:
         if not self._command.find:
-            if since is None:
+            if not interrupted:
                 return None
             raise BackendError(
                 f"a submission was interrupted, and nothing tells whether job {key} exists",

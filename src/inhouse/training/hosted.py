@@ -37,7 +37,7 @@ SETTLE_S = 15.0  # after an interrupted submission, until a job that it made is 
 MOST_PAGES = 100
 ZSTD = b"\x28\xb5\x2f\xfd"  # how such a file begins
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
+BUSY = {409, 425, 429}  # nothing was done, or it was done before
 
 
 class LostError(BackendError):
@@ -52,6 +52,7 @@ class Hosted:
 
     def __init__(self, job: TrainingJob, work: Path) -> None:
         self._settings, self._place, self._examples = job.settings, job.settings.hosted, len(job.rows)
+        self._base = job.name
         self._provider: Provider = PROVIDERS[self._place.provider]
         self._url = (self._place.url or self._provider.url).rstrip("/")
         self._headers = {}
@@ -88,9 +89,9 @@ class Hosted:
 
     # --- submitting
 
-    def find(self, key: str, since: float | None) -> str | None:
-        if since is not None:
-            time.sleep(max(0.0, min(SETTLE_S, since + SETTLE_S - time.time())))
+    def find(self, key: str, interrupted: bool) -> str | None:
+        if interrupted:
+            time.sleep(SETTLE_S)
         found = [job for job in self._listed() if self._has_key(job, key)]
         return self._id(found[0]) if found else None
 
@@ -105,9 +106,9 @@ class Hosted:
                 if renewed or not _says_file_is_gone(str(error)):
                     raise
                 file, renewed = self._file(job, key, fresh=True), True
-            except BackendError:  # too busy, or lost: it may have made the job
+            except BackendError as error:
                 time.sleep(_pause_s(attempt))
-                if found := self.find(key, None):
+                if found := self.find(key, interrupted=isinstance(error, LostError)):
                     return found
                 if attempt == TRIES - 1:
                     raise
@@ -220,7 +221,7 @@ class Hosted:
         adapter.mkdir()
         for name in ADAPTER_FILES:
             shutil.move(got / name, adapter / name)
-        _name_base(adapter / ADAPTER_FILES[0], self._place.model)
+        _name_base(adapter / ADAPTER_FILES[0], self._base)
         return self._facts(job)
 
     def _weights(self, job: dict[str, Any], job_id: str) -> Iterator[tuple[str, str]]:
@@ -287,9 +288,12 @@ class Hosted:
         except httpx.HTTPError as error:
             what = f"{self._url}{path}: the connection failed ({type(error).__name__})"
             raise LostError(what, "check the network") from error
-        if answer.status_code in RETRIED:
+        what = f"{self._url}{path}: HTTP status {answer.status_code}"
+        if answer.status_code in BUSY:
             time.sleep(min(_retry_after_s(answer), LONGEST_PAUSE_S))
-            raise BackendError(f"{self._url}{path}: HTTP status {answer.status_code}", "try again later")
+            raise BackendError(what, "try again later")
+        if answer.status_code == 408 or answer.status_code >= 500:
+            raise LostError(what, "try again later")
         if answer.status_code >= 400:
             raise RefusedError(f"{self._url}{path}: {_message(answer)}", "see the provider's documentation")
         try:

@@ -40,7 +40,7 @@ class Torchrun:
         usd = None if minutes is None else round(minutes / 60 * job.settings.usd_per_hour, 4)
         return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
 
-    def find(self, key: str, since: float | None) -> str | None:
+    def find(self, key: str, interrupted: bool) -> str | None:
         return None  # jobs end with the process that started them
 
     def submit(self, job: TrainingJob, key: str, work: Path) -> str:

@@ -28,12 +28,12 @@ TEMPORARY = ("job", "out", "torchrun.txt", "torchrun.lock", "submit.lock")
 CHARS_PER_TOKEN = 4.0  # of English text, for estimates
 HONORED: dict[str, dict[str, str]] = {
     "hosted": {
-        "method": "lora, full", "start": "no", "precision": "no", "processes": "no", "max_minutes": "no",
+        "method": "lora, full", "epochs": "whole", "start": "no", "precision": "no", "processes": "no", "max_minutes": "no",
         "max_prompt_tokens": "no", "patience": "no", "prompt_tokens": "no",
     },
     "torchrun": {}, "command": {}, "local": {},
 }  # fmt: skip
-"""Settings that a back-end cannot honor ("no"), or honors for some values; it honors all others. Providers differ
+"""Settings that a back-end cannot honor ("no"), or honors for whole numbers or some values; it honors all others. Providers differ
 further: see `Provider.takes`. A setting that has its default is not refused."""
 
 
@@ -88,12 +88,13 @@ class Trainer(Protocol):
             ConfigError: the back-end cannot honor a setting, or a setting of its own is missing.
         """
 
-    def find(self, key: str, since: float | None) -> str | None:
+    def find(self, key: str, interrupted: bool) -> str | None:
         """The id of the job with this key; None if there is certainly none.
 
         Args:
             key: the idempotency key.
-            since: when a submission was begun whose end nobody saw, in seconds since 1970; None if there was none.
+            interrupted: whether a submission was begun whose end nobody saw; then it may only now take effect, and
+                this waits until it has.
 
         Raises:
             BackendError: it cannot tell.
@@ -146,7 +147,7 @@ def refuse_keys(job: TrainingJob, name: str, rules: dict[str, str]) -> None:
         default = None if key == "start" else type(job.settings).model_fields[key].default
         value = job.start if key == "start" else getattr(job.settings, key)
         allowed = [default, *(part.strip() for part in rule.split(",") if rule != "no")]
-        if value not in allowed:
+        if value not in allowed and not (rule == "whole" and float(value).is_integer()):
             hint = "an adapter to go on from" if key == "start" else f"training.{key} = {value!r}"
             refused.append(hint + (f" (the default is {default!r})" if key != "start" else ""))
     if refused:
@@ -166,26 +167,31 @@ def train(trainer: Trainer, job: TrainingJob, work: Path, progress: Progress, po
         ConfigError: the back-end cannot honor the job.
         BackendError: the job failed, or the place cannot be reached; says whether the job goes on.
     """
-    kept = _remembered(work, trainer.name, key_of(job))
-    if kept.state == "fetched":
-        _clean(work)
-        return kept.facts
-    estimate = trainer.estimate(job)
     try:
-        if kept.state != "submitted" or not trainer.lasting:
-            kept = _submitted(trainer, job, work, kept, estimate)
-        _wait(trainer, kept, work, progress, poll_s)
-        facts = trainer.fetch(kept.id, work)
+        kept = _remembered(work, trainer.name, key_of(job))
+        if kept.state != "fetched":
+            kept = _trained(trainer, job, work, kept, progress, poll_s)
     finally:
         trainer.close()
-    cost = {
+    _clean(work)
+    return kept.facts
+
+
+def _trained(
+    trainer: Trainer, job: TrainingJob, work: Path, kept: Submission, progress: Progress, poll_s: float
+) -> Submission:
+    estimate = trainer.estimate(job)
+    if kept.state != "submitted" or not trainer.lasting:
+        kept = _submitted(trainer, job, work, kept, estimate)
+    _wait(trainer, kept, work, progress, poll_s)
+    facts = trainer.fetch(kept.id, work)
+    facts["backend"] = {
         "name": trainer.name, "job": kept.id, "key": kept.attempt_key, "estimated_usd": estimate.usd,
         "estimated_minutes": estimate.minutes, "usd": facts.pop("usd", None), "seconds": facts.pop("seconds", None),
     }  # fmt: skip
-    facts["backend"] = cost
-    _save(work, kept.model_copy(update={"state": "fetched", "facts": facts}))
-    _clean(work)
-    return facts
+    kept = kept.model_copy(update={"state": "fetched", "facts": facts})
+    _save(work, kept)
+    return kept
 
 
 def _clean(work: Path) -> None:
@@ -197,12 +203,12 @@ def _clean(work: Path) -> None:
 
 
 def _submitted(trainer: Trainer, job: TrainingJob, work: Path, kept: Submission, estimate: Estimate) -> Submission:
-    since = kept.at if kept.state == "submitting" else None
-    if since is None:
+    interrupted = kept.state == "submitting"
+    if not interrupted:
         update = {"state": "submitting", "attempt": kept.attempt + 1, "at": time.time(), "estimate": estimate}
         kept = kept.model_copy(update=update)
         _save(work, kept)
-    found = trainer.find(kept.attempt_key, since)
+    found = trainer.find(kept.attempt_key, interrupted)
     try:
         job_id = found or trainer.submit(job, kept.attempt_key, work)
     except RefusedError:

@@ -131,7 +131,14 @@ class Api(BaseHTTPRequestHandler):
     def files(self, method, parts, body):
         if method == "POST":
             name = body.split(b'filename="')[1].split(b'"')[0].decode()
-            FILES.append({"id": f"file-{len(FILES) + 1}", "filename": name, "status": "processed", "rows": body.count(b'"messages"')})
+            FILES.append(
+                {
+                    "id": f"file-{len(FILES) + 1}",
+                    "filename": name,
+                    "status": "processed",
+                    "rows": body.count(b'"messages"'),
+                }
+            )
             return 200, FILES[-1]
         if len(parts) == 1:
             return 200, {"data": FILES}

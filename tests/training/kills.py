@@ -1,4 +1,4 @@
-"""Kills clients of the training back-ends with SIGKILL, and counts jobs: `kills.py hosted|command CASES FOLDER`.
+"""Kills clients of the training back-ends with SIGKILL, and counts jobs: `kills.py hosted|command CASES FOLDER [blind]`.
 
 Each case has its own job. A client is killed at one line of the back-end's code, the lines spread evenly over a whole
 run; of the hosted cases, a fifth is killed while the request that makes the job is under way. Then clients run until one
@@ -29,7 +29,9 @@ CREATES = "POST /v1/fine_tuning/jobs"
 
 def job_of(number, settings):
     row = Row(messages=(Message(role="user", content=f"Question {number}?"),), target="Yes.", kind="grounded")
-    return TrainingJob(rows=(row,), validation=(row,), base=Path("/nowhere"), name="tiny", settings=settings, seed=number)
+    return TrainingJob(
+        rows=(row,), validation=(row,), base=Path("/nowhere"), name="tiny", settings=settings, seed=number
+    )
 
 
 def client(number, settings, work, kill_at=0, count=None):
@@ -74,7 +76,9 @@ def finish(number, settings, work):
 def main(backend, cases, folder):
     control = None
     if backend == "hosted":
-        server = subprocess.Popen([sys.executable, HERE / "fine_tuning_api.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        server = subprocess.Popen(
+            [sys.executable, HERE / "fine_tuning_api.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
 
         def control(**values):
@@ -130,9 +134,11 @@ def main(backend, cases, folder):
         keys = [(d / "key").read_text().strip() for d in (folder / "queue").iterdir()]
     keys = [key.partition("-")[0] for key in keys]
     twice = len(keys) - len(set(keys))
-    print(json.dumps({"backend": backend, "cases": cases, "lines": lines, "killed": killed, "twice": twice,
+    print(json.dumps({"backend": " ".join([backend, *sys.argv[4:]]), "cases": cases, "lines": lines, "killed": killed, "twice": twice,
                       "never": cases + 1 - len(set(keys))}))  # fmt: skip
 
 
 if __name__ == "__main__":
+    if sys.argv[4:] == ["blind"]:  # what the search for the job is good for
+        hosted.Hosted.find = lambda self, key, interrupted: None
     main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

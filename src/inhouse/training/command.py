@@ -20,6 +20,7 @@ from inhouse.training.trainer import Estimate, Status, token_count
 from inhouse.types import Json
 
 LOCK = "submit.lock"
+EMPTY = 4  # looks in a row that say nothing, before a job without a result has failed: lists and shared disks lag
 QUEUED = {"PENDING", "PD", "QUEUED", "CONFIGURING", "CF", "INIT", "STARTING", "SUBMITTED", "REQUEUED", "SUSPENDED"}
 RUNNING = {"RUNNING", "R", "COMPLETING", "CG", "RECOVERING", "ACTIVE", "SETTING_UP", "STOPPING"}
 DONE = {"COMPLETED", "CD", "SUCCEEDED", "COMPLETE", "DONE"}
@@ -38,7 +39,7 @@ class Command:
 
     def __init__(self, job: TrainingJob, work: Path, root: Path) -> None:
         self._settings, self._command = job.settings, job.settings.command
-        self._work, self._root, self._key = work.resolve(), root, ""
+        self._work, self._root, self._empty = work.resolve(), root, 0
         for key in ("submit", "poll"):
             if not getattr(self._command, key):
                 hint = "set it; deploy/training/ has examples for Slurm, SkyPilot, and Kubernetes"
@@ -76,6 +77,7 @@ class Command:
         word = (self._run("poll", job_id=job_id).split() or [""])[0].strip("+").upper()
         share, note = parcel.progress_of(self._work / "out")
         has_result = (self._work / "out" / parcel.RESULT).is_file()
+        self._empty = 0 if word else self._empty + 1
         if word in DONE or (not word and has_result):
             return Status(state="done")
         if word in RUNNING:
@@ -84,6 +86,8 @@ class Command:
             return Status(state="queued", note="queued")
         if word in FAILED:
             return Status(state="failed", note=word)
+        if not word and self._empty < EMPTY:
+            return Status(state="running", note="not in the queue")
         if not word:
             return Status(state="failed", note=f"it has left the queue without {self._work / 'out' / parcel.RESULT}")
         hint = "use a command that prints PENDING, RUNNING, COMPLETED, or FAILED"

@@ -28,13 +28,13 @@ TEMPORARY = ("job", "out", "torchrun.txt", "torchrun.lock", "submit.lock")
 CHARS_PER_TOKEN = 4.0  # of English text, for estimates
 HONORED: dict[str, dict[str, str]] = {
     "hosted": {
-        "method": "lora, full", "epochs": "whole", "start": "no", "precision": "no", "processes": "no", "max_minutes": "no",
-        "max_prompt_tokens": "no", "patience": "no", "prompt_tokens": "no",
+        "method": "lora, full", "epochs": "whole", "start": "no", "precision": "no", "processes": "no",
+        "max_minutes": "no", "max_prompt_tokens": "no", "patience": "no", "prompt_tokens": "no",
     },
     "torchrun": {}, "command": {}, "local": {},
 }  # fmt: skip
-"""Settings that a back-end cannot honor ("no"), or honors for whole numbers or some values; it honors all others. Providers differ
-further: see `Provider.takes`. A setting that has its default is not refused."""
+"""Settings that a back-end cannot honor ("no"), or honors for whole numbers ("whole": epochs) or some values; it honors
+all others. Providers differ further: see `Provider.takes`. A setting that has its default is not refused."""
 
 
 class Estimate(Record):
@@ -147,7 +147,7 @@ def refuse_keys(job: TrainingJob, name: str, rules: dict[str, str]) -> None:
         default = None if key == "start" else type(job.settings).model_fields[key].default
         value = job.start if key == "start" else getattr(job.settings, key)
         allowed = [default, *(part.strip() for part in rule.split(",") if rule != "no")]
-        if value not in allowed and not (rule == "whole" and float(value).is_integer()):
+        if value not in allowed and not (rule == "whole" and job.settings.epochs.is_integer()):
             hint = "an adapter to go on from" if key == "start" else f"training.{key} = {value!r}"
             refused.append(hint + (f" (the default is {default!r})" if key != "start" else ""))
     if refused:

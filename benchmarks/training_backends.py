@@ -5,7 +5,8 @@
 `kills` clients are killed with SIGKILL at lines spread evenly over a whole run, each with a job of its own; for
 `hosted` (a fine-tuning API on loopback) a fifth of them while the request that makes the job is under way, for
 `command` the launcher is a script that queues jobs. Then clients run until one ends. Counts the jobs that were
-submitted twice or never. `blind` is the same without the search for the job, to show what it is good for. Prints a table, and writes JSON to `benchmarks/results/training_backends.json`.
+submitted twice or never. `blind` is the same without the search for the job, to show what it is
+good for. Prints a table, and writes JSON to `benchmarks/results/training_backends.json`.
 """
 
 import argparse

@@ -16,7 +16,7 @@ from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.training import parcel
 from inhouse.training.job import TrainingJob
 from inhouse.training.locks import ended
-from inhouse.training.trainer import Estimate, Status, token_count
+from inhouse.training.trainer import Estimate, Status, estimate_by_time, price
 from inhouse.types import Json
 
 LOCK = "submit.lock"
@@ -46,9 +46,7 @@ class Command:
                 raise ConfigError(f'training.backend = "command" needs training.command.{key}', hint)
 
     def estimate(self, job: TrainingJob) -> Estimate:
-        minutes = job.settings.max_minutes or None
-        usd = None if minutes is None else round(minutes / 60 * job.settings.usd_per_hour, 4)
-        return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
+        return estimate_by_time(job)
 
     def find(self, key: str, interrupted: bool) -> str | None:
         if not self._command.find:
@@ -96,7 +94,7 @@ class Command:
     def fetch(self, job_id: str, work: Path) -> dict[str, Json]:
         _, key = parcel.read_job(self._work / "job")
         facts = parcel.take(self._work / "out", key, self._settings.method, work)
-        return facts | {"usd": round(facts["seconds"] / 3600 * self._settings.usd_per_hour, 4)}
+        return facts | {"usd": price(facts["seconds"], self._settings.usd_per_hour)}
 
     def cancel(self, job_id: str) -> None:
         """Ends the job."""

@@ -17,7 +17,7 @@ from inhouse.errors import BackendError
 from inhouse.training import parcel
 from inhouse.training.job import TrainingJob
 from inhouse.training.locks import ended
-from inhouse.training.trainer import Estimate, Status, token_count
+from inhouse.training.trainer import Estimate, Status, estimate_by_time, price
 from inhouse.types import Json
 
 LOG, LOCK = "torchrun.txt", "torchrun.lock"
@@ -36,9 +36,7 @@ class Torchrun:
         self._child: subprocess.Popen[bytes] | None = None
 
     def estimate(self, job: TrainingJob) -> Estimate:
-        minutes = job.settings.max_minutes or None
-        usd = None if minutes is None else round(minutes / 60 * job.settings.usd_per_hour, 4)
-        return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
+        return estimate_by_time(job)
 
     def find(self, key: str, interrupted: bool) -> str | None:
         return None  # jobs end with the process that started them
@@ -82,8 +80,7 @@ class Torchrun:
 
     def fetch(self, job_id: str, work: Path) -> dict[str, Json]:
         facts = parcel.take(work / "out", self._key, self._settings.method, work)
-        seconds = facts["seconds"]
-        return facts | {"usd": round(seconds / 3600 * self._settings.usd_per_hour, 4)}
+        return facts | {"usd": price(facts["seconds"], self._settings.usd_per_hour)}
 
     def close(self) -> None:
         child, self._child = self._child, None

@@ -138,6 +138,18 @@ def token_count(job: TrainingJob) -> int:
     return round(chars / CHARS_PER_TOKEN * job.settings.epochs)
 
 
+def price(seconds: float | None, usd_per_hour: float) -> float | None:
+    """US dollars for machines that run that long; None where the time or the price is not known."""
+    return round(seconds / 3600 * usd_per_hour, 4) if seconds is not None and usd_per_hour else None
+
+
+def estimate_by_time(job: TrainingJob) -> Estimate:
+    """The estimate for machines that are paid by the hour: the time limit, if there is one."""
+    minutes = job.settings.max_minutes or None
+    usd = price(minutes * 60 if minutes else None, job.settings.usd_per_hour)
+    return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
+
+
 def refuse_keys(job: TrainingJob, name: str, rules: dict[str, str]) -> None:
     """Raises:
     ConfigError: a setting differs from its default, and the rules say that the back-end cannot honor it; names all.

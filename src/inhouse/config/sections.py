@@ -24,6 +24,7 @@ from inhouse.config.private import Private
 from inhouse.config.quality import Quality
 from inhouse.config.release import Release
 from inhouse.config.section import Section
+from inhouse.config.training_backend import TrainingBackend
 from inhouse.config.watch import Watch
 
 
@@ -187,7 +188,7 @@ class Model(Section):
     """Price of the machine, for the cost of answers in the verdict and in live traffic. US dollars per hour."""
 
 
-class Training(Section):
+class Training(TrainingBackend):
     method: Literal["lora", "full", "prompt_tuning"] = "lora"
     """What is trained: LoRA on all linear layers, all weights, or a soft prompt."""
     rank: int = Field(16, ge=1, le=256)

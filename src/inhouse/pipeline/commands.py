@@ -24,6 +24,7 @@ from inhouse.evaluation.tasks import TUNED
 from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.pipeline.router import past
+from inhouse.pipeline.sources import TRAINING
 from inhouse.text.words import words
 from inhouse.training.rows import Row
 from inhouse.types import Artifact, Example, Json, Message, digest_of
@@ -31,7 +32,7 @@ from inhouse.types import Artifact, Example, Json, Message, digest_of
 FACTS = "facts.json"
 HELD_OUT = 8  # one of so many conversations decides when training stops
 FEW_WORDS = 4  # messages with fewer words are said in many conversations
-SOURCE = ["training", "datasets/acting.py", "assembly/acting_rows.py", "agents/understand.py", "agents/commands.py",
+SOURCE = [*TRAINING, "datasets/acting.py", "assembly/acting_rows.py", "agents/understand.py", "agents/commands.py",
           "agents/values.py", "agents/answers.py", "pipeline/commands.py"]  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def make_commands(workspace: Workspace, served: Artifact, made: Artifact) -> Art
     names = wanted(project)
     inputs: dict[str, Json] = {
         "agents": names,
-        "training": settings.model_dump(mode="json"),
+        "training": settings.recipe(),
         "conversations": [file_sha256(file) for file in files],
         "where": project.curation.where,
         "anonymize": project.curation.anonymize,

@@ -33,6 +33,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.pipeline.opinions import Opinion, anonymized, opinions
 from inhouse.pipeline.rows import mixer_of, training_rows
+from inhouse.pipeline.sources import TRAINING
 from inhouse.training.preference import Preference
 from inhouse.training.rows import Mixer, Row
 from inhouse.types import Artifact, Example, Json, digest_of
@@ -42,7 +43,7 @@ BEFORE, CORRECTED = "tuned", "corrections"
 ENOUGH = 8  # corrections, pairs, or single answers: fewer teach nothing that can be measured
 CORRECTION_RATE = 0.4  # of the learning rate of the training before
 MOST_ASKED = 60  # held-out questions of each sort that every model answers
-SOURCE = ["training", "pipeline/preference.py", "pipeline/opinions.py", "pipeline/rows.py", "evaluation", "privacy",
+SOURCE = [*TRAINING, "pipeline/preference.py", "pipeline/opinions.py", "pipeline/rows.py", "evaluation", "privacy",
           "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "retrieval",
           "config/feedback.py"]  # fmt: skip
 SENTENCES = {
@@ -156,7 +157,7 @@ def make_feedback(workspace: Workspace, before: Before) -> Artifact:
         raise ConfigError(what, "approve replies in the inbox, name files under [feedback] preferences, or wait")
     inputs: dict[str, Json] = {
         "feedback": settings.model_dump(mode="json", exclude={"max_loss", "similar"}),
-        "training": project.training.model_dump(mode="json"),
+        "training": project.training.recipe(),
         "assistant": project.assistant.model_dump(mode="json"),
         "retrieval": project.retrieval.model_dump(mode="json"),
         "anonymize": project.curation.anonymize,

@@ -26,6 +26,7 @@ from inhouse.pipeline.folders import folder_of
 from inhouse.pipeline.opened import Trained, built_of
 from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content
 from inhouse.pipeline.rows import training_rows
+from inhouse.pipeline.sources import TRAINING
 from inhouse.retrieval.search import gold_passages
 from inhouse.types import Artifact, Json
 
@@ -195,7 +196,7 @@ def train(workspace: Workspace) -> Artifact:
     served, at, fused, data = weights(workspace), index(workspace), fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.training
     inputs: dict[str, Json] = {
-        "training": settings.model_dump(mode="json"),
+        "training": settings.recipe(),
         "assistant": project.assistant.model_dump(mode="json"),
         "retrieval": project.retrieval.model_dump(mode="json"),
         "seed": project.seed,
@@ -203,7 +204,7 @@ def train(workspace: Workspace) -> Artifact:
     }
 
     def build(work: Path) -> dict[str, Json]:
-        from inhouse.training import gguf, local
+        from inhouse.training import anywhere, gguf
         from inhouse.training.job import TrainingJob
 
         rows, validation, counts = training_rows(workspace, at, fused, data)
@@ -211,7 +212,7 @@ def train(workspace: Workspace) -> Artifact:
             rows=tuple(rows), validation=tuple(validation), base=workspace.base, name=project.model.base,
             settings=settings, seed=project.seed,
         )  # fmt: skip
-        facts = local.train(job, work, workspace.progress)
+        facts = anywhere.train(job, work, project.root, workspace.progress)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
         kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
         if settings.method == "lora":
@@ -223,7 +224,7 @@ def train(workspace: Workspace) -> Artifact:
             facts |= gguf.prompt_to_gguf(work / "adapter", base, work / WEIGHTS, kind)
         return facts | {f"rows_{name}": n for name, n in counts.items()}
 
-    return workspace.make("adapter", inputs, [served, at, fused, data], ["training"], build)
+    return workspace.make("adapter", inputs, [served, at, fused, data], TRAINING, build)
 
 
 @stage

@@ -1,0 +1,406 @@
+"""Training through a fine-tuning API: upload, submit once, look, download the weights.
+
+A request whose answer is lost may still have made a job. So no request that makes one is repeated before the list of
+jobs was searched for the idempotency key, which every job carries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from inhouse.config.training_backend import BackendName
+from inhouse.errors import BackendError, ConfigError, RefusedError
+from inhouse.files import replacing, write_text
+from inhouse.training.job import TrainingJob
+from inhouse.training.providers import PROVIDERS, Provider
+from inhouse.training.rows import Row
+from inhouse.training.trainer import HONORED, Estimate, Status, refuse_keys, token_count
+from inhouse.types import Json, without_tools
+
+TRIES = 5
+PAUSE_S = 1.0  # before the second try; doubles
+LONGEST_PAUSE_S = 60.0
+TIMEOUT_S = 60.0
+SETTLE_S = 15.0  # after an interrupted submission, until a job that it made is certainly listed
+MOST_PAGES = 100
+ZSTD = b"\x28\xb5\x2f\xfd"  # how such a file begins
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+BUSY = {409, 425, 429}  # nothing was done, or it was done before
+
+
+class LostError(BackendError):
+    """A request that may have been carried out or not."""
+
+
+class Hosted:
+    """A fine-tuning API, described by an entry of PROVIDERS."""
+
+    name: BackendName = "hosted"
+    lasting = True
+
+    def __init__(self, job: TrainingJob, work: Path) -> None:
+        self._settings, self._place, self._examples = job.settings, job.settings.hosted, len(job.rows)
+        self._base = job.name
+        self._provider: Provider = PROVIDERS[self._place.provider]
+        self._url = (self._place.url or self._provider.url).rstrip("/")
+        self._headers = {}
+        if self._place.api_key_env:
+            if self._place.api_key_env not in os.environ:
+                hint = f"run `export {self._place.api_key_env}=...`"
+                raise ConfigError(f"environment variable {self._place.api_key_env} is not set", hint)
+            self._headers["Authorization"] = f"Bearer {os.environ[self._place.api_key_env]}"
+        self._client = httpx.Client(headers=self._headers, timeout=TIMEOUT_S)
+
+    # --- before
+
+    def estimate(self, job: TrainingJob) -> Estimate:
+        place, provider = self._place, self._provider
+        refuse_keys(job, f"hosted ({place.provider})", {**HONORED["hosted"], **provider.takes})
+        for key, value in (("url", self._url), ("model", place.model)):
+            if not value:
+                raise ConfigError(f'training.backend = "hosted" needs training.hosted.{key}', "set it")
+        if "{account}" in provider.jobs and not place.account:
+            raise ConfigError("fireworks needs training.hosted.account", "set it to the name of your account")
+        if provider.weights == "none":
+            raise ConfigError(
+                f"training.hosted.provider = {place.provider!r} gives no weights, so nothing could be compared with "
+                "the base or served here: it would need an endpoint arm, which does not exist yet",
+                'choose a provider that gives weights (together, fireworks, compatible), or backend = "local"',
+            )
+        tokens = token_count(job)
+        usd = round(tokens / 1e6 * place.usd_per_million_tokens, 4) if place.usd_per_million_tokens else None
+        if place.max_usd and (usd is None or usd > place.max_usd):
+            what = "cannot be estimated" if usd is None else f"is estimated to cost ${usd}"
+            hint = "raise it, train less, or set training.hosted.usd_per_million_tokens"
+            raise ConfigError(f"the job {what}, and training.hosted.max_usd is {place.max_usd}", hint)
+        return Estimate(tokens=tokens, usd=usd)
+
+    # --- submitting
+
+    def find(self, key: str, interrupted: bool) -> str | None:
+        if interrupted:
+            time.sleep(SETTLE_S)
+        found = [job for job in self._listed() if self._has_key(job, key)]
+        return self._id(found[0]) if found else None
+
+    def submit(self, job: TrainingJob, key: str, work: Path) -> str:
+        file, renewed = self._file(job, key, fresh=False), False
+        for attempt in range(TRIES):
+            try:
+                path = self._fill(self._provider.jobs, key=key)
+                made = self._once("POST", path, json=self._body(job, key, file))
+                return self._id(made)
+            except RefusedError as error:
+                if renewed or not _says_file_is_gone(str(error)):
+                    raise
+                file, renewed = self._file(job, key, fresh=True), True
+            except BackendError as error:
+                time.sleep(_pause_s(attempt))
+                if found := self.find(key, interrupted=isinstance(error, LostError)):
+                    return found
+                if attempt == TRIES - 1:
+                    raise
+        raise BackendError(f"job {key} could not be submitted", "run the same command again")
+
+    def _file(self, job: TrainingJob, key: str, fresh: bool) -> str:
+        """The id of the uploaded rows; those of an earlier try are used again unless they are gone."""
+        name = f"inhouse-{key}"
+        rows = "".join(json.dumps(_row(row), ensure_ascii=False) + "\n" for row in job.rows).encode()
+        if self._provider.upload == "dataset":
+            return self._data_set(name + ("-again" if fresh else ""), rows, len(job.rows))
+        if not fresh:
+            for file in self._request("GET", self._provider.files).get("data", []):
+                usable = file.get("status") not in ("error", "deleted", "expired")
+                if file.get("filename") == f"{name}.jsonl" and usable:
+                    return str(file["id"])
+        form = {"files": {"file": (f"{name}.jsonl", rows, "application/jsonl")}, "data": {"purpose": "fine-tune"}}
+        return str(self._request("POST", self._provider.files, **form)["id"])
+
+    def _data_set(self, name: str, rows: bytes, count: int) -> str:
+        files = self._fill(self._provider.files)
+        full = f"accounts/{self._place.account}/datasets/{name}"
+        try:
+            if self._request("GET", f"{files}/{name}").get("state") == "READY":
+                return full
+        except RefusedError:
+            made = {"datasetId": name, "dataset": {"userUploaded": {}, "exampleCount": str(count)}}
+            self._request("POST", files, json=made)
+        form = {"file": (f"{name}.jsonl", rows, "application/jsonl")}
+        self._request("POST", f"{files}/{name}:upload", files=form)
+        return full
+
+    def _body(self, job: TrainingJob, key: str, file: str) -> dict[str, Json]:
+        """The request, from the provider's table; settings that have their default are left to the provider."""
+        values: dict[str, Json] = {
+            "file": file, "model": self._place.model, "key": key, "seed": job.seed, "output": _model_name(key),
+            "epochs": max(1, round(job.settings.epochs)), "batch_size": job.settings.batch_size,
+            "rank": job.settings.rank, "alpha": job.settings.alpha, "learning_rate": job.settings.learning_rate,
+        }  # fmt: skip
+        if not job.settings.learning_rate:
+            del values["learning_rate"]
+        body: dict[str, Json] = {}
+        for path, value in self._provider.fixed.items():
+            _put(body, path, value)
+        for name, path in self._provider.body.items():
+            if name in values:
+                _put(body, path, values[name])
+        return body
+
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        """All jobs of the account, the newest first."""
+        path, after = self._provider.jobs.partition("?")[0], ""
+        for _ in range(MOST_PAGES):
+            query = f"?{self._provider.page}={quote(after)}" if after else ""
+            page = self._request("GET", self._fill(path) + query)
+            entries = page.get(self._provider.listed) or []
+            yield from entries
+            more = page.get("nextPageToken") or (entries and page.get("has_more") and self._id(entries[-1]))
+            if not more or not self._provider.page:
+                return
+            after = str(more)
+        raise BackendError("the list of jobs does not end", "look for the job at the provider")
+
+    def _has_key(self, job: dict[str, Any], key: str) -> bool:
+        value = str(_get(job, self._provider.key_field) or "")
+        return key == value or (self._provider.contains and key in value)
+
+    def _id(self, job: dict[str, Any]) -> str:
+        return str(job[self._provider.id_field]).rpartition("/")[2]
+
+    # --- afterwards
+
+    def poll(self, job_id: str, work: Path) -> Status:
+        job = self._request("GET", self._fill(self._provider.job, job_id))
+        word = str(job.get("status") if isinstance(job.get("status"), str) else job.get("state"))
+        state = self._provider.states.get(word)
+        if state is None:
+            hint = "this version does not know it; look at the job there"
+            raise RefusedError(f"{self._url} says that job {job_id} is {word!r}", hint)
+        note = str(_get(job, self._provider.error) or word) if state == "failed" else self._event(job_id) or word
+        return Status.model_validate({"state": state, "note": note})
+
+    def _event(self, job_id: str) -> str:
+        """The newest message about a job."""
+        if not self._provider.events:
+            return ""
+        events = self._request("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        newest: dict[str, Any] = max(events, key=lambda e: str(e.get("created_at", "")), default={})
+        return str(newest.get("message") or "")[:100]
+
+    def cancel(self, job_id: str) -> None:
+        """Cancels the job."""
+        self._request("POST", self._fill(self._provider.cancel, job_id))
+
+    def fetch(self, job_id: str, work: Path) -> dict[str, Json]:
+        job = self._request("GET", self._fill(self._provider.job, job_id))
+        got = work / "out" / "download"
+        shutil.rmtree(got, ignore_errors=True)
+        got.mkdir(parents=True)
+        for name, link in self._weights(job, job_id):
+            self._download(link, got / name)
+        for archive in [f for f in got.iterdir() if f.name not in ADAPTER_FILES]:
+            _unpack(archive, got)
+        missing = [name for name in ADAPTER_FILES if not (got / name).is_file()]
+        if missing:
+            hint = "download the weights by hand, and use backend = command or local"
+            raise BackendError(f"the weights of job {job_id} lack {', '.join(missing)}", hint)
+        adapter = work / "adapter"
+        shutil.rmtree(adapter, ignore_errors=True)
+        adapter.mkdir()
+        for name in ADAPTER_FILES:
+            shutil.move(got / name, adapter / name)
+        _name_base(adapter / ADAPTER_FILES[0], self._base)
+        return self._facts(job)
+
+    def _weights(self, job: dict[str, Any], job_id: str) -> Iterator[tuple[str, str]]:
+        """Names and addresses of the files to download."""
+        provider, key = self._provider, str(_get(job, self._provider.key_field) or "")
+        if provider.weights == "archive":
+            yield "weights.tar", self._url + self._fill(provider.download, job_id)
+        elif provider.weights == "files":
+            for file in job.get("result_files") or []:
+                about = self._request("GET", f"{provider.files}/{quote(str(file))}")
+                name = Path(str(about.get("filename") or file)).name
+                if name in ADAPTER_FILES or ".tar" in name:
+                    yield name, self._url + self._fill(provider.download, str(file))
+        elif provider.weights == "links":
+            answer = self._request("GET", self._fill(provider.download, job_id, _model_name(key)))
+            for name, link in (answer.get("filenameToSignedUrls") or {}).items():
+                if Path(name).name in ADAPTER_FILES:
+                    yield Path(name).name, str(link)
+
+    def _facts(self, job: dict[str, Any]) -> dict[str, Json]:
+        tokens = int(job.get(self._provider.tokens) or 0) if self._provider.tokens else 0
+        price = self._place.usd_per_million_tokens
+        begun, end = job.get("created_at"), job.get("finished_at")
+        seconds = end - begun if isinstance(begun, int) and isinstance(end, int) else None
+        return {
+            "method": self._settings.method, "examples": self._examples, "steps": int(job.get("steps") or 0),
+            "tokens": tokens,
+            "processes": 0, "precision": "unknown", "stopped": "epochs", "hardly_trained": "", "seconds": seconds,
+            "usd": round(tokens / 1e6 * price, 4) if tokens and price else None, "too_long": 0,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- requests
+
+    def _fill(self, path: str, job_id: str = "", key: str = "") -> str:
+        values = {"{id}": job_id, "{key}": key, "{account}": self._place.account}
+        for name, value in values.items():
+            path = path.replace(name, quote(value, safe=""))
+        return path
+
+    def _request(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """A request that may be repeated.
+
+        Raises:
+            RefusedError: it is refused.
+            BackendError: it keeps failing.
+        """
+        for attempt in range(TRIES):
+            try:
+                return self._once(method, path, **body)
+            except RefusedError:
+                raise
+            except BackendError:
+                if attempt == TRIES - 1:
+                    raise
+                time.sleep(_pause_s(attempt))
+        raise AssertionError
+
+    def _once(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, self._url + path, **body)
+        except httpx.HTTPError as error:
+            what = f"{self._url}{path}: the connection failed ({type(error).__name__})"
+            raise LostError(what, "check the network") from error
+        what = f"{self._url}{path}: HTTP status {answer.status_code}"
+        if answer.status_code in BUSY:
+            time.sleep(min(_retry_after_s(answer), LONGEST_PAUSE_S))
+            raise BackendError(what, "try again later")
+        if answer.status_code == 408 or answer.status_code >= 500:
+            raise LostError(what, "try again later")
+        if answer.status_code >= 400:
+            raise RefusedError(f"{self._url}{path}: {_message(answer)}", "see the provider's documentation")
+        try:
+            data = answer.json() if answer.content else {}
+        except ValueError as error:
+            raise LostError(f"{self._url}{path}: the answer is not JSON", "is the address right?") from error
+        return data if isinstance(data, dict) else {"data": data}
+
+    def _download(self, link: str, file: Path) -> None:
+        """Streams a file to disk, whole or not at all. Only the API's own host sees the API key."""
+        own = urlsplit(link).netloc == urlsplit(self._url).netloc
+        for attempt in range(TRIES):
+            try:
+                with (
+                    httpx.stream("GET", link, headers=self._headers if own else {}, timeout=TIMEOUT_S,
+                                 follow_redirects=True) as answer,
+                    replacing(file) as partial,
+                ):  # fmt: skip
+                    answer.raise_for_status()
+                    with partial.open("wb") as out:
+                        for block in answer.iter_bytes(2**20):
+                            out.write(block)
+                return
+            except httpx.HTTPError as error:
+                if attempt == TRIES - 1:
+                    where = f"{urlsplit(link).netloc}{urlsplit(link).path}"
+                    raise BackendError(f"{where}: the weights cannot be downloaded ({error!s:.100})") from error
+                time.sleep(_pause_s(attempt))
+
+
+def _row(row: Row) -> dict[str, Json]:
+    """A row in the shape of OpenAI's fine-tuning files."""
+    turns = [m.to_openai() for m in without_tools(row.messages)]
+    return {"messages": [*turns, {"role": "assistant", "content": row.target}]}
+
+
+def _model_name(key: str) -> str:
+    return f"inhouse-{key}" if key else ""
+
+
+def _put(body: dict[str, Json], path: str, value: Json) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        body = body.setdefault(parent, {})
+    body[last] = value
+
+
+def _get(value: Json, path: str) -> Json:
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _pause_s(attempt: int) -> float:
+    return min(PAUSE_S * float(2**attempt), LONGEST_PAUSE_S)
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        said = _get(answer.json(), "error.message") or answer.json().get("message")
+    except (ValueError, AttributeError):
+        said = None
+    return f"{said or 'refused'} (HTTP status {answer.status_code})"[:300]
+
+
+def _says_file_is_gone(message: str) -> bool:
+    lower = message.lower()
+    return ("file" in lower or "dataset" in lower) and any(
+        word in lower for word in ("expired", "not found", "no such", "deleted", "does not exist")
+    )
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    """Takes the adapter's two files out of a tar archive, whatever folders it has; nothing else is written.
+
+    Raises:
+        BackendError: it is no archive that this Python reads.
+    """
+    with ExitStack() as stack:
+        try:
+            file: Any = stack.enter_context(archive.open("rb"))
+            if file.read(len(ZSTD)) == ZSTD:  # Python 3.11 does not read it
+                child = stack.enter_context(subprocess.Popen(["zstd", "-dcq", str(archive)], stdout=subprocess.PIPE))
+                tar = stack.enter_context(tarfile.open(fileobj=child.stdout, mode="r|"))
+            else:
+                tar = stack.enter_context(tarfile.open(archive, "r:*"))
+            for member in tar:
+                name = Path(member.name).name
+                if member.isfile() and name in ADAPTER_FILES and (content := tar.extractfile(member)):
+                    with replacing(into / name) as partial, partial.open("wb") as out:
+                        shutil.copyfileobj(content, out)
+        except FileNotFoundError as error:
+            hint = "install the program zstd, then run the same command again"
+            raise BackendError("the weights are compressed with zstd, which is not installed", hint) from error
+        except tarfile.TarError as error:
+            hint = "run the same command again; if that does not help, look at the job at the provider"
+            raise BackendError(f"the weights are not a tar archive ({error!s:.80})", hint) from error
+
+
+def _name_base(config: Path, name: str) -> None:
+    """Names the base model in the adapter's configuration, as a local training does."""
+    data = json.loads(config.read_text(encoding="utf-8"))
+    write_text(config, json.dumps(data | {"base_model_name_or_path": name}, indent=1))

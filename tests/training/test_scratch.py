@@ -124,6 +124,15 @@ def test_the_engine_serves_what_was_trained(done, tmp_path):
     assert report.variants[0].mean_divergence_nats < 0.01
 
 
+def test_a_machine_that_becomes_slower_keeps_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "probe", lambda shape, precision, rows: (False, 1e6))  # far too fast
+    started = time.monotonic()
+    facts = trained(tmp_path, TINY.model_copy(update={"tokens": 10**7, "minutes": 0.03}))
+    assert time.monotonic() - started < 15
+    assert facts["limit"] == "scratch.minutes"
+    assert 0 < facts["steps"] == len(curve(tmp_path)["training"]) < 5000
+
+
 # --- the tokenizer ------------------------------------------------------------------------------------------------
 
 

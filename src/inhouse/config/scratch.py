@@ -25,8 +25,8 @@ class Scratch(Section):
     tokens: int = Field(0, ge=0)
     """Tokens to train on; 0 means the compute-optimal number, 20 for each parameter."""
     minutes: float = Field(30, ge=0)
-    """Train on as many tokens as fit into this time by a short probe of the machine, if these are fewer; 0 means no
-    limit. The number is settled when training starts, so that the learning rate ends with it. Minutes."""
+    """Time limit; 0 means none. A short probe of the machine settles how many tokens fit, and a machine that becomes
+    slower gets fewer, so that the learning rate ends with the time. Minutes."""
     learning_rate: float = Field(0, ge=0)
     """Peak learning rate; 0 means 2e-3 for depth 4, and less for wider models, by the square root of the width."""
     batch_tokens: int = Field(8192, ge=32)

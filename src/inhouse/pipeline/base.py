@@ -34,7 +34,7 @@ def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import scratch
 
-        texts, left_out = _texts(workspace, documents)
+        texts, left_out = texts_of(workspace, documents)
         context = project.model.context_tokens
         facts = scratch.train(texts, project.scratch, project.seed, work, workspace.progress, context)
         return facts | {"documents": len(texts), "documents_left_out_as_restricted": left_out}
@@ -48,11 +48,11 @@ def plan_of(workspace: Workspace, documents: Artifact) -> Plan:
 
     project = workspace.project
     with TemporaryDirectory() as work:
-        texts, _ = _texts(workspace, documents)
+        texts, _ = texts_of(workspace, documents)
         return prepare(texts, project.scratch, project.seed, Path(work), workspace.progress).plan
 
 
-def _texts(workspace: Workspace, documents: Artifact) -> tuple[list[str], int]:
+def texts_of(workspace: Workspace, documents: Artifact) -> tuple[list[str], int]:
     """What is trained on, and how many documents are not: nobody may read in a model what only some may read."""
     from inhouse.training.corpus import read_texts
 

@@ -2,7 +2,8 @@
 
 What is trained on is settled before the first step (training/plan.py) and kept in the work folder with the tokenizer,
 and the order of the data follows from the seed. So a run that was killed continues from its last checkpoint as if it
-had never stopped. The learning rate rises for a twentieth of the steps and falls to a tenth along a cosine; weights
+had never stopped. Only a machine that turns out slower than planned, where `minutes` is set, gets fewer steps. The
+learning rate rises for a twentieth of the steps and falls to a tenth along a cosine; weights
 decay but for norms. The result is the state with the lowest loss on held-out documents, as a Hugging Face folder.
 """
 
@@ -28,7 +29,10 @@ from inhouse.types import Json, Progress
 FOLDER, CURVE, PICTURE, PLAN, TOKENIZER = "base", "curve.json", "curve.svg", "plan.json", "tokenizer.json"
 CHECKPOINT, BEST = "checkpoint", "best.safetensors"
 EVALUATIONS = 20  # spread over the steps, after the one of the untrained model
-HELD_TOKENS = 200_000  # that each of them looks at, at most
+HELD_TOKENS = 200_000  # that each of them looks at, at most; a hundredth of those that are trained on,
+FEW_TOKENS = 20_000  # but at least so many
+RECENT = 8  # steps whose speed is assumed for the rest
+RESERVED = 0.03  # of the time, for saving
 SAVE_EVERY_S = 60.0
 WARM_UP, LAST_RATE, DECAY, BETAS = 0.05, 0.1, 0.1, (0.9, 0.95)
 MICRO_TOKENS = 4096  # of a forward pass
@@ -43,11 +47,15 @@ class State:
     """How far a run is; part of every checkpoint. Losses are in bits per byte."""
 
     step: int = 0
+    planned: int = 0
     tokens: int = 0
+    evaluation_s: float = 0.0  # of the last one
     seconds: float = 0.0
+    step_seconds: float = 0.0
     best: float = math.inf
     best_step: int = 0
     losses: list[float] = field(default_factory=list)  # of every step
+    recent: list[float] = field(default_factory=list)  # seconds of the last ones
     held: list[tuple[int, float]] = field(default_factory=list)  # step, loss on held-out documents
 
 
@@ -248,39 +256,54 @@ class Run:
         groups = [{"params": [p for _, p in some], "weight_decay": decay} for some, decay in
                   ((decayed, DECAY), (others, 0.0))]  # fmt: skip
         self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=BETAS)
-        self.state = State()
+        self.state, self.every = State(), max(1, self.plan.steps // EVALUATIONS)
         self.saved_at = time.monotonic()
         self.epoch, self.before = -1, 0
         self.rows: corpus.Rows | None = None  # of the epoch; `before` is how many came before them
 
     def loop(self, progress: Progress) -> None:
-        s, steps = self.state, self.plan.steps
+        s = self.state
+        s.planned = s.planned or self.plan.steps
         if not s.held:
             self._evaluate()
-        every = max(1, steps // EVALUATIONS)
         with progress.step("training from scratch", 1) as step:
-            step.advance(s.step / steps, f"step {s.step} of {steps}")
-            while s.step < steps:
+            shown = 0.0  # as a share, since the plan may change
+            while s.step < s.planned:
                 started = time.monotonic()
                 s.losses.append(self._step())
+                took = time.monotonic() - started
                 s.tokens += self.plan.batch_rows * self.plan.shape.context_tokens
-                s.seconds += time.monotonic() - started
-                if s.step % every == 0 or s.step == steps:
+                s.seconds, s.step_seconds, s.recent = (
+                    s.seconds + took,
+                    s.step_seconds + took,
+                    [*s.recent, took][-RECENT:],
+                )
+                self._plan()
+                if s.step % self.every == 0 or s.step >= s.planned:
                     self._evaluate()
                 recent = sum(s.losses[-SHOWN:]) / len(s.losses[-SHOWN:])
-                speed = s.tokens / s.seconds
+                speed = s.tokens / s.step_seconds
                 said = f"{recent:.3f} bits per byte, held out {s.held[-1][1]:.3f}, {speed:,.0f} tokens/s"
-                step.advance(1 / steps, said)
+                step.advance(s.step / s.planned - shown, said)
+                shown = s.step / s.planned
                 if time.monotonic() - self.saved_at > SAVE_EVERY_S:
                     self.save()
         self.save()
+
+    def _plan(self) -> None:
+        """Plans fewer steps where the time has no room for those that are left, at the speed of the last ones."""
+        s = self.state
+        if self.settings.minutes:
+            step_s = sum(s.recent) / len(s.recent) + s.evaluation_s / self.every
+            left_s = self.settings.minutes * 60 * (1 - RESERVED) - s.seconds - s.evaluation_s
+            s.planned = min(s.planned, s.step + max(0, int(left_s / step_s)))
 
     def _step(self) -> float:
         """One optimizer step; returns the bits per byte of its rows."""
         import torch
 
         s = self.state
-        rate = self.plan.learning_rate * factor(s.step, self.plan.steps)
+        rate = self.plan.learning_rate * factor(s.step, s.planned)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         ids, labels, positions = self._batch(s.step)
@@ -326,9 +349,11 @@ class Run:
 
     def _evaluate(self) -> None:
         """Measures the held-out documents, and keeps the best weights."""
-        s = self.state
-        loss = self.held_out(HELD_TOKENS)
+        s, started = self.state, time.monotonic()
+        loss = self.held_out(min(HELD_TOKENS, max(FEW_TOKENS, self.plan.tokens // 100)))
         s.held.append((s.step, loss))
+        s.evaluation_s = time.monotonic() - started
+        s.seconds += s.evaluation_s
         if loss < s.best:
             s.best, s.best_step = loss, s.step
             checkpoint.write_tensors(self.work / BEST, self.trained)
@@ -360,7 +385,7 @@ class Run:
         self.model.config.max_position_embeddings = max(context_tokens, plan.shape.context_tokens)
         self.model.to("cpu").save_pretrained(folder)
         corpus.save_tokenizer(self.prepared.tokenizer, folder)
-        curve = {"unit": "bits per byte", "steps": plan.steps, "tokens_per_step": s.tokens // max(1, s.step),
+        curve = {"unit": "bits per byte", "steps": s.step, "tokens_per_step": s.tokens // max(1, s.step),
                  "training": s.losses, "held_out": s.held, "best_step": s.best_step}  # fmt: skip
         write_text(self.work / CURVE, json.dumps(curve))
         write_text(self.work / PICTURE, draw(s.losses, s.held, s.tokens // max(1, s.step)))
@@ -369,9 +394,11 @@ class Run:
         (self.work / TOKENIZER).unlink()
         return {
             "parameters": plan.shape.parameters, "vocabulary": plan.shape.vocabulary, "tokens": s.tokens,
-            "steps": s.step, "passes": round(plan.passes, 2), "limit": plan.limit, "best_step": s.best_step,
+            "steps": s.step, "passes": round(s.tokens / plan.text_tokens, 2),
+            "limit": plan.limit if s.step == plan.steps else "scratch.minutes", "best_step": s.best_step,
             "bits_per_byte": round(best, 4), "bits_per_byte_untrained": round(s.held[0][1], 4),
-            "tokens_s": round(s.tokens / max(s.seconds, 1e-9)), "precision": "bf16" if plan.autocast else "fp32",
+            "tokens_s": round(s.tokens / max(s.step_seconds, 1e-9)),
+            "minutes": round(s.seconds / 60, 1), "precision": "bf16" if plan.autocast else "fp32",
         }  # fmt: skip
 
 

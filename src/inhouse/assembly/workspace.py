@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Model, Project, Retrieval
 from inhouse.errors import ConfigError, InputError
 from inhouse.models.catalog import CATALOG, WEIGHTS, Catalog
@@ -133,10 +134,25 @@ class Workspace:
     def support(self) -> LexicalSupport:
         return LexicalSupport(self.project.assistant.handoff, self.embedder)
 
-    @cached_property
+    @property
     def base(self) -> Path:
-        """The base model: a folder with model.gguf or safetensors, or a .gguf file."""
+        """The base model: a folder with model.gguf or safetensors, or a .gguf file.
+
+        Raises:
+            InputError: there is no such model, or it is to be trained from scratch, and was not yet.
+        """
+        return self._trained_base if self.project.model.base == FROM_SCRATCH else self._found_base
+
+    @cached_property
+    def _found_base(self) -> Path:
         return self.catalog.find(self.project.model.base, self.project.root)
+
+    @property
+    def _trained_base(self) -> Path:
+        artifact = self.artifacts.get("scratch") or self.store.latest("scratch")
+        if artifact is None:
+            raise InputError("the base model is not trained yet", "run `inhouse scratch` or `inhouse build`")
+        return Path(artifact.path) / "base"
 
     @property
     def base_gguf(self) -> Path | None:

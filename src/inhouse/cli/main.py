@@ -39,6 +39,7 @@ from inhouse.cli import (
     reuse,
     roadmap,
     route,
+    scratch,
     serve,
     tools,
     watch,
@@ -63,6 +64,7 @@ for command in (
     app.command()(command)
 app.command("import")(imports.import_export)
 app.command()(drift.drift)
+app.command()(scratch.scratch)
 mcp.add_to(tools.tools_app)
 canaries.add_to(releases.release_app)
 for group, name in (

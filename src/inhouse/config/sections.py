@@ -23,6 +23,7 @@ from inhouse.config.pretraining import Pretraining
 from inhouse.config.private import Private
 from inhouse.config.quality import Quality
 from inhouse.config.release import Release
+from inhouse.config.scratch import Scratch
 from inhouse.config.section import Section
 from inhouse.config.training_backend import TrainingBackend
 from inhouse.config.watch import Watch
@@ -169,7 +170,8 @@ class Replies(Section):
 
 class Model(Section):
     base: str = "smollm2-135m-instruct"
-    """Base model: a name from `inhouse models list`, a Hugging Face folder or id, or a .gguf file."""
+    """Base model: a name from `inhouse models list`, a Hugging Face folder or id, or a .gguf file; "none" trains one on
+    the documents alone, see docs/scratch.md."""
     quantization: Literal["q8_0", "q4_0", "f16", "as_is"] = "q8_0"
     """Precision of the weights in the embedded engine; `as_is` serves a .gguf file unchanged. vLLM uses bfloat16."""
     engine: Literal["auto", "embedded", "vllm"] = "auto"
@@ -431,6 +433,7 @@ class Project(Section):
     assistant: Assistant = Assistant()
     replies: Replies = Replies()
     model: Model = Model()
+    scratch: Scratch = Scratch()
     training: Training = Training()
     pretraining: Pretraining = Pretraining()
     feedback: Feedback = Feedback()

@@ -26,6 +26,7 @@ from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.bounds import labels_needed
+from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Documents, Project
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
 from inhouse.datasets.examples import cut
@@ -37,6 +38,8 @@ from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.languages import languages_of_documents
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
+from inhouse.training.corpus import text_files
+from inhouse.training.plan import Shape
 from inhouse.types import Example, Record
 
 MIN_MEMORY_GB = 4.0
@@ -168,13 +171,60 @@ def _machine(workspace: Workspace) -> list[Item]:
     writable = os.access(root, os.W_OK)
     detail = f"{disk_gb:.0f} GB free at {root}{'' if writable else ', which is not writable'}"
     items.append(Item(subject="disk", ok=disk_gb >= MIN_DISK_GB and writable, detail=detail))
-    for name in (workspace.project.model.base, workspace.project.retrieval.embedder, SPACY_MODEL):
+    items += _from_scratch(workspace.project)
+    base = workspace.project.model.base
+    for name in (*([] if base == FROM_SCRATCH else [base]), workspace.project.retrieval.embedder, SPACY_MODEL):
         try:
             folder = workspace.catalog.find(name, workspace.project.root)
             items.append(Item(subject=f"model {name}", ok=True, detail=str(folder)))
         except InhouseError as error:
             items.append(Item(subject=f"model {name}", ok=False, detail=f"{error}; {error.hint}"))
     return items
+
+
+def _from_scratch(project: Project) -> list[Item]:
+    """What the training of the base model is for; none where the project has a known one."""
+    if project.model.base != FROM_SCRATCH:
+        return []
+    try:
+        text_files([project.path(name) for name in project.scratch.text])
+    except InhouseError as error:
+        return [Item(subject="scratch", ok=False, detail=f"{error}; {error.hint}")]
+    shape = _shape(project)
+    said = (
+        f"{shape.parameters:,} parameters, compute-optimal on {shape.optimal_tokens:,} tokens; `inhouse scratch --plan`"
+    )
+    items = [Item(subject="scratch", ok=True, detail=said)]
+    if project.training.method != "full":
+        why = 'a base trained from scratch has never seen a conversation; set training.method = "full"'
+        items.append(Item(subject="scratch", ok=True, detail=why, warning=True))
+    most = project.training.max_prompt_tokens
+    if project.scratch.context_tokens < most:
+        why = f"scratch.context_tokens is less than training.max_prompt_tokens = {most}"
+        items.append(Item(subject="scratch", ok=True, detail=why, warning=True))
+    return items
+
+
+def _base_weights(workspace: Workspace) -> float:
+    """About how many weights the base model has."""
+    if workspace.project.model.base == FROM_SCRATCH:
+        return _shape(workspace.project).parameters
+    files = [workspace.base_gguf] if workspace.base_gguf else sorted(workspace.base.glob("*.safetensors"))
+    return sum(f.stat().st_size for f in files) / BYTES_PER_WEIGHT
+
+
+def _scratch_s(project: Project, flops: float) -> dict[str, float]:
+    """Seconds to train the base model, at so many operations a second; empty where the project has a known one."""
+    if project.model.base != FROM_SCRATCH:
+        return {}
+    shape, settings = _shape(project), project.scratch
+    seconds = (settings.tokens or shape.optimal_tokens) * shape.token_flops / flops
+    return {"scratch": min(seconds, settings.minutes * 60) if settings.minutes else seconds}
+
+
+def _shape(project: Project) -> Shape:
+    settings = project.scratch
+    return Shape(depth=settings.depth, vocabulary=settings.vocabulary, context_tokens=settings.context_tokens)
 
 
 def _cores() -> int:
@@ -235,9 +285,7 @@ def _lines(examples: Sequence[Example], rejected: Sequence[Rejected]) -> str:
 def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     """Seconds per stage."""
     project = workspace.project
-    files = [workspace.base_gguf] if workspace.base_gguf else sorted(workspace.base.glob("*.safetensors"))
-    weights = sum(f.stat().st_size for f in files) / BYTES_PER_WEIGHT
-    flops = _flops()
+    flops, weights = _flops(), _base_weights(workspace)
     prompt_tokens_s = flops * (PROMPT_SHARE_VNNI if _has_vnni() else PROMPT_SHARE) / (2 * weights)
     rows = min(sizes.replies, project.training.max_examples or sizes.replies)
     row_flops = 6 * (PROMPT_TOKENS + ANSWER_TOKENS) * weights
@@ -258,6 +306,7 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "ingest": 2 + sizes.files * 0.05,
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.replies,
+        **_scratch_s(project, flops * TRAIN_SHARE),
         "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
         **({"pretrain": read_s} if reads else {}),
         "parity": 45,

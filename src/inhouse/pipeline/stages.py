@@ -16,6 +16,7 @@ from typing import cast
 
 from inhouse.assembly.arms import CASCADES, CUSTOMIZED, LEARNED, PRETRAINED, Arms
 from inhouse.assembly.workspace import Workspace
+from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
 from inhouse.errors import GateError, InputError
 from inhouse.files import file_sha256
@@ -168,26 +169,19 @@ def fusion(workspace: Workspace) -> Artifact:
 
 
 @stage
+def scratch(workspace: Workspace) -> Artifact:
+    """The base model of a project with model.base = "none", trained on its documents."""
+    from inhouse.pipeline.base import make_scratch
+
+    return make_scratch(workspace, ingest(workspace))
+
+
+@stage
 def weights(workspace: Workspace) -> Artifact:
     """The base model as it is served: model.gguf in the quantization of the project file."""
-    kind = workspace.project.model.quantization
-    file = workspace.base_gguf
-    marks = [file] if file else sorted(workspace.base.glob("*.safetensors"))
-    inputs = {"quantization": kind, "content": [file_sha256(_readable(m)) for m in marks]}
+    from inhouse.pipeline.base import make_weights
 
-    def build(work: Path) -> dict[str, Json]:
-        from inhouse.training.convert import convert
-        from inhouse.training.gguf import quantize
-
-        out = work / WEIGHTS
-        if file is None:
-            return convert(workspace.base, out, "q8_0" if kind == "as_is" else kind)
-        if kind == "as_is":
-            out.write_bytes(file.read_bytes())
-            return {"kind": kind}
-        return quantize(file, out, kind)
-
-    return workspace.make("weights", inputs, [], ["training/gguf.py", "training/convert.py"], build)
+    return make_weights(workspace, scratch(workspace) if workspace.project.model.base == FROM_SCRATCH else None)
 
 
 @stage
@@ -454,7 +448,7 @@ def build(workspace: Workspace) -> Artifact:
 
 
 STAGES: dict[str, Stage] = {
-    "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights,
+    "documents": ingest, "index": index, "dataset": curate, "fusion": fusion, "weights": weights, "scratch": scratch,
     "folder": lambda workspace: cast("Artifact", folder(workspace)),  # made in a child only for vLLM
     "team": lambda workspace: cast("Artifact", team(workspace)), "adapter": train,
     "commands": lambda workspace: cast("Artifact", commands(workspace)),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from inhouse.assembly.arms import ADAPTER, with_examples
 from inhouse.assembly.workspace import Workspace
+from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.files import file_sha256, write_text
@@ -97,6 +98,8 @@ class _Exported:
 
     @property
     def base(self) -> Path:
+        if self.project.model.base == FROM_SCRATCH:
+            return Path(self.workspace.store.open("scratch", self.weights.parents[0]).path) / "base"
         return self.workspace.catalog.find(self.project.model.base, self.project.root)
 
     @property

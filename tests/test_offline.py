@@ -86,6 +86,8 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("index", ["index", *at], ""),
         ("curate", ["curate", *at], ""),
         ("train", ["train", *at], ""),
+        ("scratch", ["scratch", "--plan", "--set", "model.base=none", "--set", "scratch.depth=1", *at], ""),
+        ("pretrain", ["pretrain", "--set", "pretraining.epochs=1", *at], ""),
         ("parity", ["parity", *at], ""),
         ("calibrate", ["calibrate", *at], ""),
         ("evaluate", ["evaluate", *at], ""),

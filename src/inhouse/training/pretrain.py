@@ -21,7 +21,7 @@ from inhouse.training.packing import Pack, TextLoss, bits_per_byte, pack, pieces
 from inhouse.types import Json, Message, Progress, Record
 
 LEARNING_RATES = {"lora": 2e-4, "full": 2e-5}
-MEASURED_TOKENS = 8192  # of the texts that bits per byte are measured on, at most
+MEASURED_TOKENS = 4096  # of the texts that bits per byte are measured on, at most
 
 
 class Held(Record):

@@ -54,17 +54,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "Build your business's own LLM from your documents and conversations, measure what it gains on held-out questions, "
     "and serve exactly what was measured."))  # fmt: skip
 for command in (
-    project.init, project.check, build.ingest, build.index, ask.search, build.curate, build.pretrain, build.train,
-    build.parity, build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show, export.export,
-    serve.serve, mcp.mcp, quality.quality, costs.roi, costs.budget,
     project.init, project.check, build.ingest, build.index, audit_data.audit_data, ask.search, build.curate,
-    build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask, ask.chat, project.show,
-    roadmap.roadmap, export.export, serve.serve, mcp.mcp,
+    scratch.scratch, build.pretrain, build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask,
+    ask.chat, project.show, roadmap.roadmap, export.export, serve.serve, mcp.mcp, quality.quality, drift.drift, costs.roi,
+    costs.budget,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)
-app.command()(drift.drift)
-app.command()(scratch.scratch)
 mcp.add_to(tools.tools_app)
 canaries.add_to(releases.release_app)
 for group, name in (

@@ -256,7 +256,13 @@ class Run:
         groups = [{"params": [p for _, p in some], "weight_decay": decay} for some, decay in
                   ((decayed, DECAY), (others, 0.0))]  # fmt: skip
         self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=BETAS)
-        self.state, self.every = State(), max(1, self.plan.steps // EVALUATIONS)
+        self.state = State()
+        self.looked_at = min(
+            sum(len(ids) for ids in prepared.held), HELD_TOKENS, max(FEW_TOKENS, self.plan.tokens // 100)
+        )
+        step_tokens = self.plan.batch_rows * self.plan.shape.context_tokens
+        rarely = 3 * self.looked_at // step_tokens  # so that evaluating, which is a third of the work, is a tenth
+        self.every = max(1, self.plan.steps // EVALUATIONS, rarely)
         self.saved_at = time.monotonic()
         self.epoch, self.before = -1, 0
         self.rows: corpus.Rows | None = None  # of the epoch; `before` is how many came before them
@@ -350,7 +356,7 @@ class Run:
     def _evaluate(self) -> None:
         """Measures the held-out documents, and keeps the best weights."""
         s, started = self.state, time.monotonic()
-        loss = self.held_out(min(HELD_TOKENS, max(FEW_TOKENS, self.plan.tokens // 100)))
+        loss = self.held_out(self.looked_at)
         s.held.append((s.step, loss))
         s.evaluation_s = time.monotonic() - started
         s.seconds += s.evaluation_s

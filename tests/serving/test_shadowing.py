@@ -1,6 +1,7 @@
 """Shadow traffic: a copy is answered when slots are free, unseen and uncounted, with the rights of its request."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -22,6 +23,7 @@ from inhouse.types import Message
 
 NOW = Serving(production="bank/1", shadow=Shadowing(release="bank/2", percent=100, since=to_iso(now_ms())))
 HANDOFF = "A colleague will help you."
+NUMBERS = itertools.count()
 
 
 class Place:
@@ -44,7 +46,7 @@ class Place:
         await asyncio.to_thread(self.audit.close)
 
     async def asked(self, text="What does it cost?", groups=(), **values):
-        told = {"reason": "stop", "release": "bank/1", "model": "custom", "id": f"e{now_ms()}{text}", **values}
+        told = {"reason": "stop", "release": "bank/1", "model": "custom", "id": f"e{next(NUMBERS)}", **values}
         request = ChatRequest(messages=(Message(role="user", content=text),), groups=frozenset(groups), user="ann")
         exchange = Exchange(
             at=to_iso(now_ms()), user="ann", key="k", arm="rag", messages=request.messages, answer="It costs $25.",

@@ -156,7 +156,7 @@ def test_topics_as_a_whole_are_told_apart_and_examples_are_of_the_new_mix():
     found = by_name(rows(late=moved, per_day=900))
     assert found["topics"].state == "changed"
     assert found["topics"].effect > 0.09
-    assert len(found["topics"].examples) >= 3  # no two are the same
+    assert found["topics"].examples  # how many depends on which of them are nearly the same
     assert all(" wire " in e.text or " card " in e.text for e in found["topics"].examples)
 
 

@@ -15,7 +15,7 @@ default; the same with Bonferroni over columns; and the product's test without i
 
 Planted: a shift begins after the usual days. Each of its first four days is looked at by itself, in `--seeds` months
 each. `found` is the share of these days with an alarm of a monitor that the shift is about; `named` is the share of the
-questions shown as examples that belong to the shift, where it has questions of its own.
+questions shown as examples that belong to the shift, where the shift has new questions.
 
 Writes benchmarks/results/drift.json.
 """

@@ -2,7 +2,7 @@
 
     python benchmarks/training_backends.py [--kills 100]
 
-`kills` clients are killed with SIGKILL at lines spread evenly over a whole run, each with a job of its own; for
+`kills` clients are killed with SIGKILL at lines spread evenly over a whole run, each with a separate job; for
 `hosted` (a fine-tuning API on loopback) a fifth of them while the request that makes the job is under way, for
 `command` the launcher is a script that queues jobs. Then clients run until one ends. Counts the jobs that were
 submitted twice or never. `blind` is the same without the search for the job, to show what it is

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inhouse.cli.options import HERE, AsJson, At, plain, print_json, short, workspace_of
-from inhouse.cli.releases import Which, releases_of, show_serving
+from inhouse.cli.releases import Which, releases_of, share_of, show_serving
 
 if TYPE_CHECKING:
     from inhouse.types import Estimate
@@ -26,13 +26,9 @@ def shadow(
     as_json: AsJson = False,
 ) -> None:
     """Let a release answer a copy of a share of requests, unseen, while the server has free slots."""
-    from inhouse.errors import ConfigError
     from inhouse.serving.shadowing import set_shadow
 
-    try:
-        share = float(percent.rstrip(" %"))
-    except ValueError:
-        raise ConfigError(f"{percent}: not a percentage", "for example: inhouse release shadow 20% 3") from None
+    share = share_of(percent, "inhouse release shadow 20% 3")
     show_serving(set_shadow(releases_of(project), share, which), as_json)
 
 

@@ -18,6 +18,20 @@ Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or producti
 release_app = typer.Typer()
 
 
+def share_of(percent: str, example: str) -> float:
+    """A share as people write it, such as 10%, in percent.
+
+    Raises:
+        ConfigError: it is no number; `example` is a command with one.
+    """
+    from inhouse.errors import ConfigError
+
+    try:
+        return float(percent.rstrip(" %"))
+    except ValueError:
+        raise ConfigError(f"{percent}: not a percentage", f"for example: {example}") from None
+
+
 def releases_of(project: Path, overrides: list[str] | None = None) -> Releases:
     """The releases of a project, opened."""
     from inhouse.serving.releases import Releases
@@ -68,12 +82,7 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Serve a release to a share of users; the same users stay in the canary as the share grows."""
-    from inhouse.errors import ConfigError
-
-    try:
-        share = float(percent.rstrip(" %"))
-    except ValueError:
-        raise ConfigError(f"{percent}: not a percentage", "for example: inhouse release canary 10% 3") from None
+    share = share_of(percent, "inhouse release canary 10% 3")
     show_serving(releases_of(project).canary(share, which), as_json)
 
 

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 from inhouse.chat import ChatModel, ChatRequest, Exchange
 from inhouse.config.sections import Project
 from inhouse.gateway.budgets import Prices
-from inhouse.gateway.console.seams import GuardLine, Insight
+from inhouse.gateway.console.seams import Insight
 from inhouse.gateway.limits import Queue, Rates
 from inhouse.gateway.metrics import Metrics, Traces
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
+from inhouse.store.incidents import Line
 from inhouse.store.keys import Keys
 from inhouse.store.ratings import Ratings
 from inhouse.store.reservations import Reservations
@@ -67,7 +68,7 @@ class State:
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
-    guards: Callable[[], Sequence[GuardLine]] = tuple  # how the canary stands
+    guards: Callable[[], Sequence[Line]] = tuple  # how the canary stands
     background: tuple[Callable[[], Awaitable[None]], ...] = ()  # what runs beside the answers; it ends with the server
     observers: tuple[Callable[[Exchange, ChatRequest], None], ...] = ()  # called with each answer that is recorded
     draining: bool = False

@@ -18,7 +18,6 @@ from functools import partial
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, InhouseError
-from inhouse.gateway.console import seams
 from inhouse.gateway.metrics import Metrics
 from inhouse.monitoring.guards import DEFAULTS, Guards, Standing
 from inhouse.serving.releases import Releases
@@ -231,10 +230,10 @@ class Guarding:
         self._announce()
         return True
 
-    def lines(self) -> Sequence[seams.GuardLine]:
+    def lines(self) -> Sequence[Line]:
         """How the guard metrics stand; none while there is no canary."""
         watched = self._watched
-        return [seams.GuardLine(**_line(standing).model_dump()) for standing in watched.standing()] if watched else []
+        return [_line(standing) for standing in watched.standing()] if watched else []
 
     def _gauge(self, standings: Sequence[Standing]) -> None:
         """Shows the guard metrics to Prometheus; those of a canary that ended are no numbers."""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from inhouse.gateway.console.seams import GuardLine
 from inhouse.store.actions import ACTING, Actor
 from inhouse.store.alerts import Alert, AlertBox
 from inhouse.store.incidents import BY, Incident, Line
@@ -41,7 +40,7 @@ def test_evidence_examples_and_alerts_are_shown(busy_house):
     box = AlertBox(busy_house.state.keys.ledger)
     box.add(Alert(kind="rollback", title="bank/4 was <b>rolled back</b>", text="It was worse."), ["webhook"], 0)
     box.done(box.take()[0], [], "webhook: the receiver answered 500")
-    busy_house.state.guards = lambda: [GuardLine(**LINES[0].model_dump())]
+    busy_house.state.guards = lambda: [LINES[0]]
     try:
         page = busy_house.client("admin").get("/console/incidents").text
     finally:

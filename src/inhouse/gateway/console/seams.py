@@ -106,24 +106,6 @@ class Overview(Record):
     history: tuple[HistoryLine, ...] = ()
 
 
-class GuardLine(Record):
-    """A guard metric of the canary: answers and figures of production and of the canary, None where nothing is known.
-
-    `evidence` is the wealth of the bets against the canary, `needed` what it must reach; `state` is "worse", "missing",
-    or "".
-    """
-
-    metric: str
-    title: str
-    tolerated: float
-    answers: tuple[int, int]
-    shown: tuple[float | None, float | None]
-    evidence: float
-    needed: float
-    missing: int = 0
-    state: str = ""
-
-
 class ToolLine(Record):
     """A tool as it was described when its agents were measured. `groups` and `roles` may cause a call; empty means
     all. `approval` is "never", "always", or a condition."""

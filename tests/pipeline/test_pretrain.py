@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def workspace_of(folder, models_dir, **overrides):
 
 
 @pytest.mark.slow
-def test_the_stage_end_to_end(built, models_dir, monkeypatch):
+def test_the_stage_end_to_end(built, models_dir, tmp_path, monkeypatch):
+    built = shutil.copytree(built, tmp_path / "project")
     workspace = workspace_of(built, models_dir)
     report = stages.build(workspace)
     found = json.loads((Path(report.path) / "report.json").read_text())

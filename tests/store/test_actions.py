@@ -9,7 +9,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from inhouse.store.actions import ACTING, Actor, state_of
+from inhouse.store.actions import Actor, acting, state_of
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
@@ -22,10 +22,9 @@ DANA = Actor(id="k7", name="Dana", at="10.0.0.7")
 
 
 @pytest.fixture
-def acting():
-    token = ACTING.set(DANA)
-    yield DANA
-    ACTING.reset(token)
+def dana():
+    with acting(DANA):
+        yield DANA
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ async def lived_in(ledger, audit, exchange):
     return {"key": key, "other": other, "exchange": one, "two": two, "handoff": handoff}
 
 
-async def test_each_action_says_who_did_what_on_what_and_from_where(ledger, audit, exchange, acting):
+async def test_each_action_says_who_did_what_on_what_and_from_where(ledger, audit, exchange, dana):
     keys, inbox, one = Keys(ledger), Inbox(ledger), exchange()
     key, secret = keys.create("ann", "admin", ["staff"])
     keys.revoke(key.id)
@@ -71,14 +70,14 @@ async def test_each_action_says_who_did_what_on_what_and_from_where(ledger, audi
     assert audit.verify().ok
 
 
-def test_actions_are_found_by_person_kind_and_page(audit, acting):
+def test_actions_are_found_by_person_kind_and_page(audit):
     for name, what in (
         ("Dana Whitfield", "signed in"),
         ("Ines 100%", "signed in"),
         ("Dana Whitfield", "audit exported"),
     ):
-        ACTING.set(Actor(id=f"key-{name[:4]}", name=name, at="10.0.0.7"))
-        audit.act(what)
+        with acting(Actor(id=f"key-{name[:4]}", name=name, at="10.0.0.7")):
+            audit.act(what)
 
     def found(**conditions):
         return [(a.seq, a.what) for a in audit.actions(**conditions)]
@@ -200,7 +199,7 @@ def test_other_things_are_compared_too(audit):
     assert "bank/2 was added" in audit.verify(others={"release": {"bank/1": release, "bank/2": release}}).reason
 
 
-async def test_a_redaction_erases_actions_on_the_exchange(ledger, audit, lived_in, acting):
+async def test_a_redaction_erases_actions_on_the_exchange(ledger, audit, lived_in, dana):
     Feedback(ledger).add(lived_in["two"].id, "Xaver", 1, "XYZZY")
     audit.redact(lived_in["exchange"].id, "Dana", "asked to")
     audit.redact(lived_in["two"].id, "Dana", "asked to")

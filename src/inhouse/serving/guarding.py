@@ -22,7 +22,7 @@ from inhouse.gateway.metrics import Metrics
 from inhouse.monitoring.guards import DEFAULTS, Guards, Standing
 from inhouse.serving.releases import Releases
 from inhouse.serving.state import Canary, Serving, Step
-from inhouse.store.actions import ACTING, Actor
+from inhouse.store.actions import Actor, acting
 from inhouse.store.alerts import Alert
 from inhouse.store.audit import Audit
 from inhouse.store.canaries import Answered, CanaryLog, Voted
@@ -137,8 +137,8 @@ def roll_back(releases: Releases, canary: Canary, incident: Incident) -> bool:
         done = True
         return Step(now.model_copy(update={"canary": None}), "canary rolled back", canary.release)
 
-    ACTING.set(Actor(id="inhouse", name=BY, at=socket.gethostname()))
-    releases.change(change, INCIDENT, incident.facts())
+    with acting(Actor(id="inhouse", name=BY, at=socket.gethostname())):
+        releases.change(change, INCIDENT, incident.facts())
     return done
 
 

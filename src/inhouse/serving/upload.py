@@ -13,7 +13,7 @@ import httpx
 import sqlalchemy as sa
 
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
-from inhouse.store.actions import ACTING, Actor
+from inhouse.store.actions import Actor, acting
 from inhouse.store.chain import START
 from inhouse.store.edges import MOST_ENTRIES, SHOWN, Answered, Batch, Head
 from inhouse.store.feedback import Feedback, Opinion
@@ -171,13 +171,10 @@ def _answers(ledger: Ledger, house: House) -> int:
     ids = [handoff.id for handoff in inbox.all("waiting")]
     for start in range(0, len(ids), MOST_ENTRIES):
         for said in house.replies(ids[start : start + MOST_ENTRIES]):
-            acting = ACTING.set(Actor(id="house", name=said.by or "house", at="house"))
-            try:
+            with acting(Actor(id="house", name=said.by or "house", at="house")):
                 if said.status in ("answered", "approved"):
                     inbox.answer(said.id, said.reply, said.by)
                 elif said.status == "rejected":
                     inbox.reject(said.id, said.by)
-                count += said.status in ("answered", "approved", "rejected")
-            finally:
-                ACTING.reset(acting)
+            count += said.status in ("answered", "approved", "rejected")
     return count

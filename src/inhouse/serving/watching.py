@@ -7,8 +7,7 @@ begins, and stages keep what they made, so a watch that was killed continues wit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,7 @@ from inhouse.serving.reindex import Compares, Fresh, Makes, content_now, content
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.retest import reads, retested
 from inhouse.serving.watched import Job, Memory, Pending, State, Waiting, asked_for, now
-from inhouse.store.actions import ACTING, Actor, actor
+from inhouse.store.actions import Actor, acting, actor
 from inhouse.store.audit import Audit
 from inhouse.types import Artifact, Json, Release
 
@@ -65,7 +64,7 @@ class Watch:
         Raises:
             BackendError: another watch runs.
         """
-        with self._memory.held(), _acting():
+        with self._memory.held(), acting(_watch()):
             while True:
                 try:
                     self._look()
@@ -80,7 +79,7 @@ class Watch:
             BackendError: another watch runs.
             InputError: no release is in production.
         """
-        with self._memory.held(), _acting():
+        with self._memory.held(), acting(_watch()):
             self._look(decides=True)
             return self._memory.read()
 
@@ -107,7 +106,7 @@ class Watch:
 
     def build(self, why: str) -> State:
         """Builds now, whatever it costs, because a person says so."""
-        with self._memory.held(), _acting():
+        with self._memory.held(), acting(_watch()):
             self._build(self._memory.read(), why)
             return self._memory.read()
 
@@ -411,12 +410,7 @@ def mark(workspace: Workspace, text: str) -> int:
         return Audit(ledger).act(MARKED, ABOUT, {"text": text.strip()[:1000]})
 
 
-@contextmanager
-def _acting() -> Iterator[None]:
-    """What the block does is recorded as the watch's, with the user that runs it."""
+def _watch() -> Actor:
+    """The watch, with the user that runs it."""
     who = actor()
-    token = ACTING.set(Actor(id=who.id, name=f"watch ({who.name})", at=who.at))
-    try:
-        yield
-    finally:
-        ACTING.reset(token)
+    return Actor(id=who.id, name=f"watch ({who.name})", at=who.at)

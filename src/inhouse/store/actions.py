@@ -12,7 +12,8 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -40,6 +41,16 @@ class Actor(Record):
 
 
 ACTING: ContextVar[Actor | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting(who: Actor) -> Iterator[Actor]:
+    """What the block does is recorded as done by `who`."""
+    token = ACTING.set(who)
+    try:
+        yield who
+    finally:
+        ACTING.reset(token)
 
 
 def actor() -> Actor:

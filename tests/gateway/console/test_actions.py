@@ -9,7 +9,7 @@ import pytest
 import inhouse
 from inhouse.gateway.console.audited import A_PAGE, KINDS
 from inhouse.serving.state import Kind
-from inhouse.store.actions import ACTING, UPGRADED, Actor
+from inhouse.store.actions import UPGRADED, Actor, acting
 from inhouse.store.anchors import anchor, place_of
 from inhouse.store.inbox import Status
 
@@ -17,11 +17,8 @@ SOURCES = Path(inhouse.__file__).parent
 
 
 def act(house, who, what, about="", **facts):
-    token = ACTING.set(Actor(id=f"k-{who[:3]}", name=who, at="10.0.0.7"))
-    try:
+    with acting(Actor(id=f"k-{who[:3]}", name=who, at="10.0.0.7")):
         house.audit.act(what, about, facts)
-    finally:
-        ACTING.reset(token)
 
 
 def rows(page):

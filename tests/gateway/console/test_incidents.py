@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inhouse.store.actions import ACTING, Actor
+from inhouse.store.actions import Actor, acting
 from inhouse.store.alerts import Alert, AlertBox
 from inhouse.store.incidents import BY, Incident, Line
 
@@ -23,8 +23,8 @@ INCIDENT = Incident(
 
 
 def happens(house, incident=INCIDENT):
-    ACTING.set(Actor(id="inhouse", name=BY, at="here"))
-    house.state.audit.act("incident", "", incident.facts() | {"what": "Canary rolled back: bank/4"})
+    with acting(Actor(id="inhouse", name=BY, at="here")):
+        house.state.audit.act("incident", "", incident.facts() | {"what": "Canary rolled back: bank/4"})
 
 
 def test_before_there_is_one(house):

@@ -448,12 +448,21 @@ class MemoryTurns:
         self._rows: dict[tuple[str, int], Turn] = {}
         self._of: dict[str, list[int]] = defaultdict(list)
         self._after: dict[tuple[str, str], list[Turn]] = defaultdict(list)
+        self._asked: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
+        self._at_ms = 0
 
-    def begin(self, turn: Turn) -> Turn:
+    def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         if (numbers := self._of[turn.conversation]) and self._rows[turn.conversation, numbers[0]].owner != turn.owner:
             raise InputError("no such conversation")
+        same = self._asked[turn.owner, turn.before, turn.asked]
+        found = (self._rows[at] for at in reversed(same)) if since_ms is not None else ()
+        if again := next((t for t in found if t.at_ms >= since_ms and (turn.before or not t.after)), None):
+            return again
         if turn.number not in numbers:
             numbers.append(turn.number)
+            self._at_ms = max(self._at_ms + 1, time.time_ns() // 1_000_000)
+            turn = turn.model_copy(update={"at_ms": self._at_ms})
+            same.append((turn.conversation, turn.number))
         return self._rows.setdefault((turn.conversation, turn.number), turn)
 
     def plan(self, conversation: str, number: int, plan: dict) -> dict:
@@ -479,7 +488,7 @@ class MemoryTurns:
         return [self._rows[conversation, n] for n in sorted(self._of[conversation])]
 
     def after(self, owner: str, prefix: str) -> Turn | None:
-        return next(reversed(self._after[owner, prefix]), None)
+        return max(self._after[owner, prefix], key=lambda turn: turn.at_ms, default=None)
 
 
 # --- users ------------------------------------------------------------------------------------------------------

@@ -200,8 +200,11 @@ class Turn(Record):
 class Turns(Protocol):
     """The memory of conversations with agents."""
 
-    def begin(self, turn: Turn) -> Turn:
+    def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         """Adds a turn; returns the one with this conversation and number if there is one.
+
+        With `since_ms`, it returns the latest turn of the owner, begun since then in any conversation, in which the same
+        was asked after the same messages, if there is one. It counts until it is complete if it is the first message.
 
         Raises:
             InputError: the conversation belongs to another owner.

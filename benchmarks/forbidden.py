@@ -41,7 +41,7 @@ from inhouse.routing.router import Routed
 from inhouse.store.calls import StoredCalls
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.turns import StoredTurns
-from inhouse.tools import Call, Tool, ToolError, Turn
+from inhouse.tools import Call, Caller, Tool, ToolError, Turn
 from inhouse.types import Message
 
 HERE = Path(__file__).parent
@@ -515,7 +515,7 @@ class World:
         self.calls, self.stored = Watched(self.ledger), stored
         self.turns = StoredTurns(self.ledger) if stored else MemoryTurns()
         self.tools = {n: Recorded(t, oracle, self.calls, rng) for n, t in TOOLS.items()}
-        self.executor = Executor(self.tools, self.calls, margin_s=1.0, settle_s=0.01)
+        self.executor = Executor(self.tools, self.calls, margin_s=1.0, settle_s=0.01, rights=self._rights)
         self.numbers = 0
         self.team = self._team("")
         self.users = [
@@ -667,17 +667,16 @@ class World:
                 tool = self.tools[call.proposal.tool]
                 tool.tool = TOOLS[call.proposal.tool].model_copy(update={"groups": frozenset({"nobody"})})
             approved = await asyncio.to_thread(self.calls.approve, call.key, "boss", 4_000_000_000_000)
-            if rng.random() < 0.5 and self._holds(call):
+            if rng.random() < 0.5:
                 await self.executor.settle(approved)
             self.tools[call.proposal.tool].tool = TOOLS[call.proposal.tool]
         if thread.id and rng.random() < 0.08:
             await self.turn(thread, "", False, id=thread.id)
 
-    def _holds(self, call: Call) -> bool:
-        """Whether its caller has the rights of then: the gateway runs no call of a revoked key, and keys do not change.
-        Otherwise it is left to the user's next message, for which the executor looks at the rights of now."""
-        user = next(u for u in self.users if (u.name, u.key) == (call.caller.user, call.caller.key))
-        return call.caller.groups <= user.groups and call.caller.role == user.role
+    def _rights(self, caller: Caller) -> Caller:
+        """The caller with the rights of now."""
+        user = next(u for u in self.users if (u.name, u.key) == (caller.user, caller.key))
+        return caller.model_copy(update={"groups": user.groups, "role": user.role})
 
     async def conversations(self, count: int) -> None:
         if not self.stored:

@@ -203,8 +203,8 @@ class Turns(Protocol):
     def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         """Adds a turn; returns the one with this conversation and number if there is one.
 
-        With `since_ms`, it returns the latest turn of the owner, begun since then in any conversation, in which the same
-        was asked after the same messages, if there is one. It counts until it is complete if it is the first message.
+        With `since_ms`, it returns the latest turn of the owner, begun since then in any conversation, in which the
+        same was asked after the same messages, if there is one; a first message only while it is not complete.
 
         Raises:
             InputError: the conversation belongs to another owner.

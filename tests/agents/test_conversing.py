@@ -39,11 +39,12 @@ class Ran:
 
     def __init__(self, name, **more):
         self.tool = Tool(name=name, parameters={"type": "object", "additionalProperties": True}, **more)
-        self.runs, self.free = 0, asyncio.Event()
+        self.runs, self.began, self.free = 0, asyncio.Event(), asyncio.Event()
         self.free.set()
 
     async def run(self, arguments, key, caller):
         self.runs += 1
+        self.began.set()
         await self.free.wait()
         return {}
 
@@ -84,8 +85,7 @@ async def test_a_message_acts_once_where_its_answer_was_lost_and_the_first_one_c
     asked, _ = await shop.ask("please call me")
     shop.call.free.clear()
     lost = asyncio.create_task(shop.ask("please call me", asked, PHONE))
-    while not shop.call.runs:
-        await asyncio.sleep(0.01)
+    await shop.call.began.wait()
     retried = asyncio.create_task(shop.ask("please call me", asked, PHONE))
     await asyncio.sleep(0.05)
     shop.call.free.set()
@@ -105,8 +105,7 @@ async def test_a_conversation_that_is_held_once_more_acts_once_more(shop):
 async def test_a_first_message_that_comes_twice_at_once_acts_once(shop):
     shop.call.free.clear()
     twice = [asyncio.create_task(shop.ask(f"please call me at {PHONE}")) for _ in range(2)]
-    while not shop.call.runs:
-        await asyncio.sleep(0.01)
+    await shop.call.began.wait()
     await asyncio.sleep(0.05)
     shop.call.free.set()
     first, second = await asyncio.gather(*twice)
@@ -116,8 +115,7 @@ async def test_a_first_message_that_comes_twice_at_once_acts_once(shop):
 async def test_a_first_message_that_a_crash_interrupted_acts_once(shop):
     shop.call.free.clear()
     crashed = asyncio.create_task(shop.ask(f"please call me at {PHONE}"))
-    while not shop.call.runs:
-        await asyncio.sleep(0.01)
+    await shop.call.began.wait()
     crashed.cancel()
     await asyncio.gather(crashed, return_exceptions=True)
     shop.call.free.set()
@@ -137,8 +135,7 @@ async def test_a_message_waits_for_what_follows_an_approval(shop):
     shop.calls.approve(call.key, "boss", LATER)
     shop.call.free.clear()
     going_on = asyncio.create_task(shop.ask(id=id))
-    while not shop.call.runs:
-        await asyncio.sleep(0.01)
+    await shop.call.began.wait()
     message = asyncio.create_task(shop.ask("close it", said, "and now?", id=id))
     await asyncio.sleep(0.2)
     shop.call.free.set()

@@ -57,14 +57,7 @@ class Conversing:
                 async for event in events:
                     yield event
             return
-        turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
-        while request.messages and turn.asked == CONTINUED:  # it goes on after an approval, or a crash kept it from it
-            without = {"messages": (), "conversation": turn.conversation, "exchange": ""}
-            going_on = request.model_copy(update=without)
-            async with streaming(self, going_on) as events:
-                async for _ in events:
-                    pass
-            turn, before = await asyncio.to_thread(self._begun, request)
+        turn, before = await self._turn(request)
         yield Note(layer=LAYER, kind="conversation", data={"id": turn.conversation, "turn": turn.number})
         if turn.reply is not None:
             for row in turn.reply:
@@ -96,6 +89,18 @@ class Conversing:
                     case _:
                         said.append(event)
                 yield event
+
+    async def _turn(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
+        """The turn of the request, and the one before it. A conversation that was to go on after an approval does so
+        first, also where a crash kept it from that."""
+        turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
+        while request.messages and turn.asked == CONTINUED:
+            without = {"messages": (), "conversation": turn.conversation, "exchange": ""}
+            async with streaming(self, request.model_copy(update=without)) as events:
+                async for _ in events:
+                    pass
+            turn, before = await asyncio.to_thread(self._begun, request)
+        return turn, before
 
     def _begun(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
         """The turn of the request, and the one before it; or a turn in which the conversation is to go on first."""

@@ -52,9 +52,9 @@ class Executor:
         screen: returns a text of a tool as the model may read it.
         margin_s: how long after its time limit a call may still be running before another process settles it.
         settle_s: how long after a doubt the check of a tool is asked for the second time.
-        rights: for a call that runs while its caller is not there, such as after an approval: the caller with the groups
-            and the role of now, None where nobody knows them. May raise InputError, if the caller may do nothing any
-            more. By default they are as they were.
+        rights: of a call that runs while its caller is not there, such as after an approval: returns the caller with
+            the groups and the role of now, None where nobody knows them. Raises InputError if the caller may do nothing
+            any more. By default they are as they were.
 
     Raises:
         ConfigError: a tool has a schema, a condition for its approval, or a check that cannot be used.
@@ -92,8 +92,8 @@ class Executor:
         return await self._whole(self._proposed(proposal, caller, allowed))
 
     async def settle(self, call: Call) -> Call:
-        """Goes on with a call that was approved, or that a crash left started, or that is unknown. One that was approved
-        is declined if its caller has lost a group since it was proposed, and stays as it is while nobody knows.
+        """Goes on with a call that was approved, or that a crash left started, or that is unknown. One that was
+        approved is declined if its caller has lost a group since, and stays as it is while nobody knows.
 
         Returns and raises as `run` does; a call that has ended, or that waits, is returned as it is.
         """

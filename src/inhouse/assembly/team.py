@@ -300,9 +300,7 @@ def starts_of(team: Team, agent: str) -> Starts:
     return probabilities
 
 
-def desk_of(
-    tools: Mapping[str, Runs], calls: Calls, turns: Turns, parts: Parts, rights: Rights | None = None
-) -> Desk:
+def desk_of(tools: Mapping[str, Runs], calls: Calls, turns: Turns, parts: Parts, rights: Rights | None = None) -> Desk:
     """What agents act with: the tools, each call once, results screened. For `rights` see Executor."""
     from inhouse.assembly.tools import screen_of
 

@@ -41,7 +41,7 @@ from inhouse.routing.router import Routed
 from inhouse.store.calls import StoredCalls
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.turns import StoredTurns
-from inhouse.tools import Call, Tool, ToolError, Turn
+from inhouse.tools import Call, Caller, Tool, ToolError, Turn
 from inhouse.types import Message
 
 HERE = Path(__file__).parent
@@ -448,12 +448,21 @@ class MemoryTurns:
         self._rows: dict[tuple[str, int], Turn] = {}
         self._of: dict[str, list[int]] = defaultdict(list)
         self._after: dict[tuple[str, str], list[Turn]] = defaultdict(list)
+        self._asked: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
+        self._at_ms = 0
 
-    def begin(self, turn: Turn) -> Turn:
+    def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         if (numbers := self._of[turn.conversation]) and self._rows[turn.conversation, numbers[0]].owner != turn.owner:
             raise InputError("no such conversation")
+        same = self._asked[turn.owner, turn.before, turn.asked]
+        found = (self._rows[at] for at in reversed(same)) if since_ms is not None else ()
+        if again := next((t for t in found if t.at_ms >= since_ms and (turn.before or not t.after)), None):
+            return again
         if turn.number not in numbers:
             numbers.append(turn.number)
+            self._at_ms = max(self._at_ms + 1, time.time_ns() // 1_000_000)
+            turn = turn.model_copy(update={"at_ms": self._at_ms})
+            same.append((turn.conversation, turn.number))
         return self._rows.setdefault((turn.conversation, turn.number), turn)
 
     def plan(self, conversation: str, number: int, plan: dict) -> dict:
@@ -479,7 +488,7 @@ class MemoryTurns:
         return [self._rows[conversation, n] for n in sorted(self._of[conversation])]
 
     def after(self, owner: str, prefix: str) -> Turn | None:
-        return next(reversed(self._after[owner, prefix]), None)
+        return max(self._after[owner, prefix], key=lambda turn: turn.at_ms, default=None)
 
 
 # --- users ------------------------------------------------------------------------------------------------------
@@ -506,7 +515,7 @@ class World:
         self.calls, self.stored = Watched(self.ledger), stored
         self.turns = StoredTurns(self.ledger) if stored else MemoryTurns()
         self.tools = {n: Recorded(t, oracle, self.calls, rng) for n, t in TOOLS.items()}
-        self.executor = Executor(self.tools, self.calls, margin_s=1.0, settle_s=0.01)
+        self.executor = Executor(self.tools, self.calls, margin_s=1.0, settle_s=0.01, rights=self._rights)
         self.numbers = 0
         self.team = self._team("")
         self.users = [
@@ -658,17 +667,16 @@ class World:
                 tool = self.tools[call.proposal.tool]
                 tool.tool = TOOLS[call.proposal.tool].model_copy(update={"groups": frozenset({"nobody"})})
             approved = await asyncio.to_thread(self.calls.approve, call.key, "boss", 4_000_000_000_000)
-            if rng.random() < 0.5 and self._holds(call):
+            if rng.random() < 0.5:
                 await self.executor.settle(approved)
             self.tools[call.proposal.tool].tool = TOOLS[call.proposal.tool]
         if thread.id and rng.random() < 0.08:
             await self.turn(thread, "", False, id=thread.id)
 
-    def _holds(self, call: Call) -> bool:
-        """Whether its caller has the rights of then: the gateway runs no call of a revoked key, and keys do not change.
-        Otherwise it is left to the user's next message, for which the executor looks at the rights of now."""
-        user = next(u for u in self.users if (u.name, u.key) == (call.caller.user, call.caller.key))
-        return call.caller.groups <= user.groups and call.caller.role == user.role
+    def _rights(self, caller: Caller) -> Caller:
+        """The caller with the rights of now."""
+        user = next(u for u in self.users if (u.name, u.key) == (caller.user, caller.key))
+        return caller.model_copy(update={"groups": user.groups, "role": user.role})
 
     async def conversations(self, count: int) -> None:
         if not self.stored:

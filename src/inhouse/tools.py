@@ -200,8 +200,11 @@ class Turn(Record):
 class Turns(Protocol):
     """The memory of conversations with agents."""
 
-    def begin(self, turn: Turn) -> Turn:
+    def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         """Adds a turn; returns the one with this conversation and number if there is one.
+
+        With `since_ms`, it returns the latest turn of the owner, begun since then in any conversation, in which the
+        same was asked after the same messages, if there is one; a first message only while it is not complete.
 
         Raises:
             InputError: the conversation belongs to another owner.

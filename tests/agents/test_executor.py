@@ -11,7 +11,7 @@ import pytest
 
 from inhouse.agents.arguments import check_parameters, problem_of
 from inhouse.agents.executor import RULES, Executor, reason_to_ask
-from inhouse.errors import BackendError, ConfigError, GateError
+from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.store.audit import Audit
 from inhouse.store.calls import StoredCalls
 from inhouse.store.ledger import Ledger, ledger_url
@@ -364,6 +364,39 @@ async def test_calls_that_a_crash_left_are_settled(make, calls, rules, answers, 
     assert await make(pay, paid).recover() == []
     assert [c.key for c in calls.waiting()] == ([key] if status == "unknown" else [])
     assert calls.get(key).proposal.arguments == {"amount_usd": 5}
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+async def test_an_approved_call_runs_with_the_rights_of_then(calls, recovered):
+    pay, rights = Effects(approval="always"), {}
+    executor = Executor({"pay": pay}, calls, margin_s=1.0, rights=lambda caller: rights["now"])
+
+    async def settled(turn, now):
+        call = await executor.run(proposal(ordinal=turn), ANN, ["pay"])
+        rights["now"] = now
+        approved = calls.approve(call.key, "bea", LATER)
+        return (await executor.recover())[0] if recovered else await executor.settle(approved)
+
+    lost = await settled(1, ANN.model_copy(update={"groups": frozenset({"other"})}))
+    assert (lost.status, lost.by, "not in all groups" in lost.why) == ("declined", RULES, True)
+    more = await settled(2, ANN.model_copy(update={"groups": ANN.groups | {"other"}}))
+    assert more.status == "done"
+    away = await settled(3, None)
+    assert (away.status, "not known" in away.why) == ("approved", True)
+    assert len(pay.ran) == 1
+    rights["now"] = ANN
+    assert (await executor.recover())[0].status == "done", "once somebody knows"
+
+
+async def test_a_revoked_caller_ends_an_approved_call(calls):
+    def revoked(caller):
+        raise InputError("the API key k1 is revoked or expired")
+
+    pay = Effects(approval="always")
+    executor = Executor({"pay": pay}, calls, rights=revoked)
+    call = await executor.run(proposal(), ANN, ["pay"])
+    ended = await executor.settle(calls.approve(call.key, "bea", LATER))
+    assert (ended.status, "revoked" in ended.why, pay.ran) == ("declined", True, [])
 
 
 async def test_approved_calls_that_nobody_ran_are_run_or_expire(make, calls, monkeypatch):

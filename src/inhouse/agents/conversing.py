@@ -3,16 +3,19 @@
 Clients of the OpenAI API send the whole conversation each time and no ID. A request continues the conversation whose
 messages so far are the same, word for word, for the same user and key, also where it names one that never stood there.
 It is the same turn again if its last message is the same too, and then it gets the same answer and nothing is done
-twice. A last message that was changed begins a branch: another conversation with the memory of the turn before, but for
-what the user was asked to confirm: that is asked again, as it is wherever a message comes after other ones than the
+twice. Two conversations may have begun with the same words: the message was then answered in one of them, unless the
+other one began later, since then it is a new message. A first message is the same again only until it has been
+answered. A last message that was changed begins a branch: another conversation with the memory of the turn before, but
+for what the user was asked to confirm: that is asked again, as it is wherever a message comes after other ones than the
 question.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from inhouse.agents.progress import unconfirmed
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
@@ -21,6 +24,7 @@ from inhouse.tools import CONTINUED, Turn, Turns, prefix
 from inhouse.types import Digest, Json, digest_of, last_question
 
 LAYER = "agent"
+RESENT_MS = 600_000  # a first message without an answer that is older has been given up, and the next one is a new one
 _EVENTS: dict[str, type[Delta | Note | Finish]] = {"Delta": Delta, "Note": Note, "Finish": Finish}
 
 
@@ -53,7 +57,7 @@ class Conversing:
                 async for event in events:
                     yield event
             return
-        turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
+        turn, before = await self._turn(request)
         yield Note(layer=LAYER, kind="conversation", data={"id": turn.conversation, "turn": turn.number})
         if turn.reply is not None:
             for row in turn.reply:
@@ -86,43 +90,56 @@ class Conversing:
                         said.append(event)
                 yield event
 
+    async def _turn(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
+        """The turn of the request, and the one before it. A conversation that was to go on after an approval does so
+        first, also where a crash kept it from that."""
+        turn, before = await asyncio.to_thread(self._begun if request.messages else self._continued, request)
+        while request.messages and turn.asked == CONTINUED:
+            without = {"messages": (), "conversation": turn.conversation, "exchange": ""}
+            async with streaming(self, request.model_copy(update=without)) as events:
+                async for _ in events:
+                    pass
+            turn, before = await asyncio.to_thread(self._begun, request)
+        return turn, before
+
     def _begun(self, request: ChatRequest) -> tuple[Turn, Turn | None]:
-        """The turn of the request, and the one before it."""
+        """The turn of the request, and the one before it; or a turn in which the conversation is to go on first."""
         at = last_question(request.messages)
         talk = [(m.role, m.content) for m in request.messages]
         before, asked = prefix(talk[:at]), digest_of(talk[at][1].strip())
-        owner = owner_of(request)
-        last = self._turns.last(request.conversation) if request.conversation else None
-        wanted = request.conversation
-        if last is not None and last.owner != owner:
-            last, wanted = None, ""
-        if last is None and not wanted and at > 0:
+        owner, wanted = owner_of(request), request.conversation
+        turns = self._turns.of(wanted) if wanted else ()
+        if turns and turns[0].owner != owner:
+            turns, wanted = (), ""
+        last = next((t for t in reversed(turns) if t.after), None)
+        if same := _answered(turns, before, asked, at):
+            return same, None
+        if last is not None and at > 0 and not any(t.after == before for t in turns):  # it is of another conversation
+            elsewhere = self._turns.after(owner, before)
+            last, wanted = (elsewhere, "") if elsewhere else (last, wanted)
+        elif not wanted and at > 0:
             last = self._turns.after(owner, before)
-        if last is not None and wanted:
-            same = last
-            while same.asked == CONTINUED and same.number > 1:  # the one before, which is there
-                same = self._turns.begin(same.model_copy(update={"number": same.number - 1}))
-            if _is(same, before, asked):
-                return same, None  # the last message again
-            turns = self._turns.of(wanted) if at > 0 else ()
-            if earlier := next((t for t in reversed(turns) if t.reply is not None and _is(t, before, asked)), None):
-                return earlier, None
-            if turns and not any(t.after == before for t in turns):  # the messages are of another conversation
-                elsewhere = self._turns.after(owner, before)
-                last, wanted = (elsewhere, "") if elsewhere else (last, wanted)
-        id = wanted or (last.conversation if last else uuid.uuid4().hex)
         new = Turn(
-            conversation=id, number=last.number + 1 if last else 1, owner=owner, before=before, asked=asked,
-            exchange=request.exchange,
+            conversation=wanted or (last.conversation if last else uuid.uuid4().hex),
+            number=last.number + 1 if last else 1, owner=owner, before=before, asked=asked, exchange=request.exchange,
         )  # fmt: skip
+        if not wanted:
+            return self._added(new, last, last.at_ms if last else 0 if at > 0 else _now_ms() - RESENT_MS)
         try:
-            turn = self._turns.begin(new)
+            return self._added(new, last)
         except InputError:  # the ID is someone else's, or is none
-            return self._turns.begin(new.model_copy(update={"conversation": uuid.uuid4().hex})), last
+            return self._begun(request.model_copy(update={"conversation": ""}))
+
+    def _added(self, new: Turn, last: Turn | None, since_ms: int | None = None) -> tuple[Turn, Turn | None]:
+        """The turn, which is a new one unless it was begun already, and the one before it."""
+        turn = self._turns.begin(new, since_ms)
+        if _is(turn, new.before, new.asked) and (turn.conversation, turn.number) != (new.conversation, new.number):
+            turns = self._turns.of(turn.conversation)
+            return turn, next((t for t in reversed(turns) if t.number < turn.number and t.after), last)
         while turn.asked == CONTINUED and turn.after:  # the client did not see what was said after the approval
             last, new = turn, new.model_copy(update={"number": turn.number + 1})
             turn = self._turns.begin(new)
-        if turn.asked != asked:  # another message after the same ones
+        if turn.asked not in (new.asked, CONTINUED):  # another message after the same ones
             turn = self._turns.begin(new.model_copy(update={"conversation": _branch(turn, new)}))
         return turn, last
 
@@ -155,6 +172,13 @@ def _branch(turn: Turn, new: Turn) -> str:
     return digest_of([new.owner, turn.conversation, turn.number, new.before, new.asked])[:32]
 
 
+def _answered(turns: Sequence[Turn], before: Digest, asked: Digest, at: int) -> Turn | None:
+    """The turn of a conversation that answered this message already. One that comes without those before it is only
+    looked for in the last turn."""
+    complete = [t for t in turns if t.reply is not None and t.asked != CONTINUED]
+    return next((t for t in reversed(complete if at > 0 else complete[-1:]) if _is(t, before, asked)), None)
+
+
 def _is(turn: Turn, before: Digest, asked: Digest) -> bool:
     """Whether the turn answers this message after these."""
     return (turn.before, turn.asked) == (before, asked)
@@ -165,6 +189,10 @@ def _follows(turn: Turn, before: Turn, request: ChatRequest) -> bool:
     alone with the ID of the conversation."""
     alone = bool(request.conversation) and last_question(request.messages) <= 0
     return turn.conversation == before.conversation and (alone or turn.before == before.after)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def owner_of(request: ChatRequest) -> Digest:

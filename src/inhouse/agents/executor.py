@@ -14,7 +14,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -36,7 +36,10 @@ SHOWN = 500  # characters of a reason
 WITHDRAWN = "the user does not want it any more"
 OTHERS = "it is a call of another caller"
 ELSEWISE = "another tool was called at this point of the turn"
+LOST = "its caller is not in all groups any more in which it was proposed"
+ABSENT = "the groups of its caller are not known now; it runs once they are"
 STOPPED = "the process that ran it ended before its result was recorded"
+Rights = Callable[[Caller], Caller | None]
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +52,9 @@ class Executor:
         screen: returns a text of a tool as the model may read it.
         margin_s: how long after its time limit a call may still be running before another process settles it.
         settle_s: how long after a doubt the check of a tool is asked for the second time.
+        rights: of a call that runs while its caller is not there, such as after an approval: returns the caller with
+            the groups and the role of now, None where nobody knows them. Raises InputError if the caller may do nothing
+            any more. By default they are as they were.
 
     Raises:
         ConfigError: a tool has a schema, a condition for its approval, or a check that cannot be used.
@@ -56,10 +62,10 @@ class Executor:
 
     def __init__(
         self, tools: Mapping[str, Runs], calls: Calls, screen: Screen | None = None, *, margin_s: float = MARGIN_S,
-        settle_s: float = SETTLE_S,
+        settle_s: float = SETTLE_S, rights: Rights | None = None,
     ) -> None:  # fmt: skip
         self._tools, self._calls, self._screen = tools, calls, screen
-        self._margin_s, self._settle_s = margin_s, settle_s
+        self._margin_s, self._settle_s, self._rights = margin_s, settle_s, rights
         self._running: set[asyncio.Task[Call]] = set()
         self._valid: set[Digest] = set()
         for runs in tools.values():
@@ -86,7 +92,8 @@ class Executor:
         return await self._whole(self._proposed(proposal, caller, allowed))
 
     async def settle(self, call: Call) -> Call:
-        """Goes on with a call that was approved, or that a crash left started, or that is unknown.
+        """Goes on with a call that was approved, or that a crash left started, or that is unknown. One that was
+        approved is declined if its caller has lost a group since, and stays as it is while nobody knows.
 
         Returns and raises as `run` does; a call that has ended, or that waits, is returned as it is.
         """
@@ -168,7 +175,7 @@ class Executor:
             return new.model_copy(update={"status": "declined", "by": RULES, "why": ELSEWISE})
         if call.status == "proposed" and (refusal := self._refusal(call.proposal, caller, allowed)):
             return call.model_copy(update={"status": "declined", "by": RULES, "why": refusal})
-        return await self._gone_on(call.key)
+        return await self._gone_on(call.key, caller)
 
     async def _resumed(self, key: Digest, caller: Caller) -> Call:
         call = await self._current(key)
@@ -179,9 +186,10 @@ class Executor:
         if refusal and call.status in ("proposed", "approved"):
             with suppress(InputError):  # it has begun meanwhile
                 return await asyncio.to_thread(self._calls.decline, key, RULES, refusal)
-        return await self._gone_on(key)
+        return await self._gone_on(key, caller)
 
-    async def _gone_on(self, key: Digest) -> Call:
+    async def _gone_on(self, key: Digest, caller: Caller | None = None) -> Call:
+        """`caller` is who asks for it now, None if that is not its caller."""
         call = await self._current(key)
         if call.status in ENDED:
             return call
@@ -193,7 +201,13 @@ class Executor:
             return await self._resolved(call, None if changed else runs)
         if runs is None:
             return call.model_copy(update={"why": f"there is no tool {call.proposal.tool!r} now"})
-        refusal = self._forbidden(runs.tool, call.proposal, call.caller)
+        try:
+            caller = caller or await self._rights_now(call.caller)
+        except InputError as error:
+            return await asyncio.to_thread(self._calls.decline, key, RULES, str(error))
+        if caller is None:
+            return call.model_copy(update={"why": ABSENT})
+        refusal = self._forbidden(runs.tool, call.proposal, caller)
         if changed or refusal:
             refusal = refusal or f"the tool {runs.tool.name!r} has changed since"
             return await asyncio.to_thread(self._calls.decline, key, RULES, refusal)
@@ -202,7 +216,17 @@ class Executor:
             return call
         if not await self._started(call, runs.tool, needs):
             return await self._awaited(call)
-        return await self._attempted(call, runs)
+        return await self._attempted(call.model_copy(update={"caller": caller}), runs)
+
+    async def _rights_now(self, caller: Caller) -> Caller | None:
+        """
+        Raises:
+            InputError: the caller may not make the call any more.
+        """
+        now = await asyncio.to_thread(self._rights, caller) if self._rights else caller
+        if now is not None and not caller.groups <= now.groups:
+            raise InputError(LOST)
+        return now
 
     async def _current(self, key: Digest) -> Call:
         """

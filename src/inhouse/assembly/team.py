@@ -16,7 +16,7 @@ from pathlib import Path
 from inhouse.agents.agent import Agent
 from inhouse.agents.answers import asks
 from inhouse.agents.conversing import Conversing
-from inhouse.agents.executor import Executor
+from inhouse.agents.executor import Executor, Rights
 from inhouse.agents.one_prompt import OnePrompt
 from inhouse.agents.procedure import Procedure, read_procedure, to_procedure
 from inhouse.agents.understand import Starts, Understanding
@@ -300,8 +300,8 @@ def starts_of(team: Team, agent: str) -> Starts:
     return probabilities
 
 
-def desk_of(tools: Mapping[str, Runs], calls: Calls, turns: Turns, parts: Parts) -> Desk:
-    """What agents act with: the tools, each call once, results screened."""
+def desk_of(tools: Mapping[str, Runs], calls: Calls, turns: Turns, parts: Parts, rights: Rights | None = None) -> Desk:
+    """What agents act with: the tools, each call once, results screened. For `rights` see Executor."""
     from inhouse.assembly.tools import screen_of
 
-    return Desk(tools, Executor(tools, calls, screen_of(parts)), turns)
+    return Desk(tools, Executor(tools, calls, screen_of(parts), rights=rights), turns)

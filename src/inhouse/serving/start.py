@@ -15,12 +15,13 @@ from inhouse.assembly.guard import Parts
 from inhouse.assembly.private import border_of
 from inhouse.assembly.routes import upstreams
 from inhouse.assembly.standing import standing
-from inhouse.assembly.team import Desk, desk_of
+from inhouse.assembly.team import desk_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
 from inhouse.gateway import mcp, server
 from inhouse.gateway.limits import Rates
+from inhouse.gateway.rights import Rights
 from inhouse.gateway.state import State
 from inhouse.serving.alerts import Alerts
 from inhouse.serving.budgets import alert_in_words
@@ -168,10 +169,14 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     ledger = workspace.open_ledger()
     calls, turns = StoredCalls(ledger), StoredTurns(ledger)
     border = border_of(Parts(workspace, workspace.project))
-    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), _desk(workspace, calls, turns))
+    keys, desk = Keys(ledger), None
+    if workspace.project.agent:
+        rights = Rights(keys, workspace.project.gateway)
+        desk = desk_of(tools_of(workspace.project), calls, turns, Parts(workspace, workspace.project), rights)
+    fleet = Fleet(workspace, upstreams(workspace.project.upstream, local, border), desk)
     traffic, live = Traffic(ledger), LiveQuality(workspace, ledger)
     return State(
-        workspace.project, fleet, Audit(ledger), Keys(ledger), Inbox(ledger), Feedback(ledger), traffic,
+        workspace.project, fleet, Audit(ledger), keys, Inbox(ledger), Feedback(ledger), traffic,
         embedder=workspace.embedder,
         insight=WorkspaceInsight(workspace, traffic, partial(standing, workspace), live),
         rates=Rates(rates), calls=calls, turns=turns,
@@ -206,9 +211,3 @@ async def _gauge(state: State) -> None:
         for line in reversed(found.lines if found else ()):  # the newest last
             if line.mean is not None:
                 state.metrics.accuracy.labels(line.release).set(line.mean)
-
-
-def _desk(workspace: Workspace, calls: StoredCalls, turns: StoredTurns) -> Desk | None:
-    """What the agents of the project act with; None where it has none."""
-    project = workspace.project
-    return desk_of(tools_of(project), calls, turns, Parts(workspace, project)) if project.agent else None

@@ -65,6 +65,13 @@ class Sessions:
                 connection.execute(SESSIONS.update().where(this).values(seen_ms=now))
         return dict(row.content)
 
+    def latest(self, key: str) -> dict[str, Any] | None:
+        """The content of the session that a key or person began last, unless it is over."""
+        began = sa.select(SESSIONS.c.content, self._live(now_ms()).label("live")).where(SESSIONS.c.key == key)
+        with self.ledger.read() as connection:
+            row = connection.execute(began.order_by(SESSIONS.c.at_ms.desc()).limit(1)).first()
+        return dict(row.content) if row is not None and row.live else None
+
     def end(self, token: str) -> None:
         """Ends the session with that token, if there is one."""
         with self.ledger.write() as connection:

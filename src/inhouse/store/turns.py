@@ -17,6 +17,7 @@ from inhouse.tools import Turn
 from inhouse.types import Digest, Json, digest_of
 
 COMPLETE = TURNS.c.after != ""
+LATEST = (TURNS.c.at_ms.desc(), TURNS.c.number.desc(), TURNS.c.id)
 MOST_ERASED = 200  # turns at the end of a conversation that are looked for
 
 
@@ -26,7 +27,7 @@ class StoredTurns:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def begin(self, turn: Turn) -> Turn:
+    def begin(self, turn: Turn, since_ms: int | None = None) -> Turn:
         """
         Raises:
             InputError: the conversation belongs to another owner, or its ID is not one.
@@ -40,6 +41,8 @@ class StoredTurns:
             first = connection.execute(sa.select(TURNS).where(same).limit(1)).mappings().first()
             if first is not None and _turn(first).owner != turn.owner:
                 raise InputError(f"{turn.conversation[:80]}: no such conversation", "begin one without an ID")
+            if since_ms is not None and (again := _again(connection, turn, since_ms)):
+                return again
             if found := _found(connection, turn.conversation, turn.number):
                 return found
             connection.execute(TURNS.insert().values(**values))
@@ -84,8 +87,7 @@ class StoredTurns:
 
     def after(self, owner: str, prefix: Digest) -> Turn | None:
         mine = (TURNS.c.owner == owner, TURNS.c.after == prefix, COMPLETE)
-        latest = (TURNS.c.at_ms.desc(), TURNS.c.number.desc(), TURNS.c.id)
-        found = self._read(sa.select(TURNS).where(*mine).order_by(*latest))
+        found = self._read(sa.select(TURNS).where(*mine).order_by(*LATEST))
         return next((turn for turn in found if turn.owner == owner), None)
 
     def of(self, conversation: str) -> Sequence[Turn]:
@@ -136,6 +138,16 @@ def _found(connection: Connection, conversation: str, number: int) -> Turn | Non
     query = sa.select(TURNS).where(TURNS.c.id == _id(conversation, number))
     row = connection.execute(query).mappings().first()
     return _turn(row) if row is not None else None
+
+
+def _again(connection: Connection, turn: Turn, since_ms: int) -> Turn | None:
+    """The latest turn since then in which the same was asked as in this one; see `Turns.begin`."""
+    text = sa.type_coerce(TURNS.c.content, sa.Text)
+    mine = [TURNS.c.owner == turn.owner, TURNS.c.at_ms >= since_ms, text.contains(turn.asked)]
+    if not turn.before:
+        mine.append(~COMPLETE)
+    found = map(_turn, connection.execute(sa.select(TURNS).where(*mine).order_by(*LATEST)).mappings())
+    return next((t for t in found if t.owner == turn.owner and (t.before, t.asked) == (turn.before, turn.asked)), None)
 
 
 def _expected(connection: Connection, conversation: str, number: int) -> Turn:

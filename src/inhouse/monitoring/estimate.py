@@ -13,7 +13,9 @@ were drawn with a known probability. From them come two estimates.
 - By labels: lambda g averaged over live answers plus the mean of y - lambda g over the labels, weighted by one over
   their probability: prediction-powered inference (Angelopoulos et al. 2023, Science) with the lambda that makes the
   variance least (PPI++, Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453) under known sampling probabilities
-  (Zrnic and Candes 2024, "Active statistical inference"). It assumes nothing about g.
+  (Zrnic and Candes 2024, "Active statistical inference"). It assumes nothing about g. Answers whose reader asked for a
+  person are a stratum apart: they are no fair sample of all, but most of them get a verdict in the inbox, so what they
+  are is counted rather than drawn (Cochran 1977, "Sampling Techniques", chapter 5).
 
 They are combined by their variances while they agree. That of the reference has `STABLE` added: how far the accuracy of
 like answers may have moved without being seen. Intervals are Wilson's with the effective sample size of the estimate
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 FEWEST_ANSWERS = 30
 FEWEST_REFERENCE = 60  # answers of the verdict
 FEWEST_LABELS = 10  # fewer only check the reference
+MOST_KNOWN = 0.5  # share of the flagged answers with a verdict from which on these speak for the others
 FOLDS = 3
 PENALTY = 3.0  # L2 of g
 SHIFT_PENALTY = 10.0  # L2 of the classifier of live against reference
@@ -63,12 +66,26 @@ class Evidence(NamedTuple):
         probability: with which the label was asked for, shape (n,).
         counts: which answers are a fair sample of the period, shape (n,); the others are here for their label alone.
             None where all are.
+        flagged: whose reader asked for a person, shape (n,); all of the period are here. None where none is.
+        total: answers of the period; 0 where all are here.
     """
 
     shown: Array
     right: Array
     probability: Array
     counts: Mask | None = None
+    flagged: Mask | None = None
+    total: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.total or len(self.right)
+
+    @property
+    def complaints(self) -> Mask:
+        import numpy as np
+
+        return np.zeros(len(self.right), dtype=bool) if self.flagged is None else self.flagged
 
     @property
     def fair(self) -> Mask:
@@ -161,8 +178,9 @@ def accuracy(
     """
     import numpy as np
 
-    n, labeled = len(live.right), np.isfinite(live.right) & np.isfinite(live.probability)
-    known: dict[str, float] = {"answers": n, "labels": int(labeled.sum())}
+    n, said = live.size, np.isfinite(live.right)
+    labeled = said & np.isfinite(live.probability)
+    known: dict[str, float] = {"answers": n, "labels": int((labeled | (said & live.complaints)).sum())}
     if n < FEWEST_ANSWERS:
         return Estimated(why=f"{n} answers: too few, it takes {FEWEST_ANSWERS}", **known)
     if reference is None or len(reference.right) < FEWEST_REFERENCE:
@@ -179,10 +197,10 @@ def accuracy(
     if labeled.any() and not _agrees(part or _few(expected.g, live, labeled), expected.part):
         return _alone(part, "the labels contradict the answers of the verdict", known, level)
     figure = _combined(part, expected.part, known, level)
-    low, high = thumbs(votes)
-    if part is None and not (low <= figure.high and figure.low <= high):
-        why = f"thumbs say {low:.0%} to {high:.0%}, the confidence {figure.low:.0%} to {figure.high:.0%}"
-        return Estimated(why=why, **known)
+    for who, (low, high) in (("thumbs", thumbs(votes)), ("verdicts of people", verdicts(live))):
+        if part is None and not (low <= figure.high and figure.low <= high):
+            why = f"{who} say {low:.0%} to {high:.0%}, the confidence {figure.low:.0%} to {figure.high:.0%}"
+            return Estimated(why=why, **known)
     return figure
 
 
@@ -199,8 +217,28 @@ def by_reference(g_own: Array, right: Array, weights: Array, g: Array) -> Part:
 
 
 def by_labels(g: Array, live: Evidence, labeled: Mask) -> Part | None:
-    """The prediction-powered estimate; None with fewer than FEWEST_LABELS labels."""
-    m, n = int(labeled.sum()), len(g)
+    """The prediction-powered estimate of all answers; None with fewer than FEWEST_LABELS labels of answers that nobody
+    flagged. Flagged ones are counted, once MOST_KNOWN of them have a verdict; before that they are answers as others
+    are, of which those that were drawn have a label that counts."""
+    import numpy as np
+
+    flagged = live.complaints
+    said = live.right[flagged & np.isfinite(live.right)]
+    if len(said) < max(MOST_KNOWN * flagged.sum(), 1):
+        return _drawn(g, live, labeled, live.fair, live.size)
+    count = int(flagged.sum())
+    rest = _drawn(g, live, labeled & ~flagged, live.fair & ~flagged, live.size - count)
+    if rest is None:
+        return None
+    share, mean = count / live.size, float(said.mean())
+    spread = (mean * (1 - mean) + 1 / (len(said) + 2) ** 2) / len(said) * (1 - len(said) / count)
+    variance = (1 - share) ** 2 * rest.variance + share**2 * spread
+    return Part((1 - share) * rest.mean + share * mean, variance, rest.effective)
+
+
+def _drawn(g: Array, live: Evidence, labeled: Mask, fair: Mask, n: int) -> Part | None:
+    """The estimate of `n` answers by labels of some of them, of which `fair` are a fair sample."""
+    m = int(labeled.sum())
     if m < FEWEST_LABELS:
         return None
     y, at = live.right[labeled], g[labeled]
@@ -212,7 +250,7 @@ def by_labels(g: Array, live: Evidence, labeled: Mask) -> Part | None:
     tuned = float((share * centered * (y - (share * y).sum())).sum()) / max(spread, 1e-9)
     power = min(max(tuned * m / (m + FEWEST_LABELS), 0.0), 1.0) / (1 + effective / n)
     residual = y - power * at
-    mean = power * float(g[live.fair].mean()) + float((share * residual).sum())
+    mean = power * float(g[fair].mean()) + float((share * residual).sum())
     apart = residual - (share * residual).sum()
     sampling = float((share**2 * apart**2).sum()) * m / (m - 1)
     return Part(mean, sampling * max(1 - m / n, 0.0), effective)
@@ -267,6 +305,15 @@ def interval(part: Part, level: float = LEVEL) -> tuple[float, float]:
     center = (p + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
     return max(center - half, 0.0), min(center + half, 1.0)
+
+
+def verdicts(live: Evidence) -> tuple[float, float]:
+    """What all verdicts of people allow the accuracy to be, whoever chose what they are about: at least the share of
+    answers that is known to be right, at most that which is not known to be wrong (Manski 1990)."""
+    import numpy as np
+
+    said = live.right[np.isfinite(live.right)]
+    return float(said.sum()) / live.size, 1 - float((1 - said).sum()) / live.size
 
 
 def thumbs(votes: Votes, selection: float = SELECTION) -> tuple[float, float]:

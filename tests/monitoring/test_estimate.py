@@ -282,3 +282,23 @@ def test_the_interval_is_wilsons_for_a_plain_share():
         expected = binomtest(hits, n).proportion_ci(method="wilson")
         low, high = interval(Part(p, p * (1 - p) / n, n))
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=2e-4)
+
+
+@pytest.mark.parametrize("selection", [0.25, 6.0])
+def test_thumbs_make_labels_better_whoever_votes_and_add_no_bias(selection):
+    """A vote is `selection` times as likely on a wrong answer as on a right one, and wrong in one of twenty."""
+
+    def one(rng, votes=True):
+        shown, right = answers(rng, 1000)
+        voted = rng.random(1000) < np.where(right > 0, 0.1, 0.1 * selection)
+        up = np.where(rng.random(1000) < 0.95, right, 1 - right)
+        live = labeled(rng, shown, right, 100)
+        return accuracy(live._replace(thumbs=voted * (2 * up - 1) if votes else None), None), right.mean()
+
+    error, held, _ = tried(300, one)
+    without, _, _ = tried(300, lambda rng: one(rng, votes=False))
+    assert 0.9 <= held <= 0.99
+    assert error < (0.9 if selection > 1 else 1.02) * without
+    rng = np.random.default_rng(9)
+    made = [one(rng) for _ in range(300)]
+    assert np.mean([e.mean - t for e, t in made]) == pytest.approx(0, abs=0.008)

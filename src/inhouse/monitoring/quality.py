@@ -186,7 +186,8 @@ def line(rows: Sequence[Seen], known: Sequence[Seen], embed: Embed | None, until
     reference = Evidence(shown(known, axes, theirs), *_labels(known)) if known else None
     votes = Votes(*(sum(r.thumb == t for r in all_given) for t in (1, -1, None)))
     flagged = np.array([r.flagged for r in answers], dtype=bool)
-    live = Evidence(shown(answers, axes, ours), *_labels(answers), fair, flagged, len(all_given))
+    thumb = np.array([r.thumb or 0 for r in answers], dtype=np.float64)
+    live = Evidence(shown(answers, axes, ours), *_labels(answers), fair, flagged, len(all_given), thumb)
     return Line(
         until=until.isoformat(timespec="seconds"), release=rows[0].release if rows else "", requests=len(rows),
         handed_off=sum(r.handed_off for r in rows) / max(len(rows), 1), estimated=accuracy(live, reference, votes),

@@ -15,6 +15,7 @@ from inhouse.monitoring.estimate import (
     regression,
     shift,
     thumbs,
+    verdicts,
 )
 from inhouse.text.logistic import Logistic
 
@@ -191,6 +192,55 @@ def test_labels_outside_of_the_fair_sample_count_as_labels_only():
     assert there.part.mean == pytest.approx(here.part.mean, abs=0.005)
 
 
+def flagged_more_often(rng, right):
+    """Readers ask for a person after three tenths of the wrong answers, and a twentieth of the right ones."""
+    return rng.random(len(right)) < np.where(right > 0, 0.05, 0.3)
+
+
+def test_verdicts_on_flagged_answers_are_counted_and_do_not_stand_for_the_others():
+    """Verdicts of the inbox are on wrong answers most of all; a mean of all labels is far off."""
+
+    def one(rng, verdicts=True):
+        shown, right = answers(rng, 1000)
+        flagged = flagged_more_often(rng, right)
+        live = labeled(rng, shown, right, 50)
+        said = np.where(flagged, right, live.right) if verdicts else live.right
+        return accuracy(Evidence(shown, said, live.probability, flagged=flagged), None), right.mean()
+
+    error, held, _ = tried(400, one)
+    without, _, _ = tried(400, lambda rng: one(rng, verdicts=False))
+    assert 0.9 <= held <= 0.99
+    assert error < 0.95 * without
+    rng = np.random.default_rng(6)
+    shown, right = answers(rng, 1000)
+    flagged, drawn = flagged_more_often(rng, right), rng.random(1000) < 0.05
+    assert right[flagged | drawn].mean() < right.mean() - 0.15
+
+
+def test_flagged_answers_without_a_verdict_are_answers_as_others_are():
+    rng = np.random.default_rng(7)
+    shown, right = answers(rng, 1000)
+    flagged, live = flagged_more_often(rng, right), labeled(rng, shown, right, 60)
+    few = np.where(flagged & (np.cumsum(flagged) <= 0.4 * flagged.sum()), right, live.right)
+    plain = accuracy(live, None)
+    assert accuracy(live._replace(right=few, flagged=flagged), None).mean == plain.mean
+    none = np.zeros(1000, dtype=bool)
+    assert accuracy(live._replace(flagged=none), None).mean == plain.mean
+    assert accuracy(live._replace(flagged=flagged, total=1000), None).labels == plain.labels
+
+
+def test_verdicts_that_the_reference_cannot_be_right_beside_make_it_unknown():
+    rng = np.random.default_rng(8)
+    shown, _ = answers(rng, 300)
+    good, (live, _) = (rng.random(300) < 0.95).astype(float), answers(rng, 500)
+    flagged = np.arange(500) < 150
+    wrong = Evidence(live, np.where(flagged, 0.0, np.nan), np.full(500, np.nan), flagged=flagged)
+    assert verdicts(wrong) == (0.0, 0.7)
+    found = accuracy(wrong, Evidence(shown, good, good))
+    assert (found.mean, found.labels) == (None, 150)
+    assert found.why.startswith("verdicts of people say 0% to 70%, the confidence 87% to 97%")
+
+
 def test_gaps_are_filled_and_marked():
     nan = float("nan")
     reference = np.array([[0.9, nan, 1.0, 5.0], [0.5, 0.2, 2.0, 5.0]])
@@ -232,3 +282,23 @@ def test_the_interval_is_wilsons_for_a_plain_share():
         expected = binomtest(hits, n).proportion_ci(method="wilson")
         low, high = interval(Part(p, p * (1 - p) / n, n))
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=2e-4)
+
+
+@pytest.mark.parametrize("selection", [0.25, 6.0])
+def test_thumbs_make_labels_better_whoever_votes_and_add_no_bias(selection):
+    """A vote is `selection` times as likely on a wrong answer as on a right one, and wrong in one of twenty."""
+
+    def one(rng, votes=True):
+        shown, right = answers(rng, 1000)
+        voted = rng.random(1000) < np.where(right > 0, 0.1, 0.1 * selection)
+        up = np.where(rng.random(1000) < 0.95, right, 1 - right)
+        live = labeled(rng, shown, right, 100)
+        return accuracy(live._replace(thumbs=voted * (2 * up - 1) if votes else None), None), right.mean()
+
+    error, held, _ = tried(300, one)
+    without, _, _ = tried(300, lambda rng: one(rng, votes=False))
+    assert 0.9 <= held <= 0.99
+    assert error < (0.9 if selection > 1 else 1.02) * without
+    rng = np.random.default_rng(9)
+    made = [one(rng) for _ in range(300)]
+    assert np.mean([e.mean - t for e, t in made]) == pytest.approx(0, abs=0.008)

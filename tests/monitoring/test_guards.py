@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from inhouse.monitoring import guards as module
 from inhouse.monitoring.guards import DEFAULTS, LEVEL, METRICS, SHIFTS, Guards
 
 SHARE = 0.2
@@ -61,6 +62,33 @@ def test_the_expected_wealth_of_fair_bets_never_grows(metric):
         grew |= bool(np.any(after[0][: len(SHIFTS)] != after[1][: len(SHIFTS)]))
         guards.answer(rng.random() < SHARE, {metric: bad}, n)
     assert grew
+
+
+@pytest.mark.parametrize(("bins", "worse"), [(2, 0.0), (2, 0.15), (40, 0.0), (40, 0.15)])
+def test_the_planned_test_has_its_level_and_its_power(bins, worse, monkeypatch):
+    """Shares of two bins against Fisher's exact test, scores of 40; answers come in any order, three in ten lack it."""
+    monkeypatch.setattr(module, "PLANNED", 100)
+    rng, runs, level = np.random.default_rng(8), 3000, 0.02
+    look = module._Look(level, bins, runs)
+    for _ in range(500):
+        arm, known = rng.random(runs) < 0.3, rng.random(runs) < 0.7
+        bad = np.clip(rng.beta(2, 6, runs) + worse * arm, 0, 0.999)
+        bin = (bad > 0.5).astype(int) if bins == 2 else (bins * bad).astype(int)
+        look.take(arm, bin, np.ones(runs, dtype=bool), known)
+    won = look.wealth > 1
+    assert set(np.unique(look.wealth)) <= {0.0, 1 / level}, "it has been made in all runs"
+    if worse:
+        assert won.mean() > (0.6 if bins == 2 else 0.95)
+    else:
+        assert 0.004 < won.mean() < level + 3 * np.sqrt(level / runs)
+
+
+@pytest.mark.parametrize("metric", ["handoffs", "latency"])
+def test_a_drop_is_caught_within_400_answers_also_of_half_of_the_users(metric):
+    by = 0.3 if metric == "latency" else 0.1
+    caught, guards = run(np.random.default_rng(7), 820, 100, 0.5, {metric: DEFAULTS[metric]}, **{metric: by})
+    assert caught.mean() >= 0.95
+    assert guards.needed[metric] == pytest.approx(1 / LEVEL)
 
 
 def test_users_count_once_however_often_they_return():

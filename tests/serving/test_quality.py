@@ -13,11 +13,13 @@ from inhouse.chat import Exchange
 from inhouse.cli.main import app
 from inhouse.config.load import load_project
 from inhouse.evaluation.evaluate import Answer
-from inhouse.serving.quality import LiveQuality, answers_of, figures
+from inhouse.monitoring.quality import given
+from inhouse.serving.quality import LiveQuality, Verdicts, answers_of, figures, seen
 from inhouse.serving.releases import Releases
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.store.ratings import Ratings
+from inhouse.store.signals import Signal
 from inhouse.types import Message, Passage
 from inhouse.verdict import ArmAnswer, Question, Report, Subject
 
@@ -130,6 +132,27 @@ def test_figures_draw_the_last_complete_week_once_and_count_what_reviewers_say(w
     assert (again.lines[0].estimated.labels, again.lines[0].estimated.method) == (10, "both")
     assert (again.agreement.pairs, again.agreement.agree) == (10, 0.9)
     assert 0.5 < again.agreement.kappa < 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "label"),
+    [
+        ("It costs 25 dollars.", 1.0),
+        ("A wire is 25 dollars and arrives the same day.", 1.0),
+        ("Nothing: wires have been free since March.", 0.0),
+        ("", None),
+    ],
+)
+def test_an_approved_reply_confirms_or_corrects_the_answer_that_was_flagged(workspace, reply, label):
+    flagged = Signal(
+        exchange="e", at=NOW.isoformat(), question="What does a wire cost?", answer="It costs 25 dollars.",
+        handed_off=True, flagged=True, reply=reply,
+    )  # fmt: skip
+    verdict = Verdicts(workspace)
+    assert seen(flagged, verdict).label == label
+    assert given(seen(flagged, verdict))
+    assert verdict(flagged.model_copy(update={"label": 0.5})) == 0.5, "a rating says it better"
+    assert verdict(flagged.model_copy(update={"flagged": False})) is None
 
 
 def test_a_verdict_whose_answers_are_gone_is_no_reference(workspace, ledger, caplog):

@@ -1,6 +1,7 @@
 import pytest
 import sqlalchemy as sa
 
+from inhouse.chat import Usage
 from inhouse.errors import InputError
 from inhouse.store import signals as module
 from inhouse.store.feedback import Feedback
@@ -56,6 +57,30 @@ async def test_a_signal_has_what_an_exchange_shows_and_what_people_said(ledger, 
         True,
     )
     assert Signals(ledger).of(one.id) == first
+
+
+async def test_a_flagged_answer_has_what_people_in_the_inbox_say_of_it(ledger, audit, exchange):
+    """An answer of a model whose reader asked for a person: other hand-offs have no answer that is right or wrong."""
+    inbox, ratings = Inbox(ledger), Ratings(ledger)
+    made = [exchange(at=f"2026-01-05T{hour:02}:00:00Z") for hour in range(4)]
+    canned = exchange(at="2026-01-05T04:00:00Z", answer="A person will help you.", usage=Usage())
+    withheld = exchange(at="2026-01-05T05:00:00Z", findings=[{"rail": "confidence", "action": "handoff"}])
+    for e in (*made, canned, withheld):
+        await audit.append(e)
+    judged, corrected, answered, waiting = [inbox.add(e, "asked for a person") for e in made]
+    inbox.add(canned, "asked for a person")
+    inbox.answer(inbox.add(withheld, "confidence: low"), "It costs 30 dollars.", "rae")
+    inbox.reject(judged, "rae")
+    ratings.add(made[0].id, "rae", "wrong")
+    inbox.answer(corrected, "It costs 30 dollars.", "rae")
+    inbox.approve(corrected, "rae")
+    inbox.answer(answered, "I looked into your account.", "rae")
+    found = Signals(ledger).rows(DAY)
+    assert [s.flagged for s in found] == [True, True, True, True, False, False]
+    assert all(s.handed_off for s in found)
+    assert [s.label for s in found] == [0.0, None, None, None, None, None]
+    assert [s.reply for s in found] == ["", "It costs 30 dollars.", "", "", "", ""], "approved ones alone"
+    assert found[0].probability is None, "nobody drew it"
 
 
 async def test_redacted_and_unfinished_exchanges_are_left_out_and_times_are_half_open(ledger, audit, exchange):

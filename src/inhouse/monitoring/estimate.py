@@ -13,12 +13,20 @@ were drawn with a known probability. From them come two estimates.
 - By labels: lambda g averaged over live answers plus the mean of y - lambda g over the labels, weighted by one over
   their probability: prediction-powered inference (Angelopoulos et al. 2023, Science) with the lambda that makes the
   variance least (PPI++, Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453) under known sampling probabilities
-  (Zrnic and Candes 2024, "Active statistical inference"). It assumes nothing about g.
+  (Zrnic and Candes 2024, "Active statistical inference"). It assumes nothing about g. Answers whose reader asked for a
+  person are a stratum apart: they are no fair sample of all, but most of them get a verdict in the inbox, so what they
+  are is counted rather than drawn (Cochran 1977, "Sampling Techniques", chapter 5).
 
-They are combined by their variances while they agree. That of the reference has `STABLE` added: how far the accuracy of
-like answers may have moved without being seen. Intervals are Wilson's with the effective sample size of the estimate
-(Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts estimated
-from survey data"), since a normal one is too short where there are few labels, or few errors among them.
+  Thumbs are control variates beside g: whoever votes chose to, so a vote is never a label, but votes are known of all
+  answers and the labels are a random sample, so they make the variance less and add no bias (the generalized regression
+  estimator, Cassel, Sarndal and Wretman 1976, Biometrika).
+
+They are combined by their variances while they agree. How far the accuracy of like answers may have moved without being
+seen is uncertain too: mostly by `STABLE`, sometimes by `FAR`, and how far the two estimates are apart says which (a
+spike and a slab, as in the robust prior of Schmidli et al. 2014, Biometrics). Intervals are Wilson's with the effective
+sample size of the estimate (Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of
+positive counts estimated from survey data"), since a normal one is too short where there are few labels, or few errors
+among them.
 """
 
 from __future__ import annotations
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 FEWEST_ANSWERS = 30
 FEWEST_REFERENCE = 60  # answers of the verdict
 FEWEST_LABELS = 10  # fewer only check the reference
+MOST_KNOWN = 0.5  # share of the flagged answers with a verdict from which on these speak for the others
 FOLDS = 3
 PENALTY = 3.0  # L2 of g
 SHIFT_PENALTY = 10.0  # L2 of the classifier of live against reference
@@ -47,6 +56,7 @@ SHIFTED = 0.68  # AUROC from which the reference does not apply
 MOST_WEIGHT = 5.0  # of an answer of the reference, where the mean is 1
 LEAST_EFFECTIVE = 0.4  # share of the reference that the weights must leave
 STABLE = 0.015  # standard deviation by which the accuracy of like answers may have moved unseen
+CHANGED, FAR = 0.3, 0.15  # how often it has moved further, before there are labels, and by which standard deviation
 AGREE = 3.0  # standard deviations that the two estimates may differ
 LEVEL = 0.95
 GAIN = 3.0  # an estimate is worth at most as many labels as this times the effective ones
@@ -63,12 +73,28 @@ class Evidence(NamedTuple):
         probability: with which the label was asked for, shape (n,).
         counts: which answers are a fair sample of the period, shape (n,); the others are here for their label alone.
             None where all are.
+        flagged: whose reader asked for a person, shape (n,); all of the period are here. None where none is.
+        total: answers of the period; 0 where all are here.
+        thumbs: 1 and -1 for votes up and down, 0 for none, shape (n,); None where nobody could vote.
     """
 
     shown: Array
     right: Array
     probability: Array
     counts: Mask | None = None
+    flagged: Mask | None = None
+    total: int = 0
+    thumbs: Array | None = None
+
+    @property
+    def size(self) -> int:
+        return self.total or len(self.right)
+
+    @property
+    def complaints(self) -> Mask:
+        import numpy as np
+
+        return np.zeros(len(self.right), dtype=bool) if self.flagged is None else self.flagged
 
     @property
     def fair(self) -> Mask:
@@ -161,8 +187,9 @@ def accuracy(
     """
     import numpy as np
 
-    n, labeled = len(live.right), np.isfinite(live.right) & np.isfinite(live.probability)
-    known: dict[str, float] = {"answers": n, "labels": int(labeled.sum())}
+    n, said = live.size, np.isfinite(live.right)
+    labeled = said & np.isfinite(live.probability)
+    known: dict[str, float] = {"answers": n, "labels": int((labeled | (said & live.complaints)).sum())}
     if n < FEWEST_ANSWERS:
         return Estimated(why=f"{n} answers: too few, it takes {FEWEST_ANSWERS}", **known)
     if reference is None or len(reference.right) < FEWEST_REFERENCE:
@@ -178,11 +205,13 @@ def accuracy(
         return _alone(part, why, known, level)
     if labeled.any() and not _agrees(part or _few(expected.g, live, labeled), expected.part):
         return _alone(part, "the labels contradict the answers of the verdict", known, level)
+    if part:
+        part = part._replace(variance=(part.variance + _few(expected.g, live, labeled).variance) / 2)
     figure = _combined(part, expected.part, known, level)
-    low, high = thumbs(votes)
-    if part is None and not (low <= figure.high and figure.low <= high):
-        why = f"thumbs say {low:.0%} to {high:.0%}, the confidence {figure.low:.0%} to {figure.high:.0%}"
-        return Estimated(why=why, **known)
+    for who, (low, high) in (("thumbs", thumbs(votes)), ("verdicts of people", verdicts(live))):
+        if part is None and not (low <= figure.high and figure.low <= high):
+            why = f"{who} say {low:.0%} to {high:.0%}, the confidence {figure.low:.0%} to {figure.high:.0%}"
+            return Estimated(why=why, **known)
     return figure
 
 
@@ -199,23 +228,57 @@ def by_reference(g_own: Array, right: Array, weights: Array, g: Array) -> Part:
 
 
 def by_labels(g: Array, live: Evidence, labeled: Mask) -> Part | None:
-    """The prediction-powered estimate; None with fewer than FEWEST_LABELS labels."""
-    m, n = int(labeled.sum()), len(g)
+    """The prediction-powered estimate of all answers; None with fewer than FEWEST_LABELS labels of answers that nobody
+    flagged. Flagged ones are counted, once MOST_KNOWN of them have a verdict; before that they are answers as others
+    are, of which those that were drawn have a label that counts."""
+    import numpy as np
+
+    flagged = live.complaints
+    said = live.right[flagged & np.isfinite(live.right)]
+    if len(said) < max(MOST_KNOWN * flagged.sum(), 1):
+        return _drawn(g, live, labeled, live.fair, live.size)
+    count = int(flagged.sum())
+    rest = _drawn(g, live, labeled & ~flagged, live.fair & ~flagged, live.size - count)
+    if rest is None:
+        return None
+    share, mean = count / live.size, float(said.mean())
+    spread = (mean * (1 - mean) + 1 / (len(said) + 2) ** 2) / len(said) * (1 - len(said) / count)
+    variance = (1 - share) ** 2 * rest.variance + share**2 * spread
+    return Part((1 - share) * rest.mean + share * mean, variance, rest.effective)
+
+
+def _drawn(g: Array, live: Evidence, labeled: Mask, fair: Mask, n: int) -> Part | None:
+    """The estimate of `n` answers by labels of some of them, of which `fair` are a fair sample."""
+    m = int(labeled.sum())
     if m < FEWEST_LABELS:
         return None
-    y, at = live.right[labeled], g[labeled]
+    import numpy as np
+
     share = 1 / live.probability[labeled]
     share = share / share.sum()
     effective = 1 / float((share**2).sum())
-    centered = at - (share * at).sum()
-    spread = float((share * centered**2).sum())
-    tuned = float((share * centered * (y - (share * y).sum())).sum()) / max(spread, 1e-9)
-    power = min(max(tuned * m / (m + FEWEST_LABELS), 0.0), 1.0) / (1 + effective / n)
-    residual = y - power * at
-    mean = power * float(g[live.fair].mean()) + float((share * residual).sum())
-    apart = residual - (share * residual).sum()
-    sampling = float((share**2 * apart**2).sum()) * m / (m - 1)
+    x, y = controls(g, live), live.right[labeled]
+    at, all_of_them = x[labeled], x[fair].mean(0)
+    centered = at - share @ at
+    ridge = np.diag(x[fair].var(0) * FEWEST_LABELS / m + 1e-9)
+    power = np.linalg.solve((share[:, None] * centered).T @ centered + ridge, (share * (y - share @ y)) @ centered)
+    power[0] = min(max(power[0], 0.0), 1.0)
+    residual = y - at @ power / (1 + effective / n)
+    mean = float(all_of_them @ power) / (1 + effective / n) + float(share @ residual)
+    apart = residual - share @ residual
+    sampling = float((share**2 * apart**2).sum()) * m / max(m - x.shape[1], 1)
     return Part(mean, sampling * max(1 - m / n, 0.0), effective)
+
+
+def controls(g: Array, live: Evidence) -> Array:
+    """What is known of all answers and goes with being right: g, and votes down and up where there are any, shape
+    (n, 1 to 3)."""
+    import numpy as np
+
+    if live.thumbs is None:
+        return g[:, None]
+    votes = np.column_stack([live.thumbs < 0, live.thumbs > 0])
+    return np.column_stack([g, votes[:, votes[live.fair].any(0)]])
 
 
 def _few(g: Array, live: Evidence, labeled: Mask) -> Part:
@@ -242,17 +305,31 @@ def _alone(part: Part | None, why: str, known: dict[str, float], level: float) -
 
 
 def _combined(part: Part | None, expected: Part, known: dict[str, float], level: float) -> Estimated:
-    """Both, weighted by their variances. That of the reference has added how far it may be off: STABLE, or as much as
-    the labels show, so that they count more the more they contradict it (DerSimonian and Laird 1986)."""
-    apart = (part.mean - expected.mean) ** 2 - part.variance - expected.variance if part else 0.0
-    prior = expected.variance + max(STABLE**2, apart)
-    weight = prior / (prior + part.variance) if part else 0.0
-    mean = weight * part.mean + (1 - weight) * expected.mean if part else expected.mean
-    variance = weight**2 * part.variance + (1 - weight) ** 2 * prior if part else prior
+    """Both, by their variances and by how far like answers may have moved. Without labels nothing shows that they have
+    moved further than STABLE."""
+    if part is None:
+        mean, variance, weight = expected.mean, expected.variance + STABLE**2, 0.0
+    else:
+        mean, variance, weight = _robust(part, expected)
     effective = expected.effective * (1 - weight) + (part.effective * weight if part else 0.0)
     low, high = interval(Part(mean, variance, effective), level)
     method: Literal["reference", "both"] = "both" if part else "reference"
     return Estimated(mean=min(max(mean, 0.0), 1.0), low=low, high=high, method=method, weight=weight, **known)
+
+
+def _robust(part: Part, expected: Part) -> tuple[float, float, float]:
+    """Mean and variance of the accuracy, and the weight of the labels: a mixture over how far like answers may have
+    moved."""
+    apart, chances, parts = part.mean - expected.mean, [], []
+    for often, moved in ((1 - CHANGED, STABLE), (CHANGED, FAR)):
+        prior = expected.variance + moved**2
+        total = prior + part.variance
+        chances.append(often * math.exp(-(apart**2) / total / 2) / math.sqrt(total))
+        parts.append((prior / total, prior * part.variance / total))
+    shares = [c / sum(chances) for c in chances]
+    weight = sum(s * w for s, (w, _) in zip(shares, parts, strict=True))
+    spread = sum(s * (v + (w - weight) ** 2 * apart**2) for s, (w, v) in zip(shares, parts, strict=True))
+    return expected.mean + weight * apart, spread, weight
 
 
 def interval(part: Part, level: float = LEVEL) -> tuple[float, float]:
@@ -267,6 +344,15 @@ def interval(part: Part, level: float = LEVEL) -> tuple[float, float]:
     center = (p + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
     return max(center - half, 0.0), min(center + half, 1.0)
+
+
+def verdicts(live: Evidence) -> tuple[float, float]:
+    """What all verdicts of people allow the accuracy to be, whoever chose what they are about: at least the share of
+    answers that is known to be right, at most that which is not known to be wrong (Manski 1990)."""
+    import numpy as np
+
+    said = live.right[np.isfinite(live.right)]
+    return float(said.sum()) / live.size, 1 - float((1 - said).sum()) / live.size
 
 
 def thumbs(votes: Votes, selection: float = SELECTION) -> tuple[float, float]:

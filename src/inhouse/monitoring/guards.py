@@ -10,10 +10,16 @@ tests by betting (Pandeva et al. 2022); the wealth is a mixture over several alt
 share LEVEL, so all of them together are wrong in at most LEVEL of the canaries that are no worse.
 
 Users are what is split, so a user is bet on once: one bettor takes the first answer of each user, good or bad, another
-the first bad answer of each, and each has half of the metric's alpha. Nothing that either uses tells the arm of a user
+the first bad answer of each. Nothing that either uses tells the arm of a user
 before the bet, so the error rate holds whatever users do: one user whose every request fails shows nothing, since that
 user had to be in one of the arms. What would be caught too late that way, such as a challenger that fails always but
 has few users, is a run of answers without the metric (`missing`).
+
+What may be looked at after every answer takes more answers than a test at a time that is fixed before. So half of a
+metric's stake is kept for one such test, once PLANNED users had an answer of the challenger: an exact test of
+shares (Fisher 1935), the rank test of scores and times (Wilcoxon 1945; Mann and Whitney 1947). It pays the odds of its
+level or nothing, so the wealth of all is still what fair bets make of 1. The champion's history before the canary is
+not used: a test against it would blame the challenger for a bad day of both.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ TILTS = (1.5, 4.0)  # the same of scores: ranks have a density proportional to e
 RATIOS = (2.0, 6.0)  # alternatives for first bad answers: they are so many times as frequent
 WORST = 0.8  # rank from which on a score is a bad one
 PRIOR, PRIOR_WEIGHT = 0.05, 2.0  # of the champion's share of bad answers, before there are any
+PLANNED = 400  # users of the challenger after whom half of the stake is bet at once
 FIRST_SCORES = 10.0  # before so many, no bet is made on ranks
 SLOWEST = 0.95  # quantile of the champion's time to answer
 FIRST_TIMES = 20.0
@@ -114,11 +121,12 @@ class Standing(Record):
 
 
 class _Bets:
-    """The wealth of bets on the arms of answers, for each of `runs` canaries and each alternative."""
+    """The wealth of bets on the arms of answers, for each of `runs` canaries and each alternative: the first `first`
+    are of one bettor, the others of another."""
 
-    def __init__(self, share: float, alternatives: int, runs: int) -> None:
-        self._share = share
-        self._log = np.zeros((runs, alternatives))
+    def __init__(self, share: float, first: int, others: int, runs: int) -> None:
+        self._share, self._first = share, first
+        self._log = np.zeros((runs, first + others))
 
     def take(self, challenger: Array, ratio: Array) -> None:
         """Bets on answers. `ratio`, (runs, alternatives): how much likelier a worse challenger gives such an answer;
@@ -127,8 +135,45 @@ class _Bets:
         self._log += np.log(np.where(challenger[:, None], ratio, 1.0) / odds)
 
     def evidence(self) -> Array:
-        """The logarithm of half the wealth of the richer bettor, (runs)."""
-        return np.maximum(*(_log_mean(part) for part in np.split(self._log, [len(SHIFTS)], axis=1))) - math.log(2)
+        """The logarithm of the mean wealth of both bettors, (runs)."""
+        return _log_mean(np.stack([_log_mean(part) for part in np.split(self._log, [self._first], axis=1)], axis=1))
+
+
+class _Look:
+    """The one test of `runs` canaries after PLANNED users of the challenger: `bins` are how bad they were, two
+    of them for shares."""
+
+    def __init__(self, level: float, bins: int, runs: int) -> None:
+        self._level = level
+        self._seen = np.zeros((2, runs, bins))
+        self._users = np.zeros(runs)  # of the challenger
+        self.wealth = np.ones(runs)
+
+    def take(self, challenger: Array, bin: Array, new: Array, first: Array) -> None:
+        """Takes in an answer of each run: whether its user is new, and whether it is the first one of its user with the
+        metric; others do not count."""
+        arm, runs = challenger.astype(int), np.arange(len(bin))
+        due = np.flatnonzero(new & challenger & (self._users == PLANNED - 1))
+        if len(due):
+            self.wealth[due] = (self._p(due) <= self._level) / self._level
+        self._users += new & challenger
+        self._seen[arm, runs, bin] += first
+
+    def _p(self, due: Array) -> Array:
+        """One-sided p-values of a worse challenger. The answer at which it is due is left out: that it is of the
+        challenger says nothing, and the arms of those before are in any order with the same probability."""
+        from scipy.stats import hypergeom, norm
+
+        before, after = self._seen[:, due]
+        both = before + after
+        n, ours = both.sum(axis=1), after.sum(axis=1)
+        if both.shape[1] == 2:
+            return np.asarray(hypergeom.sf(after[:, 1] - 1, n, both[:, 1], ours))
+        rank = np.cumsum(both, axis=1) - (both - 1) / 2
+        ties = (both**3 - both).sum(axis=1)
+        variance = ours * (n - ours) / 12 * (n + 1 - ties / np.maximum(n * (n - 1), 1))
+        above = (after * rank).sum(axis=1) - ours * (n + 1) / 2 - 0.5
+        return np.asarray(norm.sf(above / np.sqrt(np.maximum(variance, 1e-9))))
 
 
 def _log_mean(logs: Array) -> Array:
@@ -139,31 +184,43 @@ def _log_mean(logs: Array) -> Array:
 class _Metric:
     """One metric of `runs` canaries. `sums` and `counts` are of arms: (2, runs), the champion first."""
 
-    def __init__(self, share: float, kind: str, runs: int) -> None:
+    def __init__(self, share: float, kind: str, needed: float, runs: int) -> None:
         self.kind = kind
         self.runs = np.arange(runs)
         self.sums, self.counts = np.zeros((2, runs)), np.zeros((2, runs))
         self.since = np.zeros(runs)  # answers of the challenger since the last with this metric
-        self._bets = _Bets(share, len(SHIFTS) + len(RATIOS), runs)
-        self._seen = np.zeros((runs, BINS if kind == "score" else TIMES))
+        bins = {"share": 2, "score": BINS, "slow": TIMES}[kind]
+        self._bets = _Bets(share, len(SHIFTS) + (len(TILTS) if kind == "slow" else 0), len(RATIOS), runs)
+        self._look = _Look(1 / needed / 2, bins, runs)
+        self._seen = np.zeros((runs, bins))
         self._champion = np.zeros((runs, TIMES))  # of its times alone
-        self._known, self._bad = (np.zeros((runs, FIRST_USERS), dtype=bool) for _ in range(2))  # users by run
+        self._met, self._known, self._bad = (np.zeros((runs, FIRST_USERS), dtype=bool) for _ in range(3))  # users
 
     def evidence(self) -> Array:
-        return self._bets.evidence()
+        """The logarithm of the wealth, (runs)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.logaddexp(self._bets.evidence(), np.log(self._look.wealth)) - math.log(2))
 
     def take(self, challenger: Array, value: Array, user: Array) -> None:
         """Takes in an answer of each run: its badness, a share or score in [0, 1] or seconds; NaN for no value."""
         while user.max() >= self._known.shape[1]:
-            self._known, self._bad = (np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self._known, self._bad))
+            self._met, self._known, self._bad = (
+                np.pad(a, ((0, 0), (0, a.shape[1]))) for a in (self._met, self._known, self._bad)
+            )
         known = ~np.isnan(value)
         value = np.where(known, value, 0.0)
         self.since = np.where(challenger, np.where(known, 0.0, self.since + 1), self.since)
         if self.kind == "slow":
-            value, bad, known = self._slow(challenger, value, known)
-            usual = self._usual(value)
+            value, bin, bad, usual, known = self._slow(challenger, value, known)
+        elif self.kind == "score":
+            bin = np.clip((value * BINS).astype(int), 0, BINS - 1)
+            usual, rank = self._ranked(bin, known)
+            bad = rank >= WORST
         else:
-            usual, bad = self._scored(value, known) if self.kind == "score" else (self._usual(value), value > 0)
+            bad = value > 0
+            usual, bin = self._usual(value), bad.astype(int)
+        new = ~self._met[self.runs, user]
+        self._met[self.runs, user] = True
         first = known & ~self._known[self.runs, user]
         first_bad = known & bad & ~self._bad[self.runs, user]
         self._known[self.runs, user] |= known
@@ -171,6 +228,7 @@ class _Metric:
         more = np.broadcast_to(np.asarray(RATIOS), (len(bad), len(RATIOS)))
         ratio = np.hstack([np.where(first[:, None], usual, 1.0), np.where(first_bad[:, None], more, 1.0)])
         self._bets.take(challenger, ratio)
+        self._look.take(challenger, bin, new, first)
         at = challenger.astype(int), self.runs
         self.sums[at] += value * known
         self.counts[at] += known
@@ -182,27 +240,27 @@ class _Metric:
         shift = np.asarray(SHIFTS)
         return np.asarray(np.where(bad[:, None] > 0, 1 + shift * (1 - usual) / usual, 1 - shift))
 
-    def _scored(self, value: Array, known: Array) -> tuple[Array, Array]:
-        """The same of a score, from its rank among all before it; and whether it is one of the worst."""
-        bin = np.clip((value * BINS).astype(int), 0, BINS - 1)
+    def _ranked(self, bin: Array, known: Array) -> tuple[Array, Array]:
+        """The same of a score or a time, from its rank among all before it; and that rank."""
         total = self._seen.sum(axis=1)
-        below = np.where(np.arange(BINS) < bin[:, None], self._seen, 0.0).sum(axis=1)
+        below = np.where(np.arange(self._seen.shape[1]) < bin[:, None], self._seen, 0.0).sum(axis=1)
         here = self._seen[self.runs, bin]
         rank = np.where(total >= FIRST_SCORES, (below + here / 2) / np.maximum(total, 1.0), 0.5)
         self._seen[self.runs, bin] += known
         tilt = np.asarray(TILTS)
         ratio = np.exp(tilt * (rank[:, None] - 0.5)) * tilt / (2 * np.sinh(tilt / 2))
-        return np.where(total[:, None] >= FIRST_SCORES, ratio, 1.0), rank >= WORST
+        return np.where(total[:, None] >= FIRST_SCORES, ratio, 1.0), rank
 
-    def _slow(self, challenger: Array, seconds: Array, known: Array) -> tuple[Array, Array, Array]:
-        """Whether answers take longer than SLOWEST of the champion's before, and than that of both together, from which
-        nobody can tell the arm of a user; and which count: none before the champion has FIRST_TIMES."""
+    def _slow(self, challenger: Array, seconds: Array, known: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Whether answers take longer than SLOWEST of the champion's before; the bin of their time; whether they take
+        longer than SLOWEST of both together, from which nobody can tell the arm of a user; likelihood ratios, by that
+        and by rank; and which count: none before the champion has FIRST_TIMES."""
         bin = np.clip((40 * (np.log10(np.maximum(seconds, 1e-3)) + 3)).astype(int), 0, TIMES - 1)
         enough = known & (self._champion.sum(axis=1) >= FIRST_TIMES)
         slow, among_all = (bin > _quantile(seen) for seen in (self._champion, self._seen))
-        self._seen[self.runs, bin] += known
+        by_rank, _ = self._ranked(bin, known)
         self._champion[self.runs, bin] += known & ~challenger
-        return slow.astype(float), among_all, enough
+        return slow.astype(float), bin, among_all, np.hstack([self._usual(slow), by_rank]), enough
 
 
 def _quantile(seen: Array) -> Array:
@@ -226,10 +284,10 @@ class Guards:
     ) -> None:  # fmt: skip
         self.tolerated = dict(tolerated)
         self._required, self._missing_after = required, missing_after
-        self._metrics = {name: _Metric(share, METRICS[name].kind, runs) for name in tolerated}
         self._answered = np.zeros((2, runs))
         total = sum(METRICS[name].part for name in tolerated)
         self.needed = {name: total / METRICS[name].part / LEVEL for name in tolerated}
+        self._metrics = {n: _Metric(share, METRICS[n].kind, self.needed[n], runs) for n in tolerated}
 
     def answer(self, challenger: Array | bool, values: Mapping[str, Array | float], user: Array | int) -> None:
         """Takes in an answer: badness by metric, the time to answer in seconds; NaN or left out for no value. `user` is

@@ -42,6 +42,7 @@ class Seen(NamedTuple):
         groundedness: support of its weakest statement.
         retrieval: score of the best passage.
         handed_off: whether a person took over.
+        flagged: whether that was asked for by whoever read the answer.
         reason: why it ended.
         thumb: 1, -1, or None.
         label: the share of it that is right; known of few live answers, and of all of the verdict.
@@ -57,6 +58,7 @@ class Seen(NamedTuple):
     groundedness: float | None = None
     retrieval: float | None = None
     handed_off: bool = False
+    flagged: bool = False
     reason: str = "stop"
     thumb: int | None = None
     label: float | None = None
@@ -112,8 +114,8 @@ class Agreement(Record):
 
 
 def given(row: Seen) -> bool:
-    """Whether the model gave the answer: what a person took over, and what failed, has no accuracy."""
-    return row.reason in GIVEN and not row.handed_off and row.answer_words > 0
+    """Whether the model gave the answer: what a person took over instead, and what failed, has no accuracy."""
+    return row.reason in GIVEN and (row.flagged or not row.handed_off) and row.answer_words > 0
 
 
 def shown(rows: Sequence[Seen], axes: Matrix | None = None, vectors: Matrix | None = None) -> Array:
@@ -172,33 +174,37 @@ def earlier(rows: Sequence[Seen], release: str, before: datetime) -> list[Seen]:
 def line(rows: Sequence[Seen], known: Sequence[Seen], embed: Embed | None, until: datetime) -> Line:
     """The line of one release, from its signals of one window and other answers of it that are `known` to be right or
     wrong."""
-    answers, fair = some([r for r in rows if given(r)])
+    import numpy as np
+
+    all_given = [r for r in rows if given(r)]
+    answers, fair = some(all_given)
     known = [t for t in known if t.label is not None and given(t)]
     axes = ours = theirs = None
     if embed is not None and len(known) > COMPONENTS and answers:
         theirs = embed([t.question for t in known])
         axes, ours = axes_of(theirs), embed([r.question for r in answers])
     reference = Evidence(shown(known, axes, theirs), *_labels(known)) if known else None
-    votes = Votes(*(sum(r.thumb == t for r in rows if given(r)) for t in (1, -1, None)))
-    live = Evidence(shown(answers, axes, ours), *_labels(answers), counts=fair)
-    estimated = accuracy(live, reference, votes).model_copy(update={"answers": sum(map(given, rows))})
+    votes = Votes(*(sum(r.thumb == t for r in all_given) for t in (1, -1, None)))
+    flagged = np.array([r.flagged for r in answers], dtype=bool)
+    thumb = np.array([r.thumb or 0 for r in answers], dtype=np.float64)
+    live = Evidence(shown(answers, axes, ours), *_labels(answers), fair, flagged, len(all_given), thumb)
     return Line(
         until=until.isoformat(timespec="seconds"), release=rows[0].release if rows else "", requests=len(rows),
-        handed_off=sum(r.handed_off for r in rows) / max(len(rows), 1), estimated=estimated,
+        handed_off=sum(r.handed_off for r in rows) / max(len(rows), 1), estimated=accuracy(live, reference, votes),
         up=votes.up, down=votes.down, confidence=_mean([r.confidence for r in answers]),
         expected=_mean([t.confidence for t in known]),
     )  # fmt: skip
 
 
 def some(rows: Sequence[Seen]) -> tuple[list[Seen], Mask | None]:
-    """MOST of the answers, chosen by a hash of their IDs, and after them the others that have a label; which of them
-    are a fair sample, None where all answers are there."""
+    """MOST of the answers, chosen by a hash of their IDs, and after them the others that have a label or are flagged;
+    which of them are a fair sample, None where all answers are there."""
     import numpy as np
 
     if len(rows) <= MOST:
         return list(rows), None
     order = sorted(rows, key=lambda r: hashlib.sha256(r.exchange.encode()).digest())
-    more = [r for r in order[MOST:] if r.label is not None]
+    more = [r for r in order[MOST:] if r.label is not None or r.flagged]
     return [*order[:MOST], *more], np.arange(MOST + len(more)) < MOST
 
 

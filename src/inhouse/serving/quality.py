@@ -10,14 +10,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import InhouseError, InputError
 from inhouse.evaluation.evaluate import Answer
-from inhouse.evaluation.outcomes import ANSWERED
+from inhouse.evaluation.outcomes import ANSWERED, outcome_of
+from inhouse.evaluation.scorers import Scorer
 from inhouse.gateway.console import seams
 from inhouse.monitoring.quality import (
     WEEK,
@@ -35,7 +36,7 @@ from inhouse.serving.releases import Releases, label
 from inhouse.store.ledger import Ledger
 from inhouse.store.ratings import Drawn, Ratings
 from inhouse.store.signals import LABELS, Signal, Signals, groundedness
-from inhouse.types import Matrix, Record, Release
+from inhouse.types import Example, Matrix, Message, Record, Release
 from inhouse.verdict import Question, Report
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ def figures(workspace: Workspace, ledger: Ledger, now: datetime | None = None) -
     now = now or datetime.now(UTC)
     settings, ratings = workspace.project.quality, Ratings(ledger)
     first = monday(now) + WEEK - settings.weeks * WEEK - WINDOW
-    rows = [seen(s) for s in Signals(ledger).pages(first.isoformat(), now.isoformat())]
+    verdict = Verdicts(workspace)
+    rows = [seen(s, verdict) for s in Signals(ledger).pages(first.isoformat(), now.isoformat())]
     judged = {
         label(r): answers_of(workspace, r) for r in Releases(workspace).all() if label(r) in {s.release for s in rows}
     }
@@ -96,10 +98,28 @@ def answers_of(workspace: Workspace, release: Release) -> Sequence[Seen]:
     return [judged(a, questions[a.id]) for a in answers if a.id in questions]
 
 
-def seen(signal: Signal) -> Seen:
-    """A live answer."""
-    copied = {name: getattr(signal, name) for name in Seen._fields if name != "answer_words"}
-    return Seen(**copied, answer_words=len(signal.answer.split()))
+def seen(signal: Signal, verdict: Callable[[Signal], float | None] = lambda signal: signal.label) -> Seen:
+    """A live answer. `verdict` says what share of it people hold to be right."""
+    copied = {name: getattr(signal, name) for name in Seen._fields if name not in ("answer_words", "label")}
+    return Seen(**copied, answer_words=len(signal.answer.split()), label=verdict(signal))
+
+
+class Verdicts:
+    """The share of an answer that people hold to be right: what raters say; of a flagged answer that nobody rated, what
+    the approved reply says of it, which is a reference as those of the verdict's questions are."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._scorer: Scorer | None = None
+
+    def __call__(self, signal: Signal) -> float | None:
+        if signal.label is not None or not signal.flagged or not signal.reply.strip():
+            return signal.label
+        asked = Message(role="user", content=signal.question)
+        example = Example(id=signal.exchange, messages=(asked,), target=signal.reply)
+        self._scorer = self._scorer or Scorer(self._workspace.embedder, self._workspace.support, ())
+        scores = self._scorer.score(example, signal.answer, [signal.reply], signal.reason == "length")
+        return LABELS[outcome_of(example, signal.answer, scores, "", cited=signal.passages > 0)]
 
 
 def judged(answer: Answer, question: Question) -> Seen:

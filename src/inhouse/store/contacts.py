@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from inhouse.store.inbox import WISHES
 from inhouse.store.ledger import Ledger
 from inhouse.store.tables import AUDIT, FEEDBACK, HANDOFFS, now_ms, to_ms
 from inhouse.types import Contact
 
 PAGE = 1000  # rows read at a time, each page in a transaction of its own
-WISHES = ("asked for a person", "requested")  # reasons of hand-offs that someone only asked for
 ANSWERED = ("stop", "length", "tool_calls")
 
 

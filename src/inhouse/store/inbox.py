@@ -22,6 +22,7 @@ from inhouse.types import Example, Message, Record
 
 POLL_S = 0.5
 PAGE = 100  # rows fetched at a time
+WISHES = ("asked for a person", "requested")  # reasons of hand-offs that someone only asked for
 
 Status = Literal["waiting", "answered", "approved", "rejected"]
 
@@ -149,6 +150,12 @@ class Inbox:
             connection.execute(HANDOFFS.update().where(HANDOFFS.c.id == id).values(_stored(handoff)))
             _record(connection, head, f"hand-off {handoff.status}", handoff)
         return handoff
+
+
+def flags(reason: str, completion_tokens: int) -> bool:
+    """Whether a hand-off flags an answer: a model had given it, and its reader asked for a person. Of other hand-offs
+    there is no answer that could be right or wrong."""
+    return reason in WISHES and completion_tokens > 0
 
 
 def insert(ledger: Ledger, connection: Connection, handoff: Handoff) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from inhouse.store.inbox import flags
 from inhouse.store.ledger import Ledger
 from inhouse.store.tables import AUDIT, FEEDBACK, HANDOFFS, RATINGS, now_ms, to_iso, to_ms
 from inhouse.types import Json, Record
@@ -40,6 +41,8 @@ class Signal(Record):
         retrieval: score of the best passage, in [0, 1]; None without passages.
         passages: how many there were.
         handed_off: whether a person took over.
+        flagged: whether that was asked for by whoever read the answer of a model.
+        reply: of that person, approved as the right answer; "" without one.
         reason: why the answer ended, as in the audit log.
         latency_s: of the whole answer.
         cost_usd: of the whole answer.
@@ -67,6 +70,8 @@ class Signal(Record):
     retrieval: float | None = None
     passages: int = 0
     handed_off: bool = False
+    flagged: bool = False
+    reply: str = ""
     reason: str = "stop"
     latency_s: float = 0.0
     cost_usd: float = 0.0
@@ -139,9 +144,10 @@ def _said(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any
         known = [row.resolved for row in rows if row.resolved is not None]
         thumb = (total > 0) - (total < 0)
         found[id] = {"thumb": thumb or None, "resolved": all(known) if known else None}
-    handed = sa.select(HANDOFFS.c.exchange_id).where(HANDOFFS.c.exchange_id.in_(ids))
-    for id in connection.execute(handed).scalars():
-        found.setdefault(id, {})["handed_off"] = True
+    handed = sa.select(HANDOFFS.c.exchange_id, HANDOFFS.c.status, HANDOFFS.c.content)
+    for id, status, kept in connection.execute(handed.where(HANDOFFS.c.exchange_id.in_(ids))):
+        reply = kept["reply"] if status == "approved" else ""
+        found.setdefault(id, {}).update(handed_off=True, handoff=kept["reason"], reply=reply)
     ratings = sa.select(RATINGS.c.exchange_id, RATINGS.c.label, RATINGS.c.probability)
     for id, rows in _by_exchange(connection.execute(ratings.where(RATINGS.c.exchange_id.in_(ids)))).items():
         label = sum(LABELS[row.label] for row in rows) / len(rows)
@@ -165,13 +171,15 @@ def _signal(row: Mapping[Any, Any], said: Mapping[str, Any]) -> Signal:
     findings = [f for f in content.get("findings") or [] if isinstance(f, dict)]
     copied = ("release", "arm", "experiment", "user", "answer", "confidence", "reason", "latency_s", "cost_usd")
     handed = any(f.get("action") == "handoff" for f in findings)
+    people, tokens = dict(said), usage.get("completion_tokens", 0)
+    flagged = flags(people.pop("handoff", ""), tokens) and not handed
     return Signal(
         exchange=row["id"], at=to_iso(row["at_ms"]), question=questions[-1] if questions else "",
         groups=frozenset(content.get("groups") or ()), groundedness=groundedness(findings, content.get("citations")),
         retrieval=max(scores, default=None), passages=len(passages), prompt_tokens=usage.get("prompt_tokens", 0),
-        completion_tokens=usage.get("completion_tokens", 0),
+        completion_tokens=tokens, flagged=flagged,
         findings=tuple(dict.fromkeys(str(f.get("rail", "")) for f in findings)),
-        **{name: content[name] for name in copied if name in content}, **{"handed_off": handed, **said},
+        **{name: content[name] for name in copied if name in content}, **{"handed_off": handed, **people},
     )  # fmt: skip
 
 

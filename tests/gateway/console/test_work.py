@@ -2,6 +2,7 @@
 
 import re
 
+from inhouse.store.ratings import Ratings
 from inhouse.types import Passage
 
 
@@ -64,6 +65,24 @@ def test_a_conversation_is_answered_corrected_approved_and_rejected(house):
     assert [h.reply for h in house.inbox.approved()] == ["On Mondays, at counter two."]
     assert "Rejected." in post(client, "inbox/conversation", id=ids[1], act="reject").text
     assert house.inbox.get(ids[1]).status == "rejected"
+
+
+def test_a_reviewer_says_whether_the_answer_was_right_whose_reader_asked_for_a_person(house):
+    made = [house.exchange("flagged-1", "What is a wire?", "It costs $99."), house.exchange("flagged-2")]
+    house.record(*made)
+    flagged, declined = house.inbox.add(made[0], "asked for a person"), house.inbox.add(made[1], "declined")
+    client, ratings = house.client("reviewer"), Ratings(house.ledger)
+    assert "Was the answer of the assistant right?" in client.get(f"/console/inbox/conversation?id={flagged}").text
+    assert "Was the answer" not in client.get(f"/console/inbox/conversation?id={declined}").text
+    assert post(client, "inbox/conversation", id=flagged, act="answer", reply=" ", verdict="wrong").status_code == 422
+    assert ratings.about(["flagged-1"]) == [], "nothing is half done"
+    post(client, "inbox/conversation", id=flagged, act="approve", reply="It costs $25.", verdict="wrong")
+    post(client, "inbox/conversation", id=declined, act="reject", verdict="wrong")
+    assert post(client, "inbox/conversation", id=flagged, act="reject", verdict="maybe").status_code == 422
+    assert [(r.exchange_id, r.label, r.probability) for r in ratings.about(["flagged-1", "flagged-2"])] == [
+        ("flagged-1", "wrong", None)
+    ]
+    assert 'value="wrong" selected' in client.get(f"/console/inbox/conversation?id={flagged}").text
 
 
 def test_an_experiment_is_started_weighed_and_stopped(house):

@@ -14,7 +14,9 @@ from inhouse.errors import ConfigError, InputError
 from inhouse.gateway.console.gate import Console, redirect, signed_in
 from inhouse.gateway.console.session import Session
 from inhouse.gateway.console.show import query
-from inhouse.store.inbox import Handoff, Status
+from inhouse.store.inbox import Handoff, Status, flags
+from inhouse.store.ratings import Label
+from inhouse.store.signals import LABELS
 from inhouse.store.traffic import Bucket
 
 SPANS = {"6h": (6, 5), "24h": (24, 30), "7d": (168, 240), "30d": (720, 1440)}  # hours, minutes per bucket
@@ -136,6 +138,7 @@ def _inbox(console: Console, router: APIRouter) -> None:
         id: Annotated[str, Form()],
         act: Annotated[Literal["answer", "approve", "reject"], Form()],
         reply: Annotated[str, Form(max_length=20_000)] = "",
+        verdict: Annotated[Label | Literal[""], Form()] = "",
     ) -> Response:
         session = signed_in(request)
         handoff = _handoff(id, session)
@@ -147,6 +150,8 @@ def _inbox(console: Console, router: APIRouter) -> None:
                 inbox.answer(id, text, session.name)
             if act == "approve":
                 inbox.approve(id, session.name)
+            if verdict and _flagged(console, handoff):
+                console.state.ratings.add(handoff.exchange_id, session.key, verdict)
         except InputError as error:
             return _show(request, handoff, problem=f"{error.hint[:1].upper()}{error.hint[1:]}.", status=422)
         done = {"answer": "answered", "approve": "approved", "reject": "rejected"}[act]
@@ -165,7 +170,21 @@ def _inbox(console: Console, router: APIRouter) -> None:
         return console.page(
             request, "conversation", status, handoff=handoff, exchange=exchange, feedback=feedback, done=done,
             problem=problem, turn=turns.answering(handoff.exchange_id) if turns else None,
+            verdicts=tuple(LABELS) if _flagged(console, handoff) else (),
+            said=_said(console, signed_in(request), handoff),
         )  # fmt: skip
+
+
+def _flagged(console: Console, handoff: Handoff) -> bool:
+    """Whether there is an answer that the reviewer can judge: its reader asked for a person."""
+    exchange = console.state.audit.get(handoff.exchange_id)
+    return exchange is not None and flags(handoff.reason, exchange.usage.completion_tokens)
+
+
+def _said(console: Console, session: Session, handoff: Handoff) -> str:
+    """What this reviewer said of the answer before, "" if nothing."""
+    ratings = console.state.ratings.about([handoff.exchange_id])
+    return next((r.label for r in ratings if r.rater == session.key), "")
 
 
 def handoffs_by_status(console: Console, session: Session) -> dict[Status, list[Handoff]]:

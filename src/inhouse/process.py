@@ -19,11 +19,13 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from typing import IO, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from inhouse import errors
 from inhouse.errors import BackendError, InhouseError
-from inhouse.types import Json, Progress, Step
+
+if TYPE_CHECKING:
+    from inhouse.types import Json, Progress, Step
 
 EXIT_S = 5.0  # for a child to notice that the pipe is closed; then it is killed
 RUN_AGAIN = "run the same command again; it continues where it stopped"

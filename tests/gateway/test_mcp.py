@@ -177,6 +177,11 @@ async def test_what_cannot_be_recorded_is_not_answered(gateway, era):
     assert not server.state.inbox.all()
 
 
+def test_a_server_may_do_without_it(gateway):
+    server = gateway(mcp=False)
+    assert server.http.post("/mcp", json={}, headers=HEADERS).status_code == 404
+
+
 # --- over standard input ------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
 import shutil
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from inhouse.errors import InputError
 from inhouse.models.catalog import Catalog
-from inhouse.models.embed import INT8, PIECE_CHARS, WINDOW_TOKENS, OnnxEmbedder, _pieces
+from inhouse.models.embed import INT8, PIECE_CHARS, WINDOW_TOKENS, OnnxEmbedder, _pieces, _unpack_rows
 
 TEXTS = [
     "a wire",
@@ -69,6 +71,33 @@ def test_a_changed_int8_model_is_refused_and_made_again(models_dir, tmp_path):
     with pytest.raises(InputError, match="missing or changed"):
         catalog.find("minilm-l6-v2", tmp_path)
     assert catalog.pull("minilm-l6-v2") == catalog.find("minilm-l6-v2", tmp_path)
+    assert (copied / INT8).stat().st_size < 25e6  # the table of embeddings stays in 8 bits
+
+
+def test_rows_of_a_packed_table_are_unpacked_as_the_table_is():
+    table = np.arange(-12, 12, dtype=np.int8).reshape(8, 3)
+    scales = np.linspace(0.1, 0.8, 8, dtype=np.float32).reshape(8, 1)
+    nodes = [
+        helper.make_node("Cast", ["table"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["cast", "scales"], ["scaled"]),
+        helper.make_node("Gather", ["scaled", "ids"], ["out"], axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("ids", TensorProto.INT64, [1, None])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, None, 3])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(scales, "scales")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def run():
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return session.run(None, {"ids": np.array([[7, 0, 7, 3]])})[0]
+
+    before = run()
+    _unpack_rows(model.graph)
+    assert [n.op_type for n in model.graph.node].count("Gather") == 2
+    assert (run() == before).all()
+    assert before[0, 0].tolist() == (table[7] * scales[7]).astype(np.float32).tolist()
 
 
 @pytest.mark.parametrize("text", ["", "a", " " * 25_000, "a" * 25_001, "word " * 9_000, "a " + "b" * 30_000])

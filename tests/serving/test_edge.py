@@ -6,13 +6,18 @@ import functools
 import http.server
 import json
 import shutil
+import socket
 import threading
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from inhouse.assembly.workspace import Workspace
+from inhouse.cli.main import app
 from inhouse.cli.options import workspace_of
+from inhouse.config.gateway import Edge
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.models.catalog import Catalog
@@ -22,6 +27,7 @@ from inhouse.serving.open import settings_of
 from inhouse.serving.pins import check
 from inhouse.serving.reindex import Fresh, release_over
 from inhouse.serving.releases import MEASURED, Releases, label
+from inhouse.serving.rounds import Round, exchange, rounds
 from inhouse.serving.sync import Folder, adopt, source_of, sync
 from inhouse.store.audit import Audit
 from inhouse.store.signing import Envelope, sign, signing_key
@@ -122,6 +128,14 @@ def website():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def dead_port():
+    """A port of this machine where nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def production(workspace):
@@ -397,3 +411,45 @@ def test_a_release_over_a_new_index_is_exported_with_its_own_documents(site, tmp
     adopt(workspace)
     assert production(workspace) == label(release)
     assert not [c for c in Releases(workspace).verify("production") if c.problem and c.path]
+
+
+# --- rounds -----------------------------------------------------------------------------------------------------
+
+
+def test_a_main_server_that_is_down_keeps_no_release_away(device, offered, dead_port):
+    settings = Edge(house=f"http://127.0.0.1:{dead_port}", source=str(offered))
+    done = exchange(device, settings, "secret")
+    assert done.sent is None
+    assert done.release.changed
+    assert production(device) == "the-bank/2"
+    [error] = done.failed
+    assert isinstance(error, BackendError)
+    assert "nothing is lost" in error.hint
+
+
+def test_a_source_that_is_down_changes_nothing(device, dead_port):
+    done = exchange(device, Edge(source=f"http://127.0.0.1:{dead_port}/files"), "")
+    assert (done.sent, done.release) == (None, None)
+    assert isinstance(done.failed[0], BackendError)
+    assert production(device) == "the-bank/1"
+
+
+def test_the_command_installs_the_release_and_says_what_failed(device, offered, dead_port, monkeypatch):
+    monkeypatch.setenv("INHOUSE_EDGE_KEY", "secret")
+    arguments = ["edge", "sync", "--from", str(offered), "--to", f"http://127.0.0.1:{dead_port}", "--json",
+                 "--project", str(device.project.root)]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BackendError)
+    said = json.loads(result.stdout)
+    assert said["release"]["release"] == "the-bank/2"
+    assert len(said["failed"]) == 1
+    assert production(device) == "the-bank/2"
+
+
+def test_a_round_that_failed_is_repeated_sooner():
+    failed, fine = Round(None, None, (BackendError("down"),)), Round(None, None, ())
+    outcomes, slept = iter([fine, failed, failed, failed, fine, fine]), []
+    seen = list(islice(rounds(lambda: next(outcomes), 100, slept.append), 6))
+    assert [bool(done.failed) for done in seen] == [False, True, True, True, False, False]
+    assert slept == [100, 30, 60, 100, 100]
+    assert len(list(rounds(lambda: failed, 0, slept.append))) == 1

@@ -57,3 +57,25 @@ print(torch.__name__, is_torch_available())
     assert "PERSON" in entities
     assert heavy == "[]"
     assert later == "torch True"
+
+
+def test_an_index_needs_no_pandas():
+    pytest.importorskip("pandas")
+    code = """
+import sys, tempfile
+from inhouse.retrieval.index import lancedb
+table = lancedb().connect(tempfile.mkdtemp()).create_table("t", [{"text": "a", "vector": [0.0, 1.0]}])
+print(table.search([0.0, 1.0]).limit(1).to_arrow().num_rows, "pandas" in sys.modules)
+import pandas
+print(len(pandas.DataFrame({"a": [1, 2]})))
+"""
+    assert run(code) == "1 False\n2"
+
+
+def test_stemming_needs_no_scipy():
+    code = """
+import sys
+from inhouse.text.stemmers import stemmers
+print(stemmers().SnowballStemmer("english").stem("running"), "scipy" in sys.modules)
+"""
+    assert run(code) == "run False"

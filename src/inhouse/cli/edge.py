@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
+
+if TYPE_CHECKING:
+    from inhouse.serving.rounds import Round
 
 edge_app = typer.Typer(no_args_is_help=True, help="A folder made by `inhouse export --for edge`, on a device.")
 
@@ -17,6 +20,9 @@ def edge_sync(
     source: Annotated[str, typer.Option("--from", help="Folder or URL of releases; overrides edge.source.")] = "",
     house: Annotated[str, typer.Option("--to", help="URL of the server to report to; overrides edge.house.")] = "",
     allow_older: Annotated[bool, typer.Option("--allow-older", help="Also install a release that is older.")] = False,
+    every: Annotated[
+        float, typer.Option("--every", min=0, help="Minutes from one sync to the next; 0 syncs once and ends.")
+    ] = 0,
     project: At = HERE,
     overrides: Set = None,
     as_json: AsJson = False,
@@ -24,32 +30,40 @@ def edge_sync(
     """Fetch the newest release, send what happened here to the house, and bring replies back.
 
     A release is switched to once its signature and files are checked; a running server does so within a second or so.
-    The audit log, hand-offs, and feedback are sent."""
+    The audit log, hand-offs, and feedback are sent. If the house or the network is down, the device keeps answering,
+    and nothing is lost: the next sync continues. With --every, a failed sync is repeated sooner."""
     from inhouse.errors import ConfigError
-    from inhouse.serving.sync import source_of, sync
-    from inhouse.serving.upload import House, send
+    from inhouse.serving.rounds import exchange, rounds
 
     workspace = workspace_of(project, overrides, quiet=True)
-    settings = workspace.project.edge
-    source, house, key = source or settings.source, house or settings.house, os.environ.get(settings.key_env, "")
-    if not (source or house):
+    own = workspace.project.edge
+    settings = own.model_copy(update={"source": source or own.source, "house": house or own.house})
+    if not (settings.source or settings.house):
         raise ConfigError("edge.source and edge.house: neither is set", "set them, or use --from and --to")
-    done: dict[str, object] = {}
-    if house:  # first: what people are waiting for
-        with workspace.ledger() as ledger, House(house, key) as at:
-            sent = send(ledger, at)
-        done["sent"] = sent.model_dump()
-        tell(f"Sent {sent.entries} entries of the audit log, {sent.handoffs} hand-offs, {sent.feedback} opinions; "
-             f"{sent.replies} replies came back", as_json)  # fmt: skip
-        if sent.too_large:
-            tell(f"warning: {sent.too_large} exchanges are too large to send; they stay on this device", as_json)
-    if source:
-        synced = sync(workspace, source_of(source, house, key), allow_older)
-        done["release"] = synced.model_dump()
-        news = f"Installed {synced.release} ({synced.bytes / 2**20:.1f} MB)" if synced.changed else "Nothing new"
-        tell(f"{news}; in production: {synced.release}", as_json)
+    key = os.environ.get(settings.key_env, "")
+    for done in rounds(lambda: exchange(workspace, settings, key, allow_older), 60 * every):
+        _print_round(done, as_json)
+        for error in done.failed if every else done.failed[:-1]:
+            tell(f"warning: {error}. {error.hint}".rstrip())
+    if done.failed:
+        raise done.failed[-1]
+
+
+def _print_round(done: Round, as_json: bool) -> None:
+    sent, release = done.sent, done.release
     if as_json:
-        print_json(done)
+        halves = {"sent": sent, "release": release}
+        shown = {name: half.model_dump() for name, half in halves.items() if half}
+        print_json(shown | ({"failed": [str(error) for error in done.failed]} if done.failed else {}))
+        return
+    if sent:
+        tell(f"Sent {sent.entries} entries of the audit log, {sent.handoffs} hand-offs, {sent.feedback} opinions; "
+             f"{sent.replies} replies came back")  # fmt: skip
+        if sent.too_large:
+            tell(f"warning: {sent.too_large} exchanges are too large to send; they stay on this device")
+    if release:
+        news = f"Installed {release.release} ({release.bytes / 2**20:.1f} MB)" if release.changed else "Nothing new"
+        tell(f"{news}; in production: {release.release}")
 
 
 @edge_app.command("measure")

@@ -45,6 +45,9 @@ class Cascade(Section):
     """Probability that a certificate is wrong: 0.05 certifies with 95% confidence."""
     held_out: float = Field(0.5, gt=0, lt=1)
     """Share of the test questions that only the certificate is measured on; the verdict asks the others."""
+    max_questions: int = Field(0, ge=0)
+    """Maximum number of questions to choose thresholds with, and of questions for the certificate: a random sample of
+    each. Every rung is asked every question, so this bounds the time and the price of a fit. 0 uses all."""
     skip: bool = True
     """Leave out a rung that is unlikely to answer a question, as similar questions show."""
     rung: tuple[Rung, ...] = ()

@@ -86,6 +86,8 @@ class Gateway(Section):
     """A console session that is not used for this long ends. Minutes."""
     metrics_on_loopback: bool = False
     """Let programs on this machine read /metrics without an admin key."""
+    mcp: bool = True
+    """Offer search, questions, and hand-offs to programs at /mcp, by the Model Context Protocol."""
     rail_processes: bool = True
     """Run guardrails in processes of their own, so that one that hangs or fills its memory is ended; needs Linux. False
     runs them in the server, which then needs less memory."""

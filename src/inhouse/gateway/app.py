@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
@@ -21,7 +20,7 @@ from starlette.types import Scope
 from inhouse import __version__
 from inhouse.chat import Exchange
 from inhouse.errors import BackendError
-from inhouse.gateway import acting, completions, edge, embeddings, mcp, responses
+from inhouse.gateway import acting, completions, edge, embeddings, responses
 from inhouse.gateway.auth import Caller, admit, need_admin, weigh
 from inhouse.gateway.chat import Answer
 from inhouse.gateway.complaints import complaint
@@ -47,12 +46,18 @@ routes = APIRouter()
 def create_app(state: State) -> FastAPI:
     """The ASGI application over `state`."""
 
-    protocol = mcp.over_http(state)
+    protocol = None
+    if state.project.gateway.mcp:
+        from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+
+        from inhouse.gateway import mcp
+
+        protocol = mcp.over_http(state)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         beside = [asyncio.ensure_future(work) for work in (_refresh(state), *(begin() for begin in state.background))]
-        async with protocol.run():
+        async with protocol.run() if protocol else nullcontext():
             yield
         for task in beside:
             task.cancel()
@@ -64,7 +69,8 @@ def create_app(state: State) -> FastAPI:
     app.include_router(routes)
     for others in (responses.routes, completions.routes, embeddings.routes, acting.routes, edge.routes):
         app.include_router(others)
-    app.router.routes.append(Route("/mcp", StreamableHTTPASGIApp(protocol), methods=["POST"]))
+    if protocol:
+        app.router.routes.append(Route("/mcp", StreamableHTTPASGIApp(protocol), methods=["POST"]))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BackendError, _backend_error)

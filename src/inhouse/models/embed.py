@@ -239,16 +239,21 @@ def _max_tokens(folder: Path) -> int:
 
 def to_int8(source: Path, out: Path) -> None:
     """Writes the ONNX model at `source` to `out` with its matrix products in int8, weights per channel."""
+    import onnx
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        looked_up = Path(scratch) / "looked_up.onnx"
+        model = onnx.load(source)
+        _unpack_rows(model.graph)
+        onnx.save(model, looked_up)
         folded = Path(scratch) / "folded.onnx"  # weights that are stored small and scaled become constants
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(folded)
         options.log_severity_level = 3
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(str(looked_up), options, providers=["CPUExecutionProvider"])
         logger = logging.getLogger()
         level = logger.level
         logger.setLevel(logging.ERROR)  # it logs a line for each tensor that it leaves as it is
@@ -259,6 +264,34 @@ def to_int8(source: Path, out: Path) -> None:
             )  # fmt: skip
         finally:
             logger.setLevel(level)
+
+
+def _unpack_rows(graph: Any) -> None:
+    """Lets an embedding table stay as it is stored, in 8 bits with a scale for each row, by unpacking only the rows
+    that are looked up. The numbers are the same; the table of MiniLM takes 12 MB in place of 47."""
+    from onnx import helper
+
+    shapes = {i.name: tuple(i.dims) for i in graph.initializer}
+    made = {name: node for node in graph.node for name in node.output}
+    nodes = []
+    for node in graph.node:
+        scaled = made.get(node.input[0]) if node.op_type == "Gather" else None
+        cast = made.get(scaled.input[0]) if scaled is not None and scaled.op_type == "Mul" else None
+        table = shapes.get(cast.input[0]) if cast is not None and cast.op_type == "Cast" else None
+        along = any(a.name == "axis" and a.i for a in node.attribute)  # another axis than the rows
+        if scaled is None or cast is None or not table or along or shapes.get(scaled.input[1]) != (table[0], 1):
+            nodes.append(node)
+            continue
+        ids, [out] = node.input[1], node.output
+        rows, whole, scales = (f"{out}_{name}" for name in ("rows", "whole", "scales"))
+        nodes += [
+            helper.make_node("Gather", [cast.input[0], ids], [rows], axis=0),
+            helper.make_node("Cast", [rows], [whole], to=cast.attribute[0].i),
+            helper.make_node("Gather", [scaled.input[1], ids], [scales], axis=0),
+            helper.make_node("Mul", [whole, scales], [out]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _pieces(text: str) -> Iterator[str]:

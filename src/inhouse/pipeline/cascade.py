@@ -32,7 +32,7 @@ from inhouse.guardrails.confidence.calibration import fit as fit_confidence
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
 from inhouse.pipeline.calibrate import held_questions, labeled, words_of
-from inhouse.pipeline.questions import parted, questions_of
+from inhouse.pipeline.questions import parted, questions_of, sample
 from inhouse.routing.cascade import Known, Policy, left_out
 from inhouse.routing.certificate import Answers, feasibility, fit, recommendation, rung_results
 from inhouse.types import Artifact, Example, Json
@@ -272,7 +272,8 @@ def questions(parts: Parts, made: Mapping[str, Artifact | None]) -> tuple[list[E
             f"{len(selection)} questions to fit a cascade on, and {len(held)} to certify it with: too few",
             "add conversations, or tests of your own",
         )
-    return selection, held
+    most = project.cascade.max_questions
+    return sample(selection, most, project.seed), sample(held, most, project.seed)
 
 
 def _write(work: Path, report: CascadeReport, ladder: Ladder, known: Known | None, usd: list[float]) -> None:

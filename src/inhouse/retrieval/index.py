@@ -27,6 +27,7 @@ from inhouse.errors import InputError
 from inhouse.files import write_text
 from inhouse.retrieval.chunk import chunk_document, document_digest
 from inhouse.retrieval.terms import terms
+from inhouse.text.hidden import hidden
 from inhouse.types import Chunk, Digest, Document, Embedder, Json, Matrix, Progress, Step
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ class Part(NamedTuple):
 
 
 def lancedb() -> Any:
-    """The module, imported after setting the options that it only reads from the environment."""
+    """The module, imported after setting the options that it only reads from the environment, and without pandas,
+    which pyarrow imports (50 MB) wherever it is installed, to recognize its tables; none are given here."""
     # Below this percentage of visible rows, full text scores each of them. The default of 10 makes that four times as
     # slow as the full-text index.
     os.environ.setdefault("LANCE_FLAT_SEARCH_PERCENT_THRESHOLD", "2")
     os.environ.setdefault("LANCEDB_LOG", "error")  # it warns about every partition that an update leaves empty
-    import lancedb as engine
-
+    with hidden("lancedb", "pandas"):
+        import lancedb as engine
     return engine
 
 

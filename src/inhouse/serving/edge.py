@@ -240,6 +240,7 @@ parallel = 1               # conversations at the same time; each needs memory f
 
 [gateway]
 rail_processes = false     # guardrails in the server itself: less memory
+mcp = false                # nothing at /mcp: 13 MB less
 
 [edge]
 source = ""                # folder or URL of releases, for `inhouse edge sync`

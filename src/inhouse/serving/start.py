@@ -19,7 +19,7 @@ from inhouse.assembly.team import desk_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel
-from inhouse.gateway import mcp, server
+from inhouse.gateway import server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.rights import Rights
 from inhouse.gateway.state import State
@@ -115,6 +115,8 @@ def speak(workspace: Workspace, key: str, groups: Sequence[str]) -> NoReturn:
     Raises:
         InputError: no release is in production, or the key does not exist or hold.
     """
+    from inhouse.gateway import mcp
+
     adopt(workspace)
     releases = Releases(workspace)
     releases.note()

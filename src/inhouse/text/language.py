@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from inhouse.text.automaton import Transitions
+
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
@@ -147,4 +149,5 @@ def identifier_of(languages: Iterable[str]) -> LanguageIdentifier:
     identifier.set_languages(sorted(set(languages) & set(identifier.labels)))
     # It keeps what it knows of all languages, 27 MB, for a wider choice later; there is none.
     identifier._full_model = identifier.nb_ptc, identifier.nb_pc, identifier.nb_classes
+    identifier.tk_nextmove = Transitions(identifier.tk_nextmove)
     return identifier

@@ -9,6 +9,6 @@ from inhouse.text.hidden import hidden
 
 def stemmers() -> Any:
     """The module nltk.stem."""
-    with hidden("nltk", "scipy.stats", "sklearn"):
+    with hidden("nltk", "scipy", "sklearn"):
         import nltk.stem
     return nltk.stem

@@ -52,8 +52,7 @@ probes = 0
 tasks = []
 
 [guardrails]
-rails = ["pii", "links", "injection", "format", "groundedness", "confidence"]
-actions = {{ "groundedness.output" = "flag", "confidence.answer" = "flag" }}
+rails = ["pii", "links", "injection", "format"]
 answer_pattern = '{pattern}'
 
 [release]
@@ -83,7 +82,7 @@ price_build_usd = 900
 max_retested = 30
 sample = 10
 """
-PATTERN = ".{0,60}"  # the bad challenger's
+PATTERN = ".{0,160}"  # of the bad challenger: one text message
 FEE, OLD, NEW = "payments/wire-transfers.md", "$21.50", "$24.25"
 ASK_FEE = "What do you charge for a domestic wire that I send?"
 PRODUCT = [
@@ -297,7 +296,7 @@ def challenger(loop: Loop, watch: subprocess.Popen) -> dict:
     watch.wait(60)
     loop.configure(pattern=PATTERN, percent=50, hours=2)
     loop.run("watch", "mark", "answers must fit a text message")
-    loop.say("guardrails.answer_pattern lets only answers of 60 characters pass; the watch is started again")
+    loop.say("guardrails.answer_pattern lets only answers of 160 characters pass; the watch is started again")
     loop.watch()
     built = loop.until("the challenger passed the gate and is a canary", lambda: loop.canaries() != before)
     name = loop.canaries()[-1]

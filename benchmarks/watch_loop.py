@@ -1,9 +1,10 @@
 """The whole loop of `inhouse watch`, unattended, on a copy of the example bank with a server and a watch running.
 
-    python benchmarks/watch_loop.py --project examples/first_national_bank [--fee] [--keep]
+    python benchmarks/watch_loop.py --project examples/first_national_bank [--fee] [--keep] [--extractive]
 
 The copy is built with the arms base and rag (no training, so that the loop takes minutes), released, and promoted,
-unless that was done before with the same settings.
+unless that was done before with the same settings. With `--extractive` a stand-in for the model answers
+(`extractive.py`): everything else is the same, and a machine that has no time for the model can run the loop.
 
 1. A fee changes in a document. How long until the running server answers with the new one, and does any request fail?
 2. Customers ask about a product that no document and no test knows. Does the watch name the topic and ask for answers?
@@ -33,17 +34,19 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import extractive
 import httpx
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
+from inhouse.serving.watched import Memory, State
 from inhouse.store.audit import Audit
 from inhouse.store.inbox import Inbox
 from inhouse.store.incidents import incidents
 from inhouse.store.keys import Keys
 
 HERE = Path(__file__).parent
-MOST_S = 1800
+MOST_S = 3600
 SETTINGS = """
 [evaluation]
 arms = ["base", "rag"]
@@ -79,10 +82,9 @@ canary_percent = {percent}
 canary_hours = {hours}
 cooldown_days = 0
 price_build_usd = 900
-max_retested = 30
-sample = 10
+max_retested = 20
+sample = 5
 """
-PATTERN = ".{0,160}"  # of the bad challenger: one text message
 FEE, OLD, NEW = "payments/wire-transfers.md", "$21.50", "$24.25"
 ASK_FEE = "What do you charge for a domestic wire that I send?"
 PRODUCT = [
@@ -117,9 +119,11 @@ class Receiver(ThreadingHTTPServer):
 
 
 class Loop:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine_url: str = "") -> None:
         self.folder, self.began, self.events = folder, time.monotonic(), []
         self.project, self.webhook = (folder / "inhouse.toml").read_text(), Receiver()
+        if engine_url:
+            self.project += f'\n[model]\nengine = "vllm"\nengine_url = "{engine_url}"\n'
         self.configure()
         self.failures, self.asked, self.objected = [], 0, []
         self.processes: list[subprocess.Popen] = []
@@ -198,15 +202,15 @@ class Loop:
             browser.post("/console/sign-in", data={"csrf": token, "key": self.secret}).raise_for_status()
             return browser.get(f"/console/{page}").raise_for_status().text
 
-    def status(self) -> dict:
-        return json.loads(self.run("watch", "status", "--json"))
+    def status(self) -> State:
+        return Memory(self.workspace.store.root).read()
 
-    def until(self, what: str, holds: Callable[[], bool]) -> float:
+    def until(self, what: str, holds: Callable[[], bool], every_s: float = 1) -> float:
         began = time.monotonic()
         while not holds():
             if time.monotonic() - began > MOST_S:
                 raise SystemExit(f"gave up waiting: {what}")
-            time.sleep(1)
+            time.sleep(every_s)
         took = time.monotonic() - began
         self.say(f"{what}: after {took:.0f} s")
         return took
@@ -235,7 +239,8 @@ def fee(loop: Loop) -> dict:
     loop.say(f"answer before: {before}")
     file.write_text(file.read_text().replace(OLD, NEW))
     loop.say(f"{FEE}: {OLD} is now {NEW}")
-    seconds = loop.until("the running server answers with the new fee", lambda: NEW in text(loop.ask(ASK_FEE)))
+    what = "the running server answers with the new fee"
+    seconds = loop.until(what, lambda: NEW in text(loop.ask(ASK_FEE)), every_s=3)
     after = text(loop.ask(ASK_FEE))
     loop.say(f"answer after: {after}")
     return {"before": before, "after": after, "seconds": seconds, "right": OLD in before and NEW in after}
@@ -257,7 +262,7 @@ def product(loop: Loop) -> dict:
     loop.say(f"4 questions about a product that nobody wrote about; one answer: {answers[PRODUCT[0]]}")
 
     def named() -> bool:
-        return any(w["kind"] == "labels" and "Heron" in str(w["questions"]) for w in loop.status()["waiting"])
+        return any(w.kind == "labels" and "Heron" in str(w.questions) for w in loop.status().waiting)
 
     took = loop.until("the watch names the topic and asks for answers", named)
     with loop.workspace.ledger() as ledger:
@@ -280,7 +285,8 @@ def product(loop: Loop) -> dict:
 
 def promoted(loop: Loop) -> dict:
     first = loop.serving()["production"]
-    indexed = loop.until("the server answers from the approved replies", lambda: "94" in text(loop.ask(PRODUCT[0])))
+    what = "the server answers from the approved replies"
+    indexed = loop.until(what, lambda: "94" in text(loop.ask(PRODUCT[0])), every_s=3)
     loop.say(f"answer: {text(loop.ask(PRODUCT[0]))}")
 
     built = loop.until("a build passed the gate and is a canary", lambda: bool(loop.canaries()))
@@ -289,14 +295,14 @@ def promoted(loop: Loop) -> dict:
     return {"production_before": first, "release": name, "indexed_s": indexed, "canary_s": built, "promoted_s": done}
 
 
-def challenger(loop: Loop, watch: subprocess.Popen) -> dict:
+def challenger(loop: Loop, watch: subprocess.Popen, characters: int) -> dict:
     """A release that hands off what is too long for a text message becomes a canary, and customers ask."""
     production, before = loop.serving()["production"], loop.canaries()
     watch.send_signal(signal.SIGTERM)
     watch.wait(60)
-    loop.configure(pattern=PATTERN, percent=50, hours=2)
+    loop.configure(pattern=f".{{0,{characters}}}", percent=50, hours=2)
     loop.run("watch", "mark", "answers must fit a text message")
-    loop.say("guardrails.answer_pattern lets only answers of 160 characters pass; the watch is started again")
+    loop.say(f"guardrails.answer_pattern lets only answers of {characters} characters pass; the watch is started again")
     loop.watch()
     built = loop.until("the challenger passed the gate and is a canary", lambda: loop.canaries() != before)
     name = loop.canaries()[-1]
@@ -314,7 +320,7 @@ def challenger(loop: Loop, watch: subprocess.Popen) -> dict:
     loop.say(f"{incident.release} was rolled back after {took:.0f} s and {asked} questions: {incident.reason}")
     for n in range(20):
         loop.ask(questions[n]["messages"][-1]["content"], f"later {n}")
-    loop.until("the watch has it wait for a person", lambda: name in str(loop.status()["waiting"]))
+    loop.until("the watch has it wait for a person", lambda: name in str(loop.status().waiting))
     told = [alert for alert in loop.webhook.alerts if alert["kind"] == "rollback"]
     with loop.workspace.ledger() as ledger:
         audit = Audit(ledger)
@@ -336,10 +342,12 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--keep", action="store_true", help="keep the copy")
     parser.add_argument("--fee", action="store_true", help="only the first part")
+    parser.add_argument("--extractive", action="store_true", help="a stand-in answers, which takes a millisecond")
+    parser.add_argument("--characters", type=int, default=160, help="of answers that the bad challenger lets pass")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="watch-loop-")) / "bank"
     shutil.copytree(given.project, folder)
-    loop = Loop(folder)
+    loop = Loop(folder, extractive.started() if given.extractive else "")
     try:
         loop.prepare()
         loop.serve()
@@ -349,8 +357,8 @@ def main() -> None:
         if not given.fee:
             found |= {"product": product(loop), "build": promoted(loop)}
             loop.say(f"answer: {text(loop.ask(PRODUCT[3]))}")
-            found |= {"challenger": challenger(loop, watch)}
-        found |= {"requests": loop.asked, "failed": loop.failures, "status": loop.status()["decision"]}
+            found |= {"challenger": challenger(loop, watch, given.characters)}
+        found |= {"requests": loop.asked, "failed": loop.failures}
     finally:
         loop.stop()
     found["events"], found["alerts"] = loop.events, loop.webhook.alerts

@@ -15,7 +15,7 @@ QUESTION = Shown(exchange="x1", text="What is the Falcon \x1b[31mcard?")
 ALARM = Monitored(
     name="new questions", area="questions", state="changed", says="The group has 5.2%.", effect=0.05, low=0.02, high=0.08, p=1e-5,
     days=1, units=600, groups=(Group(question=QUESTION, terms=("falcon",), share=0.052, usual_share=0.001, examples=(QUESTION,)),),
-    examples=(QUESTION,), waiting_usd=41.5, todo="Add them to the tests.",
+    examples=(QUESTION,), waiting_usd=41.5, waiting="about $41.50 a day", todo="Add them to the tests.",
 )  # fmt: skip
 CALM = Monitored(name="latency", area="operation", state="no change", says="The time to answer is 1.")
 DOCUMENTS = DocumentDrift(

@@ -15,6 +15,7 @@ from inhouse.config.sections import Model, Project
 from inhouse.errors import BackendError, ConfigError
 from inhouse.models import engines
 from inhouse.models.catalog import Catalog
+from inhouse.models.vllm import VllmEngine
 
 
 @pytest.fixture
@@ -117,7 +118,8 @@ def test_removing_it_forgets_its_speed(catalog):
 
 class Version(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({"version": "9.9"} if self.path == "/version" else {}).encode()
+        known = {"/version": {"version": "9.9"}, "/v1/models": {"data": [{"id": "theirs", "max_model_len": 4096}]}}
+        body = json.dumps(known.get(self.path, {})).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -143,6 +145,19 @@ def test_a_server_elsewhere_is_named_with_its_version(catalog, monkeypatch):
         server.server_close()
     with pytest.raises(BackendError, match="no vLLM server answers"):
         engines.place_of(Model(engine="vllm", engine_url=url), catalog)
+
+
+def test_a_server_elsewhere_needs_no_key(catalog, tmp_path):
+    server = HTTPServer(("127.0.0.1", 0), Version)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings = Model(engine="vllm", engine_url=f"http://127.0.0.1:{server.server_port}")
+    try:
+        engine = VllmEngine(tmp_path, settings, engines.place_of(settings, catalog))
+        assert (engine.base, engine.headers()) == ("theirs", {})
+        engine.close()
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_project_file_names_its_engine(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inhouse.errors import InputError
-from inhouse.monitoring.alarms import FILE, DriftReport, kept_in, noted, standing, with_texts
+from inhouse.monitoring.alarms import FILE, Cost, DriftReport, kept_in, noted, standing, with_texts
 from inhouse.monitoring.drift import decide, traffic
 from inhouse.monitoring.monitors import MONITORS
 from inhouse.monitoring.subjects import examine
@@ -266,7 +266,7 @@ MADE = examine(seen(rows(days=3, per_day=5)), embed)
 @pytest.fixture(scope="module")
 def product():
     """A new product on the last day."""
-    return by_name(rows(new=0.12, per_day=500), waiting=lambda m, per_day: 2.0 * per_day)
+    return by_name(rows(new=0.12, per_day=500), waiting=lambda m, per_day: Cost(2.0 * per_day))
 
 
 def test_alarms_are_kept_without_texts_since_they_began(product):

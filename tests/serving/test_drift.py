@@ -14,7 +14,8 @@ from inhouse.config.load import load_project
 from inhouse.config.sections import Project
 from inhouse.documents.load import DOCUMENTS
 from inhouse.errors import InputError
-from inhouse.monitoring.alarms import Monitored
+from inhouse.monitoring.alarms import Cost, Monitored
+from inhouse.monitoring.monitors import MONITORS
 from inhouse.serving.drift import cost_of_waiting, latest, look
 from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.releases import MEASURED, Releases
@@ -121,13 +122,14 @@ def served(workspace):
 def test_a_look_finds_names_keeps_and_voids(served):
     since = (NOW - timedelta(days=16)).isoformat()
     before = digests_of(served, {})
-    kept = look(served, since, waiting=lambda m, per_day: per_day / 10)
+    kept = look(served, since, waiting=lambda m, per_day: Cost(per_day / 10, "a tenth"))
     alarm = next(m for m in kept.report.monitors if m.name == "new questions")
     assert (kept.report.reference, kept.report.release, kept.report.requests) == ("traffic", "bank/1", 16 * 300)
     assert alarm.state == "changed"
     assert "falcon" in alarm.groups[0].terms
     assert all("Falcon" in e.text for e in alarm.examples)
     assert alarm.waiting_usd == pytest.approx(30, rel=0.2)
+    assert alarm.waiting == "a tenth"
     assert [m.name for m in kept.report.alarms if m.area == "operation"] == []
     file = served.store.root / "drift.json"
     assert "Falcon" not in file.read_text()
@@ -175,8 +177,18 @@ def test_alarms_cost_what_the_project_file_says():
     def alarm(name, effect, usual=None):
         return Monitored(name=name, area="answers", state="changed", says="", effect=effect, usual=usual)
 
-    assert cost(alarm("no answer", 0.1), 1000) == pytest.approx(300)  # 100 conversations of 6 minutes
-    assert cost(alarm("errors", 0.05), 1000) == pytest.approx(100)
-    assert cost(alarm("cost", 0.5, 0.02), 1000) == pytest.approx(10)
-    assert cost(alarm("exclamations", 0.5), 1000) is None
-    assert cost(alarm("errors", None), 1000) is None
+    assert cost(alarm("no answer", 0.1), 1000).usd == pytest.approx(300)  # 100 conversations of 6 minutes
+    assert cost(alarm("errors", 0.05), 1000) == (pytest.approx(100), "about $100.00 a day")
+    assert cost(alarm("cost", 0.5, 0.02), 1000).usd == pytest.approx(10)
+    bound = "at most about $200.00 a day, if all of these requests are answered wrong"
+    assert cost(alarm("new questions", 0.1), 1000) == (None, bound)
+    each = "about $20.00 a day for each percent of the answers that turn wrong; how many is unknown"
+    assert cost(alarm("exclamations", 0.5), 1000) == (None, each)
+    assert cost(alarm("errors", None), 1000) == (None, "an unknown amount a day")
+
+
+def test_every_alarm_says_what_is_known_of_the_cost_of_waiting():
+    cost = cost_of_waiting(Project())
+    for m in MONITORS.values():
+        alarm = Monitored(name=m.name, area=m.area, state="changed", says="", effect=0.2, usual=0.01)
+        assert "$" in cost(alarm, 1000).says, m.name

@@ -547,7 +547,9 @@ def test_alarms_of_drift_wait_for_a_person_who_is_told_once(tmp_path, monkeypatc
             Memory(bank.workspace.store.root).write(state.model_copy(update={"drifted_at": back}))
         bank.watch().once()
         if days < 4:
-            assert [w.text for w in bank.state.waiting if w.kind == "drift"] == ["More requests fail. Read on."]
+            assert [w.text for w in bank.state.waiting if w.kind == "drift"] == [
+                "More requests fail. Waiting costs an unknown amount a day. Read on."
+            ]
     assert len(looks) == 3
     assert [w.kind for w in bank.alerts if w.kind == "drift"] == ["drift"]
     assert not [w for w in bank.state.waiting if w.kind == "drift"]

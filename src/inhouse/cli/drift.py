@@ -62,8 +62,7 @@ def _print_monitor(m: Monitored) -> None:
         )
     for example in m.examples:
         print_line(plain(f"    > {short(example.text)}  [{example.exchange}]"), "dim")
-    usd = m.waiting_usd
-    print_line(f"    Waiting costs {'an unknown amount' if usd is None else f'about ${usd:,.2f}'} a day. {m.todo}")
+    print_line(f"    Waiting costs {m.waiting}. {m.todo}")
 
 
 def _print_documents(found: DocumentDrift) -> None:

@@ -64,7 +64,7 @@ class Engine:
         return self.process.trouble or self.process.slow
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"}
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
     def close(self) -> None:
         """Stops the engine at once and frees its memory."""

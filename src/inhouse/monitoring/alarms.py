@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from inhouse.errors import InputError
 from inhouse.monitoring.monitors import MONITORS, Area
@@ -19,8 +19,18 @@ from inhouse.types import Record
 State = Literal["no change", "not enough traffic", "changed"]
 SHOWN_CHARS = 300
 
-Waiting = Callable[["Monitored", float], float | None]
-"""What waiting costs in US dollars a day, from a monitor that has changed and requests a day; None if unknown."""
+UNKNOWN = "an unknown amount a day"
+
+
+class Cost(NamedTuple):
+    """What waiting costs: US dollars a day, None if unknown, and in words, to follow "waiting costs"."""
+
+    usd: float | None
+    says: str = UNKNOWN
+
+
+Waiting = Callable[["Monitored", float], Cost]
+"""What waiting costs, from a monitor that has changed and requests a day."""
 
 
 class Shown(Record):
@@ -59,6 +69,7 @@ class Monitored(Record):
         examples: questions of the window that show the change.
         since: the first day of the alarm; set where reports are kept.
         waiting_usd: what waiting costs a day, None if that is unknown.
+        waiting: the same in words, or what is known of it: a bound, or the price of each answer that turns wrong.
         todo: what to do.
     """
 
@@ -80,6 +91,7 @@ class Monitored(Record):
     examples: tuple[Shown, ...] = ()
     since: str = ""
     waiting_usd: float | None = None
+    waiting: str = UNKNOWN
     todo: str = ""
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from inhouse.monitoring import windows
-from inhouse.monitoring.alarms import Monitored, State, Waiting
+from inhouse.monitoring.alarms import Cost, Monitored, State, Waiting
 from inhouse.monitoring.monitors import COMMON, MONITORS, TEXTS, Asked, Monitor
 from inhouse.monitoring.windows import LEAST_DAYS, SPANS, Shift, Units, Usual
 from inhouse.text.language import language
@@ -213,8 +213,8 @@ def decide(
     for name, m in found.items():
         now = m.model_copy(update={"p": adjusted.get(name, 1.0)})
         if now.p <= windows.daily_level():
-            usd = waiting(now, per_day) if waiting else None
-            now = now.model_copy(update={"state": "changed", "waiting_usd": usd})
+            cost = waiting(now, per_day) if waiting else Cost(None)
+            now = now.model_copy(update={"state": "changed", "waiting_usd": cost.usd, "waiting": cost.says})
         else:
             now = now.model_copy(update={"groups": (), "examples": (), "todo": ""})
         decided.append(now)

@@ -10,7 +10,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.files import write_text
-from inhouse.monitoring.alarms import FILE, DriftReport, Kept, Monitored, Waiting, kept_in, noted, with_texts
+from inhouse.monitoring.alarms import FILE, Cost, DriftReport, Kept, Monitored, Waiting, kept_in, noted, with_texts
 from inhouse.monitoring.drift import moment, traffic
 from inhouse.monitoring.revisions import DocumentDrift, changed, contradictions, stale
 from inhouse.monitoring.subjects import examine
@@ -21,6 +21,8 @@ from inhouse.store.signals import Signals
 from inhouse.types import Document, Matrix, Release
 
 LOCK = "drift"  # file in the folder of locks
+BOUNDED = ("new questions", "language of questions", "language of answers", "findings")
+"""Monitors of a share of requests that may be answered wrong, each at most once."""
 
 
 def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waiting | None = None) -> Kept:
@@ -61,24 +63,37 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
 
 
 def cost_of_waiting(project: Project) -> Waiting:
-    """What an alarm costs a day, in US dollars, by the prices of the project file; None where it has no price.
+    """What an alarm costs a day, by the prices of the project file.
 
     Requests that were not answered cost the minutes of a person, failed ones and those for which nothing was found a
-    wrong answer, and dearer answers what they cost more.
+    wrong answer, and dearer answers what they cost more. Of other shares of requests it is known that they cost at most
+    a wrong answer each. Of the rest it is known what each answer costs that turns wrong or goes to a person.
     """
     person = project.costs.minutes_per_handoff / 60 * project.costs.person_usd_per_hour
     wrong = project.watch.price_wrong_usd
     prices = {"no answer": person, "nothing found": wrong, "apologies": wrong, "errors": wrong}
 
-    def waiting(found: Monitored, per_day: float) -> float | None:
+    def waiting(found: Monitored, per_day: float) -> Cost:
         if found.effect is None:
-            return None
+            return Cost(None)
         if found.name == "cost" and found.usual is not None:
-            return found.effect * found.usual * per_day
-        price = prices.get(found.name, 0.0)
-        return price * found.effect * per_day if price else None
+            return _priced(found.effect * found.usual * per_day)
+        if price := prices.get(found.name, 0.0):
+            return _priced(price * found.effect * per_day)
+        if wrong and found.name in BOUNDED:
+            most = wrong * found.effect * per_day
+            return Cost(None, f"at most about ${most:,.2f} a day, if all of these requests are answered wrong")
+        slow = found.area == "operation"
+        if each := person if slow else wrong:
+            what = "of the users who ask a person instead" if slow else "of the answers that turn wrong"
+            return Cost(None, f"about ${each * per_day / 100:,.2f} a day for each percent {what}; how many is unknown")
+        return Cost(None)
 
     return waiting
+
+
+def _priced(usd: float) -> Cost:
+    return Cost(usd, f"about ${usd:,.2f} a day")
 
 
 def _time(at: str) -> str:

@@ -34,7 +34,7 @@ def _monitor(m: Monitored) -> seams.DriftMonitor:
     effect, low, high = (None if v is None else scale * v for v in (m.effect, m.low, m.high))
     return seams.DriftMonitor(
         name=m.name, area=m.area, state=m.state, says=m.says, effect=effect, low=low, high=high, unit=unit, days=m.days,
-        ready_on=m.ready_on, since=m.since, waiting_usd=m.waiting_usd, todo=m.todo, groups=tuple(map(_group, m.groups)),
+        ready_on=m.ready_on, since=m.since, waiting=m.waiting, todo=m.todo, groups=tuple(map(_group, m.groups)),
         examples=tuple(map(_asked, m.examples)),
     )  # fmt: skip
 

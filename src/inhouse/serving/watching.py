@@ -243,7 +243,7 @@ class Watch:
             return self._memory.write(state)
         if not alarms:
             return self._memory.write(state.without("drift"))
-        text = " ".join(f"{alarm.says} {alarm.todo}" for alarm in alarms)
+        text = " ".join(f"{alarm.says} Waiting costs {alarm.waiting}. {alarm.todo}" for alarm in alarms)
         waiting = Waiting(kind="drift", at=at, text=text, command="inhouse drift --last")
         same = {w.text for w in state.waiting if w.kind == "drift"} == {text}
         return self._memory.write(state if same else self._wait(state, waiting))

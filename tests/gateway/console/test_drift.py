@@ -21,7 +21,7 @@ def made(text="Does the Falcon card cost anything?", changed=True):
         DriftMonitor(
             name="new questions", area="questions", state="changed" if changed else "no change", days=1, unit=" points",
             says="The group of questions that has grown most has 5.2% of the questions of the last day.", effect=5.1, low=2.9,
-            high=8.2, since="2026-11-29T20:00:00+00:00", waiting_usd=41.5, groups=(group,), examples=group.examples,
+            high=8.2, since="2026-11-29T20:00:00+00:00", waiting="about $41.50 a day", groups=(group,), examples=group.examples,
             todo="Check that the documents answer these questions, and run `inhouse evaluate`.",
         ),
         DriftMonitor(

@@ -276,7 +276,7 @@ class DriftMonitor(Record):
     days: int = 0
     ready_on: str = ""
     since: str = ""
-    waiting_usd: float | None = None
+    waiting: str = "an unknown amount a day"
     todo: str = ""
     groups: tuple[DriftGroup, ...] = ()
     examples: tuple[Asked, ...] = ()

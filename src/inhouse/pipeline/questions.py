@@ -34,7 +34,7 @@ def questions_of(
     tests, handoff = parted(workspace, data)[0], project.assistant.handoff
     read = workspace.documents(documents)
     probes, unmade = make_probes(tests, read, handoff, languages, settings.probes, project.seed)
-    return [*_sample(tests, settings.max_questions, project.seed), *probes], unmade
+    return [*sample(tests, settings.max_questions, project.seed), *probes], unmade
 
 
 def parted(workspace: Workspace, data: Artifact) -> tuple[list[Example], list[Example]]:
@@ -51,7 +51,7 @@ def parted(workspace: Workspace, data: Artifact) -> tuple[list[Example], list[Ex
     return [e for e in tests if (e.group or e.id) not in held], [e for e in tests if (e.group or e.id) in held]
 
 
-def _sample(examples: list[Example], most: int, seed: int) -> list[Example]:
+def sample(examples: list[Example], most: int, seed: int) -> list[Example]:
     """At most so many questions, drawn at random; the turns of a conversation stay together."""
     if not most or len(examples) <= most:
         return examples

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inhouse.assembly.arms import FEW_SHOT, Arms, Messages
-from inhouse.assembly.experts import domains_of, closed_tests
+from inhouse.assembly.experts import closed_tests, domains_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project

@@ -25,8 +25,8 @@ from inhouse.pipeline.stored import write_batch
 from inhouse.serving.export import export
 from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
-from inhouse.types import Message
-from inhouse.verdict import Report
+from inhouse.types import Estimate, Message
+from inhouse.verdict import Gain, Report
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 EXPERTS = """
@@ -155,6 +155,7 @@ def test_what_one_adapter_processed_is_no_other_ones(workspace, made):
     assert {scope.partition(":")[0] for scope in scopes} <= {"None", "0", "1"}
 
 
+@pytest.mark.slow
 def test_a_new_domain_trains_nothing_again_and_changes_no_answer(folder, workspace, made, models_dir, tmp_path):
     grown = tmp_path / "grown"
     shutil.copytree(folder, grown)
@@ -199,12 +200,26 @@ def test_closed_questions_go_to_no_other_model(workspace, verdict, tmp_path):
     assert "tellers/" not in (tmp_path / "batch.jsonl").read_text()
 
 
+def with_a_gain(workspace, measured):
+    """The workspace with a verdict of the same artifacts that passes the gate, as that of a random model cannot."""
+    report, better = Report.read(Path(measured.path)), Estimate(mean=0.5, low=0.4, high=0.6, n=40)
+    gain = Gain(arm="experts+rag", over="base", metrics={"accuracy": better})
+
+    def build(work):
+        (work / "report.json").write_text(report.model_copy(update={"gains": (gain,)}).model_dump_json())
+        return dict(measured.facts)
+
+    parents = [a for depth, a in workspace.store.lineage(measured) if depth == 1]
+    workspace.store.make("report", workspace.store.inputs(measured) | {"of": "a gain"}, parents, build)
+    return workspace
+
+
 @pytest.mark.slow
 def test_a_release_serves_what_was_measured(folder, verdict, models_dir, tmp_path):
     copied = tmp_path / "released"
     shutil.copytree(folder, copied)
     workspace = workspace_of(copied, models_dir)
-    release = Releases(workspace).make()
+    release = Releases(with_a_gain(workspace, verdict)).make()
     assert release.arm == "experts+rag"
     assert f"experts/{release.experts}" in release.pins
     opened = open_release(workspace, release)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BANK := examples/first_national_bank
 
 # Every claim of docs/benchmarks.md, the quick ones first; `make bench QUICK=--quick` tries them all in some minutes.
-BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults actions router reuse cascade surrogates triggers rollback budgets roi drift audit_data edge
+BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults actions router reuse cascade surrogates triggers rollback budgets roi drift audit_data edge experts
 QUICK ?=
 
 # `make test WORKERS=2` runs the tests in two processes, each file in one of them, in the order of the files.

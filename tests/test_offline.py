@@ -79,6 +79,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
     flows.write_text("flows: {hi: {description: greets, steps: [{action: utter_hi}]}}\n")
     at = ["--project", str(project)]
     agents = ["--set", 'agent=[{name="prices", examples=["price of a plan"]}, {name="speed", examples=["how fast"]}]']
+    experts = ["--set", 'expert=[{name="plans", conversations=["log.jsonl"], documents=["plan*.md"]}]']
     return [
         ("init", ["init", str(scratch / "new")], ""),
         ("check", ["check", *at], ""),
@@ -89,6 +90,7 @@ def commands(project: Path, scratch: Path) -> list[tuple[str, list[str], str]]:
         ("scratch", ["scratch", "--plan", "--set", "model.base=none", "--set", "scratch.depth=1",
                      "--set", "scratch.context_tokens=32", *at], ""),
         ("pretrain", ["pretrain", "--set", "pretraining.epochs=1", *at], ""),
+        ("experts", ["experts", *experts, *at], ""),
         ("parity", ["parity", *at], ""),
         ("calibrate", ["calibrate", *at], ""),
         ("evaluate", ["evaluate", *at], ""),

@@ -366,7 +366,8 @@ class Release(Record):
     of artifacts that the arm does not need are empty; `feedback` takes the place of `adapter` in arms that learned from
     feedback, and `pretrained` in those after continued pre-training. `engine` is what ran the model, with its version
     and precision; `team` is the artifact with its agents, if it has any, `commands` that with the adapters of those
-    that learned to understand messages, and `cascade` that of the arm of this name. `classifiers` is the digest of the
+    that learned to understand messages, `experts` that with domain experts and their router, and `cascade` that of the
+    arm of this name. `classifiers` is the digest of the
     weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each artifact
     that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and of the models that are not
     artifacts (the embedder, for one).
@@ -385,6 +386,7 @@ class Release(Record):
     calibration: Digest = ""
     team: Digest = ""
     commands: Digest = ""
+    experts: Digest = ""
     cascade: Digest = ""
     report: Digest
     retest: Digest = ""

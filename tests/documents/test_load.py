@@ -80,6 +80,17 @@ def test_every_file_is_read_or_fails_with_a_reason(folder, load, files, tmp_path
     assert meta["modified"].endswith("+00:00")
 
 
+def test_only_files_that_match_are_read(folder, load):
+    write(folder, shop__a_md="# A\n\nFirst.", shop__b_md="# B\n\nSecond.", bank__c_md="# C\n\nThird.")
+    assert set(load(only=("shop/**",))[1]) == {"shop/a.md", "shop/b.md"}
+    whole, part = (folder_digest(folder, Documents(only=only)) for only in ((), ("shop/**",)))
+    (folder / "bank" / "c.md").write_text("# C\n\nChanged.")
+    assert folder_digest(folder, Documents(only=("shop/**",))) == part
+    assert folder_digest(folder, Documents()) != whole
+    with pytest.raises(InputError, match=r"no file matches 'vault/\*\*'"):
+        load(only=("vault/**",))
+
+
 def test_links_stay_in_the_folder(folder, load, tmp_path):
     (tmp_path / "secret.md").write_text("# Secret")
     write(folder, a_md="# A\n\ntext", sub__b_md="# B\n\ntext", _data__c_md="# C\n\nmounted")

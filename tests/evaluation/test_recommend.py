@@ -153,3 +153,18 @@ def test_a_hardly_trained_model_gets_a_warning():
     (warning,) = recommend(evidence(hardly_trained="it ended after 3 steps; raise training.max_minutes")).warnings
     assert warning.startswith("The custom model is hardly trained")
     assert warning.endswith("raise training.max_minutes.")
+
+
+def test_experts_must_be_better_than_the_joint_model():
+    arms = ("base", "tuned", "experts")
+    tuned = (("accuracy", "tuned", "base"), (0.2, 0.4))
+    even = recommend(evidence([tuned], arms=arms))
+    assert even.arm == "tuned"
+    assert "Do not use experts." in even.sentence
+    assert "experts differs by" in even.sentence
+    better = recommend(evidence([tuned, (("accuracy", "experts", "tuned"), (0.05, 0.2))], arms=arms))
+    assert better.arm == "experts"
+    assert "Do not use experts." not in better.sentence
+    closed = recommend(evidence([tuned], arms=arms, closed=("hr", "legal")))
+    assert any("(hr, legal)" in warning for warning in closed.warnings)
+    assert not even.warnings

@@ -14,6 +14,7 @@ oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 
 cpt and cpt+rag are like tuned and rag, with the base model after continued pre-training on the documents.
+experts and experts+rag are like tuned and rag, each question with the adapter of its domain (assembly/experts.py).
 tuned+feedback and tuned+feedback+rag are tuned and tuned+rag with the model that learned from feedback after that.
 """
 
@@ -26,6 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from inhouse.assembly.experts import Domain, open_experts
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Assistant, Model, Project
@@ -48,10 +50,11 @@ FEEDBACK_FOLDER = "feedback"  # the same of the model that learned from feedback
 PRETRAINED_FOLDER = "pretrained"  # the same of the base after continued pre-training
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 CASCADES = ("cascade", "cascade+private")
-RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "cpt+rag", "oracle")
+EXPERTS = ("experts", "experts+rag")  # by one of several adapters
+RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "cpt+rag", "experts+rag", "oracle")
 LEARNED = ("tuned+feedback", "tuned+feedback+rag")  # by the model that learned from feedback
 PRETRAINED = ("cpt", "cpt+rag")  # by the base after continued pre-training
-CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED, *PRETRAINED)  # whose confidence is calibrated
+CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED, *PRETRAINED, *EXPERTS)  # whose confidence is calibrated
 
 
 class GoldGrounder:
@@ -143,6 +146,7 @@ class Built:
         custom: artifact of the training, None before there is one.
         feedback: artifact of what the custom model learned from feedback, None where no arm asks it.
         pretrained: artifact of continued pre-training, None where no arm asks it.
+        experts: artifact with the adapters of domain experts and their router, None where no arm asks them.
         folder: artifact with what vLLM serves, None for the embedded engine.
         vllm: where vLLM is, None for the embedded engine.
         index: artifact that passages come from, None where nothing is retrieved.
@@ -166,6 +170,7 @@ class Built:
     commands: Artifact | None = None
     feedback: Artifact | None = None
     pretrained: Artifact | None = None
+    experts: Artifact | None = None
 
     @property
     def trained(self) -> dict[str, tuple[Artifact, str]]:
@@ -175,10 +180,13 @@ class Built:
         return {name: (made, folder) for name, (made, folder) in every.items() if made}
 
     @property
-    def adapters(self) -> dict[str, Path]:
-        """The folders of the adapters in `commands`, by the name of their agent."""
-        made = self.commands
-        return {name: Path(made.path) / str(n) for n, name in enumerate(made.facts["agents"])} if made else {}
+    def adapters(self) -> dict[str, tuple[Path, str]]:
+        """The adapters that are served beside the base, by the name of what answers with them: folder and key."""
+        named: list[tuple[Artifact | None, str]] = [(self.commands, "agents"), (self.experts, "experts")]
+        return {
+            f"{fact}/{name}": (Path(made.path) / str(n), f"{made.key}-{n}")
+            for made, fact in named if made for n, name in enumerate(made.facts[fact])
+        }  # fmt: skip
 
 
 class Arms:
@@ -232,13 +240,16 @@ class Arms:
 
     def commands(self, agent: str) -> ChatModel | None:
         """The base model with the adapter that understands messages for an agent; None if none was trained."""
-        if agent not in self._built.adapters:
-            return None
+        adapter = f"agents/{agent}"
+        return self._adapted(adapter, agent) if adapter in self._built.adapters else None
+
+    def _adapted(self, adapter: str, name: str) -> ChatModel:
+        """The base model with one of the adapters beside it."""
         if self._built.vllm:
-            return self._engine(f"commands of {agent}").model(agent)
+            return self._engine(adapter).model(name)
         engine = self._engine("base")
         assert isinstance(engine, LlamaEngine)
-        return engine.model(agent, list(self._built.adapters).index(agent))
+        return engine.model(name, list(self._built.adapters).index(adapter))
 
     def open(
         self, name: str, few_shot: Sequence[Example] = (), gold: Mapping[Messages, Sequence[Passage]] | None = None,
@@ -254,12 +265,12 @@ class Arms:
             instructions: system prompt instead of the project's.
 
         Raises:
-            ConfigError: a cascade has its own documents or instructions.
+            ConfigError: a cascade or experts have their own documents or instructions.
         """
+        if name in (*CASCADES, *EXPERTS) and (within or instructions):
+            what = f"an agent with its own documents or instructions cannot answer from the arm {name}"
+            raise ConfigError(what, "remove them from the [[agent]] table, or release another arm")
         if name in CASCADES:
-            if within or instructions:
-                what = "an agent with its own documents or instructions cannot answer from a cascade"
-                raise ConfigError(what, "remove them from the [[agent]] table, or release another arm")
             assert self._built.cascade is not None
             return self._built.cascade(name, self)
         arm = self.bare(name, None, few_shot, gold, within, instructions)
@@ -273,6 +284,8 @@ class Arms:
     ) -> ChatModel:  # fmt: skip
         """The arm without guardrails and replies; `model` answers in place of the project's, and passages are those
         of the groups in `only`."""
+        if name in EXPERTS and model is None:
+            return self._routed(name, only)
         model = model or self.behind(name)
         if name == "base":
             return model
@@ -286,6 +299,18 @@ class Arms:
             return Grounded(model, grounder, self._built.support, name, calculate)
         settings, examples = self._built.project.assistant, few_shot if name == "prompt" else ()
         return Prompted(name, model, lambda m: with_examples(m, settings, examples))
+
+    def _routed(self, name: str, only: frozenset[str] | None) -> ChatModel:
+        """The experts, each over its own documents; what belongs to none is answered by the base over all."""
+        built = self._built
+        assert built.experts is not None
+
+        def expert(domain: Domain) -> ChatModel:
+            model = self._adapted(f"experts/{domain.name}", domain.name)
+            return self.bare(name, model, within=domain.documents if name in RETRIEVING else (), only=only)
+
+        fallback = self.bare(name, self.base(), only=only)
+        return open_experts(name, built.experts, built.embedder, expert, fallback)
 
     def over(self, settings: Model, weights: Artifact) -> Arms:
         """Arms of the same documents over another base model in the embedded engine, closed with these."""
@@ -302,6 +327,7 @@ class Arms:
                 commands=None,
                 feedback=None,
                 pretrained=None,
+                experts=None,
             )
             self._others[weights.key] = Arms(built, self._shared)
         return self._others[weights.key]
@@ -322,7 +348,7 @@ class Arms:
 
     def _embedded(self, name: str) -> tuple[Hashable, Callable[[], Serves]]:
         made, banned = self._built.weights, ()
-        adapters = [folder / ADAPTER_GGUF for folder in self._built.adapters.values()]
+        adapters = [folder / ADAPTER_GGUF for folder, _ in self._built.adapters.values()]
         if name in self._built.trained:
             # LoRA's adapter is merged in: beside the base it takes a third more time.
             made, _ = self._built.trained[name]
@@ -337,16 +363,16 @@ class Arms:
         assert built.vllm is not None
         vllm, folder = built.vllm, Path(built.folder.path) / BASE_FOLDER
         merged = {key: Path(built.folder.path) / own for key, (_, own) in built.trained.items()}
-        adapters = {f"commands of {agent}": own / ADAPTER for agent, own in built.adapters.items()}
-        adapters |= {key: Path(m.path) / ADAPTER for key, (m, _) in built.trained.items() if not merged[key].is_dir()}
-        if adapter := adapters.get(name):
-            base = self._engine("base")
+        adapters = {adapter: (own / ADAPTER, key) for adapter, (own, key) in built.adapters.items()}
+        adapters |= {
+            key: (Path(made.path) / ADAPTER, made.key)
+            for key, (made, _) in built.trained.items() if not merged[key].is_dir()
+        }  # fmt: skip
+        if name in adapters:
+            base, (adapter, key) = self._engine("base"), adapters[name]
             assert isinstance(base, VllmEngine)
-            made = built.trained[name][0] if name in built.trained else built.commands
-            assert made is not None
-            key = f"{made.key}-{list(adapters).index(name)}"
             return (self._engines["base"][0], key), lambda: Adapted(base, key, adapter)
-        rank = max(map(rank_of, adapters.values()), default=0)
+        rank = max((rank_of(adapter) for adapter, _ in adapters.values()), default=0)
         if name in merged:
             folder, rank = merged[name], 0
         return (str(folder), _settings(settings), rank), lambda: VllmEngine(folder, settings, vllm, rank)

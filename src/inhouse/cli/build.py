@@ -98,9 +98,17 @@ def pretrain(project: At = HERE, overrides: Set = None, as_json: AsJson = False)
         tell(f"Left out: {count} {reason}", as_json)
 
 
+def experts(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+    """Train the adapters of domain experts, and the router that chooses among them."""
+    about = "Training the experts; those whose rows did not change are kept"
+    artifact = _make("experts", about, project, overrides, as_json)
+    for name, facts in {} if as_json else artifact.facts["adapters"].items():
+        print(f"{name}: {sum(n for key, n in facts.items() if key.startswith('rows_'))} rows")
+
+
 def parity(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
     """Compare the served model with the trained one; exit code 5 when they differ."""
-    from inhouse.pipeline.stages import refuse_without_parity
+    from inhouse.pipeline.parity import refuse_without_parity
 
     about = "Comparing the served model with the trained one"
     refuse_without_parity(_make("parity", about, project, overrides, as_json))

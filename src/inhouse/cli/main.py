@@ -55,9 +55,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
     "and serve exactly what was measured."))  # fmt: skip
 for command in (
     project.init, project.check, build.ingest, build.index, audit_data.audit_data, ask.search, build.curate,
-    scratch.scratch, build.pretrain, build.train, build.parity, build.calibrate, build.evaluate, build.build, ask.ask,
-    ask.chat, project.show, roadmap.roadmap, export.export, serve.serve, mcp.mcp, quality.quality, drift.drift,
-    costs.roi, costs.budget,
+    scratch.scratch, build.pretrain, build.train, build.experts, build.parity, build.calibrate, build.evaluate,
+    build.build, ask.ask, ask.chat, project.show, roadmap.roadmap, export.export, serve.serve, mcp.mcp,
+    quality.quality, drift.drift, costs.roi, costs.budget,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(imports.import_export)

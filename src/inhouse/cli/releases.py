@@ -157,6 +157,7 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
         "calibration",
         "team",
         "commands",
+        "experts",
         "cascade",
         "report",
     )

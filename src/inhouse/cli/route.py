@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from inhouse.types import Estimate
 
 SHOWN = 15  # pairs of agents that are confused
-route_app = typer.Typer(no_args_is_help=True, help="The router of agents: test, show.")
+route_app = typer.Typer(no_args_is_help=True, help="The router of agents, or of experts: test, show.")
+Experts = Annotated[bool, typer.Option("--experts", help="The router of domain experts, as `build` made it last.")]
 
 
 @route_app.command("test")
@@ -30,9 +31,10 @@ def route_test(
     groups: Groups = None,
     project: At = HERE,
     overrides: Set = None,
+    experts: Experts = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which agent gets a message and why, or measure the router on your own labeled lines.
+    """Show which agent or expert gets a message and why, or measure the router on your own labeled lines.
 
     In a file, lines without an agent belong to none: they measure what goes to the fallback.
     """
@@ -40,7 +42,7 @@ def route_test(
     from inhouse.routing.measure import quality, read_lines
 
     workspace = workspace_of(project, overrides, as_json)
-    classifier, _ = _opened(workspace, as_json)
+    classifier, _ = _opened(workspace, experts, as_json)
     file = Path(texts[0])
     if len(texts) == 1 and file.suffix == ".jsonl":
         found = quality(classifier, read_lines(file, classifier.names))
@@ -49,7 +51,7 @@ def route_test(
         else:
             _print_quality(found)
         return
-    candidates = allowed(workspace.project, frozenset(groups or ()))
+    candidates = allowed(workspace.project, frozenset(groups or ()), experts)
     predictions = [classifier.predict(text, candidates) for text in texts]
     if as_json:
         print_json([{"text": t, **p.model_dump(mode="json")} for t, p in zip(texts, predictions, strict=True)])
@@ -59,20 +61,23 @@ def route_test(
 
 
 @route_app.command("show")
-def route_show(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+def route_show(project: At = HERE, overrides: Set = None, experts: Experts = False, as_json: AsJson = False) -> None:
     """Show what held-out examples say of the router: accuracy, confused agents, threshold."""
     workspace = workspace_of(project, overrides, as_json)
-    _, report = _opened(workspace, as_json)
+    _, report = _opened(workspace, experts, as_json)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
         _print_report(report)
 
 
-def _opened(workspace: Workspace, quiet: bool) -> tuple[TextClassifier, Report]:
+def _opened(workspace: Workspace, experts: bool, quiet: bool) -> tuple[TextClassifier, Report]:
+    from inhouse.pipeline.experts import open_router as open_experts
     from inhouse.pipeline.router import open_router
     from inhouse.pipeline.stages import router
 
+    if experts:
+        return open_experts(workspace)
     tell("Training the router, if its examples have changed", quiet)
     return open_router(workspace, router(workspace))
 

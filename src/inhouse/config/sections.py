@@ -17,6 +17,7 @@ from inhouse.config.alerts import Alerts
 from inhouse.config.budgets import Budget
 from inhouse.config.cascade import Cascade
 from inhouse.config.costs import Costs
+from inhouse.config.experts import Expert
 from inhouse.config.feedback import Feedback
 from inhouse.config.gateway import Edge, Gateway
 from inhouse.config.pretraining import Pretraining
@@ -42,6 +43,8 @@ class AccessRule(Section):
 class Documents(Section):
     path: str = "documents"
     """Folder with your documents (office files, pdf, html, text, mail, csv, pictures), including subfolders."""
+    only: tuple[str, ...] = ()
+    """Patterns of paths inside the documents folder, such as ["shop/**"]: other files are not read. Empty reads all."""
     max_file_mb: float = Field(64, gt=0)
     """Files larger than this are skipped and reported as failed. Megabytes."""
     near_duplicate: float = Field(0.9, gt=0, le=1)
@@ -227,7 +230,7 @@ class Training(TrainingBackend):
 class Evaluation(Section):
     arms: tuple[
         Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
-                "cascade", "cascade+private", "oracle"], ...,
+                "experts", "experts+rag", "cascade", "cascade+private", "oracle"], ...,
     ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip
@@ -449,6 +452,8 @@ class Project(Section):
     """What may be sent to these servers, see docs/private.md: one [[private]] table each."""
     guardrails: Guardrails = Guardrails()
     reuse: Reuse = Reuse()
+    expert: tuple[Expert, ...] = ()
+    """Domains with an adapter each on the same base, see docs/experts.md: one [[expert]] table each."""
     agent: tuple[Agent, ...] = ()
     """Specialists that follow procedures and call tools, see docs/agents.md: one [[agent]] table each."""
     routing: Routing = Routing()

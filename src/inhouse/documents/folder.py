@@ -50,7 +50,7 @@ def walk(folder: Path, settings: Documents) -> list[Entry]:
     """All files under `folder` except hidden ones, sorted by path.
 
     Raises:
-        InputError: the folder is missing, cannot be listed, or has no files.
+        InputError: the folder is missing, cannot be listed, or has no files, or none that `only` matches.
         ConfigError: an access rule or documents.external names a folder that does not exist.
     """
     if not folder.is_dir():
@@ -61,6 +61,9 @@ def walk(folder: Path, settings: Documents) -> list[Entry]:
     if not files:
         formats = ", ".join(suffix[1:] for suffix in FORMATS)
         raise InputError(f"{folder}: the folder has no documents", f"put files there, of these formats: {formats}")
+    if settings.only and not (files := [file for file in files if matches(file.source, settings.only)]):
+        hint = "patterns are relative to the documents folder, such as 'shop/**'"
+        raise InputError(f"{folder}: no file matches {', '.join(map(repr, settings.only))}", hint)
     _check_external(root, settings.external)
     return [
         replace(checked, trust="external") if matches(file.source, settings.external) else checked

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -65,6 +65,7 @@ class Exam:
         max_tokens: of an answer.
         timeout_s: after which an answer counts as failed.
         concurrent: questions asked at the same time.
+        groups: of who asks a question, by its id; nobody's where it has none.
     """
 
     examples: Sequence[Example]
@@ -73,6 +74,7 @@ class Exam:
     max_tokens: int
     timeout_s: float
     concurrent: int
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class ArmRun(NamedTuple):
@@ -139,7 +141,8 @@ def _after(example: Example, said: Sequence[str]) -> tuple[Message, ...]:
 
 
 async def _ask(model: ChatModel, exam: Exam, example: Example, messages: tuple[Message, ...]) -> Answer:
-    request = ChatRequest(messages=messages, max_tokens=exam.max_tokens, temperature=0.0)
+    groups = exam.groups.get(example.id, frozenset())
+    request = ChatRequest(messages=messages, max_tokens=exam.max_tokens, temperature=0.0, groups=groups)
     try:
         async with asyncio.timeout(exam.timeout_s):
             reply = await collect(model, request)

@@ -1,10 +1,11 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
-Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, cpt,
-cpt+rag, cascade. cpt is continued pre-training; if it forgets more than [pretraining] allows, its arms do not count.
-Starting from base, a more expensive arm replaces the current one only if the interval of its gain in accuracy starts
-above evaluation.smallest_gain, or if its accuracy is no lower and it gives fewer wrong answers by an interval beyond
-that gain; and if it does not give significantly more wrong answers or unsupported statements.
+Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, experts,
+experts+rag, cpt, cpt+rag, cascade. experts has an adapter for each domain where tuned has one for all. cpt is continued
+pre-training; if it forgets more than [pretraining] allows, its arms do not count. Starting from base, a more expensive
+arm replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if
+its accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
+significantly more wrong answers or unsupported statements.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
-BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "cpt",
-           "cpt+rag", "cascade")  # fmt: skip
+BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "experts",
+           "experts+rag", "cpt", "cpt+rag", "cascade")  # fmt: skip
+EXPERTS = ("experts", "experts+rag")
 PRETRAINED = ("cpt", "cpt+rag")
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
@@ -30,6 +32,8 @@ SENTENCES = {
     "tuned+feedback": "Use the fine-tuned model that learned from feedback, without retrieval.",
     "tuned+rag": "Use the fine-tuned model with retrieval.",
     "tuned+feedback+rag": "Use the fine-tuned model that learned from feedback, with retrieval.",
+    "experts": "Use the experts, without retrieval.",
+    "experts+rag": "Use the experts, with retrieval.",
     "cpt": "Use the model after continued pre-training, without retrieval.",
     "cpt+rag": "Use the model after continued pre-training, with retrieval.",
     "cascade": "Use the cascade.",
@@ -52,6 +56,7 @@ class Evidence:
         general_change: of general ability through fine-tuning, None when nothing was tuned.
         confidence: by arm, why the error target of the project file is not kept.
         forgets: why continued pre-training may not be promoted; "" if it may.
+        closed: the experts whose questions the joint model was not trained for, since not everybody may ask them.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
 
@@ -64,6 +69,7 @@ class Evidence:
     hardly_trained: str = ""
     confidence: Mapping[str, str] = field(default_factory=dict)
     forgets: str = ""
+    closed: Sequence[str] = ()
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -119,6 +125,8 @@ def _because(current: str, evidence: Evidence) -> str:
     text = ""
     if current not in PRETRAINED and not set(PRETRAINED).isdisjoint(evidence.arms):
         text += " Do not continue pre-training" + (f": {evidence.forgets}." if evidence.forgets else ".")
+    if current not in EXPERTS and not set(EXPERTS).isdisjoint(evidence.arms):
+        text += " Do not use experts."
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
         text += f" It gains {points(over_base)} points of accuracy over the base model."
     for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):
@@ -143,6 +151,9 @@ def _warnings(current: str, evidence: Evidence) -> list[str]:
         warnings.append(f"The custom model is hardly trained, so its arms say little: {evidence.hardly_trained}.")
     if current in evidence.confidence:
         warnings.append(evidence.confidence[current])
+    if evidence.closed and any(arm.startswith("tuned") for arm in evidence.arms):
+        names = ", ".join(evidence.closed)
+        warnings.append(f"The joint model was not trained on what only members of groups may know ({names}).")
     if evidence.questions < ENOUGH_QUESTIONS:
         warnings.append(
             f"Only {evidence.questions} questions were asked; fewer than {ENOUGH_QUESTIONS} show large gains only."

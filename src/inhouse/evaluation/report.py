@@ -58,8 +58,8 @@ SHOWN = ("wrong", "answered", "format", "unsupported", "rouge_l")
 SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
 PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("tuned+feedback", "tuned"),
-         ("tuned+feedback+rag", "tuned+rag"), ("cpt", "tuned"), ("cpt+rag", "rag"),
-         ("cascade+private", "cascade"))  # fmt: skip
+         ("tuned+feedback+rag", "tuned+rag"), ("experts", "tuned"), ("experts+rag", "tuned+rag"), ("cpt", "tuned"),
+         ("cpt+rag", "rag"),         ("cascade+private", "cascade"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Run:
         confidence: by arm, why the error target of the project file is not kept.
         over: the arm that all others are compared with.
         pretraining: what continued pre-training changed, None where no arm asks it.
+        closed: names of the experts that only members of groups are answered by.
     """
 
     subject: Subject
@@ -91,6 +92,7 @@ class Run:
     confidence: Mapping[str, str] = field(default_factory=dict)
     over: str = "base"
     pretraining: PretrainingEffect | None = None
+    closed: Sequence[str] = ()
 
 
 def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
@@ -112,7 +114,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
-        run.confidence, run.pretraining.forgets if run.pretraining else "",
+        run.confidence, run.pretraining.forgets if run.pretraining else "", run.closed,
     )  # fmt: skip
     return Report(
         subject=run.subject,

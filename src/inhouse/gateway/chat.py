@@ -126,7 +126,7 @@ class Run:
         """The extension field `inhouse`, with what is known so far."""
         served = self._notes.get(("release", "served")) or {}
         ignored = self._last("ignored")  # messages of the client that the model does not see
-        reused = self._notes.get(("reuse", "reply"))
+        reused, routed = self._notes.get(("reuse", "reply")), self._notes.get(("router", "expert"))
         return {
             "id": self.id,
             "release": served.get("release", "" if self._name == "custom" else self._name),
@@ -138,6 +138,7 @@ class Run:
             "handoff": self._handoff or None,
             **({"ignored": ignored} if ignored else {}),
             **({"reused": reused} if reused else {}),
+            **({"expert": routed["expert"]} if routed else {}),
             **self._elsewhere(),
             **self._acted(),
         }
@@ -185,6 +186,7 @@ class Run:
             parameters=self._parameters,
             steps=ours.get("steps"),
             reused=ours.get("reused"),
+            expert=ours.get("expert"),
         )
 
     def worst(self) -> Amount:

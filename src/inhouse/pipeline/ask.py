@@ -96,8 +96,10 @@ def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     plain = folder_of(workspace, weights(workspace), custom, None, read)
     guard = None if bare else guard_of(workspace)
     learned = workspace.store.latest("commands") if wanted(workspace.project) else None
+    experts = workspace.store.latest("experts") if workspace.project.expert else None
     fused = workspace.fusion_of(at)
-    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read))
+    built = built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read, experts)
+    return Arms(built)
 
 
 def guards(workspace: Workspace) -> list[Guard]:

@@ -8,6 +8,7 @@ other programs do meanwhile, which may be over long before the build is, is a wa
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -20,8 +21,9 @@ from typing import Any
 from pydantic import computed_field
 
 from inhouse.agents.check import problems
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, PRETRAINED
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, PRETRAINED
 from inhouse.assembly.cascade import check_rungs
+from inhouse.assembly.experts import check_experts
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
@@ -32,9 +34,10 @@ from inhouse.datasets.conversations import Rejected, read_conversations, read_te
 from inhouse.datasets.examples import cut
 from inhouse.documents.folder import Entry, unread, walk
 from inhouse.documents.load import scanned
-from inhouse.errors import InhouseError
+from inhouse.errors import InhouseError, InputError
 from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
+from inhouse.pipeline.experts import own_project
 from inhouse.pipeline.languages import languages_of_documents
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
@@ -51,7 +54,7 @@ PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
-PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt"}
+PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt", "experts"}
 CHARS_PER_TOKEN = 4.2
 MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 
@@ -90,7 +93,7 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    acting = (*_agents(workspace), *_cascade(workspace))
+    acting = (*_agents(workspace), *_experts(workspace), *_cascade(workspace))
     items = (project, *_machine(workspace), *data, *acting, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
@@ -118,6 +121,25 @@ def _agents(workspace: Workspace) -> list[Item]:
         return [Item(subject="agents", ok=False, detail=found[0] + more)]
     names = ", ".join(table.name for table in project.agent)
     return [Item(subject="agents", ok=True, detail=f"{names}; {len(tools)} tools")]
+
+
+def _experts(workspace: Workspace) -> list[Item]:
+    """The domain experts; none where the project has none."""
+    project = workspace.project
+    arms = {*EXPERTS} & {*project.evaluation.arms}
+    if not project.expert and not arms:
+        return []
+    try:
+        check_experts(project)
+        for table in project.expert:
+            walk(project.path(project.documents.path), own_project(project, table).documents)
+            if missing := [f for f in (*table.conversations, *table.tests) if not project.path(f).is_file()]:
+                raise InputError(f"[[expert]] {table.name}: {missing[0]}: no such file", "correct its name")
+    except InhouseError as error:
+        return [Item(subject="experts", ok=False, detail=f"{error} {error.hint}".strip())]
+    names = ", ".join(t.name + (f" (for {', '.join(t.groups)})" if t.groups else "") for t in project.expert)
+    more = "" if arms else '; "experts" is not in evaluation.arms'
+    return [Item(subject="experts", ok=True, detail=names + more, warning=not arms)]
 
 
 def _cascade(workspace: Workspace) -> list[Item]:
@@ -295,6 +317,8 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     own = min(round(sizes.replies * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
     calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
+    limit_s = project.training.max_minutes * 60 or math.inf
+    routes = not set(EXPERTS).isdisjoint(settings.arms)
     reads = not set(PRETRAINED).isdisjoint(settings.arms)
     read_s = _pretraining_s(project, sizes.bytes, weights, flops)
 
@@ -307,7 +331,8 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.replies,
         **_scratch_s(project, flops * TRAIN_SHARE),
-        "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
+        "train": 20 + min(train_s, limit_s),
+        **({"experts": sum(20 + min(train_s, limit_s) for _ in project.expert)} if routes else {}),
         **({"pretrain": read_s} if reads else {}),
         "parity": 45,
         "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),

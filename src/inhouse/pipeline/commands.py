@@ -14,7 +14,6 @@ from datetime import date
 from pathlib import Path
 
 from inhouse.assembly.acting_rows import acting_rows, beginning_rows
-from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF
 from inhouse.assembly.team import Team, merged, read_team, starts_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
@@ -22,7 +21,7 @@ from inhouse.errors import ConfigError
 from inhouse.evaluation.acting import read_tasks
 from inhouse.evaluation.tasks import TUNED
 from inhouse.files import file_sha256, write_text
-from inhouse.models.catalog import WEIGHTS
+from inhouse.pipeline.adapters import train_adapter
 from inhouse.pipeline.router import past
 from inhouse.pipeline.sources import TRAINING
 from inhouse.text.words import words
@@ -172,19 +171,11 @@ def _talks(files: Sequence[Path], where: dict[str, Json]) -> Iterator[Talk]:
 
 def _trained(workspace: Workspace, served: Artifact, lessons: Lessons, minutes: float, out: Path) -> dict[str, Json]:
     """Trains one adapter; an interrupted build finds those that were finished."""
-    from inhouse.training import gguf, local
-    from inhouse.training.job import TrainingJob
-
     if (out / FACTS).is_file():
         return dict(json.loads((out / FACTS).read_text(encoding="utf-8")))
     out.mkdir(exist_ok=True)
-    project = workspace.project
-    job = TrainingJob(
-        rows=tuple(lessons.rows), validation=tuple(lessons.validation), base=workspace.base, name=project.model.base,
-        settings=project.training.model_copy(update={"method": "lora", "max_minutes": minutes}), seed=project.seed,
-    )  # fmt: skip
-    facts = local.train(job, out, workspace.progress)
-    gguf.adapter_to_gguf(out / ADAPTER, workspace.base_gguf or Path(served.path) / WEIGHTS, out / ADAPTER_GGUF)
+    settings = workspace.project.training.model_copy(update={"max_minutes": minutes, "backend": "local"})
+    facts = train_adapter(workspace, served, lessons.rows, lessons.validation, settings, out)
     facts |= {"conversations": lessons.conversations, "dropped": lessons.dropped}
     write_text(out / FACTS, json.dumps(facts))
     return facts

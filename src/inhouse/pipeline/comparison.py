@@ -18,7 +18,7 @@ from inhouse.training import gguf
 from inhouse.types import Artifact, Record
 from inhouse.verdict import ArmResult, Report
 
-OWN = ("weights", "folder", "adapter", "commands", "parity", "report")  # kinds that depend on the base model
+OWN = ("weights", "folder", "adapter", "commands", "experts", "parity", "report")  # kinds that depend on the base model
 
 
 class Candidate(Record):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inhouse.assembly.arms import FEW_SHOT, Arms, Messages
+from inhouse.assembly.experts import closed_tests, domains_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.config.sections import Project
@@ -21,6 +22,7 @@ from inhouse.evaluation.untouched import feedback_effects, touched
 from inhouse.files import write_text
 from inhouse.guardrails.classifier import quality
 from inhouse.models.openai import OpenAIModel
+from inhouse.pipeline.questions import sample
 from inhouse.pipeline.tasks import try_tasks
 from inhouse.types import Artifact, Embedder, Example, Json, Passage, Progress
 from inhouse.verdict import JudgeAgreement, Report, Subject
@@ -38,6 +40,8 @@ class Questions:
         calibrated: what the calibration of each arm led to.
         feedback: questions with feedback that a model learned from.
         forgot: facts of continued pre-training; empty where no arm asks it.
+        groups: of who asks a question, by its id; nobody's where it has none.
+        closed: names of the experts that only members of groups are answered by.
     """
 
     examples: Sequence[Example]
@@ -47,6 +51,20 @@ class Questions:
     calibrated: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     feedback: Sequence[str] = ()
     forgot: Mapping[str, Json] = field(default_factory=dict)
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    closed: Sequence[str] = ()
+
+
+def with_closed(questions: Questions, experts: Artifact, most: int, seed: int) -> Questions:
+    """The same and what only members of groups are asked, at most so many of each expert; 0 for all."""
+    by_groups: dict[frozenset[str], list[Example]] = {}
+    for example, members in closed_tests(experts):
+        by_groups.setdefault(members, []).append(example)
+    drawn = {members: sample(own, most, seed) for members, own in by_groups.items()}
+    examples = [*questions.examples, *(e for own in drawn.values() for e in own)]
+    groups = {e.id: members for members, own in drawn.items() for e in own}
+    closed = [domain.name for domain in domains_of(experts) if domain.groups]
+    return replace(questions, examples=examples, groups=groups, closed=closed)
 
 
 def judge_arms(
@@ -78,6 +96,7 @@ def judge_arms(
     run = Run(
         subject, questions.examples, runs, general, project.model.usd_per_hour, agreement, guardrails,
         questions.unmade, confidence_warnings(calibrated), pretraining=effect,
+        closed=questions.closed,
     )  # fmt: skip
     report = build_report(run, settings, project.seed)
     if questions.feedback:
@@ -104,6 +123,7 @@ def exam_of(workspace: Workspace, arms: Arms, questions: Questions) -> Exam:
         project.assistant.max_tokens,
         project.evaluation.timeout_s,
         project.model.parallel,
+        questions.groups,
     )
 
 
@@ -122,7 +142,8 @@ def _evidence(questions: Questions, arms: Arms) -> dict[str, list[str]]:
     """By question, what may support a statement, the same for every arm: reference, gold and retrieved passages."""
     evidence = {}
     for e in questions.examples:
-        retrieved = arms.grounding.passages(e.messages) if arms.grounding else ()
+        groups = questions.groups.get(e.id, frozenset())
+        retrieved = arms.grounding.passages(e.messages, groups) if arms.grounding else ()
         passages = [*questions.gold.get(e.messages, ()), *retrieved]
         reference = [e.target] if e.target and e.answerable else []
         texts = dict.fromkeys([*reference, *(f"{p.heading}. {p.text}" if p.heading else p.text for p in passages)])

@@ -13,23 +13,25 @@ from inhouse.types import Artifact
 
 
 class Trained(NamedTuple):
-    """The custom model, the one that learned from feedback, and the base after continued pre-training."""
+    """The custom model, the one that learned from feedback, the base after continued pre-training, and the experts."""
 
     custom: Artifact | None
     feedback: Artifact | None
     pretrained: Artifact | None
+    experts: Artifact | None = None
 
 
 def built_of(
     workspace: Workspace, served: Artifact, custom: Artifact | None, plain: Artifact | None, at: Artifact | None,
     fused: Artifact | None, guard: Callable[[ChatModel], ChatModel] | None = None,
     learned: Artifact | None = None, feedback: Artifact | None = None, pretrained: Artifact | None = None,
+    experts: Artifact | None = None,
 ) -> Built:  # fmt: skip
     """What the project's arms are made from."""
     return Built(
         project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
         custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
-        feedback=feedback, pretrained=pretrained,
+        feedback=feedback, pretrained=pretrained, experts=experts,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
+from inhouse.errors import GateError
 from inhouse.evaluation import parity
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
@@ -27,13 +28,14 @@ PROMPTS = 8
 class Forms:
     """What is compared: the base as the embedded engine serves it, the training, and what vLLM serves; `merged` is the
     name of the folder with the training merged in, in the latter; `method` is that of the training, "" for the one of
-    [training]."""
+    [training]; `about` begins the names of the forms."""
 
     served: Artifact
     custom: Artifact
     plain: Artifact | None = None
     merged: str = CUSTOM_FOLDER
     method: str = ""
+    about: str = ""
 
 
 def forms_of(project: Project, served: Artifact, custom: Artifact, plain: Artifact | None) -> Forms:
@@ -47,18 +49,22 @@ def make_parity(
 ) -> Artifact:
     """The artifact of a comparison, on prompts with passages; `found` are index, fusion, and data set, and `engines`
     the files of the package that serve models."""
-    at, fused, data = found
     inputs: dict[str, Json] = {"parity": workspace.project.parity.model_dump(), "engine": workspace.engine}
 
     def build(work: Path) -> dict[str, Json]:
-        grounding = workspace.grounding(workspace.index(at, fused))
-        examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PROMPTS]
-        prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
-        return compare_exports(workspace, forms, prompts, work).model_dump(mode="json")
+        return compare_exports(workspace, forms, prompts_of(workspace, found), work).model_dump(mode="json")
 
     source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py", *engines]
-    parents = [forms.served, forms.custom, data, *([forms.plain] if forms.plain else [])]
+    parents = [forms.served, forms.custom, found[2], *([forms.plain] if forms.plain else [])]
     return workspace.make(kind, inputs, parents, source, build)
+
+
+def prompts_of(workspace: Workspace, found: tuple[Artifact, Artifact, Artifact]) -> list[tuple[Message, ...]]:
+    """Prompts with passages; `found` are index, fusion, and data set."""
+    at, fused, data = found
+    grounding = workspace.grounding(workspace.index(at, fused))
+    examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PROMPTS]
+    return [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
 
 
 def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:
@@ -82,6 +88,15 @@ def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[M
     return result
 
 
+def refuse_without_parity(artifact: Artifact) -> None:
+    """Raises:
+    GateError: the served model differs from the trained one; says which step changed it.
+    """
+    if not artifact.facts["passed"]:
+        hint = f"see {artifact.path}/parity.json; try another model.quantization"
+        raise GateError(f"parity refused: {artifact.facts['moved']}", hint)
+
+
 Opened = tuple[list[parity.Served], Callable[[], parity.Served]]
 
 
@@ -100,10 +115,9 @@ def _embedded(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
 
     kind = "q8_0" if quantization == "as_is" else quantization
     if method == "lora":
-        forms = [
-            serve(f"adapter on {quantization} base", weights, [folder / "adapter.gguf"]),
-            serve(f"merged, {kind}", folder / WEIGHTS),
-        ]
+        forms = [serve(f"{made.about}adapter on {quantization} base", weights, [folder / "adapter.gguf"])]
+        if (folder / WEIGHTS).is_file():
+            forms.append(serve(f"merged, {kind}", folder / WEIGHTS))
     else:
         banned = made.custom.facts.get("banned_tokens", [])
         forms = [serve(f"{method}, {kind}", folder / WEIGHTS, (), banned)]
@@ -117,7 +131,7 @@ def _vllm(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
     vllm, settings, folder = workspace.vllm, workspace.project.model, Path(made.custom.path)
     adapter, name = folder / ADAPTER, f"vLLM {workspace.vllm.version}, bfloat16"
     plain, merged = Path(made.plain.path) / BASE_FOLDER, Path(made.plain.path) / made.merged
-    rank = 0 if merged.is_dir() else rank_of(adapter)
+    rank = 0 if made.merged and merged.is_dir() else rank_of(adapter)
 
     def serve(form: str, engine: VllmEngine, model: str) -> parity.Served:
         client = engine.client(engine.url, ANSWER_S)
@@ -133,7 +147,7 @@ def _vllm(workspace: Workspace, made: Forms, engines: ExitStack) -> Opened:
         return [serve("merged" if adapter.is_dir() else "full", engine(merged), BASE)], base
     adapted = engine(plain)
     adapted.load(made.custom.key, adapter)
-    return [serve("adapter", adapted, made.custom.key)], base
+    return [serve(f"{made.about}adapter", adapted, made.custom.key)], base
 
 
 def _trained(base: Path, method: str, folder: Path, project: Project) -> parity.TorchModel:

@@ -9,11 +9,12 @@ from inhouse.assembly.team import described, procedures_of, written
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.acting import Agent
+from inhouse.config.experts import Expert
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256, matches, write_text
 from inhouse.routing.classifier import Report, TextClassifier, train
-from inhouse.types import Artifact, Document, Example, Json, Message, may_read
+from inhouse.types import Artifact, Document, Embedder, Example, Json, Message, may_read
 
 REPORT = "report.json"
 FEW = 5  # examples; agents with fewer also get the headings of their documents
@@ -88,17 +89,26 @@ def open_router(workspace: Workspace, artifact: Artifact) -> tuple[TextClassifie
     Raises:
         InputError: the artifact is damaged, or was made with another embedder.
     """
-    folder = Path(artifact.path)
+    return opened(Path(artifact.path), workspace.embedder)
+
+
+def opened(folder: Path, embedder: Embedder) -> tuple[TextClassifier, Report]:
+    """The classifier in a folder with its report.
+
+    Raises:
+        InputError: one of them is damaged, or another embedder was used.
+    """
     try:
         report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / REPORT}: not readable ({error})", "delete the folder and train again") from error
-    return TextClassifier.load(folder, workspace.embedder), report
+    return TextClassifier.load(folder, embedder), report
 
 
-def allowed(project: Project, groups: frozenset[str]) -> set[str]:
-    """The agents that members of the groups may talk to."""
-    return {agent.name for agent in project.agent if may_read(agent.groups, groups)}
+def allowed(project: Project, groups: frozenset[str], experts: bool = False) -> set[str]:
+    """The agents that members of the groups may talk to, or the experts that they may be answered by."""
+    tables: Sequence[Agent | Expert] = project.expert if experts else project.agent
+    return {table.name for table in tables if may_read(table.groups, groups)}
 
 
 def needs_documents(workspace: Workspace) -> bool:

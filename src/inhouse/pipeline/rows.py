@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Training
 from inhouse.retrieval.grounded import ungrounded
@@ -22,12 +24,17 @@ def mixer_of(workspace: Workspace, opened: Index, settings: Training) -> Mixer:
 
 
 def training_rows(
-    workspace: Workspace, at: Artifact, fused: Artifact, data: Artifact
+    workspace: Workspace, at: Artifact, fused: Artifact | None, data: Artifact, held_out: Collection[str] = ()
 ) -> tuple[list[Row], list[Row], dict[str, int]]:
-    """Rows to learn from, rows that decide when training stops, and the counts of the first by kind."""
+    """Rows to learn from, rows that decide when training stops, and the counts of the first by kind; none of the groups
+    of examples that are `held_out`."""
     project = workspace.project
     mixer = mixer_of(workspace, workspace.index(at, fused), project.training)
-    examples = workspace.examples("train", data)[: project.training.max_examples or None]
+    examples, checked = (
+        [e for e in workspace.examples(split, data) if (e.group or e.id) not in held_out]
+        for split in ("train", "validation")
+    )
+    examples = examples[: project.training.max_examples or None]
     rows, counts = mixer.rows(examples, workspace.progress)
-    validation, _ = mixer.rows(workspace.examples("validation", data)[:24] or examples[:8], workspace.progress)
+    validation, _ = mixer.rows(checked[:24] or examples[:8], workspace.progress)
     return rows, validation, counts

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, LEARNED, PRETRAINED, Arms
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, LEARNED, PRETRAINED, Arms
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
-from inhouse.errors import GateError, InputError
+from inhouse.errors import InputError
 from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
@@ -238,14 +238,22 @@ def feedback(workspace: Workspace) -> Artifact:
     return make_feedback(workspace, before)
 
 
+@stage
+def experts(workspace: Workspace) -> Artifact:
+    """The adapters of domain experts, and the router that chooses among them."""
+    from inhouse.pipeline.experts import make_experts
+
+    return make_experts(workspace, weights(workspace), curate(workspace), lambda own: (index(own), curate(own)))
+
+
 def folder(workspace: Workspace) -> Artifact | None:
     """What vLLM serves; None for the embedded engine."""
-    return folder_of(workspace, weights(workspace), *trained_of(workspace))
+    return folder_of(workspace, weights(workspace), *trained_of(workspace)[:3])
 
 
 @stage
 def parity(workspace: Workspace) -> Artifact:
-    """The served model compared with the trained one: parity.json. The gate is `refuse_without_parity`."""
+    """The served model compared with the trained one: parity.json. The gate is `parity.refuse_without_parity`."""
     return _parity(workspace, "parity", train(workspace))
 
 
@@ -261,21 +269,21 @@ def pretrained_parity(workspace: Workspace) -> Artifact:
     return _parity(workspace, "pretrained_parity", pretrain(workspace))
 
 
+@stage
+def experts_parity(workspace: Workspace) -> Artifact:
+    """The same for each expert."""
+    from inhouse.pipeline.experts import make_parity
+
+    found = index(workspace), fusion(workspace), curate(workspace)
+    return make_parity(workspace, weights(workspace), experts(workspace), folder(workspace), found, ENGINES)
+
+
 def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
     from inhouse.pipeline.parity import forms_of, make_parity
 
     forms = forms_of(workspace.project, weights(workspace), custom, folder(workspace))
     found = index(workspace), fusion(workspace), curate(workspace)
     return make_parity(workspace, kind, forms, found, ENGINES)
-
-
-def refuse_without_parity(artifact: Artifact) -> None:
-    """Raises:
-    GateError: the served model differs from the trained one; says which step changed it.
-    """
-    if not artifact.facts["passed"]:
-        hint = f"see {artifact.path}/parity.json; try another model.quantization"
-        raise GateError(f"parity refused: {artifact.facts['moved']}", hint)
 
 
 @stage
@@ -387,11 +395,13 @@ def commands(workspace: Workspace) -> Artifact | None:
 @stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
+    from inhouse.pipeline.parity import refuse_without_parity
+
     documents, served, at = ingest(workspace), weights(workspace), index(workspace)
     fused, data = fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
     trained = trained_of(workspace)
-    custom, taught, read = trained
+    custom, taught, read, panel = trained
     checks = [check(workspace) if a else None for a, check in zip(trained, PARITIES, strict=True)]
     for checked in filter(None, checks):
         refuse_without_parity(checked)
@@ -418,7 +428,7 @@ def evaluate(workspace: Workspace) -> Artifact:
     def build(work: Path) -> dict[str, Json]:
         from inhouse.assembly.cascade import with_cascade
         from inhouse.assembly.guard import Parts, wrapped
-        from inhouse.pipeline.evaluate import Questions, headline, judge_arms
+        from inhouse.pipeline.evaluate import Questions, headline, judge_arms, with_closed
 
         opened = workspace.index(at, fused)
         parts = Parts(workspace, project, fitted, report=True)
@@ -429,8 +439,9 @@ def evaluate(workspace: Workspace) -> Artifact:
         given = tuple(taught.facts["questions"]) if taught else ()
         forgot = read.facts if read else {}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated, given, forgot)
+        questions = with_closed(questions, panel, settings.max_questions, project.seed) if panel else questions
         subject = subject_of(workspace, data, fused, custom, checks[0])
-        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught, read)
+        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught, read, panel)
         arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
@@ -454,6 +465,7 @@ STAGES: dict[str, Stage] = {
     "commands": lambda workspace: cast("Artifact", commands(workspace)),
     "feedback": feedback, "feedback_parity": feedback_parity,
     "pretrained": pretrain, "pretrained_parity": pretrained_parity,
+    "experts": experts, "experts_parity": experts_parity,
     "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
 """The stage that makes each kind of artifact."""
@@ -467,16 +479,18 @@ def customizes(project: Project) -> bool:
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
 
 
-PARITIES = (parity, feedback_parity, pretrained_parity)
+PARITIES = (parity, feedback_parity, pretrained_parity, experts_parity)
 
 
 def trained_of(workspace: Workspace) -> Trained:
     """The models that were trained, as far as the verdict asks them."""
-    learns, reads = (not set(arms).isdisjoint(workspace.project.evaluation.arms) for arms in (LEARNED, PRETRAINED))
+    asked = {*workspace.project.evaluation.arms}
+    learns, reads, routes = (not asked.isdisjoint(arms) for arms in (LEARNED, PRETRAINED, EXPERTS))
     return Trained(
         train(workspace) if customizes(workspace.project) else None,
         feedback(workspace) if learns else None,
         pretrain(workspace) if reads else None,
+        experts(workspace) if routes else None,
     )
 
 

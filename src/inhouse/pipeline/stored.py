@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inhouse.assembly.arms import Arms
+from inhouse.assembly.experts import closed_tests
 from inhouse.assembly.guard import Parts
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.importers.files import entries_of, records
@@ -26,7 +27,7 @@ from inhouse.pipeline.opened import built_of
 from inhouse.pipeline.questions import questions_of
 from inhouse.retrieval.search import gold_passages
 from inhouse.types import Artifact, Estimate, Example, Json, Message, Record
-from inhouse.verdict import Report, points, read_versioned
+from inhouse.verdict import Question, Report, points, read_versioned
 
 STORED, FILE = "stored", "comparison.json"
 AGAIN = "`inhouse openai compare` writes it again"
@@ -69,16 +70,23 @@ def write_batch(workspace: Workspace, out: Path, model: str, system: str = "") -
     Raises:
         InputError: there is no verdict.
     """
-    report = Report.read(Path(_verdict(workspace).path))
+    verdict = _verdict(workspace)
+    report, made = Report.read(Path(verdict.path)), {a.kind: a for _, a in workspace.store.lineage(verdict)}
     first = [{"role": "system", "content": system}] if system else []
     lines = [
         {
             "custom_id": q.id, "method": "POST", "url": "/v1/chat/completions",
             "body": {"model": model, "temperature": 0, "messages": [*first, *(m.to_openai() for m in q.messages)]},
-        } for q in report.table
+        } for q in _for_all(report, made.get("experts"))
     ]  # fmt: skip
     write_text(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), 0o600)
     return len(lines)
+
+
+def _for_all(report: Report, experts: Artifact | None) -> list[Question]:
+    """The questions of a verdict, without those that only members of groups ask experts: they go nowhere else."""
+    closed = {example.id for example, _ in closed_tests(experts)} if experts else set()
+    return [q for q in report.table if q.id not in closed]
 
 
 def _verdict(workspace: Workspace) -> Artifact:
@@ -162,7 +170,7 @@ def _compared(
     result = build_report(run, project.evaluation, project.seed)
     arm = project.release.arm or (report.recommendation.arm if report.recommendation else "") or list(report.arms)[-1]
     return Comparison(
-        models=tuple(sorted({c.model for c in known.values() if c.model})), asked=len(report.table),
+        models=tuple(sorted({c.model for c in known.values() if c.model})), asked=len(examples),
         questions=len(covered), unused=len(rows) - used, report=result,
         sentence=_sentence(arm, result.gain(arm, "accuracy", STORED), len(covered)),
     )  # fmt: skip
@@ -172,10 +180,11 @@ def _asked(workspace: Workspace, made: Mapping[str, Artifact], report: Report) -
     """What the verdict asked, in its order."""
     languages = Parts(workspace, workspace.project).languages()
     found = {e.id: e for e in questions_of(workspace, made["documents"], made["dataset"], languages)[0]}
-    if missing := [q.id for q in report.table if q.id not in found]:
+    table = _for_all(report, made.get("experts"))
+    if missing := [q.id for q in table if q.id not in found]:
         what = f"the settings changed since the verdict: {len(missing)} of its questions are not made any more"
         raise InputError(what, "run `inhouse evaluate` first")
-    return [found[q.id] for q in report.table]
+    return [found[q.id] for q in table]
 
 
 def _by_question(

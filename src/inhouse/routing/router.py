@@ -130,7 +130,7 @@ class Routed:
         waits = self._busy(request.state, memory, allowed) or (memory.agent if memory.agent in allowed else "")
         if not request.messages and waits:
             return Decision(waits, "goes on after a decision", True)
-        said = _said(request.messages)
+        said = said_in(request.messages)
         if not request.messages and (busy := self._busy(request.state, memory, allowed)):
             return Decision(busy, f"{busy} goes on", True)
         if not said or not allowed:
@@ -177,7 +177,7 @@ class Routed:
         """Who gets what an agent does not want: another agent once in a turn, then the fallback."""
         to, why = turn.wanted()
         reason = f"{agent} passed it on: {why}"
-        others, said = allowed - passed - {agent}, _said(request.messages)
+        others, said = allowed - passed - {agent}, said_in(request.messages)
         if passed or not others or not said:
             return Decision("", reason)
         found = Prediction(name="")
@@ -259,7 +259,7 @@ def _of(state: Mapping[str, Json], agent: str) -> Mapping[str, Json]:
     return own if isinstance(own, dict) else {}
 
 
-def _said(messages: Sequence[Message]) -> list[str]:
+def said_in(messages: Sequence[Message]) -> list[str]:
     """What the user said, the last one last; nothing where the conversation does not have a message of the user's."""
     if not messages or messages[last_question(messages)].role != "user":
         return []

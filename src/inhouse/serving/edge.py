@@ -156,6 +156,8 @@ def _refuse(workspace: Workspace, release: Release, project: Project) -> None:
     rails, name = project.guardrails, label(release)
     if release.cascade:
         raise ConfigError(f"{name} is a cascade, whose other rungs are not on a device", "export a release of one arm")
+    if release.experts:
+        raise ConfigError(f"{name} has experts, some perhaps not for everybody", "export a release of one model")
     if release.team:
         raise ConfigError(f"{name} has agents, whose tools are not on a device", "export a project without agents")
     if release.folder:

@@ -60,6 +60,9 @@ def export(
     if release.cascade:
         what = f"release {label(release)} is a cascade of several models, which no other program runs"
         raise ConfigError(what, "export a release of one arm")
+    if release.experts:
+        what = f"release {label(release)} has several adapters and a router, which no other program runs"
+        raise ConfigError(what, "export a release of one model")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: not empty", "name a new folder; export does not overwrite files")
     work = folder.resolve().with_name(f".{folder.resolve().name}.partial")

@@ -189,6 +189,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, parts),
         commands=artifact("commands", release.commands) if release.commands else None,
+        experts=artifact("experts", release.experts) if release.experts else None,
     )
     if release.cascade:
         built = with_cascade(built, parts, artifact("cascade", release.cascade))

@@ -31,6 +31,7 @@ OPENED = (
     "fusion",
     "calibration",
     "commands",
+    "experts",
     "cascade",
     "report",
     "retest",

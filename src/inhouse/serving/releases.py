@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inhouse.assembly.arms import RETRIEVING, trained_kind
+from inhouse.assembly.arms import EXPERTS, RETRIEVING, trained_kind
 from inhouse.assembly.workspace import Workspace
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import SUFFIX, write_text
@@ -161,6 +161,7 @@ class Releases:
             "calibration": keys.get("calibration", ""),
             "team": keys.get("team", ""),
             "commands": keys.get("commands", ""),
+            "experts": keys["experts"] if arm in EXPERTS else "",
             "cascade": keys["cascade"] if arm == "cascade" else "",
             "report": verdict.key,
             "settings": settings,

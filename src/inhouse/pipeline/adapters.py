@@ -1,0 +1,32 @@
+"""An adapter of the base model, trained from rows, as it is served beside the base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF
+from inhouse.assembly.workspace import Workspace
+from inhouse.config.sections import Training
+from inhouse.models.catalog import WEIGHTS
+from inhouse.training.rows import Row
+from inhouse.types import Artifact, Json
+
+
+def train_adapter(
+    workspace: Workspace, served: Artifact, rows: Sequence[Row], validation: Sequence[Row], settings: Training,
+    out: Path,
+) -> dict[str, Json]:  # fmt: skip
+    """Writes the adapter into `out`, as PEFT writes it and as adapter.gguf; returns facts of the training. An
+    interrupted training goes on from its checkpoint in `out`."""
+    from inhouse.training import anywhere, gguf
+    from inhouse.training.job import TrainingJob
+
+    project = workspace.project
+    job = TrainingJob(
+        rows=tuple(rows), validation=tuple(validation), base=workspace.base, name=project.model.base,
+        settings=settings.model_copy(update={"method": "lora"}), seed=project.seed,
+    )  # fmt: skip
+    facts = anywhere.train(job, out, project.root, workspace.progress)
+    gguf.adapter_to_gguf(out / ADAPTER, workspace.base_gguf or Path(served.path) / WEIGHTS, out / ADAPTER_GGUF)
+    return facts

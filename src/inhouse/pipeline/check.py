@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import computed_field
 
+from inhouse import process
 from inhouse.agents.check import problems
 from inhouse.assembly.arms import CASCADES, CUSTOMIZED, PRETRAINED
 from inhouse.assembly.cascade import check_rungs
@@ -163,7 +164,7 @@ def _machine(workspace: Workspace) -> list[Item]:
     if hasattr(os, "sysconf"):
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         items.append(Item(subject="memory", ok=memory_gb >= MIN_MEMORY_GB, detail=f"{memory_gb:.0f} GB"))
-    cores, load = _cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores, load = process.cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     busy = f"; other programs use them now (load {load:.0f}), and a build beside them takes longer than estimated"
     items.append(Item(subject="cores", ok=True, detail=f"{cores}{busy if load > cores else ''}", warning=load > cores))
     root = workspace.store.root if workspace.store.root.exists() else workspace.project.root
@@ -225,10 +226,6 @@ def _scratch_s(project: Project, flops: float) -> dict[str, float]:
 def _shape(project: Project) -> Shape:
     settings = project.scratch
     return Shape(depth=settings.depth, vocabulary=settings.vocabulary, context_tokens=settings.context_tokens)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _documents(folder: Path, settings: Documents) -> tuple[list[Item], list[Entry]]:
@@ -331,7 +328,7 @@ def _embedded_tokens_s(workspace: Workspace) -> float:
     workspace.embedder.embed(texts[:2])
     started = time.process_time()
     workspace.embedder.embed(texts)
-    return _cores() * len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.process_time() - started)
+    return process.cores() * len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.process_time() - started)
 
 
 def _flops() -> float:

@@ -15,8 +15,9 @@ class Release(Section):
     name: str = ""
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
     arm: Literal[
-        "", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag", "cascade"
-    ] = ""
+        "", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
+        "cpt+tuned", "cpt+tuned+rag", "cascade",
+    ] = ""  # fmt: skip
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)
     """Release gate: maximum share of test questions with a wrong answer. A hand-off does not count as wrong."""

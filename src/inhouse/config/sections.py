@@ -227,7 +227,7 @@ class Training(TrainingBackend):
 class Evaluation(Section):
     arms: tuple[
         Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
-                "cascade", "cascade+private", "oracle"], ...,
+                "cpt+tuned", "cpt+tuned+rag", "cascade", "cascade+private", "oracle"], ...,
     ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
 Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, cpt,
-cpt+rag, cascade. cpt is continued pre-training; if it forgets more than [pretraining] allows, its arms do not count.
+cpt+rag, cpt+tuned, cpt+tuned+rag, cascade. cpt is continued pre-training; an arm with a model that forgets more through
+it than [pretraining] allows does not count.
 Starting from base, a more expensive arm replaces the current one only if the interval of its gain in accuracy starts
 above evaluation.smallest_gain, or if its accuracy is no lower and it gives fewer wrong answers by an interval beyond
 that gain; and if it does not give significantly more wrong answers or unsupported statements.
@@ -16,8 +17,8 @@ from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
 BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "cpt",
-           "cpt+rag", "cascade")  # fmt: skip
-PRETRAINED = ("cpt", "cpt+rag")
+           "cpt+rag", "cpt+tuned", "cpt+tuned+rag", "cascade")  # fmt: skip
+PRETRAINED = {"cpt": "cpt", "cpt+rag": "cpt", "cpt+tuned": "cpt+tuned", "cpt+tuned+rag": "cpt+tuned"}  # its model
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
@@ -32,6 +33,8 @@ SENTENCES = {
     "tuned+feedback+rag": "Use the fine-tuned model that learned from feedback, with retrieval.",
     "cpt": "Use the model after continued pre-training, without retrieval.",
     "cpt+rag": "Use the model after continued pre-training, with retrieval.",
+    "cpt+tuned": "Use the model that was fine-tuned after continued pre-training, without retrieval.",
+    "cpt+tuned+rag": "Use the model that was fine-tuned after continued pre-training, with retrieval.",
     "cascade": "Use the cascade.",
 }
 
@@ -51,7 +54,7 @@ class Evidence:
         questions: how many were asked.
         general_change: of general ability through fine-tuning, None when nothing was tuned.
         confidence: by arm, why the error target of the project file is not kept.
-        forgets: why continued pre-training may not be promoted; "" if it may.
+        forgets: why models of continued pre-training ("cpt", "cpt+tuned") may not be promoted; "" if they may.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
 
@@ -63,7 +66,11 @@ class Evidence:
     general_change: Estimate | None = None
     hardly_trained: str = ""
     confidence: Mapping[str, str] = field(default_factory=dict)
-    forgets: str = ""
+    forgets: Mapping[str, str] = field(default_factory=dict)
+
+    def forgotten(self, arm: str) -> str:
+        """Why the arm may not be promoted for what its model forgot; "" if it may."""
+        return self.forgets.get(PRETRAINED.get(arm, ""), "")
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -71,8 +78,8 @@ def recommend(evidence: Evidence) -> Recommendation:
     current = "base"
     rules: list[str] = []
     for arm in (a for a in BY_COST[1:] if a in evidence.arms):
-        if arm in PRETRAINED and evidence.forgets:
-            rules.append(f"{arm} does not count: {evidence.forgets}.")
+        if why := evidence.forgotten(arm):
+            rules.append(f"{arm} does not count: {why}.")
             continue
         accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
@@ -98,7 +105,7 @@ def recommend(evidence: Evidence) -> Recommendation:
 
 
 def _advice(current: str, evidence: Evidence) -> str:
-    tuned = any(arm.startswith("tuned") for arm in evidence.arms)
+    tuned = any("tuned" in arm for arm in evidence.arms)
     return SENTENCES[current] if tuned else UNTRIED.get(current, SENTENCES[current])
 
 
@@ -117,8 +124,10 @@ def _worse(arm: str, current: str, evidence: Evidence) -> dict[str, Estimate]:
 
 def _because(current: str, evidence: Evidence) -> str:
     text = ""
-    if current not in PRETRAINED and not set(PRETRAINED).isdisjoint(evidence.arms):
-        text += " Do not continue pre-training" + (f": {evidence.forgets}." if evidence.forgets else ".")
+    read = [arm for arm in PRETRAINED if arm in evidence.arms]
+    if read and current not in PRETRAINED:
+        why = next(filter(None, map(evidence.forgotten, read)), "")
+        text += " Do not continue pre-training" + (f": {why}." if why else ".")
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
         text += f" It gains {points(over_base)} points of accuracy over the base model."
     for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):

@@ -91,13 +91,12 @@ def recommended(workspace: Workspace) -> str:
 def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     """The arms over what is built, behind the project's guardrails unless `bare`."""
     at = index(workspace)
-    custom = workspace.store.latest("adapter")
-    read = workspace.store.latest("pretrained")
-    plain = folder_of(workspace, weights(workspace), custom, None, read)
+    custom, read, both = (workspace.store.latest(k) for k in ("adapter", "pretrained", "pretrained_adapter"))
+    plain = folder_of(workspace, weights(workspace), custom, None, read, both)
     guard = None if bare else guard_of(workspace)
     learned = workspace.store.latest("commands") if wanted(workspace.project) else None
     fused = workspace.fusion_of(at)
-    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read))
+    return Arms(built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read, both))
 
 
 def guards(workspace: Workspace) -> list[Guard]:

@@ -21,7 +21,7 @@ from pydantic import computed_field
 
 from inhouse import process
 from inhouse.agents.check import problems
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, PRETRAINED
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, PRETRAINED, PRETRAINED_TUNED
 from inhouse.assembly.cascade import check_rungs
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
@@ -37,6 +37,7 @@ from inhouse.errors import InhouseError
 from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.languages import languages_of_documents
+from inhouse.pipeline.opened import check_methods
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
 from inhouse.training.corpus import text_files
@@ -52,7 +53,7 @@ PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
-PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt"}
+PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt", "cpt+tuned"}
 CHARS_PER_TOKEN = 4.2
 MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 
@@ -91,10 +92,21 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    acting = (*_agents(workspace), *_cascade(workspace))
-    items = (project, *_machine(workspace), *data, *acting, *_languages(workspace), *_scans(workspace))
+    own = (*_methods(workspace.project), *_agents(workspace), *_cascade(workspace))
+    items = (project, *_machine(workspace), *data, *own, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
+
+
+def _methods(project: Project) -> list[Item]:
+    """Whether fine-tuning can go on from continued pre-training; nothing where no arm asks it."""
+    if set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
+        return []
+    try:
+        check_methods(project)
+    except InhouseError as error:
+        return [Item(subject="training", ok=False, detail=f"{error} ({error.hint})")]
+    return []
 
 
 def _agents(workspace: Workspace) -> list[Item]:
@@ -292,7 +304,9 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     own = min(round(sizes.replies * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
     calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
-    reads = not set(PRETRAINED).isdisjoint(settings.arms)
+    limit = project.training.max_minutes * 60
+    tune_s = 20 + (min(train_s, limit) if limit else train_s)
+    reads, both = (not set(arms).isdisjoint(settings.arms) for arms in (PRETRAINED, PRETRAINED_TUNED))
     read_s = _pretraining_s(project, sizes.bytes, weights, flops)
 
     def asked_s(counts: Mapping[Any, int]) -> float:
@@ -304,8 +318,8 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.replies,
         **_scratch_s(project, flops * TRAIN_SHARE),
-        "train": 20 + (min(train_s, project.training.max_minutes * 60) if project.training.max_minutes else train_s),
-        **({"pretrain": read_s} if reads else {}),
+        "train": tune_s,
+        **({"pretrain": read_s + tune_s * both} if reads else {}),
         "parity": 45,
         "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),
         "evaluate": asked_s(dict.fromkeys(settings.arms, questions)),

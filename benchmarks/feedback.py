@@ -1,6 +1,7 @@
 """What learning from feedback gains: 100 corrections and 300 thumbs, simulated, on a bank and a concierge.
 
-    python benchmarks/feedback.py [--projects bank concierge] [--base MODEL] [--out FOLDER] [--toy]
+    python benchmarks/feedback.py [--projects bank concierge] [--base MODEL] [--live N] [--minutes N] [--questions N]
+                                  [--data FOLDER] [--out FOLDER] [--toy]
 
 A model is fine-tuned on half of the conversations and answers questions of the other half, with passages. A judge that
 knows the right answers (the scorer of the verdict, against each question's reference) gives the feedback: the first
@@ -9,8 +10,9 @@ audit log of a real ledger, corrections through a file of preferences: as replie
 model that is compared with. Then the stage `feedback` learns, and the verdict asks `tuned+rag` and
 `tuned+feedback+rag` the same test questions, of which nothing that was learned from is one.
 
-The concierge is read from ../shared/data and left out where it is missing. Takes about 25 minutes a project on two
-quiet cores; `--toy` takes 5, and shows nothing but that it runs. Results go to benchmarks/results/feedback.json.
+The bank is examples/first_national_bank; the concierge is read from the public data and left out where it is missing.
+Takes about 25 minutes a project on two quiet cores; `--live`, `--minutes` (of each training), and `--questions` make it
+smaller, and `--toy` takes 5 minutes and shows nothing but that it runs. Results go to benchmarks/results/feedback.json.
 """
 
 import argparse
@@ -38,7 +40,7 @@ from inhouse.verdict import Report, points
 
 HERE = Path(__file__).parent
 BANK = HERE.parent / "examples" / "first_national_bank"
-CONCIERGE = HERE.parent.parent / "shared" / "data" / "concierge"
+DATA = HERE.parent.parent / "shared" / "data"
 ARM, OVER = "tuned+feedback+rag", "tuned+rag"
 WRONG_WAY = 0.05  # of thumbs
 SETTINGS = """
@@ -88,7 +90,7 @@ def first_half(row: dict) -> bool:
     return int(digest_of([row.get("group") or row["id"]])[:4], 16) % 2 == 0
 
 
-def prepared(name: str, folder: Path, size: dict) -> tuple[Workspace, list[Example]]:
+def prepared(name: str, folder: Path, size: dict, data: Path) -> tuple[Workspace, list[Example]]:
     """A project, and the questions of its users with the right answers."""
     if name == "bank":
         said, tests = (
@@ -101,10 +103,10 @@ def prepared(name: str, folder: Path, size: dict) -> tuple[Workspace, list[Examp
             "You answer customers of First National Bank. Use only the facts given. Answer in one or two sentences.",
         )
     else:
-        said = [r for r in rows(CONCIERGE / "conversations.jsonl") if r["needs_knowledge"]]
-        tests = [r for r in rows(CONCIERGE / "dev.jsonl") if r["needs_knowledge"]]
+        said = [r for r in rows(data / "conversations.jsonl") if r["needs_knowledge"]]
+        tests = [r for r in rows(data / "dev.jsonl") if r["needs_knowledge"]]
         documents, access, instructions = (
-            CONCIERGE / "documents",
+            data / "documents",
             "",
             "You answer travelers' questions. Use only the facts given. Answer in one or two sentences.",
         )
@@ -196,9 +198,9 @@ def give_feedback(workspace: Workspace, given: list[tuple[Example, str, bool]], 
     }
 
 
-def measured(name: str, folder: Path, size: dict) -> dict:
+def measured(name: str, folder: Path, size: dict, data: Path) -> dict:
     started = time.perf_counter()
-    workspace, live = prepared(name, folder, size)
+    workspace, live = prepared(name, folder, size, data)
     said = give_feedback(workspace, answered(workspace, live, folder), size)
     print(f"{name}: {said}", flush=True)
     fresh = Workspace(load_project(folder))
@@ -256,17 +258,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder to keep the projects in; a second run continues there")
     parser.add_argument("--base", default="smollm2-135m-instruct", help="the base model: a name, a folder, or a file")
     parser.add_argument("--toy", action="store_true", help="a few questions and seconds, to see that it runs")
+    parser.add_argument("--live", type=int, default=480, help="questions of users that are answered and judged")
+    parser.add_argument("--minutes", type=float, default=3, help="of each training, at most")
+    parser.add_argument("--questions", type=int, default=300, help="of the verdict, at most")
+    parser.add_argument("--data", type=Path, default=DATA, help="the public data")
     options = parser.parse_args()
-    results, size = {}, TOY if options.toy else FULL
+    results, size = {}, TOY if options.toy else FULL | {"live": options.live}
+    if not options.toy:
+        size["settings"] |= {"minutes": options.minutes, "questions": options.questions}
     size["settings"]["base"] = options.base
+    concierge = options.data / "concierge"
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.projects:
-            if name == "concierge" and not CONCIERGE.is_dir():
-                print(f"concierge: left out, as there is no {CONCIERGE}")
+            if name == "concierge" and not concierge.is_dir():
+                print(f"concierge: left out, as there is no {concierge}")
                 continue
             folder = (options.out or Path(scratch)) / name
             folder.mkdir(parents=True, exist_ok=True)
-            results[name] = measured(name, folder, size)
+            results[name] = measured(name, folder, size, concierge)
     if not options.toy:
         out = HERE / "results" / "feedback.json"
         out.parent.mkdir(exist_ok=True)

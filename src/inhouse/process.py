@@ -33,6 +33,11 @@ RUN_AGAIN = "run the same command again; it continues where it stopped"
 # --- the parent's side ------------------------------------------------------------------------------------------
 
 
+def cores() -> int:
+    """How many cores this process may use: a container or `taskset` may leave fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run(module: str, job: Json, name: str, progress: Progress) -> dict[str, Json]:
     """Runs one child to its end and returns its result; `name` is what error messages call it.
 

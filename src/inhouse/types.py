@@ -361,16 +361,16 @@ class GateRule(Record):
 class Release(Record):
     """What is served, immutable: artifact keys, and the settings that the verdict was measured with.
 
-    `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it that
-    this release serves. `retest` is the artifact that measured it with an index of later documents, if it has one. Keys
-    of artifacts that the arm does not need are empty; `feedback` takes the place of `adapter` in arms that learned from
-    feedback, and `pretrained` in those after continued pre-training. `engine` is what ran the model, with its version
-    and precision; `team` is the artifact with its agents, if it has any, `commands` that with the adapters of those
-    that learned to understand messages, `experts` that with domain experts and their router, and `cascade` that of the
-    arm of this name. `classifiers` is the digest of the
-    weights of the guardrails, which come with the package. `pins` are digests of the sums of files: of each artifact
-    that the verdict was made from ("KIND/KEY"; empty if an earlier version made it) and of the models that are not
-    artifacts (the embedder, for one).
+    `config` is the digest of the project's settings; `report` is the verdict's artifact; `arm` is the arm of it
+    that this release serves. `retest` is the artifact that measured it with an index of later documents, if it has
+    one. Keys of artifacts that the arm does not need are empty; `feedback` takes the place of `adapter` in arms
+    that learned from feedback, `pretrained` in those after continued pre-training, and `pretrained_adapter` where
+    fine-tuning came after that. `engine` is what ran the model, with its version and precision; `team` is the
+    artifact with its agents, if it has any, `commands` that with the adapters of those that learned to understand
+    messages, `experts` that with domain experts and their router, and `cascade` that of the arm of this name.
+    `classifiers` is the digest of the weights of the guardrails, which come with the package. `pins` are digests of
+    the sums of files: of each artifact that the verdict was made from ("KIND/KEY"; empty if an earlier version made
+    it) and of the models that are not artifacts (the embedder, for one).
     """
 
     name: str
@@ -380,6 +380,7 @@ class Release(Record):
     adapter: Digest = ""
     feedback: Digest = ""
     pretrained: Digest = ""
+    pretrained_adapter: Digest = ""
     folder: Digest = ""
     index: Digest = ""
     fusion: Digest = ""

@@ -166,11 +166,12 @@ class GeneralAbility(Record):
 class PretrainingEffect(Record):
     """What continued pre-training changed: bits per byte of held-out rewrites of the documents (domain) and of general
     text, by "before" and "after", and the share of the general questions that are right, paired; None where nothing
-    was measured. `forgets` says why it may not be promoted, "" if it may."""
+    was measured; `tuned` where fine-tuning came after it. `forgets` says why it may not be promoted, "" if it may."""
 
     domain: Mapping[str, float] = {}
     general: Mapping[str, float] = {}
     questions: Estimate | None = None
+    tuned: bool = False
     forgets: str = ""
 
     @property
@@ -182,7 +183,7 @@ class PretrainingEffect(Record):
         ]
         parts += [f"general questions {points(self.questions)} points"] if self.questions else []
         end = f" Not promoted: {self.forgets}." if self.forgets else ""
-        return f"Continued pre-training: {', '.join(parts)}.{end}"
+        return f"Continued pre-training{' and fine-tuning' * self.tuned}: {', '.join(parts)}.{end}"
 
 
 class FeedbackEffect(Record):
@@ -441,6 +442,7 @@ class Report(Record):
     general: GeneralAbility | None = None
     feedback: tuple[FeedbackEffect, ...] = ()
     pretraining: PretrainingEffect | None = None
+    pretraining_tuned: PretrainingEffect | None = None
     recommendation: Recommendation | None = None
     judge: JudgeAgreement | None = None
     guardrails: GuardrailResults | None = None

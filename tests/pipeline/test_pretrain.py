@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import pytest
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
-from inhouse.errors import GateError, InputError
+from inhouse.errors import ConfigError, GateError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
 from inhouse.pipeline.ask import open_arms
+from inhouse.pipeline.check import examine
 from inhouse.pipeline.pretrain import CHATS, chats, general_texts, job_of, parts_of, rewritten
+from inhouse.serving.export import export
 from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
 from inhouse.types import Message, Silent
+from inhouse.verdict import Report
 
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
 SETTINGS = {
@@ -25,6 +29,7 @@ SETTINGS = {
     "pretraining.rewrites": "3", "pretraining.rank": "4", "pretraining.pack_tokens": "128", "pretraining.learning_rate": "0.02",
     "training.precision": "fp32", "parity.max_divergence_nats": "0.5",
 }  # fmt: skip
+REQUEST = ChatRequest(messages=(Message(role="user", content="What does plan 2 cost?"),), max_tokens=12)
 
 
 def workspace_of(folder, models_dir, **overrides):
@@ -63,17 +68,70 @@ def test_the_stage_end_to_end(built, models_dir, tmp_path, monkeypatch):
     release = Releases(again).make()
     assert (release.arm, release.pretrained, release.adapter) == ("cpt+rag", made.key, "")
     assert f"pretrained/{made.key}" in release.pins
-    opened = open_release(again, release)
+    assert served(again, release) == answered(again, "cpt+rag") != answered(again, "rag")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_fine_tuning_goes_on_from_what_was_read(method, built, models_dir, tmp_path, monkeypatch):
+    built, arm = shutil.copytree(built, tmp_path / "project"), "cpt+tuned+rag"
+    settings = {"evaluation.arms": f'["base", "rag", "cpt+tuned", "{arm}"]', "release.arm": arm,
+                "pretraining.rank": "8", "pretraining.method": method, "training.method": method,
+                "pretraining.learning_rate": "0.005", "training.learning_rate": "0.005"}  # fmt: skip
+    workspace = workspace_of(built, models_dir, **settings)
+    report = stages.build(workspace)
+    found = Report.read(Path(report.path))
+    assert list(found.arms) == ["base", "rag", "cpt+tuned", arm]
+    assert all(row.failed == 0 for row in found.arms.values())
+    read, made = (workspace.store.latest(kind) for kind in ("pretrained", "pretrained_adapter"))
+    assert read.key in made.parents
+    if method == "lora":  # one adapter, of the rank that reading had
+        assert json.loads((Path(made.path) / "adapter" / "adapter_config.json").read_text())["r"] == 8
+    before, after = made.facts["bits_per_byte_before"], made.facts["bits_per_byte_after"]
+    assert before == read.facts["bits_per_byte_before"]
+    assert after["domain"] not in (before["domain"], read.facts["bits_per_byte_after"]["domain"])
+    assert found.pretraining_tuned.general == {"before": before["general"], "after": after["general"]}
+    assert found.pretraining_tuned.questions.n == 40
+    assert "Continued pre-training and fine-tuning: bits per byte" in (Path(report.path) / "report.html").read_text()
+    kinds = {a.kind for _, a in workspace.store.lineage(report)}
+    assert "pretrained_adapter_parity" in kinds
+    assert "adapter" not in kinds
+    assert found.subject.training.examples == made.facts["examples"]
+    with pytest.raises(GateError, match=rf"accuracy of {re.escape(arm)} over base"):  # a random model gains nothing
+        Releases(workspace).make()
+    monkeypatch.setattr("inhouse.serving.releases.gate_rules", lambda *given: [])
+    release = Releases(workspace).make()
+    assert (release.arm, release.pretrained_adapter, release.pretrained, release.adapter) == (arm, made.key, "", "")
+    assert f"pretrained_adapter/{made.key}" in release.pins
+    files = export(workspace, release, tmp_path / "merged")
+    assert files["model.gguf"] == (Path(made.path) / "model.gguf").stat().st_size
+    assert served(workspace, release) == answered(workspace, arm) != answered(workspace, "rag")
+
+
+def served(workspace, release):
+    opened = open_release(workspace, release)
     try:
-        question = Message(role="user", content="What does plan 2 cost?")
-        served = asyncio.run(collect(opened.model, ChatRequest(messages=(question,), max_tokens=12)))
-        arms = open_arms(again, bare=True)
-        measured = asyncio.run(collect(arms.open("cpt+rag"), ChatRequest(messages=(question,), max_tokens=12)))
-        base = asyncio.run(collect(arms.open("rag"), ChatRequest(messages=(question,), max_tokens=12)))
-        arms.close()
+        return asyncio.run(collect(opened.model, REQUEST)).text
     finally:
         opened.close()
-    assert served.text == measured.text != base.text
+
+
+def answered(workspace, arm):
+    arms = open_arms(workspace, bare=True)
+    try:
+        return asyncio.run(collect(arms.open(arm), REQUEST)).text
+    finally:
+        arms.close()
+
+
+def test_methods_that_cannot_follow_each_other_are_refused_before_anything_is_trained(built, models_dir, tmp_path):
+    built = shutil.copytree(built, tmp_path / "project")
+    settings = {"evaluation.arms": '["base", "cpt+tuned+rag"]', "training.method": "prompt_tuning"}
+    workspace = workspace_of(built, models_dir, **settings)
+    with pytest.raises(ConfigError, match='training.method = "prompt_tuning" cannot go on from pretraining.method'):
+        stages.build(workspace)
+    assert workspace.store.latest("pretrained") is None
+    assert any('cannot go on from pretraining.method = "lora"' in problem for problem in examine(workspace).problems)
 
 
 def test_what_is_learned_and_what_is_held(built, models_dir):

@@ -88,13 +88,22 @@ def test_a_verdict_that_lost_is_not_released(workspace):
 
 @pytest.mark.parametrize(
     ("arms", "kind"),
-    [({"rag"}, ""), ({"tuned+rag"}, "adapter"), ({ARM}, "feedback"), ({"tuned+feedback"}, "feedback"), (set(), "")],
+    [
+        ({"rag"}, ""),
+        ({"tuned+rag"}, "adapter"),
+        ({ARM}, "feedback"),
+        ({"tuned+feedback"}, "feedback"),
+        (set(), ""),
+        ({"cpt"}, "pretrained"),
+        ({"cpt+rag"}, "pretrained"),
+        ({"cpt+tuned+rag"}, "pretrained_adapter"),
+    ],
 )
 def test_what_an_arm_asks(arms, kind):
     assert trained_kind(arms) == kind
 
 
-def test_an_arm_opens_the_model_that_learned(workspace, tmp_path, monkeypatch):
+def test_an_arm_opens_its_model(workspace, tmp_path, monkeypatch):
     """By the files that engines are opened with; the engines themselves are not."""
 
     def artifact(kind):
@@ -107,10 +116,11 @@ def test_an_arm_opens_the_model_that_learned(workspace, tmp_path, monkeypatch):
         def model(self, name):
             return name
 
-    parts = {kind: artifact(kind) for kind in ("weights", "custom", "feedback")}
+    parts = {kind: artifact(kind) for kind in ("weights", "custom", "feedback", "pretrained", "pretrained_custom")}
     arms = Arms(Built(workspace.project, None, None, **parts))
-    assert [arms.behind(arm) for arm in ("rag", "tuned", "oracle", "tuned+feedback", ARM)] == [
-        "base", "tuned", "tuned", "tuned+feedback", "tuned+feedback",
+    asked = ("rag", "tuned", "oracle", "tuned+feedback", ARM, "cpt+rag", "cpt+tuned", "cpt+tuned+rag")
+    assert [arms.behind(arm) for arm in asked] == [
+        "base", "tuned", "tuned", "tuned+feedback", "tuned+feedback", "cpt", "cpt+tuned", "cpt+tuned",
     ]  # fmt: skip
-    folders = ("weights", "custom", "custom", "feedback", "feedback")
+    folders = ("weights", "custom", "custom", "feedback", "feedback", "pretrained", *["pretrained_custom"] * 2)
     assert opened == [str(tmp_path / folder / "model.gguf") for folder in folders]

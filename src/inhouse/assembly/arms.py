@@ -13,8 +13,9 @@ cascade+private the same         what models elsewhere are asked has surrogates
 oracle   the custom model if any instructions and the passages known to be right
 ======== ======================= =================================================
 
-cpt and cpt+rag are like tuned and rag, with the base model after continued pre-training on the documents.
-experts and experts+rag are like tuned and rag, each question with the adapter of its domain (assembly/experts.py).
+cpt and cpt+rag are like tuned and rag, with the base model after continued pre-training on the documents; cpt+tuned and
+cpt+tuned+rag are like tuned and tuned+rag, with the custom model over that.
+experts and experts+rag are like tuned and tuned+rag, each question with the adapter of its domain.
 tuned+feedback and tuned+feedback+rag are tuned and tuned+rag with the model that learned from feedback after that.
 """
 
@@ -48,12 +49,14 @@ ADAPTER_GGUF = "adapter.gguf"  # the same for the embedded engine
 BASE_FOLDER, CUSTOM_FOLDER = "base", "custom"  # in the artifact that vLLM serves; the second only where it is merged
 FEEDBACK_FOLDER = "feedback"  # the same of the model that learned from feedback
 PRETRAINED_FOLDER = "pretrained"  # the same of the base after continued pre-training
+PRETRAINED_CUSTOM_FOLDER = "pretrained_custom"  # the same of the custom model over that
 FEW_SHOT = "few_shot.jsonl"  # in a verdict's folder: the examples in the prompt of its `prompt` arm
 CASCADES = ("cascade", "cascade+private")
 EXPERTS = ("experts", "experts+rag")  # by one of several adapters
-RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "cpt+rag", "experts+rag", "oracle")
+RETRIEVING = ("rag", "tuned+rag", "tuned+feedback+rag", "cpt+rag", "cpt+tuned+rag", "experts+rag", "oracle")
 LEARNED = ("tuned+feedback", "tuned+feedback+rag")  # by the model that learned from feedback
-PRETRAINED = ("cpt", "cpt+rag")  # by the base after continued pre-training
+PRETRAINED_TUNED = ("cpt+tuned", "cpt+tuned+rag")  # by the custom model over continued pre-training
+PRETRAINED = ("cpt", "cpt+rag", *PRETRAINED_TUNED)  # that begin with continued pre-training
 CUSTOMIZED = ("rag", "tuned", "tuned+rag", *LEARNED, *PRETRAINED, *EXPERTS)  # whose confidence is calibrated
 
 
@@ -146,6 +149,7 @@ class Built:
         custom: artifact of the training, None before there is one.
         feedback: artifact of what the custom model learned from feedback, None where no arm asks it.
         pretrained: artifact of continued pre-training, None where no arm asks it.
+        pretrained_custom: artifact of the fine-tuning after that, None where no arm asks it.
         experts: artifact with the adapters of domain experts and their router, None where no arm asks them.
         folder: artifact with what vLLM serves, None for the embedded engine.
         vllm: where vLLM is, None for the embedded engine.
@@ -170,13 +174,15 @@ class Built:
     commands: Artifact | None = None
     feedback: Artifact | None = None
     pretrained: Artifact | None = None
+    pretrained_custom: Artifact | None = None
     experts: Artifact | None = None
 
     @property
     def trained(self) -> dict[str, tuple[Artifact, str]]:
         """The models that were trained, with the name of the folder that vLLM may serve, by the name of the engine."""
         every = {"custom": (self.custom, CUSTOM_FOLDER), "feedback": (self.feedback, FEEDBACK_FOLDER),
-                 "pretrained": (self.pretrained, PRETRAINED_FOLDER)}  # fmt: skip
+                 "pretrained": (self.pretrained, PRETRAINED_FOLDER),
+                 "pretrained_custom": (self.pretrained_custom, PRETRAINED_CUSTOM_FOLDER)}  # fmt: skip
         return {name: (made, folder) for name, (made, folder) in every.items() if made}
 
     @property
@@ -230,10 +236,12 @@ class Arms:
         return self._engine("custom").model("tuned")
 
     def behind(self, arm: str) -> ChatModel:
-        """The model that answers in an arm: the base, the custom one, or the one that learned from feedback or
-        was pre-trained further."""
+        """The model that answers in an arm: the base, the custom one, the one that learned from feedback or was
+        pre-trained further, or the custom one over that."""
         if arm in LEARNED and self._built.feedback:
             return self._engine("feedback").model("tuned+feedback")
+        if arm in PRETRAINED_TUNED and self._built.pretrained_custom:
+            return self._engine("pretrained_custom").model("cpt+tuned")
         if arm in PRETRAINED and self._built.pretrained:
             return self._engine("pretrained").model("cpt")
         return self.custom() if arm.startswith("tuned") or arm == "oracle" else self.base()
@@ -327,6 +335,7 @@ class Arms:
                 commands=None,
                 feedback=None,
                 pretrained=None,
+                pretrained_custom=None,
                 experts=None,
             )
             self._others[weights.key] = Arms(built, self._shared)
@@ -380,9 +389,10 @@ class Arms:
 
 def trained_kind(arms: Collection[str]) -> str:
     """The kind of the artifact with the trained model that the arms ask; "" where they ask none."""
-    if not any(arm.startswith("tuned") for arm in arms):
-        return "" if set(arms).isdisjoint(PRETRAINED) else "pretrained"
-    return "adapter" if set(arms).isdisjoint(LEARNED) else "feedback"
+    for kind, own in (("pretrained_adapter", PRETRAINED_TUNED), ("pretrained", PRETRAINED), ("feedback", LEARNED)):
+        if not set(arms).isdisjoint(own):
+            return kind
+    return "adapter" if any(arm.startswith("tuned") for arm in arms) else ""
 
 
 def _settings(model: Model) -> str:

@@ -152,6 +152,7 @@ def show_release(which: Which = "", project: At = HERE, as_json: AsJson = False)
         "adapter",
         "feedback",
         "pretrained",
+        "pretrained_adapter",
         "index",
         "fusion",
         "calibration",

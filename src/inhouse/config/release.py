@@ -15,8 +15,8 @@ class Release(Section):
     name: str = ""
     """Name of the releases, such as support-bot; empty derives it from the project's name."""
     arm: Literal[
-        "", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag", "experts",
-        "experts+rag", "cascade",
+        "", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
+        "cpt+tuned", "cpt+tuned+rag", "experts", "experts+rag", "cascade",
     ] = ""  # fmt: skip
     """Arm to release; empty means the one that the verdict recommends."""
     max_wrong: float = Field(0.1, ge=0, le=1)

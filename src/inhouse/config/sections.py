@@ -230,7 +230,7 @@ class Training(TrainingBackend):
 class Evaluation(Section):
     arms: tuple[
         Literal["base", "prompt", "rag", "tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag", "cpt", "cpt+rag",
-                "experts", "experts+rag", "cascade", "cascade+private", "oracle"], ...,
+                "cpt+tuned", "cpt+tuned+rag", "experts", "experts+rag", "cascade", "cascade+private", "oracle"], ...,
     ] = (
         "base", "prompt", "rag", "tuned", "tuned+rag", "oracle",
     )  # fmt: skip

@@ -83,12 +83,13 @@ def right(example: Example, text: str) -> float:
 
 
 def effect(
-    facts: Mapping[str, Json], answers: tuple[Sequence[float], Sequence[float]], settings: Pretraining, seed: int
-) -> PretrainingEffect:
-    """What continued pre-training changed.
+    facts: Mapping[str, Json], answers: tuple[Sequence[float], Sequence[float]], settings: Pretraining, seed: int,
+    tuned: bool = False,
+) -> PretrainingEffect:  # fmt: skip
+    """What continued pre-training changed, alone or with the fine-tuning after it (`tuned`).
 
     Args:
-        facts: of its artifact: bits per byte before and after.
+        facts: of the artifact: bits per byte before and after.
         answers: right (1) or wrong (0) on the general questions, of the base model and of the model after.
         settings: with the limits. The means decide: an interval of forty questions excludes no loss of two points.
         seed: of the bootstrap.
@@ -113,5 +114,5 @@ def effect(
         limit = f"at most {100 * settings.max_question_loss:g} may be lost"
         reasons.append(f"general questions change by {points(change)} points, and {limit}")
     return PretrainingEffect(
-        domain=measured.get("domain", {}), general=general, questions=change, forgets="; ".join(reasons)
+        domain=measured.get("domain", {}), general=general, questions=change, tuned=tuned, forgets="; ".join(reasons)
     )

@@ -1,11 +1,12 @@
 """From intervals to a recommendation, by rules that the report prints with the figures that they looked at.
 
 Arms cost more from left to right: base, prompt, rag, tuned, tuned+feedback, tuned+rag, tuned+feedback+rag, experts,
-experts+rag, cpt, cpt+rag, cascade. experts has an adapter for each domain where tuned has one for all. cpt is continued
-pre-training; if it forgets more than [pretraining] allows, its arms do not count. Starting from base, a more expensive
-arm replaces the current one only if the interval of its gain in accuracy starts above evaluation.smallest_gain, or if
-its accuracy is no lower and it gives fewer wrong answers by an interval beyond that gain; and if it does not give
-significantly more wrong answers or unsupported statements.
+experts+rag, cpt, cpt+rag, cpt+tuned, cpt+tuned+rag, cascade. experts has an adapter for each domain where tuned has one
+for all. cpt is continued pre-training; an arm with a model that forgets more through it than [pretraining] allows does
+not count.
+Starting from base, a more expensive arm replaces the current one only if the interval of its gain in accuracy starts
+above evaluation.smallest_gain, or if its accuracy is no lower and it gives fewer wrong answers by an interval
+beyond that gain; and if it does not give significantly more wrong answers or unsupported statements.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from inhouse.types import Estimate
 from inhouse.verdict import Recommendation, points
 
 BY_COST = ("base", "prompt", "rag", "tuned", "tuned+feedback", "tuned+rag", "tuned+feedback+rag", "experts",
-           "experts+rag", "cpt", "cpt+rag", "cascade")  # fmt: skip
+           "experts+rag", "cpt", "cpt+rag", "cpt+tuned", "cpt+tuned+rag", "cascade")  # fmt: skip
 EXPERTS = ("experts", "experts+rag")
-PRETRAINED = ("cpt", "cpt+rag")
+PRETRAINED = {"cpt": "cpt", "cpt+rag": "cpt", "cpt+tuned": "cpt+tuned", "cpt+tuned+rag": "cpt+tuned"}  # its model
 ENOUGH_QUESTIONS = 30
 COARSE = 0.3  # a test set that can only show larger gains than this gets a warning
 FORGETTING = 0.05
@@ -36,6 +37,8 @@ SENTENCES = {
     "experts+rag": "Use the experts, with retrieval.",
     "cpt": "Use the model after continued pre-training, without retrieval.",
     "cpt+rag": "Use the model after continued pre-training, with retrieval.",
+    "cpt+tuned": "Use the model that was fine-tuned after continued pre-training, without retrieval.",
+    "cpt+tuned+rag": "Use the model that was fine-tuned after continued pre-training, with retrieval.",
     "cascade": "Use the cascade.",
 }
 
@@ -55,7 +58,7 @@ class Evidence:
         questions: how many were asked.
         general_change: of general ability through fine-tuning, None when nothing was tuned.
         confidence: by arm, why the error target of the project file is not kept.
-        forgets: why continued pre-training may not be promoted; "" if it may.
+        forgets: why models of continued pre-training ("cpt", "cpt+tuned") may not be promoted; "" if they may.
         closed: the experts whose questions the joint model was not trained for, since not everybody may ask them.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
@@ -68,8 +71,12 @@ class Evidence:
     general_change: Estimate | None = None
     hardly_trained: str = ""
     confidence: Mapping[str, str] = field(default_factory=dict)
-    forgets: str = ""
+    forgets: Mapping[str, str] = field(default_factory=dict)
     closed: Sequence[str] = ()
+
+    def forgotten(self, arm: str) -> str:
+        """Why the arm may not be promoted for what its model forgot; "" if it may."""
+        return self.forgets.get(PRETRAINED.get(arm, ""), "")
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -77,8 +84,8 @@ def recommend(evidence: Evidence) -> Recommendation:
     current = "base"
     rules: list[str] = []
     for arm in (a for a in BY_COST[1:] if a in evidence.arms):
-        if arm in PRETRAINED and evidence.forgets:
-            rules.append(f"{arm} does not count: {evidence.forgets}.")
+        if why := evidence.forgotten(arm):
+            rules.append(f"{arm} does not count: {why}.")
             continue
         accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
@@ -104,7 +111,7 @@ def recommend(evidence: Evidence) -> Recommendation:
 
 
 def _advice(current: str, evidence: Evidence) -> str:
-    tuned = any(arm.startswith("tuned") for arm in evidence.arms)
+    tuned = any("tuned" in arm for arm in evidence.arms)
     return SENTENCES[current] if tuned else UNTRIED.get(current, SENTENCES[current])
 
 
@@ -123,8 +130,10 @@ def _worse(arm: str, current: str, evidence: Evidence) -> dict[str, Estimate]:
 
 def _because(current: str, evidence: Evidence) -> str:
     text = ""
-    if current not in PRETRAINED and not set(PRETRAINED).isdisjoint(evidence.arms):
-        text += " Do not continue pre-training" + (f": {evidence.forgets}." if evidence.forgets else ".")
+    read = [arm for arm in PRETRAINED if arm in evidence.arms]
+    if read and current not in PRETRAINED:
+        why = next(filter(None, map(evidence.forgotten, read)), "")
+        text += " Do not continue pre-training" + (f": {why}." if why else ".")
     if current not in EXPERTS and not set(EXPERTS).isdisjoint(evidence.arms):
         text += " Do not use experts."
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):

@@ -59,7 +59,8 @@ SAMPLED = 3  # made questions of each kind that the page lists
 QUESTION = "question"  # the kind of a test that names none
 PAIRS = (("tuned+rag", "rag"), ("tuned+rag", "tuned"), ("rag", "prompt"), ("tuned+feedback", "tuned"),
          ("tuned+feedback+rag", "tuned+rag"), ("experts", "tuned"), ("experts+rag", "tuned+rag"), ("cpt", "tuned"),
-         ("cpt+rag", "rag"),         ("cascade+private", "cascade"))  # fmt: skip
+         ("cpt+rag", "rag"), ("cpt+tuned", "tuned"), ("cpt+tuned+rag", "tuned+rag"), ("cpt+tuned+rag", "cpt+rag"),
+         ("cascade+private", "cascade"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Run:
         guardrails: what they did.
         confidence: by arm, why the error target of the project file is not kept.
         over: the arm that all others are compared with.
-        pretraining: what continued pre-training changed, None where no arm asks it.
+        pretraining: what was changed by continued pre-training ("cpt") and with fine-tuning after it ("cpt+tuned"), as
+            far as arms ask it.
         closed: names of the experts that only members of groups are answered by.
     """
 
@@ -91,7 +93,7 @@ class Run:
     unmade: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, str] = field(default_factory=dict)
     over: str = "base"
-    pretraining: PretrainingEffect | None = None
+    pretraining: Mapping[str, PretrainingEffect] = field(default_factory=dict)
     closed: Sequence[str] = ()
 
 
@@ -114,7 +116,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
-        run.confidence, run.pretraining.forgets if run.pretraining else "", run.closed,
+        run.confidence, {name: effect.forgets for name, effect in run.pretraining.items()}, run.closed,
     )  # fmt: skip
     return Report(
         subject=run.subject,
@@ -131,7 +133,8 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
         general=general,
         recommendation=recommend.recommend(evidence) if based else None,
         judge=run.judge,
-        pretraining=run.pretraining,
+        pretraining=run.pretraining.get("cpt"),
+        pretraining_tuned=run.pretraining.get("cpt+tuned"),
         guardrails=run.guardrails,
         table=tuple(_question(e, run.arms, n) for n, e in enumerate(run.examples)),
     )
@@ -285,7 +288,7 @@ def render_table(report: Report) -> Group:
         before, after = 100 * general.base, 100 * general.tuned
         lines.append(Text(f"General ability: {before:.0f}% before fine-tuning, {after:.0f}% after."))
     lines += [Text(f"Feedback: {effect.sentence}") for effect in report.feedback]
-    lines += [Text(report.pretraining.sentence)] if report.pretraining else []
+    lines += [Text(effect.sentence) for effect in (report.pretraining, report.pretraining_tuned) if effect]
     if advice := report.recommendation:
         lines += [Text(f"Recommendation: {advice.sentence}", style="bold")]
         lines += [Text(f"  {rule}", style="dim") for rule in advice.rules]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from inhouse import process
 from inhouse.errors import InputError
 from inhouse.types import Json, Matrix, Record
 
@@ -115,7 +115,7 @@ class OnnxEmbedder:
         except Exception as error:  # both libraries raise errors of their own
             first = str(error).strip().splitlines()[:1]
             raise InputError(f"{folder}: cannot be opened ({' '.join(first)[:200]})", HINT) from error
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or process.cores()
         self._inputs = {i.name for i in self._session.get_inputs()}
         if unknown := sorted(self._inputs - set(_feeds([0]))):
             raise InputError(f"{file}: needs the input {unknown[0]}", "export the encoder alone, without a cache")

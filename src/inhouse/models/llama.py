@@ -7,12 +7,12 @@ origin and no pages, so that no other program can use the engine without the gua
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from inhouse import process
 from inhouse.chat import ChatRequest
 from inhouse.config.sections import Model
 from inhouse.errors import InputError
@@ -52,7 +52,7 @@ class LlamaEngine(Engine):
             "name": weights.stem,
             "parallel": settings.parallel,
             "context_tokens": settings.context_tokens,
-            "threads": settings.threads or os.cpu_count() or 1,
+            "threads": settings.threads or process.cores(),
             "api_key": self.api_key,
             "adapters": [str(a) for a in adapters],
         }

@@ -91,14 +91,13 @@ def recommended(workspace: Workspace) -> str:
 def open_arms(workspace: Workspace, bare: bool = False) -> Arms:
     """The arms over what is built, behind the project's guardrails unless `bare`."""
     at = index(workspace)
-    custom = workspace.store.latest("adapter")
-    read = workspace.store.latest("pretrained")
-    plain = folder_of(workspace, weights(workspace), custom, None, read)
+    custom, read, both = (workspace.store.latest(k) for k in ("adapter", "pretrained", "pretrained_adapter"))
+    plain = folder_of(workspace, weights(workspace), custom, None, read, both)
     guard = None if bare else guard_of(workspace)
     learned = workspace.store.latest("commands") if wanted(workspace.project) else None
     experts = workspace.store.latest("experts") if workspace.project.expert else None
     fused = workspace.fusion_of(at)
-    built = built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read, experts)
+    built = built_of(workspace, weights(workspace), custom, plain, at, fused, guard, learned, None, read, both, experts)
     return Arms(built)
 
 

@@ -20,8 +20,9 @@ from typing import Any
 
 from pydantic import computed_field
 
+from inhouse import process
 from inhouse.agents.check import problems
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, PRETRAINED
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, PRETRAINED, PRETRAINED_TUNED
 from inhouse.assembly.cascade import check_rungs
 from inhouse.assembly.experts import check_experts
 from inhouse.assembly.team import described, procedures_of
@@ -39,6 +40,7 @@ from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.experts import own_project
 from inhouse.pipeline.languages import languages_of_documents
+from inhouse.pipeline.opened import check_methods
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
 from inhouse.training.corpus import text_files
@@ -54,7 +56,7 @@ PROMPT_SHARE_VNNI = 2.0  # where the processor has instructions for that: with .
 PROMPT_TOKENS, PLAIN_TOKENS, ANSWER_TOKENS = 380, 100, 45  # with passages, without, and of an answer
 ANSWER_COSTS = 3  # times as much as a token of a prompt
 VARIED = 3  # questions to calibrate on, for each validation question
-PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt", "experts"}
+PLAIN_ARMS = {"base", "prompt", "tuned", "tuned+feedback", "cpt", "cpt+tuned", "experts"}
 CHARS_PER_TOKEN = 4.2
 MOST_CUT = 1000  # conversations whose replies are counted, which takes about 10 ms each; of more, every nth
 
@@ -93,10 +95,21 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    acting = (*_agents(workspace), *_experts(workspace), *_cascade(workspace))
-    items = (project, *_machine(workspace), *data, *acting, *_languages(workspace), *_scans(workspace))
+    own = (*_methods(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
+    items = (project, *_machine(workspace), *data, *own, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
+
+
+def _methods(project: Project) -> list[Item]:
+    """Whether fine-tuning can go on from continued pre-training; nothing where no arm asks it."""
+    if set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
+        return []
+    try:
+        check_methods(project)
+    except InhouseError as error:
+        return [Item(subject="training", ok=False, detail=f"{error} ({error.hint})")]
+    return []
 
 
 def _agents(workspace: Workspace) -> list[Item]:
@@ -185,7 +198,7 @@ def _machine(workspace: Workspace) -> list[Item]:
     if hasattr(os, "sysconf"):
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         items.append(Item(subject="memory", ok=memory_gb >= MIN_MEMORY_GB, detail=f"{memory_gb:.0f} GB"))
-    cores, load = _cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores, load = process.cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     busy = f"; other programs use them now (load {load:.0f}), and a build beside them takes longer than estimated"
     items.append(Item(subject="cores", ok=True, detail=f"{cores}{busy if load > cores else ''}", warning=load > cores))
     root = workspace.store.root if workspace.store.root.exists() else workspace.project.root
@@ -247,10 +260,6 @@ def _scratch_s(project: Project, flops: float) -> dict[str, float]:
 def _shape(project: Project) -> Shape:
     settings = project.scratch
     return Shape(depth=settings.depth, vocabulary=settings.vocabulary, context_tokens=settings.context_tokens)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _documents(folder: Path, settings: Documents) -> tuple[list[Item], list[Entry]]:
@@ -317,9 +326,8 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
     own = min(round(sizes.replies * project.curation.validation_share) * VARIED, MOST_QUESTIONS)
     calibrated = settings.arms if "confidence" in project.guardrails.rails else ()
 
-    limit_s = project.training.max_minutes * 60 or math.inf
-    routes = not set(EXPERTS).isdisjoint(settings.arms)
-    reads = not set(PRETRAINED).isdisjoint(settings.arms)
+    tune_s = 20 + min(train_s, project.training.max_minutes * 60 or math.inf)
+    reads, both, routes = (not set(arms).isdisjoint(settings.arms) for arms in (PRETRAINED, PRETRAINED_TUNED, EXPERTS))
     read_s = _pretraining_s(project, sizes.bytes, weights, flops)
 
     def asked_s(counts: Mapping[Any, int]) -> float:
@@ -331,9 +339,9 @@ def _estimates(workspace: Workspace, sizes: Sizes) -> dict[str, float]:
         "index": 3 + 1.3 * sizes.bytes / CHARS_PER_TOKEN / _embedded_tokens_s(workspace),
         "curate": 8 + 0.04 * sizes.replies,
         **_scratch_s(project, flops * TRAIN_SHARE),
-        "train": 20 + min(train_s, limit_s),
-        **({"experts": sum(20 + min(train_s, limit_s) for _ in project.expert)} if routes else {}),
-        **({"pretrain": read_s} if reads else {}),
+        "train": tune_s,
+        **({"experts": tune_s * len(project.expert)} if routes else {}),
+        **({"pretrain": read_s + tune_s * both} if reads else {}),
         "parity": 45,
         "calibrate": asked_s({arm: own for arm in calibrated if arm in CUSTOMIZED}),
         "evaluate": asked_s(dict.fromkeys(settings.arms, questions)),
@@ -356,7 +364,7 @@ def _embedded_tokens_s(workspace: Workspace) -> float:
     workspace.embedder.embed(texts[:2])
     started = time.process_time()
     workspace.embedder.embed(texts)
-    return _cores() * len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.process_time() - started)
+    return process.cores() * len(texts) * workspace.embedder.count_tokens(texts[0]) / (time.process_time() - started)
 
 
 def _flops() -> float:

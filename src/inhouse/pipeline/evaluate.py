@@ -39,7 +39,7 @@ class Questions:
         unmade: kinds of questions that could not be made from this data, with the reason.
         calibrated: what the calibration of each arm led to.
         feedback: questions with feedback that a model learned from.
-        forgot: facts of continued pre-training; empty where no arm asks it.
+        forgot: facts of continued pre-training ("cpt") and of fine-tuning after it ("cpt+tuned"), as arms ask them.
         groups: of who asks a question, by its id; nobody's where it has none.
         closed: names of the experts that only members of groups are answered by.
     """
@@ -50,7 +50,7 @@ class Questions:
     unmade: Mapping[str, str] = field(default_factory=dict)
     calibrated: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     feedback: Sequence[str] = ()
-    forgot: Mapping[str, Json] = field(default_factory=dict)
+    forgot: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     closed: Sequence[str] = ()
 
@@ -85,18 +85,17 @@ def judge_arms(
     general = {"base": asyncio.run(_general(arms.base(), exam.concurrent, progress))}
     if any(name.startswith("tuned") for name in settings.arms):
         general["tuned"] = asyncio.run(_general(arms.custom(), exam.concurrent, progress))
-    effect = None
-    if questions.forgot:
-        read = asyncio.run(_general(arms.behind("cpt"), exam.concurrent, progress))
-        effect = forgetting.effect(questions.forgot, (general["base"], read), project.pretraining, project.seed)
+    forgot = {}
+    for read, facts in questions.forgot.items():
+        answers = general["base"], asyncio.run(_general(arms.behind(read), exam.concurrent, progress))
+        forgot[read] = forgetting.effect(facts, answers, project.pretraining, project.seed, tuned="tuned" in read)
     guarded = {name: run.answers for name, run in runs.items() if name != "base"}
     agreement = _judge(project, questions.examples, runs) if project.judge.url else None
     rails, calibrated = project.guardrails, questions.calibrated
     guardrails = guardrail_results(guarded, rails, quality(), calibrated, project.seed) if rails.rails else None
     run = Run(
         subject, questions.examples, runs, general, project.model.usd_per_hour, agreement, guardrails,
-        questions.unmade, confidence_warnings(calibrated), pretraining=effect,
-        closed=questions.closed,
+        questions.unmade, confidence_warnings(calibrated), pretraining=forgot, closed=questions.closed,
     )  # fmt: skip
     report = build_report(run, settings, project.seed)
     if questions.feedback:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
+from inhouse.assembly.arms import (
+    ADAPTER,
+    BASE_FOLDER,
+    CUSTOM_FOLDER,
+    FEEDBACK_FOLDER,
+    PRETRAINED_CUSTOM_FOLDER,
+    PRETRAINED_FOLDER,
+)
 from inhouse.assembly.workspace import Workspace
 from inhouse.types import Artifact, Json
 
 
 def folder_of(
     workspace: Workspace, served: Artifact, custom: Artifact | None, feedback: Artifact | None = None,
-    pretrained: Artifact | None = None,
+    pretrained: Artifact | None = None, pretrained_custom: Artifact | None = None,
 ) -> Artifact | None:  # fmt: skip
     """The base model as a folder, and the trained ones with their adapters merged in; None for the embedded engine.
 
@@ -21,7 +28,8 @@ def folder_of(
     vllm = workspace.vllm
     if vllm is None:
         return None
-    every = ((custom, CUSTOM_FOLDER), (feedback, FEEDBACK_FOLDER), (pretrained, PRETRAINED_FOLDER))
+    every = ((custom, CUSTOM_FOLDER), (feedback, FEEDBACK_FOLDER), (pretrained, PRETRAINED_FOLDER),
+             (pretrained_custom, PRETRAINED_CUSTOM_FOLDER))  # fmt: skip
     made = [(artifact, name) for artifact, name in every if artifact]
     merged = any(not (vllm.cuda and (Path(a.path) / ADAPTER).is_dir()) for a, _ in made)
 

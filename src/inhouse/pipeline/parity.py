@@ -7,7 +7,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
+from inhouse.assembly.arms import (
+    ADAPTER,
+    BASE_FOLDER,
+    CUSTOM_FOLDER,
+    FEEDBACK_FOLDER,
+    PRETRAINED_CUSTOM_FOLDER,
+    PRETRAINED_FOLDER,
+)
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import GateError
@@ -40,7 +47,9 @@ class Forms:
 
 def forms_of(project: Project, served: Artifact, custom: Artifact, plain: Artifact | None) -> Forms:
     """What is compared for the artifact of a training of any kind."""
-    merged = {"feedback": FEEDBACK_FOLDER, "pretrained": PRETRAINED_FOLDER}.get(custom.kind, CUSTOM_FOLDER)
+    folders = {"feedback": FEEDBACK_FOLDER, "pretrained": PRETRAINED_FOLDER,
+               "pretrained_adapter": PRETRAINED_CUSTOM_FOLDER}  # fmt: skip
+    merged = folders.get(custom.kind, CUSTOM_FOLDER)
     return Forms(served, custom, plain, merged, project.pretraining.method if custom.kind == "pretrained" else "")
 
 

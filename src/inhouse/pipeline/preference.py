@@ -258,14 +258,9 @@ class _Learning:
         """Writes model.gguf, and adapter.gguf for LoRA."""
         from inhouse.training import gguf
 
+        project = self.workspace.project
         base = self.workspace.base_gguf or Path(self.before.weights.path) / WEIGHTS
-        kind = self.workspace.project.model.quantization
-        kind = "q8_0" if kind == "as_is" else kind
-        if self.workspace.project.training.method == "full":
-            gguf.replace_weights(out / "weights", base, out / WEIGHTS, kind)
-        else:
-            gguf.adapter_to_gguf(out / ADAPTER, base, out / ADAPTER_GGUF)
-            gguf.merge(out / ADAPTER, base, out / WEIGHTS, kind)
+        gguf.write_served(out, base, project.training.method, project.model.quantization)
 
     def _scores(self, name: str, folder: Path) -> Scores:
         """The accuracy of a model's answers with passages, through the engine and without guardrails."""

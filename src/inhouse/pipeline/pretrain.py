@@ -1,9 +1,11 @@
-"""The stage of continued pre-training: the base model reads the documents before anything else is trained.
+"""The stages of continued pre-training: the base model reads the documents, and may be fine-tuned after that.
 
 1. The sections of the documents that everyone may read are rewritten (datasets/rewrite.py).
 2. General text and chats that the base model writes itself are mixed in against forgetting.
 3. The model learns from all of it; a few rewrites are held out, and decide when that stops.
 4. Bits per byte of general text before and after, and later the general questions, say whether it may be promoted.
+5. Fine-tuning goes on from what was learned: from the adapter, or from the weights of method "full". What that forgets
+   is measured on the same texts, against the base model.
 """
 
 from __future__ import annotations
@@ -12,22 +14,27 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
+from inhouse.assembly.arms import ADAPTER
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.datasets import rewrite
 from inhouse.datasets.rewrite import Part
 from inhouse.errors import InputError
-from inhouse.files import file_sha256
+from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
+from inhouse.pipeline.rows import training_rows
+from inhouse.pipeline.sources import TRAINING
 from inhouse.text.support import LexicalSupport
 from inhouse.training.pretrain import Held, PretrainJob
 from inhouse.types import Artifact, Document, Json, Message, Progress, digest_of
 
 SOURCE = ["training", "pipeline/pretrain.py", "datasets/rewrite.py", "datasets/synthesize.py", "datasets/templates.py",
           "datasets/templates.toml", "text"]  # fmt: skip
+HELD = "held.json"  # in the artifact: the texts that bits per byte are measured on
 HELD_SHARE = 0.05  # of the rewrites
 HELD_MOST = 60
 GENERAL_HELD_SHARE = 0.15
@@ -74,15 +81,56 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         job = job_of(workspace, parts, written, general_texts(files), chat)
         facts = pretrain.train(job, work, workspace.progress)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
-        kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
-        if settings.method == "lora":
-            gguf.adapter_to_gguf(work / "adapter", base, work / "adapter.gguf")
-            gguf.merge(work / "adapter", base, work / WEIGHTS, kind)
-        else:
-            gguf.replace_weights(work / "weights", base, work / WEIGHTS, kind)
+        gguf.write_served(work, base, settings.method, project.model.quantization)
+        write_text(work / HELD, job.held.model_dump_json())
         return {**facts, "sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
 
     return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)
+
+
+class Before(NamedTuple):
+    """The artifacts that fine-tuning after continued pre-training starts from."""
+
+    pretrained: Artifact
+    weights: Artifact
+    at: Artifact
+    fusion: Artifact
+    dataset: Artifact
+
+
+def make_pretrained_adapter(workspace: Workspace, before: Before) -> Artifact:
+    """The artifact "pretrained_adapter": the same files as a training, and bits per byte before all training and after.
+
+    With LoRA there is one adapter, of the rank of [pretraining]: fine-tuning goes on with its weights.
+    """
+    project, settings = workspace.project, workspace.project.training
+    inputs: dict[str, Json] = {
+        "training": settings.recipe(),
+        "assistant": project.assistant.model_dump(mode="json"),
+        "retrieval": project.retrieval.model_dump(mode="json"),
+        "seed": project.seed,
+    }
+
+    def build(work: Path) -> dict[str, Json]:
+        from inhouse.training import gguf, local, pretrain
+        from inhouse.training.job import TrainingJob
+
+        rows, validation, counts = training_rows(workspace, before.at, before.fusion, before.dataset)
+        read, full = Path(before.pretrained.path), settings.method == "full"
+        job = TrainingJob(
+            rows=tuple(rows), validation=tuple(validation), base=read / "weights" if full else workspace.base,
+            name=project.model.base, settings=settings, seed=project.seed, start=None if full else read / ADAPTER,
+        )  # fmt: skip
+        facts = local.train(job, work, workspace.progress)
+        base = workspace.base_gguf or Path(before.weights.path) / WEIGHTS
+        gguf.write_served(work, base, settings.method, project.model.quantization)
+        held = pretrain.Held.model_validate_json((read / HELD).read_text(encoding="utf-8"))
+        base, adapter = (work / "weights", None) if full else (workspace.base, work / ADAPTER)
+        after = pretrain.measure(base, adapter, held, project.pretraining.pack_tokens)
+        known = {"bits_per_byte_before": before.pretrained.facts["bits_per_byte_before"], "bits_per_byte_after": after}
+        return facts | known | {f"rows_{name}": n for name, n in counts.items()}
+
+    return workspace.make("pretrained_adapter", inputs, list(before), [*SOURCE, *TRAINING, "retrieval"], build)
 
 
 def parts_of(documents: Sequence[Document]) -> list[Part]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, LEARNED, PRETRAINED, Arms
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, LEARNED, PRETRAINED, PRETRAINED_TUNED, Arms
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
@@ -24,7 +24,7 @@ from inhouse.models.catalog import WEIGHTS
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
 from inhouse.pipeline.folders import folder_of
-from inhouse.pipeline.opened import Trained, built_of
+from inhouse.pipeline.opened import Trained, built_of, check_methods
 from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content
 from inhouse.pipeline.rows import training_rows
 from inhouse.pipeline.sources import TRAINING
@@ -208,14 +208,7 @@ def train(workspace: Workspace) -> Artifact:
         )  # fmt: skip
         facts = anywhere.train(job, work, project.root, workspace.progress)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
-        kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
-        if settings.method == "lora":
-            gguf.adapter_to_gguf(work / "adapter", base, work / "adapter.gguf")
-            gguf.merge(work / "adapter", base, work / WEIGHTS, kind)
-        elif settings.method == "full":
-            gguf.replace_weights(work / "weights", base, work / WEIGHTS, kind)
-        else:
-            facts |= gguf.prompt_to_gguf(work / "adapter", base, work / WEIGHTS, kind)
+        facts |= gguf.write_served(work, base, settings.method, project.model.quantization)
         return facts | {f"rows_{name}": n for name, n in counts.items()}
 
     return workspace.make("adapter", inputs, [served, at, fused, data], TRAINING, build)
@@ -227,6 +220,15 @@ def pretrain(workspace: Workspace) -> Artifact:
     from inhouse.pipeline.pretrain import make_pretrained
 
     return make_pretrained(workspace, weights(workspace), ingest(workspace))
+
+
+@stage
+def train_pretrained(workspace: Workspace) -> Artifact:
+    """The custom model over continued pre-training: fine-tuning that goes on from there."""
+    from inhouse.pipeline.pretrain import Before, make_pretrained_adapter
+
+    read, served, at = pretrain(workspace), weights(workspace), index(workspace)
+    return make_pretrained_adapter(workspace, Before(read, served, at, fusion(workspace), curate(workspace)))
 
 
 @stage
@@ -248,7 +250,7 @@ def experts(workspace: Workspace) -> Artifact:
 
 def folder(workspace: Workspace) -> Artifact | None:
     """What vLLM serves; None for the embedded engine."""
-    return folder_of(workspace, weights(workspace), *trained_of(workspace)[:3])
+    return folder_of(workspace, weights(workspace), *trained_of(workspace)[:4])
 
 
 @stage
@@ -267,6 +269,12 @@ def feedback_parity(workspace: Workspace) -> Artifact:
 def pretrained_parity(workspace: Workspace) -> Artifact:
     """The same for the base model after continued pre-training."""
     return _parity(workspace, "pretrained_parity", pretrain(workspace))
+
+
+@stage
+def pretrained_adapter_parity(workspace: Workspace) -> Artifact:
+    """The same for the model that was fine-tuned after it."""
+    return _parity(workspace, "pretrained_adapter_parity", train_pretrained(workspace))
 
 
 @stage
@@ -401,7 +409,7 @@ def evaluate(workspace: Workspace) -> Artifact:
     fused, data = fusion(workspace), curate(workspace)
     project, settings = workspace.project, workspace.project.evaluation
     trained = trained_of(workspace)
-    custom, taught, read, panel = trained
+    custom, taught, read, both, panel = trained
     checks = [check(workspace) if a else None for a, check in zip(trained, PARITIES, strict=True)]
     for checked in filter(None, checks):
         refuse_without_parity(checked)
@@ -437,11 +445,11 @@ def evaluate(workspace: Workspace) -> Artifact:
         gold = {e.messages: gold_passages(opened, e.question, e.sources) for e in examples}
         calibrated = fitted.facts["arms"] if fitted else {}
         given = tuple(taught.facts["questions"]) if taught else ()
-        forgot = read.facts if read else {}
+        forgot = {name: a.facts for name, a in (("cpt", read), ("cpt+tuned", both)) if a}
         questions = Questions(examples, workspace.examples("train", data), gold, unmade, calibrated, given, forgot)
         questions = with_closed(questions, panel, settings.max_questions, project.seed) if panel else questions
-        subject = subject_of(workspace, data, fused, custom, checks[0])
-        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, taught, read, panel)
+        subject = subject_of(workspace, data, fused, custom or both, checks[0] or checks[3])
+        built = built_of(workspace, served, custom, plain, at, fused, guard, learned, *trained[1:])
         arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
@@ -465,6 +473,7 @@ STAGES: dict[str, Stage] = {
     "commands": lambda workspace: cast("Artifact", commands(workspace)),
     "feedback": feedback, "feedback_parity": feedback_parity,
     "pretrained": pretrain, "pretrained_parity": pretrained_parity,
+    "pretrained_adapter": train_pretrained, "pretrained_adapter_parity": pretrained_adapter_parity,
     "experts": experts, "experts_parity": experts_parity,
     "parity": parity, "calibration": calibrate, "report": evaluate, "router": router, "cascade": cascade,
 }  # fmt: skip
@@ -479,17 +488,24 @@ def customizes(project: Project) -> bool:
     return any(arm.startswith("tuned") for arm in project.evaluation.arms)
 
 
-PARITIES = (parity, feedback_parity, pretrained_parity, experts_parity)
+PARITIES = (  # in the order of Trained
+    parity, feedback_parity, pretrained_parity, pretrained_adapter_parity, experts_parity,
+)  # fmt: skip
 
 
 def trained_of(workspace: Workspace) -> Trained:
     """The models that were trained, as far as the verdict asks them."""
     asked = {*workspace.project.evaluation.arms}
-    learns, reads, routes = (not asked.isdisjoint(arms) for arms in (LEARNED, PRETRAINED, EXPERTS))
+    learns, reads, both, routes = (
+        not asked.isdisjoint(arms) for arms in (LEARNED, PRETRAINED, PRETRAINED_TUNED, EXPERTS)
+    )
+    if both:
+        check_methods(workspace.project)  # before hours of training
     return Trained(
         train(workspace) if customizes(workspace.project) else None,
         feedback(workspace) if learns else None,
         pretrain(workspace) if reads else None,
+        train_pretrained(workspace) if both else None,
         experts(workspace) if routes else None,
     )
 

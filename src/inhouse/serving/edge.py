@@ -195,7 +195,7 @@ def _artifacts(workspace: Workspace, release: Release) -> Iterator[tuple[Artifac
     lineage: dict[str, Artifact] = {}
     for _, a in store.lineage(store.open(kind, key)):
         lineage.setdefault(a.kind, a)  # documents of a retest are before those of the verdict
-    trained = next((k for k in ("feedback", "adapter", "pretrained") if getattr(release, k)), "")
+    trained = next((k for k in ("feedback", "adapter", "pretrained_adapter", "pretrained") if getattr(release, k)), "")
     served = {trained: (WEIGHTS,), "weights": ()} if trained else {"weights": (WEIGHTS,)}
     parts = {**PART, **served}
     keys: dict[str, Digest] = {kind: getattr(release, kind) for kind in served | dict.fromkeys(WHOLE)}

@@ -112,7 +112,7 @@ class _Exported:
 
 def _write(workspace: Workspace, release: Release, work: Path, form: str, format: str) -> None:
     weights = workspace.store.open("weights", release.weights)
-    kind = next((k for k in ("feedback", "pretrained") if getattr(release, k)), "adapter")
+    kind = next((k for k in ("feedback", "pretrained_adapter", "pretrained") if getattr(release, k)), "adapter")
     custom = workspace.store.open(kind, key) if (key := getattr(release, kind)) else None
     out = _Exported(workspace, release, settings_of(workspace, release), weights, custom, form, format)
     if form == "adapter" and (custom is None or not (Path(custom.path) / "adapter.gguf").is_file()):

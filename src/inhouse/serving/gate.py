@@ -25,7 +25,7 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         text = "the served model matches the trained one" if passed else "the parity check did not pass"
         rules.append(GateRule(name="parity", passed=passed, text=text))
     if arm.startswith("cpt"):
-        rules.append(_forgetting(report.pretraining))
+        rules.append(_forgetting(report.pretraining_tuned if "tuned" in arm else report.pretraining))
     effect = next((e for e in report.feedback if e.arm == arm), None)
     if effect:
         rules.append(_untouched(effect, project.feedback.max_loss))

@@ -183,6 +183,9 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
         feedback=artifact("feedback", release.feedback, WEIGHTS) if release.feedback else None,
         pretrained=artifact("pretrained", release.pretrained, WEIGHTS) if release.pretrained else None,
+        pretrained_custom=artifact("pretrained_adapter", made, WEIGHTS)
+        if (made := release.pretrained_adapter)
+        else None,
         folder=artifact("folder", release.folder) if release.folder else None,
         vllm=place_of(workspace.project.model, workspace.catalog) if release.folder else None,
         index=index,

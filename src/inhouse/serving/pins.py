@@ -27,6 +27,7 @@ OPENED = (
     "adapter",
     "feedback",
     "pretrained",
+    "pretrained_adapter",
     "index",
     "fusion",
     "calibration",

@@ -246,6 +246,29 @@ def replace_weights(folder: Path, base: Path, out: Path, kind: str) -> dict[str,
     return quantize(base, out, kind, change)
 
 
+def write_served(work: Path, base: Path, method: str, quantization: str) -> dict[str, Json]:
+    """Writes what a training left in `work` as it is served: model.gguf, and adapter.gguf for LoRA.
+
+    Args:
+        work: with `adapter/` or, for method "full", `weights/`.
+        base: the GGUF file of the base model, as it is or as it is served.
+        method: of the training.
+        quantization: of model.gguf; "as_is" is q8_0.
+
+    Returns:
+        For "prompt_tuning", the tokens that must never be sampled; else nothing.
+    """
+    kind, out = "q8_0" if quantization == "as_is" else quantization, work / "model.gguf"
+    if method == "full":
+        replace_weights(work / "weights", base, out, kind)
+    elif method == "lora":
+        adapter_to_gguf(work / "adapter", base, work / "adapter.gguf")
+        merge(work / "adapter", base, out, kind)
+    else:
+        return prompt_to_gguf(work / "adapter", base, out, kind)
+    return {}
+
+
 def permuted(name: str, rows: Matrix, heads: tuple[int, int] | None) -> Matrix:
     """Rows in the order of llama.cpp: interleaved halves per head for q and k of Llama models, else unchanged."""
     if heads is None or not name.endswith(("attn_q.weight", "attn_k.weight")):

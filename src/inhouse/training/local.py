@@ -70,7 +70,7 @@ def _start_all(job: TrainingJob, count: int, work: Path) -> list[subprocess.Pope
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "")
     shared = {
         "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-        "OMP_NUM_THREADS": max(1, (os.cpu_count() or 1) // count),
+        "OMP_NUM_THREADS": max(1, process.cores() // count),
         **({"GLOO_SOCKET_IFNAME": loopback} if loopback else {}),
     }  # fmt: skip
     request = {"job": job.model_dump(mode="json"), "work": str(work)}

@@ -8,7 +8,7 @@ tokens. Learning rates are lower than for fine-tuning, as in "LoRA Learns Less a
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,24 +92,47 @@ def train(job: PretrainJob, work: Path, progress: Progress) -> dict[str, Json]:
     tokenizer, model = sft.load(job.base)
     learned, counts = mixed(job, tokenizer)
     packs = pack(learned, job.recipe.pack_tokens)
-    domain, general = (
-        measured(texts, tokenizer, job.recipe.pack_tokens) for texts in (job.held.domain, job.held.general)
-    )
+    held = packed(job.held, tokenizer, job.recipe.pack_tokens)
     if not packs:
         raise InputError("there is no text to continue pre-training on", "only documents that everyone may read count")
     model = sft.adapted(model.to(accelerator.device), settings)
-    run = _Run(job, settings, model, packs, domain or packs[:4], work)
+    run = _Run(job, settings, model, packs, held.get("domain") or packs[:4], work)
     del model
     run.resume()
-    before = run.before(domain, general)
+    before = run.before(held)
     run.loop(progress)
     facts = run.finish(tokenizer)  # the best weights are in the model now
-    after = {name: bits_per_byte(run.text, own) for name, own in (("domain", domain), ("general", general)) if own}
     return {
         **facts, **counts, "examples": len(learned), "packs": len(packs),
         "fill": round(fill(packs, job.recipe.pack_tokens), 4), "bits_per_byte_before": before,
-        "bits_per_byte_after": {k: round(v, 5) for k, v in after.items()},
+        "bits_per_byte_after": bits(run.text, held),
     }  # fmt: skip
+
+
+def measure(base: Path, adapter: Path | None, held: Held, most: int) -> dict[str, float]:
+    """Bits per byte of a model, by "domain" and "general": of the base, or with a PEFT adapter on it.
+
+    Raises:
+        InputError: the base cannot be loaded.
+    """
+    from peft import PeftModel
+
+    tokenizer, model = sft.load(base)
+    if adapter:
+        model = PeftModel.from_pretrained(model, adapter, local_files_only=True)
+    model = model.to(sft.accelerator_here().device)
+    return bits(TextLoss(model), packed(held, tokenizer, most))
+
+
+def packed(held: Held, tokenizer: Any, most: int) -> dict[str, list[Pack]]:
+    """What bits per byte are measured on, by "domain" and "general"; without what there is none of."""
+    made = {name: measured(getattr(held, name), tokenizer, most) for name in ("domain", "general")}
+    return {name: packs for name, packs in made.items() if packs}
+
+
+def bits(loss: TextLoss, held: Mapping[str, Sequence[Pack]]) -> dict[str, float]:
+    """Bits per byte of each."""
+    return {name: round(bits_per_byte(loss, packs), 5) for name, packs in held.items()}
 
 
 def fill(packs: Sequence[Pack], most: int) -> float:
@@ -182,7 +205,7 @@ class _Run(sft.Run):
         super().__init__(plain, model, list(packs), list(held), work, sft.accelerator_here())
         self.loss = self.text = TextLoss(model)
 
-    def before(self, domain: Sequence[Pack], general: Sequence[Pack]) -> dict[str, float]:
+    def before(self, held: Mapping[str, Sequence[Pack]]) -> dict[str, float]:
         """Bits per byte of the base model, measured once: a run that was killed finds them in its folder."""
         import json
 
@@ -190,10 +213,5 @@ class _Run(sft.Run):
 
         file = self.work / "before.json"
         if not file.is_file():
-            values = {
-                k: round(bits_per_byte(self.text, own), 5)
-                for k, own in (("domain", domain), ("general", general))
-                if own
-            }
-            write_text(file, json.dumps(values))
+            write_text(file, json.dumps(bits(self.text, held)))
         return dict(json.loads(file.read_text(encoding="utf-8")))

@@ -167,11 +167,10 @@ def probe(shape: Shape, precision: str, rows: int) -> tuple[bool, float]:
     def seconds(autocast: bool, length: int, rows: int) -> tuple[float, float]:
         """Of a pass and of the optimizer's step, at best."""
         ids = torch.randint(shape.vocabulary, (rows, length), device=device)
-        positions = torch.arange(length, device=device).expand(rows, -1)
         passes, updates = [], []
         for _ in range(PROBES):
             started = time.perf_counter()
-            _loss(model, ids, positions, ids, autocast).backward()
+            _loss(model, ids, None, ids, autocast).backward()
             if device == "cuda":
                 torch.cuda.synchronize()
             passed = time.perf_counter()
@@ -199,7 +198,7 @@ def probe(shape: Shape, precision: str, rows: int) -> tuple[bool, float]:
 
 def _loss(model: Any, ids: Any, positions: Any, labels: Any, autocast: bool) -> Any:
     """Sum of the losses of the labels, in nats. transformers keeps attention inside pieces by the positions, which
-    start from 0 in each."""
+    start from 0 in each; None for rows of one piece, which need no mask for it and take a tenth less time."""
     import torch
 
     with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=autocast):
@@ -230,8 +229,7 @@ def bits_per_byte(
             for given, following in corpus.windows(ids, context):
                 labels = torch.from_numpy(following.astype("int64"))[None].to(device)
                 inputs = torch.from_numpy(given.astype("int64"))[None].to(device)
-                positions = torch.arange(len(given), device=device)[None]
-                nats += float(_loss(model, inputs, positions, labels, False))
+                nats += float(_loss(model, inputs, None, labels, False))
                 count, read = count + int(lengths[following].sum()), read + len(given)
             if most_tokens and read >= most_tokens:
                 break
@@ -306,6 +304,7 @@ class Run:
 
     def _step(self) -> float:
         """One optimizer step; returns the bits per byte of its rows."""
+        import numpy as np
         import torch
 
         s = self.state
@@ -314,6 +313,9 @@ class Run:
             group["lr"] = rate
         ids, labels, positions = self._batch(s.step)
         counted = labels != corpus.IGNORED
+        whole = ((positions == np.arange(ids.shape[1])) | ~counted).all(axis=1)  # rows of one piece, which come first
+        order = np.argsort(~whole, kind="stable")
+        ids, labels, positions, whole, counted = (a[order] for a in (ids, labels, positions, whole, counted))
         count, many = int(counted.sum()), max(1, MICRO_TOKENS // ids.shape[1])
         self.model.train()
         nats = 0.0
@@ -321,7 +323,8 @@ class Run:
             given, places, following = (
                 torch.from_numpy(a[at : at + many]).to(self.device) for a in (ids, positions, labels)
             )
-            loss = _loss(self.model, given, places, following, self.plan.autocast)
+            inside = None if whole[at : at + many].all() else places
+            loss = _loss(self.model, given, inside, following, self.plan.autocast)
             (loss / count).backward()
             nats += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(list(self.trained.values()), 1.0)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inhouse import process
 from inhouse.config.sections import Training
 from inhouse.errors import InputError
 from inhouse.training import checkpoint
@@ -103,7 +104,7 @@ def accelerator_here() -> Accelerator:
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    torch.set_num_threads(max(1, process.cores() // here))
     return accelerator
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from inhouse import process
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError
 from inhouse.training import parcel
@@ -64,7 +65,7 @@ class Torchrun:
         loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "")
         return {
             **os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._process_count())),
+            "OMP_NUM_THREADS": str(max(1, process.cores() // self._process_count())),
             "OMP_WAIT_POLICY": "passive", **({"GLOO_SOCKET_IFNAME": loopback} if loopback else {}),
         }  # fmt: skip
 

@@ -60,6 +60,9 @@ class TrainingBackend(Section):
     """Where training runs, see docs/training.md: in this process or one per GPU (local), through torchrun on this
     machine, by a command of yours (Slurm, SkyPilot, Kubernetes), or through a fine-tuning API (hosted). A setting that
     a back-end cannot honor is refused."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """How several processes keep the weights: each a whole copy (none), or each a part of every layer (fsdp), for models
+    that do not fit on one GPU. Losses are the same up to rounding. For lora and full."""
     poll_s: float = Field(10, gt=0)
     """Time between two looks at a job elsewhere. Seconds."""
     usd_per_hour: float = Field(0, ge=0)
@@ -81,6 +84,8 @@ class TrainingBackend(Section):
         data = self.model_dump(mode="json", exclude=set(TrainingBackend.model_fields))
         if self.backend != "local":
             data["backend"] = self.backend
+        if self.sharding != "none":
+            data["sharding"] = self.sharding
         if self.backend == "hosted":
             data["hosted"] = {"provider": self.hosted.provider, "model": self.hosted.model}
         return data

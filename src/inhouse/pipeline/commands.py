@@ -32,6 +32,7 @@ from inhouse.types import Artifact, Example, Json, Message, digest_of
 FACTS = "facts.json"
 HELD_OUT = 8  # one of so many conversations decides when training stops
 FEW_WORDS = 4  # messages with fewer words are said in many conversations
+HERE = {"method": "lora", "sharding": "none"}  # how agents learn: on this machine
 SOURCE = [*TRAINING, "datasets/acting.py", "assembly/acting_rows.py", "agents/understand.py", "agents/commands.py",
           "agents/values.py", "agents/answers.py", "pipeline/commands.py"]  # fmt: skip
 
@@ -73,7 +74,7 @@ def make_commands(workspace: Workspace, served: Artifact, made: Artifact) -> Art
     Raises:
         ConfigError: an agent has nothing to learn from.
     """
-    project, settings = workspace.project, workspace.project.training.model_copy(update={"method": "lora"})
+    project, settings = workspace.project, workspace.project.training.model_copy(update=HERE)
     files = [file for name in project.curation.conversations if (file := project.path(name)).is_file()]
     tasks = [file for name in project.evaluation.tasks if (file := project.path(name)).is_file()]
     names = wanted(project)
@@ -181,7 +182,7 @@ def _trained(workspace: Workspace, served: Artifact, lessons: Lessons, minutes: 
     project = workspace.project
     job = TrainingJob(
         rows=tuple(lessons.rows), validation=tuple(lessons.validation), base=workspace.base, name=project.model.base,
-        settings=project.training.model_copy(update={"method": "lora", "max_minutes": minutes}), seed=project.seed,
+        settings=project.training.model_copy(update=HERE | {"max_minutes": minutes}), seed=project.seed,
     )  # fmt: skip
     facts = local.train(job, out, workspace.progress)
     gguf.adapter_to_gguf(out / ADAPTER, workspace.base_gguf or Path(served.path) / WEIGHTS, out / ADAPTER_GGUF)

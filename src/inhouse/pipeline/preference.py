@@ -226,7 +226,8 @@ class _Learning:
         learned, validation, _ = training_rows(self.workspace, self.before.at, self.before.fusion, self.before.dataset)
         order = sorted(learned, key=lambda r: digest_of([project.seed, r.digest]))
         rows = [*rows, *order[: round(project.feedback.replay * len(rows))]]
-        update = {"learning_rate": CORRECTION_RATE * sft.rate_of(project.training), "epochs": project.feedback.epochs}
+        update = {"learning_rate": CORRECTION_RATE * sft.rate_of(project.training), "epochs": project.feedback.epochs,
+                  "sharding": "none"}  # fmt: skip
         job = TrainingJob(
             rows=tuple(rows), validation=(*held, *validation[: max(len(held), ENOUGH)]),
             base=self._base(Path(self.before.custom.path)), name=project.model.base,
@@ -240,7 +241,7 @@ class _Learning:
 
         project = self.workspace.project
         faster = str(self.before.custom.facts.get("precision", "")).startswith("bf16")
-        settings = project.training.model_copy(update={"precision": "bf16" if faster else "fp32"})
+        settings = project.training.model_copy(update={"precision": "bf16" if faster else "fp32", "sharding": "none"})
         rows, held = self.lessons.preferences
         job = preference.PreferenceJob(
             rows=tuple(rows), validation=tuple(held), base=self._base(start), name=project.model.base,

@@ -30,6 +30,7 @@ HONORED: dict[str, dict[str, str]] = {
     "hosted": {
         "method": "lora, full", "epochs": "whole", "start": "no", "precision": "no", "processes": "no",
         "max_minutes": "no", "max_prompt_tokens": "no", "patience": "no", "prompt_tokens": "no",
+        "sharding": "no",
     },
     "torchrun": {}, "command": {}, "local": {},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from inhouse.config.sections import Training
 from inhouse.errors import BackendError, ConfigError
 from inhouse.pipeline.sources import TRAINING
 from inhouse.store.artifacts import source_digest
-from inhouse.training import anywhere, hosted, local, parcel, trainer
+from inhouse.training import anywhere, hosted, local, parcel, ray_job, trainer
+from inhouse.training import api as api_of_jobs
 from inhouse.training.job import TrainingJob
 from inhouse.training.rows import Row
 from inhouse.types import Message, Silent, digest_of
@@ -48,7 +50,7 @@ def train(settings, work, base=Path("/nowhere")):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(hosted, "PAUSE_S", 0.01)
+    monkeypatch.setattr(api_of_jobs, "PAUSE_S", 0.01)
     monkeypatch.setattr(hosted, "SETTLE_S", 0.05)
 
 
@@ -169,8 +171,9 @@ def assert_same_weights(one, other):
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_with_and_without_sharding(tiny, tmp_path, monkeypatch):
     """A run that is interrupted twice: begun by one process, continued by two that share its weights, ended by one."""
-    from inhouse.training import sft
     from interrupted import Ended, Ending
+
+    from inhouse.training import sft
 
     settings = Training(**(SMALL | {"method": "full", "epochs": 3, "learning_rate": 1e-3}))
     train(settings, tmp_path / "whole", tiny)
@@ -377,7 +380,7 @@ def test_a_refusal_is_final(api, server, tmp_path):
      ({"hosted": {"url": "http://x", "model": "m", "max_usd": 1}}, "cannot be estimated"),
      ({"hosted": {"url": "http://x", "model": "m", "max_usd": 1e-9, "usd_per_million_tokens": 9}}, "is estimated to cost"),
      ({"hosted": {"url": "http://x", "model": "m", "api_key_env": "NO_SUCH_KEY"}}, "NO_SUCH_KEY is not set"),
-     ({"backend": "ray"}, "'ray' is not in this version")],
+     ({"backend": "ray", "ray": {"token_env": "NO_SUCH_KEY"}}, "NO_SUCH_KEY is not set")],
 )  # fmt: skip
 def test_what_cannot_be_honored_is_refused_by_name(api, server, tmp_path, settings, error):
     whole = remote(server).model_dump() | settings
@@ -400,6 +403,72 @@ def test_weights_of_another_job_are_refused(tmp_path):
         parcel.take(tmp_path, "b", "lora", tmp_path / "work")
 
 
+# --- Ray
+
+
+def ray(server, **more):
+    return Training(backend="ray", poll_s=0.01, usd_per_hour=2, ray={"address": server} | more)
+
+
+def test_a_ray_cluster_is_sent_the_job_under_its_key(api, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN_OF_TEST", "secret-token-of-test")
+    facts = train(ray(server, python="/opt/my python/bin/python", token_env="TOKEN_OF_TEST"), tmp_path / "work")
+    seen = api()
+    (made,) = seen["jobs"]
+    assert made["submission_id"] == facts["backend"]["job"] == f"inhouse-{facts['backend']['key']}"
+    words = shlex.split(made["asked"]["entrypoint"])
+    assert words[-4:-2] == ["-m", "inhouse.training.ray_job"]
+    assert [Path(w) for w in words[-2:]] == [tmp_path / "work" / "job", tmp_path / "work" / "out"]
+    assert facts["backend"]["usd"] == pytest.approx(60 / 3600 * 2, abs=1e-4)
+    assert {authorization for _, authorization in seen["seen"]} == {"Bearer secret-token-of-test"}
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "500 after", "cut before", "cut after"])
+def test_a_fault_while_ray_is_asked_leaves_one_job(api, server, tmp_path, fault):
+    api(faults=[{"on": "POST /api/jobs/", "do": fault}])
+    train(ray(server), tmp_path / "work")
+    assert len(api()["jobs"]) == 1
+
+
+def test_a_ray_cluster_refuses_a_second_job_and_the_first_is_found(api, server, tmp_path):
+    """Two clients that both believe that there is no such job: the store of the cluster decides."""
+    settings = ray(server)
+    key = f"{trainer.key_of(job(settings))}-1"
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        with closing(anywhere.trainer(job(settings), tmp_path / name, tmp_path)) as there:
+            assert there.submit(job(settings), key, tmp_path / name) == f"inhouse-{key}"
+    assert len(api()["jobs"]) == 1
+
+
+def test_a_ray_job_that_was_stopped_has_failed_and_the_next_run_makes_another(api, server, tmp_path):
+    settings = ray(server)
+    (tmp_path / "work").mkdir()
+    with closing(anywhere.trainer(job(settings), tmp_path / "work", tmp_path)) as there:
+        there.cancel(there.submit(job(settings), f"{trainer.key_of(job(settings))}-1", tmp_path / "work"))
+    with pytest.raises(BackendError, match=r"\(ray\) failed: STOPPED \(more: ray job logs inhouse-"):
+        train(settings, tmp_path / "work")
+    assert train(settings, tmp_path / "work")["backend"]["key"].endswith("-2")
+
+
+def test_a_cluster_that_was_started_anew_has_lost_its_jobs(api, server, tmp_path):
+    settings = ray(server)
+    (tmp_path / "work").mkdir()
+    kept = trainer.Submission(
+        backend="ray", key=trainer.key_of(job(settings)), attempt=1, state="submitted", id="inhouse-gone"
+    )
+    (tmp_path / "work" / trainer.SUBMISSION).write_text(kept.model_dump_json())
+    with pytest.raises(BackendError, match="knows no job inhouse-gone"):
+        train(settings, tmp_path / "work")
+    assert api()["jobs"] == []
+
+
+def test_workers_are_counted_by_gpus():
+    assert [ray_job.worker_count(*n) for n in ((0, 0), (3, 0), (0, 4), (2, 4))] == [1, 3, 4, 2]
+    with pytest.raises(ConfigError, match=r"training\.processes = 5, and the Ray cluster has 4 GPUs"):
+        ray_job.worker_count(5, 4)
+
+
 # --- kill -9
 
 
@@ -412,7 +481,7 @@ def counts_of(tmp_path, *arguments):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("backend", ["hosted", "command"])
+@pytest.mark.parametrize("backend", ["hosted", "command", "ray"])
 def test_a_killed_client_never_submits_twice(tmp_path, backend):
     """`benchmarks/training_backends.py` kills 100 of each."""
     counts = counts_of(tmp_path, backend, "15")

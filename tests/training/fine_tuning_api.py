@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 LOCK = threading.Lock()
-JOBS, FILES, SEEN, FAULTS = [], [], [], []
-SET = {"adapter": "", "delay": 0.0, "page": 3}
+JOBS, FILES, SEEN, FAULTS, ASKED = [], [], [], [], []
+SET = {"adapter": "", "delay": 0.0, "page": 3, "varies": False}
 NAMES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -94,9 +94,9 @@ class Api(BaseHTTPRequestHandler):
                 wanted = json.loads(body)
                 FAULTS[:] = [{"times": 1, **f} for f in wanted.pop("faults", FAULTS)]
                 if wanted.pop("clear", False):
-                    JOBS.clear(), FILES.clear(), SEEN.clear()
+                    JOBS.clear(), FILES.clear(), SEEN.clear(), ASKED.clear()
                 SET.update(wanted)
-            self.send({"jobs": JOBS, "files": FILES, "seen": SEEN})
+            self.send({"jobs": JOBS, "files": FILES, "seen": SEEN, "asked": ASKED})
 
     def handle_api(self, method, path, query, body):
         parts = path.strip("/").split("/")
@@ -130,6 +130,8 @@ class Api(BaseHTTPRequestHandler):
     def v1(self, method, parts, query, body):
         if parts[0] == "files":
             return self.files(method, parts, body)
+        if parts == ["chat", "completions"]:
+            return 200, self.chat(json.loads(body))
         if method == "POST" and len(parts) == 2:
             asked = json.loads(body)
             job = {"id": f"ftjob-{len(JOBS) + 1}", "status": "queued", "created_at": 100, "asked": asked,
@@ -152,7 +154,20 @@ class Api(BaseHTTPRequestHandler):
         elif job["status"] != "cancelled" and job["seen"] > 1:
             job["status"] = "succeeded" if job["seen"] > 2 else "running"
             job |= {"trained_tokens": 5000, "finished_at": 160, "result_files": list(NAMES)}
+        if job["status"] == "succeeded":
+            job["fine_tuned_model"] = "ft:theirs:me"
         return 200, job
+
+    def chat(self, asked):
+        """The trained model's answer; one that varies answers with the number of the request."""
+        ASKED.append(asked)
+        text = f"It is answer {len(ASKED)}." if SET["varies"] else "Plan 1 costs $4."
+        said = {"choices": [{"delta": {"content": text}}]}
+        end = {
+            "choices": [{"delta": {}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 6},
+        }
+        return "".join(f"data: {json.dumps(part)}\n\n" for part in (said, end)).encode() + b"data: [DONE]\n\n"
 
     def files(self, method, parts, body):
         if method == "POST":

@@ -44,9 +44,15 @@ class HostedBackend(Section):
     api_key_env: str = ""
     """Environment variable that holds the API key."""
     model: str = ""
-    """Name of the base model there. It must be the same model as model.base; the parity gate compares them."""
+    """Name of the base model there. It must be the same model as model.base, since the parity gate compares them; with
+    `endpoint` it may be any."""
     account: str = ""
     """Name of the account, for fireworks."""
+    endpoint: bool = False
+    """Consent to a provider that gives no weights (openai): the trained model stays there, and each question, with its
+    history and the passages in its prompt, is sent there, in the verdict and by every release of it."""
+    min_overlap: float = Field(0.8, ge=0, le=1)
+    """Such a model is asked each test question twice; smallest mean overlap (ROUGE-L) of both answers that passes."""
     usd_per_million_tokens: float = Field(0, ge=0)
     """Price of a million training tokens, in US dollars, for the estimate; 0 where it is not known."""
     max_usd: float = Field(0, ge=0)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
+from inhouse.assembly.arms import (
+    ADAPTER,
+    BASE_FOLDER,
+    CUSTOM_FOLDER,
+    FEEDBACK_FOLDER,
+    PRETRAINED_FOLDER,
+    endpoint_of,
+)
 from inhouse.assembly.workspace import Workspace
 from inhouse.types import Artifact, Json
 
@@ -22,7 +29,7 @@ def folder_of(
     if vllm is None:
         return None
     every = ((custom, CUSTOM_FOLDER), (feedback, FEEDBACK_FOLDER), (pretrained, PRETRAINED_FOLDER))
-    made = [(artifact, name) for artifact, name in every if artifact]
+    made = [(artifact, name) for artifact, name in every if artifact and not endpoint_of(artifact)]
     merged = any(not (vllm.cuda and (Path(a.path) / ADAPTER).is_dir()) for a, _ in made)
 
     def build(work: Path) -> dict[str, Json]:

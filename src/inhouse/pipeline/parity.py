@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, BASE_FOLDER, CUSTOM_FOLDER, FEEDBACK_FOLDER, PRETRAINED_FOLDER
+from inhouse.assembly.arms import (
+    ADAPTER,
+    BASE_FOLDER,
+    CUSTOM_FOLDER,
+    FEEDBACK_FOLDER,
+    PRETRAINED_FOLDER,
+    endpoint_of,
+)
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
-from inhouse.evaluation import parity
+from inhouse.evaluation import agreement, parity
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
+from inhouse.models.openai import OpenAIModel
 from inhouse.models.vllm import BASE, VllmEngine, rank_of
 from inhouse.training.sft import load
 from inhouse.types import Artifact, Json, Message
@@ -59,6 +69,43 @@ def make_parity(
     source = ["evaluation/parity.py", "pipeline/parity.py", "training/gguf.py", *engines]
     parents = [forms.served, forms.custom, data, *([forms.plain] if forms.plain else [])]
     return workspace.make(kind, inputs, parents, source, build)
+
+
+def make_agreement(
+    workspace: Workspace, kind: str, custom: Artifact, found: tuple[Artifact, Artifact, Artifact]
+) -> Artifact:
+    """In place of a comparison, for a model at an endpoint, which has no weights to compare: how far its answers agree
+    when each test question is asked twice, with passages. agreement.jsonl has the answers."""
+    at, fused, data = found
+    project, place = workspace.project, endpoint_of(custom)
+    least, limit = project.training.hosted.min_overlap, project.evaluation.max_questions
+    inputs: dict[str, Json] = {
+        "min_overlap": least, "max_questions": limit, "max_tokens": project.assistant.max_tokens,
+        "assistant": project.assistant.model_dump(mode="json"), "retrieval": project.retrieval.model_dump(mode="json"),
+    }  # fmt: skip
+
+    def build(work: Path) -> dict[str, Json]:
+        assert place is not None
+        grounding = workspace.grounding(workspace.index(at, fused))
+        examples = workspace.examples("test", data) or workspace.examples("train", data)
+        prompts = [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples[: limit or None]]
+        pairs = asyncio.run(
+            agreement.asked_twice(
+                OpenAIModel(place), prompts, project.assistant.max_tokens, project.model.parallel, workspace.progress
+            )
+        )
+        write_text(work / "agreement.jsonl", "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
+        same, overlap = agreement.agreement(pairs)
+        moved = "" if overlap >= least else (
+            f"{place.model} was asked {len(pairs)} questions twice, and its answers overlap by {overlap:.2f}, less "
+            f"than training.hosted.min_overlap = {least:g}"
+        )  # fmt: skip
+        return Parity(passed=not moved, moved=moved, prompts=len(pairs), same_answers=same, overlap=overlap).model_dump(
+            mode="json"
+        )
+
+    source = ["evaluation/agreement.py", "pipeline/parity.py", "models/openai.py"]
+    return workspace.make(kind, inputs, [custom, at, fused, data], source, build)
 
 
 def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, LEARNED, PRETRAINED, Arms
+from inhouse.assembly.arms import CASCADES, CUSTOMIZED, LEARNED, PRETRAINED, Arms, endpoint_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
@@ -207,6 +207,9 @@ def train(workspace: Workspace) -> Artifact:
             settings=settings, seed=project.seed,
         )  # fmt: skip
         facts = anywhere.train(job, work, project.root, workspace.progress)
+        facts |= {f"rows_{name}": n for name, n in counts.items()}
+        if "endpoint" in facts:  # the weights are not ours
+            return facts
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
         kind = "q8_0" if project.model.quantization == "as_is" else project.model.quantization
         if settings.method == "lora":
@@ -216,7 +219,7 @@ def train(workspace: Workspace) -> Artifact:
             gguf.replace_weights(work / "weights", base, work / WEIGHTS, kind)
         else:
             facts |= gguf.prompt_to_gguf(work / "adapter", base, work / WEIGHTS, kind)
-        return facts | {f"rows_{name}": n for name, n in counts.items()}
+        return facts
 
     return workspace.make("adapter", inputs, [served, at, fused, data], TRAINING, build)
 
@@ -262,8 +265,10 @@ def pretrained_parity(workspace: Workspace) -> Artifact:
 
 
 def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
-    from inhouse.pipeline.parity import forms_of, make_parity
+    from inhouse.pipeline.parity import forms_of, make_agreement, make_parity
 
+    if endpoint_of(custom):
+        return make_agreement(workspace, kind, custom, (index(workspace), fusion(workspace), curate(workspace)))
     forms = forms_of(workspace.project, weights(workspace), custom, folder(workspace))
     found = index(workspace), fusion(workspace), curate(workspace)
     return make_parity(workspace, kind, forms, found, ENGINES)
@@ -271,8 +276,12 @@ def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
 
 def refuse_without_parity(artifact: Artifact) -> None:
     """Raises:
-    GateError: the served model differs from the trained one; says which step changed it.
+    GateError: the served model differs from the trained one; says which step changed it. Or one at an endpoint differs
+        from itself.
     """
+    if not artifact.facts["passed"] and artifact.facts.get("overlap") is not None:
+        hint = f"see {artifact.path}/agreement.jsonl; lower training.hosted.min_overlap if such answers will do"
+        raise GateError(f"agreement refused: {artifact.facts['moved']}", hint)
     if not artifact.facts["passed"]:
         hint = f"see {artifact.path}/parity.json; try another model.quantization"
         raise GateError(f"parity refused: {artifact.facts['moved']}", hint)

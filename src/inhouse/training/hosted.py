@@ -23,7 +23,7 @@ from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import replacing, write_text
 from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, field_of, pause_s
-from inhouse.training.job import TrainingJob
+from inhouse.training.job import ENDPOINT, TrainingJob
 from inhouse.training.providers import PROVIDERS, Provider
 from inhouse.training.rows import Row
 from inhouse.training.trainer import HONORED, Estimate, Status, refuse_keys, token_count
@@ -58,12 +58,16 @@ class Hosted:
                 raise ConfigError(f'training.backend = "hosted" needs training.hosted.{key}', "set it")
         if "{account}" in provider.jobs and not place.account:
             raise ConfigError("fireworks needs training.hosted.account", "set it to the name of your account")
-        if provider.weights == "none":
+        if provider.weights == "none" and not place.endpoint:
             raise ConfigError(
-                f"training.hosted.provider = {place.provider!r} gives no weights, so nothing could be compared with "
-                "the base or served here: it would need an endpoint arm, which does not exist yet",
-                'choose a provider that gives weights (together, fireworks, compatible), or backend = "local"',
+                f"training.hosted.provider = {place.provider!r} gives no weights: the service itself would have to "
+                "answer, and every question would be sent there with its passages",
+                "set training.hosted.endpoint = true if they may leave; or choose a provider that gives weights "
+                "(together, fireworks, compatible)",
             )
+        if provider.weights != "none" and place.endpoint:
+            what = f"training.hosted.endpoint = true: {place.provider} gives weights, which are served here"
+            raise ConfigError(what, "remove it")
         tokens = token_count(job)
         usd = round(tokens / 1e6 * place.usd_per_million_tokens, 4) if place.usd_per_million_tokens else None
         if place.max_usd and (usd is None or usd > place.max_usd):
@@ -190,6 +194,8 @@ class Hosted:
 
     def fetch(self, job_id: str, work: Path) -> dict[str, Json]:
         job = self._api.repeated("GET", self._fill(self._provider.job, job_id))
+        if self._provider.weights == "none":
+            return self._facts(job) | {"endpoint": self._endpoint(job, job_id, work)}
         got = work / "out" / "download"
         shutil.rmtree(got, ignore_errors=True)
         got.mkdir(parents=True)
@@ -208,6 +214,16 @@ class Hosted:
             shutil.move(got / name, adapter / name)
         _name_base(adapter / ADAPTER_FILES[0], self._base)
         return self._facts(job)
+
+    def _endpoint(self, job: dict[str, Any], job_id: str, work: Path) -> dict[str, Json]:
+        """Where the trained model answers, also written to endpoint.json; the key itself is not in it."""
+        model = str(job.get(self._provider.served) or "")
+        if not model:
+            hint = "look at the job there; run the same command again once it names its model"
+            raise BackendError(f"{self._url}: job {job_id} has ended without the name of its model", hint)
+        place: dict[str, Json] = {"url": self._url, "model": model, "api_key_env": self._place.api_key_env}
+        write_text(work / ENDPOINT, json.dumps(place, indent=1))
+        return place
 
     def _weights(self, job: dict[str, Any], job_id: str) -> Iterator[tuple[str, str]]:
         """Names and addresses of the files to download."""

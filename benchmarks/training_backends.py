@@ -1,12 +1,16 @@
-"""Whether a client that is killed ever submits a training twice.
+"""One recipe trained in several places, and whether a client that is killed ever submits a training twice.
 
-    python benchmarks/training_backends.py [--kills 100]
+    python benchmarks/training_backends.py [--kills 100] [--ray-python PYTHON]
 
-`kills` clients are killed with SIGKILL at lines spread evenly over a whole run, each with a separate job; for
-`hosted` (a fine-tuning API on loopback) a fifth of them while the request that makes the job is under way, for
+First the tiny random Llama is trained with one recipe: in this process, by torchrun in two processes with whole and
+with shared weights (gloo), by a script that stands for Slurm, by a fine-tuning API on loopback that fails at times, and
+on a Ray cluster of two nodes on this machine. `--ray-python` is an interpreter that has Ray; without, Ray is left out.
+
+Then `kills` clients are killed with SIGKILL at lines spread evenly over a whole run, each with a separate job; for
+`hosted` and `ray` (APIs on loopback) a fifth of them while the request that makes the job is under way, for
 `command` the launcher is a script that queues jobs. Then clients run until one ends. Counts the jobs that were
 submitted twice or never. `blind` is the same without the search for the job, to show what it is
-good for. Prints a table, and writes JSON to `benchmarks/results/training_backends.json`.
+good for. Prints tables, and writes JSON to `benchmarks/results/training_backends.json`.
 """
 
 import argparse
@@ -18,29 +22,39 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PROGRAM = HERE.parent / "tests" / "training" / "kills.py"
+PROGRAMS = HERE.parent / "tests" / "training"
+
+
+def said(program: str, *arguments: str) -> dict:
+    """The JSON that a program prints."""
+    command = [sys.executable, PROGRAMS / program, *arguments]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def show(rows: list[dict]) -> None:
+    print(" | ".join(rows[0]))
+    for row in rows:
+        print(" | ".join(str(value) for value in row.values()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="clients of each back-end")
-    kills = parser.parse_args().kills
+    parser.add_argument("--ray-python", default="", help="an interpreter that has Ray")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = said("one_recipe.py", folder, *([options.ray_python] if options.ray_python else []))
+    show(recipe["rows"])
     rows = []
-    for backend, more in (("hosted", ()), ("command", ()), ("hosted", ("blind",))):
+    for backend, more in (("hosted", ()), ("command", ()), ("ray", ()), ("hosted", ("blind",))):
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                [sys.executable, PROGRAM, backend, str(kills if not more else 20), folder, *more],
-                stdout=subprocess.PIPE,
-                check=True,
-            )
-        rows.append(json.loads(done.stdout) | {"seconds": round(time.monotonic() - started, 1)})
-    names = list(rows[0])
-    print(" | ".join(names))
-    for row in rows:
-        print(" | ".join(str(row[name]) for name in names))
+            row = said("kills.py", backend, str(options.kills if not more else 20), folder, *more)
+        rows.append(row | {"seconds": round(time.monotonic() - started, 1)})
+    show(rows)
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "training_backends.json").write_text(json.dumps(rows, indent=1) + "\n")
+    written = {"recipe": recipe, "kills": rows}
+    (HERE / "results" / "training_backends.json").write_text(json.dumps(written, indent=1) + "\n")
 
 
 if __name__ == "__main__":

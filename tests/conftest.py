@@ -121,10 +121,13 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def tiny(weights, tmp_path_factory) -> Path:
     """A Hugging Face folder with a tiny random Llama that has the default model's tokenizer and chat template."""
+    return write_tiny(weights, tmp_path_factory.mktemp("tiny"))
+
+
+def write_tiny(weights: Path, folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("tiny")
     tokenizer = AutoTokenizer.from_pretrained(weights, gguf_file="model.gguf")
     torch.manual_seed(1)
     config = LlamaConfig(
@@ -148,7 +151,7 @@ def tiny_gguf(tiny, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def write_project(tiny_gguf):
     """Writes a small project, whose base is the tiny model, into a folder."""
-    return lambda folder: _project(folder, tiny_gguf)
+    return lambda folder: small_project(folder, tiny_gguf)
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +160,7 @@ def built(write_project, models_dir, tmp_path_factory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
 
 
-def _project(folder: Path, base: Path) -> Path:
+def small_project(folder: Path, base: Path) -> Path:
     (folder / "documents" / "staff").mkdir(parents=True)
     for n in range(6):
         text = f"# Plan {n}\n\n## What does plan {n} cost?\n\nPlan {n} costs ${n + 3}.\n\n## Is plan {n} fast?\n\nIt takes {n} days."

@@ -93,7 +93,8 @@ class ParityVariant(Record):
 
 
 class Parity(Facts):
-    """Whether the served model is the trained one; `moved` says which step changed it, "" when none did."""
+    """Whether the served model is the trained one; `moved` says which step changed it, "" when none did. Of a model at
+    an endpoint, asked twice: the share of `prompts` with the same answer, and the mean overlap (ROUGE-L) of the two."""
 
     passed: bool
     moved: str = ""
@@ -101,6 +102,8 @@ class Parity(Facts):
     variants: tuple[ParityVariant, ...] = ()
     max_divergence_nats: float = 0.0
     min_greedy_agreement: float = 0.0
+    same_answers: float | None = None
+    overlap: float | None = None
 
 
 class Subject(Record):

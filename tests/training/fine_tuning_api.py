@@ -1,4 +1,4 @@
-"""Fine-tuning APIs on loopback, as a program that prints its port: the shapes of OpenAI, Together, and Fireworks.
+"""APIs that train, on loopback, as a program that prints its port: the shapes of OpenAI, Together, Fireworks, and Ray.
 
 `POST /control` sets faults and weights; `GET /control` says which jobs were made. A fault is
 `{"on": "POST /v1/fine_tuning/jobs", "do": ..., "times": 1}`, where `do` is a status such as "429"; "500 after" (the
@@ -8,6 +8,7 @@ job is made, then 500), "cut before", "cut after", "expired"; "kill before" or "
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import tarfile
@@ -17,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 LOCK = threading.Lock()
-JOBS, FILES, SEEN, FAULTS = [], [], [], []
-SET = {"adapter": "", "delay": 0.0, "page": 3}
+JOBS, FILES, SEEN, FAULTS, ASKED = [], [], [], [], []
+SET = {"adapter": "", "delay": 0.0, "page": 3, "varies": False}
 NAMES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -93,17 +94,44 @@ class Api(BaseHTTPRequestHandler):
                 wanted = json.loads(body)
                 FAULTS[:] = [{"times": 1, **f} for f in wanted.pop("faults", FAULTS)]
                 if wanted.pop("clear", False):
-                    JOBS.clear(), FILES.clear(), SEEN.clear()
+                    JOBS.clear(), FILES.clear(), SEEN.clear(), ASKED.clear()
                 SET.update(wanted)
-            self.send({"jobs": JOBS, "files": FILES, "seen": SEEN})
+            self.send({"jobs": JOBS, "files": FILES, "seen": SEEN, "asked": ASKED})
 
     def handle_api(self, method, path, query, body):
         parts = path.strip("/").split("/")
         return getattr(self, parts[0])(method, parts[1:], query, body)
 
+    def api(self, method, parts, query, body):
+        """Ray's job server. A job is done at the second look, with a result that no worker made."""
+        job_id = parts[1] if len(parts) > 1 else ""
+        if method == "POST" and not job_id:
+            asked = json.loads(body)
+            if any(j["submission_id"] == asked["submission_id"] for j in JOBS):
+                return 400, b"ValueError: Job with submission_id already exists."
+            JOBS.append({"submission_id": asked["submission_id"], "status": "PENDING", "asked": asked, "seen": 0,
+                         "metadata": asked["metadata"]})  # fmt: skip
+            return 200, {"submission_id": asked["submission_id"]}
+        job = next((j for j in JOBS if j["submission_id"] == job_id), None)
+        if job is None:
+            return 404, b"Job does not exist"
+        job["seen"] += 1
+        if parts[2:] == ["stop"]:
+            job["status"] = "STOPPED"
+        elif job["status"] != "STOPPED":
+            job["status"] = "SUCCEEDED" if job["seen"] > 1 else "RUNNING"
+            out = Path(shlex.split(job["asked"]["entrypoint"])[-1])
+            if job["seen"] > 1 and not (out / "result.json").exists():
+                (out / "adapter").mkdir(exist_ok=True)
+                key = job["metadata"]["inhouse_key"]
+                (out / "result.json").write_text(json.dumps({"key": key, "facts": {"steps": 1}, "seconds": 60}))
+        return 200, job
+
     def v1(self, method, parts, query, body):
         if parts[0] == "files":
             return self.files(method, parts, body)
+        if parts == ["chat", "completions"]:
+            return 200, self.chat(json.loads(body))
         if method == "POST" and len(parts) == 2:
             asked = json.loads(body)
             job = {"id": f"ftjob-{len(JOBS) + 1}", "status": "queued", "created_at": 100, "asked": asked,
@@ -126,7 +154,20 @@ class Api(BaseHTTPRequestHandler):
         elif job["status"] != "cancelled" and job["seen"] > 1:
             job["status"] = "succeeded" if job["seen"] > 2 else "running"
             job |= {"trained_tokens": 5000, "finished_at": 160, "result_files": list(NAMES)}
+        if job["status"] == "succeeded":
+            job["fine_tuned_model"] = "ft:theirs:me"
         return 200, job
+
+    def chat(self, asked):
+        """The trained model's answer; one that varies answers with the number of the request."""
+        ASKED.append(asked)
+        text = f"It is answer {len(ASKED)}." if SET["varies"] else "Plan 1 costs $4."
+        said = {"choices": [{"delta": {"content": text}}]}
+        end = {
+            "choices": [{"delta": {}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 6},
+        }
+        return "".join(f"data: {json.dumps(part)}\n\n" for part in (said, end)).encode() + b"data: [DONE]\n\n"
 
     def files(self, method, parts, body):
         if method == "POST":

@@ -1,7 +1,7 @@
-"""Kills clients of the training back-ends with SIGKILL, and counts jobs: `kills.py hosted|command CASES FOLDER [blind]`.
+"""Kills clients of the training back-ends with SIGKILL, and counts jobs: `kills.py hosted|command|ray CASES FOLDER [blind]`.
 
 Each case has its own job. A client is killed at one line of the back-end's code, the lines spread evenly over a whole
-run; of the hosted cases, a fifth is killed while the request that makes the job is under way. Then clients run until one
+run; of the hosted and ray cases, a fifth is killed while the request that makes the job is under way. Then clients run until one
 ends. Prints JSON: the cases, lines, kills, and the jobs that were submitted twice or never.
 """
 
@@ -15,16 +15,16 @@ import urllib.request
 from pathlib import Path
 
 from inhouse.config.sections import Training
-from inhouse.training import anywhere, hosted
+from inhouse.training import anywhere, api, hosted
 from inhouse.training.job import TrainingJob
 from inhouse.training.rows import Row
 from inhouse.types import Message, Silent
 
 HERE = Path(__file__).parent
-TRACED = ("training/trainer.py", "training/hosted.py", "training/command.py", "training/parcel.py", "training/locks.py",
-          "inhouse/files.py")  # fmt: skip
-hosted.SETTLE_S, hosted.PAUSE_S = 0.1, 0.01
-CREATES = "POST /v1/fine_tuning/jobs"
+TRACED = ("training/trainer.py", "training/hosted.py", "training/api.py", "training/command.py", "training/parcel.py", "training/locks.py",
+          "training/ray_cluster.py", "inhouse/files.py")  # fmt: skip
+hosted.SETTLE_S, api.PAUSE_S = 0.1, 0.01
+CREATES = {"hosted": "POST /v1/fine_tuning/jobs", "ray": "POST /api/jobs/"}
 
 
 def job_of(number, settings):
@@ -75,7 +75,7 @@ def finish(number, settings, work):
 
 def main(backend, cases, folder):
     control = None
-    if backend == "hosted":
+    if backend != "command":
         server = subprocess.Popen(
             [sys.executable, HERE / "fine_tuning_api.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -91,7 +91,8 @@ def main(backend, cases, folder):
         (adapter / "adapter_config.json").write_text("{}")
         (adapter / "adapter_model.safetensors").write_bytes(b"0" * 100)
         control(adapter=str(adapter), delay=0.03, page=40)
-        settings = Training(backend="hosted", poll_s=0.005, hosted={"url": f"{url}/v1", "model": "tiny"})
+        places = {"hosted": {"url": f"{url}/v1", "model": "tiny"}, "ray": {"address": url}}
+        settings = Training.model_validate({"backend": backend, "poll_s": 0.005, backend: places[backend]})
     else:
         queue = folder / "queue"
         queue.mkdir()
@@ -112,7 +113,7 @@ def main(backend, cases, folder):
         while_asked = control is not None and number % 5 == 0
         at = 0 if while_asked else 1 + number * (lines - 1) // cases
         if while_asked:
-            control(faults=[{"on": CREATES, "do": "429", "times": 0}])
+            control(faults=[{"on": CREATES[backend], "do": "429", "times": 0}])
             pid_known = folder / "go"
             pid_known.unlink(missing_ok=True)
             pid = os.fork()
@@ -121,7 +122,7 @@ def main(backend, cases, folder):
                     time.sleep(0.001)
                 anywhere.train(job_of(number, settings), work, work, Silent())
                 os._exit(0)
-            control(faults=[{"on": CREATES, "do": ("kill before", "kill after")[number // 5 % 2], "pid": pid}])
+            control(faults=[{"on": CREATES[backend], "do": ("kill before", "kill after")[number // 5 % 2], "pid": pid}])
             pid_known.touch()
         else:
             pid = client(number, settings, work, kill_at=at)

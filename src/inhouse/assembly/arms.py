@@ -31,12 +31,13 @@ from typing import Generic, Protocol, TypeVar
 from inhouse.assembly.experts import Domain, open_experts
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel
-from inhouse.config.sections import Assistant, Model, Project
+from inhouse.config.sections import Assistant, Endpoint, Model, Project
 from inhouse.errors import ConfigError
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.engine import Serves
 from inhouse.models.engines import Elsewhere, Installed
 from inhouse.models.llama import LlamaEngine
+from inhouse.models.openai import OpenAIModel
 from inhouse.models.vllm import Adapted, VllmEngine, rank_of
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
 from inhouse.retrieval.search import Index
@@ -179,11 +180,12 @@ class Built:
 
     @property
     def trained(self) -> dict[str, tuple[Artifact, str]]:
-        """The models that were trained, with the name of the folder that vLLM may serve, by the name of the engine."""
+        """The models that were trained and are served here, with the name of the folder that vLLM may serve, by the
+        name of the engine."""
         every = {"custom": (self.custom, CUSTOM_FOLDER), "feedback": (self.feedback, FEEDBACK_FOLDER),
                  "pretrained": (self.pretrained, PRETRAINED_FOLDER),
                  "pretrained_custom": (self.pretrained_custom, PRETRAINED_CUSTOM_FOLDER)}  # fmt: skip
-        return {name: (made, folder) for name, (made, folder) in every.items() if made}
+        return {name: (made, folder) for name, (made, folder) in every.items() if made and not endpoint_of(made)}
 
     @property
     def adapters(self) -> dict[str, tuple[Path, str]]:
@@ -230,9 +232,11 @@ class Arms:
         return self._engine("base").model("base")
 
     def custom(self) -> ChatModel:
-        """The custom model; the base model where nothing is trained yet."""
+        """The custom model, here or at the endpoint that trained it; the base model where nothing is trained yet."""
         if self._built.custom is None:
             return self.base()
+        if endpoint := endpoint_of(self._built.custom):
+            return OpenAIModel(endpoint)
         return self._engine("custom").model("tuned")
 
     def behind(self, arm: str) -> ChatModel:
@@ -385,6 +389,12 @@ class Arms:
         if name in merged:
             folder, rank = merged[name], 0
         return (str(folder), _settings(settings), rank), lambda: VllmEngine(folder, settings, vllm, rank)
+
+
+def endpoint_of(custom: Artifact) -> Endpoint | None:
+    """Where a trained model answers whose weights a service kept; None for one that is served here."""
+    place = custom.facts.get("endpoint")
+    return Endpoint.model_validate(place) if place else None
 
 
 def trained_kind(arms: Collection[str]) -> str:

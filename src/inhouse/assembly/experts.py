@@ -34,8 +34,8 @@ class Domain(Record):
 def check_experts(project: Project) -> None:
     """
     Raises:
-        ConfigError: a name is used twice, or the joint model would learn what only members of a group may know, or not
-            learn what everybody may.
+        ConfigError: a name is used twice, weights would stay at a service, or the joint model would learn what only
+            members of a group may know, or not learn what everybody may.
     """
     if not project.expert:
         raise ConfigError("there is no [[expert]] to train", "write an [[expert]] table, see docs/experts.md")
@@ -44,6 +44,9 @@ def check_experts(project: Project) -> None:
         raise ConfigError(f"[[expert]] {twice}: there are two of that name", "rename one")
     if bad := next((name for name in names if not name or Path(name).name != name or name.startswith(".")), None):
         raise ConfigError(f"[[expert]] {bad!r}: cannot be the name of a folder", "use letters and digits")
+    if project.training.backend == "hosted" and project.training.hosted.endpoint:
+        what = "[[expert]] needs the weights of each expert, and training.hosted.endpoint = true leaves them at the service"
+        raise ConfigError(what, "train where the weights come back, see docs/training.md")
     joint = {project.path(file).resolve() for file in project.curation.conversations}
     for table in project.expert:
         for file in table.conversations:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inhouse.config.acting import Agent, McpServer, OpenApi, Routing, ToolTable
 from inhouse.config.alerts import Alerts
@@ -225,6 +225,12 @@ class Training(TrainingBackend):
     a lower value if answers often reword the documents: other passages with the answer are then hard to detect."""
     patience: int = Field(2, ge=1)
     """Number of validations without improvement after which training stops."""
+
+    @model_validator(mode="after")
+    def _can_be_sharded(self) -> Training:
+        if self.sharding == "fsdp" and self.method == "prompt_tuning":
+            raise ValueError('sharding = "fsdp" cannot honor method = "prompt_tuning": use lora or full')
+        return self
 
 
 class Evaluation(Section):

@@ -44,13 +44,33 @@ class HostedBackend(Section):
     api_key_env: str = ""
     """Environment variable that holds the API key."""
     model: str = ""
-    """Name of the base model there. It must be the same model as model.base; the parity gate compares them."""
+    """Name of the base model there. It must be the same model as model.base, since the parity gate compares them; with
+    `endpoint` it may be any."""
     account: str = ""
     """Name of the account, for fireworks."""
+    endpoint: bool = False
+    """Consent to a provider that gives no weights (openai): the trained model stays there, and each question, with its
+    history and the passages in its prompt, is sent there, in the verdict and by every release of it."""
+    min_overlap: float = Field(0.8, ge=0, le=1)
+    """Such a model is asked each test question twice; smallest mean overlap (ROUGE-L) of both answers that passes."""
     usd_per_million_tokens: float = Field(0, ge=0)
     """Price of a million training tokens, in US dollars, for the estimate; 0 where it is not known."""
     max_usd: float = Field(0, ge=0)
     """Do not submit a job whose estimate is more than this, in US dollars; 0 means no limit."""
+
+
+class RayBackend(Section):
+    """An existing Ray cluster whose machines see the project's folder under the same path, with `inhouse[train,ray]`
+    installed. This machine needs no Ray."""
+
+    address: str = "http://127.0.0.1:8265"
+    """Address of the cluster's job server, which is its dashboard."""
+    token_env: str = ""
+    """Environment variable that holds the cluster's token, if it wants one."""
+    python: str = "python"
+    """Command that runs Python on the cluster's machines."""
+    copy_base: bool = False
+    """Copy the base model into the job's folder, for machines that see no other part of this machine's disk."""
 
 
 class TrainingBackend(Section):
@@ -58,13 +78,17 @@ class TrainingBackend(Section):
 
     backend: BackendName = "local"
     """Where training runs, see docs/training.md: in this process or one per GPU (local), through torchrun on this
-    machine, by a command of yours (Slurm, SkyPilot, Kubernetes), or through a fine-tuning API (hosted). A setting that
-    a back-end cannot honor is refused."""
+    machine, by a command of yours (Slurm, SkyPilot, Kubernetes), on a Ray cluster (ray), or through a fine-tuning API
+    (hosted). A setting that a back-end cannot honor is refused."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """How several processes keep the weights: each a whole copy (none), or each a part of every layer (fsdp), for
+    models that do not fit on one GPU. Losses are the same up to rounding. For lora and full."""
     poll_s: float = Field(10, gt=0)
     """Time between two looks at a job elsewhere. Seconds."""
     usd_per_hour: float = Field(0, ge=0)
-    """Price of an hour of the machines that train, in US dollars, for backend torchrun and command."""
+    """Price of an hour of the machines that train, in US dollars, for backend torchrun, command, and ray."""
     command: CommandBackend = CommandBackend()
+    ray: RayBackend = RayBackend()
     hosted: HostedBackend = HostedBackend()
 
     @model_serializer(mode="wrap")
@@ -81,6 +105,8 @@ class TrainingBackend(Section):
         data = self.model_dump(mode="json", exclude=set(TrainingBackend.model_fields))
         if self.backend != "local":
             data["backend"] = self.backend
+        if self.sharding != "none":
+            data["sharding"] = self.sharding
         if self.backend == "hosted":
             data["hosted"] = {"provider": self.hosted.provider, "model": self.hosted.model}
         return data

@@ -31,6 +31,7 @@ from inhouse.types import Artifact, Example, Json, Message, digest_of
 FACTS = "facts.json"
 HELD_OUT = 8  # one of so many conversations decides when training stops
 FEW_WORDS = 4  # messages with fewer words are said in many conversations
+HERE = {"method": "lora", "sharding": "none"}  # how agents learn: on this machine
 SOURCE = [*TRAINING, "datasets/acting.py", "assembly/acting_rows.py", "agents/understand.py", "agents/commands.py",
           "agents/values.py", "agents/answers.py", "pipeline/commands.py"]  # fmt: skip
 
@@ -72,7 +73,7 @@ def make_commands(workspace: Workspace, served: Artifact, made: Artifact) -> Art
     Raises:
         ConfigError: an agent has nothing to learn from.
     """
-    project, settings = workspace.project, workspace.project.training.model_copy(update={"method": "lora"})
+    project, settings = workspace.project, workspace.project.training.model_copy(update=HERE)
     files = [file for name in project.curation.conversations if (file := project.path(name)).is_file()]
     tasks = [file for name in project.evaluation.tasks if (file := project.path(name)).is_file()]
     names = wanted(project)
@@ -174,7 +175,7 @@ def _trained(workspace: Workspace, served: Artifact, lessons: Lessons, minutes: 
     if (out / FACTS).is_file():
         return dict(json.loads((out / FACTS).read_text(encoding="utf-8")))
     out.mkdir(exist_ok=True)
-    settings = workspace.project.training.model_copy(update={"max_minutes": minutes, "backend": "local"})
+    settings = workspace.project.training.model_copy(update=HERE | {"max_minutes": minutes, "backend": "local"})
     facts = train_adapter(workspace, served, lessons.rows, lessons.validation, settings, out)
     facts |= {"conversations": lessons.conversations, "dropped": lessons.dropped}
     write_text(out / FACTS, json.dumps(facts))

@@ -11,6 +11,7 @@ from inhouse.assembly.arms import (
     FEEDBACK_FOLDER,
     PRETRAINED_CUSTOM_FOLDER,
     PRETRAINED_FOLDER,
+    endpoint_of,
 )
 from inhouse.assembly.workspace import Workspace
 from inhouse.types import Artifact, Json
@@ -30,7 +31,7 @@ def folder_of(
         return None
     every = ((custom, CUSTOM_FOLDER), (feedback, FEEDBACK_FOLDER), (pretrained, PRETRAINED_FOLDER),
              (pretrained_custom, PRETRAINED_CUSTOM_FOLDER))  # fmt: skip
-    made = [(artifact, name) for artifact, name in every if artifact]
+    made = [(artifact, name) for artifact, name in every if artifact and not endpoint_of(artifact)]
     merged = any(not (vllm.cuda and (Path(a.path) / ADAPTER).is_dir()) for a, _ in made)
 
     def build(work: Path) -> dict[str, Json]:

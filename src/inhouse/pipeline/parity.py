@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,14 +16,16 @@ from inhouse.assembly.arms import (
     FEEDBACK_FOLDER,
     PRETRAINED_CUSTOM_FOLDER,
     PRETRAINED_FOLDER,
+    endpoint_of,
 )
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import GateError
-from inhouse.evaluation import parity
+from inhouse.evaluation import agreement, parity
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
+from inhouse.models.openai import OpenAIModel
 from inhouse.models.vllm import BASE, VllmEngine, rank_of
 from inhouse.training.sft import load
 from inhouse.types import Artifact, Json, Message
@@ -68,12 +72,49 @@ def make_parity(
     return workspace.make(kind, inputs, parents, source, build)
 
 
-def prompts_of(workspace: Workspace, found: tuple[Artifact, Artifact, Artifact]) -> list[tuple[Message, ...]]:
-    """Prompts with passages; `found` are index, fusion, and data set."""
+def prompts_of(
+    workspace: Workspace, found: tuple[Artifact, Artifact, Artifact], most: int | None = PROMPTS
+) -> list[tuple[Message, ...]]:
+    """Prompts with passages, at most so many; `found` are index, fusion, and data set."""
     at, fused, data = found
     grounding = workspace.grounding(workspace.index(at, fused))
-    examples = (workspace.examples("test", data) or workspace.examples("train", data))[:PROMPTS]
+    examples = (workspace.examples("test", data) or workspace.examples("train", data))[:most]
     return [grounding.ground(e.messages, grounding.passages(e.messages)) for e in examples]
+
+
+def make_agreement(
+    workspace: Workspace, kind: str, custom: Artifact, found: tuple[Artifact, Artifact, Artifact]
+) -> Artifact:
+    """In place of a comparison, for a model at an endpoint, which has no weights to compare: how far its answers agree
+    when each test question is asked twice, with passages. agreement.jsonl has the answers."""
+    at, fused, data = found
+    project, place = workspace.project, endpoint_of(custom)
+    least, limit = project.training.hosted.min_overlap, project.evaluation.max_questions
+    inputs: dict[str, Json] = {
+        "min_overlap": least, "max_questions": limit, "max_tokens": project.assistant.max_tokens,
+        "assistant": project.assistant.model_dump(mode="json"), "retrieval": project.retrieval.model_dump(mode="json"),
+    }  # fmt: skip
+
+    def build(work: Path) -> dict[str, Json]:
+        assert place is not None
+        prompts = prompts_of(workspace, found, limit or None)
+        pairs = asyncio.run(
+            agreement.asked_twice(
+                OpenAIModel(place), prompts, project.assistant.max_tokens, project.model.parallel, workspace.progress
+            )
+        )
+        write_text(work / "agreement.jsonl", "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
+        same, overlap = agreement.agreement(pairs)
+        moved = "" if overlap >= least else (
+            f"{place.model} was asked {len(pairs)} questions twice, and its answers overlap by {overlap:.2f}, less "
+            f"than training.hosted.min_overlap = {least:g}"
+        )  # fmt: skip
+        return Parity(passed=not moved, moved=moved, prompts=len(pairs), same_answers=same, overlap=overlap).model_dump(
+            mode="json"
+        )
+
+    source = ["evaluation/agreement.py", "pipeline/parity.py", "models/openai.py"]
+    return workspace.make(kind, inputs, [custom, at, fused, data], source, build)
 
 
 def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[Message, ...]], work: Path) -> Parity:
@@ -99,8 +140,12 @@ def compare_exports(workspace: Workspace, made: Forms, prompts: Sequence[tuple[M
 
 def refuse_without_parity(artifact: Artifact) -> None:
     """Raises:
-    GateError: the served model differs from the trained one; says which step changed it.
+    GateError: the served model differs from the trained one; says which step changed it. Or one at an endpoint differs
+        from itself.
     """
+    if not artifact.facts["passed"] and artifact.facts.get("overlap") is not None:
+        hint = f"see {artifact.path}/agreement.jsonl; lower training.hosted.min_overlap if such answers will do"
+        raise GateError(f"agreement refused: {artifact.facts['moved']}", hint)
     if not artifact.facts["passed"]:
         hint = f"see {artifact.path}/parity.json; try another model.quantization"
         raise GateError(f"parity refused: {artifact.facts['moved']}", hint)

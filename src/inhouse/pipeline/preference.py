@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF, Arms, Built
+from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF, Arms, Built, endpoint_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.decontaminate import leaks
 from inhouse.errors import ConfigError
@@ -150,6 +150,9 @@ def make_feedback(workspace: Workspace, before: Before) -> Artifact:
     if project.training.method == "prompt_tuning":
         what = 'training.method = "prompt_tuning" cannot learn from feedback'
         raise ConfigError(what, 'set training.method = "lora", or remove the arms tuned+feedback')
+    if endpoint_of(before.custom):
+        what = "a model whose weights a service kept cannot learn from feedback here"
+        raise ConfigError(what, "remove the arms tuned+feedback, or train where the weights come back")
     given, left_out = opinions(workspace)
     if len(given) < ENOUGH:
         reasons = "".join(f"; {n} {why}" for why, n in left_out.items())
@@ -226,7 +229,8 @@ class _Learning:
         learned, validation, _ = training_rows(self.workspace, self.before.at, self.before.fusion, self.before.dataset)
         order = sorted(learned, key=lambda r: digest_of([project.seed, r.digest]))
         rows = [*rows, *order[: round(project.feedback.replay * len(rows))]]
-        update = {"learning_rate": CORRECTION_RATE * sft.rate_of(project.training), "epochs": project.feedback.epochs}
+        update = {"learning_rate": CORRECTION_RATE * sft.rate_of(project.training), "epochs": project.feedback.epochs,
+                  "sharding": "none"}  # fmt: skip
         job = TrainingJob(
             rows=tuple(rows), validation=(*held, *validation[: max(len(held), ENOUGH)]),
             base=self._base(Path(self.before.custom.path)), name=project.model.base,
@@ -240,7 +244,7 @@ class _Learning:
 
         project = self.workspace.project
         faster = str(self.before.custom.facts.get("precision", "")).startswith("bf16")
-        settings = project.training.model_copy(update={"precision": "bf16" if faster else "fp32"})
+        settings = project.training.model_copy(update={"precision": "bf16" if faster else "fp32", "sharding": "none"})
         rows, held = self.lessons.preferences
         job = preference.PreferenceJob(
             rows=tuple(rows), validation=tuple(held), base=self._base(start), name=project.model.base,

@@ -14,14 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, LEARNED, PRETRAINED, PRETRAINED_TUNED, Arms
+from inhouse.assembly.arms import (
+    CASCADES,
+    CUSTOMIZED,
+    EXPERTS,
+    LEARNED,
+    PRETRAINED,
+    PRETRAINED_TUNED,
+    Arms,
+    endpoint_of,
+)
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
-from inhouse.errors import InputError
-from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
-from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
 from inhouse.pipeline.folders import folder_of
 from inhouse.pipeline.opened import Trained, built_of, check_methods
@@ -106,42 +112,9 @@ def index(workspace: Workspace) -> Artifact:
 @stage
 def curate(workspace: Workspace) -> Artifact:
     """Conversations and documents turned into train, validation and test sets with a data card."""
-    from inhouse.datasets.review import FILE, Reviews
+    from inhouse.pipeline.curate import make_dataset
 
-    documents = ingest(workspace)
-    project, settings = workspace.project, workspace.project.curation
-    # Replies to members of a group are left out: a model cannot keep what it has learned from anybody.
-    feedback = [h.example for h in approved_replies(workspace) if not h.groups]
-    reviews = Reviews(workspace.store.root / FILE)
-    conversations = [_readable(project.path(p)) for p in settings.conversations]
-    tests = [_readable(project.path(p)) for p in settings.tests]
-    inputs: dict[str, Json] = {
-        "curation": settings.model_dump(mode="json"),
-        "handoff": project.assistant.handoff,
-        "teacher": project.teacher.model_dump(mode="json", exclude={"api_key_env", "timeout_s"}),
-        "embedder": workspace.embedder_name(project.retrieval),
-        "name": project.name,
-        "seed": project.seed,
-        "content": [file_sha256(f) for f in (*conversations, *tests)],
-        "feedback": [e.digest for e in feedback],
-        "reviews": reviews.digest,
-    }
-
-    def build(work: Path) -> dict[str, Json]:
-        from inhouse.datasets.curate import Curator, Sources
-        from inhouse.routing.acts import is_courtesy
-
-        anonymizer = workspace.anonymizer() if settings.anonymize else None
-        teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
-        read = workspace.documents(documents)
-        curator = Curator(
-            settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher,
-            tuple(workspace.embedder_gaps([d.text for d in read])), is_courtesy,
-        )  # fmt: skip
-        sources = Sources(read, conversations, tests, feedback, reviews.all())
-        return curator.curate(sources, work, workspace.progress)
-
-    return workspace.make("dataset", inputs, [documents], ["datasets", "privacy", "text", "routing"], build)
+    return make_dataset(workspace, ingest(workspace))
 
 
 @stage
@@ -207,9 +180,11 @@ def train(workspace: Workspace) -> Artifact:
             settings=settings, seed=project.seed,
         )  # fmt: skip
         facts = anywhere.train(job, work, project.root, workspace.progress)
+        facts |= {f"rows_{name}": n for name, n in counts.items()}
+        if "endpoint" in facts:  # the weights are not ours
+            return facts
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
-        facts |= gguf.write_served(work, base, settings.method, project.model.quantization)
-        return facts | {f"rows_{name}": n for name, n in counts.items()}
+        return facts | gguf.write_served(work, base, settings.method, project.model.quantization)
 
     return workspace.make("adapter", inputs, [served, at, fused, data], TRAINING, build)
 
@@ -253,28 +228,27 @@ def folder(workspace: Workspace) -> Artifact | None:
     return folder_of(workspace, weights(workspace), *trained_of(workspace)[:4])
 
 
-@stage
-def parity(workspace: Workspace) -> Artifact:
-    """The served model compared with the trained one: parity.json. The gate is `parity.refuse_without_parity`."""
-    return _parity(workspace, "parity", train(workspace))
+def parity_of(kind: str, trained: Stage) -> Stage:
+    """The stage that compares a served model with the trained one: parity.json. The gate is
+    `parity.refuse_without_parity`."""
+
+    def parity(workspace: Workspace) -> Artifact:
+        from inhouse.pipeline.parity import forms_of, make_agreement, make_parity
+
+        custom, found = trained(workspace), (index(workspace), fusion(workspace), curate(workspace))
+        if endpoint_of(custom):
+            return make_agreement(workspace, kind, custom, found)
+        forms = forms_of(workspace.project, weights(workspace), custom, folder(workspace))
+        return make_parity(workspace, kind, forms, found, ENGINES)
+
+    parity.__name__ = kind
+    return stage(parity)
 
 
-@stage
-def feedback_parity(workspace: Workspace) -> Artifact:
-    """The same for the model that learned from feedback."""
-    return _parity(workspace, "feedback_parity", feedback(workspace))
-
-
-@stage
-def pretrained_parity(workspace: Workspace) -> Artifact:
-    """The same for the base model after continued pre-training."""
-    return _parity(workspace, "pretrained_parity", pretrain(workspace))
-
-
-@stage
-def pretrained_adapter_parity(workspace: Workspace) -> Artifact:
-    """The same for the model that was fine-tuned after it."""
-    return _parity(workspace, "pretrained_adapter_parity", train_pretrained(workspace))
+parity = parity_of("parity", train)
+feedback_parity = parity_of("feedback_parity", feedback)
+pretrained_parity = parity_of("pretrained_parity", pretrain)
+pretrained_adapter_parity = parity_of("pretrained_adapter_parity", train_pretrained)
 
 
 @stage
@@ -284,14 +258,6 @@ def experts_parity(workspace: Workspace) -> Artifact:
 
     found = index(workspace), fusion(workspace), curate(workspace)
     return make_parity(workspace, weights(workspace), experts(workspace), folder(workspace), found, ENGINES)
-
-
-def _parity(workspace: Workspace, kind: str, custom: Artifact) -> Artifact:
-    from inhouse.pipeline.parity import forms_of, make_parity
-
-    forms = forms_of(workspace.project, weights(workspace), custom, folder(workspace))
-    found = index(workspace), fusion(workspace), curate(workspace)
-    return make_parity(workspace, kind, forms, found, ENGINES)
 
 
 @stage
@@ -508,9 +474,3 @@ def trained_of(workspace: Workspace) -> Trained:
         train_pretrained(workspace) if both else None,
         experts(workspace) if routes else None,
     )
-
-
-def _readable(file: Path) -> Path:
-    if not file.is_file():
-        raise InputError(f"{file}: no such file", "name your files under [curation] conversations and tests")
-    return file

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from inhouse.assembly.arms import endpoint_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import FILE as PROJECT_FILE
 from inhouse.config.sections import Project
@@ -160,6 +161,8 @@ def _refuse(workspace: Workspace, release: Release, project: Project) -> None:
         raise ConfigError(f"{name} has experts, some perhaps not for everybody", "export a release of one model")
     if release.team:
         raise ConfigError(f"{name} has agents, whose tools are not on a device", "export a project without agents")
+    if release.adapter and endpoint_of(workspace.store.open("adapter", release.adapter)):
+        raise ConfigError(f"{name} answers at the endpoint that trained it", "train where the weights come back")
     if release.folder:
         raise ConfigError(f"{name} was measured with vLLM", 'build it with model.engine = "embedded"')
     if others := sorted(set(rails.rails) - RAILS):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inhouse.assembly.arms import ADAPTER, with_examples
+from inhouse.assembly.arms import ADAPTER, endpoint_of, with_examples
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
@@ -114,6 +114,9 @@ def _write(workspace: Workspace, release: Release, work: Path, form: str, format
     weights = workspace.store.open("weights", release.weights)
     kind = next((k for k in ("feedback", "pretrained_adapter", "pretrained") if getattr(release, k)), "adapter")
     custom = workspace.store.open(kind, key) if (key := getattr(release, kind)) else None
+    if custom and endpoint_of(custom):
+        what = f"{label(release)} answers at the endpoint that trained it, and nobody here has its weights"
+        raise ConfigError(what, "train where the weights come back, or release an arm of the base")
     out = _Exported(workspace, release, settings_of(workspace, release), weights, custom, form, format)
     if form == "adapter" and (custom is None or not (Path(custom.path) / "adapter.gguf").is_file()):
         raise ConfigError(f"{label(release)} has no LoRA adapter", "export it merged")

@@ -23,7 +23,13 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         parity = report.subject.parity
         passed = parity is not None and parity.passed
         text = "the served model matches the trained one" if passed else "the parity check did not pass"
-        rules.append(GateRule(name="parity", passed=passed, text=text))
+        name = "parity"
+        if parity and parity.overlap is not None:
+            name, text = "agreement", (
+                f"it stays at an endpoint; of {parity.prompts} questions asked twice it answered "
+                f"{100 * (parity.same_answers or 0):.0f}% the same, and the answers overlap by {parity.overlap:.2f}"
+            )  # fmt: skip
+        rules.append(GateRule(name=name, passed=passed, text=text))
     if arm.startswith("cpt"):
         rules.append(_forgetting(report.pretraining_tuned if "tuned" in arm else report.pretraining))
     effect = next((e for e in report.feedback if e.arm == arm), None)

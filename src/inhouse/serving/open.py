@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inhouse.assembly.arms import Arms, Built, Shared
+from inhouse.assembly.arms import Arms, Built, Shared, endpoint_of
 from inhouse.assembly.cascade import with_cascade
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.isolated import Isolated
@@ -31,6 +31,7 @@ from inhouse.serving.versions import measured
 from inhouse.store.artifacts import source_digest
 from inhouse.store.sums import Sums
 from inhouse.text.support import LexicalSupport
+from inhouse.training.job import ENDPOINT
 from inhouse.types import Artifact, Digest, Example, Release
 
 log = logging.getLogger("inhouse.gateway")
@@ -180,7 +181,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         embedder,
         LexicalSupport(project.assistant.handoff, embedder),
         weights=artifact("weights", release.weights, WEIGHTS),
-        custom=artifact("adapter", release.adapter, WEIGHTS) if release.adapter else None,
+        custom=artifact("adapter", release.adapter) if release.adapter else None,
         feedback=artifact("feedback", release.feedback, WEIGHTS) if release.feedback else None,
         pretrained=artifact("pretrained", release.pretrained, WEIGHTS) if release.pretrained else None,
         pretrained_custom=artifact("pretrained_adapter", made, WEIGHTS)
@@ -202,6 +203,8 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
 def _artifact(workspace: Workspace, release: Release, kind: str, key: Digest, file: str = "") -> Artifact:
     try:
         made = workspace.store.open(kind, key)
+        if kind == "adapter":
+            file = ENDPOINT if endpoint_of(made) else WEIGHTS
         gone = file and not (Path(made.path) / file).is_file()
         if gone and file not in workspace.store.left_out(kind, key):
             raise InputError(f"{Path(made.path) / file}: not there")

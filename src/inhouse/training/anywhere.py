@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inhouse.errors import ConfigError
 from inhouse.training.job import TrainingJob
 from inhouse.training.trainer import Trainer
 from inhouse.training.trainer import train as train_with
@@ -15,7 +14,7 @@ def trainer(job: TrainingJob, work: Path, root: Path) -> Trainer:
     """The back-end for a job; `root` is the project's folder.
 
     Raises:
-        ConfigError: it is not there, or lacks a setting.
+        ConfigError: it lacks a setting.
     """
     name = job.settings.backend
     if name == "torchrun":
@@ -26,15 +25,14 @@ def trainer(job: TrainingJob, work: Path, root: Path) -> Trainer:
         from inhouse.training.command import Command
 
         return Command(job, work, root)
-    if name == "hosted":
-        from inhouse.training.hosted import Hosted
+    if name == "ray":
+        from inhouse.training.ray_cluster import RayCluster
 
-        return Hosted(job, work)
-    raise ConfigError(
-        f"training.backend = {name!r} is not in this version",
-        'use backend = "command" with `ray job submit`, see deploy/training/ray.toml; '
-        'it needs `pip install "ray[default]"`',
-    )
+        return RayCluster(job, work)
+    assert name == "hosted"
+    from inhouse.training.hosted import Hosted
+
+    return Hosted(job, work)
 
 
 def train(job: TrainingJob, work: Path, root: Path, progress: Progress) -> dict[str, Json]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inhouse.files import replacing, write_text
+from inhouse.training.sharding import part
 from inhouse.types import Json
 
 if TYPE_CHECKING:
@@ -26,18 +27,18 @@ def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(file: Path, into: Mapping[str, torch.Tensor]) -> None:
-    """Copies the file's tensors into those of the same names."""
+    """Copies the file's tensors, or this process's parts of them, into those of the same names."""
     import torch
     from safetensors.torch import load_file
 
     saved = load_file(file)
     with torch.no_grad():
         for name, tensor in into.items():
-            tensor.copy_(saved[name])
+            tensor.copy_(part(saved[name], tensor))
 
 
-def save(folder: Path, trained: Mapping[str, torch.Tensor], optimizer: Any, state: dict[str, Json]) -> None:
-    """Saves weights, optimizer moments, the random state, and the state of the run."""
+def tensors_of(trained: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, torch.Tensor]:
+    """What `save` saves: weights, optimizer moments, and the random state."""
     import torch
 
     tensors = {f"weight.{n}": p for n, p in trained.items()}
@@ -46,6 +47,11 @@ def save(folder: Path, trained: Mapping[str, torch.Tensor], optimizer: Any, stat
         for key, value in moments.items():
             tensors[f"optimizer.{names[at]}|{key}"] = torch.as_tensor(value)
     tensors["random"] = torch.get_rng_state()
+    return tensors
+
+
+def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: dict[str, Json]) -> None:
+    """Saves the tensors of `tensors_of`, whole, and the state of the run."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -76,10 +82,11 @@ def load(folder: Path, trained: Mapping[str, torch.Tensor], optimizer: Any) -> d
         for name, tensor in saved.items():
             kind, _, rest = name.partition(".")
             if kind == "weight":
-                trained[rest].copy_(tensor)
+                trained[rest].copy_(part(tensor, trained[rest]))
             elif kind == "optimizer":
                 owner, _, key = rest.rpartition("|")
-                moments.setdefault(names.index(owner), {})[key] = tensor
+                value = part(tensor, trained[owner]) if tensor.shape == trained[owner].shape else tensor
+                moments.setdefault(names.index(owner), {})[key] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(saved["random"])
     return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))

@@ -7,7 +7,6 @@ jobs was searched for the idempotency key, which every job carries.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -23,25 +22,17 @@ import httpx
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import replacing, write_text
-from inhouse.training.job import TrainingJob
+from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, field_of, pause_s
+from inhouse.training.job import ENDPOINT, TrainingJob
 from inhouse.training.providers import PROVIDERS, Provider
 from inhouse.training.rows import Row
 from inhouse.training.trainer import HONORED, Estimate, Status, refuse_keys, token_count
 from inhouse.types import Json, without_tools
 
-TRIES = 5
-PAUSE_S = 1.0  # before the second try; doubles
-LONGEST_PAUSE_S = 60.0
-TIMEOUT_S = 60.0
 SETTLE_S = 15.0  # after an interrupted submission, until a job that it made is certainly listed
 MOST_PAGES = 100
 ZSTD = b"\x28\xb5\x2f\xfd"  # how such a file begins
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-BUSY = {409, 425, 429}  # nothing was done, or it was done before
-
-
-class LostError(BackendError):
-    """A request that may have been carried out or not."""
 
 
 class Hosted:
@@ -55,13 +46,7 @@ class Hosted:
         self._base = job.name
         self._provider: Provider = PROVIDERS[self._place.provider]
         self._url = (self._place.url or self._provider.url).rstrip("/")
-        self._headers = {}
-        if self._place.api_key_env:
-            if self._place.api_key_env not in os.environ:
-                hint = f"run `export {self._place.api_key_env}=...`"
-                raise ConfigError(f"environment variable {self._place.api_key_env} is not set", hint)
-            self._headers["Authorization"] = f"Bearer {os.environ[self._place.api_key_env]}"
-        self._client = httpx.Client(headers=self._headers, timeout=TIMEOUT_S)
+        self._api = Api(self._url, self._place.api_key_env)
 
     # --- before
 
@@ -73,12 +58,16 @@ class Hosted:
                 raise ConfigError(f'training.backend = "hosted" needs training.hosted.{key}', "set it")
         if "{account}" in provider.jobs and not place.account:
             raise ConfigError("fireworks needs training.hosted.account", "set it to the name of your account")
-        if provider.weights == "none":
+        if provider.weights == "none" and not place.endpoint:
             raise ConfigError(
-                f"training.hosted.provider = {place.provider!r} gives no weights, so nothing could be compared with "
-                "the base or served here: it would need an endpoint arm, which does not exist yet",
-                'choose a provider that gives weights (together, fireworks, compatible), or backend = "local"',
+                f"training.hosted.provider = {place.provider!r} gives no weights: the service itself would have to "
+                "answer, and every question would be sent there with its passages",
+                "set training.hosted.endpoint = true if they may leave; or choose a provider that gives weights "
+                "(together, fireworks, compatible)",
             )
+        if provider.weights != "none" and place.endpoint:
+            what = f"training.hosted.endpoint = true: {place.provider} gives weights, which are served here"
+            raise ConfigError(what, "remove it")
         tokens = token_count(job)
         usd = round(tokens / 1e6 * place.usd_per_million_tokens, 4) if place.usd_per_million_tokens else None
         if place.max_usd and (usd is None or usd > place.max_usd):
@@ -100,14 +89,14 @@ class Hosted:
         for attempt in range(TRIES):
             try:
                 path = self._fill(self._provider.jobs, key=key)
-                made = self._once("POST", path, json=self._body(job, key, file))
+                made = self._api.once("POST", path, json=self._body(job, key, file))
                 return self._id(made)
             except RefusedError as error:
                 if renewed or not _says_file_is_gone(str(error)):
                     raise
                 file, renewed = self._file(job, key, fresh=True), True
             except BackendError as error:
-                time.sleep(_pause_s(attempt))
+                time.sleep(pause_s(attempt))
                 if found := self.find(key, interrupted=isinstance(error, LostError)):
                     return found
                 if attempt == TRIES - 1:
@@ -121,24 +110,24 @@ class Hosted:
         if self._provider.upload == "dataset":
             return self._data_set(name + ("-again" if fresh else ""), rows, len(job.rows))
         if not fresh:
-            for file in self._request("GET", self._provider.files).get("data", []):
+            for file in self._api.repeated("GET", self._provider.files).get("data", []):
                 usable = file.get("status") not in ("error", "deleted", "expired")
                 if file.get("filename") == f"{name}.jsonl" and usable:
                     return str(file["id"])
         form = {"files": {"file": (f"{name}.jsonl", rows, "application/jsonl")}, "data": {"purpose": "fine-tune"}}
-        return str(self._request("POST", self._provider.files, **form)["id"])
+        return str(self._api.repeated("POST", self._provider.files, **form)["id"])
 
     def _data_set(self, name: str, rows: bytes, count: int) -> str:
         files = self._fill(self._provider.files)
         full = f"accounts/{self._place.account}/datasets/{name}"
         try:
-            if self._request("GET", f"{files}/{name}").get("state") == "READY":
+            if self._api.repeated("GET", f"{files}/{name}").get("state") == "READY":
                 return full
         except RefusedError:
             made = {"datasetId": name, "dataset": {"userUploaded": {}, "exampleCount": str(count)}}
-            self._request("POST", files, json=made)
+            self._api.repeated("POST", files, json=made)
         form = {"file": (f"{name}.jsonl", rows, "application/jsonl")}
-        self._request("POST", f"{files}/{name}:upload", files=form)
+        self._api.repeated("POST", f"{files}/{name}:upload", files=form)
         return full
 
     def _body(self, job: TrainingJob, key: str, file: str) -> dict[str, Json]:
@@ -163,7 +152,7 @@ class Hosted:
         path, after = self._provider.jobs.partition("?")[0], ""
         for _ in range(MOST_PAGES):
             query = f"?{self._provider.page}={quote(after)}" if after else ""
-            page = self._request("GET", self._fill(path) + query)
+            page = self._api.repeated("GET", self._fill(path) + query)
             entries = page.get(self._provider.listed) or []
             yield from entries
             more = page.get("nextPageToken") or (entries and page.get("has_more") and self._id(entries[-1]))
@@ -173,7 +162,7 @@ class Hosted:
         raise BackendError("the list of jobs does not end", "look for the job at the provider")
 
     def _has_key(self, job: dict[str, Any], key: str) -> bool:
-        value = str(_get(job, self._provider.key_field) or "")
+        value = str(field_of(job, self._provider.key_field) or "")
         return key == value or (self._provider.contains and key in value)
 
     def _id(self, job: dict[str, Any]) -> str:
@@ -182,29 +171,31 @@ class Hosted:
     # --- afterwards
 
     def poll(self, job_id: str, work: Path) -> Status:
-        job = self._request("GET", self._fill(self._provider.job, job_id))
+        job = self._api.repeated("GET", self._fill(self._provider.job, job_id))
         word = str(job.get("status") if isinstance(job.get("status"), str) else job.get("state"))
         state = self._provider.states.get(word)
         if state is None:
             hint = "this version does not know it; look at the job there"
             raise RefusedError(f"{self._url} says that job {job_id} is {word!r}", hint)
-        note = str(_get(job, self._provider.error) or word) if state == "failed" else self._event(job_id) or word
+        note = str(field_of(job, self._provider.error) or word) if state == "failed" else self._event(job_id) or word
         return Status.model_validate({"state": state, "note": note})
 
     def _event(self, job_id: str) -> str:
         """The newest message about a job."""
         if not self._provider.events:
             return ""
-        events = self._request("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        events = self._api.repeated("GET", self._fill(self._provider.events, job_id)).get("data") or []
         newest: dict[str, Any] = max(events, key=lambda e: str(e.get("created_at", "")), default={})
         return str(newest.get("message") or "")[:100]
 
     def cancel(self, job_id: str) -> None:
         """Cancels the job."""
-        self._request("POST", self._fill(self._provider.cancel, job_id))
+        self._api.repeated("POST", self._fill(self._provider.cancel, job_id))
 
     def fetch(self, job_id: str, work: Path) -> dict[str, Json]:
-        job = self._request("GET", self._fill(self._provider.job, job_id))
+        job = self._api.repeated("GET", self._fill(self._provider.job, job_id))
+        if self._provider.weights == "none":
+            return self._facts(job) | {"endpoint": self._endpoint(job, job_id, work)}
         got = work / "out" / "download"
         shutil.rmtree(got, ignore_errors=True)
         got.mkdir(parents=True)
@@ -224,19 +215,29 @@ class Hosted:
         _name_base(adapter / ADAPTER_FILES[0], self._base)
         return self._facts(job)
 
+    def _endpoint(self, job: dict[str, Any], job_id: str, work: Path) -> dict[str, Json]:
+        """Where the trained model answers, also written to endpoint.json; the key itself is not in it."""
+        model = str(job.get(self._provider.served) or "")
+        if not model:
+            hint = "look at the job there; run the same command again once it names its model"
+            raise BackendError(f"{self._url}: job {job_id} has ended without the name of its model", hint)
+        place: dict[str, Json] = {"url": self._url, "model": model, "api_key_env": self._place.api_key_env}
+        write_text(work / ENDPOINT, json.dumps(place, indent=1))
+        return place
+
     def _weights(self, job: dict[str, Any], job_id: str) -> Iterator[tuple[str, str]]:
         """Names and addresses of the files to download."""
-        provider, key = self._provider, str(_get(job, self._provider.key_field) or "")
+        provider, key = self._provider, str(field_of(job, self._provider.key_field) or "")
         if provider.weights == "archive":
             yield "weights.tar", self._url + self._fill(provider.download, job_id)
         elif provider.weights == "files":
             for file in job.get("result_files") or []:
-                about = self._request("GET", f"{provider.files}/{quote(str(file))}")
+                about = self._api.repeated("GET", f"{provider.files}/{quote(str(file))}")
                 name = Path(str(about.get("filename") or file)).name
                 if name in ADAPTER_FILES or ".tar" in name:
                     yield name, self._url + self._fill(provider.download, str(file))
         elif provider.weights == "links":
-            answer = self._request("GET", self._fill(provider.download, job_id, _model_name(key)))
+            answer = self._api.repeated("GET", self._fill(provider.download, job_id, _model_name(key)))
             for name, link in (answer.get("filenameToSignedUrls") or {}).items():
                 if Path(name).name in ADAPTER_FILES:
                     yield Path(name).name, str(link)
@@ -254,9 +255,9 @@ class Hosted:
         }  # fmt: skip
 
     def close(self) -> None:
-        self._client.close()
+        self._api.close()
 
-    # --- requests
+    # --- addresses
 
     def _fill(self, path: str, job_id: str = "", key: str = "") -> str:
         values = {"{id}": job_id, "{key}": key, "{account}": self._place.account}
@@ -264,51 +265,13 @@ class Hosted:
             path = path.replace(name, quote(value, safe=""))
         return path
 
-    def _request(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        """A request that may be repeated.
-
-        Raises:
-            RefusedError: it is refused.
-            BackendError: it keeps failing.
-        """
-        for attempt in range(TRIES):
-            try:
-                return self._once(method, path, **body)
-            except RefusedError:
-                raise
-            except BackendError:
-                if attempt == TRIES - 1:
-                    raise
-                time.sleep(_pause_s(attempt))
-        raise AssertionError
-
-    def _once(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        try:
-            answer = self._client.request(method, self._url + path, **body)
-        except httpx.HTTPError as error:
-            what = f"{self._url}{path}: the connection failed ({type(error).__name__})"
-            raise LostError(what, "check the network") from error
-        what = f"{self._url}{path}: HTTP status {answer.status_code}"
-        if answer.status_code in BUSY:
-            time.sleep(min(_retry_after_s(answer), LONGEST_PAUSE_S))
-            raise BackendError(what, "try again later")
-        if answer.status_code == 408 or answer.status_code >= 500:
-            raise LostError(what, "try again later")
-        if answer.status_code >= 400:
-            raise RefusedError(f"{self._url}{path}: {_message(answer)}", "see the provider's documentation")
-        try:
-            data = answer.json() if answer.content else {}
-        except ValueError as error:
-            raise LostError(f"{self._url}{path}: the answer is not JSON", "is the address right?") from error
-        return data if isinstance(data, dict) else {"data": data}
-
     def _download(self, link: str, file: Path) -> None:
         """Streams a file to disk, whole or not at all. Only the API's own host sees the API key."""
         own = urlsplit(link).netloc == urlsplit(self._url).netloc
         for attempt in range(TRIES):
             try:
                 with (
-                    httpx.stream("GET", link, headers=self._headers if own else {}, timeout=TIMEOUT_S,
+                    httpx.stream("GET", link, headers=self._api.headers if own else {}, timeout=TIMEOUT_S,
                                  follow_redirects=True) as answer,
                     replacing(file) as partial,
                 ):  # fmt: skip
@@ -321,7 +284,7 @@ class Hosted:
                 if attempt == TRIES - 1:
                     where = f"{urlsplit(link).netloc}{urlsplit(link).path}"
                     raise BackendError(f"{where}: the weights cannot be downloaded ({error!s:.100})") from error
-                time.sleep(_pause_s(attempt))
+                time.sleep(pause_s(attempt))
 
 
 def _row(row: Row) -> dict[str, Json]:
@@ -339,31 +302,6 @@ def _put(body: dict[str, Json], path: str, value: Json) -> None:
     for parent in parents:
         body = body.setdefault(parent, {})
     body[last] = value
-
-
-def _get(value: Json, path: str) -> Json:
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _pause_s(attempt: int) -> float:
-    return min(PAUSE_S * float(2**attempt), LONGEST_PAUSE_S)
-
-
-def _retry_after_s(answer: httpx.Response) -> float:
-    try:
-        return max(0.0, float(answer.headers.get("retry-after", "0")))
-    except ValueError:
-        return 0.0
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        said = _get(answer.json(), "error.message") or answer.json().get("message")
-    except (ValueError, AttributeError):
-        said = None
-    return f"{said or 'refused'} (HTTP status {answer.status_code})"[:300]
 
 
 def _says_file_is_gone(message: str) -> bool:

@@ -8,6 +8,8 @@ from inhouse.config.sections import Training
 from inhouse.training.rows import Row
 from inhouse.types import Record
 
+ENDPOINT = "endpoint.json"  # what a training leaves where a service keeps the weights: where the model answers
+
 
 class TrainingJob(Record):
     """What to train, on what, and how.

@@ -36,6 +36,7 @@ class Provider:
         tokens: field with the tokens that were trained, from which it is billed.
         usd: field with the price in dollars; "" if it does not say.
         weights: how it gives the weights: not at all, as an archive at `download`, as result files, or as signed links.
+        served: field of a job with the name under which the service answers with the trained model.
         download: address of the weights.
         error: dotted field with the reason of a failure.
     """
@@ -60,6 +61,7 @@ class Provider:
     usd: str = ""
     weights: Literal["none", "archive", "files", "links"] = "none"
     download: str = ""
+    served: str = "fine_tuned_model"
     error: str = "error.message"
 
 

@@ -373,7 +373,8 @@ class Run:
         return bits_per_byte(self.model, self.prepared.held, self.lengths, context, most_tokens)
 
     def save(self) -> None:
-        checkpoint.save(self.work / CHECKPOINT, self.trained, self.optimizer, asdict(self.state))
+        tensors = checkpoint.tensors_of(self.trained, self.optimizer)
+        checkpoint.save(self.work / CHECKPOINT, tensors, asdict(self.state))
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:

@@ -4,7 +4,8 @@ Learning rates follow common practice (LoRA about ten times full tuning, "LoRA W
 experiments in docs/LOG.md. The schedule is planned to end with the time budget, so a short budget gets a whole cosine;
 every step corrects the plan, since other programs come and go.
 Accelerate says which device a process trains on and which process it is. Each of several processes takes its share of
-every batch; all follow the clock of the main process, and only that one writes files.
+every batch; all follow the clock of the main process, and only that one writes files. With `sharding` they also share
+the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from inhouse import process
 from inhouse.config.sections import Training
 from inhouse.errors import InputError
-from inhouse.training import checkpoint
+from inhouse.training import checkpoint, sharding
 from inhouse.training.data import Tokens, batches, encode
 from inhouse.training.gguf import quick_reading
 from inhouse.training.job import TrainingJob
@@ -30,6 +31,7 @@ from inhouse.training.loss import AnswerLoss, micro
 from inhouse.types import Json, Progress
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
 
 LEARNING_RATES = {"lora": 5e-4, "full": 5e-5, "prompt_tuning": 1e-2}
@@ -77,6 +79,7 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
 
     Raises:
         InputError: the base cannot be loaded, or no row fits into the prompt.
+        ConfigError: sharding with one process.
     """
     import torch
 
@@ -89,7 +92,7 @@ def train(job: TrainingJob, work: Path, progress: Progress) -> dict[str, Json]:
     if not rows:
         hint = "raise training.max_prompt_tokens"
         raise InputError(f"no training row fits into training.max_prompt_tokens = {most}", hint)
-    model = adapted(model.to(accelerator.device), job.settings, job.start)
+    model = placed(model, job.settings, job.start, accelerator)
     run = Run(job, model, rows, validation or rows[:8], work, accelerator)
     del model
     run.resume()
@@ -163,6 +166,19 @@ def adapted(model: Any, settings: Training, start: Path | None = None) -> Any:
     return get_peft_model(model, config)
 
 
+def placed(model: Any, settings: Training, start: Path | None, accelerator: Accelerator) -> Any:
+    """`adapted` on this process's device: the whole model, or this process's part of it.
+
+    Raises:
+        ConfigError: sharding with one process.
+    """
+    if settings.sharding == "none":
+        return adapted(model.to(accelerator.device), settings, start)
+    model = adapted(model, settings, start)
+    sharding.shard(model, accelerator)
+    return model
+
+
 def rate_of(settings: Training) -> float:
     """The peak learning rate."""
     return settings.learning_rate or LEARNING_RATES[settings.method]
@@ -180,7 +196,7 @@ class Run:
         import torch
 
         self.job, self.settings, self.model, self.rows, self.validation = job, job.settings, model, rows, validation
-        self.work, self.accelerator = work, accelerator
+        self.work, self.accelerator, self.sharded = work, accelerator, sharding.is_sharded(model)
         self.loss = AnswerLoss(model, self.settings.method)
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.rate = rate_of(self.settings)
@@ -188,7 +204,7 @@ class Run:
         self.state = State()
         self.per_epoch = math.ceil(len(rows) / self.settings.batch_size)
         self.most_steps = max(1, math.ceil(self.per_epoch * self.settings.epochs))
-        self.saved_at = time.monotonic()
+        self.saved_at = 0.0  # in seconds of the state
         self.order: tuple[int, list[list[int]]] = (-1, [])
 
     # --- the loop
@@ -214,7 +230,7 @@ class Run:
                     s.stopped = s.stopped or ("epochs" if s.step >= self.most_steps else "time")
                 step.advance(s.step / s.planned - shown, f"loss {loss:.2f}, validation {s.best:.2f}")
                 shown = s.step / s.planned
-                if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+                if s.seconds - self.saved_at > SAVE_EVERY_S:
                     self.save()
         self.save()
 
@@ -282,7 +298,7 @@ class Run:
         batch = self._batch(s.step)
         total = sum(t.answer for t in batch)
         self.model.train()
-        loss = self._gathered(sum(self._backward(some, total) for some in micro(self._share(batch))))
+        loss = self._gathered(sum(self._backward(some, of) for some, of in self._pieces(batch, total)))
         torch.nn.utils.clip_grad_norm_(list(self.trained.values()), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -295,10 +311,15 @@ class Run:
             self.order = (epoch, batches(self.rows, self.settings.batch_size, self.job.seed, epoch))
         return [self.rows[n] for n in self.order[1][at]]
 
-    def _backward(self, rows: Sequence[Tokens], total: int) -> float:
-        loss = self.loss(rows, self.state.autocast) / total
+    def _backward(self, rows: Sequence[Tokens], total: float) -> float:
+        loss = self._loss_of(rows) / total
         loss.backward()
         return float(loss.detach())
+
+    def _loss_of(self, rows: Sequence[Tokens]) -> torch.Tensor:
+        if self.sharded:
+            return self.model.within(lambda: self.loss(rows, self.state.autocast))
+        return self.loss(rows, self.state.autocast)
 
     # --- of several processes
 
@@ -307,12 +328,30 @@ class Run:
         ordered = sorted(rows, key=lambda t: len(t.ids))
         return ordered[self.accelerator.process_index :: self.accelerator.num_processes]
 
+    def _pieces(self, rows: Sequence[Tokens], total: float) -> list[tuple[list[Tokens], float]]:
+        """This process's share in pieces that fit into memory, and what the loss of each is divided by.
+
+        Sharded weights are gathered by all processes together, so all run equally many pieces; those added for that
+        count nothing.
+        """
+        import torch
+        from accelerate.utils import gather
+
+        pieces = [(some, total) for some in micro(self._share(rows))]
+        if self.sharded:
+            most = int(gather(torch.tensor([len(pieces)], device=self.accelerator.device)).max())
+            pieces += [([min(rows, key=lambda t: len(t.ids))], math.inf)] * (most - len(pieces))
+        return pieces
+
     def _gathered(self, loss: float) -> float:
         """Adds up the gradients and losses of all processes; each is already its part of the whole batch."""
         import torch
 
         if self.accelerator.num_processes == 1:
             return loss
+        if self.sharded:  # the gradients were added up as they were made
+            own = torch.tensor([loss], dtype=torch.float64, device=self.accelerator.device)
+            return float(self.accelerator.reduce(own, "sum"))
         weights = list(self.trained.values())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([*(p.flatten() for p in parts), parts[0].new_tensor([loss])])
@@ -337,15 +376,17 @@ class Run:
         started = time.monotonic()
         self.model.eval()
         with torch.no_grad():
-            own = sum(float(self.loss(some, self.state.autocast)) for some in micro(self._share(self.validation)))
-        total = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
-        loss = float(self.accelerator.reduce(total, "sum")) / sum(t.answer for t in self.validation)
+            total = sum(t.answer for t in self.validation)
+            own = sum(float(self._loss_of(some)) / of for some, of in self._pieces(self.validation, total))
+        shares = torch.tensor([own], dtype=torch.float64, device=self.accelerator.device)
+        loss = float(self.accelerator.reduce(shares, "sum"))
         s = self.state
         s.first, s.evaluated = (loss if s.first == math.inf else s.first), s.step
         if loss < s.best:
             s.best, s.worse = loss, 0
+            weights = self._whole(self.trained)
             if self.accelerator.is_main_process:
-                checkpoint.write_tensors(self.work / "best.safetensors", self.trained)
+                checkpoint.write_tensors(self.work / "best.safetensors", weights)
         else:
             s.worse += 1
             if s.worse >= self.settings.patience:
@@ -362,33 +403,43 @@ class Run:
         with (self.work / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
 
+    def _whole(self, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """The tensors to be written, in the main process; all must call it."""
+        return sharding.whole(tensors, self.accelerator.is_main_process) if self.sharded else tensors
+
     def save(self) -> None:
+        tensors = self._whole(checkpoint.tensors_of(self.trained, self.optimizer))
         if self.accelerator.is_main_process:
-            checkpoint.save(self.work / "checkpoint", self.trained, self.optimizer, asdict(self.state))
-        self.saved_at = time.monotonic()
+            checkpoint.save(self.work / "checkpoint", tensors, asdict(self.state))
+        self.saved_at = self.state.seconds
 
     def resume(self) -> None:
         state = checkpoint.load(self.work / "checkpoint", self.trained, self.optimizer)
         if state is not None:
             self.state = State(**state)
+            self.saved_at = self.state.seconds
         self.accelerator.wait_for_everyone()  # before the main process overwrites what the others read
 
     def finish(self, tokenizer: Any) -> dict[str, Json]:
-        """Writes the best weights and removes the checkpoint, in the main process."""
+        """Takes the best weights; writes them and removes the checkpoint, in the main process."""
+        self.accelerator.wait_for_everyone()  # until they are written
+        checkpoint.read_tensors(self.work / "best.safetensors", self.trained)
+        weights = self._whole(self.trained)
+        self.accelerator.wait_for_everyone()  # until all have read them
         if self.accelerator.is_main_process:
-            self._write(tokenizer)
+            self._write(tokenizer, {"state_dict": dict(weights)} if self.sharded else {})
         self.accelerator.wait_for_everyone()
         return self._facts()
 
-    def _write(self, tokenizer: Any) -> None:
-        checkpoint.read_tensors(self.work / "best.safetensors", self.trained)
+    def _write(self, tokenizer: Any, given: dict[str, Any]) -> None:
         if self.settings.method == "full":
-            self.model.save_pretrained(self.work / "weights", safe_serialization=True)
+            self.model.save_pretrained(self.work / "weights", safe_serialization=True, **given)
             tokenizer.save_pretrained(self.work / "weights")
         else:
             self.model.peft_config["default"].base_model_name_or_path = self.job.name
             # Without save_embedding_layers=False, PEFT looks the base up on the hub to compare vocabularies.
-            self.model.save_pretrained(self.work / "adapter", safe_serialization=True, save_embedding_layers=False)
+            given |= {"safe_serialization": True, "save_embedding_layers": False}
+            self.model.save_pretrained(self.work / "adapter", **given)
         checkpoint.remove(self.work / "checkpoint")
         (self.work / "best.safetensors").unlink()
 

@@ -30,8 +30,9 @@ HONORED: dict[str, dict[str, str]] = {
     "hosted": {
         "method": "lora, full", "epochs": "whole", "start": "no", "precision": "no", "processes": "no",
         "max_minutes": "no", "max_prompt_tokens": "no", "patience": "no", "prompt_tokens": "no",
+        "sharding": "no",
     },
-    "torchrun": {}, "command": {}, "local": {},
+    "torchrun": {}, "command": {}, "ray": {}, "local": {},
 }  # fmt: skip
 """Settings that a back-end cannot honor ("no"), or honors for whole numbers ("whole": epochs) or some values; it honors
 all others. Providers differ further: see `Provider.takes`. A setting that has its default is not refused."""

@@ -1,0 +1,123 @@
+"""Requests to a JSON API that makes jobs, and what their failures mean: refused, busy, or lost on the way."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import httpx
+
+from inhouse.errors import BackendError, ConfigError, RefusedError
+from inhouse.types import Json
+
+TRIES = 5
+PAUSE_S = 1.0  # before the second try; doubles
+LONGEST_PAUSE_S = 60.0
+TIMEOUT_S = 60.0
+BUSY = {409, 425, 429}  # nothing was done, or it was done before
+
+
+class LostError(BackendError):
+    """A request that may have been carried out or not."""
+
+
+class MissingError(RefusedError):
+    """What a request asks for does not exist."""
+
+
+class Api:
+    """An API at a URL.
+
+    Args:
+        url: what all paths begin with.
+        key_env: environment variable that holds the key, sent as a bearer token; "" for none.
+
+    Raises:
+        ConfigError: the environment variable is not set.
+    """
+
+    def __init__(self, url: str, key_env: str = "") -> None:
+        self.url, self.headers = url.rstrip("/"), {}
+        if key_env:
+            if key_env not in os.environ:
+                raise ConfigError(f"environment variable {key_env} is not set", f"run `export {key_env}=...`")
+            self.headers["Authorization"] = f"Bearer {os.environ[key_env]}"
+        self._client = httpx.Client(headers=self.headers, timeout=TIMEOUT_S)
+
+    def once(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """The answer's JSON; a list comes under "data".
+
+        Raises:
+            RefusedError: it is refused, or what it asks for does not exist.
+            LostError: nobody knows whether it was carried out.
+            BackendError: the place is busy.
+        """
+        try:
+            answer = self._client.request(method, self.url + path, **body)
+        except httpx.HTTPError as error:
+            what = f"{self.url}{path}: the connection failed ({type(error).__name__})"
+            raise LostError(what, "check the network") from error
+        what = f"{self.url}{path}: HTTP status {answer.status_code}"
+        if answer.status_code in BUSY:
+            time.sleep(min(_retry_after_s(answer), LONGEST_PAUSE_S))
+            raise BackendError(what, "try again later")
+        if answer.status_code == 408 or answer.status_code >= 500:
+            raise LostError(what, "try again later")
+        if answer.status_code >= 400:
+            refusal = MissingError if answer.status_code == 404 else RefusedError
+            raise refusal(f"{self.url}{path}: {_message(answer)}", "see the provider's documentation")
+        try:
+            data = answer.json() if answer.content else {}
+        except ValueError as error:
+            raise LostError(f"{self.url}{path}: the answer is not JSON", "is the address right?") from error
+        return data if isinstance(data, dict) else {"data": data}
+
+    def repeated(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """`once` for a request that may be carried out more than once.
+
+        Raises:
+            RefusedError: it is refused.
+            BackendError: it keeps failing.
+        """
+        for attempt in range(TRIES):
+            try:
+                return self.once(method, path, **body)
+            except RefusedError:
+                raise
+            except BackendError:
+                if attempt == TRIES - 1:
+                    raise
+                time.sleep(pause_s(attempt))
+        raise AssertionError
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def pause_s(attempt: int) -> float:
+    """How long to wait after a try has failed, the first being 0."""
+    return min(PAUSE_S * float(2**attempt), LONGEST_PAUSE_S)
+
+
+def field_of(value: Json, path: str) -> Json:
+    """What is at a dotted path; None if there is nothing."""
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0
+
+
+def _message(answer: httpx.Response) -> str:
+    """The API's own words: a message in JSON, or the last line of a text."""
+    try:
+        said = field_of(answer.json(), "error.message") or answer.json().get("message")
+    except (ValueError, AttributeError):
+        said = (answer.text.strip().splitlines() or [""])[-1]
+    return f"{said or 'refused'} (HTTP status {answer.status_code})"[:300]

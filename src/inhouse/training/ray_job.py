@@ -1,0 +1,71 @@
+"""The program that a Ray cluster runs for a training job: `python -m inhouse.training.ray_job JOB OUT`.
+
+It starts Ray Train's workers, wherever in the cluster there is room, and each runs `parcel.main`, as one of torchrun's
+processes would. Workers that are lost with their node are started again and go on from the checkpoint in OUT.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from inhouse.errors import ConfigError, InhouseError
+from inhouse.training import parcel
+
+RESTARTS = 3
+
+
+def worker_count(processes: int, gpus: int) -> int:
+    """How many workers train.
+
+    Args:
+        processes: training.processes; 0 for one per GPU, or one without a GPU.
+        gpus: of the cluster.
+
+    Raises:
+        ConfigError: there are GPUs, and fewer than processes.
+    """
+    if gpus and processes > gpus:
+        hint = "lower it, or add nodes to the cluster"
+        raise ConfigError(f"training.processes = {processes}, and the Ray cluster has {gpus} GPUs", hint)
+    return processes or max(1, gpus)
+
+
+def work(config: dict[str, Any]) -> None:
+    """One of the workers."""
+    parcel.main(Path(config["job"]), Path(config["out"]))
+
+
+def main(folder: Path, out: Path) -> None:
+    """Trains a job folder with Ray Train.
+
+    Raises:
+        ConfigError: Ray Train is not installed, or the cluster is too small.
+    """
+    try:
+        import ray
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+    except ImportError as error:
+        hint = 'run `pip install "inhouse[ray]"` on each of its machines'
+        raise ConfigError(f"Ray Train is not installed on the cluster ({error})", hint) from error
+    job, key = parcel.read_job(folder)
+    ray.init(log_to_driver=True)
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    trainer = TorchTrainer(
+        work,
+        train_loop_config={"job": str(folder), "out": str(out)},
+        scaling_config=ScalingConfig(num_workers=worker_count(job.settings.processes, gpus), use_gpu=gpus > 0),
+        run_config=RunConfig(
+            name=key, storage_path=str(out / "ray"), failure_config=FailureConfig(max_failures=RESTARTS)
+        ),
+    )
+    trainer.fit()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except InhouseError as error:
+        sys.exit(f"{error}\n{error.hint}")

@@ -93,8 +93,8 @@ class ParityVariant(Record):
 
 
 class Parity(Facts):
-    """Whether the served model is the trained one; `moved` says which step changed it, "" when none did. Of a model at
-    an endpoint, asked twice: the share of `prompts` with the same answer, and the mean overlap (ROUGE-L) of the two."""
+    """Whether the served model is the trained one; `moved` says what changed it. Of a model at an endpoint: how many of
+    `prompts` got the same answer twice (a share), and the mean overlap of the two (ROUGE-L)."""
 
     passed: bool
     moved: str = ""
@@ -497,5 +497,4 @@ def read_versioned(kind: type[R], file: Path, major: int, again: str) -> R:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})", again) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: not a report of this version ({reason})", again) from error
+        raise InputError(f"{file}: not a report of this version ({str(error).splitlines()[0]})", again) from error

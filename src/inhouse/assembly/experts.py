@@ -45,7 +45,7 @@ def check_experts(project: Project) -> None:
     if bad := next((name for name in names if not name or Path(name).name != name or name.startswith(".")), None):
         raise ConfigError(f"[[expert]] {bad!r}: cannot be the name of a folder", "use letters and digits")
     if project.training.backend == "hosted" and project.training.hosted.endpoint:
-        what = "[[expert]] needs the weights of each expert, and training.hosted.endpoint = true leaves them at the service"
+        what = "[[expert]] needs weights, and training.hosted.endpoint = true leaves them at the service"
         raise ConfigError(what, "train where the weights come back, see docs/training.md")
     joint = {project.path(file).resolve() for file in project.curation.conversations}
     for table in project.expert:

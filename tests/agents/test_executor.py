@@ -386,6 +386,10 @@ async def test_an_approved_call_runs_with_the_rights_of_then(calls, recovered):
     assert len(pay.ran) == 1
     rights["now"] = ANN
     assert (await executor.recover())[0].status == "done", "once somebody knows"
+    call, rights["now"] = await executor.run(proposal(ordinal=4), ANN, ["pay"]), None
+    calls.approve(call.key, "bea", now_ms() + 500)
+    await asyncio.sleep(0.6)
+    assert (await executor.recover())[0].status == "expired"
 
 
 async def test_a_revoked_caller_ends_an_approved_call(calls):

@@ -74,6 +74,12 @@ def test_nothing_forbidden_happens_whatever_the_model_says(seed):
     assert result["runs"]["lookup"] > 3
 
 
+def test_nothing_runs_twice_whatever_is_sent_again():
+    result = forbidden.measured(60, 3, habits=forbidden.REPEATS)
+    assert result["wrong"] == {}, result["examples"]
+    assert result["runs"]["callback"] > 10
+
+
 async def test_a_yes_counts_for_what_was_asked_and_for_nothing_that_the_model_adds(world, said):
     ann = thread_of(world, "ann")
     assert (await said(ann, "a refund for R1234", "20 dollars")).endswith("Refund 20 dollars for R1234, reason -?")

@@ -107,8 +107,7 @@ class Executor:
         """Declines a call that has not begun, for its caller; any other one is returned as it is."""
         call = await self._current(key)
         if call.status in ("proposed", "approved") and _whose(call.caller) == _whose(caller):
-            with suppress(InputError):  # it has begun meanwhile
-                return await asyncio.to_thread(self._calls.decline, key, RULES, WITHDRAWN)
+            return await self._declined(key, WITHDRAWN)
         return await self._current(key)
 
     async def recover(self) -> Sequence[Call]:
@@ -204,19 +203,26 @@ class Executor:
         try:
             caller = caller or await self._rights_now(call.caller)
         except InputError as error:
-            return await asyncio.to_thread(self._calls.decline, key, RULES, str(error))
-        if caller is None:
+            return await self._declined(key, str(error))
+        if caller is None and (call.status != "approved" or call.until_ms > _now_ms()):
             return call.model_copy(update={"why": ABSENT})
+        if caller is None:  # the approval has ended, and the start is refused
+            await self._started(call, runs.tool, True)
+            return await self._current(key)
         refusal = self._forbidden(runs.tool, call.proposal, caller)
         if changed or refusal:
-            refusal = refusal or f"the tool {runs.tool.name!r} has changed since"
-            return await asyncio.to_thread(self._calls.decline, key, RULES, refusal)
+            return await self._declined(key, refusal or f"the tool {runs.tool.name!r} has changed since")
         needs = bool(reason_to_ask(runs.tool, call.proposal.arguments))
         if needs and call.status == "proposed":
             return call
         if not await self._started(call, runs.tool, needs):
             return await self._awaited(call)
         return await self._attempted(call.model_copy(update={"caller": caller}), runs)
+
+    async def _declined(self, key: Digest, why: str) -> Call:
+        with suppress(InputError):  # it has begun meanwhile
+            return await asyncio.to_thread(self._calls.decline, key, RULES, why)
+        return await self._current(key)
 
     async def _rights_now(self, caller: Caller) -> Caller | None:
         """

@@ -2,6 +2,7 @@
 
     python benchmarks/estimate.py [--rows FOLDER] [--months 500]
     python benchmarks/estimate.py --projects exams [--months 200]
+    python benchmarks/estimate.py --people [--months 1500]
 
 Answers, features, and scores are real (`estimate_rows.py`). Months are simulated: the reference and the live answers
 are drawn with replacement from the recorded rows, and a share of the live ones from rows of another condition. The
@@ -13,6 +14,9 @@ NannyML); and the share of right answers among as many labels drawn evenly.
 was right (RouteLLM's data in ../shared/data/cascade); its confidence is a logistic regression of "right" on the
 question, fitted to a third of them that is not drawn from. GPT-4 on the same questions is a model that was exchanged
 without any trace.
+
+`--people` simulates 1,000 answers (63 % right, a confidence with an AUROC of about .75), 50 labels drawn evenly, and
+people who vote, or who ask for a person and get a verdict: what thumbs and verdicts of the inbox add to drawn labels.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from inhouse.monitoring.labels import probabilities, worth
 
 HERE = Path(__file__).parent
 REFERENCE = 300  # answers of the verdict
+FEWEST_GOOD = 60  # answers of a project to draw from
 MONTH = 1000  # answers
 LABELS = (10, 50, 200)
 LATER = "50 labels in each of 6 months"
@@ -101,7 +106,7 @@ def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
     for project in ("bank", "concierge"):
         own = [r for r in rows if r["project"] == project and r["topic"] != UNUSABLE]
         good = [r for r in own if r["condition"] == "good"]
-        if len(good) < 60:
+        if len(good) < FEWEST_GOOD:
             continue
         fold = {r["id"]: n % 5 for n, r in enumerate(sorted(good, key=lambda r: r["id"]))}
         fits = [fit(features([r for r in good if fold[r["id"]] != f]),
@@ -279,13 +284,54 @@ def summed(rows: Sequence[dict]) -> dict[str, float]:
     return {"told": float(len(told)), **errors, **on_told, **held}
 
 
+PEOPLE = {  # chance that a right answer, a wrong one, is voted on, and of a vote to be true; that it is flagged
+    "votes on 5 % of right, 20 % of wrong answers": (0.05, 0.2, 0.9, 0, 0),
+    "votes on 10 % and 40 %": (0.1, 0.4, 0.95, 0, 0),
+    "votes on 20 % of either": (0.2, 0.2, 0.9, 0, 0),
+    "votes on 20 % and 5 %": (0.2, 0.05, 0.9, 0, 0),
+    "flags on 1 % and 5 %": (0, 0, 1, 0.01, 0.05),
+    "flags on 5 % and 30 %": (0, 0, 1, 0.05, 0.3),
+}
+
+
+def people(months: int) -> dict[str, dict[str, float]]:
+    """Mean error in points of drawn labels alone, of these with thumbs and verdicts, and of the mean of all labels."""
+    found = {}
+    for name, (votes_right, votes_wrong, true, flags_right, flags_wrong) in PEOPLE.items():
+        rng, rows = np.random.default_rng(1), []
+        for _ in range(months):
+            z = rng.normal(size=(MONTH, 2))
+            right = (rng.random(MONTH) < 1 / (1 + np.exp(-(0.75 + 1.3 * z[:, 0])))).astype(float)
+            shown = 1 / (1 + np.exp(-(0.75 + z[:, 0] + 0.7 * z[:, 1])))[:, None]
+            up = np.where(rng.random(MONTH) < true, right, 1 - right)
+            voted = rng.random(MONTH) < np.where(right > 0, votes_right, votes_wrong)
+            flagged = rng.random(MONTH) < np.where(right > 0, flags_right, flags_wrong)
+            drawn = np.argsort(rng.random(MONTH))[:50]
+            said, probability = np.full(MONTH, np.nan), np.full(MONTH, np.nan)
+            said[drawn], probability[drawn] = right[drawn], 50 / MONTH
+            more = np.where(flagged, right, said)
+            bare = accuracy(Evidence(shown, said, probability), None)
+            full = accuracy(Evidence(shown, more, probability, None, flagged, MONTH, voted * (2 * up - 1)), None)
+            rows.append((bare.mean, full.mean, np.nanmean(more), full.low <= right.mean() <= full.high, right.mean()))
+        made = np.array(rows, dtype=float)
+        errors = 100 * np.abs(made[:, :3] - made[:, 4:]).mean(0)
+        found[name] = dict(zip(("labels", "with people", "mean of all"), map(float, errors), strict=True))
+        found[name] |= {"bias": 100 * float((made[:, 1] - made[:, 4]).mean()), "held": float(made[:, 3].mean())}
+        print(f"{name:<46}" + "  ".join(f"{k} {v:.2f}" for k, v in found[name].items()), flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=Path, default=Path("/work/scratch/estimate"))
     parser.add_argument("--months", type=int, default=500)
     parser.add_argument("--projects", nargs="*", default=["bank", "concierge"])
     parser.add_argument("--exams", type=Path, default=HERE.parents[1] / "shared" / "data" / "cascade")
+    parser.add_argument("--people", action="store_true", help="only what thumbs and verdicts add")
     given = parser.parse_args()
+    if given.people:
+        people(given.months)
+        return
     embedder, found = OnnxEmbedder(Catalog().folder / "minilm-l6-v2"), {}
     if {"bank", "concierge"} & set(given.projects):
         lines = (given.rows / "rows.jsonl").read_text(encoding="utf-8").strip().split("\n")

@@ -43,7 +43,7 @@ from inhouse.monitoring.labels import probabilities, worth
 
 HERE = Path(__file__).parent
 REFERENCE = 300  # answers of the verdict
-FEWEST_GOOD = 60  # answers of a project to draw from
+FEWEST_GOOD = 40  # answers of a project to draw from
 MONTH = 1000  # answers
 LABELS = (10, 50, 200)
 LATER = "50 labels in each of 6 months"

@@ -1,17 +1,28 @@
 """Accuracy without labels, where the truth is known: 20 planted shifts on the example bank and the concierge.
 
     python benchmarks/estimate.py [--rows FOLDER] [--months 500]
+    python benchmarks/estimate.py --projects exams [--months 200]
+    python benchmarks/estimate.py --people [--months 1500]
 
 Answers, features, and scores are real (`estimate_rows.py`). Months are simulated: the reference and the live answers
 are drawn with replacement from the recorded rows, and a share of the live ones from rows of another condition. The
 truth is the share of right answers of that month. Beside it: ATC (Garg et al. 2022, "Leveraging unlabeled data to
 predict out-of-distribution performance") and CBPE (the mean confidence, calibrated on the same reference, as in
 NannyML); and the share of right answers among as many labels drawn evenly.
+
+`exams` is held out: no constant of the product was chosen on it. 9,461 questions of 35 exams, with whether Mixtral-8x7B
+was right (RouteLLM's data in ../shared/data/cascade); its confidence is a logistic regression of "right" on the
+question, fitted to a third of them that is not drawn from. GPT-4 on the same questions is a model that was exchanged
+without any trace.
+
+`--people` simulates 1,000 answers (63 % right, a confidence with an AUROC of about .75), 50 labels drawn evenly, and
+people who vote, or who ask for a person and get a verdict: what thumbs and verdicts of the inbox add to drawn labels.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import time
@@ -32,6 +43,7 @@ from inhouse.monitoring.labels import probabilities, worth
 
 HERE = Path(__file__).parent
 REFERENCE = 300  # answers of the verdict
+FEWEST_GOOD = 40  # answers of a project to draw from
 MONTH = 1000  # answers
 LABELS = (10, 50, 200)
 LATER = "50 labels in each of 6 months"
@@ -78,7 +90,14 @@ SHIFTS = (
     Shift("concierge: 30 % on documents not indexed", "concierge", (("new", 0.3),)),
     Shift("concierge: worse index, 50 %", "concierge", (("worse", 0.5),)),
     Shift("concierge: damaged weights, 30 %", "concierge", (("adapter", 0.3),)),
+    Shift("exams: nothing", "exams"),
+    Shift("exams: moral scenarios 4 times as often", "exams", topics=(("moral_scenarios", 4.0),)),
+    Shift("exams: hard subjects 3 times as often", "exams", hard=3.0),
+    Shift("exams: 30 % on subjects never tested", "exams", (("new", 0.3),)),
+    Shift("exams: another model, 20 %", "exams", (("other", 0.2),)),
+    Shift("exams: another model, all", "exams", (("other", 1.0),)),
 )
+UNTESTED = ("professional_law", "high_school_us_history", "virology")
 
 
 def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
@@ -87,7 +106,7 @@ def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
     for project in ("bank", "concierge"):
         own = [r for r in rows if r["project"] == project and r["topic"] != UNUSABLE]
         good = [r for r in own if r["condition"] == "good"]
-        if len(good) < 60:
+        if len(good) < FEWEST_GOOD:
             continue
         fold = {r["id"]: n % 5 for n, r in enumerate(sorted(good, key=lambda r: r["id"]))}
         fits = [fit(features([r for r in good if fold[r["id"]] != f]),
@@ -106,6 +125,34 @@ def pools(rows: Sequence[dict], embedder: OnnxEmbedder) -> dict[str, Pool]:
                 worth(p, v, center).total, np.array([r["topic"] for r in some]),
             )  # fmt: skip
     return found
+
+
+def exams(folder: Path, embedder: OnnxEmbedder) -> dict[str, Pool]:
+    """The questions of exams as answers: what two models make of them, and of subjects that were not tested."""
+    rows = []
+    for file in sorted(folder.glob("mmlu_*.csv")):
+        with file.open(encoding="utf-8") as opened:
+            for prompt, *right in list(csv.reader(opened))[1:]:
+                words = prompt.split()
+                rows.append((file.stem[5:], " ".join(words[:40]), len(words), *(r == "True" for r in right)))
+    topic, length = np.array([r[0] for r in rows]), np.log1p([float(r[2]) for r in rows])
+    right, other = (np.array([float(r[n]) for r in rows]) for n in (3, 4))
+    vectors = np.concatenate([embedder.embed([r[1] for r in rows[n : n + 256]]) for n in range(0, len(rows), 256)])
+    apart, new = np.random.default_rng(1).random(len(rows)) < 1 / 3, np.isin(topic, UNTESTED)
+    kept = np.hstack([vectors, length[:, None]])
+    w = regression(kept[apart & ~new], right[apart & ~new], 30.0)
+    p = 1 / (1 + np.exp(-(kept @ w[1:] + w[0])))
+    good = ~apart & ~new
+    center = vectors[good][:2000]
+    axes = np.linalg.svd(center - center.mean(0), full_matrices=False)[2][:COMPONENTS]
+    shown = np.hstack(
+        [p[:, None], np.full((len(rows), 3), np.nan), length[:, None], (vectors - center.mean(0)) @ axes.T]
+    )
+    value = worth(p, None, None).total
+    return {
+        f"exams {name}": Pool(shown[which], said[which], p[which], value[which], topic[which])
+        for name, which, said in (("good", good, right), ("other", good, other), ("new", new, right))
+    }
 
 
 def features(rows: Sequence[dict]) -> np.ndarray:
@@ -237,14 +284,60 @@ def summed(rows: Sequence[dict]) -> dict[str, float]:
     return {"told": float(len(told)), **errors, **on_told, **held}
 
 
+PEOPLE = {  # chance that a right answer, a wrong one, is voted on, and of a vote to be true; that it is flagged
+    "votes on 5 % of right, 20 % of wrong answers": (0.05, 0.2, 0.9, 0, 0),
+    "votes on 10 % and 40 %": (0.1, 0.4, 0.95, 0, 0),
+    "votes on 20 % of either": (0.2, 0.2, 0.9, 0, 0),
+    "votes on 20 % and 5 %": (0.2, 0.05, 0.9, 0, 0),
+    "flags on 1 % and 5 %": (0, 0, 1, 0.01, 0.05),
+    "flags on 5 % and 30 %": (0, 0, 1, 0.05, 0.3),
+}
+
+
+def people(months: int) -> dict[str, dict[str, float]]:
+    """Mean error in points of drawn labels alone, of these with thumbs and verdicts, and of the mean of all labels."""
+    found = {}
+    for name, (votes_right, votes_wrong, true, flags_right, flags_wrong) in PEOPLE.items():
+        rng, rows = np.random.default_rng(1), []
+        for _ in range(months):
+            z = rng.normal(size=(MONTH, 2))
+            right = (rng.random(MONTH) < 1 / (1 + np.exp(-(0.75 + 1.3 * z[:, 0])))).astype(float)
+            shown = 1 / (1 + np.exp(-(0.75 + z[:, 0] + 0.7 * z[:, 1])))[:, None]
+            up = np.where(rng.random(MONTH) < true, right, 1 - right)
+            voted = rng.random(MONTH) < np.where(right > 0, votes_right, votes_wrong)
+            flagged = rng.random(MONTH) < np.where(right > 0, flags_right, flags_wrong)
+            drawn = np.argsort(rng.random(MONTH))[:50]
+            said, probability = np.full(MONTH, np.nan), np.full(MONTH, np.nan)
+            said[drawn], probability[drawn] = right[drawn], 50 / MONTH
+            more = np.where(flagged, right, said)
+            bare = accuracy(Evidence(shown, said, probability), None)
+            full = accuracy(Evidence(shown, more, probability, None, flagged, MONTH, voted * (2 * up - 1)), None)
+            rows.append((bare.mean, full.mean, np.nanmean(more), full.low <= right.mean() <= full.high, right.mean()))
+        made = np.array(rows, dtype=float)
+        errors = 100 * np.abs(made[:, :3] - made[:, 4:]).mean(0)
+        found[name] = dict(zip(("labels", "with people", "mean of all"), map(float, errors), strict=True))
+        found[name] |= {"bias": 100 * float((made[:, 1] - made[:, 4]).mean()), "held": float(made[:, 3].mean())}
+        print(f"{name:<46}" + "  ".join(f"{k} {v:.2f}" for k, v in found[name].items()), flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=Path, default=Path("/work/scratch/estimate"))
     parser.add_argument("--months", type=int, default=500)
     parser.add_argument("--projects", nargs="*", default=["bank", "concierge"])
+    parser.add_argument("--exams", type=Path, default=HERE.parents[1] / "shared" / "data" / "cascade")
+    parser.add_argument("--people", action="store_true", help="only what thumbs and verdicts add")
     given = parser.parse_args()
-    lines = (given.rows / "rows.jsonl").read_text(encoding="utf-8").strip().split("\n")
-    found = pools([json.loads(line) for line in lines], OnnxEmbedder(Catalog().folder / "minilm-l6-v2"))
+    if given.people:
+        people(given.months)
+        return
+    embedder, found = OnnxEmbedder(Catalog().folder / "minilm-l6-v2"), {}
+    if {"bank", "concierge"} & set(given.projects):
+        lines = (given.rows / "rows.jsonl").read_text(encoding="utf-8").strip().split("\n")
+        found |= pools([json.loads(line) for line in lines], embedder)
+    if "exams" in given.projects:
+        found |= exams(given.exams, embedder)
     for name, pool in sorted(found.items()):
         print(f"{name}: {len(pool.right)} answers, {pool.right.mean():.1%} right")
     started, results = time.perf_counter(), []

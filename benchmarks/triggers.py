@@ -13,7 +13,8 @@ two points. The replay gives every policy the same world and the same estimates:
 - `any drift`: a build when any of six signals (questions, documents, retrieval, answers, guardrails, cost) drifts,
   each tested at 5% once a week without correction, as dashboards do. Signals drift with the loss, and also without any
   (seasons, campaigns, other words for the same); `one signal` is the same with one test;
-- `known`: `watch` with the true loss instead of the estimate: what better estimates could save.
+- `known`: `watch` with the true loss instead of the estimate: what better estimates could save;
+- `least`: a bound: no policy costs less, even one that knows the whole year ahead.
 
 Cost: wrong answers that a build right before would not have given, times their price, and builds. Prints a table and
 writes `benchmarks/results/triggers.json`. The target: at most 105% of the best cadence, and at most half of any drift.
@@ -31,6 +32,7 @@ HERE = Path(__file__).parent
 DAYS, WEEK, RUNS, QUICK_RUNS = 364, 7, 300, 60
 CADENCES = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 26, 35, 0)  # weeks; 0 is never
 SIGNALS = 6
+GRID = 400  # losses of the bound
 SD_WEEK, BIAS = 0.03, 0.01  # of the estimate of a week: about two points when four are taken together; of its bias
 FAMILIES = {
     # drift: median points of accuracy lost a year; events a year, and the largest; harmless: drift of the questions
@@ -78,6 +80,21 @@ class World:
                 if builds(day, loss, mixed):
                     loss, mixed, made = loss * (1 - self.mends[day]), 0.0, made + 1
         return paid + made * self.build_usd, made
+
+    def least(self) -> float:
+        """A bound that no policy can be below: the cost of the best builds of whoever knows the whole year ahead.
+
+        Dynamic programming over weeks and a grid of losses. The cost of what is left is concave in the loss, being the
+        least of straight lines, so interpolation between points of the grid is never above it.
+        """
+        grid, left = np.linspace(0, 0.9, GRID), np.zeros(GRID)
+        for week in range(DAYS // WEEK - 1, -1, -1):
+            days = slice(week * WEEK, (week + 1) * WEEK)
+            loss = np.minimum(grid[:, None] + self.adds[days].cumsum(), 0.9)
+            paid = loss @ (self.volume[days] * self.wrong_usd)
+            kept, built = loss[:, -1], loss[:, -1] * (1 - self.mends[days][-1])
+            left = paid + np.minimum(np.interp(kept, grid, left), self.build_usd + np.interp(built, grid, left))
+        return float(left[0])
 
 
 def every(weeks: int):
@@ -129,6 +146,7 @@ def family(settings: dict, runs: int, seed: int) -> dict:
         "known": [w.cost(watch(w, known=True)) for w in worlds],
         "quarterly": cadence[13],
         "never": cadence[0],
+        "least": [(w.least(), 0) for w in worlds],
     }
     row = {p: {"usd": float(np.mean([u for u, _ in c])), "builds": float(np.mean([b for _, b in c]))}
            for p, c in policies.items()}  # fmt: skip
@@ -143,7 +161,7 @@ def family(settings: dict, runs: int, seed: int) -> dict:
 
 def summed(rows: dict) -> dict[str, float]:
     """The cost of each policy over all families."""
-    policies = ("watch", "cadence", "any drift", "one signal", "known")
+    policies = ("watch", "cadence", "any drift", "one signal", "known", "least")
     return {p: sum(row[p]["usd"] for row in rows.values()) for p in policies}
 
 
@@ -177,7 +195,8 @@ def main() -> None:
     for factor, s in sums.items():
         print(f"  builds at {factor:.2f} of the price: watch / best cadences {s['watch'] / s['cadence']:.3f}, "
               f"/ any drift {s['watch'] / s['any drift']:.3f}, / one signal {s['watch'] / s['one signal']:.3f}, "
-              f"/ known loss {s['watch'] / s['known']:.3f}")  # fmt: skip
+              f"/ known loss {s['watch'] / s['known']:.3f}; of any drift: known loss "
+              f"{s['known'] / s['any drift']:.3f}, least {s['least'] / s['any drift']:.3f}")  # fmt: skip
     (HERE / "results").mkdir(exist_ok=True)
     text = json.dumps({"runs": runs, "families": rows, "sums": sums}, indent=1)
     (HERE / "results" / "triggers.json").write_text(text)

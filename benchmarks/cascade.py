@@ -2,6 +2,7 @@
 
     python benchmarks/cascade.py [--data ../shared/data] [--embed] [--quick]
     python benchmarks/cascade.py --recorded FILE [--wrong .05] [--loss .02] [--person | --models] [--draw N] [--quick]
+    python benchmarks/cascade.py --rows FILE --project bank [--wrong .2] [--draw N] [--quick]
 
 RouteLLM's replay: questions of MMLU with whether Mixtral-8x7B (weak) and GPT-4 (strong) were right. The answers
 themselves and the probabilities of their tokens are not in it, so scores can only be predicted from the question: the
@@ -20,7 +21,9 @@ which the last rung needs no score, such as the recorded.jsonl that `inhouse cas
 its last rung, the person, and `--draw` sets how many questions a recalibration draws. Where the lines have a "split",
 the thresholds are fitted on "selection", and the cascade is compared with always asking the top rung on "certificate":
 quality, cost, and the share of each rung, with 95% intervals, of differences by drawing whole conversations again
-("group"). The feasibility line is held against every candidate there. Prints, and writes results/cascade*.json.
+("group"). `--rows` takes the answers of the default model that estimate_rows.py records (condition "good"), with a
+person above it, and as score the confidence that is fitted on the other folds. The feasibility line is held against
+every candidate there. Prints, and writes results/cascade*.json.
 """
 
 import argparse
@@ -35,6 +38,7 @@ import numpy as np
 
 from inhouse import bounds
 from inhouse.errors import InhouseError, InputError
+from inhouse.guardrails.confidence.calibration import fit as fit_confidence
 from inhouse.models.catalog import Catalog
 from inhouse.models.embed import OnnxEmbedder
 from inhouse.routing import certificate as c
@@ -46,6 +50,8 @@ NEAREST, FOLDS, SMOOTHING = 60, 5, 20.0
 REDRAWS = 2000  # for intervals of differences
 BEGINNING = 250  # characters of a question that are embedded: what it is about, without most of the choices
 PRICES = {"weak": 0.6, "strong": 10.0}  # US dollars for a million tokens, as of the data; only the ratio counts
+PRICES |= {"local": 0.0001, "person": 3.0}  # US dollars for an answer
+TARGET = 0.05  # of the confidence; its probabilities do not depend on it
 
 
 # --- RouteLLM's replay ------------------------------------------------------------------------------------------
@@ -193,6 +199,26 @@ def recorded(file: Path, person: bool, models: bool) -> Recorded:
     return Recorded(answers, np.array(splits), np.unique(np.array(groups, dtype=str), return_inverse=True)[1])
 
 
+def answered(file: Path, project: str) -> c.Answers:
+    """A cascade of the default model and a person, from the rows of estimate_rows.py.
+
+    Raises:
+        InputError: there are too few rows to fit a confidence.
+    """
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if (row["project"], row["condition"]) == (project, "good")]
+    features = np.array([[float(value) for value in row["features"].values()] for row in rows])
+    right = np.array([bool(row["right"]) for row in rows])
+    fold, scores = np.arange(len(rows)) % FOLDS, np.zeros(len(rows))
+    for f in range(FOLDS):
+        fitted = fit_confidence(features[fold != f], list(right[fold != f]), TARGET)
+        scores[fold == f] = fitted.probability(features[fold == f])
+    print(f"{project}: {len(rows)} answers, {right.mean():.3f} right; AUROC of the score "
+          f"{auroc(scores[right], scores[~right]):.3f}")  # fmt: skip
+    both = np.stack([right, np.ones(len(rows))], 1).astype(float)
+    return c.Answers(scores[:, None], both, np.array([PRICES["local"], PRICES["person"]]), True).checked()
+
+
 def against_top(known: Recorded, risks: Mapping, results: dict) -> None:
     """The cascade fitted on one split, beside always asking the top rung, on the other."""
     rows = np.arange(len(known.split))
@@ -223,14 +249,16 @@ def against_top(known: Recorded, risks: Mapping, results: dict) -> None:
           f"{_interval(found['difference'])}; cost of the top rung's {_interval(found['cost'])}")  # fmt: skip
     for k, share in enumerate(shares):
         print(f"  rung {k}: answers {_interval(share)}; alone it is not wrong in {own.right[:, k].mean():.3f}")
-    for line in c.feasibility(own, risks, DELTA, n):
-        tried = [c.point(own, t) for t in c.candidates(own.scores)]
-        met = [p.share_up for p in tried if (getattr(p, line.risk) or 0.0) <= line.target]
-        least = min(met, default=1.0)
+    line_holds(own, risks, results)
+
+
+def line_holds(answers: c.Answers, risks: Mapping, results: dict) -> None:
+    """Looks for thresholds that meet a target with fewer questions for the top rung than the feasibility line says."""
+    tried = [c.point(answers, t) for t in c.candidates(answers.scores)]
+    for line in c.feasibility(answers, risks, DELTA):
+        least = min((p.share_up for p in tried if (getattr(p, line.risk) or 0.0) <= line.target), default=1.0)
         results[f"line of {line.risk}"] = {"line": line.smallest_share_up, "least": least, "tried": len(tried)}
-        print(
-            f"  {line.risk}: line {line.smallest_share_up:.3f}, least share up of {len(tried)} thresholds {least:.3f}"
-        )
+        print(f"{line.risk}: line {line.smallest_share_up:.3f}; least share up of {len(tried)} thresholds {least:.3f}")
         if least < line.smallest_share_up - 1e-9:
             raise SystemExit(f"the feasibility line of {line.risk} does not hold")
 
@@ -268,6 +296,7 @@ def once(answers: c.Answers, risks: Mapping, results: dict) -> None:
         results[name] = at.model_dump() | {"kept": at.quality / top, "fewer_top_calls": 1 - at.share_up}
         print(f"{name:10} to the top rung {at.share_up:.3f}  quality kept {at.quality / top:.4f}  loss {at.loss:.4f}"
               f"  wrong {at.wrong if at.wrong is None else round(at.wrong, 4)}  cost {at.usd:.4g}")  # fmt: skip
+    line_holds(answers, risks, results)
     for own in fitted.certificates:
         print(f"{own.risk}: observed {own.observed:.4f}, bound {own.bound:.4f}, target {own.target:.4f}, n {own.n}")
 
@@ -311,8 +340,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--embed", action="store_true", help="embed the questions: minutes")
     parser.add_argument("--recorded", type=Path, help="JSON lines of recorded answers, in place of RouteLLM's")
-    parser.add_argument("--wrong", type=float, help="with --recorded: target of wrong answers among those of models")
-    parser.add_argument("--loss", type=float, help="with --recorded: target of the loss against the top rung")
+    parser.add_argument("--rows", type=Path, help="rows of estimate_rows.py, in place of RouteLLM's answers")
+    parser.add_argument("--project", default="bank", help="with --rows: whose answers")
+    parser.add_argument("--wrong", type=float, help="target of wrong answers among those of models")
+    parser.add_argument("--loss", type=float, help="target of the loss against the top rung")
     parser.add_argument("--person", action="store_true", help="with --recorded: the top rung is a person")
     parser.add_argument("--models", action="store_true", help="with --recorded: leave out the last rung, the person")
     parser.add_argument("--draw", type=int, default=0, help="questions of a recalibration; 0 for half of those known")
@@ -320,7 +351,10 @@ def main() -> None:
     options = parser.parse_args()
     results: dict = {}
     try:
-        if options.recorded:
+        if options.rows:
+            answers, risks = answered(options.rows, options.project), {"wrong": options.wrong or TARGET}
+            once(answers, risks, results)
+        elif options.recorded:
             known = recorded(options.recorded, options.person, options.models)
             answers, risks = known.answers, {k: v for k in ("wrong", "loss") if (v := getattr(options, k)) is not None}
             if {"selection", "certificate"} <= {*known.split}:
@@ -333,7 +367,8 @@ def main() -> None:
         recalibrations(answers, risks, QUICK_RUNS if options.quick else RUNS, options.draw, results)
     except InhouseError as error:
         raise SystemExit(f"error: {error}\nhint: {error.hint}") from error
-    out = HERE / "results" / f"cascade{'_' + options.recorded.stem if options.recorded else ''}.json"
+    source = f"_{options.project}_rows" if options.rows else f"_{options.recorded.stem}" if options.recorded else ""
+    out = HERE / "results" / f"cascade{source}.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(results, indent=1) + "\n")
 

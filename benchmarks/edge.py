@@ -65,7 +65,8 @@ def main():
         measured = json.loads(inhouse("edge", "measure", "--project", device, "--json", **alone))
     there = subprocess.run([*ALONE, *INTERFACES], stdout=subprocess.PIPE, text=True, check=True).stdout
     found = {
-        "interfaces": [row["ifname"] for row in json.loads(there)], "question": QUESTION, "answer": reply["text"], "exported_mb": sum(exported["files"].values()) / 2**20,
+        "interfaces": [row["ifname"] for row in json.loads(there)], "question": QUESTION, "answer": reply["text"],
+        "exported_mb": sum(exported["files"].values()) / 2**20,
         "pss_mb": sum(p["pss_mb"] for p in measured["processes"]), "torch": "torch" in installed(), **measured,
     }  # fmt: skip
     print(f"{QUESTION}\n  {found['answer']}")

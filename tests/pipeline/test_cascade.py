@@ -15,8 +15,8 @@ from inhouse.config.load import load_project
 from inhouse.config.sections import Project
 from inhouse.errors import ConfigError, GateError
 from inhouse.models.catalog import Catalog
-from inhouse.pipeline.cascade import RECORDED
-from inhouse.pipeline.questions import parted
+from inhouse.pipeline.cascade import RECORDED, Recorded, _export
+from inhouse.pipeline.questions import parted, sample
 from inhouse.pipeline.stages import cascade, curate, evaluate
 from inhouse.serving.releases import Releases
 from inhouse.store.egress import what_left
@@ -62,6 +62,27 @@ def test_the_certificate_has_questions_that_the_verdict_does_not_ask(tmp_path):
     assert (len(verdict), len(held)) == (28, 12)
     assert not {e.group for e in verdict} & {e.group for e in held}
     assert parted(Workspace(Project().at(tmp_path)), data) == (examples, [])
+
+
+def test_what_rungs_did_is_json_and_a_person_has_no_time(tmp_path):
+    some, nothing = np.ones((2, 2), dtype=bool), np.zeros((2, 2), dtype=bool)
+    seconds = np.array([[0.25, np.nan], [1.5, np.nan]])
+    done = Recorded(np.array([[0.5, np.nan]] * 2), some, nothing, np.array([0.1, 2.0]), seconds, seconds, {})
+    _export(tmp_path, done, [example(1), example(2, "g")], 1, np.array([[0.5], [0.25]]))
+    lines = (tmp_path / RECORDED).read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [(row["split"], row["group"]) for row in rows] == [("selection", "t1"), ("certificate", "g")]
+    assert [[rung["ms"] for rung in row["rungs"]] for row in rows] == [[250.0, None], [1500.0, None]]
+    assert [[rung["score"] for rung in row["rungs"]] for row in rows] == [[0.5, None], [0.25, None]]
+
+
+def test_a_sample_of_the_questions_keeps_conversations_whole():
+    turns = [example(n, f"g{n // 4}").model_copy(update={"turn": n % 4 + 1}) for n in range(40)]
+    some, more = sample(turns, 10, 3), sample(turns, 20, 3)
+    assert len(some) == 8
+    assert {e.id for e in some} <= {e.id for e in more}  # a larger fit asks these again
+    assert all(sum(e.group == g for e in some) == 4 for g in {e.group for e in some})
+    assert sample(turns, 0, 3) == turns
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -296,10 +297,15 @@ def _export(work: Path, recorded: Recorded, examples: Sequence[Example], own: in
             "rungs": [
                 {"score": round(float(scores[n, k]), 6) if k < scores.shape[1] else None,
                  "right": not bool(recorded.wrong[n, k]), "good": bool(recorded.good[n, k]),
-                 "usd": float(recorded.usd[k]), "ms": round(1000 * float(recorded.seconds[n, k]), 1)}
+                 "usd": float(recorded.usd[k]), "ms": _ms(recorded.seconds[n, k])}
                 for k in range(len(recorded.usd))
             ],
         })
         for n, e in enumerate(examples)
     ]  # fmt: skip
     write_text(work / RECORDED, "".join(f"{line}\n" for line in lines))
+
+
+def _ms(seconds: float) -> float | None:
+    """Milliseconds; None for NaN, which JSON does not have."""
+    return None if math.isnan(seconds) else round(1000 * float(seconds), 1)

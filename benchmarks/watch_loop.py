@@ -46,7 +46,8 @@ from inhouse.store.incidents import incidents
 from inhouse.store.keys import Keys
 
 HERE = Path(__file__).parent
-MOST_S = 3600
+MOST_S = 3600  # that a step may take
+PORT = 8766  # of the stand-in: the same each time, so that what was built with it is kept
 SETTINGS = """
 [evaluation]
 arms = ["base", "rag"]
@@ -81,7 +82,7 @@ promote = "automatic"
 canary_percent = {percent}
 canary_hours = {hours}
 cooldown_days = 0
-price_build_usd = 900
+price_build_usd = 300
 max_retested = 20
 sample = 5
 """
@@ -347,7 +348,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="watch-loop-")) / "bank"
     shutil.copytree(given.project, folder)
-    loop = Loop(folder, extractive.started() if given.extractive else "")
+    loop = Loop(folder, extractive.started(PORT) if given.extractive else "")
     try:
         loop.prepare()
         loop.serve()

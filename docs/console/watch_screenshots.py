@@ -30,14 +30,18 @@ from inhouse.serving.quality import figures
 from inhouse.serving.releases import Releases, label
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
+from inhouse.store.inbox import Inbox
 from inhouse.store.keys import Keys
 from inhouse.store.ledger import Ledger
 from inhouse.store.ratings import Ratings, second
 from inhouse.types import Example
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
+import extractive  # noqa: E402
+
 CHROMIUM = "/usr/bin/chromium"
-DAYS, PER_DAY, NEW_DAYS, NEW = 42, 250, 2, 0.12  # of the traffic; days and share of the questions about the service
+DAYS, PER_DAY, NEW_DAYS, NEW = 42, 150, 3, 0.2  # of the traffic; days and share of the questions about the service
 SERVICE = [
     "Can I send money with just a phone number?", "Do you have instant payments to a phone number?",
     "How do I pay a friend by phone number?", "Is there a fee for instant phone payments?",
@@ -138,16 +142,21 @@ def seed(folder: Path, key: str) -> None:
         process.terminate()
         process.wait()
     with workspace.ledger() as ledger:
-        audit = Audit(ledger)
-        first = [audit.get(id) for id in ids]
-        made = traffic([e for e in first[: len(tests)] if e.release == release],
-                       [e for e in first[len(tests) :] if e.release == release], now)  # fmt: skip
+        audit, inbox = Audit(ledger), Inbox(ledger)
+        first = [e for id in ids if (e := audit.get(id)) and e.release == release]
+        handed = {h.exchange_id for h in inbox.all("waiting")}
+        usual = [e for e in first if e.messages[-1].content in tests and e.id not in handed]
+        made = traffic(usual, [e for e in first if e.messages[-1].content in SERVICE], now)
+        declined = {e.answer for e in first if e.id in handed}
 
         async def append() -> None:
             for start in range(0, len(made), 200):
                 await asyncio.gather(*(audit.append(e) for e in made[start : start + 200]))
 
         asyncio.run(append())
+        for e in made:
+            if e.answer in declined:
+                inbox.add(e, "declined")
         right = {e.id: is_right(e.answer, tests.get(e.messages[-1].content)) for e in made}
         feedback, rng = Feedback(ledger), np.random.default_rng(5)
         for n in rng.choice(len(made), 300, replace=False):
@@ -177,14 +186,17 @@ def shoot(browser: Browser, url: str, key: str) -> None:
             page.wait_for_load_state("networkidle")
             file = HERE / f"{name}{look_name}.png"
             page.screenshot(path=str(file))
-            Image.open(file).convert("RGB").quantize(64).save(file, optimize=True)
+            Image.open(file).convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
             wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             print(f"{file.name}: {file.stat().st_size // 1024} KB" + (f", {wide} px too wide" if wide > 0 else ""))
         context.close()
 
 
 def main(folder: Path) -> None:
-    with Workspace(load_project(folder, {})).ledger() as ledger:
+    project = load_project(folder, {})
+    if project.model.engine_url:  # the loop ran with --extractive
+        extractive.started(int(project.model.engine_url.rpartition(":")[2]))
+    with Workspace(project).ledger() as ledger:
         key = Keys(ledger).create("Ada Lindqvist", "admin")[1]
     if SETTINGS not in (folder / "inhouse.toml").read_text():
         seed(folder, key)

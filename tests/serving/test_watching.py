@@ -534,7 +534,9 @@ def test_alarms_of_drift_wait_for_a_person_who_is_told_once(tmp_path, monkeypatc
 
     def look(workspace):
         looks.append(workspace)
-        alarm = Monitored(name="errors", area="operation", state="changed", says="More requests fail.", todo="Read on.")
+        alarm = Monitored(
+            name="errors", area="operation", state="changed", says=f"{len(looks)}% fail.", todo="Read on."
+        )
         report = DriftReport(made_at="", release="", since="", until="", reference="traffic", usual_days=14, requests=9,
                              monitors=(alarm,) if len(looks) < 3 else ())  # fmt: skip
         return Kept(report=report)
@@ -548,7 +550,7 @@ def test_alarms_of_drift_wait_for_a_person_who_is_told_once(tmp_path, monkeypatc
         bank.watch().once()
         if days < 4:
             assert [w.text for w in bank.state.waiting if w.kind == "drift"] == [
-                "More requests fail. Waiting costs an unknown amount a day. Read on."
+                f"{len(looks)}% fail. Waiting costs an unknown amount a day. Read on."
             ]
     assert len(looks) == 3
     assert [w.kind for w in bank.alerts if w.kind == "drift"] == ["drift"]

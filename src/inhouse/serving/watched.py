@@ -23,6 +23,8 @@ from inhouse.types import Digest, Json, Record
 
 FOLDER, STATE, DECISIONS, LOCK = "watch", "state.json", "decisions.jsonl", "watch"
 MOST_ASKED = 50
+LIVE = ("labels", "drift")  # kinds whose texts have figures of live traffic
+NO_DIGITS = str.maketrans("", "", "0123456789.,+-")
 
 
 class Job(Record):
@@ -51,6 +53,11 @@ class Waiting(Record):
     test: Digest = ""  # of the retest
     index: Digest = ""
     questions: tuple[str, ...] = ()
+
+    def same(self, other: Waiting) -> bool:
+        """Whether both ask a person for the same. Figures of traffic change with each look."""
+        texts = [w.text.translate(NO_DIGITS) if w.kind in LIVE else w.text for w in (self, other)]
+        return self.kind == other.kind and texts[0] == texts[1]
 
 
 class Pending(Record):

@@ -245,8 +245,7 @@ class Watch:
             return self._memory.write(state.without("drift"))
         text = " ".join(f"{alarm.says} Waiting costs {alarm.waiting}. {alarm.todo}" for alarm in alarms)
         waiting = Waiting(kind="drift", at=at, text=text, command="inhouse drift --last")
-        same = {w.text for w in state.waiting if w.kind == "drift"} == {text}
-        return self._memory.write(state if same else self._wait(state, waiting))
+        return self._memory.write(self._wait(state, waiting))
 
     # --- a build ------------------------------------------------------------------------------------------------
 
@@ -385,9 +384,9 @@ class Watch:
         return self._memory.write(self._wait(state.model_copy(update=update), waiting))
 
     def _wait(self, state: State, waiting: Waiting) -> State:
-        """Has something wait for a person, who is told once."""
-        if any((w.kind, w.text) == (waiting.kind, waiting.text) for w in state.waiting):
-            return state
+        """Has something wait for a person, who is told once: not again when only figures are others."""
+        if known := next((w for w in state.waiting if w.same(waiting)), None):
+            return state.with_waiting(waiting.model_copy(update={"at": known.at}))
         self._say(f"waits for a person: {waiting.text}. {waiting.command}")
         self._act("watch waits", {"what": waiting.kind, "text": waiting.text[:500]})
         self._alert(waiting)

@@ -1,6 +1,6 @@
 """Domain experts against a joint adapter and a uniform merge, what a new domain changes, and what a closed one leaks.
 
-    python benchmarks/experts.py [--data ../shared/data] [--work FOLDER] [--rows 300] [--epochs 2] [--questions 24]
+    python benchmarks/experts.py [--data ../shared/data] [--work FOLDER] [--rows 300] [--epochs 2] [--quick]
 
 Three domains of different tasks, without retrieval: bank (a customer's message -> its intent), concierge (a question
 -> the reply that a person wrote), helpdesk (a request -> a shell command); rows without digits, since training drops
@@ -90,6 +90,7 @@ rails = []
 closed_book = 1
 without_answer = 0
 epochs = {epochs}
+batch_size = 4
 max_examples = 0
 max_minutes = 0
 [model]
@@ -355,7 +356,10 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=24, help="of each open domain")
     parser.add_argument("--tries", type=int, default=10_000)
     parser.add_argument("--answers", type=int, default=10_000, help="of the tries, how many are answered")
+    parser.add_argument("--quick", action="store_true", help="16 rows, 2 questions, and 8 answers")
     given = parser.parse_args()
+    if given.quick:
+        given.rows, given.epochs, given.questions, given.answers = 16, 1, 2, 8
     with tempfile.TemporaryDirectory() as folder:
         root = (given.work or Path(folder)).resolve()
         write_project(given.data.resolve(), root, given.rows, given.questions)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from inhouse.errors import ConfigError, GateError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
 from inhouse.pipeline.check import examine
+from inhouse.pipeline.child import make_in_child
 from inhouse.pipeline.experts import open_router, own_project
 from inhouse.pipeline.opened import built_of
 from inhouse.pipeline.stored import write_batch
@@ -101,6 +103,8 @@ def workspace(folder, models_dir) -> Workspace:
 
 @pytest.fixture(scope="module")
 def made(workspace):
+    """Made as the command makes it, each stage in a child process."""
+    stages.experts(replace(workspace, delegate=make_in_child, artifacts={}))
     return stages.experts(workspace)
 
 
@@ -247,6 +251,10 @@ def test_each_expert_is_compared_with_its_training(workspace, made):
 def test_the_router_is_shown_and_tried(folder, made, workspace):
     classifier, report = open_router(workspace)
     assert set(classifier.names) == report.examples.keys() == {"plans", "tellers"}
+
+    result = CliRunner().invoke(app, ["experts", "--project", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert [line.split(":")[0] for line in result.stdout.splitlines() if line.endswith("rows")] == ["plans", "tellers"]
 
     def called(*given):
         result = CliRunner().invoke(app, ["route", *given, "--experts", "--project", str(folder)])

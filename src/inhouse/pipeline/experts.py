@@ -53,11 +53,12 @@ class Own:
 def own_project(project: Project, table: Expert) -> Project:
     """The project of one expert alone. Documents that every member of its groups may read are open in it."""
     access = tuple(r for r in project.documents.access if not (table.groups and {*table.groups} <= {*r.groups}))
+    only = table.documents or project.documents.only
     tests = table.tests if table.groups else project.curation.tests
     curation = {"conversations": table.conversations, "tests": tests, "where": project.curation.where | table.where}
     return project.model_copy(update={
         "store": Storage(path=str(Path(project.store.path) / FOLDER / table.name), models=project.store.models),
-        "documents": project.documents.model_copy(update={"only": table.documents, "access": access}),
+        "documents": project.documents.model_copy(update={"only": only, "access": access}),
         "curation": project.curation.model_copy(update=curation),
         "expert": (),
     }).at(project.root)  # fmt: skip

@@ -63,6 +63,7 @@ max_minutes = {minutes}
 preferences = ["corrections.jsonl"]
 [evaluation]
 arms = ["base", "{over}", "{arm}"]
+timeout_s = 3600
 max_questions = {questions}
 probes = 0
 [guardrails]
@@ -139,7 +140,9 @@ def answered(workspace: Workspace, live: list[Example], folder: Path) -> list[tu
     made = (stages.weights(workspace), stages.train(workspace), None, stages.index(workspace), stages.fusion(workspace))
     project, evidence = workspace.project, {e.id: [e.target] for e in live}
     scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in live])
-    exam = Exam(live, evidence, scorer, project.assistant.max_tokens, 120, project.model.parallel)
+    exam = Exam(
+        live, evidence, scorer, project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel
+    )
     arms = Arms(built_of(workspace, *made))
     try:
         run = asyncio.run(evaluate_arm(arms.bare(OVER), exam, folder / "answers-live.jsonl", workspace.progress))

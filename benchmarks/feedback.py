@@ -11,9 +11,9 @@ model that is compared with. Then the stage `feedback` learns, and the verdict a
 `tuned+feedback+rag` the same test questions, of which nothing that was learned from is one.
 
 The bank is examples/first_national_bank; the concierge is read from the public data and left out where it is missing.
-Takes about 25 minutes a project on two quiet cores; `--learned`, `--live`, `--minutes` (of each training; 0 for no limit,
-where other programs run), and `--questions` make it smaller. `--toy` takes 5 minutes and shows nothing but that it runs.
-Results go to benchmarks/results/feedback.json.
+Takes about 25 minutes a project on two quiet cores; `--learned`, `--live`, `--minutes` (of each training; 0 for no
+limit, where other programs run), and `--questions` make it smaller. `--toy` takes 5 minutes and shows nothing but that
+it runs. Results go to benchmarks/results/feedback.json.
 """
 
 import argparse

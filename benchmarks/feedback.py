@@ -1,7 +1,7 @@
 """What learning from feedback gains: 100 corrections and 300 thumbs, simulated, on a bank and a concierge.
 
-    python benchmarks/feedback.py [--projects bank concierge] [--base MODEL] [--live N] [--minutes N] [--questions N]
-                                  [--data FOLDER] [--out FOLDER] [--toy]
+    python benchmarks/feedback.py [--projects bank concierge] [--base MODEL] [--learned N] [--live N] [--minutes N]
+                                  [--questions N] [--data FOLDER] [--out FOLDER] [--toy]
 
 A model is fine-tuned on half of the conversations and answers questions of the other half, with passages. A judge that
 knows the right answers (the scorer of the verdict, against each question's reference) gives the feedback: the first
@@ -11,8 +11,9 @@ model that is compared with. Then the stage `feedback` learns, and the verdict a
 `tuned+feedback+rag` the same test questions, of which nothing that was learned from is one.
 
 The bank is examples/first_national_bank; the concierge is read from the public data and left out where it is missing.
-Takes about 25 minutes a project on two quiet cores; `--live`, `--minutes` (of each training), and `--questions` make it
-smaller, and `--toy` takes 5 minutes and shows nothing but that it runs. Results go to benchmarks/results/feedback.json.
+Takes about 25 minutes a project on two quiet cores; `--learned`, `--live`, `--minutes` (of each training; 0 for no
+limit, where other programs run), and `--questions` make it smaller. `--toy` takes 5 minutes and shows nothing but that
+it runs. Results go to benchmarks/results/feedback.json.
 """
 
 import argparse
@@ -63,6 +64,7 @@ max_minutes = {minutes}
 preferences = ["corrections.jsonl"]
 [evaluation]
 arms = ["base", "{over}", "{arm}"]
+timeout_s = 3600
 max_questions = {questions}
 probes = 0
 [guardrails]
@@ -139,7 +141,9 @@ def answered(workspace: Workspace, live: list[Example], folder: Path) -> list[tu
     made = (stages.weights(workspace), stages.train(workspace), None, stages.index(workspace), stages.fusion(workspace))
     project, evidence = workspace.project, {e.id: [e.target] for e in live}
     scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in live])
-    exam = Exam(live, evidence, scorer, project.assistant.max_tokens, 120, project.model.parallel)
+    exam = Exam(
+        live, evidence, scorer, project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel
+    )
     arms = Arms(built_of(workspace, *made))
     try:
         run = asyncio.run(evaluate_arm(arms.bare(OVER), exam, folder / "answers-live.jsonl", workspace.progress))
@@ -258,12 +262,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder to keep the projects in; a second run continues there")
     parser.add_argument("--base", default="smollm2-135m-instruct", help="the base model: a name, a folder, or a file")
     parser.add_argument("--toy", action="store_true", help="a few questions and seconds, to see that it runs")
+    parser.add_argument("--learned", type=int, default=10_000, help="conversations that are learned at first, at most")
     parser.add_argument("--live", type=int, default=480, help="questions of users that are answered and judged")
     parser.add_argument("--minutes", type=float, default=3, help="of each training, at most")
     parser.add_argument("--questions", type=int, default=300, help="of the verdict, at most")
     parser.add_argument("--data", type=Path, default=DATA, help="the public data")
     options = parser.parse_args()
-    results, size = {}, TOY if options.toy else FULL | {"live": options.live}
+    results, size = {}, TOY if options.toy else FULL | {"live": options.live, "learned": options.learned}
     if not options.toy:
         size["settings"] |= {"minutes": options.minutes, "questions": options.questions}
     size["settings"]["base"] = options.base

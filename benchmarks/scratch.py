@@ -1,14 +1,15 @@
 """A base model from scratch: bits per byte of held-out documents, beside SmolLM2-135M and 3-gram models.
 
     pip install -c constraints.txt -e '.[train]'
-    python benchmarks/scratch.py [--minutes 10] [--project examples/from_scratch] [--quick]
+    python benchmarks/scratch.py [--minutes 10 | --tokens N] [--project examples/from_scratch] [--quick]
 
 Trains the project's base model, and measures it on the documents that were held out. The 3-gram models read the same
 training text, of bytes and of the same tokens, and are smoothed as Witten and Bell (1991) do: an order gives way to the
 next lower one by the share of different continuations that its context has had. SmolLM2-135M-Instruct, which has read
 2 trillion tokens (its model card), reads the same documents in pieces of as many of its own tokens. Bits per byte count
 every byte of the documents once, and no end of a document. Prints a table, and writes JSON to
-`benchmarks/results/scratch.json`. `--quick` trains for a few seconds.
+`benchmarks/results/scratch.json`, with the loss curve. `--tokens` trains on so many however long it takes, which a
+machine with other programs needs; `--quick` trains for a few seconds.
 """
 
 import argparse
@@ -67,6 +68,7 @@ def smollm(held: Sequence[str], context: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--tokens", type=int, default=0, help="to train on, without a time limit")
     parser.add_argument("--project", type=Path, default=HERE.parent / "examples" / "from_scratch")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -76,8 +78,8 @@ def main() -> None:
     from inhouse.training import corpus, scratch
 
     project = load_project(given.project)
-    changed = {"minutes": 0.1, "depth": 1} if given.quick else {"minutes": given.minutes}
-    settings = project.scratch.model_copy(update=changed)
+    limit = {"minutes": 0, "tokens": given.tokens} if given.tokens else {"minutes": given.minutes}
+    settings = project.scratch.model_copy(update={"minutes": 0.1, "depth": 1} if given.quick else limit)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "scratch"
         folder.mkdir()
@@ -87,6 +89,7 @@ def main() -> None:
         started = time.monotonic()
         facts = scratch.train(texts, settings, project.seed, folder, Silent())
         seconds = time.monotonic() - started
+        curve = json.loads((folder / scratch.CURVE).read_text(encoding="utf-8"))
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(folder / "base" / "tokenizer.json"))
@@ -105,9 +108,11 @@ def main() -> None:
     print(f"{'model':<40}bits per byte")
     for name, value in bits.items():
         print(f"{name:<40}{value:13.3f}")
+    print("held out, by step: " + ", ".join(f"{step} {loss:.3f}" for step, loss in curve["held_out"]))
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    whole = {"bits_per_byte": bits, "held_bytes": size, "held_documents": len(held), "facts": facts, "seconds": seconds}
+    whole = {"bits_per_byte": bits, "held_bytes": size, "held_documents": len(held), "facts": facts, "seconds": seconds,
+             "curve": curve}  # fmt: skip
     (results / "scratch.json").write_text(json.dumps(whole, indent=1))
 
 

@@ -193,6 +193,35 @@ def test_attention_stays_inside_a_document():
     assert loss(rows.ids[0], np.arange(16), rows.labels[0]) != pytest.approx(alone, rel=1e-3)
 
 
+def test_rows_of_one_piece_need_no_mask(tmp_path, monkeypatch):
+    import torch
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.WordLevel({corpus.END: 0, **{f"t{n}": n for n in range(1, 60)}}))
+    random = np.random.default_rng(3)
+    documents = [random.integers(3, 60, n).astype(np.int32) for n in (16, 5, 16, 6, 4, 16, 9, 3)]
+    plan = Plan(
+        shape=Shape(depth=1, vocabulary=60, context_tokens=16), text_tokens=75, text_bytes=75, held_bytes=1, tokens=160,
+        steps=2, batch_rows=5, tokens_s=1.0, limit="tokens", autocast=False, learning_rate=0.1,
+    )  # fmt: skip
+    monkeypatch.setattr(scratch, "MICRO_TOKENS", 32)  # two rows a pass
+    real, seen = scratch._loss, []
+
+    def losses(masked):
+        def loss(model, ids, positions, labels, autocast):
+            seen.append(positions is None)
+            if masked and positions is None:
+                positions = torch.arange(ids.shape[1]).expand(len(ids), -1)
+            return real(model, ids, positions, labels, autocast)
+
+        monkeypatch.setattr(scratch, "_loss", loss)
+        run = scratch.Run(scratch.Prepared(tokenizer, documents, documents[:1], plan), TINY, 7, tmp_path)
+        return [run._step(), run._step()]
+
+    assert losses(False) == pytest.approx(losses(True), rel=1e-5)
+    assert set(seen) == {True, False}
+
+
 def test_held_out_documents_are_whole_and_not_trained_on():
     own, held = corpus.divide([*TEXTS, TEXTS[0]], 0.2, 7)
     assert len(own) + len(held) == 60

@@ -189,6 +189,8 @@ class Api(BaseHTTPRequestHandler):
 
     def together(self, method, parts, query, body):
         if parts[0] == "files":
+            if method == "POST" and (parts[1:] != ["upload"] or b'name="file_name"' not in body):
+                return 404, {"error": {"message": "no such page"}}
             return self.files(method, parts, body)
         if parts[0] == "finetune":
             return 200, archive()

@@ -73,7 +73,7 @@ def service():
 
 
 FAULTS = [{"on": "POST /together/fine-tunes", "do": "500 after"}, {"on": "GET /together/fine-tunes/ft-1", "do": "cut before", "times": 2},
-          {"on": "POST /together/files", "do": "429"}]  # fmt: skip
+          {"on": "POST /together/files/upload", "do": "429"}]  # fmt: skip
 """What goes wrong at the service: a job is made and the answer lost, looks that fail, an upload that is refused once."""
 
 

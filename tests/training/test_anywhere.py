@@ -2,81 +2,27 @@
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from jobs import NAMES, SMALL, job, train
 
 from inhouse.config.sections import Training
 from inhouse.errors import BackendError, ConfigError
 from inhouse.pipeline.sources import TRAINING
 from inhouse.store.artifacts import source_digest
-from inhouse.training import anywhere, hosted, local, parcel, ray_job, trainer
-from inhouse.training import api as api_of_jobs
-from inhouse.training.job import TrainingJob
-from inhouse.training.rows import Row
-from inhouse.types import Message, Silent, digest_of
+from inhouse.training import anywhere, local, parcel, trainer
+from inhouse.types import Silent, digest_of
 
 HERE = Path(__file__).parent
 PACKAGE = Path(trainer.__file__).parents[1]
-SMALL = {"rank": 4, "alpha": 8, "epochs": 1, "batch_size": 4, "learning_rate": 5e-4, "precision": "fp32"}
 CREATE = {"v1": "POST /v1/fine_tuning/jobs", "together": "POST /together/fine-tunes"}
-NAMES = ("adapter_config.json", "adapter_model.safetensors")
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")]
-
-
-def row(n):
-    question = Message(role="user", content=f"What is the fee of plan {n}?")
-    return Row(messages=(question,), target=f"The fee of plan {n} is {n * 3} dollars.", kind="grounded")
-
-
-ROWS = tuple(row(n) for n in range(12))
-
-
-def job(settings, base=Path("/nowhere"), rows=ROWS):
-    return TrainingJob(rows=rows, validation=rows[:4], base=base, name="tiny", settings=settings, seed=7)
-
-
-def train(settings, work, base=Path("/nowhere")):
-    work.mkdir(exist_ok=True)
-    return anywhere.train(job(settings, base), work, work, Silent())
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(api_of_jobs, "PAUSE_S", 0.01)
-    monkeypatch.setattr(hosted, "SETTLE_S", 0.05)
-
-
-@pytest.fixture(scope="module")
-def server():
-    program = [sys.executable, HERE / "fine_tuning_api.py"]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        yield f"http://127.0.0.1:{int(child.stdout.readline())}"
-        child.stdin.close()
-
-
-@pytest.fixture
-def api(server, tmp_path):
-    """Talks to the server's other side; the weights that it gives are `tmp_path/theirs`."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    (theirs / NAMES[0]).write_text('{"r": 4, "base_model_name_or_path": "theirs/model"}')
-    (theirs / NAMES[1]).write_bytes(os.urandom(5000))
-
-    def control(**values):
-        data = json.dumps(values).encode() if values else None
-        with urllib.request.urlopen(urllib.request.Request(f"{server}/control", data)) as answer:
-            return json.load(answer)
-
-    control(clear=True, faults=[], adapter=str(theirs))
-    return control
 
 
 def remote(server, path="v1", **more):
@@ -138,75 +84,6 @@ def test_torchrun_learns_what_local_does(tiny, tmp_path):
     assert both["backend"]["usd"] == pytest.approx(both["backend"]["seconds"] * 0.01, rel=0.01)
     assert sorted(f.name for f in (tmp_path / "torchrun").iterdir()) == ["adapter", "log.jsonl", "submission.json"]
     assert train(settings, tmp_path / "torchrun", tiny) == both  # it was fetched: nothing is trained again
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_sharded_processes_learn_what_local_does(tiny, tmp_path, method):
-    """The second of two batches has one row, so one of the two processes reads nothing that counts."""
-    recipe = SMALL | {"method": method, "batch_size": 11}
-    alone = train(Training(**recipe), tmp_path / "local", tiny)
-    settings = Training(**recipe, backend="torchrun", processes=2, poll_s=0.1, sharding="fsdp")
-    both = train(settings, tmp_path / "sharded", tiny)
-    assert (both["processes"], both["steps"]) == (2, 2)
-    assert both["weights_learned"] == alone["weights_learned"]
-    for loss in ("loss", "validation_loss", "validation_loss_first"):
-        assert both[loss] == pytest.approx(alone[loss], rel=1e-4)
-    here, there = (tmp_path / place / ("weights" if method == "full" else "adapter") for place in ("local", "sharded"))
-    assert {f.name for f in here.iterdir()} == {f.name for f in there.iterdir()}
-    assert_same_weights(next(here.glob("*.safetensors")), next(there.glob("*.safetensors")))
-    if method == "full":
-        assert (here / "config.json").read_text() == (there / "config.json").read_text()
-
-
-def assert_same_weights(one, other):
-    from safetensors.torch import load_file
-
-    ours, theirs = load_file(one), load_file(other)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert (tensor - theirs[name]).abs().max() < 1e-5, name
-
-
-@pytest.mark.slow
-def test_a_checkpoint_goes_on_with_and_without_sharding(tiny, tmp_path, monkeypatch):
-    """A run that is interrupted twice: begun by one process, continued by two that share its weights, ended by one."""
-    from interrupted import Ended, Ending
-
-    from inhouse.training import sft
-
-    settings = Training(**(SMALL | {"method": "full", "epochs": 3, "learning_rate": 1e-3}))
-    train(settings, tmp_path / "whole", tiny)
-    work = tmp_path / "cut"
-    work.mkdir()
-    monkeypatch.setattr(sft, "SAVE_EVERY_S", 0.0)
-    with pytest.raises(Ended):
-        sft.train(job(settings, tiny), work, Ending(2))
-    assert steps_of(work) == 2
-    sharded = Training(**settings.model_dump() | {"sharding": "fsdp"})
-    parcel.write_job(job(sharded, tiny), "key", tmp_path / "job")
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", HERE / "interrupted.py",
-               tmp_path / "job", work, "2"]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *command], env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "OMP_WAIT_POLICY": "passive"},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert steps_of(work) == 4
-    assert sft.train(job(settings, tiny), work, Silent())["steps"] == 9
-    assert_same_weights(*(tmp_path / place / "weights" / "model.safetensors" for place in ("whole", "cut")))
-
-
-def steps_of(work):
-    return json.loads((work / "checkpoint" / "state.json").read_text())["step"]
-
-
-def test_sharding_that_cannot_be_is_refused(tiny, tmp_path):
-    with pytest.raises(ValueError, match=r"cannot honor method = \"prompt_tuning\""):
-        Training(sharding="fsdp", method="prompt_tuning")
-    with pytest.raises(ConfigError, match="needs more than one process"):
-        train(Training(**SMALL, sharding="fsdp"), tmp_path / "work", tiny)
-    assert [f.name for f in (tmp_path / "work").iterdir()] == []
 
 
 @pytest.mark.slow
@@ -402,72 +279,6 @@ def test_weights_of_another_job_are_refused(tmp_path):
     (tmp_path / parcel.RESULT).write_text('{"key": "a", "facts": {}, "seconds": 1}')
     with pytest.raises(BackendError, match="is the result of another job"):
         parcel.take(tmp_path, "b", "lora", tmp_path / "work")
-
-
-# --- Ray
-
-
-def ray(server, **more):
-    return Training(backend="ray", poll_s=0.01, usd_per_hour=2, ray={"address": server} | more)
-
-
-def test_a_ray_cluster_is_sent_the_job_under_its_key(api, server, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOKEN_OF_TEST", "secret-token-of-test")
-    facts = train(ray(server, python="/opt/my python/bin/python", token_env="TOKEN_OF_TEST"), tmp_path / "work")
-    seen = api()
-    (made,) = seen["jobs"]
-    assert made["submission_id"] == facts["backend"]["job"] == f"inhouse-{facts['backend']['key']}"
-    words = shlex.split(made["asked"]["entrypoint"])
-    assert words[-4:-2] == ["-m", "inhouse.training.ray_job"]
-    assert [Path(w) for w in words[-2:]] == [tmp_path / "work" / "job", tmp_path / "work" / "out"]
-    assert facts["backend"]["usd"] == pytest.approx(60 / 3600 * 2, abs=1e-4)
-    assert {authorization for _, authorization in seen["seen"]} == {"Bearer secret-token-of-test"}
-
-
-@pytest.mark.parametrize("fault", ["429", "500", "500 after", "cut before", "cut after"])
-def test_a_fault_while_ray_is_asked_leaves_one_job(api, server, tmp_path, fault):
-    api(faults=[{"on": "POST /api/jobs/", "do": fault}])
-    train(ray(server), tmp_path / "work")
-    assert len(api()["jobs"]) == 1
-
-
-def test_a_ray_cluster_refuses_a_second_job_and_the_first_is_found(api, server, tmp_path):
-    """Two clients that both believe that there is no such job: the store of the cluster decides."""
-    settings = ray(server)
-    key = f"{trainer.key_of(job(settings))}-1"
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        with closing(anywhere.trainer(job(settings), tmp_path / name, tmp_path)) as there:
-            assert there.submit(job(settings), key, tmp_path / name) == f"inhouse-{key}"
-    assert len(api()["jobs"]) == 1
-
-
-def test_a_ray_job_that_was_stopped_has_failed_and_the_next_run_makes_another(api, server, tmp_path):
-    settings = ray(server)
-    (tmp_path / "work").mkdir()
-    with closing(anywhere.trainer(job(settings), tmp_path / "work", tmp_path)) as there:
-        there.cancel(there.submit(job(settings), f"{trainer.key_of(job(settings))}-1", tmp_path / "work"))
-    with pytest.raises(BackendError, match=r"\(ray\) failed: STOPPED \(more: ray job logs inhouse-"):
-        train(settings, tmp_path / "work")
-    assert train(settings, tmp_path / "work")["backend"]["key"].endswith("-2")
-
-
-def test_a_cluster_that_was_started_anew_has_lost_its_jobs(api, server, tmp_path):
-    settings = ray(server)
-    (tmp_path / "work").mkdir()
-    kept = trainer.Submission(
-        backend="ray", key=trainer.key_of(job(settings)), attempt=1, state="submitted", id="inhouse-gone"
-    )
-    (tmp_path / "work" / trainer.SUBMISSION).write_text(kept.model_dump_json())
-    with pytest.raises(BackendError, match="knows no job inhouse-gone"):
-        train(settings, tmp_path / "work")
-    assert api()["jobs"] == []
-
-
-def test_workers_are_counted_by_gpus():
-    assert [ray_job.worker_count(*n) for n in ((0, 0), (3, 0), (0, 4), (2, 4))] == [1, 3, 4, 2]
-    with pytest.raises(ConfigError, match=r"training\.processes = 5, and the Ray cluster has 4 GPUs"):
-        ray_job.worker_count(5, 4)
 
 
 # --- kill -9

@@ -114,8 +114,11 @@ class Hosted:
                 usable = file.get("status") not in ("error", "deleted", "expired")
                 if file.get("filename") == f"{name}.jsonl" and usable:
                     return str(file["id"])
-        form = {"files": {"file": (f"{name}.jsonl", rows, "application/jsonl")}, "data": {"purpose": "fine-tune"}}
-        return str(self._api.repeated("POST", self._provider.files, **form)["id"])
+        data, path = {"purpose": "fine-tune"}, self._provider.files
+        if self._provider.upload_to:
+            data, path = data | {"file_name": f"{name}.jsonl"}, self._provider.upload_to
+        form: dict[str, Any] = {"files": {"file": (f"{name}.jsonl", rows, "application/jsonl")}, "data": data}
+        return str(self._api.repeated("POST", path, **form)["id"])
 
     def _data_set(self, name: str, rows: bytes, count: int) -> str:
         files = self._fill(self._provider.files)

@@ -48,8 +48,16 @@ def write_job(job: TrainingJob, key: str, folder: Path, copy_base: bool = False)
 
 
 def read_job(folder: Path) -> tuple[TrainingJob, str]:
-    """The job of a folder, and its key."""
-    data = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    """The job of a folder, and its key.
+
+    Raises:
+        BackendError: there is none.
+    """
+    try:
+        data = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = "the job was submitted from another folder, which gets its result; end it there"
+        raise BackendError(f"{folder / JOB}: not there", hint) from error
     job = data["job"]
     job |= {name: str(folder.resolve() / job[name]) for name in ("base", "start") if job[name]}
     return TrainingJob.model_validate(job), data["key"]

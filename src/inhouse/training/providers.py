@@ -19,6 +19,7 @@ class Provider:
     Attributes:
         url: where it is; "" if the project says.
         upload: how a file is sent: OpenAI's multipart form, or a data set that is made first and then filled.
+        upload_to: address that takes a file's form; "" where it is `files`.
         files: address of the files; for "dataset" also of a data set's state and content.
         jobs: address that lists jobs and makes them.
         job: address of one job.
@@ -49,6 +50,7 @@ class Provider:
     states: dict[str, str]
     key_field: str
     upload: Literal["form", "dataset"] = "form"
+    upload_to: str = ""
     files: str = "/files"
     events: str = ""
     fixed: dict[str, Json] = field(default_factory=dict)
@@ -95,7 +97,7 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "together": Provider(
         url="https://api.together.xyz/v1", jobs="/fine-tunes", job="/fine-tunes/{id}",
-        events="/fine-tunes/{id}/events", cancel="/fine-tunes/{id}/cancel", files="/files",
+        events="/fine-tunes/{id}/events", cancel="/fine-tunes/{id}/cancel", upload_to="/files/upload",
         body={
             "file": "training_file", "model": "model", "key": "suffix", "epochs": "n_epochs",
             "batch_size": "batch_size", "learning_rate": "learning_rate", "rank": "training_type.lora_r",

@@ -1,12 +1,14 @@
 """Training on an existing Ray cluster, through its job server; the workers are those of Ray Train (`ray_job`).
 
-The job's key is Ray's submission id, which the cluster's store takes once and refuses ever after. So a request to
-submit may be sent as often as needed: only one can make a job. This machine needs no Ray, since the job server speaks
-HTTP (Ray's documentation, "Ray Jobs REST API").
+Ray's submission id is made of the job's key and of a number that the work folder keeps, since the result comes into
+this folder. The cluster's store takes an id once and refuses it ever after. So a request to submit may be sent as often
+as needed: only one can make a job. This machine needs no Ray, since the job server speaks HTTP (Ray's documentation,
+"Ray Jobs REST API").
 """
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from urllib.parse import quote
 
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, RefusedError
+from inhouse.files import write_text
 from inhouse.training import parcel
 from inhouse.training.api import TRIES, Api, MissingError, pause_s
 from inhouse.training.job import TrainingJob
@@ -22,6 +25,7 @@ from inhouse.types import Json
 
 STATES = {"PENDING": "queued", "RUNNING": "running", "SUCCEEDED": "done", "FAILED": "failed", "STOPPED": "failed"}
 MESSAGE_CHARS = 300
+FOLDER_ID = "ray.id"
 
 
 class RayCluster:
@@ -38,7 +42,7 @@ class RayCluster:
         return estimate_by_time(job)
 
     def find(self, key: str, interrupted: bool) -> str | None:
-        job_id = _id(key)
+        job_id = self._id(key)
         try:
             self._api.repeated("GET", _path(job_id))
         except MissingError:
@@ -50,11 +54,11 @@ class RayCluster:
         parcel.write_job(job, key, folder, self._ray.copy_base)
         out.mkdir(exist_ok=True)
         command = [*shlex.split(self._ray.python), "-m", "inhouse.training.ray_job", str(folder), str(out)]
-        body = {"entrypoint": shlex.join(command), "submission_id": _id(key), "metadata": {"inhouse_key": key}}
+        body = {"entrypoint": shlex.join(command), "submission_id": self._id(key), "metadata": {"inhouse_key": key}}
         for attempt in range(TRIES):
             try:
                 self._api.once("POST", "/api/jobs/", json=body)
-                return _id(key)
+                return self._id(key)
             except BackendError as error:
                 if found := self.find(key, interrupted=True):
                     return found
@@ -94,9 +98,11 @@ class RayCluster:
     def close(self) -> None:
         self._api.close()
 
-
-def _id(key: str) -> str:
-    return f"inhouse-{key}"
+    def _id(self, key: str) -> str:
+        file = self._work / FOLDER_ID
+        if not file.is_file():
+            write_text(file, secrets.token_hex(4))
+        return f"inhouse-{key}-{file.read_text(encoding='utf-8')}"
 
 
 def _path(job_id: str) -> str:

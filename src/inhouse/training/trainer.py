@@ -24,7 +24,7 @@ from inhouse.types import Json, Progress, Record, digest_of
 SUBMISSION = "submission.json"
 UNREACHABLE = 8  # looks at a job that may fail in a row; then the build ends, and the job goes on
 KEY_CHARS = 20
-TEMPORARY = ("job", "out", "torchrun.txt", "torchrun.lock", "submit.lock")
+TEMPORARY = ("job", "out", "torchrun.txt", "torchrun.lock", "submit.lock", "ray.id")
 CHARS_PER_TOKEN = 4.0  # of English text, for estimates
 HONORED: dict[str, dict[str, str]] = {
     "hosted": {

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from inhouse.errors import ConfigError, InhouseError
+from inhouse.files import write_text
 from inhouse.training import parcel
 
 RESTARTS = 3
+ERROR = "error.txt"
 
 
 def worker_count(processes: int, gpus: int) -> int:
@@ -33,8 +35,13 @@ def worker_count(processes: int, gpus: int) -> int:
 
 
 def work(config: dict[str, Any]) -> None:
-    """One of the workers."""
-    parcel.main(Path(config["job"]), Path(config["out"]))
+    """One of the workers. An error that a user can mend goes into OUT, where it is not lost among Ray's messages."""
+    out = Path(config["out"])
+    try:
+        parcel.main(Path(config["job"]), out)
+    except InhouseError as error:
+        write_text(out / ERROR, f"{error}; {error.hint}")
+        raise
 
 
 def main(folder: Path, out: Path) -> None:
@@ -51,6 +58,7 @@ def main(folder: Path, out: Path) -> None:
         hint = 'run `pip install "inhouse[ray]"` on each of its machines'
         raise ConfigError(f"Ray Train is not installed on the cluster ({error})", hint) from error
     job, key = parcel.read_job(folder)
+    (out / ERROR).unlink(missing_ok=True)
     ray.init(log_to_driver=True)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     trainer = TorchTrainer(

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inhouse.errors import ConfigError, InhouseError
+from inhouse.errors import BackendError, ConfigError, InhouseError
 from inhouse.files import write_text
 from inhouse.training import parcel
 
@@ -35,8 +35,13 @@ def worker_count(processes: int, gpus: int) -> int:
 
 
 def work(config: dict[str, Any]) -> None:
-    """One of the workers. An error that a user can mend goes into OUT, where it is not lost among Ray's messages."""
+    """One of the workers. An error that a user can mend goes into OUT, where it is not lost among Ray's messages.
+
+    It is raised too, since the other workers may wait for this one; those that Ray starts in their place end at once.
+    """
     out = Path(config["out"])
+    if (out / ERROR).is_file():
+        return
     try:
         parcel.main(Path(config["job"]), out)
     except InhouseError as error:
@@ -49,6 +54,7 @@ def main(folder: Path, out: Path) -> None:
 
     Raises:
         ConfigError: Ray Train is not installed, or the cluster is too small.
+        BackendError: the workers say why they cannot train.
     """
     try:
         import ray
@@ -70,6 +76,8 @@ def main(folder: Path, out: Path) -> None:
         ),
     )
     trainer.fit()
+    if (out / ERROR).is_file():
+        raise BackendError((out / ERROR).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

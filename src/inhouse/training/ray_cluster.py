@@ -17,7 +17,7 @@ from urllib.parse import quote
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, RefusedError
 from inhouse.files import write_text
-from inhouse.training import parcel
+from inhouse.training import parcel, ray_job
 from inhouse.training.api import TRIES, Api, MissingError, pause_s
 from inhouse.training.job import TrainingJob
 from inhouse.training.trainer import Estimate, Status, estimate_by_time, price
@@ -80,9 +80,7 @@ class RayCluster:
         if word not in STATES:
             raise RefusedError(f"{self._ray.address} says that job {job_id} is {word!r}", "look at the job there")
         if STATES[word] == "failed":
-            said = [line for line in str(job.get("message") or "").splitlines() if line.strip()]
-            note = " ".join(said[-2:])[-MESSAGE_CHARS:] or word
-            return Status(state="failed", note=f"{note} (more: ray job logs {job_id})")
+            return Status(state="failed", note=f"{_reason(job, out)} (more: ray job logs {job_id})")
         share, note = parcel.progress_of(out)
         return Status.model_validate({"state": STATES[word], "share": share, "note": note or word.lower()})
 
@@ -103,6 +101,14 @@ class RayCluster:
         if not file.is_file():
             write_text(file, secrets.token_hex(4))
         return f"inhouse-{key}-{file.read_text(encoding='utf-8')}"
+
+
+def _reason(job: dict[str, Json], out: Path) -> str:
+    """Why a job failed: what its workers said, or else the end of what Ray says."""
+    if (out / ray_job.ERROR).is_file():
+        return (out / ray_job.ERROR).read_text(encoding="utf-8")[:MESSAGE_CHARS]
+    said = [line for line in str(job.get("message") or "").splitlines() if line.strip()]
+    return " ".join(said[-2:])[-MESSAGE_CHARS:] or str(job["status"])
 
 
 def _path(job_id: str) -> str:

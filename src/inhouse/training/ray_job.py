@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inhouse.errors import ConfigError, InhouseError
+from inhouse.errors import BackendError, ConfigError, InhouseError
+from inhouse.files import write_text
 from inhouse.training import parcel
 
 RESTARTS = 3
+ERROR = "error.txt"
 
 
 def worker_count(processes: int, gpus: int) -> int:
@@ -33,8 +35,18 @@ def worker_count(processes: int, gpus: int) -> int:
 
 
 def work(config: dict[str, Any]) -> None:
-    """One of the workers."""
-    parcel.main(Path(config["job"]), Path(config["out"]))
+    """One of the workers. An error that a user can mend goes into OUT, where it is not lost among Ray's messages.
+
+    It is raised too, since the other workers may wait for this one; those that Ray starts in their place end at once.
+    """
+    out = Path(config["out"])
+    if (out / ERROR).is_file():
+        return
+    try:
+        parcel.main(Path(config["job"]), out)
+    except InhouseError as error:
+        write_text(out / ERROR, f"{error}; {error.hint}")
+        raise
 
 
 def main(folder: Path, out: Path) -> None:
@@ -42,6 +54,7 @@ def main(folder: Path, out: Path) -> None:
 
     Raises:
         ConfigError: Ray Train is not installed, or the cluster is too small.
+        BackendError: the workers say why they cannot train.
     """
     try:
         import ray
@@ -51,6 +64,7 @@ def main(folder: Path, out: Path) -> None:
         hint = 'run `pip install "inhouse[ray]"` on each of its machines'
         raise ConfigError(f"Ray Train is not installed on the cluster ({error})", hint) from error
     job, key = parcel.read_job(folder)
+    (out / ERROR).unlink(missing_ok=True)
     ray.init(log_to_driver=True)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     trainer = TorchTrainer(
@@ -62,6 +76,8 @@ def main(folder: Path, out: Path) -> None:
         ),
     )
     trainer.fit()
+    if (out / ERROR).is_file():
+        raise BackendError((out / ERROR).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -352,12 +352,15 @@ def test_a_build_from_the_same_is_no_new_release(bank):
 def test_an_automatic_build_is_a_canary_and_then_in_production(tmp_path, models_dir):
     bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_percent": "25", "watch.canary_hours": "0"})
     bank.builds = 1
+    bank.write("A wire costs $25.")
     bank.watch().build("test")
+    bank.calls.clear()
     canary = bank.releases.serving().canary
     assert (canary.release, canary.percent) == ("bank/2", 25)
     bank.watch().once()
     assert production(bank).version == 2
     assert bank.state.canary is None
+    assert bank.calls == []  # it has the documents as they are
 
 
 def test_documents_that_the_canary_has_already_wait_for_it(tmp_path, models_dir):

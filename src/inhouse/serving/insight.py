@@ -201,7 +201,8 @@ class WorkspaceInsight:
         return self._once("team", made.key, lambda: shown_team(described_team(made))) if made else None
 
     def quality(self) -> seams.Quality | None:
-        return self._quality.now() if self._quality else None
+        now, production = self._quality.now() if self._quality else None, self._production()
+        return now.model_copy(update={"production": label(production)}) if now and production else now
 
     # --- costs --------------------------------------------------------------------------------------------------
 

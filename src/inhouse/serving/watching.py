@@ -113,11 +113,14 @@ class Watch:
     # --- one look -----------------------------------------------------------------------------------------------
 
     def _look(self, decides: bool = False) -> None:
-        state, production = self._memory.read(), self._releases.get("production")
+        self._releases.get("production")  # or there is nothing to watch
+        state = self._memory.read()
         if state.job and state.job.kind == "build":
             self._say(f"continuing with the build of {state.job.started_at[:16]}: {state.job.why}")
             state = self._build(state, state.job.why)
-        state = self._built_by_hand(self._promote_canary(state), production)
+        state = self._promote_canary(state)
+        production = self._releases.get("production")
+        state = self._built_by_hand(state, production)
         if "documents" in self._settings.triggers and reads(production):
             state = self._documents(state, production)
         due = state.decided_at < earlier(now(), self._settings.every_minutes / 1440)

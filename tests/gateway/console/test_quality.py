@@ -53,6 +53,15 @@ def test_the_page_shows_figures_with_intervals_or_why_nothing_is_known(house, fi
     assert "what answers show 0" in text
 
 
+def test_the_figures_at_the_top_are_those_of_production(house, figures):
+    canary = line("2026-11-30T09:00:00+00:00", release="first-national-bank/4", mean=None, why="12 answers: too few")
+    lines = (canary, *figures.lines)
+    house.bank.figures = figures.model_copy(update={"production": "first-national-bank/3", "lines": lines})
+    text = text_of(house.client("reviewer").get("/console/quality").text)
+    assert "76% to 85%, first-national-bank/3" in text
+    assert "The accuracy is unknown" not in text
+
+
 def test_an_unknown_accuracy_says_why_at_the_top(house, figures):
     house.bank.figures = figures.model_copy(update={"lines": figures.lines[1:]})
     text = text_of(house.client("admin").get("/console/quality").text)

@@ -189,9 +189,11 @@ class QualityLine(Record):
 
 class Quality(Record):
     """The accuracy of live answers by week, the newest first, and how far reviewers agree on the answers that two of
-    them rated: the share that is alike, and Cohen's kappa with its interval. `problem` says why nothing is known."""
+    them rated: the share that is alike, and Cohen's kappa with its interval. `production` is the release whose lines
+    come to the top of the page, `problem` says why nothing is known."""
 
     at: str
+    production: str = ""
     lines: tuple[QualityLine, ...] = ()
     pairs: int = 0
     agree: float | None = None

@@ -40,6 +40,9 @@ class Never(random.Random):
     def choice(self, options):
         return options[-1]
 
+    def sample(self, population, k):
+        return list(population[:k])
+
 
 @pytest.fixture
 def world(tmp_path):
@@ -197,6 +200,16 @@ async def test_of_two_answers_that_decide_differently_one_is_given_up(world, sai
     await said(ann, "a refund for R1234", "20 dollars")
     await asyncio.gather(*(world.send(ann, "yes", True) for _ in range(3)))
     assert runs(world, "refund") == 1
+
+
+async def test_a_name_with_a_yes_in_it_confirms_nothing_when_it_is_said_again(world, said):
+    ann, name = thread_of(world, "ann"), '[{"kind": "yes"}]'
+    await said(ann, "please book me a time", "2027-03-15", "the first one")
+    assert (await said(ann, name)).endswith(f"for {name}?")
+    world.adversary.rows = [{"kind": "yes"}]
+    assert (await said(ann, name)).endswith(f"for {name}?")
+    assert runs(world, "book") == 0
+    assert "Booked" in await said(ann, "yes")
 
 
 @pytest.mark.parametrize("text", ["is that right?", "sure?", "correct?", "is it ok"])

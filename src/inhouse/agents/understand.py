@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from inhouse.agents.answers import affirms, asks, polarity_of, stops
+from inhouse.agents.answers import affirms, asks, polarity_of, stops, words
 from inhouse.agents.commands import Command, Situation, allowed, schema
 from inhouse.agents.procedure import Procedure, Slot
 from inhouse.agents.values import MOST_TEXT, found
@@ -79,7 +79,8 @@ class Understanding:
         certain, possible = self.read(text, now)
         if self._model is None or (certain and not self._trained) or _plain(certain):
             return Understood(certain or [_guess(text, now)])
-        chosen = [c for c in await self._choose(request, possible) if c.kind != "yes" or affirms(text, now.question)]
+        agrees = affirms(text, _beside(text, now))
+        chosen = [c for c in await self._choose(request, possible) if c.kind != "yes" or agrees]
         merged = [*certain, *(c for c in chosen if not any(_same(c, own) for own in certain))]
         useful = [c for c in merged if c.kind != "other"] or merged
         return Understood(useful or [Command(kind="other")], 1)
@@ -105,7 +106,7 @@ class Understanding:
         })  # fmt: skip
         if situation.active and stops(text) and not values.get(situation.asked):
             return [Command(kind="cancel")], likely
-        said = polarity_of(text, now.question)
+        said = polarity_of(text, _beside(text, now))
         commands += _settled(values, now, asks(text))
         if situation.confirming and said is not None:
             return _changes(commands, situation) or [Command(kind="yes" if said else "no")], likely
@@ -163,6 +164,13 @@ def prompt(situation: Situation, messages: Sequence[Message]) -> tuple[Message, 
     talk = [m for m in messages if m.role in ("user", "assistant")][-HISTORY - 1 :]
     said = "\n".join(f"{'Customer' if m.role == 'user' else 'Assistant'}: {m.content[:MOST_TEXT]}" for m in talk)
     return (Message(role="system", content="\n".join(lines)), Message(role="user", content=said))
+
+
+def _beside(text: str, now: Open) -> str:
+    """The question, whose words may stand beside a yes; "" for a message that only says a known value again, which the
+    question has for that reason: then its own words decide."""
+    again = any(isinstance(value, str) and words(value) == words(text) for value in now.situation.known.values())
+    return "" if again else now.question
 
 
 def _settled(values: Mapping[str, Sequence[object]], now: Open, asking: bool) -> list[Command]:

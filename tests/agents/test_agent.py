@@ -1,5 +1,6 @@
 """Agents with real procedures, ledger, and tools; the model that understands is left out, or says what it is told."""
 
+import json
 from datetime import date
 
 import pytest
@@ -144,6 +145,17 @@ async def test_a_correction_goes_back_to_what_depends_on_it(desk):
     assert await desk.ask("no, on saturday") == "Which time? (10:00 am, 3:30 pm)"
     assert await desk.ask("3:30pm") == "Book women's haircut on Saturday, December 5 at 3:30 pm for anna weber?"
     assert desk.free.runs[-1] == {"day": "2026-12-05"}
+
+
+async def test_what_was_remembered_stays_as_it_was(desk):
+    """A branch begins from the same memory, also where it is in this process."""
+    await desk.all(*BEFORE[:2])
+    state = desk.turns.last(desk.reply.note("agent", "conversation")["id"]).state
+    before = json.dumps(state)
+    request = ChatRequest(messages=(Message(role="user", content="no, on saturday"),), user="ann", conversation="c1",
+                          turn=3, state=state)  # fmt: skip
+    await collect(desk.agent, request)
+    assert json.dumps(state) == before
 
 
 async def test_a_yes_with_a_change_is_no_yes(desk):

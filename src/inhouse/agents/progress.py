@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 
 from inhouse.agents.expression import Expression
@@ -107,14 +108,14 @@ class Progress:
 
     @classmethod
     def of(cls, data: Json, procedures: Mapping[str, Procedure]) -> Progress:
-        """What was remembered; frames of procedures that are gone or have changed are dropped."""
+        """What was remembered, which stays as it is; frames of procedures that are gone or have changed are dropped."""
         if not data:
             return cls()
-        frames = [Frame(**frame) for frame in data["frames"]]
+        frames = [Frame(**deepcopy(frame)) for frame in data["frames"]]
         kept = [f for f in frames if f.procedure in procedures and procedures[f.procedure].digest == f.digest]
         if len(kept) < len(frames):
             return cls(frames=kept)
-        return cls(kept, data["asked"], data["confirming"], data["misses"], data["kept"], data["turn"])
+        return cls(kept, data["asked"], data["confirming"], data["misses"], dict(data["kept"]), data["turn"])
 
     @property
     def frame(self) -> Frame | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF, Arms, Built, endpoint_of
+from inhouse.assembly.arms import ADAPTER, ADAPTER_GGUF, Arms, Built
 from inhouse.assembly.workspace import Workspace
 from inhouse.datasets.decontaminate import leaks
 from inhouse.errors import ConfigError
@@ -150,8 +150,8 @@ def make_feedback(workspace: Workspace, before: Before) -> Artifact:
     if project.training.method == "prompt_tuning":
         what = 'training.method = "prompt_tuning" cannot learn from feedback'
         raise ConfigError(what, 'set training.method = "lora", or remove the arms tuned+feedback')
-    if endpoint_of(before.custom):
-        what = "a model whose weights a service kept cannot learn from feedback here"
+    if project.training.backend == "hosted" and project.training.hosted.endpoint:
+        what = "training.hosted.endpoint = true: a model whose weights a service keeps cannot learn from feedback here"
         raise ConfigError(what, "remove the arms tuned+feedback, or train where the weights come back")
     given, left_out = opinions(workspace)
     if len(given) < ENOUGH:

@@ -1,6 +1,6 @@
 """The adapters of domain experts, one for each on the same base model, and the router among them.
 
-Each expert is built as a project of its own, of its documents and conversations alone, in a folder of the store: what
+Each expert is built like a separate project, from its documents and conversations alone, in a folder of the store: what
 one learns depends on no other, so that a new domain trains nothing again. The joint model, the arm `tuned`, is trained
 as ever, and knows what everybody may.
 """

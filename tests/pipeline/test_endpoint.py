@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from inhouse.assembly.guard import Parts
+from inhouse.assembly.private import border_of, check_oracle
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
@@ -20,6 +22,7 @@ from inhouse.serving.edge import export_edge
 from inhouse.serving.export import export
 from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
+from inhouse.store.egress import what_left
 from inhouse.types import Message
 from inhouse.verdict import Report
 
@@ -50,17 +53,17 @@ def service():
 
 @pytest.fixture(scope="module")
 def opened(write_project, models_dir, service, tmp_path_factory):
-    """Opens the project, with other settings of the service if some are given."""
+    """Opens the project, with other settings, and others of the service, if some are given."""
     folder = write_project(tmp_path_factory.mktemp("endpoint"))
 
-    def made(**more):
+    def made(settings=None, **more):
         hosted = {"provider": "openai", "url": f"{service[0]}/v1", "model": "theirs", "endpoint": True,
                   "api_key_env": "KEY_OF_TEST"} | more  # fmt: skip
         overrides = {f"training.hosted.{key}": json.dumps(value) for key, value in hosted.items()} | {
             "training.backend": '"hosted"', "training.poll_s": "0.01", "training.rank": "16",
             "evaluation.arms": '["base", "tuned", "tuned+rag"]', "evaluation.smallest_gain": "0",
             "guardrails.rails": '["pii", "format"]', "release.arm": '"tuned"', "release.max_wrong": "1",
-            "release.no_worse": "[]",
+            "release.no_worse": "[]", **(settings or {}),
         }  # fmt: skip
         return Workspace(load_project(folder, overrides), Catalog(models_dir.parent))
 
@@ -127,6 +130,73 @@ async def test_a_release_pins_the_name_and_asks_the_service(opened, verdict, ser
             open_release(workspace, release)
     finally:
         file.write_text(whole)
+
+
+@pytest.mark.slow
+async def test_what_leaves_is_recorded_and_closed_documents_do_not(opened, verdict, service):
+    workspace = opened({"release.arm": '"tuned+rag"'})
+    with workspace.ledger() as ledger:
+        before = len(what_left(ledger, upstream="hosted"))
+        assert before >= 2 * 5  # the questions that were asked twice
+    release = Releases(workspace).make()
+    closed, free = "What is the teller limit for each customer?", "What does plan 1 cost? I am Mary Sample."
+    said = await answers(workspace, release, closed, free, groups={"staff"})
+    passages = [json.dumps(asked["messages"]) for asked in service[1]()["asked"][-2:]]
+    assert "$31" not in passages[0]
+    assert "Plan 1 costs $4." in passages[1]
+    assert said[1].text == "Plan 1 costs $4."
+    with workspace.ledger() as ledger:
+        left = what_left(ledger, upstream="hosted")
+    assert len(left) == before + 2
+    assert {entry.egress.policy for entry in left} == {"clear"}
+
+
+@pytest.mark.slow
+async def test_a_policy_replaces_personal_data_or_answers_here(opened, verdict, service):
+    table = {"upstream": "hosted", "default": "surrogates", "groups": {"board": "local-only"}, "local": "base"}
+    workspace = opened({"release.arm": '"tuned"', "private": inline([table])})
+    release = Releases(opened()).make()
+    question = "I am Mary Sample. What does plan 1 cost?"
+    (elsewhere,) = await answers(workspace, release, question)
+    count = len(service[1]()["asked"])
+    assert "Mary Sample" not in json.dumps(service[1]()["asked"][-1])
+    (here,) = await answers(workspace, release, question, groups={"board"})
+    assert len(service[1]()["asked"]) == count
+    assert [n.kind for n in (*elsewhere.notes, *here.notes) if n.layer == "private"] == ["egress", "local"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [({"local": "base"}, "default policy cannot be local-only"),
+     ({"default": "clear"}, "answers at the service"),
+     ({"default": "clear", "local": "base", "never": ["X"]}, "no kind 'X'")],
+)  # fmt: skip
+def test_policies_that_cannot_hold_are_refused(opened, table, message):
+    workspace = opened({"private": inline([{"upstream": "hosted"} | table])})
+    with pytest.raises(ConfigError, match=message):
+        border_of(Parts(workspace, workspace.project))
+
+
+def test_the_oracle_would_send_closed_documents(opened):
+    with pytest.raises(ConfigError, match="oracle would send passages"):
+        check_oracle(opened({"evaluation.arms": '["base", "oracle"]'}).project)
+
+
+def inline(value) -> str:
+    """The value in TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(v)}" for key, v in value.items()) + "}"
+    return "[" + ", ".join(map(inline, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+async def answers(workspace, release, *questions, groups=()):
+    opened_release = open_release(workspace, release)
+    try:
+        asked = [ChatRequest(messages=(Message(role="user", content=q),), max_tokens=20, groups=frozenset(groups))
+                 for q in questions]  # fmt: skip
+        return [await collect(opened_release.model, request) for request in asked]
+    finally:
+        opened_release.close()
 
 
 @pytest.mark.slow

@@ -26,10 +26,10 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from inhouse.assembly.experts import Domain, open_experts
-from inhouse.assembly.wrappers import Prompted
+from inhouse.assembly.wrappers import OnDemand, Prompted
 from inhouse.chat import ChatModel
 from inhouse.config.sections import Assistant, Endpoint, Model, Project
 from inhouse.errors import ConfigError
@@ -41,8 +41,12 @@ from inhouse.models.openai import OpenAIModel
 from inhouse.models.vllm import Adapted, VllmEngine, rank_of
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
 from inhouse.retrieval.search import Index
+from inhouse.routing.private import Private
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Embedder, Example, Grounder, Message, Passage
+
+if TYPE_CHECKING:
+    from inhouse.assembly.private import Border
 
 Messages = tuple[Message, ...]
 ADAPTER = "adapter"  # in a training's folder: what LoRA learned, as PEFT writes it
@@ -159,6 +163,7 @@ class Built:
         guard: puts guardrails and replies to dialog acts around every arm but base, None for none.
         cascade: opens the arm `cascade` or `cascade+private` over the others, None where it was not made.
         commands: artifact with the adapters of agents that understand messages, None where none was trained.
+        border: what stands before a custom model that a service keeps, None where none is asked.
     """
 
     project: Project
@@ -173,6 +178,7 @@ class Built:
     guard: Callable[[ChatModel], ChatModel] | None = None
     cascade: Callable[[str, Arms], ChatModel] | None = None
     commands: Artifact | None = None
+    border: Callable[[], Border] | None = None
     feedback: Artifact | None = None
     pretrained: Artifact | None = None
     pretrained_custom: Artifact | None = None
@@ -236,8 +242,17 @@ class Arms:
         if self._built.custom is None:
             return self.base()
         if endpoint := endpoint_of(self._built.custom):
-            return OpenAIModel(endpoint)
+            return self._border.hosted(OpenAIModel(endpoint), OnDemand("base", self.base))
         return self._engine("custom").model("tuned")
+
+    def local(self) -> ChatModel:
+        """The custom model if this machine has its weights, else the base model."""
+        return self.custom() if self._built.custom and not endpoint_of(self._built.custom) else self.base()
+
+    @cached_property
+    def _border(self) -> Border:
+        assert self._built.border is not None
+        return self._built.border()
 
     def behind(self, arm: str) -> ChatModel:
         """The model that answers in an arm: the base, the custom one, the one that learned from feedback or was
@@ -298,7 +313,10 @@ class Arms:
         of the groups in `only`."""
         if name in EXPERTS and model is None:
             return self._routed(name, only)
-        model = model or self.behind(name)
+        if model is None:
+            model = self.behind(name)
+            if only is None and isinstance(model, Private):
+                only = self._border.leaving
         if name == "base":
             return model
         if name in RETRIEVING:

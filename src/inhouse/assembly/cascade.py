@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inhouse.assembly.arms import CASCADES, Arms, Built
 from inhouse.assembly.guard import Parts, wrapped
-from inhouse.assembly.private import border_of, leaving_groups
+from inhouse.assembly.private import border_of
 from inhouse.assembly.routes import upstream
 from inhouse.assembly.wrappers import Prompted
 from inhouse.chat import ChatModel, ChatRequest
@@ -64,8 +64,8 @@ class Ladder:
         border = border_of(self.parts)
         if not border.has(table.upstream):
             return arms.bare(table.arm, remote)
-        behind = border.around(table.upstream, remote, arms.custom(), "surrogates" if self.private else None)
-        return arms.bare(table.arm, behind, only=leaving_groups(self.parts.workspace.project.documents))
+        behind = border.around(table.upstream, remote, arms.local(), "surrogates" if self.private else None)
+        return arms.bare(table.arm, behind, only=border.leaving)
 
 
 def model_of(project: Project, name: str) -> Model:

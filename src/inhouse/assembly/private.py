@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from inhouse.types import Message
 
 KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
 SECRET_BYTES = 32
+HOSTED = "hosted"  # the service that trained the custom model and kept its weights, in place of an [[upstream]]
 EXAMPLE = "I am Mary Sample, born on 3 May 1970, of 12 High Street, 555 012 3456, mary@example.com."
 
 
@@ -65,12 +67,16 @@ class Border:
         find: finds personal data.
         secret: of the surrogates.
         outbox: records what leaves.
+        leaving: the groups whose documents may leave.
+        fallback: whether a model here answers where the service of `hosted` fails; not where it is measured.
     """
 
     tables: Sequence[Table]
     find: Find
     secret: bytes
     outbox: Outbox
+    leaving: frozenset[str]
+    fallback: bool = True
 
     def has(self, upstream: str) -> bool:
         return any(t.upstream == upstream for t in self.tables)
@@ -86,12 +92,19 @@ class Border:
         rules = Rules(policy or table.default, groups, frozenset(table.never), table.timeout_s)
         return Private(upstream, remote, local if table.local else None, self.find, rules, self.secret, self.outbox)
 
+    def hosted(self, remote: ChatModel, base: ChatModel | None) -> ChatModel:
+        """The custom model at the service that kept its weights, behind the policy of its table. Without a table all
+        leaves as it is, to which the project has consented, and is recorded like the rest."""
+        if self.has(HOSTED):
+            return self.around(HOSTED, remote, base if self.fallback else None)
+        return Private(HOSTED, remote, None, self.find, Rules("clear", timeout_s=math.inf), b"", self.outbox)
+
     def local(self, upstream: str) -> str:
         """The name of the model that answers in place of an upstream; "" for none."""
         return next((t.local for t in self.tables if t.upstream == upstream), "")
 
 
-def border_of(parts: Parts) -> Border:
+def border_of(parts: Parts, fallback: bool = True) -> Border:
     """The border of a project, by its project file as it is now, not as a release has it.
 
     Raises:
@@ -100,14 +113,14 @@ def border_of(parts: Parts) -> Border:
         BackendError: the secret cannot be written.
     """
     workspace = parts.workspace
-    tables = workspace.project.private
+    tables, leaving = workspace.project.private, leaving_groups(workspace.project.documents)
     check_private(workspace.project)
     if not tables:
-        return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace))
+        return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace), leaving, fallback)
     pii = Pii(parts.finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER"))
     secret = _secret(workspace.project.path(workspace.project.store.path) / KEY_FILE)
     _warm(pii.spans, secret)
-    return Border(tables, pii.spans, secret, Outbox(workspace))
+    return Border(tables, pii.spans, secret, Outbox(workspace), leaving, fallback)
 
 
 def _warm(find: Find, secret: bytes) -> None:
@@ -124,17 +137,39 @@ def check_private(project: Project) -> None:
         ConfigError: a [[private]] table is wrong; says which and why.
     """
     upstreams, seen = {t.name for t in project.upstream}, set[str]()
+    hosted = project.training.backend == HOSTED and project.training.hosted.endpoint
+    if hosted and HOSTED in upstreams:
+        what = f"[[upstream]] {HOSTED}: this is the name of the service of [training.hosted]"
+        raise ConfigError(what, "give the [[upstream]] another name")
+    if hosted:
+        upstreams.add(HOSTED)
     for table in project.private:
         at = f"[[private]] {table.upstream}"
+        if hosted and table.upstream == HOSTED and table.default == "local-only":
+            what = f"{at}: the verdict asks the service, so its default policy cannot be local-only"
+            raise ConfigError(what, 'set default = "surrogates", and local-only for some groups')
         if table.upstream not in upstreams:
             raise ConfigError(f"{at}: there is no [[upstream]] of this name", "add the table, or correct the name")
         if table.upstream in seen:
             raise ConfigError(f"{at}: has two tables", "keep one of them")
+        if hosted and table.local == CUSTOM:
+            what = f"{at}: local = custom answers at the service of [training.hosted], not on this machine"
+            raise ConfigError(what, 'set local = "base", or "" for none')
         if unknown := [kind for kind in table.never if kind not in ORDER]:
             raise ConfigError(f"{at}: there is no kind {unknown[0]!r} of personal data", f"kinds: {', '.join(ORDER)}")
         if table.local not in ("", CUSTOM, BASE):
             raise ConfigError(f"{at}: local = {table.local!r} is not a model of this machine", "set custom or base")
         seen.add(table.upstream)
+
+
+def check_oracle(project: Project) -> None:
+    """
+    Raises:
+        ConfigError: the arm `oracle` would show passages that may not leave to the service that keeps the model.
+    """
+    if "oracle" in project.evaluation.arms and any(not rule.remote for rule in project.documents.access):
+        what = "evaluation.arms: oracle would send passages to the service that no rule lets leave"
+        raise ConfigError(what, "remove oracle, or set remote = true in each [[documents.access]]")
 
 
 def leaving_groups(documents: Documents) -> frozenset[str]:

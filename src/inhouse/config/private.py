@@ -16,7 +16,8 @@ class Private(Section):
     they are, and nothing is recorded of it beyond the exchange."""
 
     upstream: str
-    """Name of the [[upstream]] table."""
+    """Name of the [[upstream]] table; or "hosted", the service that keeps the custom model (training.hosted.endpoint),
+    of which everything is recorded even without a table."""
     default: Policy = "local-only"
     """Policy for users in none of the `groups`. local-only: a model here answers. surrogates: personal data is replaced
     by other plausible values, and put back in the answer. clear: the request is sent as it is."""
@@ -27,6 +28,6 @@ class Private(Section):
     account and identity numbers, PINs, and secrets always are."""
     local: str = "custom"
     """Model that answers where nothing may leave, or the upstream fails before its first byte: custom, base, or
-    empty for none. In a cascade it is the project's own model."""
+    empty for none. In a cascade it is the project's own model. Where a service keeps the custom model, set base."""
     timeout_s: float = Field(20, gt=0)
     """Longest wait for the upstream's first byte. Seconds."""

@@ -44,10 +44,14 @@ def built_of(
     pretrained_custom: Artifact | None = None, experts: Artifact | None = None,
 ) -> Built:  # fmt: skip
     """What the project's arms are made from."""
+    from inhouse.assembly.guard import Parts
+    from inhouse.assembly.private import border_of
+
+    border = functools.partial(border_of, Parts(workspace, workspace.project), fallback=False)
     return Built(
         project=workspace.project, embedder=workspace.embedder, support=workspace.support, weights=served,
         custom=custom, folder=plain, vllm=workspace.vllm, index=at, fusion=fused, guard=guard, commands=learned,
-        feedback=feedback, pretrained=pretrained, pretrained_custom=pretrained_custom, experts=experts,
+        feedback=feedback, pretrained=pretrained, pretrained_custom=pretrained_custom, experts=experts, border=border,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from inhouse.assembly.arms import (
     PRETRAINED_FOLDER,
     endpoint_of,
 )
+from inhouse.assembly.guard import Parts
+from inhouse.assembly.private import border_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import GateError
@@ -93,14 +95,16 @@ def make_agreement(
     inputs: dict[str, Json] = {
         "min_overlap": least, "max_questions": limit, "max_tokens": project.assistant.max_tokens,
         "assistant": project.assistant.model_dump(mode="json"), "retrieval": project.retrieval.model_dump(mode="json"),
+        **({"private": tables} if (tables := [t.model_dump(mode="json") for t in project.private]) else {}),
     }  # fmt: skip
 
     def build(work: Path) -> dict[str, Json]:
         assert place is not None
         prompts = prompts_of(workspace, found, limit or None)
+        remote = border_of(Parts(workspace, project), fallback=False).hosted(OpenAIModel(place), None)
         pairs = asyncio.run(
             agreement.asked_twice(
-                OpenAIModel(place), prompts, project.assistant.max_tokens, project.model.parallel, workspace.progress
+                remote, prompts, project.assistant.max_tokens, project.model.parallel, workspace.progress
             )
         )
         write_text(work / "agreement.jsonl", "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))

@@ -393,6 +393,12 @@ def evaluate(workspace: Workspace) -> Artifact:
         from inhouse.assembly.cascade import check_private_arm
 
         check_private_arm(project)
+    kept = custom and endpoint_of(custom)
+    if kept:
+        from inhouse.assembly.private import check_oracle
+
+        check_oracle(project)
+    if CASCADES[1] in settings.arms or (kept and project.private):
         inputs["private"] = [t.model_dump(mode="json") for t in project.private]
     plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
     laddered = cascade(workspace) if {*CASCADES} & {*settings.arms} else None

@@ -13,6 +13,7 @@ from inhouse.assembly.arms import Arms, Built, Shared, endpoint_of
 from inhouse.assembly.cascade import with_cascade
 from inhouse.assembly.guard import Parts, wrapped
 from inhouse.assembly.isolated import Isolated
+from inhouse.assembly.private import border_of
 from inhouse.assembly.reuse import reused_of
 from inhouse.assembly.team import Desk, check_tools, open_team, read_team
 from inhouse.assembly.workspace import Workspace, engine_name
@@ -192,6 +193,7 @@ def _built(workspace: Workspace, release: Release, pool: Pool | None, opened: Ex
         index=index,
         fusion=artifact("fusion", release.fusion) if release.fusion else None,
         guard=partial(wrapped, parts),
+        border=partial(border_of, parts),
         commands=artifact("commands", release.commands) if release.commands else None,
         experts=artifact("experts", release.experts) if release.experts else None,
     )

@@ -117,6 +117,19 @@ async def test_a_router_that_costs_is_named(tmp_path):
     assert "The router costs 87.5 points against one agent" in task_results(TASKS, trials, 7).sentence
 
 
+async def test_a_router_over_adapters_is_compared_with_one_agent_that_has_one(tmp_path):
+    trials = {
+        arm: await try_arm(arm, TASKS, 1, opening(own), tmp_path / f"{arm}.jsonl", Silent())
+        for arm, own in {PROCEDURE: (), TUNED: range(7), TEAM: range(7)}.items()
+    }
+    sentence = task_results(TASKS, trials, 7, ["desk"]).sentence
+    assert "Do not train for this: procedure+tuned passes 12%" in sentence
+    assert "Remove `tuned` from desk. The router makes no clear difference" in sentence
+    del trials[TUNED]
+    sentence = task_results(TASKS, trials, 7, ["desk"]).sentence
+    assert "what the router does is not known; together they make -87.5" in sentence
+
+
 async def test_training_is_compared_with_the_same_agent_without(tmp_path):
     for n, (untrained, lead) in enumerate(((range(7), "Training pays"), ((0,), "Training makes no clear difference"))):
         trials = {

@@ -305,7 +305,7 @@ def _tasks(tasks: TaskResults) -> list[Table | Text]:
     tries = f", {tasks.trials} tries each" if tasks.trials > 1 else ""
     title = f"{tasks.tasks} tasks with tools{tries}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("arm", max_width=14, overflow="fold")
+    table.add_column("arm", max_width=18, overflow="fold")
     hat = [f"pass^{tasks.trials}"] if tasks.trials > 1 else []
     for head in ("passed [95%]", *hat, "forbidden", "hand-offs", "turns", "calls", "s"):
         table.add_column(head, justify="right", no_wrap=True)

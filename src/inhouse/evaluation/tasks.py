@@ -14,7 +14,7 @@ from inhouse.types import Estimate, Progress
 from inhouse.verdict import Gain, TaskArm, TaskKind, TaskResults, TaskRow, TaskTrial, points
 
 ONE_PROMPT, PROCEDURE, TUNED, TEAM = "one-prompt", "procedure", "procedure+tuned", "router+specialists"
-PAIRS = ((PROCEDURE, ONE_PROMPT), (TUNED, PROCEDURE), (TEAM, ONE_PROMPT), (TEAM, PROCEDURE))
+PAIRS = ((PROCEDURE, ONE_PROMPT), (TUNED, PROCEDURE), (TEAM, ONE_PROMPT), (TEAM, PROCEDURE), (TEAM, TUNED))
 PASSED = "passed"
 Opening = Callable[[Task], AbstractContextManager[Callable[[], Awaitable[Opened]]]]
 """What opens an arm with a fresh world for a task, and removes the world at its end."""
@@ -63,8 +63,11 @@ def _earlier(out: Path) -> dict[tuple[str, int], Trial]:
     return found
 
 
-def task_results(tasks: Sequence[Task], trials: Mapping[str, Sequence[Sequence[Trial]]], seed: int) -> TaskResults:
-    """What came of the tasks, by arm the trials of each."""
+def task_results(
+    tasks: Sequence[Task], trials: Mapping[str, Sequence[Sequence[Trial]]], seed: int, tuned: Collection[str] = ()
+) -> TaskResults:
+    """What came of the tasks, by arm the trials of each; `tuned` are the agents of `router+specialists` that have an
+    adapter."""
     kinds = dict.fromkeys(task.kind for task in tasks)
     gains = []
     for arm, over in PAIRS:
@@ -73,7 +76,7 @@ def task_results(tasks: Sequence[Task], trials: Mapping[str, Sequence[Sequence[T
     arms = {name: _arm(tasks, own, seed) for name, own in trials.items()}
     return TaskResults(
         tasks=len(tasks), trials=len(next(iter(trials.values()))[0]), arms=arms, gains=tuple(gains),
-        kinds=tuple(_kind(kind, tasks, trials, seed) for kind in kinds if kind), sentence=_sentence(arms, gains),
+        kinds=tuple(_kind(kind, tasks, trials, seed) for kind in kinds if kind), sentence=_sentence(arms, gains, tuned),
         table=tuple(_row(task, n, trials) for n, task in enumerate(tasks)),
     )  # fmt: skip
 
@@ -112,7 +115,7 @@ def _row(task: Task, n: int, trials: Mapping[str, Sequence[Sequence[Trial]]]) ->
     return TaskRow(id=task.id, kind=task.kind, agent=task.agent, tried=tried_)
 
 
-def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain]) -> str:
+def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain], tuned: Collection[str]) -> str:
     """What the gains mean."""
     by = {(g.arm, g.over): g.metrics[PASSED] for g in gains}
     said = []
@@ -127,7 +130,10 @@ def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain]) -> str:
         lead = "Training pays" if gain.low > 0 else "Do not train for this" if gain.high < 0 else ""
         shares = f"{TUNED} passes {_percent(arms[TUNED])}, {PROCEDURE} {_percent(arms[PROCEDURE])}"
         said.append(f"{lead or 'Training makes no clear difference'}: {shares} ({points(gain)} points).")
-    if gain := by.get((TEAM, PROCEDURE)):
+        if tuned and gain.low <= 0:
+            said.append(f"Remove `tuned` from {', '.join(tuned)}.")
+    alike = TUNED if tuned else PROCEDURE  # what differs from the team by the router alone
+    if gain := by.get((TEAM, alike)):
         amount = f"{abs(100 * gain.mean):.1f} points against one agent with all procedures ({points(gain)})"
         if gain.high < 0:
             said.append(f"The router costs {amount}.")
@@ -135,6 +141,9 @@ def _sentence(arms: Mapping[str, TaskArm], gains: Sequence[Gain]) -> str:
             said.append(f"The router gains {amount}.")
         else:
             said.append(f"The router makes no clear difference to one agent with all procedures ({points(gain)}).")
+    elif gain := by.get((TEAM, PROCEDURE)):
+        said.append(f"{TEAM} has adapters and {PROCEDURE} has none, so what the router does is not known; together "
+                    f"they make {points(gain)} points. Add {TUNED} to evaluation.task_arms.")  # fmt: skip
     return " ".join(said)
 
 

@@ -53,4 +53,4 @@ def try_tasks(
                 done[name] = asyncio.run(trying)
         finally:
             bench.close()
-    return task_results(tasks, done, project.seed)
+    return task_results(tasks, done, project.seed, [a.name for a in project.agent if a.tuned])

@@ -11,7 +11,8 @@ unless that was done before with the same settings. With `--extractive` a stand-
 3. A person answers in the inbox, approves, and adds a test. Nothing else is done by hand: the watch indexes the
    replies, builds because that pays, compares with production question by question, starts a canary, and promotes it.
 4. Someone wants answers that fit a text message, and sets `guardrails.answer_pattern`. The watch builds that, and the
-   gate lets it pass: it counts wrong answers, and an answer that is too long goes to a person. Is the canary taken back
+   gate lets it pass: it counts wrong answers, and an answer that is too long goes to a person. The comparison does not,
+   so it waits. A person starts the canary all the same. Is it taken back
    while customers ask, does a request fail, and are the audit log, the console, and a webhook told, with evidence?
 
 The prices make a build pay after a few questions (`watch.price_build_usd`), and the first canary is short. Prints what
@@ -305,8 +306,14 @@ def challenger(loop: Loop, watch: subprocess.Popen, characters: int) -> dict:
     loop.run("watch", "mark", "answers must fit a text message")
     loop.say(f"guardrails.answer_pattern lets only answers of {characters} characters pass; the watch is started again")
     loop.watch()
-    built = loop.until("the challenger passed the gate and is a canary", lambda: loop.canaries() != before)
+
+    def waits() -> str:
+        return next((w.command for w in loop.status().waiting if "No automatic canary" in w.text), "")
+
+    built = loop.until("the challenger passed the gate and waits: it answers worse", lambda: bool(waits()))
+    loop.run(*waits().split()[1:])
     name = loop.canaries()[-1]
+    assert loop.canaries() != before
     questions = [json.loads(row) for row in (loop.folder / "tests.jsonl").read_text().splitlines()]
     began, asked = time.monotonic(), 0
     while loop.serving()["canary"]:

@@ -273,7 +273,7 @@ def test_outdated_references_are_asked_for(bank):
     bank.watch().once()
     assert production(bank).version == 2
     [waiting] = bank.state.waiting
-    assert (waiting.kind, waiting.questions) == ("labels", ("What is a wire?",))
+    assert (waiting.kind, waiting.questions) == ("references", ("What is a wire?",))
 
 
 def test_a_folder_that_is_being_written_to_is_left_alone(bank, monkeypatch):
@@ -361,6 +361,16 @@ def test_an_automatic_build_is_a_canary_and_then_in_production(tmp_path, models_
     assert production(bank).version == 2
     assert bank.state.canary is None
     assert bank.calls == []  # it has the documents as they are
+
+
+def test_a_build_that_answers_worse_is_no_automatic_canary(tmp_path, models_dir):
+    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_percent": "25"})
+    bank.builds, bank.outcomes = 1, ("right", "wrong")
+    bank.watch().build("test")
+    assert bank.releases.serving().canary is None
+    [waiting] = bank.state.waiting
+    assert waiting.text.endswith("No automatic canary: old: 0 better and 1 worse of 1 questions")
+    assert (waiting.command, waiting.questions) == ("inhouse release canary 25% 2", ("What is a wire?",))
 
 
 def test_documents_that_the_canary_has_already_wait_for_it(tmp_path, models_dir):

@@ -29,12 +29,13 @@ class Watch(Section):
     max_retested: int = Field(60, ge=1)
     """Maximum number of affected test questions that are asked again, a random sample."""
     tolerance: float = Field(0.04, ge=0, le=1)
-    """Share of the affected questions, and of the others, by which the answers that got worse may outnumber those that
-    got better, rounded up, and none of fewer than ten: a small model answers a few questions otherwise whenever its
-    prompt changes. 0 for none."""
+    """Share of the affected questions and of the others, and after a build of the old and of the new ones, by which the
+    answers that got worse may outnumber those that got better, rounded up, and none of fewer than ten: a small model
+    answers a few questions otherwise whenever its prompt changes. 0 for none."""
     promote: Literal["person", "automatic"] = "person"
     """What happens to a build that passes the release gate: it waits for a person, or (`automatic`) it becomes a canary
-    for canary_percent of the users, and production after canary_hours."""
+    for canary_percent of the users, and production after canary_hours, unless it answers worse than production by more
+    than `tolerance`: then it waits too."""
     canary_percent: float = Field(10, gt=0, lt=100)
     """Share of the users of an automatic canary. Percent."""
     canary_hours: float = Field(24, ge=0)

@@ -366,6 +366,20 @@ def commands(workspace: Workspace) -> Artifact | None:
     return make_commands(workspace, weights(workspace), agents) if agents else None
 
 
+def _private(project: Project, custom: Artifact | None) -> dict[str, Json]:
+    """The policies that the verdict asks models elsewhere under, if it asks any."""
+    from inhouse.assembly.cascade import check_private_arm
+    from inhouse.assembly.private import check_oracle
+
+    hosted, private = custom is not None and endpoint_of(custom), CASCADES[1] in project.evaluation.arms
+    if private:
+        check_private_arm(project)
+    if hosted:
+        check_oracle(project)
+    asked = private or (hosted and project.private)
+    return {"private": [t.model_dump(mode="json") for t in project.private]} if asked else {}
+
+
 @stage
 def evaluate(workspace: Workspace) -> Artifact:
     """The verdict: every arm's answers, report.json and report.html."""
@@ -388,18 +402,8 @@ def evaluate(workspace: Workspace) -> Artifact:
         "tasks": tasks_content(project),
         **({"similar": project.feedback.similar} if taught else {}),
         **({"pretraining": project.pretraining.model_dump(mode="json")} if read else {}),
+        **_private(project, custom),
     }
-    if CASCADES[1] in settings.arms:
-        from inhouse.assembly.cascade import check_private_arm
-
-        check_private_arm(project)
-    kept = custom and endpoint_of(custom)
-    if kept:
-        from inhouse.assembly.private import check_oracle
-
-        check_oracle(project)
-    if CASCADES[1] in settings.arms or (kept and project.private):
-        inputs["private"] = [t.model_dump(mode="json") for t in project.private]
     plain, agents, learned = folder(workspace), team(workspace), commands(workspace)
     laddered = cascade(workspace) if {*CASCADES} & {*settings.arms} else None
     more = (*trained, *checks, fitted, plain, agents, learned, laddered)

@@ -41,11 +41,12 @@ class Job(Record):
 class Waiting(Record):
     """What waits for a person: what it is about, why, and the command that goes on.
 
-    `failed` is an index that could not be made, `build` a build that failed or that the gate refused, and `drift` has
-    the alarms of the last look.
+    `labels` are questions to answer in the inbox, and `references` those of tests that are outdated. `failed` is an
+    index that could not be made, `build` a build that failed or that the gate refused, and `drift` has the alarms of
+    the last look.
     """
 
-    kind: Literal["index", "release", "labels", "failed", "build", "drift"]
+    kind: Literal["index", "release", "labels", "references", "failed", "build", "drift"]
     at: str
     text: str
     command: str = ""

@@ -188,7 +188,7 @@ class Watch:
         for rule in fresh.rules:
             self._say(f"  {'ok ' if rule.passed else 'NOT'} {rule.text}")
         state = self._memory.write(self._settle(state, production, fresh))
-        return self._labels(state, fresh)
+        return self._references(state, fresh)
 
     def _settle(self, state: State, production: Release, fresh: Fresh) -> State:
         """Promotes the index, or has it wait for a person."""
@@ -216,7 +216,7 @@ class Watch:
         self._say(f"{label(release)} is in production: {about}")
         return state.without("index").model_copy(update={"indexed": state.indexed + 1})
 
-    def _labels(self, state: State, fresh: Fresh) -> State:
+    def _references(self, state: State, fresh: Fresh) -> State:
         """Asks for new references of questions whose old ones are outdated."""
         questions = tuple(dict.fromkeys(row.question for row in fresh.retest.outdated))
         if not questions:
@@ -224,7 +224,7 @@ class Watch:
         text = f"{len(questions)} test questions have references that the documents no longer support"
         command = "correct the references in the files of curation.tests"
         return self._memory.write(
-            self._wait(state, Waiting(kind="labels", at=now(), text=text, command=command, questions=questions))
+            self._wait(state, Waiting(kind="references", at=now(), text=text, command=command, questions=questions))
         )
 
     def _content_in(self, index: Artifact) -> dict[str, Json]:
@@ -312,9 +312,10 @@ class Watch:
         return self._memory.write(self._offer(state, release, test, retest).done())
 
     def _offer(self, state: State, release: Release, test: Artifact, retest: Retest) -> State:
-        """The gate: a person promotes the release, or it becomes a canary."""
-        serving = self._releases.serving()
-        if self._settings.promote == "automatic" and not serving.canary and not serving.experiment:
+        """The gate: a person promotes the release, or it becomes a canary, unless more got worse than better."""
+        serving, automatic = self._releases.serving(), self._settings.promote == "automatic"
+        against = [rule.text for rule in retest.rules(self._settings.tolerance) if not rule.passed] if automatic else []
+        if automatic and not against and not serving.canary and not serving.experiment:
             self._releases.canary(self._settings.canary_percent, label(release))
             until = earlier(now(), -self._settings.canary_hours / 24)
             self._say(
@@ -323,6 +324,9 @@ class Watch:
             return state.model_copy(update={"canary": Pending(release=label(release), until=until)})
         text = f"{label(release)} passed the gate. {retest.text}"
         command = f"inhouse release promote {release.version}"
+        if against:
+            text += f". No automatic canary: {'; '.join(against)}"
+            command = f"inhouse release canary {self._settings.canary_percent:g}% {release.version}"
         return self._wait(state, Waiting(
             kind="release", at=now(), text=text, command=command, release=label(release), test=test.key,
             questions=tuple(row.question for row in retest.worse),
@@ -337,7 +341,7 @@ class Watch:
             "built_at": now(), "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
             "cycles": (*state.cycles, *([cycle] if cycle else [])), "left": (1 - self._settings.mends) * loss,
             "indexed": 0,
-        }).without("build", "release"))  # fmt: skip
+        }).without("build", "release", "references"))  # fmt: skip
 
     def _built_by_hand(self, state: State, production: Release) -> State:
         """A build that a person made and promoted counts as one."""

@@ -194,7 +194,7 @@ def test_weights_come_back_from_each_provider(api, server, tmp_path, provider, p
     asked, sent = json.dumps(seen["jobs"][0]["asked"]), {
         "compatible": {"n_epochs": 3, "batch_size": 8, "lora_rank": 4, "lora_alpha": 32, "seed": 7},
         "together": {"n_epochs": 3, "batch_size": 8, "lora_r": 4, "lora_alpha": 32, "random_seed": 7},
-        "fireworks": {"epochs": 3, "loraRank": 4},
+        "fireworks": {"epochs": 3, "loraRank": 4, "batchSizeSamples": 8},
     }[provider]  # fmt: skip
     assert [name for name, value in sent.items() if f'"{name}": {value}' not in asked] == []
 
@@ -252,7 +252,7 @@ def test_a_refusal_is_final(api, server, tmp_path):
      ({"hosted": {"url": "http://x", "model": "m", "endpoint": True}}, "compatible gives weights"),
      ({"hosted": {"provider": "openai", "model": "m"}, "learning_rate": 1e-4, "rank": 16, "alpha": 32},
       "openai.*training.learning_rate"),
-     ({"hosted": {"provider": "fireworks", "model": "m"}, "batch_size": 4, "alpha": 32}, "training.batch_size = 4"),
+     ({"hosted": {"provider": "fireworks", "model": "m"}, "rank": 4, "alpha": 64}, "training.alpha = 64"),
      ({"hosted": {"provider": "fireworks", "model": "m"}, "alpha": 32}, "needs training.hosted.account"),
      ({"hosted": {"url": "", "model": "m"}}, "needs training.hosted.url"),
      ({"hosted": {"url": "http://x", "model": "m", "max_usd": 1}}, "cannot be estimated"),

@@ -14,6 +14,7 @@ import pytest
 from inhouse.assembly.arms import Shared
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
+from inhouse.cli import releases as commands
 from inhouse.config.load import load_project
 from inhouse.errors import BackendError, ConfigError, GateError, InputError
 from inhouse.files import file_sha256
@@ -434,6 +435,18 @@ async def test_a_server_keeps_what_it_serves_when_the_next_release_was_changed(c
     assert label(made["rag"]) in fleet.names()
     assert (await collect(fleet.model("custom"), ChatRequest(messages=(Message(role="user", content="cost?"),)))).text
     fleet.close()
+
+
+def test_what_was_changed_is_neither_promoted_nor_a_canary(copied):
+    workspace, made = copied
+    version, project = str(made["tuned"].version), workspace.project.root
+    before = Releases(workspace).promote(str(made["rag"].version))
+    change_three_bytes(Path(workspace.store.open("adapter", made["tuned"].adapter).path) / "model.gguf")
+    with pytest.raises(GateError, match=r"not what was measured: .*model.gguf"):
+        commands.promote(version, project)
+    with pytest.raises(GateError, match=r"not what was measured: .*model.gguf"):
+        commands.canary("10%", version, project)
+    assert Releases(workspace).serving() == before
 
 
 async def test_a_file_that_is_changed_while_it_is_served_is_noticed(copied):

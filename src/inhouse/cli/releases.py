@@ -10,8 +10,12 @@ import typer
 from inhouse.cli.options import HERE, AsJson, At, Set, print_json, tell, workspace_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inhouse.serving.pins import Checked
     from inhouse.serving.releases import Releases
     from inhouse.serving.state import Serving
+    from inhouse.types import Release
 
 Which = Annotated[str, typer.Argument(help="A version, NAME/VERSION, or production; by default the newest release.")]
 
@@ -37,6 +41,18 @@ def releases_of(project: Path, overrides: list[str] | None = None) -> Releases:
     from inhouse.serving.releases import Releases
 
     return Releases(workspace_of(project, overrides, quiet=True))
+
+
+def refuse_damage(release: Release, checked: Sequence[Checked]) -> None:
+    """
+    Raises:
+        GateError: a file of the release is not as measured.
+    """
+    from inhouse.errors import GateError
+
+    if wrong := next((c.problem for c in checked if c.problem), ""):
+        hint = "restore the file from a backup, or build and release again"
+        raise GateError(f"release {release.name}/{release.version} is not what was measured: {wrong}", hint)
 
 
 @release_app.callback(invoke_without_command=True)
@@ -70,8 +86,13 @@ def release(context: typer.Context, project: At = HERE, overrides: Set = None, a
 
 @release_app.command()
 def promote(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
-    """Serve a release to everyone; a running server switches within a second, without interruption."""
-    show_serving(releases_of(project).promote(which), as_json)
+    """Serve a release to everyone; a running server switches within a second, without interruption.
+
+    Refused if a file of it is not as measured.
+    """
+    releases = releases_of(project)
+    refuse_damage(releases.get(which), releases.verify(which))
+    show_serving(releases.promote(which), as_json)
 
 
 @release_app.command()
@@ -82,8 +103,9 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Serve a release to a share of users; the same users stay in the canary as the share grows."""
-    share = share_of(percent, "inhouse release canary 10% 3")
-    show_serving(releases_of(project).canary(share, which), as_json)
+    share, releases = share_of(percent, "inhouse release canary 10% 3"), releases_of(project)
+    refuse_damage(releases.get(which), releases.verify(which))
+    show_serving(releases.canary(share, which), as_json)
 
 
 @release_app.command()
@@ -96,7 +118,6 @@ def rollback(project: At = HERE, as_json: AsJson = False) -> None:
 def verify(which: Which = "", project: At = HERE, as_json: AsJson = False) -> None:
     """Read every file of a release and compare it with what was measured; exit with code 5 if one differs."""
     from inhouse.cli.terminal import print_line
-    from inhouse.errors import GateError
     from inhouse.serving.pins import OLD
 
     releases = releases_of(project)
@@ -106,9 +127,7 @@ def verify(which: Which = "", project: At = HERE, as_json: AsJson = False) -> No
     for c in () if as_json else checked:
         state = c.problem or (f"{c.files} files as measured" if c.verified else OLD)
         print_line(f"{c.name:32} {state}")
-    if wrong := [c.problem for c in checked if c.problem]:
-        hint = "restore the file from a backup, or build and release again"
-        raise GateError(f"release {chosen.name}/{chosen.version} is not what was measured: {wrong[0]}", hint)
+    refuse_damage(chosen, checked)
     if not as_json and not all(c.verified for c in checked):
         tell("To have every file verified, run `inhouse build` and `inhouse release` with this version.")
 

@@ -17,6 +17,7 @@ from inhouse.serving.costs import _from_verdict, account, seen
 from inhouse.store.audit import Audit
 from inhouse.store.budgets import Amount, BudgetAlert, Limit
 from inhouse.store.inbox import Inbox
+from inhouse.store.ratings import Ratings
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.types import Estimate, Message, Silent
 from inhouse.verdict import ArmResult, Percentiles, Report
@@ -64,6 +65,17 @@ def test_both_sides_are_measured_in_a_live_experiment(workspace):
     assert found.spent.answers == 120
     assert found.spent.busy == pytest.approx(0.24)
     assert found.spent.idle == pytest.approx(20 * 24 * 0.1 - 0.24, rel=0.01)
+
+
+def test_each_rating_is_a_minute_of_a_person_that_customization_cost(workspace):
+    traffic(workspace, users=2)
+    before = account(workspace, {}, seen(workspace)).roi.inputs["customization_usd"].value
+    with workspace.ledger() as ledger:
+        for n, rater in ((0, "a"), (0, "b"), (1, "a")):
+            Ratings(ledger).add(f"e{n}", rater, "right")
+    paid = account(workspace, {}, seen(workspace)).roi.inputs["customization_usd"]
+    assert paid.value - before == pytest.approx(3 / 60 * 30)
+    assert "3 labels" in paid.note
 
 
 def test_without_traffic_and_verdict_the_missing_inputs_are_named(workspace):

@@ -210,10 +210,12 @@ def _customization(workspace: Workspace, terms: Terms) -> Input:
     """What was paid once: the machine's time of everything that was built, labels, and what the project file says."""
     from inhouse.datasets.review import FILE, Reviews
     from inhouse.store.inbox import Inbox
+    from inhouse.store.ratings import Ratings
 
     hours = sum(made.seconds for made in workspace.store.all()) / 3600
     with workspace.ledger() as ledger:
-        labels = len(Inbox(ledger).approved()) + len(Reviews(workspace.store.root / FILE).all())
+        reviewed, rated = len(Reviews(workspace.store.root / FILE).all()), len(Ratings(ledger).all())
+        labels = len(Inbox(ledger).approved()) + reviewed + rated
     costs = workspace.project.costs
     people = labels * costs.minutes_per_label / 60 * terms.person_usd_per_hour
     usd = hours * terms.machine_usd_per_hour + people + costs.customization_usd

@@ -262,11 +262,11 @@ def render_table(report: Report) -> Group:
     from rich.text import Text
 
     title = f"{report.subject.project}: {report.questions} held-out questions"
-    arms = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    arms = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     arms.add_column("arm", max_width=14, overflow="fold")
     for head in ("accuracy", "gain [95%]", *(_label(m).replace("unsupported", "unsup.") for m in SHOWN), "failed"):
         arms.add_column(head, justify="right", no_wrap=True)
-    costs = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    costs = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     costs.add_column("arm", max_width=14, overflow="fold")
     for head in ("p50 / p95 / p99 ms", "first token", "tokens in / out", "$ per 1,000"):
         costs.add_column(head, justify="right")
@@ -293,7 +293,7 @@ def render_table(report: Report) -> Group:
         lines += [Text(f"Recommendation: {advice.sentence}", style="bold")]
         lines += [Text(f"  {rule}", style="dim") for rule in advice.rules]
         lines += [Text(f"  warning: {w}", style="yellow") for w in advice.warnings]
-    return Group(arms, costs, *lines, *(_tasks(report.tasks) if report.tasks else []))
+    return Group(arms, "", costs, "", *lines, *(_tasks(report.tasks) if report.tasks else []))
 
 
 def _tasks(tasks: TaskResults) -> list[Table | Text]:
@@ -304,7 +304,9 @@ def _tasks(tasks: TaskResults) -> list[Table | Text]:
 
     tries = f", {tasks.trials} tries each" if tasks.trials > 1 else ""
     title = f"{tasks.tasks} tasks with tools{tries}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("arm", max_width=18, overflow="fold")
     hat = [f"pass^{tasks.trials}"] if tasks.trials > 1 else []
     for head in ("passed [95%]", *hat, "forbidden", "hand-offs", "turns", "calls", "s"):
@@ -314,7 +316,7 @@ def _tasks(tasks: TaskResults) -> list[Table | Text]:
         shares = [f"{100 * row.pass_hat[str(tasks.trials)]:.1f}"] if hat else []
         shares += [f"{100 * e.mean:.1f}" for e in (row.forbidden, row.handoff)]
         table.add_row(arm, passed, *shares, *(f"{v:.1f}" for v in (row.turns, row.model_calls, row.seconds)))
-    return [table, Text(f"Tasks: {tasks.sentence}", style="bold")]
+    return [Text(), table, Text(), Text(f"Tasks: {tasks.sentence}", style="bold")]
 
 
 def _sample(report: Report) -> set[str]:

@@ -78,7 +78,7 @@ class Feasibility(Record):
         lack = f"; there are {self.labels}, too few" if self.labels < few else ""
         needed = ", ".join(f"{n} with {errors} wrong" for errors, n in self.labels_needed)
         if self.risk == "wrong":
-            line = f"At most {_percent(self.target)} wrong: {_percent(self.error)} are right on no rung below the top"
+            line = f"At most {_percent(self.target)} wrong: every rung below the top is wrong on {_percent(self.error)}"
         else:
             line = f"At most {100 * self.target:.1f} points lost: the rungs below the top lose {100 * self.error:.1f}"
         up = f"at least {_percent(self.smallest_share_up)} must go up" if self.smallest_share_up else "none must go up"

@@ -191,6 +191,15 @@ def test_what_cannot_be_certified_always_asks_the_top_rung():
     assert c.recommendation(fitted, rungs(some, fitted)).startswith("Do not cascade: no thresholds are certified")
 
 
+def test_without_scores_the_reason_is_that_there_are_none():
+    some = drawn(60, np.random.default_rng(2))._replace(person=True)
+    some = some._replace(scores=np.zeros_like(some.scores))
+    some.right[:, -1] = 1
+    fitted = c.fit(some, *halves(60), {"wrong": 0.1, "loss": 0.2})
+    said = c.recommendation(fitted, rungs(some, fitted))
+    assert said.startswith("Do not cascade: no answer of a model has a score, so every question goes to big")
+
+
 def test_graded_answers_are_certified_by_betting():
     rng = np.random.default_rng(4)
     some = drawn(3000, rng)

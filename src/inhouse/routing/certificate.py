@@ -458,6 +458,11 @@ def recommendation(fit: Fit, rungs: Sequence[RungResult]) -> str:
     top, c = rungs[-1].name, fit.certified
     if c is None:
         failed = next((r for r in fit.certificates if r.bound > r.target), fit.certificates[0])
+        if not failed.n:
+            return (
+                f"Do not cascade: no answer of a model has a score, so every question goes to {top}. Scores are fitted "
+                "on the answers of each rung: add tests, or raise cascade.max_questions."
+            )
         what = "of the answers may be wrong" if failed.risk == "wrong" else f"may be lost against {top}"
         return (
             f"Do not cascade: no thresholds are certified. As far as {failed.n} questions tell, up to "

@@ -6,8 +6,10 @@ import time
 
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
+from inhouse.config.private import Private
+from inhouse.config.sections import Project, Upstream
 from inhouse.documents.kinds import OLE
-from inhouse.pipeline.check import _documents, _flops, _machine
+from inhouse.pipeline.check import _documents, _flops, _machine, _private
 
 
 def test_documents_that_cannot_be_read_are_warned_of(tmp_path):
@@ -35,6 +37,17 @@ def test_documents_of_which_none_can_be_read_are_a_problem(tmp_path):
     assert not _documents(tmp_path / "documents", project.documents)[0][0].ok
     (tmp_path / "documents" / "a.zip").write_bytes(b"PK")
     assert not _documents(tmp_path / "documents", project.documents)[0][0].ok
+
+
+def test_what_may_leave_is_shown_and_a_policy_that_cannot_hold_is_a_problem():
+    cloud = Upstream(name="cloud", url="http://127.0.0.1:1/v1")
+    table = Private(upstream="cloud", groups={"support": "surrogates"})
+    assert _private(Project(upstream=(cloud,))) == []
+    (item,) = _private(Project(upstream=(cloud,), private=(table,)))
+    assert (item.ok, item.detail) == (True, "cloud: local-only, surrogates for support")
+    (item,) = _private(Project(private=(table,)))
+    assert not item.ok
+    assert "there is no [[upstream]] of this name" in item.detail
 
 
 def test_time_that_other_programs_take_does_not_count_for_the_estimate(monkeypatch):

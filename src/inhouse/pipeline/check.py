@@ -23,8 +23,9 @@ from pydantic import computed_field
 from inhouse import process
 from inhouse.agents.check import problems
 from inhouse.assembly.arms import CASCADES, CUSTOMIZED, EXPERTS, PRETRAINED, PRETRAINED_TUNED
-from inhouse.assembly.cascade import check_rungs
+from inhouse.assembly.cascade import check_private_arm, check_rungs
 from inhouse.assembly.experts import check_experts
+from inhouse.assembly.private import check_private
 from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
@@ -96,7 +97,8 @@ def examine(workspace: Workspace) -> Checkup:
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
     own = (*_methods(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
-    items = (project, *_machine(workspace), *data, *own, *_languages(workspace), *_scans(workspace))
+    more = (*_private(workspace.project), *_languages(workspace), *_scans(workspace))
+    items = (project, *_machine(workspace), *data, *own, *more)
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
 
@@ -175,6 +177,23 @@ def _cascade(workspace: Workspace) -> list[Item]:
     if {*CASCADES} & {*project.evaluation.arms}:
         return [Item(subject="cascade", ok=True, detail=text)]
     return [Item(subject="cascade", ok=True, detail=f'{text}; "cascade" is not in evaluation.arms', warning=True)]
+
+
+def _private(project: Project) -> list[Item]:
+    """What may leave this machine, by model elsewhere; none where no table says it."""
+    if not project.private:
+        return []
+    try:
+        check_private(project)
+        if CASCADES[1] in project.evaluation.arms:
+            check_private_arm(project)
+    except InhouseError as error:
+        return [Item(subject="leaving", ok=False, detail=f"{error} {error.hint}".strip())]
+    policies = [
+        f"{t.upstream}: " + ", ".join([t.default, *(f"{policy} for {group}" for group, policy in t.groups.items())])
+        for t in project.private
+    ]
+    return [Item(subject="leaving", ok=True, detail="; ".join(policies))]
 
 
 def _languages(workspace: Workspace) -> list[Item]:

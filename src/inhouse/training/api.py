@@ -58,7 +58,7 @@ class Api:
         except httpx.HTTPError as error:
             what = f"{self.url}{path}: the connection failed ({type(error).__name__})"
             raise LostError(what, "check the network") from error
-        what = f"{self.url}{path}: HTTP status {answer.status_code}"
+        what = f"{self.url}{path}: {_message(answer)}" if answer.status_code >= 400 else ""
         if answer.status_code in BUSY:
             time.sleep(min(_retry_after_s(answer), LONGEST_PAUSE_S))
             raise BackendError(what, "try again later")
@@ -66,7 +66,7 @@ class Api:
             raise LostError(what, "try again later")
         if answer.status_code >= 400:
             refusal = MissingError if answer.status_code == 404 else RefusedError
-            raise refusal(f"{self.url}{path}: {_message(answer)}", "see the provider's documentation")
+            raise refusal(what, "see the provider's documentation")
         try:
             data = answer.json() if answer.content else {}
         except ValueError as error:
@@ -120,4 +120,4 @@ def _message(answer: httpx.Response) -> str:
         said = field_of(answer.json(), "error.message") or answer.json().get("message")
     except (ValueError, AttributeError):
         said = (answer.text.strip().splitlines() or [""])[-1]
-    return f"{said or 'refused'} (HTTP status {answer.status_code})"[:300]
+    return f"{str(said or 'no reason given')[:300]} (HTTP status {answer.status_code})"

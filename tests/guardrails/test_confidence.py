@@ -6,7 +6,9 @@ import pytest
 from inhouse.errors import InputError
 from inhouse.guardrails.confidence.calibration import (
     TARGETS,
+    Calibration,
     calibration_error,
+    constant,
     fit,
     isotonic,
     strictest_support,
@@ -116,6 +118,14 @@ def test_features_of_an_answer_without_passages(cached, turn):
     features = FeatureExtractor(rail, cached)("It costs $5.", turn("What does it cost?"))
     assert (features.no_claim, features.least_support, features.certainty) == (1.0, 0.5, 0.5)
     assert (features.has_number, features.complete, features.second_similarity) == (1.0, 1.0, 0.0)
+
+
+def test_where_answers_cannot_be_told_apart_all_have_the_same_probability():
+    rows = np.array([row(certainty=0.1), row(certainty=0.9)])
+    for right, p in (([True] * 25, 26 / 27), ([False, True], 0.5), ([], 0.5)):
+        assert constant(right, 0.1).probability(rows) == pytest.approx([p, p])
+    read = Calibration.model_validate_json(constant([True] * 25, 0.1).model_dump_json())
+    assert list(read.probability(rows)) == list(constant([True] * 25, 0.1).probability(rows))  # to the last bit
 
 
 def test_recorded_features_survive_an_interruption(tmp_path, turn):

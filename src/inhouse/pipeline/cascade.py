@@ -29,6 +29,7 @@ from inhouse.evaluation.outcomes import GOOD
 from inhouse.evaluation.probes import make_probes
 from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
+from inhouse.guardrails.confidence.calibration import constant
 from inhouse.guardrails.confidence.calibration import fit as fit_confidence
 from inhouse.guardrails.confidence.features import Features
 from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_digest
@@ -71,7 +72,7 @@ class Recorded:
         usd: mean price of an answer, shape (rungs,).
         seconds: of an answer, shape (questions, rungs), NaN for a person.
         first_s: until its first token, of the same shape.
-        reasons: by rung, why it has no score.
+        reasons: by rung, why all its answers have the same score.
     """
 
     scores: Floats
@@ -139,7 +140,8 @@ def _scored(
     ladder: Ladder, table: Rung, questions: tuple[Sequence[Example], Sequence[Example]], answers: Sequence[Answer],
     rows: dict[str, Features], work: Path,
 ) -> tuple[list[float], str]:  # fmt: skip
-    """The score of each answer, and why none could be fitted, "" where one was.
+    """The score of each answer, and why all have the same, "" where they have not: a rung that is always right is worth
+    asking, though no score can be fitted on its answers.
 
     Args:
         ladder: has the settings.
@@ -157,8 +159,9 @@ def _scored(
     own, right = labeled(selection, answers[: len(selection)], rows)
     try:
         fitted = fit_confidence(np.reshape(own, (-1, len(looked_at))) * looked_at, right, settings.max_wrong)
+        reason = ""
     except InputError as error:
-        return [1.0 if a.ended in ("act", "block") else 0.0 for a in answers], str(error)
+        fitted, reason = constant(right, settings.max_wrong), str(error)
     everything = fitted.model_copy(update={"threshold": 0.0})  # the cascade decides
     write_text(calibration_file(work, table.label), everything.model_dump_json())
     at = {e.id: conversation_digest(messages) for e, messages in asked(examples, answers)}
@@ -170,7 +173,7 @@ def _scored(
             return 0.0
         return float(fitted.probability(np.array([rows[at[example.id]]]) * looked_at)[0])
 
-    return [score(e, a) for e, a in zip(examples, answers, strict=True)], ""
+    return [score(e, a) for e, a in zip(examples, answers, strict=True)], reason
 
 
 def known_of(ladder: Ladder, selection: Sequence[Example], recorded: Recorded) -> Known:

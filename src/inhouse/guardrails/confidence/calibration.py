@@ -130,6 +130,18 @@ def fit(rows: Numbers, right: Sequence[bool], target: float, min_answered: float
     )  # fmt: skip
 
 
+def constant(right: Sequence[bool], target: float) -> Calibration:
+    """The same probability for every answer, by the rule of succession (Laplace): where so few were seen, or nothing
+    but right or wrong ones, that none can be told from another."""
+    p, features = (sum(right) + 1) / (len(right) + 2), len(Features._fields)
+    model = Logistic(mean=(0.0,) * features, scale=(1.0,) * features, weight=(0.0,) * features, bias=0.0)
+    wrong = 1 - sum(right) / len(right) if right else 0.0
+    return Calibration(
+        model=model, steps=((0.0, p), (1.0, p)), threshold=0.0, target=1.0, wanted=target, answered=1.0, wrong=wrong,
+        examples=len(right), error=0.0,
+    )  # fmt: skip
+
+
 def _folds(y: Numbers) -> NDArray[np.integer[Any]]:
     """A fold for each answer, each with nearly as many wrong ones: with few wrong answers, scores of folds that differ
     in them could not be compared."""

@@ -85,7 +85,7 @@ async def test_the_next_answer_of_a_running_server_is_from_the_changed_document(
     assert touched["t2"].outdated
     assert not any(c.problem for c in Releases(site).verify("production"))
     open_release(site, production).close()  # as it was pinned
-    assert [w.kind for w in watch(site, said).once().waiting] == ["labels"]
+    assert [w.kind for w in watch(site, said).once().waiting] == ["references"]
 
 
 async def test_a_secret_document_stays_secret_in_the_new_index(site):

@@ -41,7 +41,6 @@ from inhouse.models.openai import OpenAIModel
 from inhouse.models.vllm import Adapted, VllmEngine, rank_of
 from inhouse.retrieval.grounded import Grounded, Grounding, ungrounded
 from inhouse.retrieval.search import Index
-from inhouse.routing.private import Private
 from inhouse.text.support import LexicalSupport
 from inhouse.types import Artifact, Embedder, Example, Grounder, Message, Passage
 
@@ -314,8 +313,8 @@ class Arms:
         if name in EXPERTS and model is None:
             return self._routed(name, only)
         if model is None:
-            model = self.behind(name)
-            if only is None and isinstance(model, Private):
+            model, custom = self.behind(name), self._built.custom
+            if only is None and custom and endpoint_of(custom) and (name.startswith("tuned") or name == "oracle"):
                 only = self._border.leaving
         if name == "base":
             return model

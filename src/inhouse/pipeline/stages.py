@@ -368,13 +368,14 @@ def commands(workspace: Workspace) -> Artifact | None:
 
 def _private(project: Project, custom: Artifact | None) -> dict[str, Json]:
     """The policies that the verdict asks models elsewhere under, if it asks any."""
-    from inhouse.assembly.cascade import check_private_arm
-    from inhouse.assembly.private import check_oracle
-
     hosted, private = custom is not None and endpoint_of(custom), CASCADES[1] in project.evaluation.arms
     if private:
+        from inhouse.assembly.cascade import check_private_arm
+
         check_private_arm(project)
     if hosted:
+        from inhouse.assembly.private import check_oracle
+
         check_oracle(project)
     asked = private or (hosted and project.private)
     return {"private": [t.model_dump(mode="json") for t in project.private]} if asked else {}

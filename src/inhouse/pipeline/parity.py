@@ -18,8 +18,6 @@ from inhouse.assembly.arms import (
     PRETRAINED_FOLDER,
     endpoint_of,
 )
-from inhouse.assembly.guard import Parts
-from inhouse.assembly.private import border_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import GateError
@@ -99,6 +97,9 @@ def make_agreement(
     }  # fmt: skip
 
     def build(work: Path) -> dict[str, Json]:
+        from inhouse.assembly.guard import Parts
+        from inhouse.assembly.private import border_of
+
         assert place is not None
         prompts = prompts_of(workspace, found, limit or None)
         remote = border_of(Parts(workspace, project), fallback=False).hosted(OpenAIModel(place), None)

@@ -98,7 +98,9 @@ class Desk:
 
     @staticmethod
     def starts(text):
-        words = set(text.lower().split())
+        words = set(text.lower().strip("?").split())
+        if words & {"something", "her"} or text.startswith("balayage"):  # it might be either
+            return {"book": 0.45, "gift": 0.4}
         return {"book": 0.9 if words & {"book", "haircut"} else 0.0, "gift": 0.9 if "gift" in words else 0.0}
 
     async def ask(self, text, talk=None, user="ann"):
@@ -243,3 +245,27 @@ async def test_the_plan_of_a_turn_is_kept_so_that_a_crash_changes_nothing(desk):
             break  # the process ends here
     desk.agent._understanding = None  # it is not asked again
     assert await desk.ask("anna weber") == "Book women's haircut on Friday, December 11 at 3:30 pm for anna weber?"
+
+
+async def test_a_message_that_may_mean_several_procedures_is_asked_about(desk):
+    assert await desk.ask("balayage for friday, Ann Lee") == "Do you mean: Book an appointment or Buy a gift card?"
+    # its values count for the procedure that is chosen
+    assert await desk.ask("an appointment") == "Which time? (10:00 am, 3:30 pm)"
+
+
+@pytest.mark.parametrize(("text", "answer"), [
+    ("the second one", "For how much?"), ("no", "I can help with: Book an appointment, Buy a gift card."),
+    ("when do you open?", "We open at nine."), ("I want a gift card", "For how much?"),
+])  # fmt: skip
+async def test_what_is_meant_may_be_said_in_several_ways(desk, text, answer):
+    await desk.ask("something for her")
+    assert await desk.ask(text) == answer
+
+
+async def test_an_offer_is_for_the_next_message_alone(desk):
+    await desk.all("something for her", "when do you open?")
+    assert await desk.ask("the second one") == "We open at nine."
+
+
+async def test_a_question_is_not_asked_about(desk):
+    assert await desk.ask("what do you have for her?") == "We open at nine."

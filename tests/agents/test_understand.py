@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from inhouse.agents.answers import polarity_of
+from inhouse.agents.answers import asks, polarity_of, stops
 from inhouse.agents.commands import Situation
 from inhouse.agents.procedure import Slot
 from inhouse.agents.understand import Open, Understanding, no_starts
@@ -70,3 +70,95 @@ def test_a_choice_has_other_names(text, wanted):
     also = {"haircut": ("trim", "hair cut"), "color": ("roots",)}
     slot = Slot(type="choice", choices=("haircut", "beard trim", "color"), also=also)
     assert [v.value for v in found(slot, text, date(2027, 3, 9), slot.choices)] == wanted
+
+
+@pytest.mark.parametrize("text", [
+    "never mind", "hmm, never mind", "actually, forget it", "sorry, I changed my mind", "let's leave it",
+    "I don't want to do this", "can we stop", "maybe later", "stop", "cancel that please",
+])  # fmt: skip
+def test_who_wants_to_stop_is_understood(text):
+    assert stops(text)
+
+
+@pytest.mark.parametrize("text", [
+    "don't stop", "please do not cancel", "I changed my mind about the day", "no", "yes please", "can I stop by at 3",
+    "cancel my other visit on Friday", "thanks",
+])  # fmt: skip
+def test_other_messages_do_not_stop(text):
+    assert not stops(text)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("ok, when do you open?", True), ("so what does it cost", True), ("hi, can you book me in?", False),
+    ("ok, can we get an appointment then?", False), ("good morning", False), ("is that all", True),
+])  # fmt: skip
+def test_a_question_may_begin_with_other_words(text, wanted):
+    assert asks(text) == wanted
+
+
+async def test_a_polite_question_in_a_procedure_is_answered_from_the_documents():
+    assert await understood("can I pay in cash?", asked="stylist") == [("answer", "", None)]
+    assert await understood("can I pay in cash", asked="stylist") == [("other", "", None)]
+
+
+VISIT = {
+    "number": Slot(type="id", pattern=r"P\d{4}", ask="Which number?"),
+    "patient": Slot(type="name", ask="Your name?"),
+    "day": Slot(type="date", ask="Which day?"),
+    "time": Slot(type="time", ask="Dana is free on March 11 at 9:30 am, 11:00 am, 3:00 pm. Which time?"),
+    "doctor": Slot(type="choice", choices_from="found.names", ask="Which doctor: Dr. Okafor, Dr. Berg?"),
+    "reason": Slot(type="text", ask="What is it about?"),
+}
+
+
+async def visited(text, asked=""):
+    """The values that a message sets while a procedure asks for `asked`."""
+    doctors = {"doctor": ["Dr. Okafor", "Dr. Berg"]}
+    question = VISIT[asked].ask if asked else ""
+    now = Open(VISIT, doctors, Situation(active="visit", asked=asked), date(2027, 3, 9), question)
+    request = ChatRequest(messages=(Message(role="user", content=text),))
+    return {c.name or c.kind: c.value for c in (await Understanding(no_starts)(request, now)).commands}
+
+
+@pytest.mark.parametrize(("text", "day"), [
+    ("as soon as possible", "2027-03-09"), ("the earliest you have", "2027-03-09"), ("any day is fine", "2027-03-09"),
+    ("not on Wednesday, Thursday please", "2027-03-11"), ("any day but not friday", "2027-03-09"),
+])  # fmt: skip
+async def test_the_first_day_may_be_asked_for(text, day):
+    assert await visited(text, "day") == {"day": day}
+
+
+@pytest.mark.parametrize(("text", "time"), [
+    ("the first one", "09:30"), ("the last one please", "15:00"), ("in the afternoon", "15:00"), ("morning", "09:30"),
+    ("whichever", "09:30"), ("the second", "11:00"), ("10", "10:00"),
+])  # fmt: skip
+async def test_one_of_the_times_offered_may_be_picked(text, time):
+    assert await visited(text, "time") == {"time": time}
+
+
+async def test_what_is_not_offered_is_not_picked():
+    assert await visited("in the evening", "time") == {"other": None}
+    assert await visited("is there any parking?", "day") == {"answer": None}
+
+
+async def test_any_choice_is_the_first_that_a_tool_found_never_of_a_fixed_list():
+    assert await visited("either of them", "doctor") == {"doctor": "Dr. Okafor"}
+    assert await understood("any", asked="stylist") == [("other", "", None)]
+
+
+@pytest.mark.parametrize("text", [
+    "I need to come in, I'm P1007, Peter Novak", "this is Peter Novak, P1007", "P1007 Peter Novak here",
+    "my name is Peter Novak and my number is P1007",
+])  # fmt: skip
+async def test_a_name_that_is_introduced_needs_no_question(text):
+    assert await visited(text, "number") == {"number": "P1007", "patient": "Peter Novak"}
+
+
+@pytest.mark.parametrize("text", ["I'm pregnant, P1007", "P1007, for Monday", "P1007. Dr. Okafor please"])
+async def test_other_words_are_no_name(text):
+    assert "patient" not in await visited(text, "number")
+
+
+async def test_a_wish_to_stop_is_no_text():
+    assert await visited("never mind", "reason") == {"cancel": None}
+    assert await visited("my knee hurts", "reason") == {"reason": "my knee hurts"}

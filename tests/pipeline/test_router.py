@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from inhouse.assembly.team import read_team, starts_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.errors import ConfigError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
-from inhouse.pipeline.router import allowed, needs_documents, open_router
+from inhouse.pipeline.router import allowed, make_team, needs_documents, open_router
 from inhouse.routing.classifier import REST
 
 PROJECT = """
@@ -125,3 +126,39 @@ def test_groups_limit_the_agents(open_project):
     project = open_project().project
     assert allowed(project, frozenset()) == {"booking", "advice"}
     assert allowed(project, frozenset(["customers"])) == {"booking", "billing", "advice"}
+
+
+MOVE = """
+name = "move"
+examples = ["move my appointment", "I need another day for my haircut", "reschedule me please", "put it off a week"]
+[[states]]
+name = "start"
+end = true
+"""
+ASKED = ["When are you open on Saturday?", "Where can I park?", "What does a cut cost?", "Do you have any vegan shampoo?",
+         "Who is Anna?", "Is Marta Kowalska in on Fridays?"]  # fmt: skip
+
+
+def test_questions_of_the_past_begin_no_procedure(open_project, folder):
+    (folder / "procedures" / "move.toml").write_text(MOVE)
+
+    def starts():
+        workspace = open_project()
+        made = make_team(workspace, stages.router(workspace))
+        team = read_team(workspace.store, made, workspace.embedder)
+        kept = "".join(f.read_text() for f in Path(made.path).rglob("*.json"))
+        return starts_of(team, "booking"), kept
+
+    before, _ = starts()
+    assert max(before("Are you open this Saturday?").values()) > 0.6
+    rows = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]} for text in ASKED
+    ]
+    with (folder / "log.jsonl").open("a") as log:
+        log.write("".join("\n" + json.dumps(row) for row in rows))
+    after, kept = starts()
+    assert max(after("Are you open this Saturday?").values()) <= 0.3
+    assert max(after("I would like a haircut on Saturday").values()) > 0.6
+    assert max(after("can I come in on Saturday?").values()) > 0.6
+    assert "haircut" in kept
+    assert "vegan" not in kept

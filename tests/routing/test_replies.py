@@ -105,3 +105,9 @@ async def test_a_greeting_and_a_wish_for_a_person_come_first(ask):
     assert (await ask(request("Guten Morgen"), languages={"en"})).text == "Hallo! Wie kann ich Ihnen helfen?"
     wish = await ask(request("Ich möchte mit einem Mitarbeiter sprechen"), languages={"en"})
     assert wish.note("guarded", "handoff") == {"reason": WANTS_PERSON}
+
+
+async def test_a_greeting_that_answers_a_question_is_none(ask):
+    assert (await ask(request("a visit please", "When suits you?", "morning"))).text == "model"
+    assert (await ask(request("a visit please", "Noted.", "morning"))).text == Replies().greeting
+    assert (await ask(request("hi", Replies().greeting, "hello"))).text == Replies().greeting

@@ -20,7 +20,7 @@ from inhouse.agents.understand import Open, Understanding, text_of, titles
 from inhouse.agents.values import found
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, Usage, streaming
 from inhouse.tools import Call, Caller, Proposal
-from inhouse.types import Digest, Json, Message, digest_of
+from inhouse.types import Digest, Json, Message, digest_of, last_question
 
 NEWS_WORDS = 4  # of a message that only asks what became of an approval
 MOST_STEPS = 50  # of procedures in one turn
@@ -75,8 +75,9 @@ class Agent:
         caller = Caller(user=request.user, key=request.key, groups=request.groups, role=request.role)
         turn = Turn(request, caller, progress)
         if request.turn and request.turn != progress.turn + 1:  # another agent has said something since
-            progress.confirming = False
+            progress.confirming, progress.offered = False, []
         progress.turn = request.turn
+        turn.offered, progress.offered = progress.offered, []
         await self._leave(turn)
         if (plan := request.plan.get(self.name)) is not None:
             commands = [Command.model_validate(row) for row in plan]
@@ -119,7 +120,7 @@ class Agent:
         before = next((m.content for m in reversed(turn.request.messages) if m.role == "assistant"), "")
         question = before.rpartition("\n\n")[2]  # without what documents said before it
         if frame is None:
-            return Open(situation=situation, today=self._today(), question=question)
+            return Open(situation=situation, today=self._today(), question=question, offered=turn.offered)
         procedure = self._procedures[frame.procedure]
         names = frame.names(self._given(turn))
         choices = {n: list(choices_of(s, names)) for n, s in procedure.slots.items() if s.type == "choice"}
@@ -160,6 +161,8 @@ class Agent:
                     self._confirm(turn, command.kind == "yes")
                 case "cancel" if progress.frame:
                     await self._cancel(turn, progress.frame)
+                case "offer":
+                    self._ask_which(turn, command.value)
                 case "person":
                     turn.hand_off("asked for a person", self._wording.person)
                 case "answer":
@@ -183,6 +186,16 @@ class Agent:
         else:
             turn.say(self._wording.again if progress.frame else f"{self._wording.again} {self._offer(turn)}")
         return False
+
+    def _ask_which(self, turn: Turn, names: Sequence[str]) -> None:
+        """Asks which of the procedures is meant; what else there is, where it is none of those that were offered."""
+        shown = self._open(turn).situation.procedures
+        turn.progress.offered = [name for name in names if name in shown]
+        if turn.progress.offered:
+            titles = " or ".join(shown[name] for name in turn.progress.offered)
+            turn.say(said(self._wording.which, {"titles": titles}))
+        else:
+            turn.say(self._offer(turn))
 
     def _offer(self, turn: Turn) -> str:
         named = self._open(turn).situation.procedures.values()
@@ -234,7 +247,9 @@ class Agent:
         }
         progress.frames.append(Frame(name, procedure.digest, procedure.states[0].name, kept))
         turn.step("started", procedure=name)
-        certain, _ = self._understanding.read(text_of(turn.request.messages), self._open(turn))
+        messages = turn.request.messages
+        before = text_of(messages[: last_question(messages)]) if turn.offered else ""  # "video visit asap"
+        certain, _ = self._understanding.read(f"{before}\n{text_of(messages)}".strip(), self._open(turn))
         for command in certain:
             if command.kind == "set":
                 self._set(turn, command.name, command.value)

@@ -6,6 +6,7 @@ A message counts as one of them only if its words are all known, so "yes" is a y
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 
 def _set(words: str) -> frozenset[str]:
@@ -25,7 +26,16 @@ _YES = _set(
 )
 _NO = _set("no n nope nah negative don't dont not wrong incorrect never")
 _BUT = _set("but except only if instead actually wait change make different rather another other on at to than")
-_STOP = _set("cancel stop abort quit exit forget nevermind never mind drop leave enough")
+_STOP = _set("cancel stop abort quit exit forget nevermind drop leave enough")
+_STOP_PHRASES = (
+    "never mind", "changed my mind", "do not want this any more", "don't want this anymore", "don't want to do this",
+    "don't want it anymore", "not now", "some other time", "another time", "maybe later",
+)  # fmt: skip
+_BESIDE_STOP = _set(
+    "everything process whole thing about actually sorry wait let's lets let us want to rather i've have can could we "
+    "you and"
+)
+_DENY = _set("don't dont not never")
 _AFFIRMS = _YES | _set(
     "go do proceed course means lovely wonderful excellent brilliant awesome deal love si sí oui ja claro vale cool "
     "nice alright totally aye"
@@ -33,6 +43,8 @@ _AFFIRMS = _YES | _set(
 _AROUND = _FILLER | _set("we let's lets us you by of happy glad looks seems like right away too my with")
 _ASKS = _set("what when where who whom whose which why how do does did is are was were can could will would should may")
 _POLITE = _set("can could would will may")
+_OPENING = _set("ok okay so and but well oh um uh hm hmm ah hi hello hey then also please sorry thanks good morning")
+"""Words that may come before a question."""
 
 
 def words(text: str) -> list[str]:
@@ -78,18 +90,26 @@ def affirms(text: str, question: str = "") -> bool:
 def stops(text: str) -> bool:
     """Whether the user wants to leave what is going on, and says nothing else."""
     said = words(text)
-    own = [w for w in said if w not in _FILLER and w not in _NO]
-    return (
-        bool(own)
-        and len(said) <= MOST_WORDS
-        and all(w in _STOP or w in ("everything", "process", "whole", "thing") for w in own)
-    )
+    if len(said) > MOST_WORDS:
+        return False
+    line = " ".join(said)
+    for phrase in _STOP_PHRASES:
+        line = line.replace(phrase, "stop")
+    said = line.split()
+    own = [w for w in said if w not in _FILLER and w not in _NO and w not in _SIGHS and w not in _BESIDE_STOP]
+    denied = any(a in _DENY and b in _STOP for a, b in pairwise(said))  # "please don't stop"
+    return bool(own) and all(w in _STOP for w in own) and not denied
 
 
 def asks(text: str) -> bool:
     """Whether it is a question for information, by its form: not "can you book...", which asks for an action."""
     said = words(text)
-    if not said:
-        return False
-    polite = said[0] in _POLITE and len(said) > 1 and said[1] in ("you", "i", "we")
-    return (text.rstrip().endswith("?") or said[0] in _ASKS) and not polite
+    at = next((n for n, word in enumerate(said) if word not in _OPENING), len(said))
+    first, second = [*said[at : at + 2], "", ""][:2]
+    polite = first in _POLITE and second in ("you", "i", "we")
+    return bool(said) and (text.rstrip().endswith("?") or first in _ASKS) and not polite
+
+
+def is_asking(text: str) -> bool:
+    """Whether it asks something by its form, also for an action, such as "can I pay in cash?"."""
+    return asks(text) or text.rstrip().endswith("?")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from inhouse.types import Json, Record
 
-Kind = Literal["start", "set", "yes", "no", "answer", "cancel", "person", "other"]
+Kind = Literal["start", "set", "yes", "no", "answer", "cancel", "person", "offer", "other"]
 
 
 class Command(Record):
@@ -19,9 +19,10 @@ class Command(Record):
 
     Attributes:
         kind: "start" a procedure; "set" a slot; "yes" and "no" to the open question; "answer" a question from the
-            documents; "cancel" the procedure; "person", a colleague is wanted; "other", nothing of these.
+            documents; "cancel" the procedure; "person", a colleague is wanted; "offer", some procedures may be meant
+            (only code says so); "other", nothing of these.
         name: the procedure or slot.
-        value: of the slot.
+        value: of the slot, or the names of the procedures.
     """
 
     kind: Kind
@@ -84,4 +85,4 @@ def allowed(command: Command, situation: Situation) -> bool:
             return situation.confirming
         case "cancel":
             return bool(situation.active)
-    return True
+    return command.kind != "offer"

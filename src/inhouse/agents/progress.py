@@ -96,6 +96,7 @@ class Progress:
         turn: number of the turn in which; only the next one answers.
         misses: messages in a row that were not understood.
         kept: values of slots that other procedures have too.
+        offered: names of procedures that the user was asked to choose from in the last turn.
         active: the procedure that runs, for the router.
     """
 
@@ -105,6 +106,7 @@ class Progress:
     misses: int = 0
     kept: dict[str, Json] = field(default_factory=dict)
     turn: int = 0
+    offered: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, data: Json, procedures: Mapping[str, Procedure]) -> Progress:
@@ -115,14 +117,15 @@ class Progress:
         kept = [f for f in frames if f.procedure in procedures and procedures[f.procedure].digest == f.digest]
         if len(kept) < len(frames):
             return cls(frames=kept)
-        return cls(kept, data["asked"], data["confirming"], data["misses"], dict(data["kept"]), data["turn"])
+        offered = [name for name in data.get("offered", ()) if name in procedures]
+        return cls(kept, data["asked"], data["confirming"], data["misses"], dict(data["kept"]), data["turn"], offered)
 
     @property
     def frame(self) -> Frame | None:
         return self.frames[-1] if self.frames else None
 
     def to_json(self) -> dict[str, Json]:
-        return asdict(self) | {"active": self.frame.procedure if self.frame else ""}
+        return asdict(self) | {"active": self.frame.procedure if self.frame else "a choice" if self.offered else ""}
 
     def settle(self) -> None:
         """Nothing is asked for now."""

@@ -17,6 +17,7 @@ class Wording:
     """What an agent says besides the texts of its procedures."""
 
     again: str = "Sorry, I did not understand that."
+    which: str = "Do you mean: {titles}?"
     cancelled: str = "All right, I have stopped that."
     back: str = "Back to: {title}."
     change: str = "What would you like to change?"
@@ -45,6 +46,7 @@ class Turn:
     texts: list[str] = field(default_factory=list)
     calls: int = 0
     handed: str = ""
+    offered: list[str] = field(default_factory=list)  # see Progress, in the turn before
     waited: Frame | None = None  # whose approval was looked for
 
     def say(self, text: str) -> None:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from inhouse.agents.answers import affirms, asks, polarity_of, stops, words
+from inhouse.agents.answers import affirms, asks, is_asking, polarity_of, stops, words
 from inhouse.agents.commands import Command, Situation, allowed, schema
 from inhouse.agents.procedure import Procedure, Slot
-from inhouse.agents.values import MOST_TEXT, found
+from inhouse.agents.values import MOST_TEXT, Value, by_place, chosen, found, picked
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.types import Json, Message, last_question
 
 SURE = 0.6  # probability of a procedure from which it is begun without asking a model
+STATED, OTHERS = 0.5, 0.25  # the same for a message that asks nothing, where no other procedure has more than this
+OFFERED = 0.35  # probability of a procedure from which the user is asked whether it is meant
+MOST_OFFERED = 3
 SURER, WORDS = 0.85, 3  # the same while another procedure runs, and words of the message
 POSSIBLE = 0.25  # probability from which the model may begin it
 MOST_VALUES = 8  # of a slot that a model may choose among
@@ -40,6 +43,7 @@ class Open:
         situation: where the conversation stands, without values.
         today: the day that "tomorrow" is relative to.
         question: what the assistant said last.
+        offered: the procedures that it asked the user to choose from.
     """
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
@@ -47,6 +51,7 @@ class Open:
     situation: Situation = field(default_factory=Situation)
     today: date = field(default_factory=date.today)
     question: str = ""
+    offered: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,17 @@ class Understanding:
     def read(self, text: str, now: Open) -> tuple[list[Command], Situation]:
         """What code is certain of, and what else is possible."""
         situation, commands = now.situation, list[Command]()
+        if picks := _picked_procedures(text, now):
+            return picks, situation
         number = _only_number(now)
         values = {
             name: found(slot, text, now.today, now.choices.get(name, ()), name in (situation.asked, number))
             for name, slot in now.slots.items()
         }
+        asked = now.slots.get(situation.asked)
+        if asked and not values[situation.asked] and not is_asking(text):
+            choices = now.choices.get(situation.asked, ())
+            values[situation.asked] = picked(asked, text, now.question, now.today, choices)
         possible = {
             n: list(dict.fromkeys(_key(v.value) for v in own))[:MOST_VALUES] for n, own in values.items() if own
         }
@@ -104,7 +115,7 @@ class Understanding:
         likely = situation.model_copy(update={
             "values": {n: [json.loads(v) for v in own] for n, own in possible.items()}, "procedures": offered,
         })  # fmt: skip
-        if situation.active and stops(text) and not values.get(situation.asked):
+        if situation.active and stops(text) and (not values.get(situation.asked) or (asked and asked.type in LOOSE)):
             return [Command(kind="cancel")], likely
         said = polarity_of(text, _beside(text, now))
         commands += _settled(values, now, asks(text))
@@ -113,6 +124,8 @@ class Understanding:
         answers = any(c.name == situation.asked for c in commands) if situation.asked else False
         if best and best != situation.active and not answers and self._begins(text, begins, commands, situation):
             commands = [Command(kind="start", name=best), *commands]
+        elif not situation.active and (offers := _offers(text, begins)):
+            commands = [Command(kind="offer", value=offers)]
         elif asks(text) and not answers and not any(c.kind == "start" for c in commands):
             changes = situation.confirming and _changes(commands, situation)  # "can Milo do it instead?"
             commands += [] if changes else [Command(kind="answer")]
@@ -123,9 +136,9 @@ class Understanding:
     ) -> bool:
         """Whether a message clearly begins the likeliest procedure. While another one runs, a value or a question is
         about that one."""
-        best = max(begins.values())
+        best, second = sorted([0.0, 0.0, *begins.values()])[-1:-3:-1]
         if not situation.active:
-            return best >= SURE
+            return best >= SURE or (best >= STATED and second <= OTHERS and not is_asking(text))
         return best >= SURER and not commands and not asks(text) and len(text.split()) >= WORDS
 
     async def _choose(self, request: ChatRequest, situation: Situation) -> list[Command]:
@@ -166,6 +179,24 @@ def prompt(situation: Situation, messages: Sequence[Message]) -> tuple[Message, 
     return (Message(role="system", content="\n".join(lines)), Message(role="user", content=said))
 
 
+def _offers(text: str, begins: Mapping[str, float]) -> list[str]:
+    """The procedures that a message which asks nothing may begin, the likeliest first; none where none is likely."""
+    ordered = sorted(begins, key=lambda name: -begins[name])
+    likely = bool(ordered) and begins[ordered[0]] >= OFFERED and not is_asking(text)
+    return [name for name in ordered if begins[name] >= OTHERS][:MOST_OFFERED] if likely else []
+
+
+def _picked_procedures(text: str, now: Open) -> list[Command]:
+    """The procedure that a message chooses of those that were offered: by its title, its place, or a yes to one."""
+    shown = {now.situation.procedures[name]: name for name in now.offered if name in now.situation.procedures}
+    picked = [shown[str(v.value)] for v in chosen(text, list(shown)) or by_place(text, list(shown))] if shown else []
+    if len(shown) == 1 and polarity_of(text, now.question) is True:
+        picked = list(shown.values())
+    if shown and polarity_of(text) is False:
+        return [Command(kind="offer", value=[])]
+    return [Command(kind="start", name=picked[0])] if len(picked) == 1 and not is_asking(text) else []
+
+
 def _beside(text: str, now: Open) -> str:
     """The question, whose words may stand beside a yes; "" for a message that only says a known value again, which the
     question has for that reason: then its own words decide."""
@@ -173,22 +204,26 @@ def _beside(text: str, now: Open) -> str:
     return "" if again else now.question
 
 
-def _settled(values: Mapping[str, Sequence[object]], now: Open, asking: bool) -> list[Command]:
+def _settled(values: Mapping[str, Sequence[Value]], now: Open, asking: bool) -> list[Command]:
     """The slots whose value is clear: the one that was asked for, and others that only one slot can mean."""
     asked, commands = now.situation.asked, list[Command]()
     taken: set[tuple[int, int]] = set()
     order = sorted(now.slots, key=lambda n: (n != asked, n in now.situation.known))
     for name in order:
-        own = [v for v in values[name] if (v.start, v.end) not in taken or now.slots[name].type == "choice"]  # type: ignore[attr-defined]
+        own = [v for v in values[name] if (v.start, v.end) not in taken or now.slots[name].type == "choice"]
         kind = now.slots[name].type
         rivals = [n for n in order if n != name and now.slots[n].type == kind and n not in now.situation.known]
-        different = list(dict.fromkeys(_key(v.value) for v in own))  # type: ignore[attr-defined]
-        clear = len(different) == 1 and (name == asked or (kind not in LOOSE and (kind == "choice" or not rivals)))
-        if (kind in LOOSE and asking) or (kind in COUNTS and name not in (asked, _only_number(now))):
+        introduced = any(v.introduced for v in own)
+        if introduced and name != asked:
+            own = [v for v in own if v.introduced]
+        different = list(dict.fromkeys(_key(v.value) for v in own))
+        sure = (kind not in LOOSE or introduced) and (kind == "choice" or not rivals)
+        clear = len(different) == 1 and (name == asked or sure)
+        if (kind in LOOSE and asking and not introduced) or (kind in COUNTS and name not in (asked, _only_number(now))):
             clear = False
         if clear:
             commands.append(Command(kind="set", name=name, value=json.loads(different[0])))
-            taken.update((v.start, v.end) for v in own)  # type: ignore[attr-defined]
+            taken.update((v.start, v.end) for v in own)
     return commands
 
 
@@ -215,7 +250,7 @@ def _plain(certain: Sequence[Command]) -> bool:
 
 
 def _guess(text: str, now: Open) -> Command:
-    return Command(kind="other") if now.situation.active else Command(kind="answer")
+    return Command(kind="other" if now.situation.active and not is_asking(text) else "answer")
 
 
 def _same(a: Command, b: Command) -> bool:

@@ -63,6 +63,17 @@ _NAMED = re.compile(
     r"(?P<name>[^\W\d_][\w'’.-]{0,40}(?: [^\W\d_][\w'’.-]{0,40}){0,3})",
     re.IGNORECASE,
 )
+_INTRODUCED = re.compile(r"\b(?:my (?:full )?name is|name's|i am|i'm|this is|call me|my name's)\s$", re.IGNORECASE)
+_BESIDE_CODE = re.compile(r"(?<![\w#])#?(?=[\w-]{0,39}\d)[\w-]{2,40},? (?:and )?$")
+_LEADING_CODES = re.compile(r"(?:(?=[^ ]{0,39}\d)[^ ]{2,40} ){1,2}")
+_NOT = re.compile(r"\b(?:not|except|besides)(?: on| at| for| the)? $", re.IGNORECASE)
+_SOON = re.compile(
+    r"\b(?:as soon as (?:possible|you can)|asap|soonest|earliest|right away|immediately|whenever"
+    r"|(?:first|next) (?:available|free|possible|slot|opening))\b", re.IGNORECASE)  # fmt: skip
+_ANY = re.compile(
+    r"\b(?:any(?: ?(?:one|body|day|time))?|either|whichever|whoever|no preference|you (?:choose|pick|decide)"
+    r"|(?:does not|doesn't|don't) (?:matter|mind|care))\b", re.IGNORECASE)  # fmt: skip
+_PARTS = {"morning": ("00:00", "11:59"), "afternoon": ("12:00", "17:59"), "evening": ("17:00", "23:59")}
 _PROPER = re.compile(r"\b[A-Z\u00c0-\u00de][\w'’-]{1,40}(?: [A-Z\u00c0-\u00de][\w'’.-]{0,40}){0,3}")
 _LEAD = re.compile(
     r"^(?:(?:it's|it is|its|i'm|i am|my name is|name is|sure|ok|okay|yes|yeah|well|um|uh|hi|hello|the|that would be"
@@ -90,12 +101,14 @@ _POINTS = _LAST.union(*_PLACES, _set("the this that which another other no any e
 
 
 class Value(NamedTuple):
-    """A value, and where it stands in the text; `signed` if it has the sign of a currency."""
+    """A value, and where it stands in the text; `signed` if it has the sign of a currency, `introduced` if it is a name
+    that the text says to be one, as in "I'm Ann Lee" and "P1007, Ann Lee"."""
 
     value: Json
     start: int
     end: int
     signed: bool = False
+    introduced: bool = False
 
 
 def found(slot: Slot, text: str, today: date, choices: Sequence[str] = (), asked: bool = False) -> list[Value]:
@@ -131,6 +144,28 @@ def found(slot: Slot, text: str, today: date, choices: Sequence[str] = (), asked
     if slot.pattern and slot.type != "id":
         values = [v for v in values if matches(slot.pattern, str(v.value))]
     return values
+
+
+def picked(slot: Slot, text: str, question: str, today: date, choices: Sequence[str] = ()) -> list[Value]:
+    """What an answer picks of what the question offers, without naming it: the first day or time ("the first one", "in
+    the afternoon"), or any of the choices that a tool found. Where no day is offered, "as soon as possible" is today,
+    for the tool to find the first that is free.
+    """
+    text = text[:MOST_CHARS]
+    if slot.type == "choice":
+        any_ = slot.choices_from and choices and _ANY.search(text)
+        return [Value(choices[0], 0, len(text))] if any_ else []
+    if slot.type not in ("date", "time"):
+        return []
+    offered = sorted({str(v.value) for v in _READERS[slot.type](question[:MOST_CHARS], today)})
+    parts = [_PARTS[word] for word in _words(text) if word in _PARTS]
+    if slot.type == "time" and parts:
+        return [Value(t, 0, len(text)) for t in offered if any(first <= t <= last for first, last in parts)][:1]
+    if offered and (placed := by_place(text, offered)):
+        return placed
+    if (offered or slot.type == "date") and (_SOON.search(text) or _ANY.search(text)):
+        return [Value(offered[0] if offered else today.isoformat(), 0, len(text))]
+    return []
 
 
 @lru_cache(maxsize=500)
@@ -219,12 +254,17 @@ def _words(text: str) -> list[str]:
 
 def _dates(text: str, today: date) -> Iterator[Value]:
     """The days; of a weekday and a date beside each other, such as "Tuesday the 9th", the date."""
-    found = [(m, day) for m in _DATE.finditer(text) if (day := _date(m, today))]
+    found = [(m, day) for m in _DATE.finditer(text) if (day := _date(m, today)) and not _denied(text, m.start())]
     for n, (m, day) in enumerate(found):
         beside = [o for o, _ in found[max(n - 1, 0) : n + 2] if o is not m and _gap(m, o) <= BESIDE]
         if m["day"] and any(not o["day"] for o in beside):
             continue
         yield Value(day.isoformat(), m.start(), m.end())
+
+
+def _denied(text: str, at: int) -> bool:
+    """Whether a value is what somebody does not want: "not on Monday"."""
+    return _NOT.search(text[max(0, at - 20) : at]) is not None
 
 
 def _gap(a: re.Match[str], b: re.Match[str]) -> int:
@@ -283,7 +323,7 @@ def _times(text: str, today: date) -> Iterator[Value]:
             hour -= g["rel"].lower() == "quarter to"
         else:
             hour = _day_hour(int(g["h4"] or g["h5"]))
-        if 0 <= hour < 24 and minute < 60:
+        if 0 <= hour < 24 and minute < 60 and not _denied(text, m.start()):
             yield Value(f"{hour:02}:{minute:02}", m.start(), m.end())
 
 
@@ -344,11 +384,22 @@ def _names(text: str, asked: bool) -> Iterator[Value]:
     for m in _NAMED.finditer(text):
         name = _until_stop(m["name"])
         if name:
-            yield Value(name, m.start("name"), m.start("name") + len(name))
+            start, capitals = m.start("name"), all(word[0].isupper() for word in name.split())
+            introduced = capitals and _INTRODUCED.search(text[:start]) is not None
+            yield Value(name, start, start + len(name), introduced=introduced)
             return
-    proper = [m for m in _PROPER.finditer(text) if (m.start() > 0 or asked) and _until_stop(m[0])]
+    proper = [
+        m
+        for m in _PROPER.finditer(text)
+        if (m.start() > 0 or asked or _LEADING_CODES.match(m[0])) and _until_stop(_LEADING_CODES.sub("", m[0]))
+    ]
     if proper:
-        yield from (Value(_until_stop(m[0]), m.start(), m.end()) for m in proper)
+        for m in proper:
+            code = _LEADING_CODES.match(m[0])
+            start = m.start() + (code.end() if code else 0)
+            name = _until_stop(text[start : m.end()])
+            beside = " " in name and _BESIDE_CODE.search(text[max(0, start - 50) : start]) is not None
+            yield Value(name, start, m.end(), introduced=beside)
         return
     if asked and (whole := _whole(text)) and len(str(whole[0].value).split()) <= 3 and _until_stop(str(whole[0].value)):
         yield from whole
@@ -358,7 +409,8 @@ def _until_stop(name: str) -> str:
     """The words up to the first that no name has."""
     kept: list[str] = []
     for word in name.split():
-        if word.strip(".,!?").casefold() in _NOT_NAMES or any(c.isdigit() for c in word):
+        plain = word.strip(".,!?").casefold().replace("’", "'")
+        if plain.removesuffix("'m").removesuffix("'s") in _NOT_NAMES or any(c.isdigit() for c in word):
             break
         kept.append(word)
     return " ".join(kept).rstrip(".,!?;:")

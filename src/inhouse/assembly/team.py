@@ -14,12 +14,12 @@ from datetime import date
 from pathlib import Path
 
 from inhouse.agents.agent import Agent
-from inhouse.agents.answers import asks
+from inhouse.agents.answers import asks, is_asking
 from inhouse.agents.conversing import Conversing
 from inhouse.agents.executor import Executor, Rights
 from inhouse.agents.one_prompt import OnePrompt
 from inhouse.agents.procedure import Procedure, read_procedure, to_procedure
-from inhouse.agents.understand import Starts, Understanding
+from inhouse.agents.understand import SURE, Starts, Understanding
 from inhouse.assembly.arms import Arms
 from inhouse.assembly.guard import Parts, acting_guard
 from inhouse.chat import ChatModel
@@ -33,7 +33,10 @@ from inhouse.store.artifacts import Store
 from inhouse.tools import Calls, Runs, Tool, Turns
 from inhouse.types import Artifact, Embedder, Example, Json
 
-FILE, STARTS = "agents.json", "starts"
+FILE, STARTS, QUESTIONS = "agents.json", "starts", "questions"
+QUESTION = "?"  # the class of messages that the documents answer
+LOW = 0.3  # probability of a procedure at which nothing is begun
+FEWEST = 5  # such messages, to learn from
 DOCUMENTS, PERSON = "documents", "person"
 Procedures = Mapping[str, Mapping[str, Procedure]]
 """By agent, then by name."""
@@ -59,6 +62,8 @@ class Team:
         fallback: see `routing.fallback`.
         today: a fixed day, ISO 8601; "" for the current one.
         starts: finds the procedure that a message begins; None where no agent has several.
+        questions: tells questions that the documents answer (`QUESTION`) from messages that begin a procedure; None
+            where there are too few of them to learn from.
         router: finds the agent; None where the team is only described.
     """
 
@@ -68,6 +73,7 @@ class Team:
     fallback: str = ""
     today: str = ""
     starts: TextClassifier | None = None
+    questions: TextClassifier | None = None
     router: TextClassifier | None = None
 
 
@@ -147,13 +153,21 @@ def allowed(table: AgentTable, procedures: Mapping[str, Procedure], tools: Mappi
     return frozenset(t for p in procedures.values() for t in p.tools if t in tools)
 
 
-def written(made_from: Mapping[str, Json], embedder: Embedder, out: Path) -> dict[str, Json]:
-    """Writes a team into a folder; returns facts of it."""
+def written(
+    made_from: Mapping[str, Json], embedder: Embedder, out: Path, questions: Sequence[str] = ()
+) -> dict[str, Json]:
+    """Writes a team into a folder; returns facts of it. `questions` are messages that the documents answered."""
     write_text(out / FILE, json.dumps(made_from, ensure_ascii=False, indent=1))
     team = _read(made_from)
     if classifier := _learned(team.procedures, embedder):
         (out / STARTS).mkdir()
         classifier.save(out / STARTS)
+        asked = [*questions, *(text for table in team.agents for text in table.examples if is_asking(text))]
+        if len(asked) >= FEWEST:
+            (out / QUESTIONS).mkdir()
+            both = _learned(team.procedures, embedder, asked)
+            assert both is not None  # there is one without questions
+            both.save(out / QUESTIONS)
     states = sum(len(p.states) for own in team.procedures.values() for p in own.values())
     return {"agents": len(team.agents), "procedures": sum(map(len, team.procedures.values())), "states": states,
             "tools": len(team.tools)}  # fmt: skip
@@ -172,12 +186,14 @@ def described_team(made: Artifact) -> Team:
         raise InputError(f"{file}: cannot be read ({error})", "run `inhouse build` again") from error
 
 
-def _learned(procedures: Procedures, embedder: Embedder) -> TextClassifier | None:
-    """What finds the procedure that a message begins; None where no agent has several."""
+def _learned(procedures: Procedures, embedder: Embedder, questions: Sequence[str] = ()) -> TextClassifier | None:
+    """What finds the procedure that a message begins, or that it is a question; None where no agent has several."""
     texts = [(text, name) for own in procedures.values() for name, p in own.items() for text in p.examples]
     if not texts or not any(len(own) > 1 for own in procedures.values()):
         return None
-    return train([t for t, _ in texts], [n for _, n in texts], embedder)[0]
+    shown = {text for text, _ in texts}  # a prediction never shows what a customer once asked
+    texts += [(text, QUESTION) for text in dict.fromkeys(questions)]
+    return train([t for t, _ in texts], [n for _, n in texts], embedder, shown=shown)[0]
 
 
 def read_team(store: Store, made: Artifact, embedder: Embedder) -> Team:
@@ -187,9 +203,12 @@ def read_team(store: Store, made: Artifact, embedder: Embedder) -> Team:
         InputError: one of the artifacts is gone or damaged.
     """
     folder, team = Path(made.path), described_team(made)
-    starts = TextClassifier.load(folder / STARTS, embedder) if (folder / STARTS).is_dir() else None
+    starts, questions = (
+        TextClassifier.load(folder / name, embedder) if (folder / name).is_dir() else None
+        for name in (STARTS, QUESTIONS)
+    )
     router = TextClassifier.load(Path(store.open("router", made.parents[0]).path), embedder)
-    return Team(team.agents, team.procedures, team.tools, team.fallback, team.today, starts, router)
+    return Team(team.agents, team.procedures, team.tools, team.fallback, team.today, starts, questions, router)
 
 
 def _read(made_from: Mapping[str, Json]) -> Team:
@@ -252,7 +271,7 @@ def open_team(
     fallback = None if team.fallback == PERSON else agents.get(team.fallback) or arms.open(arm, few_shot)
     groups = {table.name: frozenset(table.groups) for table in team.agents}
     handoff = parts.project.replies.person or parts.project.assistant.handoff
-    return _conversing(Routed(arm, team.router.predict, agents, fallback, groups, handoff), desk, parts)
+    return _conversing(Routed(arm, team.router.predict, agents, fallback, groups, handoff, asks), desk, parts)
 
 
 def open_one_prompt(
@@ -278,7 +297,7 @@ def merged(team: Team, embedder: Embedder, name: str) -> Team:
             procedures[unique] = procedure.model_copy(update={"name": unique, "groups": groups})
     table = AgentTable(name=name, tools=tuple(team.tools))
     starts = _learned({name: procedures}, embedder)
-    return Team([table], {name: procedures}, team.tools, team.fallback, team.today, starts, None)
+    return Team([table], {name: procedures}, team.tools, team.fallback, team.today, starts, team.questions)
 
 
 def _conversing(model: ChatModel, desk: Desk, parts: Parts) -> ChatModel:
@@ -286,16 +305,22 @@ def _conversing(model: ChatModel, desk: Desk, parts: Parts) -> ChatModel:
 
 
 def starts_of(team: Team, agent: str) -> Starts:
-    """The probability of each procedure of an agent; of a message that is out of scope, a small one. Where each agent
-    has one procedure alone, nothing is learned: what the router gives to an agent begins it, unless it is a question.
+    """The probability of each procedure of an agent; a small one where a message is out of scope, or is a question that
+    the documents answer. Where each agent has one procedure alone, nothing is learned: what the router gives to an
+    agent begins it, unless it is a question.
     """
-    names, classifier = list(team.procedures[agent]), team.starts
+    names, classifier, questions = list(team.procedures[agent]), team.starts, team.questions
 
     def probabilities(text: str) -> Mapping[str, float]:
         if classifier is None:
-            return dict.fromkeys(names, 0.3 if asks(text) else 0.7)
+            return dict.fromkeys(names, LOW if asks(text) else 0.7)
         found = classifier.predict(text, names)
-        return {name: p if found.in_scope else min(p, 0.3) for name, p in found.probabilities.items()}
+        likely = found.probabilities
+        if questions is not None and questions.predict(text).name == QUESTION:
+            sure = not is_asking(text) and max(likely.values()) >= SURE  # it says what is to be done
+        else:
+            sure = True
+        return likely if found.in_scope and sure else {name: min(p, LOW) for name, p in likely.items()}
 
     return probabilities
 

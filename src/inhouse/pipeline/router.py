@@ -19,6 +19,7 @@ from inhouse.types import Artifact, Document, Embedder, Example, Json, Message, 
 REPORT = "report.json"
 FEW = 5  # examples; agents with fewer also get the headings of their documents
 MOST = 2000  # past conversations of an agent
+MOST_QUESTIONS = 1000  # past conversations that the documents answered
 MOST_HEADINGS = 200  # of an agent
 HEADING_CHARS = 120
 SOURCE = ["routing/classifier.py", "routing/machine.py", "routing/grams.py", "pipeline/router.py", "text/words.py"]
@@ -38,14 +39,10 @@ def make_router(workspace: Workspace, documents: Artifact | None) -> Artifact:
     if not project.agent:
         raise ConfigError("there is no [[agent]] to route to", "write an [[agent]] table, see docs/agents.md")
     own = {agent.name: own_examples(workspace, agent) for agent in project.agent}
-    files = [project.path(name) for name in project.curation.conversations] if project.routing.conversations else []
-    files = [file for file in files if file.is_file()]
+    files = _files(project)
     inputs: dict[str, Json] = {
         "agents": {agent.name: [own[agent.name], list(agent.documents)] for agent in project.agent},
-        "conversations": [file_sha256(file) for file in files],
-        "where": project.curation.where,
-        "anonymize": project.curation.anonymize,
-        "keep": [project.name, *project.curation.names_to_keep],
+        **_made_from_past(project, files),
         "embedder": workspace.embedder_name(project.retrieval),
         "max_false_rejects": project.routing.max_false_rejects,
         "seed": project.seed,
@@ -78,10 +75,33 @@ def make_router(workspace: Workspace, documents: Artifact | None) -> Artifact:
 
 def make_team(workspace: Workspace, router: Artifact) -> Artifact:
     """The artifact "team": the agents with their procedures, made from the router (`assembly/team.py`)."""
-    made_from = described(workspace.project, tools_of(workspace.project))
-    inputs = {**made_from, "embedder": workspace.embedder_name(workspace.project.retrieval)}
-    source = ["assembly/team.py", *SOURCE]
-    return workspace.make("team", inputs, [router], source, lambda work: written(made_from, workspace.embedder, work))
+    project = workspace.project
+    made_from, files = described(project, tools_of(project)), _files(project)
+    inputs = {
+        **made_from, **_made_from_past(project, files), "embedder": workspace.embedder_name(project.retrieval),
+    }  # fmt: skip
+    source = ["assembly/team.py", "agents/answers.py", *SOURCE]
+
+    def build(work: Path) -> dict[str, Json]:
+        questions = _anonymized(workspace, {"": list(_only_asked(files, project.curation.where))[:MOST_QUESTIONS]})
+        return written(made_from, workspace.embedder, work, questions[""])
+
+    return workspace.make("team", inputs, [router], source, build)
+
+
+def _files(project: Project) -> list[Path]:
+    """The past conversations that the router may learn from."""
+    files = [project.path(name) for name in project.curation.conversations] if project.routing.conversations else []
+    return [file for file in files if file.is_file()]
+
+
+def _made_from_past(project: Project, files: Sequence[Path]) -> dict[str, Json]:
+    return {
+        "conversations": [file_sha256(file) for file in files],
+        "where": project.curation.where,
+        "anonymize": project.curation.anonymize,
+        "keep": [project.name, *project.curation.names_to_keep],
+    }
 
 
 def open_router(workspace: Workspace, artifact: Artifact) -> tuple[TextClassifier, Report]:
@@ -144,22 +164,26 @@ def _has_documents(workspace: Workspace, agent: Agent) -> bool:
 def _past(workspace: Workspace, files: Sequence[Path]) -> dict[str, list[str]]:
     """By agent, how customers began the conversations that have its name in the field `agent`; anonymized as the
     project wants it."""
-    settings = workspace.project.curation
     found: dict[str, list[str]] = {agent.name: [] for agent in workspace.project.agent}
-    for name, text in _begun(files, settings.where):
+    for name, text in _begun(files, workspace.project.curation.where):
         if name in found and len(found[name]) < MOST:
             found[name].append(text)
-    if settings.anonymize and any(found.values()):
-        from inhouse.privacy.anonymize import PLACEHOLDER
+    return _anonymized(workspace, found)
 
-        anonymizer = workspace.anonymizer()
 
-        def without_names(text: str) -> str:
-            asked = Example(id="", messages=(Message(role="user", content=text),), target="")
-            return PLACEHOLDER.sub(" ", anonymizer.anonymize(asked)[0].messages[0].content)
+def _anonymized(workspace: Workspace, found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The texts without personal data, if the project wants that."""
+    if not workspace.project.curation.anonymize or not any(found.values()):
+        return found
+    from inhouse.privacy.anonymize import PLACEHOLDER
 
-        found = {name: [without_names(text) for text in texts] for name, texts in found.items()}
-    return found
+    anonymizer = workspace.anonymizer()
+
+    def without_names(text: str) -> str:
+        asked = Example(id="", messages=(Message(role="user", content=text),), target="")
+        return PLACEHOLDER.sub(" ", anonymizer.anonymize(asked)[0].messages[0].content)
+
+    return {name: [without_names(text) for text in texts] for name, texts in found.items()}
 
 
 def past(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[dict[str, Json], list[dict[str, Json]]]]:
@@ -186,3 +210,12 @@ def _begun(files: Sequence[Path], where: dict[str, Json]) -> Iterator[tuple[str,
         first = next((m["content"] for m in messages if m["role"] == "user" and m.get("content")), "")
         if first and isinstance(row.get("agent"), str):
             yield row["agent"], str(first)
+
+
+def _only_asked(files: Sequence[Path], where: dict[str, Json]) -> Iterator[str]:
+    """The message of each conversation that has a single one of the customer's, and no call of a tool: a question that
+    the documents answered."""
+    for _, messages in past(files, where):
+        said = [str(m.get("content") or "") for m in messages if m["role"] == "user"]
+        if len(said) == 1 and said[0].strip() and not any(m.get("tool_calls") or m["role"] == "tool" for m in messages):
+            yield said[0]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Finish, Note, streaming
 from inhouse.config.sections import Replies
-from inhouse.routing.acts import LANGUAGES, phrases, recognize
+from inhouse.routing.acts import ACTS, LANGUAGES, phrases, recognize
 from inhouse.text.language import language
 
 WANTS_PERSON = "asked for a person"
@@ -60,11 +60,17 @@ class WithReplies:
             return "", "", ""
         said = [message.content for message in request.messages if message.role == "user"]
         used = _language(said)
-        if found := recognize(said[-1], used):
+        found = recognize(said[-1], used)
+        if found and not (found.act == "greeting" and self._answers(request, found.language)):
             return found.act, self._text(found.act, found.language), WANTS_PERSON if found.act == "person" else ""
         if used and self._languages and used not in self._languages:
             return OTHER_LANGUAGE, self._text(OTHER_LANGUAGE, used), f"asked in another language ({used})"
         return "", "", ""
+
+    def _answers(self, request: ChatRequest, language: str) -> bool:
+        """Whether the message answers a question of the assistant, as "morning" does. Replies to acts ask nothing."""
+        before = next((m.content for m in reversed(request.messages) if m.role == "assistant"), "").rstrip()
+        return before.endswith("?") and all(before != self._text(act, language) for act in ACTS)
 
     def _text(self, act: str, used: str) -> str:
         """The project's own text; the default one in the language that is used, where it is known."""

@@ -75,15 +75,17 @@ class Routed:
         fallback: answers what belongs to no agent; None for a person. It may be one of the agents.
         groups: by agent, who may talk to it; empty for everybody.
         handoff: what is said when a person takes over.
+        asks: whether a message asks for information, which interrupts nothing.
     """
 
     def __init__(
         self, name: str, choose: Choose, agents: Mapping[str, ChatModel], fallback: ChatModel | None = None,
         groups: Mapping[str, frozenset[str]] | None = None, handoff: str = PERSON,
+        asks: Callable[[str], bool] = lambda text: text.rstrip().endswith("?"),
     ) -> None:  # fmt: skip
         self.name = name
         self._choose, self._agents, self._fallback = choose, agents, fallback
-        self._groups, self._handoff = groups or {}, handoff
+        self._groups, self._handoff, self._asks = groups or {}, handoff, asks
         self._last = next((n for n, agent in agents.items() if agent is fallback), "")  # the fallback, if an agent
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
@@ -151,7 +153,7 @@ class Routed:
     ) -> Decision:
         busy = self._busy(state, memory, allowed)
         if busy:
-            if interrupts(found, busy, said[-1], _awaits(_of(state, busy))):
+            if not self._asks(said[-1]) and interrupts(found, busy, said[-1], _awaits(_of(state, busy))):
                 return Decision(found.name, f"clearly belongs to {found.name}, not to {busy}", found=found)
             return Decision(busy, f"{busy} is in the middle of {_of(state, busy)['active']}", True, found)
         last = memory.agent if memory.agent in allowed else ""
@@ -220,13 +222,8 @@ class _Turn:
 
 def interrupts(found: Prediction, busy: str, text: str, asked: bool) -> bool:
     """Whether a message clearly belongs to another agent than the one in the middle of a procedure, and is no answer to
-    what that one `asked`. A question interrupts nothing: any agent answers it from the documents."""
-    if (
-        text.rstrip().endswith("?")
-        or not found.in_scope
-        or found.name == busy
-        or (asked and length_in_words(text) <= ANSWER_WORDS)
-    ):
+    what that one `asked`."""
+    if not found.in_scope or found.name == busy or (asked and length_in_words(text) <= ANSWER_WORDS):
         return False
     high, low = (CLEARER, LOWER) if asked else (CLEAR, LOW)
     return found.probability >= high and found.probabilities.get(busy, 0.0) <= low

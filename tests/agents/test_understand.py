@@ -90,7 +90,7 @@ def test_other_messages_do_not_stop(text):
 
 @pytest.mark.parametrize(("text", "wanted"), [
     ("ok, when do you open?", True), ("so what does it cost", True), ("hi, can you book me in?", False),
-    ("ok, can we get an appointment then?", False), ("good morning", False), ("is that all", True),
+    ("ok, can we get an appointment then?", False), ("good morning", False), ("is that all", True), ("", False), ("well?", True),
 ])  # fmt: skip
 def test_a_question_may_begin_with_other_words(text, wanted):
     assert asks(text) == wanted

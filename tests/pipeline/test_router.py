@@ -160,5 +160,6 @@ def test_questions_of_the_past_begin_no_procedure(open_project, folder):
     assert max(after("Are you open this Saturday?").values()) <= 0.3
     assert max(after("I would like a haircut on Saturday").values()) > 0.6
     assert max(after("can I come in on Saturday?").values()) > 0.6
+    assert max(after("could you move my appointment to Saturday?").values()) > 0.6
     assert "haircut" in kept
     assert "vegan" not in kept

@@ -103,13 +103,25 @@ def stops(text: str) -> bool:
 
 def asks(text: str) -> bool:
     """Whether it is a question for information, by its form: not "can you book...", which asks for an action."""
-    said = words(text)
-    at = next((n for n, word in enumerate(said) if word not in _OPENING), len(said))
-    first, second = [*said[at : at + 2], "", ""][:2]
+    first, second, _ = _first_words(text)
     polite = first in _POLITE and second in ("you", "i", "we")
-    return bool(said) and (text.rstrip().endswith("?") or first in _ASKS) and not polite
+    return (text.rstrip().endswith("?") or first in _ASKS) and not polite
 
 
 def is_asking(text: str) -> bool:
     """Whether it asks something by its form, also for an action, such as "can I pay in cash?"."""
     return asks(text) or text.rstrip().endswith("?")
+
+
+def requests(text: str) -> bool:
+    """Whether it asks the assistant to do something: "could you book me in?", not "can you tell me when..."."""
+    first, second, third = _first_words(text)
+    return first in _POLITE and second in ("you", "u") and third not in ("tell", "explain", "say")
+
+
+def _first_words(text: str) -> tuple[str, str, str]:
+    """The first three words after a greeting and the like; "" for those that there are not."""
+    said = words(text)
+    at = next((n for n, word in enumerate(said) if word not in _OPENING), len(said))
+    first, second, third = [*said[at : at + 3], "", "", ""][:3]
+    return first, second, third

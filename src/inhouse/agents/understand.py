@@ -138,7 +138,7 @@ class Understanding:
         about that one."""
         best, second = sorted([0.0, 0.0, *begins.values()])[-1:-3:-1]
         if not situation.active:
-            return best >= SURE or (best >= STATED and second <= OTHERS and not is_asking(text))
+            return best >= SURE or (best >= STATED and second <= OTHERS and not asks(text))
         return best >= SURER and not commands and not asks(text) and len(text.split()) >= WORDS
 
     async def _choose(self, request: ChatRequest, situation: Situation) -> list[Command]:
@@ -182,7 +182,7 @@ def prompt(situation: Situation, messages: Sequence[Message]) -> tuple[Message, 
 def _offers(text: str, begins: Mapping[str, float]) -> list[str]:
     """The procedures that a message which asks nothing may begin, the likeliest first; none where none is likely."""
     ordered = sorted(begins, key=lambda name: -begins[name])
-    likely = bool(ordered) and begins[ordered[0]] >= OFFERED and not is_asking(text)
+    likely = bool(ordered) and begins[ordered[0]] >= OFFERED and not asks(text)
     return [name for name in ordered if begins[name] >= OTHERS][:MOST_OFFERED] if likely else []
 
 

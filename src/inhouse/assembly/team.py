@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from inhouse.agents.agent import Agent
-from inhouse.agents.answers import asks, is_asking
+from inhouse.agents.answers import asks, is_asking, requests
 from inhouse.agents.conversing import Conversing
 from inhouse.agents.executor import Executor, Rights
 from inhouse.agents.one_prompt import OnePrompt
@@ -317,7 +317,8 @@ def starts_of(team: Team, agent: str) -> Starts:
         found = classifier.predict(text, names)
         likely = found.probabilities
         if questions is not None and questions.predict(text).name == QUESTION:
-            sure = not is_asking(text) and max(likely.values()) >= SURE  # it says what is to be done
+            told = requests(text) or not is_asking(text)
+            sure = told and max(likely.values()) >= SURE  # it says what is to be done
         else:
             sure = True
         return likely if found.in_scope and sure else {name: min(p, LOW) for name, p in likely.items()}

@@ -162,3 +162,13 @@ async def test_other_words_are_no_name(text):
 async def test_a_wish_to_stop_is_no_text():
     assert await visited("never mind", "reason") == {"cancel": None}
     assert await visited("my knee hurts", "reason") == {"reason": "my knee hurts"}
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("it is plumbing, not heating", ["plumbing"]), ("not the heating, electrical", ["electrical"]),
+    ("locks instead of heating", ["locks"]), ("not heating", []),
+    ("plumbing or heating", ["plumbing", "heating"]),
+])  # fmt: skip
+def test_a_choice_that_is_denied_is_not_chosen(text, wanted):
+    slot = Slot(type="choice", choices=("plumbing", "heating", "electrical", "locks"))
+    assert [v.value for v in found(slot, text, date(2027, 3, 9), slot.choices)] == wanted

@@ -193,12 +193,14 @@ def chosen(text: str, choices: Sequence[str], also: Mapping[str, Sequence[str]] 
         also: other names of a choice.
     """
     low, names = " ".join(_words(text)), {c: (c, *also.get(c, ())) for c in choices}
+    listed = sorted({_low(name) for own in names.values() for name in own}, key=len, reverse=True)
+    low = _without(listed, low)
     whole = [(c, _low(name)) for c, own in names.items() for name in own if _inside(_low(name), low)]
     longest = [c for c, name in whole if not any(name != other and _inside(name, other) for _, other in whole)]
     if longest:
         return [Value(c, 0, len(text)) for c in dict.fromkeys(longest)]
     own_words = {c: {word for name in own for word in _words(name)} for c, own in names.items()}
-    said = set(_words(text))
+    said = set(low.split())
     telling = {w for w in said - STOP if len(w) > 2 and sum(w in words for words in own_words.values()) == 1}
     only = [c for c in choices if telling & own_words[c]]
     if only:
@@ -207,6 +209,15 @@ def chosen(text: str, choices: Sequence[str], also: Mapping[str, Sequence[str]] 
     scores = {c: max(_likeness(_low(name).split(), tokens) for name in own) for c, own in names.items()}
     best = max(scores.values(), default=0)
     return [Value(c, 0, len(text)) for c, score in scores.items() if score >= ALIKE and score == best]
+
+
+def _without(names: Sequence[str], text: str) -> str:
+    """The text without the names that it says are not meant: "plumbing, not heating"."""
+    padded = f" {text} "
+    for name in names:
+        for before in ("not", "not the", "instead of", "rather than"):
+            padded = padded.replace(f" {before} {name} ", " ") if name else padded
+    return padded.strip()
 
 
 def _likeness(choice: Sequence[str], tokens: Sequence[str]) -> float:

@@ -187,11 +187,12 @@ def _offers(text: str, begins: Mapping[str, float]) -> list[str]:
 
 
 def _picked_procedures(text: str, now: Open) -> list[Command]:
-    """The procedure that a message chooses of those that were offered: by its title, its place, or a yes to one."""
+    """The procedure that a message chooses of those that were offered: by its title or its place; a mere yes means the
+    likeliest, which was named first."""
     shown = {now.situation.procedures[name]: name for name in now.offered if name in now.situation.procedures}
     picked = [shown[str(v.value)] for v in chosen(text, list(shown)) or by_place(text, list(shown))] if shown else []
-    if len(shown) == 1 and polarity_of(text, now.question) is True:
-        picked = list(shown.values())
+    if not picked and shown and polarity_of(text) is True:
+        picked = list(shown.values())[:1]
     if shown and polarity_of(text) is False:
         return [Command(kind="offer", value=[])]
     return [Command(kind="start", name=picked[0])] if len(picked) == 1 and not is_asking(text) else []

@@ -11,9 +11,9 @@ unless that was done before with the same settings. With `--extractive` a stand-
 3. A person answers in the inbox, approves, and adds a test. Nothing else is done by hand: the watch indexes the
    replies, builds because that pays, compares with production question by question, starts a canary, and promotes it.
 4. Someone wants answers that fit a text message, and sets `guardrails.answer_pattern`. The watch builds that, and the
-   gate lets it pass: it counts wrong answers, and an answer that is too long goes to a person. The comparison does not,
-   so it waits. A person starts the canary all the same. Is it taken back
-   while customers ask, does a request fail, and are the audit log, the console, and a webhook told, with evidence?
+   gate lets it pass: it counts wrong answers, and an answer that is too long goes to a person. The comparison does not
+   if some answers are too long; then it waits, and a person starts the canary all the same. Is it taken back while
+   customers ask, does a request fail, and are the audit log, the console, and a webhook told, with evidence?
 
 The prices make a build pay after a few questions (`watch.price_build_usd`), and the first canary is short. Prints what
 happened when, and writes `benchmarks/results/watch_loop.json`.
@@ -310,10 +310,13 @@ def challenger(loop: Loop, watch: subprocess.Popen, characters: int) -> dict:
     def waits() -> str:
         return next((w.command for w in loop.status().waiting if "No automatic canary" in w.text), "")
 
-    built = loop.until("the challenger passed the gate and waits: it answers worse", lambda: bool(waits()))
-    loop.run(*waits().split()[1:])
+    what = "the challenger passed the gate, and waits since it answers worse, or is a canary"
+    built = loop.until(what, lambda: bool(waits()) or loop.canaries() != before)
+    if by_person := bool(waits()):
+        loop.run(*waits().split()[1:])
     name = loop.canaries()[-1]
     assert loop.canaries() != before
+    loop.say(f"{name} is a canary, started {'by a person' if by_person else 'by the watch'}")
     questions = [json.loads(row) for row in (loop.folder / "tests.jsonl").read_text().splitlines()]
     began, asked = time.monotonic(), 0
     while loop.serving()["canary"]:
@@ -335,7 +338,8 @@ def challenger(loop: Loop, watch: subprocess.Popen, characters: int) -> dict:
         after = [e.release for _, e in audit.find(since=incident.at, limit=1000) if e.user.startswith("later")]
         chain = audit.verify().ok
     found = {
-        "canary": name, "production": loop.serving()["production"], "canary_s": built, "rolled_back_s": took,
+        "canary": name, "started by a person": by_person,
+        "production": loop.serving()["production"], "canary_s": built, "rolled_back_s": took,
         "questions": asked, "incident": incident.model_dump(mode="json"),
         "unchanged production": loop.serving()["production"] == production, "answered after it": sorted(set(after)),
         "in the console": incident.reason in html.unescape(loop.console("incidents")),

@@ -102,6 +102,9 @@ def main() -> None:
         "questions": len(rows), "model": asked.model or project.model.base, "accuracy": means,
         "ratio": means["surrogates"] / means["clear"] if means["clear"] else None, "same_text": same,
         "difference": gain.model_dump() if gain else None, "values": 4 * len(rows), "missed": missed,
+        "pairs": [{"question": e.messages[-1].content, "clear": a.text, "surrogates": b.text, "right": [x, y]}
+                  for (e, _), a, b, x, y in zip(rows, runs["clear"].answers, runs["surrogates"].answers,
+                                                right["clear"], right["surrogates"], strict=True)],
         "replaced": sum(sum(e.replaced.values()) for e in left), "sent": len(left),
     }  # fmt: skip
     OUT.parent.mkdir(exist_ok=True)

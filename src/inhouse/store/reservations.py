@@ -108,6 +108,8 @@ class Reservations:
             except Exception as error:  # of any kind: callers must get it, and the thread must continue
                 failed = BackendError(f"budgets could not be written ({type(error).__name__})")
                 failed.__cause__ = error
+                if any(w.future is None for w in group):  # nobody is told
+                    log.error("budgets: what was reserved was not given back", exc_info=error)
                 results = [failed] * len(group)
             for waiting, result in zip(group, results, strict=True):
                 if waiting.loop is None or waiting.future is None:

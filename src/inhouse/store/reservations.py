@@ -52,6 +52,7 @@ class Reservations:
         self.alert: Callable[[BudgetAlert], object] = alert or _logged
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._lock, self._unfinished = threading.Lock(), 0  # what the thread has not written yet
 
     async def reserve(self, id: str, limits: Sequence[Limit], amount: Amount, lease_ms: int) -> Refusal | None:
         """Reserves an amount of all limits for an exchange; the refusal if one of them has not enough left.
@@ -66,7 +67,7 @@ class Reservations:
             BackendError: the database fails.
         """
         wanted = Wanted(id, limits, amount, self._clock() + lease_ms)
-        if self._ledger.sqlite and self._queue.empty():
+        if self._ledger.sqlite and not self._unfinished:  # what was given back before counts
             with suppress(BackendError):
                 return self._commit([wanted], wait_s=0)[0]
         loop = asyncio.get_running_loop()
@@ -99,6 +100,8 @@ class Reservations:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="budgets", daemon=True)
             self._thread.start()
+        with self._lock:
+            self._unfinished += 1
         self._queue.put(waiting)
 
     def _run(self) -> None:
@@ -111,6 +114,8 @@ class Reservations:
                 if any(w.future is None for w in group):  # nobody is told
                     log.error("budgets: what was reserved was not given back", exc_info=error)
                 results = [failed] * len(group)
+            with self._lock:
+                self._unfinished -= len(group)
             for waiting, result in zip(group, results, strict=True):
                 if waiting.loop is None or waiting.future is None:
                     continue

@@ -254,7 +254,7 @@ async def test_a_message_that_may_mean_several_procedures_is_asked_about(desk):
 
 
 @pytest.mark.parametrize(("text", "answer"), [
-    ("the second one", "For how much?"), ("yes please", "Which service? (women's haircut, men's haircut, balayage)"), ("no", "I can help with: Book an appointment, Buy a gift card."),
+    ("the second one", "For how much?"), ("yes please", "Which service? (women's haircut, men's haircut, balayage)"), ("no, an appointment", "Which service? (women's haircut, men's haircut, balayage)"), ("no", "I can help with: Book an appointment, Buy a gift card."),
     ("when do you open?", "We open at nine."), ("I want a gift card", "For how much?"),
 ])  # fmt: skip
 async def test_what_is_meant_may_be_said_in_several_ways(desk, text, answer):

@@ -74,7 +74,7 @@ def test_a_choice_has_other_names(text, wanted):
 
 @pytest.mark.parametrize("text", [
     "never mind", "hmm, never mind", "actually, forget it", "sorry, I changed my mind", "let's leave it",
-    "I don't want to do this", "can we stop", "maybe later", "stop", "cancel that please",
+    "I don't want to do this", "can we stop", "stop", "cancel that please",
 ])  # fmt: skip
 def test_who_wants_to_stop_is_understood(text):
     assert stops(text)
@@ -82,7 +82,7 @@ def test_who_wants_to_stop_is_understood(text):
 
 @pytest.mark.parametrize("text", [
     "don't stop", "please do not cancel", "I changed my mind about the day", "no", "yes please", "can I stop by at 3",
-    "cancel my other visit on Friday", "thanks",
+    "cancel my other visit on Friday", "thanks", "another time please", "I have enough",
 ])  # fmt: skip
 def test_other_messages_do_not_stop(text):
     assert not stops(text)
@@ -172,3 +172,17 @@ async def test_a_wish_to_stop_is_no_text():
 def test_a_choice_that_is_denied_is_not_chosen(text, wanted):
     slot = Slot(type="choice", choices=("plumbing", "heating", "electrical", "locks"))
     assert [v.value for v in found(slot, text, date(2027, 3, 9), slot.choices)] == wanted
+
+
+@pytest.mark.parametrize("part", [
+    "not the not ", "I'm P1007 ", "A1 B2 ", "P-1-", "any ", "not heating instead of ", "Peter Novak ", "never mind ", "?",
+    "1", "the first next ", "as soon as ", "my name is ",
+])  # fmt: skip
+@pytest.mark.parametrize("offered", [(), ("book", "move")])
+def test_a_hostile_message_takes_linear_time(takes_linear_time, part, offered):
+    titles = {"book": "Book a visit", "move": "Move a visit"}
+    active = "" if offered else "visit"
+    now = Open(VISIT, {"doctor": ["Dr. Okafor", "Dr. Berg"]}, Situation(procedures=titles, active=active, asked="time"),
+               date(2027, 3, 9), VISIT["time"].ask, offered)  # fmt: skip
+    understanding = Understanding(lambda text: {"book": 0.4, "move": 0.3})
+    assert takes_linear_time(lambda text: understanding.read(text, now), lambda n: part * n)

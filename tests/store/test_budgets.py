@@ -1,6 +1,7 @@
 """Budgets in the ledger: reserved before, settled with the record of the answer, never overspent."""
 
 import asyncio
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -100,6 +101,24 @@ def test_what_is_given_back_is_there_again_and_settling_twice_changes_nothing(re
             settle(connection, [Settlement("e2", Amount(7, 3, 1))])
     (use,) = Budgets(ledger).used(clock.at)
     assert (use.spent, use.held) == (Amount(7, 3, 1), Amount())
+
+
+def test_what_is_being_given_back_counts_for_the_next_request(reservations, monkeypatch):
+    limit, commit = project(requests=1), reservations._commit
+    taken, go = threading.Event(), threading.Event()
+
+    def slow(group, *more, **options):
+        if group == ["e1"]:
+            taken.set()
+            assert go.wait(10)
+        return commit(group, *more, **options)
+
+    assert reserve(reservations, ("e1", [limit], Amount(0, 0, 1))) == [None]
+    monkeypatch.setattr(reservations, "_commit", slow)
+    reservations.release("e1")
+    assert taken.wait(10)
+    threading.Timer(0.1, go.set).start()
+    assert reserve(reservations, ("e2", [limit], Amount(0, 0, 1))) == [None]
 
 
 def test_a_reservation_that_is_never_settled_is_charged_in_full_when_its_time_is_over(reservations, ledger, clock):

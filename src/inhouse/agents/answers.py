@@ -29,11 +29,11 @@ _BUT = _set("but except only if instead actually wait change make different rath
 _STOP = _set("cancel stop abort quit exit forget nevermind drop leave enough")
 _STOP_PHRASES = (
     "never mind", "changed my mind", "do not want this any more", "don't want this anymore", "don't want to do this",
-    "don't want it anymore", "not now", "some other time", "another time", "maybe later",
+    "don't want it anymore", "not now",
 )  # fmt: skip
 _BESIDE_STOP = _set(
-    "everything process whole thing about actually sorry wait let's lets let us want to rather i've have can could we "
-    "you and"
+    "everything process whole thing about actually sorry wait let's lets let us want to rather i've can could we you "
+    "and"
 )
 _DENY = _set("don't dont not never")
 _AFFIRMS = _YES | _set(

@@ -15,7 +15,7 @@ from datetime import date
 from inhouse.agents.answers import affirms, asks, is_asking, polarity_of, stops, words
 from inhouse.agents.commands import Command, Situation, allowed, schema
 from inhouse.agents.procedure import Procedure, Slot
-from inhouse.agents.values import MOST_TEXT, Value, by_place, chosen, found, picked
+from inhouse.agents.values import MOST_CHARS, MOST_TEXT, Value, by_place, chosen, found, picked
 from inhouse.chat import ChatModel, ChatRequest, collect
 from inhouse.types import Json, Message, last_question
 
@@ -87,7 +87,7 @@ class Understanding:
         agrees = affirms(text, _beside(text, now))
         chosen = [c for c in await self._choose(request, possible) if c.kind != "yes" or agrees]
         merged = [*certain, *(c for c in chosen if not any(_same(c, own) for own in certain))]
-        useful = [c for c in merged if c.kind != "other"] or merged
+        useful = [c for c in merged if c.kind not in ("other", "offer")] or certain or merged
         return Understood(useful or [Command(kind="other")], 1)
 
     def read(self, text: str, now: Open) -> tuple[list[Command], Situation]:
@@ -190,12 +190,15 @@ def _picked_procedures(text: str, now: Open) -> list[Command]:
     """The procedure that a message chooses of those that were offered: by its title or its place; a mere yes means the
     likeliest, which was named first."""
     shown = {now.situation.procedures[name]: name for name in now.offered if name in now.situation.procedures}
-    picked = [shown[str(v.value)] for v in chosen(text, list(shown)) or by_place(text, list(shown))] if shown else []
-    if not picked and shown and polarity_of(text) is True:
-        picked = list(shown.values())[:1]
-    if shown and polarity_of(text) is False:
+    if not shown or is_asking(text):
+        return []
+    text, choices = text[:MOST_CHARS], list(shown)
+    named = [shown[str(v.value)] for v in chosen(text, choices) or by_place(text, choices)]
+    said = polarity_of(text)
+    if not named and said is False:
         return [Command(kind="offer", value=[])]
-    return [Command(kind="start", name=picked[0])] if len(picked) == 1 and not is_asking(text) else []
+    picked = named or (list(shown.values())[:1] if said else [])
+    return [Command(kind="start", name=picked[0])] if len(picked) == 1 else []
 
 
 def _beside(text: str, now: Open) -> str:

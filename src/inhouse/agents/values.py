@@ -399,18 +399,16 @@ def _names(text: str, asked: bool) -> Iterator[Value]:
             introduced = capitals and _INTRODUCED.search(text[:start]) is not None
             yield Value(name, start, start + len(name), introduced=introduced)
             return
-    proper = [
-        m
-        for m in _PROPER.finditer(text)
-        if (m.start() > 0 or asked or _LEADING_CODES.match(m[0])) and _until_stop(_LEADING_CODES.sub("", m[0]))
-    ]
+    proper: list[Value] = []
+    for m in _PROPER.finditer(text):
+        code = _LEADING_CODES.match(m[0])  # "P1007 Ann Lee"
+        start = m.start() + (code.end() if code else 0)
+        name = _until_stop(text[start : m.end()])
+        beside = " " in name and _BESIDE_CODE.search(text[max(0, start - 50) : start]) is not None
+        if name and (start > 0 or asked):
+            proper.append(Value(name, start, m.end(), introduced=beside))
     if proper:
-        for m in proper:
-            code = _LEADING_CODES.match(m[0])
-            start = m.start() + (code.end() if code else 0)
-            name = _until_stop(text[start : m.end()])
-            beside = " " in name and _BESIDE_CODE.search(text[max(0, start - 50) : start]) is not None
-            yield Value(name, start, m.end(), introduced=beside)
+        yield from proper
         return
     if asked and (whole := _whole(text)) and len(str(whole[0].value).split()) <= 3 and _until_stop(str(whole[0].value)):
         yield from whole

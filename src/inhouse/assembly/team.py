@@ -316,12 +316,11 @@ def starts_of(team: Team, agent: str) -> Starts:
             return dict.fromkeys(names, LOW if asks(text) else 0.7)
         found = classifier.predict(text, names)
         likely = found.probabilities
-        if questions is not None and questions.predict(text).name == QUESTION:
-            told = requests(text) or not is_asking(text)
-            sure = told and max(likely.values()) >= SURE  # it says what is to be done
-        else:
-            sure = True
-        return likely if found.in_scope and sure else {name: min(p, LOW) for name, p in likely.items()}
+        told = requests(text) or not is_asking(text)  # it says what is to be done
+        sure = told and max(likely.values(), default=0.0) >= SURE
+        if found.in_scope and (sure or questions is None or questions.predict(text).name != QUESTION):
+            return likely
+        return {name: min(p, LOW) for name, p in likely.items()}
 
     return probabilities
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from inhouse.assembly.team import described, procedures_of, written
@@ -42,7 +43,10 @@ def make_router(workspace: Workspace, documents: Artifact | None) -> Artifact:
     files = _files(project)
     inputs: dict[str, Json] = {
         "agents": {agent.name: [own[agent.name], list(agent.documents)] for agent in project.agent},
-        **_made_from_past(project, files),
+        "conversations": [file_sha256(file) for file in files],
+        "where": project.curation.where,
+        "anonymize": project.curation.anonymize,
+        "keep": [project.name, *project.curation.names_to_keep],
         "embedder": workspace.embedder_name(project.retrieval),
         "max_false_rejects": project.routing.max_false_rejects,
         "seed": project.seed,
@@ -76,15 +80,14 @@ def make_router(workspace: Workspace, documents: Artifact | None) -> Artifact:
 def make_team(workspace: Workspace, router: Artifact) -> Artifact:
     """The artifact "team": the agents with their procedures, made from the router (`assembly/team.py`)."""
     project = workspace.project
-    made_from, files = described(project, tools_of(project)), _files(project)
-    inputs = {
-        **made_from, **_made_from_past(project, files), "embedder": workspace.embedder_name(project.retrieval),
-    }  # fmt: skip
+    made_from = described(project, tools_of(project))
+    inputs = {**made_from, "embedder": workspace.embedder_name(project.retrieval)}  # the router has the conversations
     source = ["assembly/team.py", "agents/answers.py", *SOURCE]
 
     def build(work: Path) -> dict[str, Json]:
-        questions = _anonymized(workspace, {"": list(_only_asked(files, project.curation.where))[:MOST_QUESTIONS]})
-        return written(made_from, workspace.embedder, work, questions[""])
+        asked = islice(_only_asked(_files(project), project.curation.where), MOST_QUESTIONS)
+        questions = _anonymized(workspace, {"": list(asked)})[""]
+        return written(made_from, workspace.embedder, work, questions)
 
     return workspace.make("team", inputs, [router], source, build)
 
@@ -93,15 +96,6 @@ def _files(project: Project) -> list[Path]:
     """The past conversations that the router may learn from."""
     files = [project.path(name) for name in project.curation.conversations] if project.routing.conversations else []
     return [file for file in files if file.is_file()]
-
-
-def _made_from_past(project: Project, files: Sequence[Path]) -> dict[str, Json]:
-    return {
-        "conversations": [file_sha256(file) for file in files],
-        "where": project.curation.where,
-        "anonymize": project.curation.anonymize,
-        "keep": [project.name, *project.curation.names_to_keep],
-    }
 
 
 def open_router(workspace: Workspace, artifact: Artifact) -> tuple[TextClassifier, Report]:

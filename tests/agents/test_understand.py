@@ -111,11 +111,11 @@ VISIT = {
 }
 
 
-async def visited(text, asked=""):
+async def visited(text, asked="", said=""):
     """The values that a message sets while a procedure asks for `asked`."""
     doctors = {"doctor": ["Dr. Okafor", "Dr. Berg"]}
     question = VISIT[asked].ask if asked else ""
-    now = Open(VISIT, doctors, Situation(active="visit", asked=asked), date(2027, 3, 9), question)
+    now = Open(VISIT, doctors, Situation(active="visit", asked=asked), date(2027, 3, 9), question, said)
     request = ChatRequest(messages=(Message(role="user", content=text),))
     return {c.name or c.kind: c.value for c in (await Understanding(no_starts)(request, now)).commands}
 
@@ -123,6 +123,7 @@ async def visited(text, asked=""):
 @pytest.mark.parametrize(("text", "day"), [
     ("as soon as possible", "2027-03-09"), ("the earliest you have", "2027-03-09"), ("any day is fine", "2027-03-09"),
     ("not on Wednesday, Thursday please", "2027-03-11"), ("any day but not friday", "2027-03-09"),
+    ("any day next week", "2027-03-15"), ("next week please", "2027-03-15"),
 ])  # fmt: skip
 async def test_the_first_day_may_be_asked_for(text, day):
     assert await visited(text, "day") == {"day": day}
@@ -134,6 +135,12 @@ async def test_the_first_day_may_be_asked_for(text, day):
 ])  # fmt: skip
 async def test_one_of_the_times_offered_may_be_picked(text, time):
     assert await visited(text, "time") == {"time": time}
+
+
+async def test_a_day_that_is_full_is_not_picked_again():
+    said = "Dr. Berg has no free time on Tuesday, March 9. The next day with free times is Thursday, March 11.\n\nWhich day?"
+    for text in ("whichever", "the first one", "ok, the next available"):
+        assert await visited(text, "day", said) == {"day": "2027-03-11"}
 
 
 async def test_what_is_not_offered_is_not_picked():
@@ -183,6 +190,6 @@ def test_a_hostile_message_takes_linear_time(takes_linear_time, part, offered):
     titles = {"book": "Book a visit", "move": "Move a visit"}
     active = "" if offered else "visit"
     now = Open(VISIT, {"doctor": ["Dr. Okafor", "Dr. Berg"]}, Situation(procedures=titles, active=active, asked="time"),
-               date(2027, 3, 9), VISIT["time"].ask, offered)  # fmt: skip
+               date(2027, 3, 9), VISIT["time"].ask, "", offered)  # fmt: skip
     understanding = Understanding(lambda text: {"book": 0.4, "move": 0.3})
     assert takes_linear_time(lambda text: understanding.read(text, now), lambda n: part * n)

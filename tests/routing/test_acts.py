@@ -97,3 +97,9 @@ def test_time_grows_with_the_length_of_the_message(unit):
     seconds(1)
     short, long = min(seconds(300) for _ in range(3)), min(seconds(3000) for _ in range(3))
     assert long < 30 * short + 0.05
+
+
+def test_later_is_a_goodbye_only_with_other_words():
+    assert recognize("no, the later one") is None
+    assert recognize("later") is None
+    assert recognize("see you later").act == "goodbye"

@@ -107,6 +107,7 @@ class Agent:
             await self._run(turn)
         for event in turn.taken():
             yield event
+        progress.said = "\n".join(turn.own)
         yield Note(layer=LAYER, kind="state", data={self.name: progress.to_json()})
         yield Finish(reason="stop", usage=usage)
 
@@ -132,7 +133,7 @@ class Agent:
                 "known": {n: frame.slots[n] for n in slots if n in frame.slots},
             }
         )
-        return Open(slots, choices, situation, self._today(), question)
+        return Open(slots, choices, situation, self._today(), question, said=progress.said)
 
     def _given(self, turn: Turn) -> dict[str, Json]:
         """What every expression may read: the day, and the user."""

@@ -96,6 +96,7 @@ class Progress:
         turn: number of the turn in which; only the next one answers.
         misses: messages in a row that were not understood.
         kept: values of slots that other procedures have too.
+        said: what the agent itself said last, without answers from documents.
         offered: names of procedures that the user was asked to choose from in the last turn.
         active: the procedure that runs, for the router.
     """
@@ -106,6 +107,7 @@ class Progress:
     misses: int = 0
     kept: dict[str, Json] = field(default_factory=dict)
     turn: int = 0
+    said: str = ""
     offered: list[str] = field(default_factory=list)
 
     @classmethod
@@ -118,7 +120,8 @@ class Progress:
         if len(kept) < len(frames):
             return cls(frames=kept)
         offered = [name for name in data.get("offered", ()) if name in procedures]
-        return cls(kept, data["asked"], data["confirming"], data["misses"], dict(data["kept"]), data["turn"], offered)
+        asked = data["asked"], data["confirming"], data["misses"], dict(data["kept"]), data["turn"]
+        return cls(kept, *asked, data.get("said", ""), offered)
 
     @property
     def frame(self) -> Frame | None:

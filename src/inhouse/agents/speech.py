@@ -44,6 +44,7 @@ class Turn:
     progress: Progress
     events: list[ChatEvent] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)  # of the texts, those that are not from documents
     calls: int = 0
     handed: str = ""
     offered: list[str] = field(default_factory=list)  # see Progress, in the turn before
@@ -53,6 +54,7 @@ class Turn:
         if text := text.strip():
             lead = "\n\n" if self.texts else ""
             self.texts.append(text)
+            self.own.append(text)
             self.events.append(Delta(text=lead + text))
 
     def step(self, kind: str, **data: Json) -> None:

@@ -43,6 +43,7 @@ class Open:
         situation: where the conversation stands, without values.
         today: the day that "tomorrow" is relative to.
         question: what the assistant said last.
+        said: what it said itself in the turn before, without answers from documents.
         offered: the procedures that it asked the user to choose from.
     """
 
@@ -51,6 +52,7 @@ class Open:
     situation: Situation = field(default_factory=Situation)
     today: date = field(default_factory=date.today)
     question: str = ""
+    said: str = ""
     offered: Sequence[str] = ()
 
 
@@ -103,7 +105,7 @@ class Understanding:
         asked = now.slots.get(situation.asked)
         if asked and not values[situation.asked] and not is_asking(text):
             choices = now.choices.get(situation.asked, ())
-            values[situation.asked] = picked(asked, text, now.question, now.today, choices)
+            values[situation.asked] = picked(asked, text, now.said or now.question, now.today, choices)
         possible = {
             n: list(dict.fromkeys(_key(v.value) for v in own))[:MOST_VALUES] for n, own in values.items() if own
         }

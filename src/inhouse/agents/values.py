@@ -19,6 +19,8 @@ from rapidfuzz import fuzz
 
 from inhouse.agents.procedure import Slot
 from inhouse.errors import ConfigError
+from inhouse.text.claims import NEGATION
+from inhouse.text.sentences import sentences
 from inhouse.text.words import SMALL_NUMBERS, STOP
 from inhouse.types import Json
 
@@ -146,9 +148,10 @@ def found(slot: Slot, text: str, today: date, choices: Sequence[str] = (), asked
     return values
 
 
-def picked(slot: Slot, text: str, question: str, today: date, choices: Sequence[str] = ()) -> list[Value]:
-    """What an answer picks of what the question offers, without naming it: the first day or time ("the first one", "in
-    the afternoon"), or any of the choices that a tool found. Where no day is offered, "as soon as possible" is today,
+def picked(slot: Slot, text: str, said: str, today: date, choices: Sequence[str] = ()) -> list[Value]:
+    """What an answer picks of what was offered, without naming it: the first day or time ("the first one", "in the
+    afternoon"), or any of the choices that a tool found. A sentence that denies something offers nothing ("there is no
+    free time on Monday"). Where no day is offered, "as soon as possible" is today, and "any day next week" its Monday,
     for the tool to find the first that is free.
     """
     text = text[:MOST_CHARS]
@@ -157,12 +160,15 @@ def picked(slot: Slot, text: str, question: str, today: date, choices: Sequence[
         return [Value(choices[0], 0, len(text))] if any_ else []
     if slot.type not in ("date", "time"):
         return []
-    offered = sorted({str(v.value) for v in _READERS[slot.type](question[:MOST_CHARS], today)})
+    open_ = " ".join(s for s in sentences(said[:MOST_CHARS]) if not NEGATION.search(s))
+    offered = sorted({str(v.value) for v in _READERS[slot.type](open_, today)})
     parts = [_PARTS[word] for word in _words(text) if word in _PARTS]
     if slot.type == "time" and parts:
         return [Value(t, 0, len(text)) for t in offered if any(first <= t <= last for first, last in parts)][:1]
     if offered and (placed := by_place(text, offered)):
         return placed
+    if slot.type == "date" and "next week" in " ".join(_words(text)):
+        return [Value((today + timedelta(7 - today.weekday())).isoformat(), 0, len(text))]
     if (offered or slot.type == "date") and (_SOON.search(text) or _ANY.search(text)):
         return [Value(offered[0] if offered else today.isoformat(), 0, len(text))]
     return []

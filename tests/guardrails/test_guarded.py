@@ -220,12 +220,12 @@ async def test_a_rail_that_fails_closes_or_opens_and_the_decision_says_which(how
 
 async def test_rails_run_at_the_same_time():
     def slow(text):
-        time.sleep(0.2)
+        time.sleep(0.5)
 
     model = guarded(Scripted(lambda r: "Yes."), *(rail(slow, name=str(n), input="block") for n in range(4)))
     started = time.perf_counter()
     await collect(model, ASKED)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.5
 
 
 async def test_a_report_says_what_the_model_generated_and_what_was_left_of_it():

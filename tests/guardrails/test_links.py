@@ -1,7 +1,6 @@
 """Answers send people nowhere but where trusted documents do, end to end with a model that repeats its passage."""
 
 import re
-import time
 
 import pytest
 
@@ -271,15 +270,10 @@ async def test_a_poisoned_document_sends_nobody_anywhere(rail, guarded):
     ["a", "a.", "a@", "http://", "//", "[a](", "![a](", "<img ", "1 ", "12-", "@a ", "bc1", "a dot ", "account 1", "0x0",
      "send pin ", "\\/", "&#1;", "www.", "one ", "a . ", "a a ", "DE12 ", "<b ", "*1", "\\", "have pin ", "no, "],
 )  # fmt: skip
-def test_hostile_answers_take_linear_time(rail, part):
-    def taken(size: int) -> float:
-        text = part * (size // len(part))
-        started = time.process_time()
-        rail.check("output", text, turn())
-        return time.process_time() - started
-
-    taken(1000)
-    assert taken(8000) < max(3 * taken(4000), 0.3)
+def test_hostile_answers_take_linear_time(rail, part, takes_linear_time):
+    assert takes_linear_time(
+        lambda text: rail.check("output", text, turn()), lambda n: part * (n // len(part)), size=1000
+    )
 
 
 def test_targets_are_where_they_stand_in_the_original():

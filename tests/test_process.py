@@ -140,3 +140,33 @@ def until(true, seconds=30):
     while not true():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone has arenas")
+def test_a_process_that_saves_memory_has_no_arena_for_each_thread(tmp_path):
+    code = """
+import ctypes, sys, threading
+from inhouse.process import save_memory
+if sys.argv[1] == "save":
+    save_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+together = threading.Barrier(16)
+def allocate():
+    together.wait()
+    libc.malloc(5000)
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+[t.start() for t in threads], [t.join() for t in threads]
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(open(sys.argv[2]).read().count("<heap nr="))
+"""
+
+    def arenas(how):
+        command = [sys.executable, "-c", code, how, str(tmp_path / how)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert arenas("save") <= 2 < arenas("spend")

@@ -34,6 +34,11 @@ def test_vectors_do_not_depend_on_the_number_of_threads(embedder, models_dir):
     assert np.array_equal(one.embed(TEXTS), embedder.embed(TEXTS))
 
 
+def test_vectors_are_the_same_with_less_memory(embedder, models_dir):
+    compact = OnnxEmbedder(models_dir / "minilm-l6-v2", compact=True)
+    assert np.array_equal(compact.embed(TEXTS), embedder.embed(TEXTS))
+
+
 def test_long_texts_are_cut_at_the_window(embedder):
     words = "fee " * (WINDOW_TOKENS - 2)
     assert embedder.embed([words + "and much that is not read"])[0] == pytest.approx(

@@ -77,7 +77,8 @@ class Workspace:
         name = self.embedder_name(settings)
         if name not in self._embedders:
             folder = self.catalog.find(settings.embedder, self.project.root)
-            self._embedders[name] = OnnxEmbedder(folder, recipe=_recipe(folder, settings), name=name)
+            compact = self.project.gateway.low_memory
+            self._embedders[name] = OnnxEmbedder(folder, 0, _recipe(folder, settings), name, compact)
         return self._embedders[name]
 
     def embedder_name(self, settings: Retrieval) -> str:

@@ -91,12 +91,15 @@ class OnnxEmbedder:
         threads: that each take a text; 0 for one per core.
         recipe: None for the one of the folder.
         name: under which an index remembers it; "" for the folder's.
+        compact: keep no second copy of the weights in the order in which they are multiplied: slower, same vectors.
 
     Raises:
         InputError: a file is missing or damaged, or the model needs other inputs than a text.
     """
 
-    def __init__(self, folder: Path, threads: int = 0, recipe: Recipe | None = None, name: str = "") -> None:
+    def __init__(
+        self, folder: Path, threads: int = 0, recipe: Recipe | None = None, name: str = "", compact: bool = False
+    ) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -106,6 +109,7 @@ class OnnxEmbedder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # each thread takes a text: splitting every small product is slower
         options.log_severity_level = 3
+        options.add_session_config_entry("session.disable_prepacking", str(int(compact)))
         # That fusion's kernel takes a fifth of the time on the machines measured; the result is the same without it.
         try:
             self._session = onnxruntime.InferenceSession(

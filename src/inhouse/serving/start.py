@@ -23,6 +23,7 @@ from inhouse.gateway import server
 from inhouse.gateway.limits import Rates
 from inhouse.gateway.rights import Rights
 from inhouse.gateway.state import State
+from inhouse.process import save_memory
 from inhouse.serving.alerts import Alerts
 from inhouse.serving.budgets import alert_in_words
 from inhouse.serving.fleet import Fleet
@@ -168,6 +169,8 @@ def _state(workspace: Workspace, rates: int | None = None) -> State:
     def local(name: str) -> ChatModel:
         return fleet.model(name)
 
+    if workspace.project.gateway.low_memory:
+        save_memory()
     ledger = workspace.open_ledger()
     calls, turns = StoredCalls(ledger), StoredTurns(ledger)
     border = border_of(Parts(workspace, workspace.project))

@@ -3,9 +3,10 @@
 Every test question of a project begins with a customer who introduces themselves (name, e-mail address, phone number,
 address, date of birth, drawn for each question). The arm `rag` answers it twice, with the same passages and the same
 model: as it is, and through `Private`, as if the model were elsewhere. The recognizers are those of the product, so a
-value that they miss goes as it is and is counted. Answers are scored as in the verdict, paired by question.
+value that they miss goes as it is and is counted. Answers are scored as in the verdict, paired by question. With more
+people, each asks all questions, and the differences between people in clear say what another name alone changes.
 
-    python benchmarks/private_quality.py PROJECT [--questions 120] [--model NAME]
+    python benchmarks/private_quality.py PROJECT [--questions 120] [--people 1] [--model NAME]
 
 PROJECT has been built. `--model` answers with another model of the catalog. Writes
 `benchmarks/results/private_quality.json`.
@@ -18,7 +19,9 @@ import asyncio
 import json
 import random
 import tempfile
+from itertools import chain, pairwise
 from pathlib import Path
+from statistics import fmean
 
 from faker import Faker
 
@@ -30,7 +33,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatRequest, Egress
 from inhouse.config.load import load_project
 from inhouse.evaluation.compare import Sample
-from inhouse.evaluation.evaluate import Exam, evaluate_arm
+from inhouse.evaluation.evaluate import Answer, Exam, evaluate_arm
 from inhouse.evaluation.scorers import Scorer
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, Pii
@@ -38,7 +41,7 @@ from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
 from inhouse.privacy.tagger import read_tagger
 from inhouse.routing.private import Private, Rules
-from inhouse.types import Example, Message
+from inhouse.types import Estimate, Example, Message
 
 SEED = 7
 OUT = Path(__file__).parent / "results" / "private_quality.json"
@@ -57,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("project", type=Path)
     parser.add_argument("--questions", type=int, default=120)
+    parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--model", default="")
     asked = parser.parse_args()
     workspace = Workspace(load_project(asked.project), Catalog())
@@ -72,7 +76,8 @@ def main() -> None:
     faker.seed_instance(SEED)
     examples = [e for e in workspace.examples("test") if e.answerable and len(e.messages) == 1]
     random.Random(SEED).shuffle(examples)
-    rows = [introduced(e, faker) for e in examples[: asked.questions]]
+    examples = examples[: asked.questions]
+    people = [[introduced(e, faker) for e in examples] for _ in range(asked.people)]
     pii = Pii(parts.finder(), read_tagger(TAGGER), DEFAULT_KINDS)
     pii.spans([Message(role="user", content=EXAMPLE)])
     left: list[Egress] = []
@@ -80,43 +85,56 @@ def main() -> None:
     async def record(egress: Egress) -> None:
         left.append(egress)
 
-    remote = arms.base()
-    private = Private("cloud", remote, None, pii.spans, Rules("surrogates"), b"benchmark" * 4, record)
+    private = Private("cloud", arms.base(), None, pii.spans, Rules("surrogates"), b"benchmark" * 4, record)
     missed = 0
-    for example, values in rows:
+    for example, values in chain(*people):
         sent = str(private.leaving(ChatRequest(messages=example.messages), "surrogates").request)
         missed += sum(value in sent for value in values)
-    scorer = Scorer(workspace.embedder, workspace.support, [e.target for e, _ in rows])
-    exam = Exam([e for e, _ in rows], {e.id: [e.target] for e, _ in rows}, scorer, project.assistant.max_tokens,
-                project.evaluation.timeout_s, project.model.parallel)  # fmt: skip
-    runs = {}
+    scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in examples])
+    answers: dict[str, list[list[Answer]]] = {"clear": [], "surrogates": []}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, model in (("clear", arms.bare("rag")), ("surrogates", arms.bare("rag", private))):
-            runs[name] = asyncio.run(evaluate_arm(model, exam, Path(scratch) / f"{name}.jsonl", workspace.progress))
+        for n, person in enumerate(people):
+            exam = Exam([e for e, _ in person], {e.id: [e.target] for e in examples}, scorer,
+                        project.assistant.max_tokens, project.evaluation.timeout_s, project.model.parallel)  # fmt: skip
+            for name, model in (("clear", arms.bare("rag")), ("surrogates", arms.bare("rag", private))):
+                out = Path(scratch) / f"{name}-{n}.jsonl"
+                answers[name].append(asyncio.run(evaluate_arm(model, exam, out, workspace.progress)).answers)
     own.close()
-    right = {name: [a.scores["accuracy"] for a in run.answers] for name, run in runs.items()}
-    means = {name: sum(values) / len(values) for name, values in right.items()}
-    gain = Sample(SEED).gain(right["surrogates"], right["clear"])
-    same = sum(a.text == b.text for a, b in zip(runs["clear"].answers, runs["surrogates"].answers, strict=True))
+    right = {name: [[a.scores["accuracy"] for a in run] for run in runs] for name, runs in answers.items()}
+    by_question = {name: [fmean(row) for row in zip(*runs, strict=True)] for name, runs in right.items()}
+    means = {name: fmean(row) for name, row in by_question.items()}
+    gain = Sample(SEED).gain(by_question["surrogates"], by_question["clear"])
+    chance = [Sample(SEED).gain(b, a) for a, b in pairwise(right["clear"])]
+    pairs = [(a, b) for x, y in zip(answers["clear"], answers["surrogates"], strict=True)
+             for a, b in zip(x, y, strict=True)]  # fmt: skip
+    same = sum(a.text == b.text for a, b in pairs)
+    total = 4 * len(pairs)
     result = {
-        "questions": len(rows), "model": asked.model or project.model.base, "accuracy": means,
-        "ratio": means["surrogates"] / means["clear"] if means["clear"] else None, "same_text": same,
-        "difference": gain.model_dump() if gain else None, "values": 4 * len(rows), "missed": missed,
-        "pairs": [{"question": e.messages[-1].content, "clear": a.text, "surrogates": b.text, "right": [x, y]}
-                  for (e, _), a, b, x, y in zip(rows, runs["clear"].answers, runs["surrogates"].answers,
-                                                right["clear"], right["surrogates"], strict=True)],
+        "questions": len(examples), "people": asked.people, "model": asked.model or project.model.base,
+        "accuracy": means, "ratio": means["surrogates"] / means["clear"] if means["clear"] else None, "same_text": same,
+        "difference": gain.model_dump() if gain else None, "values": total, "missed": missed,
+        "between_people": [c.model_dump() for c in chance if c],
+        "pairs": [{"question": e.messages[-1].content, "clear": a.text, "surrogates": b.text,
+                   "right": [a.scores["accuracy"], b.scores["accuracy"]]}
+                  for (e, _), (a, b) in zip(chain(*people), pairs, strict=True)],
         "replaced": sum(sum(e.replaced.values()) for e in left), "sent": len(left),
     }  # fmt: skip
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(result, indent=1))
-    print(f"{len(rows)} questions, model {result['model']}")
+    print(f"{len(examples)} questions of {asked.people} people, model {result['model']}")
     for name, value in means.items():
         print(f"  {name:<11} accuracy {100 * value:5.1f}%")
     if gain and result["ratio"]:
-        print(f"  surrogates keep {100 * result['ratio']:.1f}%; difference {100 * gain.mean:+.1f} "
-              f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] points; "
-              f"{same} answers word for word the same")  # fmt: skip
-    print(f"  {missed} of {4 * len(rows)} personal values left as they are")
+        print(f"  surrogates keep {100 * result['ratio']:.1f}%; difference {interval(gain)} points; "
+              f"{same} of {len(pairs)} answers word for word the same")  # fmt: skip
+    for difference in chance:
+        if difference:
+            print(f"  the next person in clear, less the one before: {interval(difference)} points")
+    print(f"  {missed} of {total} personal values left as they are")
+
+
+def interval(gain: Estimate) -> str:
+    return f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 if __name__ == "__main__":

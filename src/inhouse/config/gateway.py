@@ -92,7 +92,7 @@ class Gateway(Section):
     """Run guardrails in processes of their own, so that one that hangs or fills its memory is ended; needs Linux. False
     runs them in the server, which then needs less memory."""
     low_memory: bool = False
-    """About 50 MB less for the server; embedding a question takes up to a third longer, and vectors are the same."""
+    """About 30 MB less for the server; embedding a question takes up to a third longer, and vectors are the same."""
     edge_folder: str = ""
     """Folder that `inhouse export --for edge` writes; keys of the role `device` fetch releases from it, at
     /v1/edge/files/. Empty for none."""

@@ -245,7 +245,7 @@ parallel = 1               # conversations at the same time; each needs memory f
 
 [gateway]
 rail_processes = false     # guardrails in the server itself: less memory
-low_memory = true          # 50 MB less
+low_memory = true          # 30 MB less
 mcp = false                # nothing at /mcp: 13 MB less
 
 [edge]

@@ -7,7 +7,7 @@ is the share of wrong answers among those that models gave, "loss" is the mean l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -47,9 +47,10 @@ class Certificate(Record):
     passed: bool
     digests: Mapping[str, str] = {}
 
-    def void(self, now: Mapping[str, str]) -> str:
-        """The names of what has changed since, as "index, model"; "" if nothing has."""
-        names = sorted(self.digests.keys() | now.keys())
+    def void(self, now: Mapping[str, str], among: Iterable[str] = ()) -> str:
+        """The names of what has changed since, as "index, model"; "" if nothing has. With `among` only these are
+        compared."""
+        names = sorted(among or self.digests.keys() | now.keys())
         return ", ".join(name for name in names if self.digests.get(name) != now.get(name))
 
 
@@ -97,7 +98,7 @@ class RungResult(Record):
     """
 
     name: str
-    kind: Literal["model", "person", "reply"] = "model"
+    kind: Literal["model", "person"] = "model"
     share: float
     right: float | None
     error: float
@@ -154,9 +155,9 @@ class CascadeReport(Record):
         """What may be served: the certified thresholds, or those that always ask the top rung."""
         return self.certified.thresholds if self.certified else (NEVER,) * (len(self.rungs) - 1)
 
-    def void(self, now: Mapping[str, str]) -> str:
+    def void(self, now: Mapping[str, str], among: Iterable[str] = ()) -> str:
         """The names of what has changed since the certificates were made; "" if nothing has."""
-        return next((changed for c in self.certificates if (changed := c.void(now))), "")
+        return next((changed for c in self.certificates if (changed := c.void(now, among))), "")
 
     def write(self, folder: Path) -> Path:
         """Writes cascade.json in the folder, whole or not at all."""

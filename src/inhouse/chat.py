@@ -166,6 +166,7 @@ class Exchange(Record):
     parameters: dict[str, Json] = Field(default_factory=dict)  # of the request, but conversation, model, and user
     steps: Json = None  # of agents: what they understood, and the tools that they called
     reused: Json = None  # the approved reply that answered, and the question that it was written for
+    cascade: Json = None  # the rung that answered, what was tried with which score, and the cost
     expert: str | None = None  # whose adapter answered, "" for the base; None where the arm has no experts
 
 

@@ -22,10 +22,10 @@ from inhouse.errors import BackendError, ConfigError
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
 from inhouse.privacy.tagger import read_tagger
-from inhouse.routing.private import Find, Policy, Private, Rules
+from inhouse.routing.private import STRICTEST, Find, Policy, Private, Rules
 from inhouse.routing.surrogates import Conversation, Surrogates
 from inhouse.store.audit import Audit
-from inhouse.types import Message
+from inhouse.types import Message, Span
 
 KEY_FILE = "surrogates.key"  # in the store: the key of the HMAC that surrogates are drawn with
 SECRET_BYTES = 32
@@ -97,7 +97,16 @@ class Border:
         leaves as it is, to which the project has consented, and is recorded like the rest."""
         if self.has(HOSTED):
             return self.around(HOSTED, remote, base if self.fallback else None)
-        return Private(HOSTED, remote, None, self.find, Rules("clear", timeout_s=math.inf), b"", self.outbox)
+        return self.recorded(HOSTED, remote)
+
+    def recorded(self, name: str, remote: ChatModel) -> ChatModel:
+        """The model without a policy: it gets requests as they are, and each is recorded."""
+        return Private(name, remote, None, _nothing, Rules("clear", timeout_s=math.inf), b"", self.outbox)
+
+    def measured(self, upstream: str) -> Policy:
+        """The policy that a model elsewhere is measured with: the strictest with which anything leaves."""
+        table = next(t for t in self.tables if t.upstream == upstream)
+        return min(leaving_policies(table), key=STRICTEST.index)
 
     def local(self, upstream: str) -> str:
         """The name of the model that answers in place of an upstream; "" for none."""
@@ -116,7 +125,7 @@ def border_of(parts: Parts, fallback: bool = True) -> Border:
     tables, leaving = workspace.project.private, leaving_groups(workspace.project.documents)
     check_private(workspace.project)
     if not tables:
-        return Border((), lambda messages: [[] for _ in messages], b"", Outbox(workspace), leaving, fallback)
+        return Border((), _nothing, b"", Outbox(workspace), leaving, fallback)
     pii = Pii(parts.finder(), read_tagger(TAGGER), (*DEFAULT_KINDS, "ORDER_NUMBER"))
     secret = _secret(workspace.project.path(workspace.project.store.path) / KEY_FILE)
     _warm(pii.spans, secret)
@@ -160,6 +169,16 @@ def check_private(project: Project) -> None:
         if table.local not in ("", CUSTOM, BASE):
             raise ConfigError(f"{at}: local = {table.local!r} is not a model of this machine", "set custom or base")
         seen.add(table.upstream)
+
+
+def leaving_policies(table: Table) -> set[Policy]:
+    """The policies of a table with which anything leaves."""
+    return {table.default, *table.groups.values()} - {"local-only"}
+
+
+def _nothing(messages: Sequence[Message]) -> list[list[Span]]:
+    """Finds no personal data."""
+    return [[] for _ in messages]
 
 
 def check_oracle(project: Project) -> None:

@@ -11,6 +11,9 @@ from inhouse.monitoring.alarms import standing as drift
 from inhouse.store.artifacts import source_digest
 from inhouse.types import Artifact, Digest, digest_of
 
+LIVE = ("drift", "private", "upstream")
+"""What can change under a release: the rest is pinned in it."""
+
 
 def digests_of(workspace: Workspace, made: Mapping[str, Artifact | None]) -> dict[str, Digest]:
     """By name, what a certificate is void without; `made` has the artifacts by kind."""
@@ -27,7 +30,18 @@ def digests_of(workspace: Workspace, made: Mapping[str, Artifact | None]) -> dic
         "data": keys("dataset"),
         "guardrails": digest_of([rails, source_digest(CLASSIFIERS)]),
         "cascade": digest_of(project.cascade.model_dump(mode="json")),
+        **live(workspace),
+    }
+
+
+def live(workspace: Workspace) -> dict[str, Digest]:
+    """Those that a release takes from the project file as it is now, and the drift of live traffic."""
+    project = workspace.project
+    may_leave = [rule.model_dump(mode="json") for rule in project.documents.access if rule.remote]
+    private = [t.model_dump(mode="json") for t in project.private]
+    return {
         "upstream": digest_of([t.model_dump(mode="json") for t in project.upstream]),
+        "private": digest_of([private, may_leave]),
         **drift(workspace.store.root),
     }
 

@@ -47,6 +47,7 @@ UNANSWERED = ("error", "cancelled", "refused")
 PIECE_S = 0.25  # between two pieces of a stream, because each is an entry in the audit log
 MOST_UNSENT_CHARS = 64_000  # more than an answer has; then the model waits for the client
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
+NAMED = {"cascade": "rung", "fallback": "served"}  # notes that the answer and the audit log have as they are
 T = TypeVar("T")
 log = logging.getLogger("inhouse.gateway")
 
@@ -139,6 +140,7 @@ class Run:
             **({"ignored": ignored} if ignored else {}),
             **({"reused": reused} if reused else {}),
             **({"expert": routed["expert"]} if routed else {}),
+            **{layer: self._notes[layer, kind] for layer, kind in NAMED.items() if (layer, kind) in self._notes},
             **self._elsewhere(),
             **self._acted(),
         }
@@ -186,6 +188,7 @@ class Run:
             parameters=self._parameters,
             steps=ours.get("steps"),
             reused=ours.get("reused"),
+            cascade=ours.get("cascade"),
             expert=ours.get("expert"),
         )
 

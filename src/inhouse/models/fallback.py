@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -49,6 +50,35 @@ class Breaker:
             self._failures += 1
             self._disabled_until = self._clock() + REST_S
             raise
+
+
+class InTime:
+    """A ChatModel that fails where `model` says nothing within `timeout_s` seconds; inside of a Breaker that counts."""
+
+    def __init__(self, model: ChatModel, timeout_s: float) -> None:
+        self.name = model.name
+        self._model = model
+        self._timeout_s = timeout_s
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        """Yields the model's answer.
+
+        Raises:
+            BackendError: as the model does; its first text or call does not come in time.
+        """
+        deadline: float | None = asyncio.get_running_loop().time() + self._timeout_s
+        async with streaming(self._model, request) as events:
+            while True:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        event = await anext(events, None)
+                except TimeoutError as error:
+                    what = f"{self.name}: no answer within {self._timeout_s:g} s"
+                    raise BackendError(what, "raise `timeout_s`, or check the server") from error
+                if event is None:
+                    return
+                deadline = None if isinstance(event, Delta) else deadline
+                yield event
 
 
 class Fallback:

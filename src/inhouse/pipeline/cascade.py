@@ -36,7 +36,7 @@ from inhouse.guardrails.confidence.rail import FeatureRecorder, conversation_dig
 from inhouse.pipeline.calibrate import held_questions, labeled, words_of
 from inhouse.pipeline.questions import parted, questions_of, sample
 from inhouse.routing.cascade import Known, Policy, left_out
-from inhouse.routing.certificate import Answers, feasibility, fit, recommendation, rung_results
+from inhouse.routing.certificate import Answers, feasibility, fit, labels_in_words, recommendation, rung_results
 from inhouse.types import Artifact, Example, Json
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-RungKind = Literal["model", "person", "reply"]
+RungKind = Literal["model", "person"]
 KINDS: dict[str, RungKind] = {"inbox": "person"}  # of rungs, by arm
 RECORDED = "recorded.jsonl"
 GIVEN = GOOD | {"partly"}
@@ -220,8 +220,11 @@ def fit_cascade(
 
     project, settings = workspace.project, workspace.project.cascade
     parts = Parts(workspace, project)
-    ladder, tables = Ladder(parts, others), check_rungs(project)
+    ladder, tables = Ladder(parts, others, measured=True), check_rungs(project)
     selection, held = questions(parts, made)
+    risks: dict[RiskName, float] = {"wrong": settings.max_wrong, "loss": settings.max_loss}
+    with workspace.progress.step(labels_in_words(risks, settings.delta, len(held)), None):
+        pass  # said before hours of questions
     recorded = record(ladder, arms, selection, held, work)
     known, usd, own = None, recorded.usd, len(selection)
     scores = recorded.scores[:, :-1].copy()
@@ -231,7 +234,6 @@ def fit_cascade(
         scores[out] = 0.0
     answers = Answers(scores, 1.0 - recorded.wrong, usd, tables[-1].arm == "inbox")
     rows = np.arange(own), np.arange(own, own + len(held))
-    risks: dict[RiskName, float] = {"wrong": settings.max_wrong, "loss": settings.max_loss}
     fitted = fit(answers, *rows, risks, settings.delta, digests_of(workspace, made))
     tested, labels = answers.take(rows[1]), [t.label for t in tables]
     kinds: list[RungKind] = [KINDS.get(t.arm, "model") for t in tables]

@@ -317,6 +317,7 @@ def cascade(workspace: Workspace) -> Artifact:
     inputs: dict[str, Json] = {
         "cascade": project.cascade.model_dump(mode="json"),
         "upstream": [t.model_dump(mode="json") for t in project.upstream],
+        "private": [t.model_dump(mode="json") for t in project.private],
         "evaluation": project.evaluation.model_dump(mode="json", include={"probes", "max_questions"}),
         **{name: getattr(project, name).model_dump(mode="json") for name in ANSWERING}, "name": project.name,
         "engine": workspace.engine, "others": {name: a.key for name, a in others.items()},
@@ -427,7 +428,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         questions = with_closed(questions, panel, settings.max_questions, project.seed) if panel else questions
         subject = subject_of(workspace, data, fused, custom or both, checks[0] or checks[3])
         built = built_of(workspace, served, custom, plain, at, fused, guard, learned, *trained[1:])
-        arms = Arms(with_cascade(built, parts, laddered) if laddered else built)
+        arms = Arms(with_cascade(built, parts, laddered, measured=True) if laddered else built)
         try:
             return headline(judge_arms(workspace, arms, questions, subject, work, agents))
         finally:

@@ -17,7 +17,8 @@ _ASKS = {
     kind: re.compile(pattern, re.IGNORECASE)
     for kind, pattern in {
         "PIN": r"\bpin\b|\bpass ?code\b|security code|\bcvv\b|access code",
-        "ACCOUNT_NUMBER": r"\b(?:account|acct|routing)\b[^.?!]{0,12}\b(?:numbers?|no|num|#|digits)",
+        "ACCOUNT_NUMBER": r"\b(?:account|acct|routing)\b[^.?!]{0,12}"
+        r"\b(?:numbers?|num|#|digits|no\b(?=\s*(?:[.:#?,\d]|$|please)))",
         "CARD_NUMBER": r"\bcard\b[^.?!]{0,20}(?:numbers?|digits)|last (?:four|4)",
         "DATE_OF_BIRTH": r"date (?:of|or) birth|birth ?da(?:y|te)|\bd\.?o\.?b\b|\bborn\b|how old",
         "SSN": r"\bssn\b|social security",
@@ -43,6 +44,14 @@ _NOT_A_PERSONS_NAME = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\d$£€.,:])\d(?:[ -]?\d)*(?!\d|[.,:/]\d|%)")
+_OWN_WORDS = (
+    (
+        "PHONE",
+        re.compile(r"\b(?:phone|mobile|cell|telephone|call me|reach me|text me)\b[^.,;:?!\n\d]{0,25}$", re.IGNORECASE),
+    ),
+    ("ORDER_NUMBER", re.compile(r"\border\b[^.,;:?!\n\d]{0,25}$", re.IGNORECASE)),
+)
+"""What a number is by the words before it, whatever was requested earlier."""
 _NO_VALUE = re.compile(
     r"\s*(?:[%€£元円]|zł|pln\b|chf\b|eur\b|kr\b|percent|dollars?|bucks|usd|pounds?|euros?|gbp|am\b|pm\b|o'?clock|years?|days?|weeks?|months?|hours?"
     r"|min(?:ute)?s?\b|times?|people|persons|guests|nights?|stars?|items|cents)", re.IGNORECASE,
@@ -62,6 +71,7 @@ _BREAK = re.compile(r"[.,;:!?\n/()\d\"]|\s-+\s|<")
 _INTRODUCES = frozenset("is was named called be it's its name's names like try maybe think are were".split())  # noqa: SIM905
 _SHORT_WORDS = 7
 _LONGEST_NAME_WORDS = 4
+_OWN_WORDS_CHARS = 40  # before a number
 _NEAR = 40  # characters before a name in which the word before it ends
 
 COMMON = frozenset(
@@ -134,6 +144,9 @@ def answers(text: str, now: Set[str], before: Set[str], words: Set[str]) -> Iter
         yield from (Match("DATE_OF_BIRTH", *span, sure=True) for span in spans if not _NO_VALUE.match(text, span[1]))
     for match in _NUMBER.finditer(text):
         kind = _kind_of_number(re.sub(r"\D", "", match[0]), now, before)
+        if kind == "ACCOUNT_NUMBER":
+            said = text[max(match.start() - _OWN_WORDS_CHARS, 0) : match.start()]
+            kind = next((own for own, words in _OWN_WORDS if words.search(said)), kind)
         if kind and not _NO_VALUE.match(text, match.end()):
             yield Match(kind, *match.span(), sure=True)
     if spelled := _kind_of_number("", now, before):

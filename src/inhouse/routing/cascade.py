@@ -17,6 +17,7 @@ from inhouse.errors import BackendError, RefusedError
 from inhouse.types import Json, Record
 
 Skip = Callable[[ChatRequest], Sequence[bool]]
+ABOUT = {("grounded", "passages"), ("private", "egress")}  # notes of a model that a person takes over from
 UNSURE = "no model of the cascade was sure enough"
 NEAREST = 15  # questions that say whether a rung is left out
 FEWEST = 60  # questions, without which none is left out
@@ -48,6 +49,7 @@ class Tried(NamedTuple):
     ms: float
     left_out: bool = False
     failed: str = ""
+    local: str = ""  # the model here that answered in place of the one elsewhere
 
 
 class Known(Record):
@@ -102,7 +104,7 @@ class Policy(Record):
 
 class Cascaded:
     """A ChatModel. Its note of layer "cascade", kind "rung" says which rung answered, what was tried before it with
-    which score, and what it cost.
+    which score, what it cost, and what is certified of it: nothing, if a rung failed or another model answered for it.
 
     A reply that ends the exchange in another way than by an answer is final where every rung would give it, such as a
     block or a greeting; a hand-off goes to the next rung. A rung that fails is passed over, with a note in what was
@@ -114,13 +116,13 @@ class Cascaded:
         handoff: what is said when a person takes over.
         skip: which rungs but the last to leave out for a request; None for none.
         usd_per_s: price of a second of this machine.
-        certificate: a summary for the note.
+        certificate: says what is certified, for the note; None where nothing is.
         declines: whether a text is the model's own hand-off.
     """
 
     def __init__(
         self, name: str, rungs: Sequence[Rung], handoff: str, skip: Skip | None = None, usd_per_s: float = 0.0,
-        certificate: Json = None, declines: Callable[[str], bool] = lambda text: False,
+        certificate: Callable[[], Json] = lambda: None, declines: Callable[[str], bool] = lambda text: False,
     ) -> None:  # fmt: skip
         self.name = name
         self._rungs = rungs
@@ -140,13 +142,15 @@ class Cascaded:
         skipped = list(self._skip(request)) if self._skip else []
         tried: list[Tried] = []
         usage = Usage()
+        about: list[Note] = []  # the passages of the model that was asked last, and what left for it
         for n, rung in enumerate(self._rungs):
             last = n + 1 == len(self._rungs)
             if not last and n < len(skipped) and skipped[n]:
                 tried.append(Tried(rung.name, None, 0.0, 0.0, left_out=True))
                 continue
             if rung.model is None:
-                for event in self._to_person([*tried, Tried(rung.name, None, rung.usd or 0.0, 0.0)], usage):
+                tried.append(Tried(rung.name, None, rung.usd or 0.0, 0.0))
+                for event in [*self._to_person(request), *about, self._note(tried), Finish(reason="stop", usage=usage)]:
                     yield event
                 return
             events: list[ChatEvent] = []
@@ -167,7 +171,8 @@ class Cascaded:
             finish = _end(rung, events)
             usage = _sum(usage, finish.usage)
             score = self._score(events, finish)
-            tried.append(self._tried(rung, score, started))
+            tried.append(self._tried(rung, score, started, events))
+            about = [e for e in events if isinstance(e, Note) and (e.layer, e.kind) in ABOUT] or about
             if last or score >= rung.threshold:
                 for event in () if last else events[:-1]:
                     yield event
@@ -177,34 +182,39 @@ class Cascaded:
         raise BackendError(f"{self.name}: no rung answered")
 
     def _score(self, events: Sequence[ChatEvent], finish: Finish) -> float:
-        """The score of a complete reply: 1 where every rung would give the same one, 0 for a hand-off, or else the
-        confidence in the answer."""
+        """The score of a complete reply: 1 where every rung would give the same one, 0 for a hand-off and for a refusal
+        of the form that was asked for, or else the confidence in the answer."""
         notes = {(e.layer, e.kind) for e in events if isinstance(e, Note)}
-        text = "".join(e.text for e in events if isinstance(e, Delta))
+        deltas = [e for e in events if isinstance(e, Delta)]
         if ("guarded", "handoff") in notes:
             return 1.0 if ("acts", "act") in notes else 0.0
         if finish.reason == "content_filter" or notes & {("acts", "act"), ("reuse", "reply")}:
             return 1.0
-        return 0.0 if self._declines(text) else finish.confidence or 0.0
+        if any(d.refusal for d in deltas) or self._declines("".join(d.text for d in deltas)):
+            return 0.0
+        return finish.confidence or 0.0
 
-    def _to_person(self, tried: Sequence[Tried], usage: Usage) -> list[ChatEvent]:
+    def _to_person(self, request: ChatRequest) -> list[ChatEvent]:
+        schema = request.json_schema is not None
         return [
-            Delta(text=self._handoff),
+            Delta(text=self._handoff, refusal=schema),
             Note(layer="guarded", kind="handoff", data={"reason": UNSURE}),
-            self._note(tried),
-            Finish(reason="stop", usage=usage),
         ]
 
-    def _tried(self, rung: Rung, score: float | None, started: float) -> Tried:
+    def _tried(
+        self, rung: Rung, score: float | None, started: float, events: Sequence[ChatEvent] = ()
+    ) -> Tried:  # fmt: skip
         seconds = time.perf_counter() - started
-        usd = seconds * self._usd_per_s if rung.usd is None else rung.usd
-        return Tried(rung.name, score, usd, 1000 * seconds)
+        here = next((e.data for e in events if isinstance(e, Note) and (e.layer, e.kind) == ("private", "local")), None)
+        usd = seconds * self._usd_per_s if here or rung.usd is None else rung.usd
+        return Tried(rung.name, score, usd, 1000 * seconds, local=str(here["model"]) if here else "")
 
     def _note(self, tried: Sequence[Tried]) -> Note:
         data: dict[str, Json] = {"rung": tried[-1].rung, "usd": round(sum(t.usd for t in tried), 9)}
         data["tried"] = [_shown(t) for t in tried]
-        if self._certificate:
-            data["certificate"] = self._certificate
+        as_measured = not any(t.failed or t.local for t in tried)
+        if as_measured and (certified := self._certificate()):
+            data["certificate"] = certified
         return Note(layer="cascade", kind="rung", data=data)
 
 
@@ -226,4 +236,6 @@ def _shown(tried: Tried) -> dict[str, Json]:
         shown["left_out"] = True
     if tried.failed:
         shown["failed"] = tried.failed
+    if tried.local:
+        shown["local"] = tried.local
     return shown

@@ -160,6 +160,13 @@ def feasibility(
     return tuple(rows)
 
 
+def labels_in_words(risks: Mapping[RiskName, float], delta: float, labels: int) -> str:
+    """What the certificate's questions are enough for, as known before any rung is asked."""
+    few = {risk: _labels(risk, target, 0, delta) for risk, target in _risks(risks).items()}
+    needed = ", ".join(f"{few[risk]} for at most {100 * target:g}% {risk}" for risk, target in risks.items())
+    return f"{labels} questions for the certificate; needed are {needed}{', too few' if labels < max(few.values()) else ''}"
+
+
 def _labels(risk: RiskName, target: float, errors: int, delta: float) -> int:
     """Labels needed; for "loss" with so many lost and none won."""
     n = bounds.labels_needed(target, errors, 1 - delta)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from typing import Literal, NamedTuple
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Egress, Finish, Note, streaming
 from inhouse.errors import BackendError, RefusedError
+from inhouse.models.fallback import Breaker, InTime
 from inhouse.routing.outgoing import Role, rewritten
 from inhouse.routing.restore import Stream, Table
-from inhouse.routing.surrogates import NEVER, REPLACED, Conversation, Surrogates
+from inhouse.routing.surrogates import REPLACED, Conversation, Surrogates
 from inhouse.types import Json, Message, Span, canonical_json, digest_of
 
 Policy = Literal["local-only", "surrogates", "clear"]
@@ -78,7 +80,9 @@ class Private:
         record: Send,
     ) -> None:  # fmt: skip
         self.name = name
-        self._remote, self._local, self._find = remote, local, find
+        patient = math.isinf(rules.timeout_s)
+        self._remote = remote if patient else Breaker(InTime(remote, rules.timeout_s))
+        self._local, self._find = local, find
         self._rules, self._secret, self._record = rules, secret, record
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
@@ -120,29 +124,32 @@ class Private:
         Raises:
             BackendError: it has more personal data than is replaced.
         """
-        surrogates = None
-        if policy == "clear":
-            sent, dropped = rewritten(request, lambda text, role, key: text)
-        else:
-            sent, dropped, surrogates = self._replaced(request)
-            if request.logprobs is not None:
-                sent, dropped = sent.model_copy(update={"logprobs": None}), (*dropped, "logprobs")
+        clear = policy == "clear"
+        sent, dropped, surrogates = self._replaced(request, only_never=clear)
+        if request.logprobs is not None and not clear:
+            sent, dropped = sent.model_copy(update={"logprobs": None}), (*dropped, "logprobs")
         body = canonical_json(sent.model_dump(mode="json", exclude_defaults=True)).encode("utf-8", "surrogatepass")
-        counts = surrogates.counts if surrogates else {}
-        never = {*NEVER, *self._rules.never}
-        kept = {kind for kind in REPLACED if kind not in never}
+        counts = surrogates.counts
+        kept = {kind for kind in REPLACED if not self._stays(kind)}
         egress = Egress(
-            exchange=request.exchange, upstream=self.name, policy="surrogates" if surrogates else "clear",
+            exchange=request.exchange, upstream=self.name, policy="clear" if clear else "surrogates",
             sha256=hashlib.sha256(body).hexdigest(), bytes=len(body), dropped=dropped,
             replaced={k: n for k, n in sorted(counts.items()) if k in kept},
             removed={k: n for k, n in sorted(counts.items()) if k not in kept},
         )  # fmt: skip
-        return Leaving(sent, surrogates.back() if surrogates else Table(()), egress)
+        return Leaving(sent, surrogates.back(), egress)
+
+    def _stays(self, kind: str) -> bool:
+        """Whether values of this kind never leave."""
+        return kind not in REPLACED or kind in self._rules.never
 
     # --- on the way out -----------------------------------------------------------------------------------------
 
-    def _replaced(self, request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...], Surrogates]:
-        """The request with surrogates, the fields that are not sent, and the surrogates."""
+    def _replaced(
+        self, request: ChatRequest, only_never: bool
+    ) -> tuple[ChatRequest, tuple[str, ...], Surrogates]:  # fmt: skip
+        """The request with surrogates, the fields that are not sent, and the surrogates; with `only_never` it is as it
+        was but for values that never leave."""
         said: list[tuple[str, Role, str]] = []
 
         def collect(text: str, role: Role, key: str) -> str:
@@ -155,6 +162,8 @@ class Private:
         conversation = Conversation(self._secret, id, self._rules.never)
         surrogates = Surrogates(conversation, [text for text, _, _ in said])
         found = self._found(said)
+        if only_never:
+            found = [[span for span in spans if self._stays(span.kind)] for spans in found]
         for (text, _, _), spans in zip(said, found, strict=True):
             surrogates.learn(text, spans)
         in_order = iter(found)
@@ -183,16 +192,7 @@ class Private:
         begun = False
         try:
             async with streaming(self._remote, leaving.request) as events:
-                deadline = asyncio.get_running_loop().time() + self._rules.timeout_s
-                while True:
-                    try:
-                        async with asyncio.timeout_at(None if begun else deadline):
-                            event = await anext(events, None)
-                    except TimeoutError as error:
-                        what = f"{self.name}: no answer within {self._rules.timeout_s:g} s"
-                        raise BackendError(what, "raise `timeout_s` in [[private]], or check the server") from error
-                    if event is None:
-                        raise BackendError(f"{self.name} ended its answer without a finish event")
+                async for event in events:
                     if isinstance(event, Finish):
                         for rest in restoring.rest():
                             yield rest
@@ -202,6 +202,7 @@ class Private:
                     begun = begun or isinstance(event, Delta)
                     if (restored := restoring(event)) is not None:
                         yield restored
+            raise BackendError(f"{self.name} ended its answer without a finish event")
         except RefusedError as error:
             message = leaving.back(str(error))
             raise RefusedError(message, error.hint, error.code, error.param) from error

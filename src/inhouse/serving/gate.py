@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from inhouse.assembly.standing import LIVE, live
+from inhouse.assembly.workspace import Workspace
+from inhouse.certificate import CascadeReport
 from inhouse.config.sections import Project
 from inhouse.types import Artifact, Estimate, GateRule
 from inhouse.verdict import LOWER_IS_BETTER, FeedbackEffect, PretrainingEffect, Report, points
@@ -42,11 +46,14 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
     return rules
 
 
-def certificate_rule(made_from: Iterable[Artifact]) -> GateRule:
-    """A cascade is released only as it is certified; `made_from` are the artifacts that its verdict was made from."""
-    made = next((a for a in made_from if a.kind == "cascade"), None)
+def certificate_rule(lineage: Iterable[tuple[int, Artifact]], workspace: Workspace) -> GateRule:
+    """A cascade is released only as it is certified; `lineage` is that of its verdict."""
+    made = next((a for depth, a in lineage if depth == 1 and a.kind == "cascade"), None)
     if made is None:
         return GateRule(name="certificate", passed=False, text="the verdict did not try the cascade")
+    if changed := CascadeReport.read(Path(made.path)).void(live(workspace), LIVE):
+        text = f"the certificate is void: {changed} changed since; `inhouse cascade fit` and `inhouse build` renew it"
+        return GateRule(name="certificate", passed=False, text=text)
     return GateRule(name="certificate", passed=bool(made.facts["certified"]), text=str(made.facts["recommendation"]))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from inhouse.agents.draw import svg
+from inhouse.assembly.standing import LIVE
 from inhouse.assembly.team import DOCUMENTS, Team, allowed, described_team
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import CascadeReport
@@ -163,13 +164,15 @@ class WorkspaceInsight:
         return store.open("report", release.report) if release else store.latest("report")
 
     def cascade(self) -> seams.Cascade | None:
-        made = self._workspace.store.latest("cascade")
+        release, store = self._production(), self._workspace.store
+        served = store.open("cascade", release.cascade) if release and release.cascade else None
+        made = served or store.latest("cascade")
         if made is None:
             return None
         report = self._once("cascade", made.key, lambda: CascadeReport.read(Path(made.path)))
         return seams.Cascade(
             report=report, picture=str(cost_quality(report)), made_at=made.made_at,
-            void=report.void(self._digests()) if self._digests else None,
+            void=report.void(self._digests(), LIVE if served else ()) if self._digests else None,
         )  # fmt: skip
 
     def drift(self) -> seams.Drift | None:

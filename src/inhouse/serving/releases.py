@@ -79,7 +79,7 @@ class Releases:
         arm = project.release.arm or str(verdict.facts["recommended"] or "base")
         gate = gate_rules(Report.read(Path(verdict.path)), arm, project)
         if arm == "cascade":
-            gate.append(certificate_rule(a for depth, a in self._store.lineage(verdict) if depth == 1))
+            gate.append(certificate_rule(self._store.lineage(verdict), self._workspace))
         if failed := [rule.text for rule in gate if not rule.passed]:
             hint = f"[release] in the project file sets the gate; the verdict is {verdict.path}/{PAGE}"
             raise GateError(f"release refused: {'; '.join(failed)}", hint)

@@ -164,7 +164,8 @@ def labels_in_words(risks: Mapping[RiskName, float], delta: float, labels: int) 
     """What the certificate's questions are enough for, as known before any rung is asked."""
     few = {risk: _labels(risk, target, 0, delta) for risk, target in _risks(risks).items()}
     needed = ", ".join(f"{few[risk]} for at most {100 * target:g}% {risk}" for risk, target in risks.items())
-    return f"{labels} questions for the certificate; needed are {needed}{', too few' if labels < max(few.values()) else ''}"
+    lack = ", too few" if labels < max(few.values()) else ""
+    return f"{labels} questions for the certificate; needed are {needed}{lack}"
 
 
 def _labels(risk: RiskName, target: float, errors: int, delta: float) -> int:

@@ -1,5 +1,6 @@
 """Breaker and fallback, with models that fail on purpose and with llama.cpp's server in a second process."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,10 +8,10 @@ import sys
 import pytest
 
 from inhouse.assembly.routes import upstreams
-from inhouse.chat import ChatRequest, Delta, collect
+from inhouse.chat import ChatRequest, Delta, Finish, collect
 from inhouse.config.sections import Upstream
 from inhouse.errors import CONTEXT_LENGTH, BackendError, ConfigError, RefusedError
-from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback
+from inhouse.models.fallback import FAILURES, REST_S, Breaker, Fallback, InTime
 from inhouse.models.scripted import Scripted
 from inhouse.types import Message
 
@@ -74,6 +75,39 @@ async def test_a_breaker_disables_a_failing_model_and_tries_it_again():
     now[0] += REST_S
     assert (await collect(breaker, ask("x"))).text == "back"
     assert (await collect(breaker, ask("x"))).text == "back"
+
+
+async def test_a_model_that_hangs_is_a_failure_that_a_breaker_counts():
+    class Hanging:
+        name = "hanging"
+        asked = 0
+
+        async def stream(self, request):
+            self.asked += 1
+            await asyncio.sleep(60)
+            yield Delta(text="late")
+
+    model = Hanging()
+    breaker = Breaker(InTime(model, 0.02))
+    for _ in range(FAILURES):
+        with pytest.raises(BackendError, match=r"no answer within 0\.02 s"):
+            await collect(breaker, ask("a"))
+    with pytest.raises(BackendError, match="temporarily disabled"):
+        await collect(breaker, ask("a"))
+    assert model.asked == FAILURES
+
+
+async def test_a_model_that_has_begun_may_take_its_time():
+    class Slow:
+        name = "slow"
+
+        async def stream(self, request):
+            yield Delta(text="a")
+            await asyncio.sleep(0.2)
+            yield Delta(text="b")
+            yield Finish(reason="stop")
+
+    assert (await collect(InTime(Slow(), 0.1), ask("a"))).text == "ab"
 
 
 async def test_a_rejected_request_is_no_failure_and_goes_to_no_other_model():

@@ -11,6 +11,7 @@ import pytest
 
 from inhouse.chat import ChatRequest, Delta, Finish, Note, collect
 from inhouse.errors import BackendError, RefusedError
+from inhouse.models.fallback import InTime
 from inhouse.routing.private import Private, Rules
 from inhouse.types import Message, Span
 
@@ -228,11 +229,11 @@ async def test_without_a_local_model_nothing_leaves():
 @pytest.mark.parametrize(
     ("remote", "why"),
     [(Remote(error=BackendError("cannot be reached")), "cannot be reached"),
-     (Remote("late", stall_s=5), "no answer within 0.05 s"),
+     (InTime(Remote("late", stall_s=5), 0.05), "no answer within 0.05 s"),
      (Remote("Cl", error=None, reason="stop", calls=()), None)],
 )  # fmt: skip
 async def test_a_remote_model_that_says_nothing_is_replaced(remote, why):
-    reply = await collect(private(remote, Remote("near"), timeout_s=0.05), asked())
+    reply = await collect(private(remote, Remote("near")), asked())
     if why:
         assert reply.text == "near"
         assert why in reply.note("private", "local")["why"]

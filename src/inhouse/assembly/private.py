@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import secrets
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from inhouse.config.sections import Documents, Project
 from inhouse.errors import BackendError, ConfigError
 from inhouse.guardrails.classifier import TAGGER
 from inhouse.guardrails.pii import DEFAULT_KINDS, ORDER, Pii
+from inhouse.models.fallback import Breaker, InTime
 from inhouse.privacy.tagger import read_tagger
 from inhouse.routing.private import STRICTEST, Find, Policy, Private, Rules
 from inhouse.routing.surrogates import Conversation, Surrogates
@@ -89,7 +89,10 @@ class Border:
         if table is None:
             return remote
         groups = table.groups if policy is None else {}
-        rules = Rules(policy or table.default, groups, frozenset(table.never), table.timeout_s)
+        rules = Rules(policy or table.default, groups, frozenset(table.never))
+        remote = InTime(remote, table.timeout_s)
+        if self.fallback:
+            remote = Breaker(remote)  # a server that hangs is not waited for by every request
         return Private(upstream, remote, local if table.local else None, self.find, rules, self.secret, self.outbox)
 
     def hosted(self, remote: ChatModel, base: ChatModel | None) -> ChatModel:
@@ -101,7 +104,7 @@ class Border:
 
     def recorded(self, name: str, remote: ChatModel) -> ChatModel:
         """The model without a policy: it gets requests as they are, and each is recorded."""
-        return Private(name, remote, None, _nothing, Rules("clear", timeout_s=math.inf), b"", self.outbox)
+        return Private(name, remote, None, _nothing, Rules("clear"), b"", self.outbox)
 
     def measured(self, upstream: str) -> Policy:
         """The policy that a model elsewhere is measured with: the strictest with which anything leaves."""

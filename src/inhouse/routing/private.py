@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from typing import Literal, NamedTuple
 
 from inhouse.chat import ChatEvent, ChatModel, ChatRequest, Delta, Egress, Finish, Note, streaming
 from inhouse.errors import BackendError, RefusedError
-from inhouse.models.fallback import Breaker, InTime
 from inhouse.routing.outgoing import Role, rewritten
 from inhouse.routing.restore import Stream, Table
 from inhouse.routing.surrogates import REPLACED, Conversation, Surrogates
@@ -39,13 +37,11 @@ class Rules:
         default: the policy of users in none of the `groups`.
         groups: the policy by group; of several the strictest.
         never: more kinds of personal data that never leave.
-        timeout_s: longest wait for the first byte. Seconds.
     """
 
     default: Policy = "local-only"
     groups: Mapping[str, Policy] = field(default_factory=dict)
     never: frozenset[str] = frozenset()
-    timeout_s: float = 20.0
 
     def of(self, groups: frozenset[str]) -> Policy:
         """The policy of a user in these groups."""
@@ -80,9 +76,7 @@ class Private:
         record: Send,
     ) -> None:  # fmt: skip
         self.name = name
-        patient = math.isinf(rules.timeout_s)
-        self._remote = remote if patient else Breaker(InTime(remote, rules.timeout_s))
-        self._local, self._find = local, find
+        self._remote, self._local, self._find = remote, local, find
         self._rules, self._secret, self._record = rules, secret, record
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:

@@ -93,6 +93,21 @@ def test_streaming_equals_the_plain_answer(gateway, ask):
     assert '"usage"' not in raw.text
 
 
+def test_the_answer_and_the_audit_log_name_the_rung(gateway, ask):
+    data = {"rung": "large", "usd": 0.011, "tried": [{"rung": "small", "usd": 0.001, "ms": 9.0, "score": 0.4},
+                                                     {"rung": "large", "usd": 0.01, "ms": 90.0, "score": 0.95}]}  # fmt: skip
+    fallback = {"model": "base", "after": 1}
+    told = Telling(
+        Note(layer="fallback", kind="served", data=fallback), Delta(text="Five."),
+        Note(layer="cascade", kind="rung", data=data), DONE,
+    )  # fmt: skip
+    there = gateway({"custom": told})
+    reply = there.client.chat.completions.create(**ask("what is a wire?"))
+    assert (reply.inhouse["cascade"], reply.inhouse["fallback"]) == (data, fallback)
+    assert there.state.audit.get(reply.id).cascade == data
+    assert there.state.audit.verify().ok
+
+
 async def test_the_async_client(gateway, ask):
     there = gateway()
     async with openai.AsyncOpenAI(base_url=f"{there.url}/v1", api_key=there.secret, max_retries=0) as client:

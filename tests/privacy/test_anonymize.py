@@ -59,6 +59,20 @@ def test_what_was_asked_for_is_replaced_in_every_turn(chat, anonymizer):
     assert counts == {"PERSON": 1, "ACCOUNT_NUMBER": 1, "PIN": 1, "SECRET": 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        ("What is your account number?", "My phone is 555 012 3456.", "My phone is <PHONE_1>."),
+        ("What is your account number?", "It is 55512345.", "It is <ACCOUNT_NUMBER_1>."),
+        ("Which account has no fee?", "Order 12345678 did.", "Order <ORDER_NUMBER_1> did."),
+        ("Your account no. please", "12345678", "<ACCOUNT_NUMBER_1>"),
+    ],
+)
+def test_a_numbers_own_words_come_before_what_was_asked_for(chat, anonymizer, first, then, expected):
+    done = anonymizer.anonymize(chat("Hello", first, then, "Thank you."))[0]
+    assert done.messages[-1].content == expected
+
+
 def test_digits_that_stick_to_a_word_are_replaced(chat, anonymizer):
     example = chat("hi", "Your PIN please.", "I think my PIN is either3941 or 7402", "Thank you.")
     assert anonymizer.anonymize(example)[0].question == "I think my PIN is either<PIN_1> or <PIN_2>"

@@ -100,6 +100,46 @@ async def test_the_last_rung_may_be_a_person():
     assert reply.note("cascade", "rung")["rung"] == "person"
 
 
+async def test_a_person_gets_the_passages_of_the_model_asked_last_and_what_left_for_it():
+    passages = Note(layer="grounded", kind="passages", data=[{"document": "fees.md"}])
+    left = Note(layer="private", kind="egress", data={"upstream": "cloud"})
+    model = cascaded(says("a", "one", 0.1, passages, left), None, usd=(0.001, 2.0))
+    reply = await collect(model, ASKED)
+    assert reply.text == "A colleague takes over."
+    assert reply.note("grounded", "passages") == [{"document": "fees.md"}]
+    assert reply.note("private", "egress") == {"upstream": "cloud"}
+
+
+async def test_where_a_form_was_asked_for_a_person_is_a_refusal_of_it():
+    request = ASKED.model_copy(update={"json_schema": {"type": "object"}})
+    events = [e async for e in cascaded(says("a", "{}", 0.1), None, usd=(0.001, 2.0)).stream(request)]
+    assert [e.refusal for e in events if isinstance(e, Delta)] == [True]
+
+
+async def test_a_refusal_of_the_form_goes_up_however_sure_it_is():
+    refuses = Says("a", Delta(text="I cannot.", refusal=True), Finish(reason="stop", confidence=0.99))
+    reply = await collect(cascaded(refuses, says("b", "{}", 0.2)), ASKED)
+    assert (reply.text, reply.note("cascade", "rung")["rung"]) == ("{}", "b")
+
+
+async def test_what_was_not_measured_has_no_certificate():
+    def note(*models):
+        rungs = [Rung(m.name, m, 0.9, 0.01) for m in models]
+        return Cascaded("cascade", rungs, "A colleague.", certificate=lambda: "at most 5% wrong")
+
+    async def certified(*models):
+        return "certificate" in (await collect(note(*models), ASKED)).note("cascade", "rung")
+
+    assert await certified(says("a", "one", 0.95), says("b", "two", 0.2))
+    fails = says("a", "", 0.1, error=BackendError("gone"))
+    assert not await certified(fails, says("b", "two", 0.2))
+    here = Note(layer="private", kind="local", data={"model": "custom", "why": "the policy of the user's groups"})
+    model = note(says("a", "one", 0.1), says("b", "two", 0.2, here))
+    data = (await collect(model, ASKED)).note("cascade", "rung")
+    assert "certificate" not in data
+    assert (data["tried"][1]["local"], data["usd"]) == ("custom", 0.01)  # the time on this machine, which is free here
+
+
 async def test_a_rung_that_fails_is_passed_over_and_named():
     broken = says("a", "half an", 0.99, error=BackendError("the server is gone"))
     reply = await collect(cascaded(broken, says("b", "two", 0.1)), ASKED)

@@ -200,6 +200,16 @@ async def test_a_conversation_keeps_its_surrogates_and_another_user_has_others()
     assert one == two != three
 
 
+async def test_what_never_leaves_does_not_leave_in_clear_either():
+    remote, records = Remote("far"), Records()
+    model = private(remote, None, records, default="clear", never=frozenset({"ADDRESS"}))
+    await collect(model, asked("Anna Weber of 12 Rose Street, Springfield pays with 4111 1111 1111 1111."))
+    assert remote.asked[0].messages[0].content == "Anna Weber of [address removed] pays with [card number removed]."
+    assert (records.all[0].policy, records.all[0].removed, records.all[0].replaced) == (
+        "clear", {"ADDRESS": 1, "CARD_NUMBER": 1}, {},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("groups", "policy"),
     [((), "local-only"), (("staff",), "surrogates"), (("open",), "clear"), (("open", "staff"), "surrogates"),

@@ -3,21 +3,30 @@
 import json
 import re
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from inhouse.assembly.arms import Arms
+from inhouse.assembly.cascade import Ladder, check_rungs
+from inhouse.assembly.guard import Parts
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import CascadeReport
 from inhouse.chat import ChatRequest, collect
 from inhouse.config.load import load_project
-from inhouse.errors import GateError
+from inhouse.config.private import Private
+from inhouse.errors import BackendError, ConfigError, GateError
 from inhouse.guardrails.confidence import calibration
 from inhouse.models.catalog import Catalog
+from inhouse.monitoring.alarms import FILE, Alarm, DriftReport, Kept
+from inhouse.pipeline import stages
+from inhouse.pipeline.opened import built_of
 from inhouse.pipeline.stages import evaluate
 from inhouse.serving.open import open_release
 from inhouse.serving.releases import Releases
+from inhouse.store.egress import what_left
 from inhouse.types import Message
 
 PLAN = re.compile(r"plan (\d)")
@@ -28,6 +37,7 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self):  # noqa: N802
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(body)
         asked = PLAN.findall(body["messages"][-1]["content"].casefold())
         n = int(asked[-1]) if asked else 0
         text = f"Plan {n} costs ${n + (93 if n in (1, 4) else 3)}."
@@ -45,8 +55,9 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def elsewhere():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.bodies = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
+    yield server
     server.shutdown()
     server.server_close()
 
@@ -62,7 +73,7 @@ def workspace(write_project, models_dir, elsewhere, tmp_path_factory):
                    "answer": f"Plan {n % 6} costs ${n % 6 + 3}.", "checks": {"must_include": [f"${n % 6 + 3}"]}}  # fmt: skip
             tests.write(f"\n{json.dumps(row)}")
     overrides = {
-        "upstream": f'[{{name="prices", url="{elsewhere}", model="m"}}]',
+        "upstream": f'[{{name="prices", url="http://127.0.0.1:{elsewhere.server_port}/v1", model="m"}}]',
         "cascade.rung": '[{upstream="prices", usd=0.001}, {arm="inbox", usd=2.0}]',
         "cascade.max_wrong": "0.9", "cascade.max_loss": "0.9", "curation.validation_share": "0.4", "cascade.skip": "false",
         "evaluation.arms": '["base", "cascade"]', "evaluation.probes": "8", "evaluation.smallest_gain": "0",
@@ -114,6 +125,73 @@ async def test_the_release_answers_as_it_was_certified(workspace, released):
         assert {c["risk"] for c in note["certificate"]} == {"wrong", "loss"}
     finally:
         opened.close()
+
+
+@pytest.mark.slow
+async def test_what_may_not_leave_does_not_leave_for_a_rung_without_a_table(workspace, released, elsewhere):
+    opened = open_release(workspace, released[1])
+    elsewhere.bodies.clear()
+    try:
+        staff = ask("What is the teller limit for each customer?").model_copy(update={"groups": frozenset({"staff"})})
+        await collect(opened.model, staff)
+    finally:
+        opened.close()
+    assert elsewhere.bodies
+    assert "$31" not in json.dumps(elsewhere.bodies)
+    with workspace.ledger() as ledger:
+        assert {left.egress.policy for left in what_left(ledger, upstream="prices")} == {"clear"}
+
+
+@pytest.mark.slow
+async def test_a_void_certificate_is_neither_released_nor_named(workspace, released):
+    report = DriftReport(made_at="2026-11-30T20:00:00+00:00", release="plans/1", since="", until="",
+                         reference="nothing", usual_days=0, requests=0, monitors=())  # fmt: skip
+    alarm = Alarm(monitor="topics", since="2026-11-30T20:00:00+00:00", release="plans/1")
+    file = workspace.store.root / FILE
+    file.write_text(Kept(report=report, alarms=(alarm,)).model_dump_json())
+    try:
+        with pytest.raises(GateError, match="certificate is void: drift changed since"):
+            Releases(workspace).make()
+        opened = open_release(workspace, released[1])
+        try:
+            note = (await collect(opened.model, ask("What does plan 2 cost?"))).note("cascade", "rung")
+        finally:
+            opened.close()
+        assert "certificate" not in note
+    finally:
+        file.unlink()
+
+
+def test_a_rung_that_nobody_may_use_is_refused(workspace):
+    closed = workspace.project.model_copy(update={"private": (Private(upstream="prices"),)})
+    with pytest.raises(ConfigError, match="lets nothing leave, so the rung would never answer"):
+        check_rungs(closed)
+    check_rungs(closed.model_copy(update={"private": (Private(upstream="prices", groups={"staff": "clear"}),)}))
+    agreeing = workspace.project.cascade.model_copy(update={"score": "agreement"})
+    with pytest.raises(ConfigError, match="needs a second answer"):
+        check_rungs(workspace.project.model_copy(update={"cascade": agreeing}))
+
+
+@pytest.mark.slow
+async def test_a_rung_is_measured_with_a_policy_that_lets_something_leave_and_without_a_model_here(
+    workspace, elsewhere
+):
+    tables = (Private(upstream="prices", groups={"staff": "clear"}),)
+    project = workspace.project.model_copy(update={"private": tables}).at(workspace.project.root)
+    there = replace(workspace, project=project, artifacts={})
+    arms = Arms(built_of(there, stages.weights(there), None, None, stages.index(there), stages.fusion(there)))
+    try:
+        rung, parts = check_rungs(project)[0], Parts(there, project)
+        elsewhere.bodies.clear()
+        reply = await collect(Ladder(parts, {}, measured=True).open(rung, arms), ask("What does plan 2 cost?"))
+        assert (reply.text, len(elsewhere.bodies)) == ("Plan 2 costs $5.", 1)
+        with pytest.raises(
+            BackendError, match="nothing leaves this machine"
+        ):  # as it is served, to users without groups
+            await collect(Ladder(parts, {}).open(rung, arms), ask("What does plan 2 cost?"))
+        assert len(elsewhere.bodies) == 1
+    finally:
+        arms.close()
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_the_verdict_has_the_cascade_and_the_gate_refuses_it(laddered):
     [
         ({}, "no rung is an upstream"),
         ({"upstream": True}, "send the test questions to large"),
-        ({"upstream": True, "private": {"upstream": "large"}}, "send the test questions to large"),
+        ({"upstream": True, "private": {"upstream": "large"}}, "lets nothing leave"),
         ({"upstream": True, "private": {"upstream": "large", "groups": {"a": "clear"}}}, ""),
     ],
 )

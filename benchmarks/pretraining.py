@@ -187,8 +187,8 @@ def measured(workspace: Workspace, given: argparse.Namespace, learned: list[Docu
 
 def show(doses: dict[str, dict]) -> None:
     base = doses.get("base")
-    widths = {"facts": 22, "facts, rag": 22, "people": 22, "people, rag": 22, "general": 22, "bpb domain": 16,
-              "bpb general": 16}  # fmt: skip
+    widths = {"facts": 28, "facts, rag": 28, "people": 28, "people, rag": 28, "general": 28, "bpb domain": 18,
+              "bpb general": 18}  # fmt: skip
     print(f"{'dose':<14}{'tokens':>9}" + "".join(f"{name:>{width}}" for name, width in widths.items()))
     for dose in sorted(doses, key=lambda d: DOSES.index(d) if d in DOSES else 99):
         own = doses[dose]

@@ -291,6 +291,7 @@ TABLE = '[[expert]]\nname = "{}"\nconversations = ["{}"]\n'
         ("", r"there is no \[\[expert\]\]"),
         (TABLE.format("a", "log.jsonl") * 2, r"\[\[expert\]\] a: there are two"),
         (TABLE.format("../a", "log.jsonl"), "cannot be the name of a folder"),
+        (TABLE.format("", "log.jsonl"), "'': cannot be the name of a folder"),
         (TABLE.format("a", "log.jsonl") + 'groups = ["hr"]\n', "is for hr only, and curation.conversations has it"),
         (TABLE.format("a", "./log.jsonl") + 'groups = ["hr"]\n', "is for hr only, and curation.conversations has it"),
         (TABLE.format("a", "other.jsonl"), "is not under curation.conversations"),

@@ -17,6 +17,7 @@ from inhouse.datasets.importers.files import entries_of, records
 from inhouse.datasets.shapes import conversation_of, wanted
 from inhouse.datasets.turns import ShapeError
 from inhouse.errors import InputError
+from inhouse.pipeline.feedback import may_store
 from inhouse.types import Example, Json, Message, Record
 
 
@@ -86,7 +87,7 @@ def _of_ledger(workspace: Workspace, left_out: Counter[str]) -> list[Opinion]:
 def _barred(groups: Any, parameters: Mapping[str, Json]) -> str:
     if groups:
         return "of members of a group"
-    return "of requests that asked not to be stored" if parameters.get("store") is False else ""
+    return "" if may_store(parameters) else "of requests that asked not to be stored"
 
 
 def _unfit(exchange: Exchange, declines: Callable[[str], bool]) -> str:

@@ -253,3 +253,13 @@ def test_a_spoiled_row_is_refused_and_never_breaks(tmp_path):
     for read in (read_conversations, read_tests):
         examples, rejected = read([path], {})
         assert min(len(examples), len(rejected)) > 300
+
+
+def test_a_label_of_kto_weights_and_one_of_another_kind_does_not():
+    asked, poor = {"role": "user", "content": "Q?"}, {"role": "assistant", "content": "Poor."}
+    for row in ({"prompt": "Q?", "completion": "Poor."}, {"prompt": [asked], "completion": [poor]}):
+        for label, weight in ((False, 0), ("False", 0), (True, None), ("refund", None), (None, None)):
+            assert conversation_of(row | {"label": label}).messages[-1].get("weight") == weight, (row, label)
+    for row in ({"messages": [asked, poor]}, {"question": "Q?", "answer": "Poor."}):
+        for label in (0, False, "refund"):  # an index of a class, for example
+            assert "weight" not in conversation_of(row | {"label": label}).messages[-1]

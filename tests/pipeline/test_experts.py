@@ -282,6 +282,16 @@ def test_an_expert_reads_what_all_of_its_members_may(folder):
     assert own_project(project, wider).documents.access == project.documents.access
 
 
+def test_rows_of_experts_stay_on_this_machine(folder, models_dir, tmp_path):
+    copied = tmp_path / "hosted"
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("expert", "experts"))
+    overrides = {"training.backend": '"hosted"', "training.hosted.url": '"http://127.0.0.1:9"',
+                 "training.hosted.model": '"theirs"', "training.max_minutes": "0"}  # fmt: skip
+    made = stages.experts(Workspace(load_project(copied, overrides), Catalog(models_dir.parent)))
+    assert made.facts["experts"] == ["plans", "tellers"]
+    assert not list(copied.rglob("submission.json"))
+
+
 TABLE = '[[expert]]\nname = "{}"\nconversations = ["{}"]\n'
 
 
@@ -291,6 +301,7 @@ TABLE = '[[expert]]\nname = "{}"\nconversations = ["{}"]\n'
         ("", r"there is no \[\[expert\]\]"),
         (TABLE.format("a", "log.jsonl") * 2, r"\[\[expert\]\] a: there are two"),
         (TABLE.format("../a", "log.jsonl"), "cannot be the name of a folder"),
+        (TABLE.format("", "log.jsonl"), "'': cannot be the name of a folder"),
         (TABLE.format("a", "log.jsonl") + 'groups = ["hr"]\n', "is for hr only, and curation.conversations has it"),
         (TABLE.format("a", "./log.jsonl") + 'groups = ["hr"]\n', "is for hr only, and curation.conversations has it"),
         (TABLE.format("a", "other.jsonl"), "is not under curation.conversations"),

@@ -1,5 +1,6 @@
 """What people replied in the inbox comes back: found by search, learned from, and kept from those it is not for."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,21 +12,26 @@ from inhouse.config.load import load_project
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import ask as asking
 from inhouse.pipeline import stages as pipeline
+from inhouse.pipeline.feedback import approved_replies, to_learn
+from inhouse.pipeline.opinions import opinions
+from inhouse.pipeline.preference import Before, lessons_of
+from inhouse.serving.reindex import content_now
+from inhouse.store.audit import Audit
 from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import open_ledger
 from inhouse.types import Message
 
 
-def approve_reply(inbox, id, question, reply, groups=()):
+def approve_reply(inbox, id, question, reply, groups=(), **more):
     exchange = Exchange(
         id=id, at="2026-11-01T10:00:00Z", user="u", key="k", model="custom", release="x/1", arm="rag",
         messages=(Message(role="user", content=question),), answer="I do not know.", reason="stop",
-        groups=frozenset(groups),
+        groups=frozenset(groups), **more,
     )  # fmt: skip
     handoff = inbox.add(exchange, "declined")
     inbox.answer(handoff, reply, "bea")
     inbox.approve(handoff, "bea")
-    return handoff
+    return exchange
 
 
 @pytest.fixture
@@ -86,3 +92,40 @@ def test_a_reply_to_someone_in_two_groups_needs_both(workspace):
         for groups in ((), ("staff",), ("vault",), ("staff", "vault"), ("staff", "vault", "more"), ("staff\x1fvault",))
     }
     assert [bool(found) for found in seen.values()] == [False, False, False, True, True, False]
+
+
+@pytest.mark.slow
+def test_what_is_not_to_be_stored_is_in_no_data_and_no_document(workspace):
+    with workspace.ledger() as ledger:
+        inbox, audit = Inbox(ledger), Audit(ledger)
+        more = {"parameters": {"store": False}}
+        kept = approve_reply(inbox, "4", "Do you store canoes?", "Our branch at the river has a boathouse.")
+        asked = approve_reply(inbox, "5", "What about my yacht?", "A yacht is kept at the harbor of Graz.", **more)
+        for exchange in (kept, asked):
+            asyncio.run(audit.append(exchange))
+        audit.close()
+    assert len(approved_replies(workspace)) == 3
+    data, documents = (Path(stage(workspace).path) for stage in (pipeline.curate, pipeline.ingest))
+    written = "".join(file.read_text() for folder in (data, documents) for file in folder.glob("*.json*"))
+    assert "boathouse" in written
+    assert "yacht" not in written
+    made = workspace.store.inputs(pipeline.ingest(workspace))
+    assert content_now(workspace)["replies"] == made["replies"]  # or the index would be made again and again
+
+
+@pytest.mark.slow
+def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path):
+    with workspace.ledger() as ledger:
+        for n in range(30):
+            asked = f"I am Jane Miller, number {n}. Which color is door {n}?"
+            approve_reply(Inbox(ledger), f"d{n}", asked, f"The door has a color of its own, see plan {n}x.")
+    settings = '[evaluation]\narms = ["base", "tuned", "tuned+feedback"]\n[feedback]\nuse = ["corrections"]\n'
+    (tmp_path / "inhouse.toml").write_text(f'name = "x"\n{settings}')
+    deciding = Workspace(load_project(tmp_path), workspace.catalog)
+    made, index = pipeline.curate(deciding), pipeline.index(deciding)
+    lessons = lessons_of(deciding, Before(None, None, index, None, made), *opinions(deciding))
+    held = {e.target for e in lessons.held}
+    learned = {e.target for split in ("train", "validation", "test") for e in deciding.examples(split, made)}
+    assert held
+    assert not held & learned
+    assert len(to_learn(workspace)[0]) == 31  # where nothing is decided, all are learned

@@ -141,6 +141,29 @@ def test_files_of_preferences(desk):
         desk.said(preferences=["gone.jsonl"])
 
 
+ASKED, POOR = {"role": "user", "content": "Q?"}, {"role": "assistant", "content": "Poor."}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Q?", "completion": "Poor."}, {"prompt": [ASKED], "completion": [POOR]},
+        {"messages": [ASKED, POOR]}, {"question": "Q?", "answer": "Poor."}, {"prompt": "Q?", "response": "Poor."},
+        {"instruction": "Q?", "output": "Poor."}, {"data": {"messages": [ASKED, POOR]}},
+    ],
+)  # fmt: skip
+def test_a_label_counts_in_every_shape(desk, row):
+    for label, side in ((False, 1), (0, 1), ("false", 1), ("0", 1), (True, 0), (1, 0), ("True", 0)):
+        (desk.folder / "p.jsonl").write_text(json.dumps(row | {"label": label}))
+        (found,) = desk.said(preferences=["p.jsonl"])[0]
+        assert found[1 + side] == "Poor.", label
+        assert not found[2 - side], label
+    for label in (-1, None, "refund", "", [0], 2):
+        (desk.folder / "p.jsonl").write_text("\n" + json.dumps(row | {"label": label}))
+        with pytest.raises(InputError, match=r"p\.jsonl:2: `label` does not say"):
+            desk.said(preferences=["p.jsonl"])
+
+
 def test_both_answers_get_the_same_placeholders(desk):
     asked = (Message(role="user", content="I am Jane Miller, jane.miller@example.com. What is my fee?"),)
     given = Opinion(

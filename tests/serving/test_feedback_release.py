@@ -80,6 +80,13 @@ def test_other_questions_may_lose_a_point(untouched, passed, workspace):
     assert rules["untouched questions"].passed == (untouched is not None)
 
 
+def test_what_was_not_measured_is_not_released(workspace):
+    unmeasured = report(0.0).model_copy(update={"feedback": ()})
+    rules = {rule.name: rule for rule in gate_rules(unmeasured, ARM, workspace.project)}
+    assert not rules["untouched questions"].passed
+    assert "add tuned+rag to evaluation.arms" in rules["untouched questions"].text
+
+
 def test_a_verdict_that_lost_is_not_released(workspace):
     write_verdict(workspace, -0.05)
     with pytest.raises(GateError, match="accuracy on 31 questions without feedback: -5.0"):

@@ -42,7 +42,8 @@ def check_experts(project: Project) -> None:
     names = [table.name for table in project.expert]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ConfigError(f"[[expert]] {twice}: there are two of that name", "rename one")
-    if bad := next((name for name in names if not name or Path(name).name != name or name.startswith(".")), None):
+    bad = next((name for name in names if not name or Path(name).name != name or name.startswith(".")), None)
+    if bad is not None:  # "" is no name either: the router calls the fallback so
         raise ConfigError(f"[[expert]] {bad!r}: cannot be the name of a folder", "use letters and digits")
     if project.training.backend == "hosted" and project.training.hosted.endpoint:
         what = "[[expert]] needs weights, and training.hosted.endpoint = true leaves them at the service"

@@ -97,8 +97,17 @@ def conversation_of(row: Mapping[str, Json]) -> Conversation:
         return _reading(row, "ChatGPT export", _branch(row.pop("mapping"), row.pop("current_node", None)))
     for finding in (_preference, _listed, _pair, _text):
         if found := finding(row):
+            last = found.messages[-1] if found.messages else {"role": ""}
+            if {"prompt", "completion"} <= row.keys() and last["role"] == "assistant" and not found.chosen:
+                last |= {"weight": 0} if wanted(row.get("label")) is False else {}  # KTO: a reply that was not wanted
             return found
     raise ShapeError(unknown(row))
+
+
+def wanted(label: Json) -> bool | None:
+    """What a label says of a reply, which CSV has as text; None if it is no such label, but a class, for example."""
+    text = str(label).strip().lower()
+    return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(text)
 
 
 def unknown(row: Mapping[str, Json]) -> str:
@@ -220,10 +229,7 @@ def _pair(row: dict[str, Json]) -> Conversation | None:
     answered = next((k for k in keys_in(row, _ANSWERED) if k != asked and _answer(row[k]) is not None), None)
     if asked is None or answered is None:
         return None
-    found = _paired({k: v for k, v in row.items() if k != answered}, asked, _answer(row[answered]))
-    if found.rest.get("label") in (False, 0) and answered == "completion":  # KTO: a reply that was not wanted
-        found.messages[-1]["weight"] = 0
-    return found
+    return _paired({k: v for k, v in row.items() if k != answered}, asked, _answer(row[answered]))
 
 
 def _asked(row: Mapping[str, Json]) -> str | None:

@@ -18,15 +18,16 @@ def train_adapter(
     out: Path,
 ) -> dict[str, Json]:  # fmt: skip
     """Writes the adapter into `out`, as PEFT writes it and as adapter.gguf; returns facts of the training. An
-    interrupted training goes on from its checkpoint in `out`."""
-    from inhouse.training import anywhere, gguf
+    interrupted training goes on from its checkpoint in `out`. Rows may be for members of a group only, so the training
+    is on this machine whatever `training.backend` says."""
+    from inhouse.training import gguf, local
     from inhouse.training.job import TrainingJob
 
     project = workspace.project
     job = TrainingJob(
         rows=tuple(rows), validation=tuple(validation), base=workspace.base, name=project.model.base,
-        settings=settings.model_copy(update={"method": "lora"}), seed=project.seed,
+        settings=settings.model_copy(update={"method": "lora", "backend": "local"}), seed=project.seed,
     )  # fmt: skip
-    facts = anywhere.train(job, out, project.root, workspace.progress)
+    facts = local.train(job, out, workspace.progress)
     gguf.adapter_to_gguf(out / ADAPTER, workspace.base_gguf or Path(served.path) / WEIGHTS, out / ADAPTER_GGUF)
     return facts

@@ -9,7 +9,7 @@ from inhouse.datasets.review import FILE, Reviews
 from inhouse.errors import InputError
 from inhouse.files import file_sha256
 from inhouse.models.openai import OpenAIModel
-from inhouse.pipeline.feedback import approved_replies
+from inhouse.pipeline.feedback import to_learn
 from inhouse.types import Artifact, Json
 
 
@@ -20,8 +20,7 @@ def make_dataset(workspace: Workspace, documents: Artifact) -> Artifact:
         InputError: a file of conversations or tests is not there, or cannot be read.
     """
     project, settings = workspace.project, workspace.project.curation
-    # Replies to members of a group are left out: a model cannot keep what it has learned from anybody.
-    feedback = [h.example for h in approved_replies(workspace) if not h.groups]
+    feedback, held = to_learn(workspace)
     reviews = Reviews(workspace.store.root / FILE)
     conversations = [_readable(project.path(p)) for p in settings.conversations]
     tests = [_readable(project.path(p)) for p in settings.tests]
@@ -43,7 +42,7 @@ def make_dataset(workspace: Workspace, documents: Artifact) -> Artifact:
 
         anonymizer = workspace.anonymizer() if settings.anonymize else None
         teacher = (OpenAIModel(project.teacher), project.teacher.questions_per_chunk) if project.teacher.url else None
-        read = workspace.documents(documents)
+        read = [d for d in workspace.documents(documents) if d.source not in held]
         curator = Curator(
             settings, project.assistant.handoff, project.seed, workspace.embedder, anonymizer, teacher,
             tuple(workspace.embedder_gaps([d.text for d in read])), is_courtesy,

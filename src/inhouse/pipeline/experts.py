@@ -137,7 +137,9 @@ def _expert(workspace: Workspace, served: Artifact, own: Own, tests: set[str]) -
     if not rows:
         hint = "add conversations whose figures its documents contain, or correct `where`"
         raise ConfigError(f"[[expert]] {own.table.name}: has nothing to learn from", hint)
-    settings = workspace.project.training.model_copy(update={"method": "lora"})
+    settings = workspace.project.training
+    sharding = settings.sharding if settings.backend == "local" else "none"  # that of the machines elsewhere
+    settings = settings.model_copy(update={"method": "lora", "backend": "local", "sharding": sharding})
     inputs: dict[str, Json] = {
         "rows": digest_of([[row.digest for row in some] for some in (rows, validation)]),
         "training": settings.recipe(),

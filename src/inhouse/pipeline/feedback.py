@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inhouse.assembly.workspace import Workspace
-from inhouse.types import Document, Example, together
+from inhouse.config.sections import Project
+from inhouse.types import Document, Example, Json, Message, digest_of, together
 
 if TYPE_CHECKING:
     from inhouse.store.inbox import Handoff
@@ -17,7 +18,7 @@ def reply_document(reply: Example, access: frozenset[str]) -> Document:
     """The question as title and heading with the reply below."""
     question = " ".join(reply.question.split())
     text = f"# {question}\n\n{reply.target.strip()}\n"
-    return Document(source=f"replies/{reply.id}.md", text=text, title=question, meta={"origin": "inbox"}, access=access)
+    return Document(source=_source(reply.id), text=text, title=question, meta={"origin": "inbox"}, access=access)
 
 
 def add_documents(file: Path, documents: Iterable[Document]) -> None:
@@ -28,14 +29,45 @@ def add_documents(file: Path, documents: Iterable[Document]) -> None:
 
 
 def approved_replies(workspace: Workspace) -> list[Handoff]:
-    """The approved replies of the inbox, oldest first; none where nothing was ever served."""
+    """The approved replies of the inbox, oldest first, but those to requests that asked not to be stored; none where
+    nothing was ever served."""
     settings = workspace.project.store
     if not (settings.url or settings.url_env or (workspace.store.root / "ledger.sqlite").is_file()):
         return []
+    from inhouse.store.audit import Audit
     from inhouse.store.inbox import Inbox
 
     with workspace.ledger() as ledger:
-        return Inbox(ledger).approved()
+        audit = Audit(ledger)
+        asked = [(h, audit.get(h.exchange_id)) for h in Inbox(ledger).approved()]
+        audit.close()
+    return [h for h, exchange in asked if exchange is None or may_store(exchange.parameters)]
+
+
+def may_store(parameters: Mapping[str, Json]) -> bool:
+    """Whether a request with these parameters allows that anything but the audit log keeps it."""
+    return parameters.get("store") is not False
+
+
+def to_learn(workspace: Workspace) -> tuple[list[Example], set[str]]:
+    """The approved replies for the training of the custom model, and sources of documents that it must not learn. Left
+    out are those to members of a group, since a model cannot keep what it has learned from anybody; and those that
+    decide what learning from feedback led to, since a model that has learned them shows its memory there."""
+    project = workspace.project
+    decide = any("+feedback" in arm for arm in project.evaluation.arms) and "corrections" in project.feedback.use
+    approved = [h for h in approved_replies(workspace) if not h.groups]
+    held = {h.id for h in approved if decide and is_held(h.messages, project)}
+    return [h.example for h in approved if h.id not in held], set(map(_source, held))
+
+
+def _source(id: str) -> str:
+    return f"replies/{id}.md"
+
+
+def is_held(messages: Sequence[Message], project: Project) -> bool:
+    """Whether nothing is learned from what people said of this conversation; all that was said of it stays together."""
+    said = [m.content.casefold() for m in messages if m.role == "user"]
+    return int(digest_of(["feedback", project.seed, said])[:8], 16) / 16**8 < project.feedback.held_out
 
 
 def reply_documents(workspace: Workspace, approved: Sequence[Handoff], documents: Path) -> list[Document]:

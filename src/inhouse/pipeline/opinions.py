@@ -14,9 +14,10 @@ from typing import Any
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
 from inhouse.datasets.importers.files import entries_of, records
-from inhouse.datasets.shapes import conversation_of
+from inhouse.datasets.shapes import conversation_of, wanted
 from inhouse.datasets.turns import ShapeError
 from inhouse.errors import InputError
+from inhouse.pipeline.feedback import may_store
 from inhouse.types import Example, Json, Message, Record
 
 
@@ -40,7 +41,7 @@ def opinions(workspace: Workspace) -> tuple[list[Opinion], Counter[str]]:
     """What is learned from, and how much is left out, by reason.
 
     Raises:
-        InputError: a file of preferences cannot be read.
+        InputError: a file of preferences cannot be read, or does not say whether an answer was wanted.
     """
     settings, left_out = workspace.project.feedback, Counter[str]()
     found: list[Opinion] = []
@@ -86,7 +87,7 @@ def _of_ledger(workspace: Workspace, left_out: Counter[str]) -> list[Opinion]:
 def _barred(groups: Any, parameters: Mapping[str, Json]) -> str:
     if groups:
         return "of members of a group"
-    return "of requests that asked not to be stored" if parameters.get("store") is False else ""
+    return "" if may_store(parameters) else "of requests that asked not to be stored"
 
 
 def _unfit(exchange: Exchange, declines: Callable[[str], bool]) -> str:
@@ -105,7 +106,7 @@ def _opinion(id: str, source: str, messages: Sequence[Message], chosen: str, rej
 
 
 def _of_files(files: Sequence[Path], left_out: Counter[str]) -> Iterator[Opinion]:
-    """Rows with two answers, and those of KTO, whose only answer has a weight of 0 where it was not wanted."""
+    """Rows with two answers, and those with one and a label that says whether it was wanted, as for KTO."""
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: no such file", "name your files under [feedback] preferences")
@@ -125,7 +126,11 @@ def _of_row(row: dict[str, Json], place: str) -> Opinion:
     if not found.rejected:
         if "label" not in found.rest or messages[-1]["role"] != "assistant":
             raise ShapeError("has neither a rejected answer nor a label")
-        unwanted = messages[-1].get("weight") == 0
+        good = wanted(found.rest["label"])
+        if good is None:
+            what = f"{place}: `label` does not say whether the answer was wanted"
+            raise InputError(what, "write true or 1 for a wanted answer, false or 0 for an unwanted one")
+        unwanted = not good or messages[-1].get("weight") == 0
         messages, sides = messages[:-1], [[], messages[-1:]] if unwanted else [messages[-1:], []]
     if any(m["role"] == "tool" or m.get("tool_calls") for m in (*messages, *sides[0], *sides[1])):
         raise ShapeError("calls tools")

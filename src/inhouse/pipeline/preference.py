@@ -31,6 +31,7 @@ from inhouse.evaluation.scorers import Scorer
 from inhouse.files import write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
+from inhouse.pipeline.feedback import is_held
 from inhouse.pipeline.opinions import Opinion, anonymized, opinions
 from inhouse.pipeline.rows import mixer_of, training_rows
 from inhouse.pipeline.sources import TRAINING
@@ -43,8 +44,8 @@ BEFORE, CORRECTED = "tuned", "corrections"
 ENOUGH = 8  # corrections, pairs, or single answers: fewer teach nothing that can be measured
 CORRECTION_RATE = 0.4  # of the learning rate of the training before
 MOST_ASKED = 60  # held-out questions of each sort that every model answers
-SOURCE = [*TRAINING, "pipeline/preference.py", "pipeline/opinions.py", "pipeline/rows.py", "evaluation", "privacy",
-          "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "retrieval",
+SOURCE = [*TRAINING, "pipeline/preference.py", "pipeline/opinions.py", "pipeline/feedback.py", "pipeline/rows.py",
+          "evaluation", "privacy", "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "retrieval",
           "config/feedback.py"]  # fmt: skip
 SENTENCES = {
     BEFORE: "Learning from feedback is not better than the custom model on held-out questions, so that one is kept.",
@@ -95,6 +96,7 @@ def lessons_of(workspace: Workspace, before: Before, given: Sequence[Opinion], l
     mixer = mixer_of(workspace, opened, project.training.model_copy(update={"without_answer": 0.0}))
     safe = anonymized(workspace, given)
     tests = workspace.examples("test", before.dataset)
+    apart = {o.id for o in given if is_held(o.messages, project)}
     asked = leaks(tests, [o.example for o in safe], "feedback", workspace.embedder, project.curation.duplicate)
     counts["also asked in the test"] += len(asked)
     safe = [o for n, o in enumerate(safe) if n not in asked]
@@ -109,7 +111,7 @@ def lessons_of(workspace: Workspace, before: Before, given: Sequence[Opinion], l
             if row is None:
                 counts["whose figures no document supports"] += 1
                 continue
-            part = _is_held(opinion, project.seed, project.feedback.held_out)
+            part = opinion.id in apart
             kept = Preference(messages=row.messages, chosen=opinion.chosen, rejected=opinion.rejected)
             preferences[part].append(kept)
             if opinion.chosen and opinion.source != "thumbs":
@@ -129,12 +131,6 @@ def _plain(mixer: Mixer, example: Example) -> Row:
     """The prompt as it is served, for an answer that is not learned."""
     passages = mixer.grounder.passages(example.messages, frozenset())
     return Row(messages=mixer.grounder.ground(example.messages, passages), target="", kind="grounded")
-
-
-def _is_held(opinion: Opinion, seed: int, share: float) -> bool:
-    """Whether nothing is learned from it; all that is said of one conversation stays together."""
-    said = [m.content.casefold() for m in opinion.messages if m.role == "user"]
-    return int(digest_of(["feedback", seed, said])[:8], 16) / 16**8 < share
 
 
 # --- the stage --------------------------------------------------------------------------------------------------

@@ -36,9 +36,9 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
         rules.append(GateRule(name=name, passed=passed, text=text))
     if arm.startswith("cpt"):
         rules.append(_forgetting(report.pretraining_tuned if "tuned" in arm else report.pretraining))
-    effect = next((e for e in report.feedback if e.arm == arm), None)
-    if effect:
-        rules.append(_untouched(effect, project.feedback.max_loss))
+    if "+feedback" in arm:
+        effect = next((e for e in report.feedback if e.arm == arm), None)
+        rules.append(_untouched(effect, arm.replace("+feedback", ""), project.feedback.max_loss))
     data = report.subject.data
     for name, gaps in (("personal data", data.personal_data_gaps), ("languages", data.language_gaps)):
         if gaps:
@@ -83,9 +83,12 @@ def _forgetting(effect: PretrainingEffect | None) -> GateRule:
     return GateRule(name="forgetting", passed=not effect.forgets, text=text)
 
 
-def _untouched(effect: FeedbackEffect, most: float) -> GateRule:
+def _untouched(effect: FeedbackEffect | None, over: str, most: float) -> GateRule:
     """Learning from feedback must not be paid for by other questions. The rule looks at the mean: to exclude a point
     by an interval takes some thousand questions."""
+    if effect is None:
+        text = f"what other questions lost was not measured: add {over} to evaluation.arms, and build"
+        return GateRule(name="untouched questions", passed=False, text=text)
     change = effect.untouched_change
     if change is None:
         text = "every test question is similar to one with feedback, so nothing shows what others lost"

@@ -17,11 +17,11 @@ from inhouse.documents.folder import folder_digest
 from inhouse.errors import GateError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.retests import Retest
+from inhouse.pipeline.feedback import approved_replies
 from inhouse.serving.open import settings_of
 from inhouse.serving.pins import pins
 from inhouse.serving.releases import Releases
 from inhouse.store.artifacts import source_digest
-from inhouse.store.inbox import Inbox
 from inhouse.types import Artifact, Document, GateRule, Json, Release
 
 Makes = Callable[[Workspace], Artifact]
@@ -68,8 +68,7 @@ def content_now(workspace: Workspace, files: str = "") -> dict[str, Json]:
 
 
 def _replies(workspace: Workspace) -> list[Json]:
-    with workspace.ledger() as ledger:
-        return [h.digest for h in Inbox(ledger).approved()]
+    return [h.digest for h in approved_replies(workspace)]
 
 
 def content_of(workspace: Workspace, release: Release) -> dict[str, Json]:

@@ -226,6 +226,13 @@ def test_faults_while_a_job_runs_do_not_end_the_build(api, server, tmp_path):
     assert len(api()["jobs"]) == 1
 
 
+@pytest.mark.parametrize("status", ["401", "500"])
+def test_a_finished_job_is_fetched_although_its_events_cannot_be_read(api, server, tmp_path, status):
+    api(faults=[{"on": "GET /v1/fine_tuning/jobs/ftjob-1/events", "do": status, "times": 100}])
+    assert train(remote(server), tmp_path / "work")["backend"]["job"] == "ftjob-1"
+    assert (tmp_path / "work" / "adapter" / NAMES[1]).is_file()
+
+
 def test_a_job_that_was_canceled_has_failed_and_the_next_run_makes_another(api, server, tmp_path):
     settings = remote(server)
     with closing(anywhere.trainer(job(settings), tmp_path, tmp_path)) as there:

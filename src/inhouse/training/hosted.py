@@ -184,10 +184,13 @@ class Hosted:
         return Status.model_validate({"state": state, "note": note})
 
     def _event(self, job_id: str) -> str:
-        """The newest message about a job."""
+        """The newest message about a job, or why there is none: it is only shown, so its failure is no failure."""
         if not self._provider.events:
             return ""
-        events = self._api.repeated("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        try:
+            events = self._api.once("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        except BackendError as error:
+            return f"no events: {error}"[:100]
         newest: dict[str, Any] = max(events, key=lambda e: str(e.get("created_at", "")), default={})
         return str(newest.get("message") or "")[:100]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any
 
@@ -34,15 +35,13 @@ class Api:
         key_env: environment variable that holds the key, sent as a bearer token; "" for none.
 
     Raises:
-        ConfigError: the environment variable is not set.
+        ConfigError: the environment variable holds no key.
     """
 
     def __init__(self, url: str, key_env: str = "") -> None:
         self.url, self.headers = url.rstrip("/"), {}
-        if key_env:
-            if key_env not in os.environ:
-                raise ConfigError(f"environment variable {key_env} is not set", f"run `export {key_env}=...`")
-            self.headers["Authorization"] = f"Bearer {os.environ[key_env]}"
+        if key := key_of(key_env):
+            self.headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.Client(headers=self.headers, timeout=TIMEOUT_S)
 
     def once(self, method: str, path: str, **body: Any) -> dict[str, Any]:
@@ -93,6 +92,25 @@ class Api:
 
     def close(self) -> None:
         self._client.close()
+
+
+def key_of(name: str) -> str:
+    """The key that an environment variable holds, without white space around it; "" if there is no name.
+
+    Raises:
+        ConfigError: the variable is not set, or holds no key. The error says nothing of what it holds.
+    """
+    if not name:
+        return ""
+    if name not in os.environ:
+        raise ConfigError(f"environment variable {name} is not set", f"run `export {name}=...`")
+    key = os.environ[name].strip()
+    if not key:
+        raise ConfigError(f"environment variable {name} is empty", f"run `export {name}=...`")
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        what = f"environment variable {name} has characters that no key has, such as a space or one that is not ASCII"
+        raise ConfigError(what, "copy the key again")
+    return key
 
 
 def pause_s(attempt: int) -> float:

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from inhouse.config.sections import Training
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import write_text
@@ -151,16 +152,16 @@ def estimate_by_time(job: TrainingJob) -> Estimate:
     return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
 
 
-def refuse_keys(job: TrainingJob, name: str, rules: dict[str, str]) -> None:
+def refuse_keys(settings: Training, start: Path | None, name: str, rules: dict[str, str]) -> None:
     """Raises:
     ConfigError: a setting differs from its default, and the rules say that the back-end cannot honor it; names all.
     """
     refused = []
     for key, rule in rules.items():
-        default = None if key == "start" else type(job.settings).model_fields[key].default
-        value = job.start if key == "start" else getattr(job.settings, key)
+        default = None if key == "start" else type(settings).model_fields[key].default
+        value = start if key == "start" else getattr(settings, key)
         allowed = [default, *(part.strip() for part in rule.split(",") if rule != "no")]
-        if value not in allowed and not (rule == "whole" and job.settings.epochs.is_integer()):
+        if value not in allowed and not (rule == "whole" and settings.epochs.is_integer()):
             hint = "an adapter to go on from" if key == "start" else f"training.{key} = {value!r}"
             refused.append(hint + (f" (the default is {default!r})" if key != "start" else ""))
     if refused:

@@ -42,7 +42,7 @@ from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.experts import own_project
 from inhouse.pipeline.languages import languages_of_documents
-from inhouse.pipeline.trainable import check_trainable, elsewhere
+from inhouse.pipeline.trainable import check_trainable
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
 from inhouse.training import anywhere
@@ -107,6 +107,8 @@ def examine(workspace: Workspace) -> Checkup:
 
 def _training(project: Project) -> list[Item]:
     """What would fail only after hours, and what runs elsewhere than the settings say; nothing where all is well."""
+    from inhouse.pipeline.pretrain import elsewhere
+
     items, arms = [], project.evaluation.arms
     checks = [functools.partial(check_trainable, project)]
     if any(arm.startswith(("tuned", *EXPERTS)) for arm in arms):

@@ -29,7 +29,6 @@ from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
 from inhouse.pipeline.rows import training_rows
 from inhouse.pipeline.sources import TRAINING
-from inhouse.pipeline.trainable import elsewhere
 from inhouse.text.support import LexicalSupport
 from inhouse.training.pretrain import Held, PretrainJob
 from inhouse.types import Artifact, Document, Json, Message, Progress, digest_of
@@ -162,6 +161,22 @@ def check_pretraining(project: Project) -> None:
     if files and len(general_texts(files)) < 2:  # one is learned, and one measures what is forgotten
         what = f"{', '.join(map(str, files))}: fewer than two paragraphs of more than {GENERAL_WORDS} words"
         raise InputError(what, "name files with longer paragraphs under [pretraining] general, or none")
+
+
+def elsewhere(project: Project, tuning: bool = False) -> str:
+    """Which settings of the place a stage of continued pre-training does not follow; empty where none is set.
+
+    Args:
+        tuning: the stage fine-tunes after it, in as many processes as are set.
+    """
+    settings = project.training
+    named = [f'training.backend = "{settings.backend}"'] if settings.backend != "local" else []
+    if not tuning:
+        named += [f'training.sharding = "{settings.sharding}"'] if settings.sharding != "none" else []
+        named += [f"training.processes = {settings.processes}"] if settings.processes > 1 else []
+    what = "the fine-tuning after continued pre-training runs on this machine"
+    what = what if tuning else "continued pre-training runs on this machine, in one process"
+    return f"{what}: {', '.join(named)} is not for it" if named else ""
 
 
 def _say(workspace: Workspace, said: str) -> None:

@@ -27,19 +27,3 @@ def check_trainable(project: Project) -> None:
     for name in project.feedback.preferences if learns and "preferences" in project.feedback.use else ():
         if not project.path(name).is_file():
             raise InputError(f"{project.path(name)}: no such file", "name your files under [feedback] preferences")
-
-
-def elsewhere(project: Project, tuning: bool = False) -> str:
-    """Which settings of the place a stage of continued pre-training does not follow; empty where none is set.
-
-    Args:
-        tuning: the stage fine-tunes after it, in as many processes as are set.
-    """
-    settings = project.training
-    named = [f'training.backend = "{settings.backend}"'] if settings.backend != "local" else []
-    if not tuning:
-        named += [f'training.sharding = "{settings.sharding}"'] if settings.sharding != "none" else []
-        named += [f"training.processes = {settings.processes}"] if settings.processes > 1 else []
-    what = "the fine-tuning after continued pre-training runs on this machine"
-    what = what if tuning else "continued pre-training runs on this machine, in one process"
-    return f"{what}: {', '.join(named)} is not for it" if named else ""

@@ -242,6 +242,31 @@ def test_a_job_that_was_canceled_has_failed_and_the_next_run_makes_another(api, 
     assert train(settings, tmp_path / "work")["backend"]["job"] == "ftjob-2"
 
 
+def test_the_estimate_is_shown_before_a_job_is_made_and_failed_ones_count(api, server, tmp_path):
+    labels = []
+
+    class Seen(Silent):
+        def step(self, label, total):
+            labels.append((label, len(api()["jobs"])))
+            return super().step(label, total)
+
+    settings = remote(server, usd_per_million_tokens=1000, max_usd=9)
+    work, made = tmp_path / "work", job(settings)
+    work.mkdir()
+    with closing(anywhere.trainer(made, work, work)) as there:
+        there.cancel(there.submit(made, f"{trainer.key_of(made)}-1", work))
+        usd = there.estimate(made).usd
+    with pytest.raises(BackendError, match="failed: cancelled"):
+        anywhere.train(made, work, work, Seen())
+    assert labels[0] == (f"submitting to hosted: about {round(usd * 1000):,} tokens, about ${usd:,.4g}", 1)
+    kept = json.loads((work / trainer.SUBMISSION).read_text())
+    assert kept["failed"] == [{"id": "ftjob-1", "estimated_usd": usd, "note": "cancelled"}]
+    low = settings.model_copy(update={"hosted": settings.hosted.model_copy(update={"max_usd": usd * 1.5})})
+    with pytest.raises(ConfigError, match="1 failed attempts may have cost"):
+        train(low, work)
+    assert train(settings, work)["backend"]["failed"] == kept["failed"]
+
+
 def test_a_refusal_is_final(api, server, tmp_path):
     api(faults=[{"on": CREATE["v1"], "do": "401"}])
     with pytest.raises(BackendError, match="HTTP status 401"):

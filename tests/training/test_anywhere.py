@@ -300,6 +300,42 @@ def test_what_cannot_be_honored_is_refused_by_name(api, server, tmp_path, settin
     assert api()["jobs"] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("sk-secret", "x", "has no name of a variable"), ("KEY_OF_TEST", "", "KEY_OF_TEST is empty"),
+     ("KEY_OF_TEST", " \n", "KEY_OF_TEST is empty"), ("KEY_OF_TEST", "sk-secr\u00e9t", "KEY_OF_TEST has characters"),
+     ("KEY_OF_TEST", "sk-secret sk-secret", "KEY_OF_TEST has characters")],
+)  # fmt: skip
+def test_what_is_no_key_is_refused_and_never_repeated(monkeypatch, name, value, error):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=error) as raised:
+        anywhere.check(remote("http://127.0.0.1:1", api_key_env=name))
+    assert "sk-" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_a_key_that_ends_in_a_new_line_is_sent_without_it(api, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY_OF_TEST", "secret\n")
+    train(remote(server, api_key_env="KEY_OF_TEST"), tmp_path / "work")
+    assert {authorization for _, authorization in api()["seen"]} == {"Bearer secret"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"backend": "hosted", "hosted": {"url": "http://me:secret@host/v1", "model": "m"}},
+     {"backend": "ray", "ray": {"address": "http://me:secret@host"}}],
+)  # fmt: skip
+def test_an_address_with_a_password_is_refused_and_never_repeated(settings):
+    with pytest.raises(ConfigError, match="has a user or a password in it") as raised:
+        anywhere.check(Training(**settings))
+    assert "secret" not in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("settings", [{"url": "nonsense"}, {"url": "http://"}, {"url": "http://[::1"}])
+def test_what_is_no_address_is_refused(settings):
+    with pytest.raises(ConfigError, match="url is no address"):
+        anywhere.check(remote("", **settings))
+
+
 def test_a_folder_of_another_job_is_not_continued(api, server, tmp_path):
     train(remote(server), tmp_path / "work")
     with pytest.raises(BackendError, match="is of another job"):

@@ -53,8 +53,9 @@ def check(settings: Training) -> None:
 
         check_commands(settings.command)
     elif name == "ray":
-        from inhouse.training.api import key_of
+        from inhouse.training.api import check_url, key_of
 
+        check_url("training.ray.address", settings.ray.address)
         key_of(settings.ray.token_env)
     elif name == "hosted":
         from inhouse.training.hosted import check_hosted

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -102,6 +103,9 @@ def key_of(name: str) -> str:
     """
     if not name:
         return ""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # it may be the key itself, so it is not repeated
+        what = "a setting for the environment variable of a key (such as api_key_env) has no name of a variable"
+        raise ConfigError(what, "name the variable there, such as OPENAI_API_KEY, and put the key into it")
     if name not in os.environ:
         raise ConfigError(f"environment variable {name} is not set", f"run `export {name}=...`")
     key = os.environ[name].strip()
@@ -111,6 +115,21 @@ def key_of(name: str) -> str:
         what = f"environment variable {name} has characters that no key has, such as a space or one that is not ASCII"
         raise ConfigError(what, "copy the key again")
     return key
+
+
+def check_url(key: str, url: str) -> None:
+    """Raises:
+    ConfigError: a setting has an address that no request can go to, or one with a password. It is not repeated.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{key} is no address", "write it like https://host/v1") from error
+    if parts.username is not None or parts.password is not None:
+        what = f"{key} has a user or a password in it"
+        raise ConfigError(what, "remove them, and put the key into an environment variable")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{key} is no address", "write it like https://host/v1")
 
 
 def pause_s(attempt: int) -> float:

@@ -23,7 +23,7 @@ from inhouse.config.sections import Training
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import replacing, write_text
-from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, field_of, key_of, pause_s
+from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, check_url, field_of, key_of, pause_s
 from inhouse.training.job import ENDPOINT, TrainingJob
 from inhouse.training.providers import PROVIDERS, Provider
 from inhouse.training.rows import Row
@@ -57,6 +57,7 @@ def check_hosted(settings: Training, start: Path | None = None) -> None:
     if provider.weights != "none" and place.endpoint:
         what = f"training.hosted.endpoint = true: {place.provider} gives weights, which are served here"
         raise ConfigError(what, "remove it")
+    check_url("training.hosted.url", place.url or provider.url)
     key_of(place.api_key_env)
 
 

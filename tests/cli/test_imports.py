@@ -29,6 +29,7 @@ def test_a_summary_says_what_was_made_and_left_out(file, tmp_path):
     result = call("openai", file)
     assert result.exit_code == 0, result.output
     assert "conversations left out: 1 no question" in result.stdout
+    assert "  rows.jsonl:2: no question\n" in result.stdout
     assert "1 conversation with 2 messages in openai.jsonl" in result.stdout
     assert "1 preference row in openai.preference.jsonl" in result.stdout
     assert "curation anonymizes them" in result.stdout

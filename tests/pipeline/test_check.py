@@ -4,12 +4,17 @@ import itertools
 import os
 import time
 
+import pytest
+
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.load import load_project
 from inhouse.config.private import Private
 from inhouse.config.sections import Project, Upstream
 from inhouse.documents.kinds import OLE
-from inhouse.pipeline.check import _documents, _flops, _machine, _private
+from inhouse.errors import ConfigError, InputError
+from inhouse.pipeline.check import _documents, _flops, _machine, _private, _training
+from inhouse.pipeline.pretrain import check_pretraining
+from inhouse.pipeline.trainable import check_trainable
 
 
 def test_documents_that_cannot_be_read_are_warned_of(tmp_path):
@@ -65,3 +70,60 @@ def test_a_busy_machine_is_warned_of(tmp_path, monkeypatch):
         cores = next(item for item in _machine(workspace) if item.subject == "cores")
         assert (cores.ok, cores.warning) == (True, warned)
         assert ("load 1000" in cores.detail) == warned
+
+
+def project_with(tmp_path, arms, **tables):
+    return Project.model_validate({"evaluation": {"arms": ["base", *arms]}, **tables}).at(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("training", "problem"),
+    [({"backend": "hosted"}, "needs training.hosted.url"),
+     ({"backend": "hosted", "hosted": {"url": "http://127.0.0.1:1"}}, "needs training.hosted.model"),
+     ({"backend": "hosted", "hosted": {"provider": "openai", "model": "m", "endpoint": True, "api_key_env": "UNSET"}},
+      "environment variable UNSET is not set"),
+     ({"backend": "command"}, "needs training.command.submit"),
+     ({"backend": "ray", "ray": {"token_env": "UNSET"}}, "environment variable UNSET is not set"),
+     ({"sharding": "fsdp", "processes": 1}, "needs more than one process"),
+     ({"backend": "torchrun", "sharding": "fsdp", "processes": 1}, "needs more than one process")],
+)  # fmt: skip
+def test_a_place_that_cannot_train_is_a_problem(tmp_path, training, problem):
+    (item,) = _training(project_with(tmp_path, ["tuned"], training=training))
+    assert not item.ok
+    assert problem in item.detail
+    assert _training(project_with(tmp_path, [], training=training)) == []
+
+
+def test_a_place_that_can_train_is_none(tmp_path):
+    sharded = {"sharding": "fsdp", "processes": 2}
+    command = {"backend": "command", "command": {"submit": "x", "poll": "y"}, "sharding": "fsdp"}  # the job decides
+    for training in ({}, sharded, command):
+        assert _training(project_with(tmp_path, ["tuned"], training=training)) == []
+
+
+@pytest.mark.parametrize(
+    ("arm", "tables", "problem"),
+    [("cpt", {"pretraining": {"general_share": 0.5, "chat_share": 0.5}}, "leave no room for documents"),
+     ("cpt", {"pretraining": {"general": ["nowhere.txt"]}}, "nowhere.txt: no such file"),
+     ("cpt", {"pretraining": {"general": ["short.txt"]}}, "fewer than two paragraphs of more than 20 words"),
+     ("tuned+feedback", {"feedback": {"preferences": ["nowhere.jsonl"]}}, "nowhere.jsonl: no such file")],
+)  # fmt: skip
+def test_what_cannot_be_learned_is_a_problem_before_anything_is_trained(tmp_path, arm, tables, problem):
+    (tmp_path / "short.txt").write_text("A heading.\n\n" + "Rivers flow to the sea. " * 8)
+    project = project_with(tmp_path, [arm], **tables)
+    assert [problem in item.detail for item in _training(project) if not item.ok] == [True]
+    for check in (check_trainable, *([check_pretraining] if arm == "cpt" else [])):
+        with pytest.raises((ConfigError, InputError), match=problem):
+            check(project)
+    assert _training(project_with(tmp_path, [], **tables)) == []
+
+
+def test_pre_training_that_runs_elsewhere_than_set_is_warned_of(tmp_path):
+    training = {"backend": "torchrun", "processes": 2, "sharding": "fsdp"}
+    first, second = _training(project_with(tmp_path, ["cpt+tuned"], training=training))
+    assert first.warning
+    assert second.warning
+    assert "this machine, in one process" in first.detail
+    assert 'training.backend = "torchrun", training.sharding = "fsdp", training.processes = 2' in first.detail
+    assert second.detail.endswith('training.backend = "torchrun" is not for it')
+    assert _training(project_with(tmp_path, ["cpt"])) == []

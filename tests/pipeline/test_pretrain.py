@@ -49,6 +49,7 @@ def test_the_stage_end_to_end(built, models_dir, tmp_path, monkeypatch):
     assert (Path(made.path) / "adapter" / "adapter_model.safetensors").is_file()
     facts = made.facts
     assert (facts["sections"], facts["rewrites"]) == (12, 36)
+    assert facts["place"] == "this machine"
     assert facts["bits_per_byte_after"]["domain"] < facts["bits_per_byte_before"]["domain"]
     assert 0.6 < facts["domain_tokens"] / sum(facts[f"{k}_tokens"] for k in ("domain", "general", "chat")) < 0.95
     effect = found["pretraining"]

@@ -226,6 +226,13 @@ def test_faults_while_a_job_runs_do_not_end_the_build(api, server, tmp_path):
     assert len(api()["jobs"]) == 1
 
 
+@pytest.mark.parametrize("status", ["401", "500"])
+def test_a_finished_job_is_fetched_although_its_events_cannot_be_read(api, server, tmp_path, status):
+    api(faults=[{"on": "GET /v1/fine_tuning/jobs/ftjob-1/events", "do": status, "times": 100}])
+    assert train(remote(server), tmp_path / "work")["backend"]["job"] == "ftjob-1"
+    assert (tmp_path / "work" / "adapter" / NAMES[1]).is_file()
+
+
 def test_a_job_that_was_canceled_has_failed_and_the_next_run_makes_another(api, server, tmp_path):
     settings = remote(server)
     with closing(anywhere.trainer(job(settings), tmp_path, tmp_path)) as there:
@@ -233,6 +240,31 @@ def test_a_job_that_was_canceled_has_failed_and_the_next_run_makes_another(api, 
     with pytest.raises(BackendError, match=r"ftjob-1 \(hosted\) failed: cancelled"):
         train(settings, tmp_path / "work")
     assert train(settings, tmp_path / "work")["backend"]["job"] == "ftjob-2"
+
+
+def test_the_estimate_is_shown_before_a_job_is_made_and_failed_ones_count(api, server, tmp_path):
+    labels = []
+
+    class Seen(Silent):
+        def step(self, label, total):
+            labels.append((label, len(api()["jobs"])))
+            return super().step(label, total)
+
+    settings = remote(server, usd_per_million_tokens=1000, max_usd=9)
+    work, made = tmp_path / "work", job(settings)
+    work.mkdir()
+    with closing(anywhere.trainer(made, work, work)) as there:
+        there.cancel(there.submit(made, f"{trainer.key_of(made)}-1", work))
+        usd = there.estimate(made).usd
+    with pytest.raises(BackendError, match="failed: cancelled"):
+        anywhere.train(made, work, work, Seen())
+    assert labels[0] == (f"submitting to hosted: about {round(usd * 1000):,} tokens, about ${usd:,.4g}", 1)
+    kept = json.loads((work / trainer.SUBMISSION).read_text())
+    assert kept["failed"] == [{"id": "ftjob-1", "estimated_usd": usd, "note": "cancelled"}]
+    low = settings.model_copy(update={"hosted": settings.hosted.model_copy(update={"max_usd": usd * 1.5})})
+    with pytest.raises(ConfigError, match="1 failed attempts may have cost"):
+        train(low, work)
+    assert train(settings, work)["backend"]["failed"] == kept["failed"]
 
 
 def test_a_refusal_is_final(api, server, tmp_path):
@@ -266,6 +298,42 @@ def test_what_cannot_be_honored_is_refused_by_name(api, server, tmp_path, settin
         train(Training.model_validate(whole), tmp_path / "work")
     assert not (tmp_path / "work" / trainer.SUBMISSION).exists()
     assert api()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("sk-secret", "x", "has no name of a variable"), ("KEY_OF_TEST", "", "KEY_OF_TEST is empty"),
+     ("KEY_OF_TEST", " \n", "KEY_OF_TEST is empty"), ("KEY_OF_TEST", "sk-secr\u00e9t", "KEY_OF_TEST has characters"),
+     ("KEY_OF_TEST", "sk-secret sk-secret", "KEY_OF_TEST has characters")],
+)  # fmt: skip
+def test_what_is_no_key_is_refused_and_never_repeated(monkeypatch, name, value, error):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=error) as raised:
+        anywhere.check(remote("http://127.0.0.1:1", api_key_env=name))
+    assert "sk-" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_a_key_that_ends_in_a_new_line_is_sent_without_it(api, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY_OF_TEST", "secret\n")
+    train(remote(server, api_key_env="KEY_OF_TEST"), tmp_path / "work")
+    assert {authorization for _, authorization in api()["seen"]} == {"Bearer secret"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"backend": "hosted", "hosted": {"url": "http://me:secret@host/v1", "model": "m"}},
+     {"backend": "ray", "ray": {"address": "http://me:secret@host"}}],
+)  # fmt: skip
+def test_an_address_with_a_password_is_refused_and_never_repeated(settings):
+    with pytest.raises(ConfigError, match="has a user or a password in it") as raised:
+        anywhere.check(Training(**settings))
+    assert "secret" not in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("settings", [{"url": "nonsense"}, {"url": "http://"}, {"url": "http://[::1"}])
+def test_what_is_no_address_is_refused(settings):
+    with pytest.raises(ConfigError, match="url is no address"):
+        anywhere.check(remote("", **settings))
 
 
 def test_a_folder_of_another_job_is_not_continued(api, server, tmp_path):

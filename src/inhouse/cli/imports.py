@@ -10,6 +10,8 @@ import typer
 
 from inhouse.cli.options import AsJson, print_json, tell
 
+MOST_SHOWN = 5  # conversations that were left out
+
 if TYPE_CHECKING:
     from inhouse.datasets.importers.run import Summary
 
@@ -67,6 +69,10 @@ def _show(summary: Summary) -> None:
     for title, counts in (("conversations left out", left), ("messages left out", summary.messages_left_out)):
         if counts:
             print_line(f"{title}: {', '.join(f'{n:,} {reason}' for reason, n in counts.items())}")
+    for left_out in summary.left_out[:MOST_SHOWN]:
+        print_line(f"  {left_out.id}: {left_out.reason}")
+    if len(summary.left_out) > MOST_SHOWN:
+        print_line(f"  and {len(summary.left_out) - MOST_SHOWN:,} more; --json names all")
     if summary.conversations:
         talks = "1 conversation" if summary.conversations == 1 else f"{summary.conversations:,} conversations"
         print_line(f"{summary.title}: {talks} with {summary.turns:,} messages in {summary.out}")

@@ -8,6 +8,7 @@ other programs do meanwhile, which may be over long before the build is, is a wa
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shutil
@@ -41,9 +42,10 @@ from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.experts import own_project
 from inhouse.pipeline.languages import languages_of_documents
-from inhouse.pipeline.opened import check_methods
+from inhouse.pipeline.trainable import check_trainable
 from inhouse.privacy.recognizers import SPACY_MODEL
 from inhouse.routing.acts import is_courtesy
+from inhouse.training import anywhere
 from inhouse.training.corpus import text_files
 from inhouse.training.plan import Shape
 from inhouse.types import Example, Record
@@ -96,22 +98,32 @@ def examine(workspace: Workspace) -> Checkup:
     """Checks everything that a build needs; reports problems instead of raising them."""
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
-    own = (*_methods(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
+    own = (*_training(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
     more = (*_private(workspace.project), *_languages(workspace), *_scans(workspace))
     items = (project, *_machine(workspace), *data, *own, *more)
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
 
 
-def _methods(project: Project) -> list[Item]:
-    """Whether fine-tuning can go on from continued pre-training; nothing where no arm asks it."""
-    if set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
-        return []
-    try:
-        check_methods(project)
-    except InhouseError as error:
-        return [Item(subject="training", ok=False, detail=f"{error} ({error.hint})")]
-    return []
+def _training(project: Project) -> list[Item]:
+    """What would fail only after hours, and what runs elsewhere than the settings say; nothing where all is well."""
+    from inhouse.pipeline.pretrain import elsewhere
+
+    items, arms = [], project.evaluation.arms
+    checks = [functools.partial(check_trainable, project)]
+    if any(arm.startswith(("tuned", *EXPERTS)) for arm in arms):
+        checks.append(functools.partial(anywhere.check, project.training))
+    elif not set(PRETRAINED_TUNED).isdisjoint(arms):
+        checks.append(functools.partial(anywhere.check, project.training.model_copy(update={"backend": "local"})))
+    for check in checks:
+        try:
+            check()
+        except InhouseError as error:
+            items.append(Item(subject="training", ok=False, detail=f"{error} ({error.hint})"))
+    for own, tuning in ((PRETRAINED, False), (PRETRAINED_TUNED, True)):
+        if not set(own).isdisjoint(arms) and (said := elsewhere(project, tuning)):
+            items.append(Item(subject="training", ok=True, detail=said, warning=True))
+    return items
 
 
 def _agents(workspace: Workspace) -> list[Item]:

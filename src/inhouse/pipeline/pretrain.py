@@ -16,12 +16,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from inhouse.assembly.arms import ADAPTER
+from inhouse.assembly.arms import ADAPTER, PRETRAINED_TUNED
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import ChatModel, ChatRequest, collect
+from inhouse.config.sections import Project
 from inhouse.datasets import rewrite
 from inhouse.datasets.rewrite import Part
-from inhouse.errors import InputError
+from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
@@ -38,6 +39,7 @@ HELD = "held.json"  # in the artifact: the texts that bits per byte are measured
 HELD_SHARE = 0.05  # of the rewrites
 HELD_MOST = 60
 GENERAL_HELD_SHARE = 0.15
+GENERAL_WORDS = 20  # of a general text at least; shorter paragraphs, such as headings, are left out
 GENERAL_CHARS = 2000  # of a general text; longer paragraphs are cut
 CHAT_TOKENS = 48
 CHATS = tuple(
@@ -55,13 +57,12 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
     """The artifact "pretrained": the same files as a training, and bits per byte before and after.
 
     Raises:
+        ConfigError: the shares leave no room for documents.
         InputError: no document may be read by everyone, or a file of general text is missing.
     """
     project, settings = workspace.project, workspace.project.pretraining
+    check_pretraining(project)
     files = [project.path(p) for p in settings.general]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file", "name text files under [pretraining] general")
     inputs: dict[str, Json] = {
         "pretraining": settings.model_dump(mode="json", exclude={"max_general_loss", "max_question_loss"}),
         "training": project.training.model_dump(mode="json", include={"precision", "patience", "max_minutes"}),
@@ -73,8 +74,11 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
     }
 
     def build(work: Path) -> dict[str, Json]:
-        from inhouse.training import gguf, pretrain
+        from inhouse.training import anywhere, gguf, pretrain
 
+        _say(workspace, elsewhere(project))
+        if not set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
+            anywhere.check(project.training.model_copy(update={"backend": "local"}))  # what comes after it
         parts = parts_of(workspace.documents(documents))
         written, left_out = rewritten(workspace, parts)
         chat = asyncio.run(_chats(workspace, Path(served.path) / WEIGHTS)) if settings.chat_share else ()
@@ -83,9 +87,13 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
         gguf.write_served(work, base, settings.method, project.model.quantization)
         write_text(work / HELD, job.held.model_dump_json())
-        return {**facts, "sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
+        made = {"sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
+        return {**facts, **made, **_HERE}
 
     return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)
+
+
+_HERE: dict[str, Json] = {"place": "this machine"}  # in the facts: training.backend is not for these stages
 
 
 class Before(NamedTuple):
@@ -115,6 +123,7 @@ def make_pretrained_adapter(workspace: Workspace, before: Before) -> Artifact:
         from inhouse.training import gguf, local, pretrain
         from inhouse.training.job import TrainingJob
 
+        _say(workspace, elsewhere(project, tuning=True))
         rows, validation, counts = training_rows(workspace, before.at, before.fusion, before.dataset)
         read, full = Path(before.pretrained.path), settings.method == "full"
         job = TrainingJob(
@@ -128,9 +137,52 @@ def make_pretrained_adapter(workspace: Workspace, before: Before) -> Artifact:
         base, adapter = (work / "weights", None) if full else (workspace.base, work / ADAPTER)
         after = pretrain.measure(base, adapter, held, project.pretraining.pack_tokens)
         known = {"bits_per_byte_before": before.pretrained.facts["bits_per_byte_before"], "bits_per_byte_after": after}
-        return facts | known | {f"rows_{name}": n for name, n in counts.items()}
+        return facts | known | _HERE | {f"rows_{name}": n for name, n in counts.items()}
 
     return workspace.make("pretrained_adapter", inputs, list(before), [*SOURCE, *TRAINING, "retrieval"], build)
+
+
+def check_pretraining(project: Project) -> None:
+    """Raises:
+    ConfigError: the shares leave no room for documents.
+    InputError: a file of general text is missing, or they have too little text to learn and to measure.
+    """
+    settings = project.pretraining
+    if settings.general_share + settings.chat_share >= 1:
+        what = (
+            f"pretraining.general_share = {settings.general_share:g} and pretraining.chat_share = "
+            f"{settings.chat_share:g} leave no room for documents"
+        )
+        raise ConfigError(what, "lower one of them, so that their sum is less than 1")
+    files = [project.path(p) for p in settings.general]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file", "name text files under [pretraining] general")
+    if files and len(general_texts(files)) < 2:  # one is learned, and one measures what is forgotten
+        what = f"{', '.join(map(str, files))}: fewer than two paragraphs of more than {GENERAL_WORDS} words"
+        raise InputError(what, "name files with longer paragraphs under [pretraining] general, or none")
+
+
+def elsewhere(project: Project, tuning: bool = False) -> str:
+    """Which settings of the place a stage of continued pre-training does not follow; empty where none is set.
+
+    Args:
+        tuning: the stage fine-tunes after it, in as many processes as are set.
+    """
+    settings = project.training
+    named = [f'training.backend = "{settings.backend}"'] if settings.backend != "local" else []
+    if not tuning:
+        named += [f'training.sharding = "{settings.sharding}"'] if settings.sharding != "none" else []
+        named += [f"training.processes = {settings.processes}"] if settings.processes > 1 else []
+    what = "the fine-tuning after continued pre-training runs on this machine"
+    what = what if tuning else "continued pre-training runs on this machine, in one process"
+    return f"{what}: {', '.join(named)} is not for it" if named else ""
+
+
+def _say(workspace: Workspace, said: str) -> None:
+    if said:
+        with workspace.progress.step(said, 1) as step:
+            step.advance()
 
 
 def parts_of(documents: Sequence[Document]) -> list[Part]:
@@ -197,7 +249,7 @@ def general_texts(files: Sequence[Path]) -> list[str]:
 
         whole = list(topics.values())
     paragraphs = [p.strip() for text in whole for p in text.split("\n\n")]
-    return list(dict.fromkeys(p[:GENERAL_CHARS] for p in paragraphs if len(p.split()) > 20))
+    return list(dict.fromkeys(p[:GENERAL_CHARS] for p in paragraphs if len(p.split()) > GENERAL_WORDS))
 
 
 async def _chats(workspace: Workspace, weights: Path) -> list[tuple[Message, ...]]:

@@ -30,10 +30,11 @@ from inhouse.config.sections import Project
 from inhouse.models.catalog import WEIGHTS
 from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
 from inhouse.pipeline.folders import folder_of
-from inhouse.pipeline.opened import Trained, built_of, check_methods
+from inhouse.pipeline.opened import Trained, built_of
 from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content
 from inhouse.pipeline.rows import training_rows
 from inhouse.pipeline.sources import TRAINING
+from inhouse.pipeline.trainable import check_trainable
 from inhouse.retrieval.search import gold_passages
 from inhouse.types import Artifact, Json
 
@@ -477,8 +478,7 @@ def trained_of(workspace: Workspace) -> Trained:
     learns, reads, both, routes = (
         not asked.isdisjoint(arms) for arms in (LEARNED, PRETRAINED, PRETRAINED_TUNED, EXPERTS)
     )
-    if both:
-        check_methods(workspace.project)  # before hours of training
+    check_trainable(workspace.project)  # before hours of training
     return Trained(
         train(workspace) if customizes(workspace.project) else None,
         feedback(workspace) if learns else None,

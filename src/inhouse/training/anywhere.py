@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from inhouse.config.sections import Training
+from inhouse.errors import ConfigError
 from inhouse.training.job import TrainingJob
 from inhouse.training.trainer import Trainer
 from inhouse.training.trainer import train as train_with
@@ -35,6 +38,42 @@ def trainer(job: TrainingJob, work: Path, root: Path) -> Trainer:
     return Hosted(job, work)
 
 
+def check(settings: Training) -> None:
+    """Whether the settings of the place can work, as far as they tell it. No network.
+
+    Raises:
+        ConfigError: the back-end lacks a setting or a secret, or cannot honor a setting.
+    """
+    name = settings.backend
+    if settings.sharding == "fsdp" and _processes(settings) == 1:
+        hint = "start several processes (training.processes, or nodes of a launcher), or remove training.sharding"
+        raise ConfigError('training.sharding = "fsdp" needs more than one process', hint)
+    if name == "command":
+        from inhouse.training.command import check_commands
+
+        check_commands(settings.command)
+    elif name == "ray":
+        from inhouse.training.api import check_url, key_of
+
+        check_url("training.ray.address", settings.ray.address)
+        key_of(settings.ray.token_env)
+    elif name == "hosted":
+        from inhouse.training.hosted import check_hosted
+
+        check_hosted(settings)
+
+
+def _processes(settings: Training) -> int:
+    """In how many processes the training runs; 0 where only the place knows it."""
+    if settings.backend not in ("local", "torchrun") or "LOCAL_RANK" in os.environ:  # the latter is a launcher's
+        return settings.processes if settings.backend == "ray" else 0
+    if settings.processes:
+        return settings.processes
+    import torch
+
+    return int(torch.cuda.device_count()) or 1
+
+
 def train(job: TrainingJob, work: Path, root: Path, progress: Progress) -> dict[str, Json]:
     """Trains the job where its settings say; "local" is `local.train`, unchanged.
 
@@ -42,6 +81,7 @@ def train(job: TrainingJob, work: Path, root: Path, progress: Progress) -> dict[
         ConfigError: the back-end cannot honor a setting.
         BackendError: the training failed.
     """
+    check(job.settings)
     if job.settings.backend == "local":
         from inhouse.training import local
 

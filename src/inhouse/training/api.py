@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -34,15 +36,13 @@ class Api:
         key_env: environment variable that holds the key, sent as a bearer token; "" for none.
 
     Raises:
-        ConfigError: the environment variable is not set.
+        ConfigError: the environment variable holds no key.
     """
 
     def __init__(self, url: str, key_env: str = "") -> None:
         self.url, self.headers = url.rstrip("/"), {}
-        if key_env:
-            if key_env not in os.environ:
-                raise ConfigError(f"environment variable {key_env} is not set", f"run `export {key_env}=...`")
-            self.headers["Authorization"] = f"Bearer {os.environ[key_env]}"
+        if key := key_of(key_env):
+            self.headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.Client(headers=self.headers, timeout=TIMEOUT_S)
 
     def once(self, method: str, path: str, **body: Any) -> dict[str, Any]:
@@ -93,6 +93,43 @@ class Api:
 
     def close(self) -> None:
         self._client.close()
+
+
+def key_of(name: str) -> str:
+    """The key that an environment variable holds, without white space around it; "" if there is no name.
+
+    Raises:
+        ConfigError: the variable is not set, or holds no key. The error says nothing of what it holds.
+    """
+    if not name:
+        return ""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # it may be the key itself, so it is not repeated
+        what = "a setting for the environment variable of a key (such as api_key_env) has no name of a variable"
+        raise ConfigError(what, "name the variable there, such as OPENAI_API_KEY, and put the key into it")
+    if name not in os.environ:
+        raise ConfigError(f"environment variable {name} is not set", f"run `export {name}=...`")
+    key = os.environ[name].strip()
+    if not key:
+        raise ConfigError(f"environment variable {name} is empty", f"run `export {name}=...`")
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        what = f"environment variable {name} has characters that no key has, such as a space or one that is not ASCII"
+        raise ConfigError(what, "copy the key again")
+    return key
+
+
+def check_url(key: str, url: str) -> None:
+    """Raises:
+    ConfigError: a setting has an address that no request can go to, or one with a password. It is not repeated.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{key} is no address", "write it like https://host/v1") from error
+    if parts.username is not None or parts.password is not None:
+        what = f"{key} has a user or a password in it"
+        raise ConfigError(what, "remove them, and put the key into an environment variable")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{key} is no address", "write it like https://host/v1")
 
 
 def pause_s(attempt: int) -> float:

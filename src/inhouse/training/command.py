@@ -11,7 +11,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from inhouse.config.training_backend import BackendName
+from inhouse.config.training_backend import BackendName, CommandBackend
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.training import parcel
 from inhouse.training.job import TrainingJob
@@ -31,6 +31,16 @@ FAILED = {
 """States in the words of Slurm, SkyPilot, Kubernetes, and Ray."""
 
 
+def check_commands(commands: CommandBackend) -> None:
+    """Raises:
+    ConfigError: a command that every job needs is not set.
+    """
+    for key in ("submit", "poll"):
+        if not getattr(commands, key):
+            hint = "set it; deploy/training/ has examples for Slurm, SkyPilot, and Kubernetes"
+            raise ConfigError(f'training.backend = "command" needs training.command.{key}', hint)
+
+
 class Command:
     """Jobs that commands submit, find, and look at; see `[training.command]`."""
 
@@ -40,10 +50,7 @@ class Command:
     def __init__(self, job: TrainingJob, work: Path, root: Path) -> None:
         self._settings, self._command = job.settings, job.settings.command
         self._work, self._root, self._empty = work.resolve(), root, 0
-        for key in ("submit", "poll"):
-            if not getattr(self._command, key):
-                hint = "set it; deploy/training/ has examples for Slurm, SkyPilot, and Kubernetes"
-                raise ConfigError(f'training.backend = "command" needs training.command.{key}', hint)
+        check_commands(self._command)
 
     def estimate(self, job: TrainingJob) -> Estimate:
         return estimate_by_time(job)

@@ -19,10 +19,11 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from inhouse.config.sections import Training
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import replacing, write_text
-from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, field_of, pause_s
+from inhouse.training.api import TIMEOUT_S, TRIES, Api, LostError, check_url, field_of, key_of, pause_s
 from inhouse.training.job import ENDPOINT, TrainingJob
 from inhouse.training.providers import PROVIDERS, Provider
 from inhouse.training.rows import Row
@@ -33,6 +34,31 @@ SETTLE_S = 15.0  # after an interrupted submission, until a job that it made is 
 MOST_PAGES = 100
 ZSTD = b"\x28\xb5\x2f\xfd"  # how such a file begins
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def check_hosted(settings: Training, start: Path | None = None) -> None:
+    """Raises:
+    ConfigError: the service cannot honor a setting, or a setting of its own or its key is missing.
+    """
+    place, provider = settings.hosted, PROVIDERS[settings.hosted.provider]
+    refuse_keys(settings, start, f"hosted ({place.provider})", {**HONORED["hosted"], **provider.takes})
+    for key, value in (("url", place.url or provider.url), ("model", place.model)):
+        if not value:
+            raise ConfigError(f'training.backend = "hosted" needs training.hosted.{key}', "set it")
+    if "{account}" in provider.jobs and not place.account:
+        raise ConfigError("fireworks needs training.hosted.account", "set it to the name of your account")
+    if provider.weights == "none" and not place.endpoint:
+        raise ConfigError(
+            f"training.hosted.provider = {place.provider!r} gives no weights: the service itself would have to "
+            "answer, and every question would be sent there with its passages",
+            "set training.hosted.endpoint = true if they may leave; or choose a provider that gives weights "
+            "(together, fireworks, compatible)",
+        )
+    if provider.weights != "none" and place.endpoint:
+        what = f"training.hosted.endpoint = true: {place.provider} gives weights, which are served here"
+        raise ConfigError(what, "remove it")
+    check_url("training.hosted.url", place.url or provider.url)
+    key_of(place.api_key_env)
 
 
 class Hosted:
@@ -51,23 +77,8 @@ class Hosted:
     # --- before
 
     def estimate(self, job: TrainingJob) -> Estimate:
-        place, provider = self._place, self._provider
-        refuse_keys(job, f"hosted ({place.provider})", {**HONORED["hosted"], **provider.takes})
-        for key, value in (("url", self._url), ("model", place.model)):
-            if not value:
-                raise ConfigError(f'training.backend = "hosted" needs training.hosted.{key}', "set it")
-        if "{account}" in provider.jobs and not place.account:
-            raise ConfigError("fireworks needs training.hosted.account", "set it to the name of your account")
-        if provider.weights == "none" and not place.endpoint:
-            raise ConfigError(
-                f"training.hosted.provider = {place.provider!r} gives no weights: the service itself would have to "
-                "answer, and every question would be sent there with its passages",
-                "set training.hosted.endpoint = true if they may leave; or choose a provider that gives weights "
-                "(together, fireworks, compatible)",
-            )
-        if provider.weights != "none" and place.endpoint:
-            what = f"training.hosted.endpoint = true: {place.provider} gives weights, which are served here"
-            raise ConfigError(what, "remove it")
+        place = self._place
+        check_hosted(job.settings, job.start)
         tokens = token_count(job)
         usd = round(tokens / 1e6 * place.usd_per_million_tokens, 4) if place.usd_per_million_tokens else None
         if place.max_usd and (usd is None or usd > place.max_usd):
@@ -184,10 +195,13 @@ class Hosted:
         return Status.model_validate({"state": state, "note": note})
 
     def _event(self, job_id: str) -> str:
-        """The newest message about a job."""
+        """The newest message about a job, or why there is none: it is only shown, so its failure is no failure."""
         if not self._provider.events:
             return ""
-        events = self._api.repeated("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        try:
+            events = self._api.once("GET", self._fill(self._provider.events, job_id)).get("data") or []
+        except BackendError as error:
+            return f"no events: {error}"[:100]
         newest: dict[str, Any] = max(events, key=lambda e: str(e.get("created_at", "")), default={})
         return str(newest.get("message") or "")[:100]
 

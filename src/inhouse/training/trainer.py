@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from inhouse.config.sections import Training
 from inhouse.config.training_backend import BackendName
 from inhouse.errors import BackendError, ConfigError, RefusedError
 from inhouse.files import write_text
@@ -54,6 +55,14 @@ class Status(Record):
     note: str = ""
 
 
+class Attempt(Record):
+    """A job that failed or was canceled, with what it was estimated to cost: services charge for what they trained."""
+
+    id: str
+    estimated_usd: float | None = None
+    note: str = ""
+
+
 class Submission(Record):
     """What is known of a submission, from before it was made to after its result was fetched. It holds no secrets."""
 
@@ -64,6 +73,7 @@ class Submission(Record):
     id: str = ""
     at: float = 0.0
     estimate: Estimate | None = None
+    failed: tuple[Attempt, ...] = ()
     facts: dict[str, Json] = Field(default_factory=dict)
 
     @property
@@ -151,16 +161,16 @@ def estimate_by_time(job: TrainingJob) -> Estimate:
     return Estimate(tokens=token_count(job), minutes=minutes, usd=usd)
 
 
-def refuse_keys(job: TrainingJob, name: str, rules: dict[str, str]) -> None:
+def refuse_keys(settings: Training, start: Path | None, name: str, rules: dict[str, str]) -> None:
     """Raises:
     ConfigError: a setting differs from its default, and the rules say that the back-end cannot honor it; names all.
     """
     refused = []
     for key, rule in rules.items():
-        default = None if key == "start" else type(job.settings).model_fields[key].default
-        value = job.start if key == "start" else getattr(job.settings, key)
+        default = None if key == "start" else type(settings).model_fields[key].default
+        value = start if key == "start" else getattr(settings, key)
         allowed = [default, *(part.strip() for part in rule.split(",") if rule != "no")]
-        if value not in allowed and not (rule == "whole" and job.settings.epochs.is_integer()):
+        if value not in allowed and not (rule == "whole" and settings.epochs.is_integer()):
             hint = "an adapter to go on from" if key == "start" else f"training.{key} = {value!r}"
             refused.append(hint + (f" (the default is {default!r})" if key != "start" else ""))
     if refused:
@@ -195,16 +205,37 @@ def _trained(
 ) -> Submission:
     estimate = trainer.estimate(job)
     if kept.state != "submitted" or not trainer.lasting:
+        _refuse_costs(job, kept, estimate)
+        with progress.step(f"submitting to {trainer.name}: {_said(estimate)}", 1) as step:
+            step.advance()
         kept = _submitted(trainer, job, work, kept, estimate)
     _wait(trainer, kept, work, progress, poll_s)
     facts = trainer.fetch(kept.id, work)
     facts["backend"] = {
         "name": trainer.name, "job": kept.id, "key": kept.attempt_key, "estimated_usd": estimate.usd,
         "estimated_minutes": estimate.minutes, "usd": facts.pop("usd", None), "seconds": facts.pop("seconds", None),
+        "failed": [a.model_dump(mode="json") for a in kept.failed],
     }  # fmt: skip
     kept = kept.model_copy(update={"state": "fetched", "facts": facts})
     _save(work, kept)
     return kept
+
+
+def _said(estimate: Estimate) -> str:
+    """The estimate in words, for who pays."""
+    costs = "costs unknown" if estimate.usd is None else f"about ${estimate.usd:,.4g}"
+    minutes = f", at most {estimate.minutes:g} minutes" if estimate.minutes else ""
+    return f"about {estimate.tokens:,} tokens{minutes}, {costs}"
+
+
+def _refuse_costs(job: TrainingJob, kept: Submission, estimate: Estimate) -> None:
+    """Raises:
+    ConfigError: with the attempts that failed, the job would cost more than training.hosted.max_usd.
+    """
+    most, spent = job.settings.hosted.max_usd, sum(a.estimated_usd or 0 for a in kept.failed)
+    if job.settings.backend == "hosted" and most and spent and spent + (estimate.usd or 0) > most:
+        what = f"{len(kept.failed)} failed attempts may have cost ${spent:.4g}, and another ${estimate.usd or 0:.4g}"
+        raise ConfigError(f"{what}: more than training.hosted.max_usd = {most:g}", "look at the bill, then raise it")
 
 
 def _clean(work: Path) -> None:
@@ -249,7 +280,9 @@ def _wait(trainer: Trainer, kept: Submission, work: Path, progress: Progress, po
                     raise BackendError(f"job {kept.id}: {error}", hint) from error
                 status = Status(state="running", note=str(error))
             if status.state == "failed":
-                _save(work, kept.model_copy(update={"state": "failed"}))
+                usd = kept.estimate.usd if kept.estimate else None
+                failed = (*kept.failed, Attempt(id=kept.id, estimated_usd=usd, note=status.note))
+                _save(work, kept.model_copy(update={"state": "failed", "failed": failed}))
                 hint = "run the same command again to submit a new job"
                 raise BackendError(f"training job {kept.id} ({trainer.name}) failed: {status.note}", hint)
             share = 1.0 if status.state == "done" else max(shown, status.share or 0.0)

@@ -201,6 +201,41 @@ def test_what_is_nothing_is_refused_by_line(row, reason, tmp_path):
     assert left.reason.startswith(reason)
 
 
+def call(**more):
+    return {"messages": [ASKED, {"role": "assistant", **more}, SAID]}
+
+
+def pair(preferred, other):
+    return {"input": {"messages": [ASKED]}, "preferred_output": preferred, "non_preferred_output": other}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (pair([SAID], []), "`non_preferred_output` has no answer"),
+        (pair([], [SAID]), "`preferred_output` has no answer"),
+        (pair([SAID], [SAID]), "`preferred_output` and `non_preferred_output` are the same answer"),
+        (call(tool_calls="x"), "`tool_calls` is not a list of calls"),
+        (call(tool_calls=[5]), "a tool call has no function with a name"),
+        (call(tool_calls=[{**CALL, "function": {"name": "fee", "arguments": '{"a": '}}]),
+         "the arguments of a tool call are not a JSON object"),
+        ({"messages": [ASKED, {"role": "assistant", "tool_calls": [CALL]},
+                       {"role": "tool", "tool_call_id": "c9", "content": "5"}, SAID]},
+         "a `tool_call_id` is of no tool call before it"),
+        ({"messages": [ASKED, SAID], "tools": "nope"}, "`tools` is not a list of tools"),
+        ({"messages": [ASKED, SAID], "tools": [{"x": 1}]}, "`tools` has a tool without a name"),
+        ({"messages": [ASKED, {**SAID, "weight": 2}]}, "a `weight` is neither 0 nor 1"),
+        ({"messages": [ASKED, {**SAID, "weight": 0.5}]}, "a `weight` is neither 0 nor 1"),
+        ({"messages": [ASKED, {**SAID, "weight": "0"}]}, "a `weight` is neither 0 nor 1"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, SAID]}, "audio"),
+    ],
+)  # fmt: skip
+def test_what_would_be_dropped_in_silence_is_refused_by_line(row, reason, tmp_path):
+    summary = imported(tmp_path, {"messages": [ASKED, SAID]}, {"id": "mine", **row})
+    assert [(s.id, s.reason) for s in summary.left_out] == [("in.jsonl:2", reason)]
+    assert (summary.conversations, summary.preference_rows) == (1, 0)
+
+
 # --- completions ------------------------------------------------------------------------------------------------
 
 ANSWERED = {"answer": "It is $5.", "model": "ft:mini:acme", "time": "2025-02-07T20:36:50Z",

@@ -31,6 +31,7 @@ from inhouse.datasets.importers.imported import (
     objects,
     utc,
 )
+from inhouse.datasets.importers.openai_faults import fault_of
 from inhouse.datasets.importers.rows import SUFFIXES, Rows, bedrock
 from inhouse.datasets.turns import ShapeError, messages_of
 from inhouse.types import Json
@@ -92,6 +93,8 @@ class OpenAI:
 
 def row_of(value: dict[str, Json], place: str, text: str, report: Report) -> Conversation | Skipped:
     """What a row for training becomes, or why nothing; `text` is what it was read from."""
+    if fault := fault_of(value):
+        return Skipped(place, fault)
     given = dict(value)
     if isinstance(given.get("prompt"), str) and isinstance(given.get("completion"), str):
         given["prompt"], given["completion"] = _unmarked(given["prompt"], given["completion"])
@@ -99,7 +102,7 @@ def row_of(value: dict[str, Json], place: str, text: str, report: Report) -> Con
             report.note(_MARKED)
     made = _ROWS.row(given, place)
     if isinstance(made, Skipped):
-        return _test(value, place, text, made)
+        return _test(value, place, text, replace(made, id=place))
     metadata = {**_metadata(made), **({ORIGINAL: text} if text else {})}
     return replace(made, fields={**made.fields, **({"metadata": metadata} if metadata else {})})
 

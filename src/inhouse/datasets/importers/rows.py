@@ -5,17 +5,18 @@ Rows with a preferred and a rejected answer are kept for preference training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from inhouse.datasets.importers.files import records
 from inhouse.datasets.importers.imported import Conversation, Job, Sample, Skipped, files_of
 from inhouse.datasets.shapes import conversation_of
-from inhouse.datasets.turns import ShapeError
+from inhouse.datasets.turns import Message, ShapeError
 from inhouse.types import Json
 
 _KEPT = ("tags", "rating", "time", "kind", "group")
 _NAMED = {*_KEPT, "id", "conversation_id", "parallel_tool_calls"}
+_PAIRS = (("preferred_output", "non_preferred_output"), ("chosen", "rejected"))
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", "")
 
 
@@ -55,8 +56,8 @@ class Rows:
             found = conversation_of(value)
         except ShapeError as error:
             return Skipped(id, error.kind or str(error))
-        if found.missing:
-            return Skipped(id, found.missing)
+        if reason := _pair_fault(value, found.chosen, found.rejected) or found.missing:
+            return Skipped(id, reason)
         fields: dict[str, Json] = {k: found.rest[k] for k in _KEPT if found.rest.get(k) not in (None, "", [])}
         if found.tools:
             fields["tools"] = found.tools
@@ -70,6 +71,17 @@ class Rows:
         if others:
             fields["metadata"] = others
         return Conversation(id, found.messages, fields)
+
+
+def _pair_fault(row: Mapping[str, Json], chosen: Sequence[Message], rejected: Sequence[Message]) -> str:
+    """Why a row with two answers has nothing to prefer; empty for any other row."""
+    pair = next((keys for keys in _PAIRS if keys[0] in row and keys[1] in row), None)
+    if pair is None:
+        return ""
+    for key, answer in zip(pair, (chosen, rejected), strict=True):
+        if not any(m.get("content") or m.get("tool_calls") for m in answer):
+            return f"`{key}` has no answer"
+    return f"`{pair[0]}` and `{pair[1]}` are the same answer" if list(chosen) == list(rejected) else ""
 
 
 ROWS = (

@@ -95,7 +95,10 @@ def import_files(
     if not any(counts[_rows(part)] for part in PARTS):
         reasons = Counter(s.reason for s in skipped)
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(5)) or "none found"
-        raise InputError(f"the {importer.title} export has no conversation to import ({listed})", _hint(staff, reasons))
+        first = f"; the first: {skipped[0].id}: {skipped[0].reason}" if skipped else ""
+        raise InputError(
+            f"the {importer.title} export has no conversation to import ({listed}{first})", _hint(staff, reasons)
+        )
     files = {f"{part}_out": str(path_of(out, part)) for part in PARTS[1:] if counts[_rows(part)]}
     return Summary(
         kind=importer.name,

@@ -70,6 +70,10 @@ def test_what_is_typed_wrongly_is_refused_with_what_to_write(text, words):
 
 
 def test_empty_fields_are_left_out():
+    assert typed_in({"usd_per_escalation": "1,234,567.5"}) == {"usd_per_escalation": 1234567.5}
+    for text in ("12,50", "1.234,56", "1,23", ",500", "1,2345", "1,234,56"):
+        with pytest.raises(InputError, match="is not a value for it"):
+            typed_in({"usd_per_escalation": text})
     assert typed_in({"base_escalation": " ", "usd_per_escalation": "$1,200.50"}) == {"usd_per_escalation": 1200.5}
 
 

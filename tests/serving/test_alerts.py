@@ -291,6 +291,16 @@ def test_the_commands_send_one_and_list_them(tmp_path, receiver, capsys):
         send_test(tmp_path)
 
 
+def test_the_watch_needs_no_secrets_of_alerts(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOWHERE_SET", raising=False)
+    project = Project.model_validate({"name": "bank", "alerts": {"slack_env": "NOWHERE_SET"}}).at(tmp_path)
+    workspace = Workspace(project)
+    tells_of_waiting(workspace)(Waiting(kind="build", at="2026-11-30T12:00:00Z", text="It failed."))
+    with workspace.ledger() as ledger, ledger.read() as connection:
+        [kept] = connection.execute(ALERTS.select()).mappings().all()
+    assert "slack" in str(dict(kept))
+
+
 def test_what_the_watch_leaves_to_people_is_kept_for_delivery(tmp_path):
     workspace = Workspace(Project.model_validate({"name": "bank"}).at(tmp_path))
     tell = tells_of_waiting(workspace)

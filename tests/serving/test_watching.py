@@ -328,6 +328,58 @@ def test_a_marked_change_is_built_compared_and_stops_at_the_gate(bank):
     assert bank.calls == []
 
 
+def test_a_change_that_is_marked_during_a_build_is_not_lost(bank):
+    mark(bank.workspace, "rule")
+    bank.builds = 1
+
+    def build(workspace):
+        mark(bank.workspace, "another rule")
+        return bank.build(workspace)
+
+    Watch(bank.workspace, Stages(bank.index, build, bank.compare), bank.said.append).once()
+    bank.releases.promote("2")
+    decision = bank.watch().once().decision
+    assert [t.text for t in decision.triggers if "another rule" in t.text]
+
+
+def test_an_alert_that_fails_keeps_what_waits(bank):
+    def fails(waiting):
+        raise ConfigError("alerts.slack_env: SLACK is not set", "set it")
+
+    mark(bank.workspace, "rule")
+    bank.builds = 1
+    Watch(bank.workspace, Stages(bank.index, bank.build, bank.compare), bank.said.append, fails).once()
+    assert [w.kind for w in bank.state.waiting] == ["release"]
+    assert any("no alert of it: alerts.slack_env: SLACK is not set" in line for line in bank.said)
+
+
+def test_an_automatic_canary_that_nobody_asked_is_not_promoted(tmp_path, models_dir):
+    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_hours": "0"})
+    bank.builds = 1
+    bank.watch().build("test")
+    bank.watch().once()
+    assert production(bank).version == 1
+    [waiting] = bank.state.waiting
+    assert waiting.text == "bank/2 stays a canary: it gave fewer than 30 answers"
+    bank.settings["watch.canary_answers"] = "0"
+    bank.watch().once()
+    assert (production(bank).version, bank.state.waiting) == (2, ())
+
+
+def test_a_person_builds_where_the_first_build_of_the_watch_failed(bank):
+    def broken(workspace):
+        raise BackendError("the stage 'train' was killed (SIGKILL)", "free some memory")
+
+    mark(bank.workspace, "rule")
+    Watch(bank.workspace, Stages(bank.index, broken, bank.compare), bank.said.append).once()
+    assert [w.kind for w in bank.state.waiting] == ["build"]
+    time.sleep(0.01)
+    bank.builds = 2
+    bank.build(bank.workspace)
+    bank.releases.promote(label(bank.releases.make()))
+    assert not bank.watch().once().waiting
+
+
 def test_what_a_person_promoted_waits_no_more(bank):
     mark(bank.workspace, "rule")
     bank.builds = 1
@@ -350,7 +402,15 @@ def test_a_build_from_the_same_is_no_new_release(bank):
 
 
 def test_an_automatic_build_is_a_canary_and_then_in_production(tmp_path, models_dir):
-    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_percent": "25", "watch.canary_hours": "0"})
+    bank = opened(
+        tmp_path,
+        **{
+            "watch.promote": "automatic",
+            "watch.canary_percent": "25",
+            "watch.canary_hours": "0",
+            "watch.canary_answers": "0",
+        },
+    )
     bank.builds = 1
     bank.write("A wire costs $25.")
     bank.watch().build("test")
@@ -387,7 +447,7 @@ def test_documents_that_the_canary_has_already_wait_for_it(tmp_path, models_dir)
 
 
 def test_a_canary_that_was_rolled_back_is_not_promoted(tmp_path, models_dir):
-    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_hours": "0"})
+    bank = opened(tmp_path, **{"watch.promote": "automatic", "watch.canary_hours": "0", "watch.canary_answers": "0"})
     bank.builds = 1
     bank.watch().build("test")
     bank.releases.rollback()

@@ -40,6 +40,8 @@ class Watch(Section):
     """Share of the users of an automatic canary. Percent."""
     canary_hours: float = Field(24, ge=0)
     """How long an automatic canary lasts before it is promoted, unless it is rolled back. Hours."""
+    canary_answers: int = Field(30, ge=0)
+    """Fewest answers of an automatic canary before it is promoted; with fewer it stays one, and waits for a person."""
     min_accuracy: float = Field(0, ge=0, le=1)
     """Estimated accuracy whose whole interval is below this is a trigger; 0 for none."""
     drift_days: float = Field(1, ge=0)

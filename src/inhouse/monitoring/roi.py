@@ -120,7 +120,11 @@ def typed_in(texts: Mapping[str, str]) -> dict[str, float]:
             close = get_close_matches(name, NAMES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(NAMES)}"
             raise InputError(f"{name[:60]}: there is no such input", hint)
-        plain = text.strip().removeprefix("$").replace(",", "").replace("_", "")
+        plain = text.strip().removeprefix("$").replace("_", "")
+        if "," in plain:  # only as in 1,234,567.50: elsewhere a comma begins the cents
+            whole, _, rest = plain.partition(".")
+            first, *groups = whole.split(",")
+            plain = "".join([first, *groups, "." * bool(rest), rest]) if _thousands(first, groups, rest) else "?"
         if not plain:
             continue
         try:
@@ -129,10 +133,15 @@ def typed_in(texts: Mapping[str, str]) -> dict[str, float]:
             value = math.nan
         most = 1.0 if name in SHARES else 1e12
         if not 0 <= value <= most:
-            hint = "write a share as 0.33 or 33%" if name in SHARES else "write a number from 0, such as 12.50"
+            hint = "write a share as 0.33 or 33%" if name in SHARES else "write a number from 0, such as 12.50 or 1,250"
             raise InputError(f"{name}: {text.strip()[:40]!r} is not a value for it", hint)
         found[name] = value
     return found
+
+
+def _thousands(first: str, groups: Sequence[str], rest: str) -> bool:
+    """Whether the commas of a number are between groups of three digits, before the point."""
+    return 1 <= len(first) <= 3 and all(len(g) == 3 and g.isdigit() for g in groups) and "," not in rest
 
 
 def roi(inputs: Mapping[str, Input]) -> Roi:

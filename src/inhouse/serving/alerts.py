@@ -183,15 +183,19 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def tells_of_waiting(workspace: Workspace) -> Callable[[Waiting], None]:
-    """Tells people what the watch leaves to them. A running server delivers it."""
+    """Tells people what the watch leaves to them. A running server delivers it, so the watch needs no secrets."""
+    settings = workspace.project.alerts
+    given = {"webhook": settings.webhook, "slack": settings.slack_env, "mail": settings.smtp_host}
+    channels, window_ms = [name for name, value in given.items() if value], round(settings.window_minutes * 60_000)
 
     def tell(waiting: Waiting) -> None:
+        alert = Alert(
+            kind="watch", title=f"The watch waits for a person: {waiting.kind}", text=waiting.text,
+            severity="critical" if waiting.kind == "failed" else "warning",
+            link="/drift" if waiting.kind == "drift" else "/home", key=f"watch:{waiting.kind}:{waiting.at}",
+        )  # fmt: skip
         with workspace.ledger() as ledger:
-            Alerts(workspace.project, ledger).send(Alert(
-                kind="watch", title=f"The watch waits for a person: {waiting.kind}", text=waiting.text,
-                severity="critical" if waiting.kind == "failed" else "warning",
-                link="/drift" if waiting.kind == "drift" else "/home", key=f"watch:{waiting.kind}:{waiting.at}",
-            ))  # fmt: skip
+            AlertBox(ledger).add(alert, channels, window_ms)
 
     return tell
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -39,10 +39,11 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
     """
     releases = Releases(workspace)
     release = releases.get("production")
-    name = label(release)
-    until, since = _time(until) or datetime.now(UTC).isoformat(), _time(since) or promoted(releases, name)
+    name = label(release)  # with those before it that differ only in the index
+    same = {label(r) for r in releases.all() if (r.report, r.arm) == (release.report, release.arm)}
+    until, since = _time(until) or datetime.now(UTC).isoformat(), _time(since) or promoted(releases, same)
     with workspace.ledger() as ledger:
-        rows = [s for s in Signals(ledger).rows(since, until) if s.release == name]
+        rows = [s for s in Signals(ledger).rows(since, until) if s.release in same]
         unnamed = frozenset(key.id for key in Keys(ledger).all())
     seen = traffic(rows, until, since, unnamed)
     tests = [e.question for e in workspace.examples("test")]
@@ -105,11 +106,11 @@ def _time(at: str) -> str:
         raise InputError(f"{at[:80]}: not a time", "write it like 2026-11-30 or 2026-11-30T08:00:00") from error
 
 
-def promoted(releases: Releases, name: str) -> str:
-    """Since when the release has been in production; "" if that is not known."""
+def promoted(releases: Releases, names: Collection[str]) -> str:
+    """Since when one of the releases has been in production; "" if that is not known."""
     since = ""
     for change in reversed(releases.serving().history):
-        if change.production != name:
+        if change.production not in names:
             break
         since = change.at
     return since

@@ -124,7 +124,7 @@ def _triggers(
         some, more = ", ".join(state.changed[:3]), f" and {len(state.changed) - 3} more" * (len(state.changed) > 3)
         text = f"{len(state.changed)} documents changed since the last build: {some}{more}"
         found.append(t.Trigger(kind="documents", text=text))
-    for action in Audit(ledger).actions(since=built, about=ABOUT, what=[MARKED], limit=20):
+    for action in Audit(ledger).actions(since=state.built_from or built, about=ABOUT, what=[MARKED], limit=20):
         found.append(t.Trigger(kind="marked", text=f"{action.by.name} marked: {action.facts['text']}"))
     before = [s for s in Signals(ledger).pages(earlier(since, settings.window_days), since) if s.release]
     then, now = ((sum(map(bad, rows)), len(rows)) for rows in (before, signals))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,6 +214,6 @@ async def _gauge(state: State) -> None:
     while True:
         await asyncio.sleep(GAUGE_S)
         found = await asyncio.to_thread(state.insight.quality) if state.insight else None
-        for line in reversed(found.lines if found else ()):  # the newest last
-            if line.mean is not None:
-                state.metrics.accuracy.labels(line.release).set(line.mean)
+        state.metrics.accuracy.clear()  # of releases that are gone
+        for line in found.lines[:1] if found else ():  # the newest
+            state.metrics.accuracy.labels(line.release).set(math.nan if line.mean is None else line.mean)

@@ -84,6 +84,8 @@ class State(Record):
     waiting: tuple[Waiting, ...] = ()
     canary: Pending | None = None
     built_at: str = ""
+    built_from: str = ""  # when the last build began: what was marked since is not in it
+    report: Digest = ""  # of the last build that is known
     build_minutes: float = 0.0
     decided_at: str = ""
     drifted_at: str = ""  # the last look at drift

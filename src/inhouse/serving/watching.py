@@ -23,6 +23,7 @@ from inhouse.serving.retest import reads, retested
 from inhouse.serving.watched import Job, Memory, Pending, State, Waiting, asked_for, now
 from inhouse.store.actions import Actor, acting, actor
 from inhouse.store.audit import Audit
+from inhouse.store.signals import Signals
 from inhouse.types import Artifact, Json, Release
 
 AGAIN = "inhouse watch build"
@@ -269,6 +270,8 @@ class Watch:
             state = self._memory.write(
                 self._wait(state, Waiting(kind="labels", at=at, text=text, command=command, questions=questions))
             )
+        else:
+            state = self._memory.write(state.without("labels"))
         pending = state.canary or any(w.kind in ("release", "build") for w in state.waiting)
         if decision.action == "build" and pending:
             self._say("the last build still waits, so no other one begins")
@@ -337,18 +340,20 @@ class Watch:
         lineage = {a.key: a.seconds for _, a in self._workspace.store.lineage(report)} if report else {}
         loss = state.decision.loss.mean if state.decision and state.decision.loss else 0.0
         cycle = tuple(s.model_copy(update={"loss": s.loss - state.left}) for s in state.history)
+        begun = state.job.started_at if state.job else report.made_at if report else now()
         return self._memory.write(state.model_copy(update={
-            "built_at": now(), "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
+            "built_at": now(), "built_from": begun, "report": report.key if report else state.report,
+            "build_minutes": sum(lineage.values()) / 60, "history": (), "changed": (),
             "cycles": (*state.cycles, *([cycle] if cycle else [])), "left": (1 - self._settings.mends) * loss,
             "indexed": 0,
-        }).without("build", "release", "references"))  # fmt: skip
+        }).without("build", "release", "references", "labels"))  # fmt: skip
 
     def _built_by_hand(self, state: State, production: Release) -> State:
         """A build that a person made and promoted counts as one."""
-        report = self._workspace.store.open("report", production.report)
-        if not state.built_at or report.made_at <= state.built_at:
-            return state
-        return self._built(state, report)
+        if not state.report:
+            return self._memory.write(state.model_copy(update={"report": production.report}))
+        known, report = (self._workspace.store.open("report", key) for key in (state.report, production.report))
+        return self._built(state, report) if report.made_at > known.made_at else state
 
     def _promote_canary(self, state: State) -> State:
         """Promotes a canary of the watch whose time is over; one that was rolled back waits for a person."""
@@ -366,9 +371,17 @@ class Watch:
             return self._memory.write(state)
         if now() < pending.until:
             return state
+        since = earlier(pending.until, self._settings.canary_hours / 24)
+        with self._workspace.ledger() as ledger:
+            answers = sum(s.release == pending.release for s in Signals(ledger).rows(since, now()))
+        if answers < self._settings.canary_answers:
+            text = f"{pending.release} stays a canary: it gave fewer than {self._settings.canary_answers} answers"
+            command = f"inhouse release promote {pending.release.rpartition('/')[2]}"
+            waiting = Waiting(kind="release", at=now(), text=text, command=command, release=pending.release)
+            return self._memory.write(self._wait(state, waiting))
         self._releases.promote(pending.release)
         self._say(f"{pending.release} is in production: nothing spoke against it as a canary")
-        return self._memory.write(state.model_copy(update={"canary": None}))
+        return self._memory.write(state.model_copy(update={"canary": None}).without("release"))
 
     # --- what all steps share -----------------------------------------------------------------------------------
 
@@ -396,7 +409,10 @@ class Watch:
             return state.with_waiting(waiting.model_copy(update={"at": known.at}))
         self._say(f"waits for a person: {waiting.text}. {waiting.command}")
         self._act("watch waits", {"what": waiting.kind, "text": waiting.text[:500]})
-        self._alert(waiting)
+        try:
+            self._alert(waiting)
+        except InhouseError as error:  # what waits is kept and shown all the same
+            self._say(f"no alert of it: {error}")
         return state.with_waiting(waiting)
 
     def _act(self, what: str, facts: dict[str, Json]) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from inhouse.chat import Delta, Finish, Usage
 from inhouse.config.sections import Project
-from inhouse.errors import BackendError
+from inhouse.errors import BackendError, ConfigError
 from inhouse.gateway.budgets import Prices, limits_of
 from inhouse.models.scripted import Scripted
+from inhouse.pipeline.check import _prices
 from inhouse.store.budgets import Amount, Budgets
 from inhouse.store.keys import Key
 
@@ -224,3 +225,18 @@ def test_the_worst_case_has_every_rung_and_every_model_that_may_answer(ask):
     assert prices.cost("big", request, {("fallback", "served"): {"model": "small"}}, usage, 5) == pytest.approx(1e-5)
     assert prices.cost("custom", request, {("cascade", "rung"): {"rung": "big", "usd": 0.021}}, usage, 5) == 0.021
     assert prices.cost("big", request, {}, None, 5) == elsewhere.usd
+
+
+def test_a_price_for_an_upstream_that_does_not_exist_is_refused():
+    tables = {
+        "upstream": [{"name": "large", "url": "http://x", "model": "m"}],
+        "budget": [{"per": "project", "usd": 1}],
+    }
+    price = {"usd_per_million_prompt": 1, "usd_per_million_answer": 1}
+    wrong = Project.model_validate({**tables, "costs": {"price": [{"upstream": "Large", **price}]}})
+    with pytest.raises(ConfigError, match="price.* Large"):
+        Prices(wrong)
+    assert [item.ok for item in _prices(wrong)] == [False]
+    assert [item.warning for item in _prices(Project.model_validate(tables))] == [True]
+    right = Project.model_validate({**tables, "costs": {"price": [{"upstream": "large", **price}]}})
+    assert not _prices(right)

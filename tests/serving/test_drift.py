@@ -18,7 +18,7 @@ from inhouse.monitoring.alarms import Cost, Monitored
 from inhouse.monitoring.monitors import MONITORS
 from inhouse.serving.drift import cost_of_waiting, latest, look
 from inhouse.serving.drift_page import shown_drift
-from inhouse.serving.releases import MEASURED, Releases
+from inhouse.serving.releases import MEASURED, Releases, label
 from inhouse.store.audit import Audit
 from inhouse.types import Document, Estimate, Message
 from inhouse.verdict import ArmResult, Gain, Percentiles, Recommendation, Report, Subject
@@ -117,6 +117,14 @@ def served(workspace):
         asyncio.run(write(audit))
         audit.close()
     return workspace
+
+
+def test_a_new_index_does_not_begin_usual_traffic_anew(served):
+    releases = Releases(served)
+    content = releases.get("production").model_dump(mode="json", exclude={"version", "made_at"})
+    releases.promote(label(releases.number(content | {"gate": []}, {})))
+    kept = look(served, (NOW - timedelta(days=16)).isoformat(), waiting=lambda m, per_day: Cost(None))
+    assert (kept.report.release, kept.report.requests) == ("bank/2", 16 * 300)
 
 
 def test_a_look_finds_names_keeps_and_voids(served):

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from inhouse.chat import ChatRequest, Usage
+from inhouse.config.prices import check_prices
 from inhouse.config.sections import Project
 from inhouse.errors import BackendError
 from inhouse.gateway.errors import HttpError, unavailable
@@ -37,6 +38,7 @@ class Prices:
     """Prices of the models of a project."""
 
     def __init__(self, project: Project) -> None:
+        check_prices(project)
         self._project = project
         self._per_s = (project.costs.machine_usd_per_hour or project.model.usd_per_hour) / 3600
         self._upstreams = {table.name: table for table in project.upstream}

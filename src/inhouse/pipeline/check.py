@@ -31,6 +31,7 @@ from inhouse.assembly.team import described, procedures_of
 from inhouse.assembly.tools import tools_of
 from inhouse.assembly.workspace import Workspace
 from inhouse.bounds import labels_needed
+from inhouse.config.prices import check_prices
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Documents, Project
 from inhouse.datasets.conversations import Rejected, read_conversations, read_tests
@@ -99,7 +100,7 @@ def examine(workspace: Workspace) -> Checkup:
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
     own = (*_training(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
-    more = (*_private(workspace.project), *_languages(workspace), *_scans(workspace))
+    more = (*_private(workspace.project), *_prices(workspace.project), *_languages(workspace), *_scans(workspace))
     items = (project, *_machine(workspace), *data, *own, *more)
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
@@ -206,6 +207,17 @@ def _private(project: Project) -> list[Item]:
         for t in project.private
     ]
     return [Item(subject="leaving", ok=True, detail="; ".join(policies))]
+
+
+def _prices(project: Project) -> list[Item]:
+    try:
+        unpriced = check_prices(project)
+    except InhouseError as error:
+        return [Item(subject="prices", ok=False, detail=f"{error} {error.hint}".strip())]
+    if not unpriced:
+        return []
+    detail = f"budgets in USD do not count what is paid to {', '.join(unpriced)}: add [[costs.price]]"
+    return [Item(subject="prices", ok=True, detail=detail, warning=True)]
 
 
 def _languages(workspace: Workspace) -> list[Item]:

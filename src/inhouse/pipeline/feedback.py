@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inhouse.assembly.approved import approved_replies
 from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
-from inhouse.types import Document, Example, Json, Message, digest_of, together
+from inhouse.types import Document, Example, Message, digest_of, together
 
 if TYPE_CHECKING:
     from inhouse.store.inbox import Handoff
@@ -26,27 +27,6 @@ def add_documents(file: Path, documents: Iterable[Document]) -> None:
     with file.open("a", encoding="utf-8") as handle:
         for document in documents:
             handle.write(document.model_dump_json() + "\n")
-
-
-def approved_replies(workspace: Workspace) -> list[Handoff]:
-    """The approved replies of the inbox, oldest first, but those to requests that asked not to be stored; none where
-    nothing was ever served."""
-    settings = workspace.project.store
-    if not (settings.url or settings.url_env or (workspace.store.root / "ledger.sqlite").is_file()):
-        return []
-    from inhouse.store.audit import Audit
-    from inhouse.store.inbox import Inbox
-
-    with workspace.ledger() as ledger:
-        audit = Audit(ledger)
-        asked = [(h, audit.get(h.exchange_id)) for h in Inbox(ledger).approved()]
-        audit.close()
-    return [h for h, exchange in asked if exchange is None or may_store(exchange.parameters)]
-
-
-def may_store(parameters: Mapping[str, Json]) -> bool:
-    """Whether a request with these parameters allows that anything but the audit log keeps it."""
-    return parameters.get("store") is not False
 
 
 def to_learn(workspace: Workspace) -> tuple[list[Example], set[str]]:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inhouse.assembly.approved import may_store
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
 from inhouse.datasets.importers.files import entries_of, records
 from inhouse.datasets.shapes import conversation_of, wanted
 from inhouse.datasets.turns import ShapeError
 from inhouse.errors import InputError
-from inhouse.pipeline.feedback import may_store
 from inhouse.types import Example, Json, Message, Record
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from inhouse.assembly.approved import approved_replies
 from inhouse.assembly.arms import (
     CASCADES,
     CUSTOMIZED,
@@ -28,7 +29,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.config.scratch import FROM_SCRATCH
 from inhouse.config.sections import Project
 from inhouse.models.catalog import WEIGHTS
-from inhouse.pipeline.feedback import add_documents, approved_replies, reply_documents
+from inhouse.pipeline.feedback import add_documents, reply_documents
 from inhouse.pipeline.folders import folder_of
 from inhouse.pipeline.opened import Trained, built_of
 from inhouse.pipeline.questions import asks_in_own_words, gold_of, questions_of, subject_of, tasks_content

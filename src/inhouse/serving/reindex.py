@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from inhouse.assembly.approved import approved_replies
 from inhouse.assembly.workspace import Workspace
 from inhouse.documents.folder import folder_digest
 from inhouse.errors import GateError
 from inhouse.guardrails.classifier import FOLDER as CLASSIFIERS
 from inhouse.monitoring.retests import Retest
-from inhouse.pipeline.feedback import approved_replies
 from inhouse.serving.open import settings_of
 from inhouse.serving.pins import pins
 from inhouse.serving.releases import Releases

@@ -120,7 +120,7 @@ def test_a_queue_trains_a_folder_that_has_all_it_needs(tiny, tmp_path, monkeypat
     assert configs[0] == configs[1]
     assert facts["backend"] | {"seconds": 0} == {
         "name": "command", "job": "1", "key": facts["backend"]["key"], "estimated_usd": None, "estimated_minutes": None,
-        "usd": None, "seconds": 0,
+        "usd": None, "seconds": 0, "failed": [],
     }  # fmt: skip
 
 

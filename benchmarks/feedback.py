@@ -157,6 +157,8 @@ def give_feedback(workspace: Workspace, given: list[tuple[Example, str, bool]], 
     from inhouse.store.audit import Audit
     from inhouse.store.feedback import Feedback
 
+    for file in workspace.store.root.glob("ledger.sqlite*"):
+        file.unlink()  # of a run that was interrupted
     wrong = [(e, text) for e, text, right in given if not right][: size["corrections"]]
     corrected = {e.id for e, _ in wrong}
     write(

@@ -12,7 +12,7 @@ from inhouse.errors import ConfigError, InputError
 from inhouse.files import file_sha256
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import stages
-from inhouse.pipeline.base import plan_of
+from inhouse.pipeline.base import plan_of, texts_of
 from inhouse.pipeline.check import examine
 from inhouse.serving.export import export
 from inhouse.serving.releases import Releases
@@ -46,7 +46,7 @@ def test_the_base_is_trained_on_what_everybody_may_read(project, models_dir):
     assert served.parents == (trained.key,)
     assert workspace.base == Path(trained.path) / "base"
     assert trained.facts["documents"] == 6
-    assert trained.facts["documents_left_out_as_restricted"] == 1
+    assert trained.facts["documents_left_out"] == 1
     assert trained.facts["parameters"] == plan.shape.parameters
     words = json.loads((workspace.base / "tokenizer.json").read_text())["model"]["vocab"]
     assert any("lan" in w for w in words)
@@ -54,6 +54,14 @@ def test_the_base_is_trained_on_what_everybody_may_read(project, models_dir):
     assert stages.weights(workspace_of(project, models_dir)).key == served.key
     other = workspace_of(project, models_dir, **{"scratch.depth": "2"})
     assert stages.scratch(other).key != trained.key
+
+
+def test_documents_of_others_are_not_trained_on(project, models_dir):
+    changed = {"documents.external": '["plan0.md"]'}
+    workspace = workspace_of(project, models_dir, **changed)
+    texts, left_out = texts_of(workspace, stages.ingest(workspace))
+    assert (len(texts), left_out) == (5, 2)
+    assert not any("Plan 0" in text for text in texts)
 
 
 def test_check_says_what_it_is_for(project, models_dir):

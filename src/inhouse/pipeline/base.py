@@ -37,7 +37,7 @@ def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
         texts, left_out = texts_of(workspace, documents)
         context = project.model.context_tokens
         facts = scratch.train(texts, project.scratch, project.seed, work, workspace.progress, context)
-        return facts | {"documents": len(texts), "documents_left_out_as_restricted": left_out}
+        return facts | {"documents": len(texts), "documents_left_out": left_out}
 
     return workspace.make("scratch", inputs, [documents], TRAINER, build)
 
@@ -53,11 +53,12 @@ def plan_of(workspace: Workspace, documents: Artifact) -> Plan:
 
 
 def texts_of(workspace: Workspace, documents: Artifact) -> tuple[list[str], int]:
-    """What is trained on, and how many documents are not: nobody may read in a model what only some may read."""
+    """What is trained on, and how many documents are not: nobody may read in a model what only some may read, nor may
+    others than the business write what it learns."""
     from inhouse.training.corpus import read_texts
 
     read, project = workspace.documents(documents), workspace.project
-    public = [d.text for d in read if not d.access]
+    public = [d.text for d in read if not d.access and d.trust == "trusted"]
     texts = [*public, *read_texts([project.path(name) for name in project.scratch.text])]
     return texts, len(read) - len(public)
 

@@ -87,7 +87,8 @@ class Alerts:
         Raises:
             BackendError: the database fails.
         """
-        for kept in self._box.take():
+        while due := self._box.take():
+            kept = due[0]
             sent, failures = [], []
             for name in kept.left:
                 if why := self._sent(name, kept):

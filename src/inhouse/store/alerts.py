@@ -74,13 +74,14 @@ class AlertBox:
         return id
 
     def take(self) -> list[Kept]:
-        """The alerts that are due, leased to the caller: no other process gets them before LEASE_MS have passed."""
+        """The alert that is due first, leased to the caller: no other process gets it before LEASE_MS have passed. Empty
+        where none is due."""
         now = now_ms()
         due = (ALERTS.c.status == "waiting", ALERTS.c.next_ms <= now)
         with self._ledger.read() as connection:
             if connection.execute(sa.select(ALERTS.c.id).where(*due).limit(1)).first() is None:
                 return []
-        query = sa.select(ALERTS).where(*due).order_by(ALERTS.c.at_ms).limit(20).with_for_update(skip_locked=True)
+        query = sa.select(ALERTS).where(*due).order_by(ALERTS.c.at_ms).limit(1).with_for_update(skip_locked=True)
         with self._ledger.write() as connection:
             rows = connection.execute(query).mappings().all()
             ids = [row["id"] for row in rows]

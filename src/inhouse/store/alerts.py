@@ -74,8 +74,8 @@ class AlertBox:
         return id
 
     def take(self) -> list[Kept]:
-        """The alert that is due first, leased to the caller: no other process gets it before LEASE_MS have passed. Empty
-        where none is due."""
+        """The alert that is due first, none where none is, leased to the caller: no other process gets it before
+        LEASE_MS have passed."""
         now = now_ms()
         due = (ALERTS.c.status == "waiting", ALERTS.c.next_ms <= now)
         with self._ledger.read() as connection:

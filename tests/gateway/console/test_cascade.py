@@ -35,7 +35,7 @@ def made(questions=1600, target=0.08, name="tuned+rag", void=None):
 def test_before_there_is_one_the_page_says_how_to_make_it(house):
     page = house.client("admin").get("/console/cascade").text
     assert "No cascade yet" in page
-    assert "<code>inhouse cascade</code>" in page
+    assert "<code>inhouse cascade fit</code>" in page
 
 
 def test_certificates_rungs_and_what_was_possible_are_shown(house):

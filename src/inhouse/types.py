@@ -326,7 +326,8 @@ class Contact(NamedTuple):
     turn: int  # which message of the user it was, from 1
     arm: str  # "base", a release, or a model elsewhere
     split: bool  # whether a live experiment or canary chose it
-    cost_usd: float
+    cost_usd: float  # without that of a person
+    elsewhere_usd: float = 0.0  # of it what the rungs of a cascade elsewhere were paid
     handed_off: bool = False
     wish: bool = False  # for a person, and nothing else
     waited_min: float | None = None  # from the hand-off to the reply; None without a reply

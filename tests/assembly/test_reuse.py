@@ -128,6 +128,12 @@ async def test_it_expires(site):
     assert (later.status, later.reason) == ("expired", "was written 90 days ago")
 
 
+async def test_a_reply_to_a_request_that_asked_not_to_be_stored_is_not_used(site):
+    await site.approve(parameters={"store": False})
+    assert (site.standing().status, site.standing().reason) == ("private", "the request asked that it is not stored")
+    assert site.match() is None
+
+
 async def test_without_a_known_document_it_is_not_used(site):
     await site.approve(passages=())
     assert (site.standing().status, site.standing().reason) == ("void", "no document is known that it rests on")

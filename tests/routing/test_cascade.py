@@ -140,6 +140,19 @@ async def test_what_was_not_measured_has_no_certificate():
     assert (data["tried"][1]["local"], data["usd"]) == ("custom", 0.01)  # the time on this machine, which is free here
 
 
+async def test_it_says_who_is_paid():
+    here = Note(layer="private", kind="local", data={"model": "custom", "why": "the server is gone"})
+
+    async def paid(*events):
+        rungs = [Rung("a", says("a", "one", 0.1), 0.9), Rung("b", says("b", "two", 0.1, *events), 0.9, 0.01, True),
+                 Rung("inbox", None, usd=3.0)]  # fmt: skip
+        tried = (await collect(Cascaded("cascade", rungs, "A colleague."), ASKED)).note("cascade", "rung")["tried"]
+        return [t.get("paid", "") for t in tried]
+
+    assert await paid() == ["", "elsewhere", "person"]
+    assert await paid(here) == ["", "", "person"]
+
+
 async def test_a_rung_that_fails_is_passed_over_and_named():
     broken = says("a", "half an", 0.99, error=BackendError("the server is gone"))
     reply = await collect(cascaded(broken, says("b", "two", 0.1)), ASKED)

@@ -45,6 +45,16 @@ def test_answers_come_with_feedback_and_minutes_of_people(ledger, audit, exchang
     assert Contacts(ledger).rows("2026-01-01", "2026-01-02") == []
 
 
+def test_what_a_cascade_paid_elsewhere_and_people_is_told_apart(ledger, audit, exchange):
+    tried = [{"rung": "small", "usd": 0.001, "ms": 9.0}, {"rung": "large", "usd": 0.01, "ms": 9.0, "paid": "elsewhere"},
+             {"rung": "inbox", "usd": 3.0, "ms": 0.0, "paid": "person"}]  # fmt: skip
+    add(audit, exchange(id="e1", cost_usd=3.011, cascade={"rung": "inbox", "usd": 3.011, "tried": tried}))
+    add(audit, exchange(id="e2"))
+    cascaded, plain = Contacts(ledger).rows("2026-01-01")
+    assert (round(cascaded.cost_usd, 9), cascaded.elsewhere_usd) == (0.011, 0.01)  # people are paid by the minute
+    assert (plain.cost_usd, plain.elsewhere_usd) == (0.001, 0.0)
+
+
 def test_redacted_answers_are_left_out(ledger, audit, exchange):
     add(audit, exchange(id="e1"))
     add(audit, exchange(id="e2"))

@@ -168,7 +168,7 @@ def open_cascade(ladder: Ladder, fitted: Artifact, name: str, arms: Arms) -> Cha
     for n, table in enumerate(check_rungs(project)):
         model = None if table.arm == "inbox" else own.open(table, arms)
         threshold = policy.thresholds[n] if n < len(policy.thresholds) else 0.0
-        rungs.append(Rung(table.label, model, threshold, table.usd or None))
+        rungs.append(Rung(table.label, model, threshold, table.usd or None, bool(table.upstream)))
     per_s = project.model.usd_per_hour / 3600
     skip = _skip(policy, ladder.parts) if policy.known else None
     declines = ladder.parts.workspace.support.declines

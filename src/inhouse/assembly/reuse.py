@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from inhouse.assembly.approved import may_store
 from inhouse.assembly.guard import Parts
 from inhouse.assembly.workspace import Workspace
 from inhouse.chat import Exchange
@@ -49,7 +50,7 @@ class Standing(Record):
     """An approved reply, and whether it is used.
 
     `until` is when it expires, ISO 8601. "void": a document behind it changed; "private": it has personal data, or is
-    about one person's case.
+    about one person's case, or its request asked not to be stored.
     """
 
     reply: Approved
@@ -93,6 +94,8 @@ class Standings:
             id=handoff.id, messages=handoff.messages, answer=handoff.reply, by=handoff.by, at=handoff.replied_at,
             access=(together(handoff.groups),), key=exchange.key if exchange else "", sources=sources,
         )  # fmt: skip
+        if exchange and not may_store(exchange.parameters):
+            return reply, "private", "the request asked that it is not stored"
         if why := _changed(exchange, self._documents):
             return reply, "void", why
         titles = self._documents.titles() if self._documents else {}

@@ -32,12 +32,14 @@ class Rung:
         model: answers; its Finish has the score of the answer as its confidence. None is a person.
         threshold: smallest score with which its answer is given.
         usd: price of an answer; None where it is the time that it takes.
+        elsewhere: whether others are paid for the answer.
     """
 
     name: str
     model: ChatModel | None
     threshold: float = 0.0
     usd: float | None = None
+    elsewhere: bool = False
 
 
 class Tried(NamedTuple):
@@ -50,6 +52,7 @@ class Tried(NamedTuple):
     left_out: bool = False
     failed: str = ""
     local: str = ""  # the model here that answered in place of the one elsewhere
+    paid: str = ""  # who is paid: "elsewhere", "person", or "" where it is the time of this machine
 
 
 class Known(Record):
@@ -149,7 +152,7 @@ class Cascaded:
                 tried.append(Tried(rung.name, None, 0.0, 0.0, left_out=True))
                 continue
             if rung.model is None:
-                tried.append(Tried(rung.name, None, rung.usd or 0.0, 0.0))
+                tried.append(Tried(rung.name, None, rung.usd or 0.0, 0.0, paid="person"))
                 for event in [*self._to_person(request), *about, self._note(tried), Finish(reason="stop", usage=usage)]:
                     yield event
                 return
@@ -207,7 +210,8 @@ class Cascaded:
         seconds = time.perf_counter() - started
         here = next((e.data for e in events if isinstance(e, Note) and (e.layer, e.kind) == ("private", "local")), None)
         usd = seconds * self._usd_per_s if here or rung.usd is None else rung.usd
-        return Tried(rung.name, score, usd, 1000 * seconds, local=str(here["model"]) if here else "")
+        paid = "elsewhere" if rung.elsewhere and not here else ""
+        return Tried(rung.name, score, usd, 1000 * seconds, local=str(here["model"]) if here else "", paid=paid)
 
     def _note(self, tried: Sequence[Tried]) -> Note:
         data: dict[str, Json] = {"rung": tried[-1].rung, "usd": round(sum(t.usd for t in tried), 9)}
@@ -238,4 +242,6 @@ def _shown(tried: Tried) -> dict[str, Json]:
         shown["failed"] = tried.failed
     if tried.local:
         shown["local"] = tried.local
+    if tried.paid:
+        shown["paid"] = tried.paid
     return shown

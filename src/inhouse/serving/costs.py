@@ -235,7 +235,7 @@ def _verdict(workspace: Workspace) -> Report | None:
 
 def _elsewhere(workspace: Workspace, contacts: Sequence[Contact]) -> float:
     upstreams = {table.name for table in workspace.project.upstream}
-    return sum(c.cost_usd for c in contacts if c.arm in upstreams)
+    return sum(c.cost_usd if c.arm in upstreams else c.elsewhere_usd for c in contacts)
 
 
 # --- the four options -------------------------------------------------------------------------------------------

@@ -188,6 +188,24 @@ def test_no_user_is_named_in_the_store(reservations, ledger, clock):
     assert "ann" not in str(rows(ledger))
 
 
+def test_a_raised_limit_is_alerted_again(reservations, ledger, alerts):
+    def use(id, usd, most):
+        limits = [project(usd=most, alert_at=0.8), project(tokens=1_000)]  # one budget, two limits
+        if reserve(reservations, (id, limits, Amount.of(usd, 0, 1)))[0] is None:
+            with ledger.write() as connection:
+                settle(connection, [Settlement(id, Amount.of(usd, 0, 1))])
+
+    for n in range(11):
+        use(f"e{n}", 0.1, 1.0)
+    for n in range(11, 25):
+        use(f"e{n}", 0.1, 2.0)
+    reservations.close()
+    assert [(a.kind, round(a.spent.usd, 3)) for a in alerts] == [
+        ("reached", 0.8), ("refused", 1.0), ("reached", 1.6), ("refused", 2.0)
+    ]  # fmt: skip
+    assert len({a.key for a in alerts}) == 4
+
+
 def test_an_alert_that_fails_stops_no_request(ledger, clock):
     def fail(alert):
         raise OSError("no network")

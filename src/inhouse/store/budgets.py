@@ -93,7 +93,7 @@ class BudgetAlert(Record):
     kind: Literal["reached", "refused"]
     spent: Amount
     resets_at: str
-    key: str  # the same for the same budget, period, and kind
+    key: str  # the same for the same budget, limit, period, and kind
 
 
 class Use(Record):
@@ -174,12 +174,15 @@ def reserve(
                 made.append(
                     {"exchange_id": want.id, "budget_id": id, "until_ms": want.until_ms, **want.amount._asdict()}
                 )
-        for id, limit in own:
-            refused = refusal is not None and not refusal.waits and refusal.limit == limit
-            if level := rows[id].news(limit, refused):
-                rows[id] = rows[id]._replace(alerted=level)
+        over = refusal.limit if refusal and not refusal.waits else None
+        for id in dict(own):
+            level, limit = rows[id].level([one for other, one in own if other == id], over)
+            if level > rows[id].alerted:
                 alerts.append(_alert(id, limit, level, rows[id].spent, at_ms))
-                connection.execute(BUDGETS.update().where(BUDGETS.c.id == id).values(alerted=level))
+            elif level or not rows[id].alerted:
+                continue
+            rows[id] = rows[id]._replace(alerted=level)  # 0 where the limit was raised: the next share is news again
+            connection.execute(BUDGETS.update().where(BUDGETS.c.id == id).values(alerted=level))
     if made:
         connection.execute(RESERVATIONS.insert(), made)
     _add(connection, sums)
@@ -212,12 +215,15 @@ class _Row(NamedTuple):
     def holding(self, amount: Amount) -> _Row:
         return self._replace(held=self.held.plus(amount))
 
-    def news(self, limit: Limit, refused: bool) -> int:
-        """What is to be alerted now; 0 for nothing new."""
-        if refused:
-            return REFUSED if self.alerted < REFUSED else 0
-        reached = any(m and s >= limit.alert_at * m for m, s in zip(limit.most, self.spent, strict=True))
-        return REACHED if reached and self.alerted < REACHED else 0
+    def level(self, limits: Sequence[Limit], over: Limit | None) -> tuple[int, Limit]:
+        """What there is to alert of the limits of this budget, 0 for nothing, and of which; `over` refused a request."""
+        for limit in limits:
+            if limit == over:
+                return REFUSED, limit
+        for limit in limits:
+            if any(m and s >= limit.alert_at * m for m, s in zip(limit.most, self.spent, strict=True)):
+                return REACHED, limit
+        return 0, limits[0]
 
 
 Sums = dict[str, tuple[Amount, Amount]]
@@ -324,7 +330,7 @@ def _refusal(row: _Row, limit: Limit, want: Wanted, at_ms: int) -> Refusal | Non
 def _alert(id: str, limit: Limit, level: int, spent: Amount, at_ms: int) -> BudgetAlert:
     return BudgetAlert(
         limit=limit, kind="reached" if level == REACHED else "refused", spent=spent,
-        resets_at=to_iso(window(limit.period, at_ms)[1]), key=f"budget {id[:16]} {level}",
+        resets_at=to_iso(window(limit.period, at_ms)[1]), key=f"budget {id[:16]} {level} {digest_of(limit.most)[:8]}",
     )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ documents_every_s = 1
 promote = "automatic"
 canary_percent = {percent}
 canary_hours = {hours}
+canary_answers = 10
 cooldown_days = 0
 price_build_usd = 300
 max_retested = 20
@@ -293,7 +294,16 @@ def promoted(loop: Loop) -> dict:
 
     built = loop.until("a build passed the gate and is a canary", lambda: bool(loop.canaries()))
     name = loop.canaries()[-1]
-    done = loop.until(f"{name} is in production", lambda: loop.serving()["production"] == name)
+    questions = [json.loads(row) for row in (loop.folder / "tests.jsonl").read_text().splitlines()]
+    numbers = iter(range(MOST_S))
+
+    def in_production() -> bool:
+        """Customers ask meanwhile: a canary that nobody asked is not promoted."""
+        n = next(numbers)
+        loop.ask(questions[n % len(questions)]["messages"][-1]["content"], f"customer {n}")
+        return bool(loop.serving()["production"] == name)
+
+    done = loop.until(f"{name} is in production", in_production)
     return {"production_before": first, "release": name, "indexed_s": indexed, "canary_s": built, "promoted_s": done}
 
 

@@ -46,6 +46,14 @@ def test_the_interval_of_the_saving_adds_the_squares_of_what_inputs_move():
     half = math.hypot(0.03, 0.04) * 100_000 * 12
     assert found.net_usd.low == pytest.approx(214_000 - half)
     assert found.net_usd.high == pytest.approx(214_000 + half)
+    assert found.payback_low == pytest.approx(48_000 / (214_000 + half))
+    assert found.payback_high == pytest.approx(48_000 / (214_000 - half))
+
+
+def test_a_saving_that_may_be_none_may_never_pay_back():
+    custom = Input(value=0.32, low=0.30, high=0.34, source="measured")
+    found = roi(inputs(EXAMPLE) | {"custom_escalation": custom})
+    assert (found.net_usd.mean > 0, found.payback_months is not None, found.payback_high) == (True, True, None)
 
 
 def test_inputs_are_ordered_by_what_they_move():

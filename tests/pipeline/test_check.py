@@ -12,9 +12,11 @@ from inhouse.config.private import Private
 from inhouse.config.sections import Project, Upstream
 from inhouse.documents.kinds import OLE
 from inhouse.errors import ConfigError, InputError
-from inhouse.pipeline.check import _documents, _flops, _machine, _private, _training
+from inhouse.models.catalog import Catalog
+from inhouse.pipeline.check import _budgets, _documents, _flops, _machine, _private, _secrets, _training
 from inhouse.pipeline.pretrain import check_pretraining
 from inhouse.pipeline.trainable import check_trainable
+from inhouse.store.keys import Keys
 
 
 def test_documents_that_cannot_be_read_are_warned_of(tmp_path):
@@ -116,6 +118,38 @@ def test_what_cannot_be_learned_is_a_problem_before_anything_is_trained(tmp_path
         with pytest.raises((ConfigError, InputError), match=problem):
             check(project)
     assert _training(project_with(tmp_path, [], **tables)) == []
+
+
+def test_budgets_of_keys_that_nobody_can_use_are_warned_of(tmp_path):
+    budgets = (
+        {"per": "key", "of": "shop", "usd": 1},
+        {"per": "key", "of": "shpo", "usd": 1},
+        {"per": "user", "of": "x", "usd": 1},
+    )
+    workspace = Workspace(Project(budget=budgets).at(tmp_path), Catalog(tmp_path))
+    assert _budgets(workspace) == []  # nothing was served, so there are no keys yet
+    with workspace.ledger() as ledger:
+        Keys(ledger).create("shop", "user")
+    (item,) = _budgets(workspace)
+    assert (item.ok, item.warning) == (True, True)
+    assert "shpo of" in item.detail
+    assert "shop" not in item.detail
+
+
+def test_environment_variables_that_are_not_set_are_warned_of(monkeypatch):
+    monkeypatch.setenv("HOOK", "s3cret")
+    monkeypatch.delenv("CHAT", raising=False)
+    project = Project(
+        alerts={"webhook": "https://x.example", "webhook_secret_env": "HOOK", "slack_env": "CHAT"},
+        upstream=({"name": "large", "url": "https://y.example/v1", "model": "m", "api_key_env": "CHAT"},),
+    )
+    (item,) = _secrets(project)
+    assert item.warning
+    assert item.detail.endswith("upstream.api_key_env names CHAT; alerts.slack_env names CHAT") or item.detail.endswith(
+        "alerts.slack_env names CHAT; upstream.api_key_env names CHAT"
+    )
+    monkeypatch.setenv("CHAT", "https://z.example")
+    assert _secrets(project) == []
 
 
 def test_pre_training_that_runs_elsewhere_than_set_is_warned_of(tmp_path):

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def approved_replies(workspace: Workspace) -> list[Handoff]:
     """The approved replies of the inbox, oldest first, but those to requests that asked not to be stored; none where
     nothing was ever served."""
-    settings = workspace.project.store
-    if not (settings.url or settings.url_env or (workspace.store.root / "ledger.sqlite").is_file()):
+    if not workspace.was_served():
         return []
     from inhouse.store.audit import Audit
     from inhouse.store.inbox import Inbox

@@ -218,6 +218,13 @@ class Workspace:
         settings = self.project.store
         return open_ledger(self.project.path(settings.path), settings.url, settings.url_env)
 
+    def was_served(self) -> bool:
+        """Whether there is a database, which serving makes."""
+        from inhouse.store.ledger import DATABASE
+
+        settings = self.project.store
+        return bool(settings.url or settings.url_env or (self.store.root / DATABASE).is_file())
+
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The same database, closed at the end of the block."""

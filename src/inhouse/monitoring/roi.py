@@ -96,7 +96,8 @@ class Swing(Record):
 class Roi(Record):
     """The table. `missing` names inputs without which there is no saving to compute; then the sides are None.
 
-    `payback_months` is None where the net saving is not above 0.
+    `payback_months` is None where the net saving is not above 0; `payback_low` and `payback_high` are those of the ends
+    of the interval of the net saving, None likewise.
     """
 
     inputs: Mapping[str, Input]
@@ -105,6 +106,8 @@ class Roi(Record):
     custom: Side | None = None
     net_usd: Estimate | None = None
     payback_months: float | None = None
+    payback_low: float | None = None
+    payback_high: float | None = None
     swings: tuple[Swing, ...] = ()
 
 
@@ -156,11 +159,15 @@ def roi(inputs: Mapping[str, Input]) -> Roi:
         return Roi(inputs=given, missing=missing)
     known = {name: value or 0.0 for name, value in values.items()}
     net = net_of(known)
+
+    def payback(saving: float) -> float | None:
+        return known["customization_usd"] / saving if saving > 0 else None
+
     swings = [s for name in NAMES if name not in SHOWN_ALONE and (s := _swing(name, given[name], known))]
-    once = known["customization_usd"]
+    estimate = _interval(net, swings)
     return Roi(
-        inputs=given, base=side(known, "base"), custom=side(known, "custom"), net_usd=_interval(net, swings),
-        payback_months=once / net if net > 0 else None,
+        inputs=given, base=side(known, "base"), custom=side(known, "custom"), net_usd=estimate,
+        payback_months=payback(net), payback_low=payback(estimate.high), payback_high=payback(estimate.low),
         swings=tuple(sorted((s for s in swings if s.size > 0), key=lambda s: -s.size)),
     )  # fmt: skip
 

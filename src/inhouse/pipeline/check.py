@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,13 @@ def examine(workspace: Workspace) -> Checkup:
     data, sizes = _data(workspace)
     project = Item(subject="project file", ok=True, detail=str(workspace.project.root))
     own = (*_training(workspace.project), *_agents(workspace), *_experts(workspace), *_cascade(workspace))
-    more = (*_private(workspace.project), *_prices(workspace.project), *_languages(workspace), *_scans(workspace))
-    items = (project, *_machine(workspace), *data, *own, *more)
+    served = (
+        *_private(workspace.project),
+        *_prices(workspace.project),
+        *_budgets(workspace),
+        *_secrets(workspace.project),
+    )
+    items = (project, *_machine(workspace), *data, *own, *served, *_languages(workspace), *_scans(workspace))
     stages = _estimates(workspace, sizes) if all(item.ok for item in items) else {}
     return Checkup(items=items, stages_s=stages)
 
@@ -218,6 +223,43 @@ def _prices(project: Project) -> list[Item]:
         return []
     detail = f"budgets in USD do not count what is paid to {', '.join(unpriced)}: add [[costs.price]]"
     return [Item(subject="prices", ok=True, detail=detail, warning=True)]
+
+
+def _budgets(workspace: Workspace) -> list[Item]:
+    """Budgets of keys that nobody can use, which would hold for nothing."""
+    named = [table.of for table in workspace.project.budget if table.per == "key" and table.of]
+    if not named or not workspace.was_served():
+        return []
+    from inhouse.store.keys import Keys
+    from inhouse.store.tables import now_ms
+
+    with workspace.ledger() as ledger:
+        known = {name for key in Keys(ledger).all() if key.holds(now_ms()) for name in (key.id, key.name)}
+    if not (unknown := [name for name in named if name not in known]):
+        return []
+    detail = f"no valid API key has the name or ID {', '.join(unknown)} of a [[budget]] table (see `inhouse keys list`)"
+    return [Item(subject="budgets", ok=True, detail=detail, warning=True)]
+
+
+def _secrets(project: Project) -> list[Item]:
+    """Environment variables that settings name, and that are not set here."""
+    unset = [f"{key} names {name}" for key, name in _variables(project.model_dump()) if not os.environ.get(name)]
+    if not unset:
+        return []
+    detail = f"not set here, as whatever uses them will need: {'; '.join(unset)}"
+    return [Item(subject="environment variables", ok=True, detail=detail, warning=True)]
+
+
+def _variables(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The settings that name an environment variable, with its name."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _variables(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _variables(inner, key)
+    elif key.endswith("_env") and value:
+        yield key, value
 
 
 def _languages(workspace: Workspace) -> list[Item]:

@@ -45,8 +45,7 @@ def opinions(workspace: Workspace) -> tuple[list[Opinion], Counter[str]]:
     """
     settings, left_out = workspace.project.feedback, Counter[str]()
     found: list[Opinion] = []
-    served = workspace.project.store
-    if served.url or served.url_env or (workspace.store.root / "ledger.sqlite").is_file():
+    if workspace.was_served():
         found += _of_ledger(workspace, left_out)
     files = [workspace.project.path(name) for name in settings.preferences if "preferences" in settings.use]
     found += _of_files(files, left_out)

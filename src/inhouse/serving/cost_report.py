@@ -17,6 +17,8 @@ from inhouse.serving.costs import Account, Seen, account
 from inhouse.types import Estimate
 
 NOTHING = "–"
+UNKNOWN = "unknown"  # as the formulas say
+EACH, WITH_IDLE = "Per accepted resolution", "all of it, with idle time"
 SOURCES = {"measured": "measured", "verdict": "from the verdict", "assumed": "assumed", "typed in": "typed in"}
 
 
@@ -28,12 +30,12 @@ def costs_of(workspace: Workspace, typed: Mapping[str, str], traffic: Seen) -> C
 def in_words(project: str, found: Account, typed: Mapping[str, str]) -> Costs:
     """An account in words."""
     table, options = found.roi, found.options
-    net, payback = table.net_usd, table.payback_months
+    net = table.net_usd
     return Costs(
         project=project, days=found.days, conversations=found.cases,
         inputs=tuple(_input(name, table.inputs[name], typed.get(name, "")) for name in NAMES),
         table=_table(found), net=_net(net) if net else NOTHING,
-        payback=NOTHING if net is None else "never" if payback is None else _months(payback),
+        payback=_payback(table) if net else NOTHING,
         spending=_spending(found), options=_options(options) if options else (),
         break_even=_break_even(options) if options else (), notes=found.notes,
         missing=tuple(NAMES[name] for name in table.missing),
@@ -75,6 +77,17 @@ def _input(name: str, given: Input, typed: str) -> CostInput:
 
 def _net(net: Estimate) -> str:
     return usd(net.mean) if net.n == 0 else f"{usd(net.mean)} [{usd(net.low)}, {usd(net.high)}]"
+
+
+def _payback(table: Roi) -> str:
+    """The payback time with its interval, whose end is that of the net saving: it may be never."""
+    months, low, high = table.payback_months, table.payback_low, table.payback_high
+    if months is None:
+        return f"never; at best {_months(low)}" if low is not None else "never"
+    if low == high:
+        return _months(months)
+    rest = f"to {_months(high)}" if high is not None else "on; it may never pay back"
+    return f"{_months(months)} [from {_months(low or 0.0)} {rest}]"
 
 
 def _months(months: float) -> str:
@@ -141,20 +154,23 @@ def estimated(found: Estimate) -> str:
     return f"{usd(found.mean)} [{usd(found.low)}, {usd(found.high)}]"
 
 
-def _spending(found: Account) -> tuple[CostLine, ...]:
+def _spent(found: Account) -> list[tuple[str, float, str]]:
     spent = found.spent
-    rows = [
+    return [
         ("Machines, while they answer", spent.busy, f"{spent.answers:,} answers"),
         ("Machines, while they wait", spent.idle, f"of {24 * spent.days:,.1f} hours"),
         ("Models elsewhere", spent.elsewhere, "by tokens or price per answer"),
         ("People in the inbox", spent.people, f"{spent.person_minutes:,.0f} minutes"),
         ("All", spent.total, f"{spent.resolutions:,} accepted resolutions"),
     ]
-    lines = [CostLine(title=title, cells=(usd(value),), note=note) for title, value, note in rows]
-    each = spent.usd_per_resolution
-    note = "all of it, with idle time"
-    lines.append(CostLine(title="Per accepted resolution", cells=(estimated(each) if each else NOTHING,), note=note))
-    return tuple(lines)
+
+
+def _spending(found: Account) -> tuple[CostLine, ...]:
+    each = found.spent.usd_per_resolution
+    return (
+        *(CostLine(title=title, cells=(usd(value),), note=note) for title, value, note in _spent(found)),
+        CostLine(title=EACH, cells=(estimated(each) if each else NOTHING,), note=WITH_IDLE),
+    )
 
 
 def _options(found: Options) -> tuple[CostLine, ...]:
@@ -207,7 +223,7 @@ def costs_file(workspace: Workspace, typed: Mapping[str, str], kind: Literal["ht
     """The costs as one HTML page, or as a workbook whose table follows its inputs by formulas."""
     found = account(workspace, typed, traffic)
     words = in_words(workspace.project.name, found, typed)
-    return page(words).encode() if kind == "html" else workbook(words, found.roi)
+    return page(words).encode() if kind == "html" else workbook(words, found)
 
 
 def page(costs: Costs) -> str:
@@ -225,38 +241,67 @@ def page(costs: Costs) -> str:
 
 
 FORMULAS = {
-    "Escalations, per month": "=conversations_per_month*{side}_escalation*usd_per_escalation",
-    "Answers of models, per month": "=conversations_per_month*{side}_usd_per_conversation",
-    "Other costs, per month": "={side}_usd_per_month",
+    "Escalations, per month": (
+        "=IF(COUNT(conversations_per_month,{side}_escalation,usd_per_escalation)=3,"
+        'conversations_per_month*{side}_escalation*usd_per_escalation,"unknown")'
+    ),
+    "Answers of models, per month": (
+        '=IF(COUNT(conversations_per_month)=1,conversations_per_month*{side}_usd_per_conversation,"unknown")'
+    ),
+    "Other costs, per month": "=N({side}_usd_per_month)",
 }
-"""By line of the table, with names of cells of the sheet Inputs."""
+"""By line of the table, with names of cells of the sheet Inputs; what is unknown there is unknown here."""
 
 
-def workbook(costs: Costs, table: Roi) -> bytes:
+def workbook(costs: Costs, found: Account) -> bytes:
     """A workbook: inputs as named cells, and a table, net saving, and payback that follow them by formulas."""
     from xlsxwriter import Workbook
 
     out = io.BytesIO()
     book = Workbook(out, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     kinds = {"bold": {"bold": True}, "usd": {"num_format": "$#,##0.00"}, "share": {"num_format": "0.0%"},
-             "count": {"num_format": "#,##0"}}  # fmt: skip
+             "small": {"num_format": "$#,##0.00000"}, "count": {"num_format": "#,##0"}}  # fmt: skip
     formats = {name: book.add_format(kind) for name, kind in kinds.items()}
     _inputs_sheet(book, formats, costs)
-    _table_sheet(book, formats, table)
-    for name, head, lines in (
-        ("Spending", ("Where", "US dollars", "Note"), costs.spending),
-        ("Options", ("Option", "Per month", "Whatever the volume", "Answers, per conversation", "Escalations", "Note"),
-         costs.options),
-    ):  # fmt: skip
-        sheet = book.add_worksheet(name)
-        sheet.write_row(0, 0, head, formats["bold"])
-        for n, line in enumerate(lines, 1):
-            sheet.write_row(n, 0, (line.title, *line.cells, line.note))
-        sheet.set_column(0, 5, 28)
-        if name == "Options":
-            sheet.write_column(len(lines) + 2, 0, costs.break_even)
+    _table_sheet(book, formats, found.roi)
+    _spending_sheet(book, formats, found)
+    _options_sheet(book, formats, costs, found.options)
     book.close()
     return out.getvalue()
+
+
+def _spending_sheet(book: Any, formats: Mapping[str, Any], found: Account) -> None:
+    sheet = book.add_worksheet("Spending")
+    sheet.write_row(0, 0, ("Where", "US dollars", "Note", "95% interval from", "to"), formats["bold"])
+    rows = _spent(found)
+    for n, (title, value, note) in enumerate(rows, 1):
+        sheet.write(n, 0, title)
+        sheet.write_number(n, 1, value, formats["usd"])
+        sheet.write(n, 2, note)
+    if each := found.spent.usd_per_resolution:
+        sheet.write(len(rows) + 1, 0, EACH)
+        sheet.write_number(len(rows) + 1, 1, each.mean, formats["usd"])
+        sheet.write(len(rows) + 1, 2, WITH_IDLE)
+        for column, end in ((3, each.low), (4, each.high)):
+            if math.isfinite(end):
+                sheet.write_number(len(rows) + 1, column, end, formats["usd"])
+    sheet.set_column(0, 4, 28)
+
+
+def _options_sheet(book: Any, formats: Mapping[str, Any], costs: Costs, found: Options | None) -> None:
+    sheet = book.add_worksheet("Options")
+    head = ("Option", "Per month", "Whatever the volume", "Answers, per conversation", "Escalations", "Note")
+    sheet.write_row(0, 0, head, formats["bold"])
+    options = found.options if found else ()
+    for n, option in enumerate(options, 1):
+        sheet.write(n, 0, option.name)
+        sheet.write_number(n, 1, found.monthly[n - 1] if found else 0, formats["usd"])
+        sheet.write_number(n, 2, option.monthly(0, 0), formats["usd"])
+        sheet.write_number(n, 3, option.usd_per_conversation, formats["small"])
+        sheet.write_number(n, 4, option.escalation, formats["share"])
+        sheet.write(n, 5, option.note)
+    sheet.write_column(len(options) + 2, 0, costs.break_even)
+    sheet.set_column(0, 5, 28)
 
 
 def _inputs_sheet(book: Any, formats: Mapping[str, Any], costs: Costs) -> None:
@@ -281,18 +326,20 @@ def _table_sheet(book: Any, formats: Mapping[str, Any], table: Roi) -> None:
     for n, (title, formula) in enumerate(FORMULAS.items(), 1):
         sheet.write(n, 0, title)
         for column, (name, side) in enumerate(sides.items(), 1):
-            value = getattr(side, fields[n - 1]) if side else ""
+            value = getattr(side, fields[n - 1]) if side else UNKNOWN
             sheet.write_formula(n, column, formula.format(side=name), formats["usd"], value)
     sheet.write(4, 0, "All of these, per month")
     for column, side in enumerate(sides.values(), 1):
         letter = "ABC"[column]
-        sheet.write_formula(4, column, f"=SUM({letter}2:{letter}4)", formats["usd"], side.total_usd if side else "")
+        total = f'=IF(COUNT({letter}2:{letter}4)=3,SUM({letter}2:{letter}4),"unknown")'
+        sheet.write_formula(4, column, total, formats["usd"], side.total_usd if side else UNKNOWN)
     net = table.net_usd
     sheet.write(6, 0, "Net saving, per month", formats["bold"])
-    sheet.write_formula(6, 1, "=B5-C5", formats["usd"], net.mean if net else "")
+    sheet.write_formula(6, 1, '=IF(COUNT(B5:C5)=2,B5-C5,"unknown")', formats["usd"], net.mean if net else UNKNOWN)
     if net and net.n:
         sheet.write_row(7, 0, ("95% interval, of the inputs' intervals", net.low, net.high), formats["usd"])
     sheet.write(8, 0, "Payback, months", formats["bold"])
-    months = "never" if table.payback_months is None else round(table.payback_months, 4)
-    sheet.write_formula(8, 1, '=IF(B7>0,customization_usd/B7,"never")', None, months)
+    months = UNKNOWN if net is None else "never" if table.payback_months is None else round(table.payback_months, 4)
+    payback = '=IF(COUNT(B7)=1,IF(B7>0,customization_usd/B7,"never"),"unknown")'
+    sheet.write_formula(8, 1, payback, None, months)
     sheet.set_column(0, 2, 36)

@@ -27,7 +27,7 @@ from inhouse.roadmap import Learning, Live, Roadmap
 from inhouse.serving.gate import gate_rules
 from inhouse.serving.releases import Releases
 from inhouse.store.inbox import Inbox
-from inhouse.store.ledger import DATABASE, Ledger
+from inhouse.store.ledger import Ledger
 from inhouse.store.traffic import Totals, Traffic
 from inhouse.types import Artifact, Estimate, Example
 from inhouse.verdict import Report
@@ -88,9 +88,7 @@ class Recent:
 
 def ledger_of(workspace: Workspace) -> Ledger | None:
     """The database of a project if there is one; it is not made here. The caller closes it."""
-    settings = workspace.project.store
-    there = settings.url or settings.url_env or (workspace.store.root / DATABASE).is_file()
-    return workspace.open_ledger() if there else None
+    return workspace.open_ledger() if workspace.was_served() else None
 
 
 def _files(workspace: Workspace) -> int:

@@ -216,7 +216,7 @@ class _Row(NamedTuple):
         return self._replace(held=self.held.plus(amount))
 
     def level(self, limits: Sequence[Limit], over: Limit | None) -> tuple[int, Limit]:
-        """What there is to alert of the limits of this budget, 0 for nothing, and of which; `over` refused a request."""
+        """What to alert of the limits of this budget, 0 for nothing, and of which; `over` refused a request."""
         for limit in limits:
             if limit == over:
                 return REFUSED, limit

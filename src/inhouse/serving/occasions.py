@@ -103,8 +103,11 @@ def failed(signal: Signal) -> bool:
 
 
 def bad(signal: Signal) -> bool:
-    """Whether people said that an answer was bad: a thumb down, a rating as wrong, or a case that was not resolved."""
-    return signal.thumb == -1 or signal.resolved is False or (signal.label is not None and signal.label < 0.5)
+    """Whether people said that an answer was bad: a thumb down, a rating as wrong, a case that was not resolved, or an
+    approved reply in place of it."""
+    corrected = signal.flagged and bool(signal.reply)
+    rated = signal.label is not None and signal.label < 0.5
+    return signal.thumb == -1 or signal.resolved is False or rated or corrected
 
 
 def _per_day(signals: Sequence[Signal], since: str, at: str) -> float:

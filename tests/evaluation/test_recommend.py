@@ -168,3 +168,15 @@ def test_experts_must_be_better_than_the_joint_model():
     closed = recommend(evidence([tuned], arms=arms, closed=("hr", "legal")))
     assert any("(hr, legal)" in warning for warning in closed.warnings)
     assert not even.warnings
+
+
+def test_an_arm_that_the_release_gate_refuses_is_not_recommended():
+    """Learning from feedback that other questions pay for."""
+    arms = ("base", "rag", "tuned+rag", "tuned+feedback+rag")
+    better = (("accuracy", "tuned+feedback+rag", "tuned+rag"), (0.1, 0.2))
+    assert recommend(evidence([RAG, BOTH, better], arms=arms)).arm == "tuned+feedback+rag"
+    why = "accuracy on 9 questions without feedback: -5.0 points"
+    found = recommend(evidence([RAG, BOTH, better], arms=arms, losses={"tuned+feedback+rag": why}))
+    assert found.arm == "tuned+rag"
+    assert f"Do not use tuned+feedback+rag: {why}." in found.sentence
+    assert f"tuned+feedback+rag does not count: {why}." in found.rules

@@ -1,5 +1,5 @@
 from inhouse.evaluation.evaluate import Answer, ArmRun
-from inhouse.evaluation.untouched import feedback_effects, touched
+from inhouse.evaluation.untouched import feedback_effects, lost, touched
 from inhouse.types import Example, Message
 
 
@@ -29,3 +29,8 @@ def test_changes_are_apart_for_questions_with_and_without_feedback():
     )
     (all_touched,) = feedback_effects(runs, [True] * 5, 7)
     assert all_touched.untouched_change is None
+    arm = effect.arm
+    assert lost(arm, [effect], 0.4) == ""
+    assert lost(arm, [effect], 0.3).startswith("accuracy on 3 questions without feedback: -33.3")
+    assert "nothing shows what others lost" in lost(arm, [all_touched], 1)
+    assert lost(arm, [], 1).endswith("was not measured: add tuned+rag to evaluation.arms")

@@ -59,6 +59,7 @@ class Evidence:
         general_change: of general ability through fine-tuning, None when nothing was tuned.
         confidence: by arm, why the error target of the project file is not kept.
         forgets: why models of continued pre-training ("cpt", "cpt+tuned") may not be promoted; "" if they may.
+        losses: by arm that learned from feedback, why it may not be released.
         closed: the experts whose questions the joint model was not trained for, since not everybody may ask them.
         hardly_trained: why the custom model had too little training, and what to do; "" when it had enough.
     """
@@ -72,11 +73,12 @@ class Evidence:
     hardly_trained: str = ""
     confidence: Mapping[str, str] = field(default_factory=dict)
     forgets: Mapping[str, str] = field(default_factory=dict)
+    losses: Mapping[str, str] = field(default_factory=dict)
     closed: Sequence[str] = ()
 
     def forgotten(self, arm: str) -> str:
-        """Why the arm may not be promoted for what its model forgot; "" if it may."""
-        return self.forgets.get(PRETRAINED.get(arm, ""), "")
+        """Why the arm may not be promoted for what its model forgot, or other questions lost; "" if it may."""
+        return self.losses.get(arm, "") or self.forgets.get(PRETRAINED.get(arm, ""), "")
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -138,7 +140,9 @@ def _because(current: str, evidence: Evidence) -> str:
         text += " Do not use experts."
     if current != "base" and (over_base := evidence.gain("accuracy", current, "base")):
         text += f" It gains {points(over_base)} points of accuracy over the base model."
-    for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms):
+    for arm, why in evidence.losses.items():
+        text += f" Do not use {arm}: {why}."
+    for arm in (a for a in BY_COST[BY_COST.index(current) + 1 :] if a in evidence.arms and a not in evidence.losses):
         accuracy = evidence.gain("accuracy", arm, current)
         if accuracy is None:
             continue

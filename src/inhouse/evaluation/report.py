@@ -13,6 +13,7 @@ from inhouse.config.sections import Evaluation
 from inhouse.evaluation import compare, recommend
 from inhouse.evaluation.evaluate import ArmRun
 from inhouse.evaluation.outcomes import OUTCOMES
+from inhouse.evaluation.untouched import lost
 from inhouse.files import write_text
 from inhouse.types import Estimate, Example
 from inhouse.verdict import (
@@ -20,6 +21,7 @@ from inhouse.verdict import (
     REPORT,
     ArmAnswer,
     ArmResult,
+    FeedbackEffect,
     Gain,
     GeneralAbility,
     GuardrailResults,
@@ -80,6 +82,8 @@ class Run:
         over: the arm that all others are compared with.
         pretraining: what was changed by continued pre-training ("cpt") and with fine-tuning after it ("cpt+tuned"), as
             far as arms ask it.
+        feedback: what learning from feedback changed.
+        max_loss: in accuracy, that other questions may lose by it.
         closed: names of the experts that only members of groups are answered by.
     """
 
@@ -94,6 +98,8 @@ class Run:
     confidence: Mapping[str, str] = field(default_factory=dict)
     over: str = "base"
     pretraining: Mapping[str, PretrainingEffect] = field(default_factory=dict)
+    feedback: tuple[FeedbackEffect, ...] = ()
+    max_loss: float = 0.0
     closed: Sequence[str] = ()
 
 
@@ -116,7 +122,8 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
     evidence = recommend.Evidence(
         list(run.arms), gain, settings.smallest_gain, detectable, len(run.examples),
         general.change if general else None, run.subject.training.hardly_trained if run.subject.training else "",
-        run.confidence, {name: effect.forgets for name, effect in run.pretraining.items()}, run.closed,
+        run.confidence, {name: effect.forgets for name, effect in run.pretraining.items()},
+        {a: why for a in run.arms if "+feedback" in a and (why := lost(a, run.feedback, run.max_loss))}, run.closed,
     )  # fmt: skip
     return Report(
         subject=run.subject,
@@ -133,6 +140,7 @@ def build_report(run: Run, settings: Evaluation, seed: int) -> Report:
         general=general,
         recommendation=recommend.recommend(evidence) if based else None,
         judge=run.judge,
+        feedback=run.feedback,
         pretraining=run.pretraining.get("cpt"),
         pretraining_tuned=run.pretraining.get("cpt+tuned"),
         guardrails=run.guardrails,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from inhouse.evaluation.compare import Sample
 from inhouse.evaluation.evaluate import ArmRun
 from inhouse.types import Embedder, Estimate, Example
-from inhouse.verdict import FeedbackEffect
+from inhouse.verdict import FeedbackEffect, points
 
 PAIRS = (("tuned+feedback", "tuned"), ("tuned+feedback+rag", "tuned+rag"))
 
@@ -40,3 +40,21 @@ def feedback_effects(runs: Mapping[str, ArmRun], near: Sequence[bool], seed: int
         )
         for arm, over in PAIRS if arm in runs and over in runs
     )  # fmt: skip
+
+
+def lost(arm: str, effects: Sequence[FeedbackEffect], most: float) -> str:
+    """Why an arm that learned from feedback may not be used: other questions lose more than `most` accuracy, or nobody
+    knows what they lose; "" if it may. The mean counts: to exclude a point by an interval takes some thousand questions."""
+    effect = next((e for e in effects if e.arm == arm), None)
+    if effect is None:
+        return f"what other questions lost was not measured: add {arm.replace('+feedback', '')} to evaluation.arms"
+    change = effect.untouched_change
+    if change is None:
+        return "every test question is similar to one with feedback, so nothing shows what others lost"
+    return "" if change.mean >= -most else on_others(effect, most)
+
+
+def on_others(effect: FeedbackEffect, most: float) -> str:
+    """What an arm that learned from feedback lost on other questions, in words."""
+    change = f"{points(effect.untouched_change)} points over {effect.over}" if effect.untouched_change else "unknown"
+    return f"accuracy on {effect.untouched} questions without feedback: {change}; at most {100 * most:g} may be lost"

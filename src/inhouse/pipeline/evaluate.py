@@ -93,15 +93,14 @@ def judge_arms(
     agreement = _judge(project, questions.examples, runs) if project.judge.url else None
     rails, calibrated = project.guardrails, questions.calibrated
     guardrails = guardrail_results(guarded, rails, quality(), calibrated, project.seed) if rails.rails else None
+    near = touched(questions.examples, questions.feedback, workspace.embedder, project.feedback.similar)
+    effects = feedback_effects(runs, near, project.seed) if questions.feedback else ()
     run = Run(
         subject, questions.examples, runs, general, project.model.usd_per_hour, agreement, guardrails,
-        questions.unmade, confidence_warnings(calibrated), pretraining=forgot, closed=questions.closed,
+        questions.unmade, confidence_warnings(calibrated), pretraining=forgot, feedback=effects,
+        max_loss=project.feedback.max_loss, closed=questions.closed,
     )  # fmt: skip
     report = build_report(run, settings, project.seed)
-    if questions.feedback:
-        near = touched(questions.examples, questions.feedback, workspace.embedder, project.feedback.similar)
-        effects = feedback_effects(runs, near, project.seed)
-        report = report.model_copy(update={"feedback": effects})
     if settings.tasks and team:
         arm = project.release.arm or (report.recommendation.arm if report.recommendation else "") or settings.arms[-1]
         tasks = try_tasks(workspace, arms, team, arm, work, few_shot)

@@ -404,7 +404,7 @@ def evaluate(workspace: Workspace) -> Artifact:
         "name": project.name,
         "engine": workspace.engine,
         "tasks": tasks_content(project),
-        **({"similar": project.feedback.similar} if taught else {}),
+        **({"similar": project.feedback.similar, "max_loss": project.feedback.max_loss} if taught else {}),
         **({"pretraining": project.pretraining.model_dump(mode="json")} if read else {}),
         **_private(project, custom),
     }

@@ -9,8 +9,9 @@ from inhouse.assembly.standing import LIVE, live
 from inhouse.assembly.workspace import Workspace
 from inhouse.certificate import CascadeReport
 from inhouse.config.sections import Project
+from inhouse.evaluation.untouched import lost, on_others
 from inhouse.types import Artifact, Estimate, GateRule
-from inhouse.verdict import LOWER_IS_BETTER, FeedbackEffect, PretrainingEffect, Report, points
+from inhouse.verdict import LOWER_IS_BETTER, PretrainingEffect, Report, points
 
 
 def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
@@ -37,8 +38,7 @@ def gate_rules(report: Report, arm: str, project: Project) -> list[GateRule]:
     if arm.startswith("cpt"):
         rules.append(_forgetting(report.pretraining_tuned if "tuned" in arm else report.pretraining))
     if "+feedback" in arm:
-        effect = next((e for e in report.feedback if e.arm == arm), None)
-        rules.append(_untouched(effect, arm.replace("+feedback", ""), project.feedback.max_loss))
+        rules.append(_untouched(report, arm, project.feedback.max_loss))
     data = report.subject.data
     for name, gaps in (("personal data", data.personal_data_gaps), ("languages", data.language_gaps)):
         if gaps:
@@ -83,21 +83,11 @@ def _forgetting(effect: PretrainingEffect | None) -> GateRule:
     return GateRule(name="forgetting", passed=not effect.forgets, text=text)
 
 
-def _untouched(effect: FeedbackEffect | None, over: str, most: float) -> GateRule:
-    """Learning from feedback must not be paid for by other questions. The rule looks at the mean: to exclude a point
-    by an interval takes some thousand questions."""
-    if effect is None:
-        text = f"what other questions lost was not measured: add {over} to evaluation.arms, and build"
-        return GateRule(name="untouched questions", passed=False, text=text)
-    change = effect.untouched_change
-    if change is None:
-        text = "every test question is similar to one with feedback, so nothing shows what others lost"
-        return GateRule(name="untouched questions", passed=False, text=text)
-    text = (
-        f"accuracy on {effect.untouched} questions without feedback: {points(change)} points over {effect.over}; at "
-        f"most {100 * most:g} may be lost"
-    )
-    return GateRule(name="untouched questions", passed=change.mean >= -most, text=text)
+def _untouched(report: Report, arm: str, most: float) -> GateRule:
+    """Learning from feedback must not be paid for by other questions."""
+    why = lost(arm, report.feedback, most)
+    text = why or next(on_others(e, most) for e in report.feedback if e.arm == arm)
+    return GateRule(name="untouched questions", passed=not why, text=text)
 
 
 def _no_worse(gain: Estimate | None, arm: str, metric: str) -> GateRule:

@@ -11,7 +11,9 @@ from inhouse.chat import Exchange
 from inhouse.config.load import load_project
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import ask as asking
+from inhouse.pipeline import pretrain
 from inhouse.pipeline import stages as pipeline
+from inhouse.pipeline.base import texts_of
 from inhouse.pipeline.feedback import approved_replies, to_learn
 from inhouse.pipeline.opinions import opinions
 from inhouse.pipeline.preference import Before, lessons_of
@@ -114,7 +116,7 @@ def test_what_is_not_to_be_stored_is_in_no_data_and_no_document(workspace):
 
 
 @pytest.mark.slow
-def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path):
+def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path, monkeypatch):
     with workspace.ledger() as ledger:
         for n in range(30):
             asked = f"I am Jane Miller, number {n}. Which color is door {n}?"
@@ -128,4 +130,19 @@ def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path):
     learned = {e.target for split in ("train", "validation", "test") for e in deciding.examples(split, made)}
     assert held
     assert not held & learned
+    documents = pipeline.ingest(deciding)
+    assert not any(reply in text for reply in held for text in texts_of(deciding, documents)[0])
+
+    class Read(Exception):
+        pass
+
+    def read(documents):
+        raise Read(documents)
+
+    monkeypatch.setattr(pretrain, "parts_of", read)
+    with pytest.raises(Read) as seen:
+        pretrain.make_pretrained(deciding, pipeline.weights(deciding), documents)
+    texts = [d.text for d in seen.value.args[0]]
+    assert any("The door has a color of its own" in text for text in texts)
+    assert not any(reply in text for reply in held for text in texts)
     assert len(to_learn(workspace)[0]) == 31  # where nothing is decided, all are learned

@@ -44,7 +44,7 @@ def feedback_effects(runs: Mapping[str, ArmRun], near: Sequence[bool], seed: int
 
 def lost(arm: str, effects: Sequence[FeedbackEffect], most: float) -> str:
     """Why an arm that learned from feedback may not be used: other questions lose more than `most` accuracy, or nobody
-    knows what they lose; "" if it may. The mean counts: to exclude a point by an interval takes some thousand questions."""
+    knows what they lose; "" if it may. The mean counts: to exclude a point takes thousands of questions."""
     effect = next((e for e in effects if e.arm == arm), None)
     if effect is None:
         return f"what other questions lost was not measured: add {arm.replace('+feedback', '')} to evaluation.arms"

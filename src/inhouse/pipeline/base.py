@@ -10,6 +10,7 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.errors import InputError
 from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
+from inhouse.pipeline.feedback import to_learn
 from inhouse.types import Artifact, Json
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
         "seed": project.seed,
         "text": [file_sha256(f) for f in files],
     }
+    if held := sorted(to_learn(workspace)[1]):
+        inputs["held"] = held
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import scratch
@@ -54,11 +57,12 @@ def plan_of(workspace: Workspace, documents: Artifact) -> Plan:
 
 def texts_of(workspace: Workspace, documents: Artifact) -> tuple[list[str], int]:
     """What is trained on, and how many documents are not: nobody may read in a model what only some may read, nor may
-    others than the business write what it learns."""
+    others than the business write what it learns. Replies that decide about learning from feedback are left out too."""
     from inhouse.training.corpus import read_texts
 
     read, project = workspace.documents(documents), workspace.project
-    public = [d.text for d in read if not d.access and d.trust == "trusted"]
+    _, held = to_learn(workspace)
+    public = [d.text for d in read if not d.access and d.trust == "trusted" and d.source not in held]
     texts = [*public, *read_texts([project.path(name) for name in project.scratch.text])]
     return texts, len(read) - len(public)
 

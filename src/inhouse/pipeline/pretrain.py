@@ -27,6 +27,7 @@ from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
+from inhouse.pipeline.feedback import to_learn
 from inhouse.pipeline.rows import training_rows
 from inhouse.pipeline.sources import TRAINING
 from inhouse.text.support import LexicalSupport
@@ -72,6 +73,9 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         "general": [file_sha256(f) for f in files],
         "quantization": project.model.quantization,
     }
+    _, held = to_learn(workspace)
+    if held:
+        inputs["held"] = sorted(held)
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import anywhere, gguf, pretrain
@@ -79,7 +83,7 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         _say(workspace, elsewhere(project))
         if not set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
             anywhere.check(project.training.model_copy(update={"backend": "local"}))  # what comes after it
-        parts = parts_of(workspace.documents(documents))
+        parts = parts_of([d for d in workspace.documents(documents) if d.source not in held])
         written, left_out = rewritten(workspace, parts)
         chat = asyncio.run(_chats(workspace, Path(served.path) / WEIGHTS)) if settings.chat_share else ()
         job = job_of(workspace, parts, written, general_texts(files), chat)
@@ -87,7 +91,7 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
         gguf.write_served(work, base, settings.method, project.model.quantization)
         write_text(work / HELD, job.held.model_dump_json())
-        made = {"sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
+        made = {"sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out, "held": len(held)}
         return {**facts, **made, **_HERE}
 
     return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)

@@ -242,6 +242,56 @@ def test_a_job_that_was_canceled_has_failed_and_the_next_run_makes_another(api, 
     assert train(settings, tmp_path / "work")["backend"]["job"] == "ftjob-2"
 
 
+def left(tmp_path, settings, state="submitted", submit=True):
+    """A folder that a build left behind, and what `inhouse train --cancel` says of it, as often as it is called."""
+    work = tmp_path / "artifacts" / "adapter" / "12ab.work"
+    work.mkdir(parents=True)
+    made, id = job(settings), ""
+    if submit:
+        with closing(anywhere.trainer(made, work, tmp_path)) as there:
+            id = there.submit(made, f"{trainer.key_of(made)}-1", work)
+    kept = trainer.Submission(
+        backend=settings.backend, key=trainer.key_of(made), attempt=1, state=state, at=time.time() - 999,
+        id=id if state == "submitted" else "",
+    )  # fmt: skip
+    (work / trainer.SUBMISSION).write_text(kept.model_dump_json())
+    return lambda: anywhere.cancel(settings, tmp_path, [work.parent])
+
+
+@pytest.mark.parametrize("state", ["submitted", "submitting"])
+def test_a_job_is_canceled_at_a_service_and_again_does_no_harm(api, server, tmp_path, state):
+    cancel = left(tmp_path, remote(server), state)
+    assert cancel() == ["job ftjob-1 is canceled"]
+    assert cancel() == ["job ftjob-1 had ended: cancelled"]
+
+
+@pytest.mark.parametrize("state", ["submitted", "submitting"])
+def test_a_job_is_canceled_in_a_queue(tmp_path, state):
+    cancel = left(tmp_path, slurm(tmp_path, "sleep 30"), state)
+    assert cancel() == ["job 1 is canceled"]
+    assert (tmp_path / "queue" / "1" / "state").read_text() == "CANCELLED\n"
+    assert cancel() == ["job 1 had ended: CANCELLED"]
+
+
+def test_what_cannot_be_canceled_is_said(tmp_path):
+    queue = slurm(tmp_path, "sleep 30", cancel="")
+    assert anywhere.cancel(queue, tmp_path, [tmp_path]) == []
+    cancel = left(tmp_path, queue)
+    with pytest.raises(ConfigError, match=r"training\.command\.cancel is not set"):
+        cancel()
+    with pytest.raises(BackendError, match="job 1 was submitted to command, not ray"):
+        anywhere.cancel(Training(backend="ray", ray={"address": "http://127.0.0.1:9"}), tmp_path, [tmp_path])
+    for backend in ("local", "torchrun"):
+        with pytest.raises(ConfigError, match="ends with its build"):
+            anywhere.cancel(Training(backend=backend), tmp_path, [tmp_path])
+
+
+def test_a_submission_that_made_no_job_needs_no_canceling(api, server, tmp_path):
+    (said,) = left(tmp_path, remote(server), "submitting", submit=False)()
+    assert said.endswith("-1: no job was made of it")
+    assert not api()["jobs"]
+
+
 def test_the_estimate_is_shown_before_a_job_is_made_and_failed_ones_count(api, server, tmp_path):
     labels = []
 

@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from inhouse.cli.options import HERE, AsJson, At, Set, print_artifact, print_json, tell, workspace_of
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from inhouse.types import Artifact
 
+Cancel = Annotated[bool, typer.Option("--cancel", help="End the job elsewhere that an earlier run submitted.")]
 MOST_NAMED = 20  # duplicates; report.json has all
 
 
@@ -79,9 +82,24 @@ def curate(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -
     tell(f"Data card: {artifact.path}/card.md", as_json)
 
 
-def train(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:
+def train(project: At = HERE, overrides: Set = None, as_json: AsJson = False, cancel: Cancel = False) -> None:
     """Fine-tune the base model."""
+    if cancel:
+        _cancel(project, overrides, as_json)
+        return
     _make("train", "Fine-tuning; after Ctrl-C the next run continues", project, overrides, as_json)
+
+
+def _cancel(project: Path, overrides: list[str] | None, as_json: bool) -> None:
+    from inhouse.training.anywhere import cancel
+
+    workspace = workspace_of(project, overrides, as_json)
+    ended = cancel(workspace.project.training, workspace.project.root, workspace.store.unfinished())
+    if as_json:
+        print_json({"ended": ended})
+    else:
+        for said in ended or ["no job is under way"]:
+            print(said)
 
 
 def pretrain(project: At = HERE, overrides: Set = None, as_json: AsJson = False) -> None:

@@ -27,7 +27,7 @@ class CommandBackend(Section):
     """Command that prints the state of job {id} as its first word, such as PENDING, RUNNING, COMPLETED, or FAILED. No
     output means that the job has ended."""
     cancel: str = ""
-    """Command that ends job {id}."""
+    """Command that ends job {id}, for `inhouse train --cancel`."""
     copy_base: bool = False
     """Copy the base model into the job's folder, for machines that do not share this machine's disk."""
     timeout_s: float = Field(120, gt=0)

@@ -139,6 +139,10 @@ class Store:
         folders = self.root.glob(f"artifacts/{kind}/*/{MANIFEST}")
         return [a for f in folders if not f.parent.suffix and (a := self._read(f.parent))]
 
+    def unfinished(self) -> list[Path]:
+        """The folders of stages that are under way, or were interrupted."""
+        return sorted(self.root.glob("artifacts/*/*.work"))
+
     def get(self, key: str) -> Artifact:
         """The artifact whose key starts with `key`.
 

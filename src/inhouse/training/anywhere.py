@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from inhouse.config.sections import Training
 from inhouse.errors import ConfigError
 from inhouse.training.job import TrainingJob
-from inhouse.training.trainer import Trainer
+from inhouse.training.trainer import SUBMISSION, Trainer
+from inhouse.training.trainer import cancel as cancel_in
 from inhouse.training.trainer import train as train_with
 from inhouse.types import Json, Progress
 
@@ -61,6 +64,26 @@ def check(settings: Training) -> None:
         from inhouse.training.hosted import check_hosted
 
         check_hosted(settings)
+
+
+def cancel(settings: Training, root: Path, folders: Iterable[Path]) -> list[str]:
+    """Ends the jobs that builds left behind in these work folders; says what became of each. `root` is the project's
+    folder.
+
+    Raises:
+        ConfigError: jobs of this back-end end with their build, or nothing says how to end one.
+        BackendError: the place cannot be reached, or a job is of another back-end.
+    """
+    if settings.backend in ("local", "torchrun"):
+        raise ConfigError("a training on this machine ends with its build", "press Ctrl-C there")
+    check(settings)
+    job = TrainingJob(rows=(), validation=(), base=root, name="", settings=settings, seed=0)
+    places = [file.parent for folder in folders for file in sorted(folder.rglob(SUBMISSION))]
+    said = []
+    for place in places:
+        with closing(trainer(job, place, root)) as there:
+            said.append(cancel_in(there, place))
+    return [words for words in said if words]
 
 
 def _processes(settings: Training) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inhouse import process
 from inhouse.config.training_backend import BackendName
-from inhouse.errors import BackendError
+from inhouse.errors import BackendError, ConfigError
 from inhouse.training import parcel
 from inhouse.training.job import TrainingJob
 from inhouse.training.locks import ended
@@ -41,6 +41,9 @@ class Torchrun:
 
     def find(self, key: str, interrupted: bool) -> str | None:
         return None  # jobs end with the process that started them
+
+    def cancel(self, job_id: str) -> None:
+        raise ConfigError("a training on this machine ends with its build", "press Ctrl-C there")
 
     def submit(self, job: TrainingJob, key: str, work: Path) -> str:
         folder, out, self._key = work / "job", work / "out", key

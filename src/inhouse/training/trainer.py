@@ -133,6 +133,14 @@ class Trainer(Protocol):
         It may be called again after it was interrupted.
         """
 
+    def cancel(self, job_id: str) -> None:
+        """Asks the place to end a job; whoever polls it then sees that it failed.
+
+        Raises:
+            ConfigError: nothing says how.
+            BackendError: the place cannot be reached, or refuses.
+        """
+
     def close(self) -> None:
         """Ends what runs in this process for jobs that are not `lasting`."""
 
@@ -236,6 +244,29 @@ def _refuse_costs(job: TrainingJob, kept: Submission, estimate: Estimate) -> Non
     if job.settings.backend == "hosted" and most and spent and spent + (estimate.usd or 0) > most:
         what = f"{len(kept.failed)} failed attempts may have cost ${spent:.4g}, and another ${estimate.usd or 0:.4g}"
         raise ConfigError(f"{what}: more than training.hosted.max_usd = {most:g}", "look at the bill, then raise it")
+
+
+def cancel(trainer: Trainer, work: Path) -> str:
+    """Ends the job that a build left behind in this folder; says in words what became of it, "" if there is none.
+
+    Raises:
+        BackendError: the place cannot be reached, or the job is of another back-end.
+    """
+    file = work / SUBMISSION
+    kept = Submission.model_validate(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    if kept is None or kept.state not in ("submitting", "submitted"):
+        return ""
+    if kept.backend != trainer.name:
+        hint = f'set training.backend = "{kept.backend}" again, or end the job there'
+        raise BackendError(f"job {kept.id or kept.key} was submitted to {kept.backend}, not {trainer.name}", hint)
+    job_id = kept.id or trainer.find(kept.attempt_key, kept.state == "submitting")
+    if job_id is None:
+        return f"attempt {kept.attempt_key}: no job was made of it"
+    status = trainer.poll(job_id, work)
+    if status.state in ("done", "failed"):
+        return f"job {job_id} had ended: {status.note or status.state}"
+    trainer.cancel(job_id)
+    return f"job {job_id} is canceled"
 
 
 def _clean(work: Path) -> None:

@@ -15,6 +15,28 @@ def traffic(ledger):
     return Traffic(ledger)
 
 
+async def test_the_rungs_of_a_cascade_are_told_apart(audit, traffic, exchange):
+    def note(rung, *tried):
+        return {"rung": rung, "usd": 0.0, "tried": [dict(zip(("rung", "usd", "ms"), t, strict=True)) for t in tried]}
+
+    small, left_out = ("small", 0.001, 9.0), {"rung": "small", "usd": 0.0, "ms": 0.0, "left_out": True}
+    for n in range(8):
+        await audit.append(exchange(cascade=note("small", ("small", 0.001, 10.0 + n))))
+    await audit.append(exchange(cascade=note("large", small, ("large", 0.02, 300.0))))
+    skipped = note("inbox", ("large", 0.02, 500.0), ("inbox", 3.0, 0.0))
+    await audit.append(exchange(cascade={**skipped, "tried": [left_out, *skipped["tried"]]}))
+    await audit.append(exchange())  # not of a cascade
+    await audit.append(exchange(release="bank/2", cascade=note("small", small)))
+    answers, rungs = traffic.rungs("bank/1", DAY)
+    assert answers == 10
+    found = {r.name: (r.asked, r.answered, round(r.usd, 6), r.p50_ms, r.p95_ms) for r in rungs}
+    assert found == {
+        "small": (9, 8, 0.009, 13.0, 17.0), "large": (2, 1, 0.04, 300.0, 500.0), "inbox": (1, 1, 3.0, None, None)
+    }  # fmt: skip
+    assert traffic.rungs("bank/1", DAY, most=2)[0] == 1
+    assert traffic.rungs("none", DAY) == (0, [])
+
+
 async def test_buckets_tell_what_happened_when(ledger, audit, traffic, exchange):
     times = np.random.default_rng(5).lognormal(-1, 1, 157)
     made = [exchange(at=to_iso(to_ms(DAY) + n * 1000), latency_s=float(s)) for n, s in enumerate(times)]

@@ -91,10 +91,9 @@ def train(project: At = HERE, overrides: Set = None, as_json: AsJson = False, ca
 
 
 def _cancel(project: Path, overrides: list[str] | None, as_json: bool) -> None:
-    from inhouse.training.anywhere import cancel
+    from inhouse.pipeline.trainable import cancel
 
-    workspace = workspace_of(project, overrides, as_json)
-    ended = cancel(workspace.project.training, workspace.project.root, workspace.store.unfinished())
+    ended = cancel(workspace_of(project, overrides, as_json))
     if as_json:
         print_json({"ended": ended})
     else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from inhouse.assembly.arms import LEARNED, PRETRAINED, PRETRAINED_TUNED
+from inhouse.assembly.workspace import Workspace
 from inhouse.config.sections import Project
 from inhouse.errors import InputError
 from inhouse.pipeline.opened import check_methods
+from inhouse.training import anywhere
 
 
 def check_trainable(project: Project) -> None:
@@ -27,3 +29,9 @@ def check_trainable(project: Project) -> None:
     for name in project.feedback.preferences if learns and "preferences" in project.feedback.use else ():
         if not project.path(name).is_file():
             raise InputError(f"{project.path(name)}: no such file", "name your files under [feedback] preferences")
+
+
+def cancel(workspace: Workspace) -> list[str]:
+    """Ends the jobs elsewhere that builds of this project left behind; what became of each. Errors as `anywhere.cancel`."""
+    project = workspace.project
+    return anywhere.cancel(project.training, project.root, workspace.store.unfinished())

@@ -47,6 +47,7 @@ from inhouse.verdict import PAGE, Report
 T = TypeVar("T")
 SEEN_S = 60.0  # a page of costs may be this old
 INCIDENT_DAYS = 30  # of those that the home page counts
+LIVE_DAYS = 30  # of traffic of a cascade that are looked at, or the last answers
 PICTURE_S = 10.0  # of processor time for the picture of a page
 TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
           "latency": "Time to answer", "cost": "Cost"}  # fmt: skip
@@ -170,9 +171,16 @@ class WorkspaceInsight:
         if made is None:
             return None
         report = self._once("cascade", made.key, lambda: CascadeReport.read(Path(made.path)))
+        answers, live = (
+            self._traffic.rungs(label(release), to_iso(now_ms() - LIVE_DAYS * 86_400_000))
+            if release and served
+            else (0, [])
+        )
+        order = [rung.name for rung in report.rungs]
         return seams.Cascade(
             report=report, picture=str(cost_quality(report)), made_at=made.made_at,
-            void=report.void(self._digests(), LIVE if served else ()) if self._digests else None,
+            void=report.void(self._digests(), LIVE if served else ()) if self._digests else None, answers=answers,
+            live=tuple(sorted(live, key=lambda r: order.index(r.name) if r.name in order else len(order))),
         )  # fmt: skip
 
     def drift(self) -> seams.Drift | None:

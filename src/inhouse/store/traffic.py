@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +16,7 @@ from inhouse.store.tables import AUDIT, FEEDBACK, HANDOFFS, now_ms, to_iso, to_m
 from inhouse.types import Outcome, Record
 
 MOST_BUCKETS = 5000
+MOST_RUNGS = 5000  # answers, whose records are read one by one
 REFUSED = ("refused", "content_filter")
 EXCHANGES = AUDIT.c.kind == "exchange"
 FAILED = AUDIT.c.reason == "error"
@@ -45,11 +49,43 @@ class Totals(Record):
     thumbs_up: int = 0
 
 
+class RungUse(Record):
+    """What a rung of a cascade did in live traffic: how often it was asked, and its answer was given.
+
+    `usd` is all that it cost; `p50_ms` and `p95_ms` are the times of the answers that it made, None without any.
+    """
+
+    name: str
+    asked: int
+    answered: int
+    usd: float
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
 class Traffic:
     """The statistics of a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = self._ledger = ledger
+
+    def rungs(self, release: str, since: str, most: int = MOST_RUNGS) -> tuple[int, list[RungUse]]:
+        """How many of the last `most` answers of a release since then came from a cascade, and what each rung did.
+
+        Raises:
+            InputError: the time is malformed.
+        """
+        of_release = (EXCHANGES, AUDIT.c.content != "", AUDIT.c.release == release, AUDIT.c.at_ms >= to_ms(since))
+        query = sa.select(AUDIT.c.content).where(*of_release).order_by(AUDIT.c.seq.desc()).limit(most)
+        asked: dict[str, list[dict[str, Any]]] = {}
+        given: Counter[str] = Counter()
+        with self._ledger.read() as connection:
+            for content in connection.execute(query).scalars():
+                if note := json.loads(content).get("cascade"):
+                    given[note["rung"]] += 1
+                    for tried in note["tried"]:
+                        asked.setdefault(tried["rung"], []).extend([] if tried.get("left_out") else [tried])
+        return given.total(), [_rung(name, tried, given[name]) for name, tried in asked.items()]
 
     def buckets(self, since: str, until: str = "", minutes: int = 60) -> list[Bucket]:
         """Buckets of `minutes` from `since` to `until` (ISO 8601; empty means now), in order, with empty ones.
@@ -171,3 +207,14 @@ def _outcome(row: sa.Row[Any], arm: str) -> Outcome:
         thumb=int(row.up) / thumbs if thumbs else None,
         escalated=row.handoffs / row.requests,
     )
+
+
+def _rung(name: str, tried: Sequence[dict[str, Any]], answered: int) -> RungUse:
+    times = sorted(t["ms"] for t in tried if t["ms"])
+
+    def rank(share: float) -> float | None:
+        """By the nearest rank."""
+        return times[math.ceil(share * len(times)) - 1] if times else None
+
+    usd = sum(t["usd"] for t in tried)
+    return RungUse(name=name, asked=len(tried), answered=answered, usd=usd, p50_ms=rank(0.5), p95_ms=rank(0.95))

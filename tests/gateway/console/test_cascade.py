@@ -10,6 +10,13 @@ from inhouse.certificate import CascadeReport
 from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console.seams import Cascade
 from inhouse.routing import certificate as c
+from inhouse.store.traffic import RungUse
+
+LIVE = (
+    RungUse(name="tuned+rag", asked=900, answered=700, usd=0.9, p50_ms=850.0, p95_ms=1900.0),
+    RungUse(name="inbox", asked=200, answered=200, usd=600.0),
+    RungUse(name="gone", asked=4, answered=0, usd=0.1),
+)
 
 
 def made(questions=1600, target=0.08, name="tuned+rag", void=None):
@@ -63,6 +70,13 @@ def test_void_and_missing_certificates_are_warned_of(house, found, words):
     assert '<span class="badge is-good">certified</span>' not in page
 
 
+def test_live_traffic_stands_beside_what_was_measured(house):
+    house.bank.cascaded = made(void="").model_copy(update={"answers": 900, "live": LIVE})
+    page = house.client("admin").get("/console/cascade").text
+    for words in ("In production", "the last 900 answers of 30 days", "77.8%", "22.2%", "850 ms", "1.9 s", "$3,000"):
+        assert words in page, words
+
+
 def test_names_of_rungs_are_escaped(house):
     house.bank.cascaded = made(name="<b onclick=x>")
     assert "<b onclick" not in house.client("admin").get("/console/cascade").text
@@ -70,7 +84,7 @@ def test_names_of_rungs_are_escaped(house):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_and_has_no_trouble(house, visit, scheme):
-    house.bank.cascaded = made(void="")
+    house.bank.cascaded = made(void="").model_copy(update={"answers": 900, "live": LIVE})
     for width in (1280, 360):
         with visit(house, "admin", color_scheme=scheme, viewport={"width": width, "height": 860}) as tab:
             tab.page.goto("/console/cascade")

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from inhouse.certificate import CascadeReport
 from inhouse.roadmap import Live, Roadmap
+from inhouse.store.traffic import RungUse
 from inhouse.types import Box, Chunk, Example, Record, Release, Review, Trust
 from inhouse.verdict import Report
 
@@ -157,13 +158,16 @@ class Team(Record):
 class Cascade(Record):
     """The cascade and its certificates; `picture` is an SVG of cost and quality, safe to be part of a page.
 
-    `void` names what has changed since; "" if nothing has, None if that is not known here.
+    `void` names what has changed since; "" if nothing has, None if that is not known here. `live` has what the rungs
+    did in the `answers` of production that are looked at; empty where it is no cascade.
     """
 
     report: CascadeReport
     picture: str
     made_at: str
     void: str | None = None
+    answers: int = 0
+    live: tuple[RungUse, ...] = ()
 
 
 class QualityLine(Record):

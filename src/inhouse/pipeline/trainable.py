@@ -32,6 +32,6 @@ def check_trainable(project: Project) -> None:
 
 
 def cancel(workspace: Workspace) -> list[str]:
-    """Ends the jobs elsewhere that builds of this project left behind; what became of each. Errors as `anywhere.cancel`."""
+    """Ends the jobs elsewhere that builds of this project left behind; what became of each. Errors: as there."""
     project = workspace.project
     return anywhere.cancel(project.training, project.root, workspace.store.unfinished())

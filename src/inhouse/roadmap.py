@@ -94,7 +94,12 @@ class Roadmap(Record):
 
 
 class Live(Record):
-    """Figures of a running gateway that other parts of it estimate; None where they are not there."""
+    """What other parts of a running gateway know; None where a figure is not there.
+
+    `watch` is what the watch does now, or did last, and `waits` what of it waits for a person.
+    """
 
     accuracy: Estimate | None = None
     incidents: int | None = None
+    watch: str = ""
+    waits: tuple[Todo, ...] = ()

@@ -13,8 +13,10 @@ from inhouse.certificate import CascadeReport, Certificate, CurvePoint, RungResu
 from inhouse.chat import Exchange
 from inhouse.config.load import load_project
 from inhouse.pipeline import stages as pipeline
+from inhouse.roadmap import Todo
 from inhouse.serving.insight import WorkspaceInsight
 from inhouse.serving.releases import Releases
+from inhouse.serving.watched import Memory, Pending, State, Waiting
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import Ledger, ledger_url
@@ -225,6 +227,22 @@ def test_the_cascade_is_read_from_its_artifact_and_void_when_something_changed(w
     now = {"model": "b"}
     assert insight.cascade().void == "model"
     assert WorkspaceInsight(workspace, Traffic(ledger)).cascade().void is None
+
+
+def test_what_the_watch_waits_for_is_told_and_a_damaged_state_too(tmp_path, ledger):
+    (tmp_path / "inhouse.toml").write_text('name = "x"\n')
+    workspace = Workspace(load_project(tmp_path))
+    insight = WorkspaceInsight(workspace, Traffic(ledger))
+    assert (insight.estimates().watch, insight.estimates().waits) == ("", ())
+    memory = Memory(workspace.store.root)
+    waiting = Waiting(kind="labels", at="2026-12-01T10:00:00+00:00", text="a topic fails", command="inhouse serve")
+    memory.write(State(canary=Pending(release="x/2", until="2026-12-02T10:00:00+00:00"), waiting=(waiting,)))
+    found = insight.estimates()
+    assert found.watch == "x/2 is a canary until 2026-12-02 10:00 UTC"
+    assert found.waits == (Todo(text="a topic fails", command="inhouse serve", page="inbox"),)
+    (file,) = workspace.store.root.rglob("state.json")
+    file.write_text("{")
+    assert "damaged" in insight.estimates().watch
 
 
 def test_verdict_releases_and_the_live_experiment(workspace, insight, ledger):

@@ -150,20 +150,21 @@ def _stop_on_terminate() -> None:
 
 def _print_status(state: State, decisions: list[Decision], as_json: bool) -> None:
     from inhouse.cli.terminal import print_line
+    from inhouse.serving.watched import utc
 
     if as_json:
         print_json(state.model_dump(mode="json", exclude={"glance"}) | {
             "decisions": [d.model_dump(mode="json") | {"text": d.text} for d in decisions]
         })  # fmt: skip
         return
-    lines = [f"Looked at the documents: {_time(state.looked_at)}"]
+    lines = [f"Looked at the documents: {utc(state.looked_at)}"]
     if job := state.job:
         what = "a new index" if job.kind == "index" else "a build"
-        lines.append(f"In progress: {what} since {_time(job.started_at)}, {job.step or 'begun'}: {job.why}")
+        lines.append(f"In progress: {what} since {utc(job.started_at)}, {job.step or 'begun'}: {job.why}")
     if state.canary:
-        lines.append(f"Canary: {state.canary.release} until {_time(state.canary.until)}")
+        lines.append(f"Canary: {state.canary.release} until {utc(state.canary.until)}")
     if decision := state.decision:
-        lines += [f"Decision of {_time(decision.at)}: {decision.text}.", *_figures(decision)]
+        lines += [f"Decision of {utc(decision.at)}: {decision.text}.", *_figures(decision)]
     else:
         lines.append("No decision yet.")
     for w in state.waiting:
@@ -188,12 +189,10 @@ def _figures(decision: Decision) -> list[str]:
 
 
 def _waiting(w: Waiting) -> list[str]:
-    lines = [f"Waits for a person since {_time(w.at)} ({w.kind}): {w.text}"]
+    from inhouse.serving.watched import utc
+
+    lines = [f"Waits for a person since {utc(w.at)} ({w.kind}): {w.text}"]
     lines += [f"    {q[:120]}" for q in w.questions[:10]]
     if len(w.questions) > 10:
         lines.append(f"    and {len(w.questions) - 10} more")
     return [*lines, f"  {w.command}"] if w.command else lines
-
-
-def _time(at: str) -> str:
-    return at[:16].replace("T", " ") + " UTC" if at else "never"

@@ -22,12 +22,12 @@ from inhouse.certificate import CascadeReport
 from inhouse.datasets.review import FILE, Reviews
 from inhouse.documents.parsed import Unreadable
 from inhouse.documents.worker import Worker
-from inhouse.errors import InputError
+from inhouse.errors import InhouseError, InputError
 from inhouse.evaluation.plots import cost_quality
 from inhouse.gateway.console import seams
 from inhouse.monitoring.experiments import METRICS, ArmOutcomes, Comparison, examine
 from inhouse.retrieval.search import Index
-from inhouse.roadmap import Live, Roadmap
+from inhouse.roadmap import Live, Roadmap, Todo
 from inhouse.serving.cost_report import costs_file, costs_of
 from inhouse.serving.costs import Seen, seen
 from inhouse.serving.drift import latest
@@ -36,6 +36,7 @@ from inhouse.serving.open import settings_of
 from inhouse.serving.quality import LiveQuality
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.roadmap import Recent
+from inhouse.serving.watched import Memory, in_words
 from inhouse.store.audit import Audit
 from inhouse.store.incidents import incidents
 from inhouse.store.tables import now_ms, to_iso
@@ -47,6 +48,7 @@ from inhouse.verdict import PAGE, Report
 T = TypeVar("T")
 SEEN_S = 60.0  # a page of costs may be this old
 INCIDENT_DAYS = 30  # of those that the home page counts
+WAITS_ON = {"labels": "inbox", "drift": "drift", "release": "incidents"}  # pages that show what waits, by kind
 LIVE_DAYS = 30  # of traffic of a cascade that are looked at, or the last answers
 PICTURE_S = 10.0  # of processor time for the picture of a page
 TITLES = {"resolved": "Resolved", "thumb": "Thumbs up", "escalated": "Handed to a person",
@@ -258,7 +260,16 @@ class WorkspaceInsight:
         )
         since = to_iso(now_ms() - INCIDENT_DAYS * 86_400_000)
         lately = [one for one in incidents(Audit(self._traffic.ledger)) if one.at >= since]
-        return Live(accuracy=accuracy, incidents=len(lately))
+        return Live(accuracy=accuracy, incidents=len(lately), **self._watch())
+
+    def _watch(self) -> dict[str, Any]:
+        """What the watch does, and what of it waits for a person."""
+        try:
+            state = Memory(self._workspace.store.root).read()
+        except InhouseError as error:
+            return {"watch": f"{error}: {error.hint}"}
+        waits = tuple(Todo(text=w.text, command=w.command, page=WAITS_ON.get(w.kind, "")) for w in state.waiting)
+        return {"watch": in_words(state), "waits": waits}
 
     def live(self) -> seams.Experiment | None:
         live = self._releases.serving().experiment

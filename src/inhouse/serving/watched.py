@@ -109,6 +109,20 @@ class State(Record):
         return self.model_copy(update={"waiting": tuple(w for w in self.waiting if w.kind not in kinds)})
 
 
+def in_words(state: State) -> str:
+    """What the watch does now, or decided last; "" before its first look."""
+    if job := state.job:
+        what = "a new index" if job.kind == "index" else "a build"
+        return f"Makes {what} since {utc(job.started_at)}, {job.step or 'begun'}: {job.why}"
+    if state.canary:
+        return f"{state.canary.release} is a canary until {utc(state.canary.until)}"
+    return f"Decided {utc(state.decision.at)}: {state.decision.text}" if state.decision else ""
+
+
+def utc(at: str) -> str:
+    return at[:16].replace("T", " ") + " UTC" if at else "never"
+
+
 class Memory:
     """The state in a store. Only the watch that holds the lock may write."""
 

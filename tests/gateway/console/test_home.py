@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.monitoring.roadmap import Facts
-from inhouse.roadmap import Live
+from inhouse.roadmap import Live, Todo
 from inhouse.types import Estimate
 
 LOOKS = {
@@ -15,6 +15,15 @@ LOOKS = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},
     "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}},
 }
+
+
+WATCHED = Live(
+    watch="bank/3 is a canary until 2026-12-02 10:00 UTC",
+    waits=(
+        Todo(text="5 questions about <b>cards</b> need an answer", page="inbox"),
+        Todo(text="bank/3 was rolled back", command="inhouse release promote 3", page="incidents"),
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,17 @@ def test_figures_of_today_are_counted_and_estimates_are_optional(house, monkeypa
     assert 'Incidents in 30 days</dt><dd class="bad">2' in page
 
 
+def test_what_the_watch_does_and_waits_for_is_shown(house, monkeypatch):
+    assert "The watch" not in house.client("admin").get("/console/home").text
+    monkeypatch.setattr(house.bank, "estimated", WATCHED)
+    admin, reviewer = (house.client(who).get("/console/home").text for who in ("admin", "reviewer"))
+    for page in (admin, reviewer):
+        assert "bank/3 is a canary until 2026-12-02 10:00 UTC" in page
+        assert '<a href="/console/inbox">5 questions about &lt;b&gt;cards&lt;/b&gt; need an answer</a>' in page
+        assert "<code>inhouse release promote 3</code>" in page
+    assert '<a href="/console/incidents">bank/3 was rolled back</a>' in admin
+
+
 def test_what_documents_say_is_escaped(house, monkeypatch):
     monkeypatch.setattr(house.bank, "standing", replace(house.bank.standing, production="<script>alert(1)</script>"))
     page = house.client("admin").get("/console/home").text
@@ -69,6 +89,7 @@ def test_what_documents_say_is_escaped(house, monkeypatch):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_the_page_in_a_browser(busy_house, visit, look):
+    busy_house.bank.estimated = WATCHED
     with visit(busy_house, "admin", **LOOKS[look]) as tab:
         _keep(tab.page, f"home-{look}")
         assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

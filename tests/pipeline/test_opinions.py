@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,11 +13,13 @@ from inhouse.errors import ConfigError, InputError
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import preference
 from inhouse.pipeline.opinions import Opinion, anonymized, opinions
-from inhouse.pipeline.preference import BEFORE, CORRECTED, Scores, choose
+from inhouse.pipeline.preference import BEFORE, CORRECTED, Before, Lessons, Scores, _Learning, choose
 from inhouse.store.audit import Audit
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
 from inhouse.store.ledger import open_ledger
+from inhouse.training.preference import Preference
+from inhouse.training.rows import Row
 from inhouse.types import Message
 
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
@@ -217,3 +220,33 @@ def test_a_summary_has_paired_changes():
     assert summary["feedback"]["change"]["mean"] == pytest.approx(0.2)
     assert summary["others"]["accuracy"] == pytest.approx(0.45)
     assert Scores([], [], 0.0).summary(Scores([], [], 0.0), 7)["feedback"]["change"] is None
+
+
+# --- against forgetting when to hand over ------------------------------------------------------------------------
+
+
+def test_handoffs_are_learned_again_beside_feedback(desk, monkeypatch):
+    def row(n, kind):
+        return Row(messages=(Message(role="user", content=f"{kind} {n}"),), target=HANDOFF, kind=kind)
+
+    kinds = ("grounded",) * 8 + ("without_answer", "handoff")
+    learned = [row(n, kinds[n % 10]) for n in range(200)]
+    monkeypatch.setattr(preference, "training_rows", lambda *_: (learned, learned[:9], {}))
+    jobs = []
+    monkeypatch.setattr("inhouse.training.local.train", lambda job, *_: jobs.append(job) or {})
+    monkeypatch.setattr("inhouse.training.preference.train", lambda job, *_: jobs.append(job) or {})
+    corrections, wanted = [row(n, "corrected") for n in range(20)], Preference(messages=(), chosen="x", rejected="y")
+    lessons = Lessons((corrections, []), ([wanted] * 60, []), [], [], [], {})
+    custom = SimpleNamespace(path=str(desk.folder), facts={})
+    workspace = desk.workspace()
+    monkeypatch.setattr(type(workspace), "base", property(lambda _: desk.folder))
+    learning = _Learning(workspace, Before(None, custom, None, None, None), lessons, desk.folder)
+    learning._corrections(desk.folder)
+    for method in ("dpo", "kto"):
+        learning._preferences(method, desk.folder, desk.folder)
+    corrected, dpo, kto = (job.rows for job in jobs)
+    assert set(corrections) < set(corrected)
+    assert len(set(corrected)) == len(corrected)
+    assert sum(r.kind in ("handoff", "without_answer") for r in corrected) == 15  # a quarter of 20 and twice as many
+    assert len(dpo) == 60
+    assert [p.chosen for p in kto[60:]] == [HANDOFF] * 15

@@ -1,8 +1,9 @@
 """The stage that learns from feedback, after the training: corrections, thumbs, and preferences.
 
 1. What people said is collected (opinions.py), without what a test question asks.
-2. The custom model is fine-tuned on corrections, beside examples of the training set against forgetting.
-3. From there, DPO learns from pairs, and KTO from all answers.
+2. The custom model is fine-tuned on corrections, beside examples of the training set against forgetting, with some
+   hand-offs: feedback on answers has none.
+3. From there, DPO learns from pairs, and KTO from all answers, beside hand-offs too.
 4. Each of these models answers feedback that was held out, and validation questions. The simplest that is best is
    kept; if none is better than the custom model, that one is.
 """
@@ -43,6 +44,7 @@ FACTS = "facts.json"
 BEFORE, CORRECTED = "tuned", "corrections"
 ENOUGH = 8  # corrections, pairs, or single answers: fewer teach nothing that can be measured
 CORRECTION_RATE = 0.4  # of the learning rate of the training before
+HANDOFFS = 0.25  # that are learned again, for each row
 MOST_ASKED = 60  # held-out questions of each sort that every model answers
 SOURCE = [*TRAINING, "pipeline/preference.py", "pipeline/opinions.py", "pipeline/feedback.py", "pipeline/rows.py",
           "evaluation", "privacy", "datasets/shapes.py", "datasets/turns.py", "datasets/decontaminate.py", "retrieval",
@@ -120,7 +122,7 @@ def lessons_of(workspace: Workspace, before: Before, given: Sequence[Opinion], l
                 held.append(example)
     validation = workspace.examples("validation", before.dataset)
     near = leaks([o.example for o in safe], validation, "validation", workspace.embedder, project.curation.duplicate)
-    others = [e for n, e in enumerate(validation) if n not in near and e.answerable]
+    others = [e for n, e in enumerate(validation) if n not in near]  # hand-offs too: feedback on answers has none
     return Lessons(
         corrections, preferences, held[:MOST_ASKED], others[:MOST_ASKED], [o.example.question for o in safe],
         {why: n for why, n in counts.items() if n},
@@ -222,9 +224,9 @@ class _Learning:
         from inhouse.training.job import TrainingJob
 
         project, (rows, held) = self.workspace.project, self.lessons.corrections
-        learned, validation, _ = training_rows(self.workspace, self.before.at, self.before.fusion, self.before.dataset)
-        order = sorted(learned, key=lambda r: digest_of([project.seed, r.digest]))
-        rows = [*rows, *order[: round(project.feedback.replay * len(rows))]]
+        learned, validation = self._replayed
+        rows = [*rows, *learned[: round(project.feedback.replay * len(rows))]]
+        rows += self._handoffs(len(rows), rows)
         update = {"learning_rate": CORRECTION_RATE * sft.rate_of(project.training), "epochs": project.feedback.epochs,
                   "sharding": "none"}  # fmt: skip
         job = TrainingJob(
@@ -235,6 +237,21 @@ class _Learning:
         )  # fmt: skip
         return local.train(job, out, self.workspace.progress)
 
+    @functools.cached_property
+    def _replayed(self) -> tuple[list[Row], list[Row]]:
+        """The rows of the training before, in a random order, and those that decided when it stopped."""
+        before, seed = self.before, self.workspace.project.seed
+        learned, validation, _ = training_rows(self.workspace, before.at, before.fusion, before.dataset)
+        return sorted(learned, key=lambda r: digest_of([seed, r.digest])), validation
+
+    def _handoffs(self, beside: int, but: Sequence[Row] = ()) -> list[Row]:
+        """Hand-offs of the training before, to be learned again beside so many rows, of which `but` are there already.
+        Feedback on answers has none: who learns from it alone answers what it should hand over."""
+        known = {r.digest for r in but}
+        rows = [r for r in self._replayed[0] if r.kind in ("handoff", "without_answer")]
+        wanted = round(HANDOFFS * beside) - sum(r.digest in known for r in rows)
+        return [r for r in rows if r.digest not in known][: max(0, wanted)]
+
     def _preferences(self, method: Any, start: Path, out: Path) -> dict[str, Json]:
         from inhouse.training import preference
 
@@ -242,9 +259,11 @@ class _Learning:
         faster = str(self.before.custom.facts.get("precision", "")).startswith("bf16")
         settings = project.training.model_copy(update={"precision": "bf16" if faster else "fp32", "sharding": "none"})
         rows, held = self.lessons.preferences
+        again = [Preference(messages=r.messages, chosen=r.target) for r in self._handoffs(len(rows))]
         job = preference.PreferenceJob(
-            rows=tuple(rows), validation=tuple(held), base=self._base(start), name=project.model.base,
-            settings=settings, recipe=project.feedback, method=method, seed=project.seed, start=self._adapter(start),
+            rows=(*rows, *(again if method == "kto" else ())), validation=tuple(held), base=self._base(start),
+            name=project.model.base, settings=settings, recipe=project.feedback, method=method, seed=project.seed,
+            start=self._adapter(start),
         )  # fmt: skip
         return preference.train(job, out, self.workspace.progress)
 
@@ -268,10 +287,15 @@ class _Learning:
         examples = [*lessons.held, *lessons.others]
         scorer = Scorer(workspace.embedder, workspace.support, [e.target for e in examples])
         project = workspace.project
+        evidence = {e.id: [e.target] if e.answerable else [] for e in examples}
         exam = Exam(
-            examples, {e.id: [e.target] for e in examples}, scorer, project.assistant.max_tokens,
-            project.evaluation.timeout_s, project.model.parallel,
-        )  # fmt: skip
+            examples,
+            evidence,
+            scorer,
+            project.assistant.max_tokens,
+            project.evaluation.timeout_s,
+            project.model.parallel,
+        )
         built = Built(
             project, workspace.embedder, workspace.support, self.before.weights, index=self.before.at,
             fusion=self.before.fusion,

@@ -120,6 +120,16 @@ class Reply(Record):
         return notes[-1] if notes else None
 
 
+def paid(cascade: Json, whom: str) -> float:
+    """What the rungs of a cascade were paid for an answer that are "elsewhere", or a "person". US dollars.
+
+    Args:
+        cascade: the data of its note; None where no cascade answered.
+        whom: of the two.
+    """
+    return sum(float(rung["usd"]) for rung in (cascade or {}).get("tried", ()) if rung.get("paid") == whom)
+
+
 async def collect(model: ChatModel, request: ChatRequest) -> Reply:
     """Asks `model` and waits for the complete answer."""
     started, first = time.perf_counter(), 0.0

@@ -126,5 +126,7 @@ def test_spending_shows_idle_time_apart():
     cases = cases_of([said(f"q {n} {n}", user=f"u{n}", cost_usd=0.5) for n in range(20)], TERMS)
     found = spending(cases, Terms(machine_usd_per_hour=1.0), days=2, elsewhere_usd=4.0)
     assert (found.busy, found.elsewhere, found.idle, found.people) == (6.0, 4.0, 42.0, 0.0)
+    shadowed = spending(cases, Terms(machine_usd_per_hour=1.0), days=2, elsewhere_usd=4.0, shadows_usd=3.0)
+    assert (shadowed.busy, shadowed.total - found.total) == (6.0, 3.0)
     assert found.total == 52.0
     assert found.usd_per_resolution.mean == pytest.approx(52 / 20)

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from inhouse.chat import ChatRequest, Exchange, Finish, Usage
+from inhouse.chat import ChatRequest, Exchange, Finish, Note, Usage
 from inhouse.errors import BackendError, ConfigError, InputError
 from inhouse.gateway.limits import Queue
 from inhouse.gateway.metrics import Metrics
@@ -16,7 +16,7 @@ from inhouse.serving.shadowing import Shadows, set_shadow
 from inhouse.serving.state import Serving, Shadowing
 from inhouse.store.audit import Audit
 from inhouse.store.ledger import Ledger, ledger_url
-from inhouse.store.shadows import pairs
+from inhouse.store.shadows import paid, pairs
 from inhouse.store.tables import now_ms, to_iso
 from inhouse.store.traffic import Traffic
 from inhouse.types import Message
@@ -90,6 +90,25 @@ async def test_a_copy_is_answered_with_the_rights_of_its_request_and_nobody_coun
     assert (pair.shadow.completion_tokens, pair.shadow.confidence) == (3, 1.0)
     assert Traffic(ledger).buckets("2026-01-01", minutes=60 * 24 * 30) == before
     assert place.counted("stop") == 1
+
+
+async def test_what_a_shadow_is_paid_elsewhere_is_counted(ledger):
+    tried = [{"rung": "a", "usd": 0.001, "ms": 1.0}, {"rung": "b", "usd": 0.02, "ms": 1.0, "paid": "elsewhere"}]
+
+    class Paid(Scripted):
+        async def stream(self, request):
+            async for event in super().stream(request):
+                if isinstance(event, Finish):
+                    yield Note(layer="cascade", kind="rung", data={"rung": "b", "usd": 0.021, "tried": tried})
+                yield event
+
+    began = to_iso(now_ms())
+    async with Place(ledger, Paid(lambda request: "It costs $25.")) as place:
+        for _ in range(2):
+            await place.asked()
+        await place.kept(2)
+    assert paid(ledger, began) == pytest.approx(0.04)
+    assert paid(ledger, "2999-01-01") == 0
 
 
 async def test_only_answers_of_production_are_copied(ledger):

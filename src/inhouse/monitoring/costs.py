@@ -101,8 +101,8 @@ class Figures(Record):
 class Spending(Record):
     """Where the money of a period went, in US dollars; `busy` and `idle` are the machines while they answer and wait.
 
-    `elsewhere` are models of others. `person_minutes` are those of `people`; `answers` and `resolutions` what it was
-    for.
+    `elsewhere` are models of others, `shadows` what these were paid for answers that nobody saw. `person_minutes` are
+    those of `people`; `answers` and `resolutions` what it was for.
     """
 
     days: float
@@ -114,10 +114,11 @@ class Spending(Record):
     answers: int
     resolutions: int
     usd_per_resolution: Estimate | None  # of all of it, with the idle time
+    shadows: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.busy + self.idle + self.elsewhere + self.people
+        return self.busy + self.idle + self.elsewhere + self.people + self.shadows
 
 
 # --- cases ------------------------------------------------------------------------------------------------------
@@ -287,7 +288,9 @@ def _scaled(estimate: Estimate | None, by: float) -> Estimate | None:
     return Estimate(mean=by * estimate.mean, low=by * estimate.low, high=by * estimate.high, n=estimate.n)
 
 
-def spending(cases: Sequence[Case], terms: Terms, days: float, elsewhere_usd: float = 0.0) -> Spending:
+def spending(
+    cases: Sequence[Case], terms: Terms, days: float, elsewhere_usd: float = 0.0, shadows_usd: float = 0.0
+) -> Spending:
     """Where the money of a period went.
 
     Args:
@@ -295,6 +298,7 @@ def spending(cases: Sequence[Case], terms: Terms, days: float, elsewhere_usd: fl
         terms: prices.
         days: its length, in which the machines ran.
         elsewhere_usd: what of the cost of answers was paid to others.
+        shadows_usd: what was paid to others for shadow answers.
     """
     import numpy as np
 
@@ -309,5 +313,5 @@ def spending(cases: Sequence[Case], terms: Terms, days: float, elsewhere_usd: fl
     return Spending(
         days=days, busy=busy, idle=idle, elsewhere=elsewhere_usd, people=minutes / 60 * terms.person_usd_per_hour,
         person_minutes=minutes, answers=sum(c.answers for c in cases), resolutions=int(done.sum()),
-        usd_per_resolution=ratio(usd, done, fixed=idle) if users else None,
+        usd_per_resolution=ratio(usd, done, fixed=idle + shadows_usd) if users else None, shadows=shadows_usd,
     )  # fmt: skip

@@ -160,6 +160,7 @@ def _spent(found: Account) -> list[tuple[str, float, str]]:
         ("Machines, while they answer", spent.busy, f"{spent.answers:,} answers"),
         ("Machines, while they wait", spent.idle, f"of {24 * spent.days:,.1f} hours"),
         ("Models elsewhere", spent.elsewhere, "by tokens or price per answer"),
+        *([("Models elsewhere, for shadow answers", spent.shadows, "nobody saw them")] if spent.shadows else []),
         ("People in the inbox", spent.people, f"{spent.person_minutes:,.0f} minutes"),
         ("All", spent.total, f"{spent.resolutions:,} accepted resolutions"),
     ]

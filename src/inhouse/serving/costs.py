@@ -15,6 +15,7 @@ from inhouse.monitoring.costs import Case, Figures, Spending, Terms, cases_of, f
 from inhouse.monitoring.roi import MONTH_HOURS, NAMES, Input, Option, Options, Roi, compared, roi, typed_in
 from inhouse.serving.releases import Releases, label
 from inhouse.store.contacts import Contacts
+from inhouse.store.shadows import paid
 from inhouse.types import Artifact, Contact, Estimate
 from inhouse.verdict import ArmResult, Report
 
@@ -69,16 +70,18 @@ class Seen:
     days: float
     contacts: Sequence[Contact]
     cases: Sequence[Case]
+    shadows_usd: float = 0.0  # paid to others for answers that nobody saw
 
 
 def seen(workspace: Workspace, days: float = DAYS) -> Seen:
     """The traffic of the last days."""
     now = datetime.now(UTC)
     with workspace.ledger() as ledger:
-        contacts = Contacts(ledger).rows((now - timedelta(days=days)).isoformat())
+        since = (now - timedelta(days=days)).isoformat()
+        contacts, shadows = Contacts(ledger).rows(since), paid(ledger, since)
     first_ms = contacts[0].at_ms if contacts else 0.0
     days = max(min(days, now.timestamp() / 86_400 - first_ms / 86_400_000), 1 / 24) if contacts else days
-    return Seen(now, days, contacts, cases_of(contacts, terms_of(workspace.project)))
+    return Seen(now, days, contacts, cases_of(contacts, terms_of(workspace.project)), shadows)
 
 
 def account(workspace: Workspace, typed: Mapping[str, str], traffic: Seen) -> Account:
@@ -106,8 +109,9 @@ def account(workspace: Workspace, typed: Mapping[str, str], traffic: Seen) -> Ac
     }
     table = roi(inputs)
     return Account(
-        days=days, cases=len(cases), sides=sides, spent=spending(cases, terms, days, _elsewhere(workspace, contacts)),
-        roi=table, options=_options(workspace.project, verdict, table), notes=_notes(sides, table, contacts),
+        days=days, cases=len(cases), sides=sides, roi=table, options=_options(workspace.project, verdict, table),
+        spent=spending(cases, terms, days, _elsewhere(workspace, contacts), traffic.shadows_usd),
+        notes=_notes(sides, table, contacts),
     )  # fmt: skip
 
 

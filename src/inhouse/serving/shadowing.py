@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from inhouse.assembly.wrappers import CUSTOM
-from inhouse.chat import ChatModel, ChatRequest, Exchange, Reply, collect
+from inhouse.chat import ChatModel, ChatRequest, Exchange, Reply, collect, paid
 from inhouse.errors import ConfigError, InhouseError, InputError
 from inhouse.gateway.metrics import Metrics
 from inhouse.serving.releases import Releases, label
@@ -166,4 +166,5 @@ class Shadows:
             exchange=exchange.id, release=release, answer=reply.text, reason=reply.finish.reason, handed_off=handed,
             confidence=reply.finish.confidence, latency_s=round(reply.latency_s, 4),
             completion_tokens=reply.finish.usage.completion_tokens,
+            elsewhere_usd=paid(reply.note("cascade", "rung"), "elsewhere"),
         )  # fmt: skip

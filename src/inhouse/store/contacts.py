@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
+from inhouse.chat import paid
 from inhouse.store.inbox import WISHES
 from inhouse.store.ledger import Ledger
 from inhouse.store.tables import AUDIT, FEEDBACK, HANDOFFS, now_ms, to_ms
@@ -65,9 +65,7 @@ def _contact(row: sa.RowMapping) -> Contact:
     content: dict[str, Any] = json.loads(row["content"])
     asked = [m.get("content", "") for m in content["messages"] if m.get("role") == "user"] or [""]
     handoff, thumb = row["handoff"], row["thumb"] or 0
-    paid = Counter[str]()
-    for rung in (content.get("cascade") or {}).get("tried", ()):
-        paid[rung.get("paid", "")] += rung["usd"]
+    cascade = content.get("cascade")
     waited = None
     if handoff and handoff.get("replied_at"):
         waited = (to_ms(handoff["replied_at"]) - to_ms(handoff["at"])) / 60_000
@@ -75,8 +73,9 @@ def _contact(row: sa.RowMapping) -> Contact:
         user="" if row["user"] == row["key"] else row["user"], at_ms=row["at_ms"], question=asked[-1], first=asked[0],
         turn=len(asked), arm=row["experiment"].partition(":")[2] or row["release"] or "base",
         split=bool(row["experiment"]),
-        cost_usd=row["cost_usd"] - paid["person"], elsewhere_usd=paid["elsewhere"], handed_off=handoff is not None,
-        wish=bool(handoff) and handoff["reason"] in WISHES, waited_min=waited, thumb=(thumb > 0) - (thumb < 0),
-        resolved=None if row["resolved"] is None else bool(row["resolved"]), failed=row["reason"] not in ANSWERED,
+        cost_usd=row["cost_usd"] - paid(cascade, "person"), elsewhere_usd=paid(cascade, "elsewhere"),
+        handed_off=handoff is not None, wish=bool(handoff) and handoff["reason"] in WISHES, waited_min=waited,
+        thumb=(thumb > 0) - (thumb < 0), resolved=None if row["resolved"] is None else bool(row["resolved"]),
+        failed=row["reason"] not in ANSWERED,
         latency_s=row["latency_s"], prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"],
     )  # fmt: skip

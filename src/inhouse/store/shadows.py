@@ -21,7 +21,7 @@ KIND = "shadow"
 
 class Shadow(Record):
     """An answer of `release` to the request of an exchange. `reason` is as in the audit log; `handed_off`: a person
-    would have taken over."""
+    would have taken over. `elsewhere_usd` was paid to models of others."""
 
     exchange: str
     release: str
@@ -31,6 +31,7 @@ class Shadow(Record):
     handed_off: bool = False
     latency_s: float = 0.0
     completion_tokens: int = 0
+    elsewhere_usd: float = 0.0
 
 
 class Pair(Record):
@@ -67,6 +68,19 @@ def pairs(ledger: Ledger, release: str, since: str = "", limit: int = 5000) -> l
     with ledger.read() as connection:
         rows = connection.execute(query.order_by(AUDIT.c.seq.desc()).limit(limit)).all()
         return [_pair(row) for row in rows]
+
+
+def paid(ledger: Ledger, since: str) -> float:
+    """What shadow answers since then cost at models of others, in US dollars; redacted ones are not known.
+
+    Raises:
+        InputError: `since` is not a time.
+    """
+    query = sa.select(AUDIT.c.content).where(AUDIT.c.kind == KIND, AUDIT.c.content != "", AUDIT.c.at_ms >= to_ms(since))
+    with ledger.read() as connection:
+        return sum(
+            float(json.loads(content).get("elsewhere_usd", 0)) for content in connection.execute(query).scalars()
+        )
 
 
 def _pair(row: Any) -> Pair:

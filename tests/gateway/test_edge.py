@@ -7,11 +7,13 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from inhouse.chat import Exchange
+from inhouse.chat import Egress, Exchange
 from inhouse.errors import BackendError, ConfigError, GateError
 from inhouse.serving.upload import House, Sent, send
 from inhouse.store.audit import Audit
+from inhouse.store.chain import append, head_of
 from inhouse.store.edges import Batch, Head
+from inhouse.store.egress import egress_of, what_left
 from inhouse.store.erasure import REDACTED
 from inhouse.store.feedback import Feedback
 from inhouse.store.inbox import Inbox
@@ -70,6 +72,21 @@ def test_everything_arrives_once(device, house):
     assert house.state.audit.verify().ok
     action = house.state.audit.actions(about="edge:till 7")[0]
     assert [line["what"] for line in action.facts["actions"]] == ["handed off", "feedback"]
+
+
+def test_what_left_a_device_is_listed_in_the_house(device, house):
+    device.asked(exchange("one"))
+    left = Egress(
+        exchange="one", upstream="cloud", policy="surrogates", sha256="ab" * 32, bytes=12, replaced={"NAME": 1}
+    )
+    with device.write() as connection:
+        append(connection, head_of(connection), [egress_of(left) | {"at_ms": 1_700_000_000_000}])
+    send(device, house.at)
+    send(device, house.at)
+    (kept,) = what_left(house.state.audit._ledger)
+    assert (kept.egress, kept.key, kept.at[:10]) == (left, "edge:till 7", "2023-11-14")
+    assert house.state.audit.verify().ok
+    assert device.audit.verify().ok
 
 
 def test_a_reply_of_the_house_comes_back(device, house):

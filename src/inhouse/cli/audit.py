@@ -168,6 +168,7 @@ def audit_egress(
     for left in entries:
         e = left.egress
         who = f"{left.seq:7}  {left.at[:19]}  {e.exchange or '-'}  {e.upstream}  {e.policy}  {e.bytes:,} bytes"
+        who += f"  {left.key}" if left.key else ""
         facts = {"replaced": e.replaced, "removed": e.removed, "passages": left.passages}
         said = "  ".join(f"{k}: {_counts(v)}" for k, v in facts.items() if v)
         dropped = f"  not sent: {', '.join(e.dropped)}" if e.dropped else ""

@@ -3,8 +3,9 @@
 A device is known by the name of its API key. Its entries are links of its own chain. They are checked here against the
 head that was kept, so a device whose log was rewritten, cut, or put back to an earlier state is found. Exchanges become
 exchanges of this log, so inbox, feedback, search, and redaction work on them as on others; their `key` is
-"edge:NAME". Of everything else there is a line in the action that records a batch, which also has the new head. A
-batch is one transaction, so it is here whole or not at all, and it is taken once however often it is sent.
+"edge:NAME". What left a device becomes an entry of what left, with that key. Of everything else there is a line in the
+action that records a batch, which also has the new head. A batch is one transaction, so it is here whole or not at all,
+and it is taken once however often it is sent.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import sqlalchemy as sa
 from pydantic import Field, ValidationError
 from sqlalchemy.engine import Connection
 
-from inhouse.chat import Exchange
+from inhouse.chat import Egress, Exchange
 from inhouse.errors import GateError, InputError
 from inhouse.store.actions import record, states
 from inhouse.store.audit import Audit
 from inhouse.store.chain import START, append, entry_of, fault, head_of
+from inhouse.store.egress import KIND as EGRESS
+from inhouse.store.egress import egress_of
 from inhouse.store.erasure import REDACTED
 from inhouse.store.feedback import Opinion
 from inhouse.store.inbox import Handoff, Status, insert
@@ -30,7 +33,7 @@ from inhouse.store.tables import ABOUT, AUDIT, FEEDBACK, HANDOFFS, to_ms
 from inhouse.types import Digest, Json, Record
 
 RECEIVED, REFUSED = "edge log received", "edge log refused"
-SHOWN = ("exchange", "action", "redaction")  # kinds of entries that are sent with their content
+SHOWN = ("exchange", "action", "redaction", EGRESS)  # kinds of entries that are sent with their content
 MOST_ENTRIES = 500  # in a batch
 
 
@@ -166,8 +169,10 @@ def _stored(ledger: Ledger, connection: Connection, edge: str, batch: Batch) -> 
     exchanges = [_exchange(edge, row) for row in batch.entries if row["kind"] == "exchange" and row["content"]]
     ids = [e.id for e in exchanges]
     known = set(connection.execute(sa.select(AUDIT.c.id).where(AUDIT.c.id.in_(ids))).scalars())
-    if new := [entry_of(e) for e in exchanges if e.id not in known]:
-        append(connection, head_of(connection), new)
+    new = [entry_of(e) for e in exchanges if e.id not in known]
+    left = [_egress(edge, row) for row in batch.entries if row["kind"] == EGRESS and row["content"]]
+    if new or left:
+        append(connection, head_of(connection), [*new, *left])
     about = {*(h.exchange_id for h in batch.handoffs), *(o.exchange_id for o in batch.feedback)}
     own = set(connection.execute(
         sa.select(AUDIT.c.id).where(AUDIT.c.id.in_(about), AUDIT.c.key == key_of(edge), AUDIT.c.kind == "exchange")
@@ -178,7 +183,8 @@ def _stored(ledger: Ledger, connection: Connection, edge: str, batch: Batch) -> 
         _keep(ledger, connection, opinion)
     facts = {
         "edge": edge, "head": head.model_dump(), "entries": len(batch.entries), "exchanges": len(new),
-        "known": len(known), "handoffs": len(handed), "feedback": len(opinions), "not_its_own": sorted(about - own),
+        "known": len(known), "egress": len(left), "handoffs": len(handed), "feedback": len(opinions),
+        "not_its_own": sorted(about - own),
         "actions": [_line(row) for row in batch.entries if row["kind"] == "action"],
     }  # fmt: skip
     changed = states(connection, FEEDBACK, FEEDBACK.c.exchange_id.in_([o.exchange_id for o in opinions]))
@@ -194,6 +200,16 @@ def _exchange(edge: str, row: Mapping[str, Json]) -> Exchange:
         hint = "install the same version of inhouse here and on the device"
         raise InputError(f"entry {row['seq']} of {edge} is not an exchange of this version", hint) from error
     return exchange.model_copy(update={"key": key_of(edge), "experiment": ""})
+
+
+def _egress(edge: str, row: Mapping[str, Json]) -> dict[str, Any]:
+    """What left a device, as an entry here with the time that it has there."""
+    content = {k: v for k, v in json.loads(row["content"]).items() if k not in ("about", "user")}
+    try:
+        return egress_of(Egress(**content), key_of(edge)) | {"at_ms": row["at_ms"]}
+    except (ValidationError, TypeError) as error:
+        hint = "install the same version of inhouse here and on the device"
+        raise InputError(f"entry {row['seq']} of {edge} is not of what left in this version", hint) from error
 
 
 def _content(row: Mapping[str, Json]) -> dict[str, Json]:

@@ -25,18 +25,20 @@ KIND = "egress"
 
 
 class Left(Record):
-    """An entry of what left, with its number, its time (ISO 8601), and the passages of its exchange by source."""
+    """An entry of what left, with its number, its time (ISO 8601), and the passages of its exchange by source. `key` is
+    "edge:NAME" for what left that device."""
 
     seq: int
     at: str
     egress: Egress
+    key: str = ""
     passages: dict[str, int] = Field(default_factory=dict)
 
 
-def egress_of(egress: Egress) -> dict[str, Any]:
-    """The entry of what a request sends, without its position in the chain."""
+def egress_of(egress: Egress, key: str = "") -> dict[str, Any]:
+    """The entry of what a request sends, without its position in the chain; `key` as in Left."""
     content = {**egress.model_dump(mode="json"), "about": egress.exchange, "user": ""}
-    return entry(KIND, egress.exchange, content, model=egress.upstream, reason=egress.policy)
+    return entry(KIND, egress.exchange, content, model=egress.upstream, reason=egress.policy, key=key)
 
 
 def what_left(
@@ -58,7 +60,7 @@ def what_left(
     Raises:
         InputError: a time is none.
     """
-    query = sa.select(AUDIT.c.seq, AUDIT.c.at_ms, AUDIT.c.content).where(AUDIT.c.kind == KIND)
+    query = sa.select(AUDIT.c.seq, AUDIT.c.at_ms, AUDIT.c.key, AUDIT.c.content).where(AUDIT.c.kind == KIND)
     for column, value in ((AUDIT.c.model, upstream), (AUDIT.c.reason, policy), (AUDIT.c.about, exchange)):
         if value:
             query = query.where(column == value)
@@ -76,7 +78,8 @@ def what_left(
 def _left(connection: Connection, row: Mapping[str, Any]) -> Left:
     content = {k: v for k, v in json.loads(row["content"]).items() if k not in ("about", "user")}
     egress = Egress(**content)
-    return Left(seq=row["seq"], at=to_iso(row["at_ms"]), egress=egress, passages=_passages(connection, egress.exchange))
+    passages = _passages(connection, egress.exchange)
+    return Left(seq=row["seq"], at=to_iso(row["at_ms"]), egress=egress, key=row["key"], passages=passages)
 
 
 def _passages(connection: Connection, exchange: str) -> dict[str, int]:

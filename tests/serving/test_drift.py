@@ -16,9 +16,11 @@ from inhouse.documents.load import DOCUMENTS
 from inhouse.errors import InputError
 from inhouse.monitoring.alarms import Cost, Monitored
 from inhouse.monitoring.monitors import MONITORS
-from inhouse.serving.drift import cost_of_waiting, latest, look
+from inhouse.pipeline.stages import ingest
+from inhouse.serving.drift import cost_of_waiting, latest, look, tell
 from inhouse.serving.drift_page import shown_drift
 from inhouse.serving.releases import MEASURED, Releases, label
+from inhouse.store.alerts import AlertBox
 from inhouse.store.audit import Audit
 from inhouse.types import Document, Estimate, Message
 from inhouse.verdict import ArmResult, Gain, Percentiles, Recommendation, Report, Subject
@@ -125,6 +127,37 @@ def test_a_new_index_does_not_begin_usual_traffic_anew(served):
     releases.promote(label(releases.number(content | {"gate": []}, {})))
     kept = look(served, (NOW - timedelta(days=16)).isoformat(), waiting=lambda m, per_day: Cost(None))
     assert (kept.report.release, kept.report.requests) == ("bank/2", 16 * 300)
+
+
+def test_new_alarms_are_told_once_also_after_a_new_index(served):
+    since, waiting = (NOW - timedelta(days=16)).isoformat(), lambda m, per_day: Cost(None)  # noqa: E731
+    first = look(served, since, waiting=waiting)
+    assert first.report.alarms
+    assert tell(served, first)
+    releases = Releases(served)
+    content = releases.get("production").model_dump(mode="json", exclude={"version", "made_at"})
+    releases.promote(label(releases.number(content | {"gate": []}, {})))
+    second = look(served, since, waiting=waiting)
+    assert [m.since for m in second.report.alarms] == [m.since for m in first.report.alarms]
+    assert not tell(served, second)
+    with served.ledger() as ledger:
+        (alert,) = AlertBox(ledger).recent(10)
+    assert "Falcon" not in alert.alert.title
+    assert alert.alert.text.startswith(first.report.alarms[0].says)
+
+
+def test_files_that_nobody_has_read_are_told(served):
+    def look_now():
+        return look(served, (NOW - timedelta(days=16)).isoformat(), waiting=lambda m, per_day: Cost(None)).report.unread
+
+    assert not look_now()  # there is no folder
+    folder = served.project.root / "documents"
+    folder.mkdir()
+    (folder / "fees.md").write_text("# Fees\n\nA wire costs $25.")
+    ingest(served)
+    assert not look_now()
+    (folder / "fees.md").write_text("# Fees\n\nA wire costs $30.")
+    assert look_now()
 
 
 def test_a_look_finds_names_keeps_and_voids(served):

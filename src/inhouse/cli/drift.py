@@ -20,13 +20,16 @@ SHOWN = 5  # documents of a kind that are listed
 def drift(
     since: Since = "", last: Last = False, project: At = HERE, overrides: Set = None, as_json: AsJson = False
 ) -> None:  # fmt: skip
-    """Compare live traffic with usual traffic, and documents with those of the release; say what to do."""
+    """Compare live traffic with usual traffic, and documents with those of the release; say what to do. Also alerts."""
     from inhouse.errors import InputError
     from inhouse.serving.drift import latest, look
+    from inhouse.serving.drift import tell as alert
 
     workspace = workspace_of(project, overrides, as_json)
     tell("Looking at drift; questions are embedded", as_json or last)
     kept = latest(workspace) if last else look(workspace, since)
+    if kept and not last:
+        alert(workspace, kept)
     if kept is None:
         raise InputError("nobody has looked at drift yet", "run `inhouse drift`")
     if as_json:
@@ -44,6 +47,8 @@ def _print(report: DriftReport) -> None:
     for monitor in report.monitors:
         _print_monitor(monitor)
     _print_documents(report.documents)
+    if report.unread:
+        tell("files have changed since the documents were read: run `inhouse index`, or `inhouse watch` to serve them")
     changed = [m.name for m in report.alarms]
     tell(f"changed: {', '.join(changed)}" if changed else "no alarm")
 

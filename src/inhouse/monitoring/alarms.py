@@ -6,7 +6,7 @@ what is redacted there is nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -107,7 +107,8 @@ class DriftReport(Record):
         requests: of the release in all.
         budget: false alarms in a month of daily looks, at most and on average.
         monitors: of traffic.
-        documents: of the documents.
+        documents: of the documents, as they were read last.
+        unread: whether files have changed since.
     """
 
     made_at: str
@@ -120,6 +121,7 @@ class DriftReport(Record):
     budget: float = BUDGET
     monitors: tuple[Monitored, ...]
     documents: DocumentDrift = DocumentDrift()
+    unread: bool = False
 
     @property
     def alarms(self) -> tuple[Monitored, ...]:
@@ -161,12 +163,11 @@ def kept_in(root: Path) -> Kept | None:
         raise InputError(f"{file}: not a report of drift of this version", "`inhouse drift` writes it again") from error
 
 
-def noted(report: DriftReport, before: Kept | None) -> Kept:
+def noted(report: DriftReport, before: Kept | None, same: Collection[str] = ()) -> Kept:
     """What is kept of a report: alarms that go on began when they began, and texts are left out, so that what is
-    redacted in the audit log is nowhere else."""
-    standing = (
-        {m.name: m.since for m in before.report.alarms} if before and before.report.release == report.release else {}
-    )
+    redacted in the audit log is nowhere else. `same` are releases that answer as this one does."""
+    goes_on = before is not None and before.report.release in (report.release, *same)
+    standing = {m.name: m.since for m in before.report.alarms} if before and goes_on else {}
     monitors, new = [], []
     for m in report.monitors:
         since = (standing.get(m.name) or report.made_at) if m.state == "changed" else ""

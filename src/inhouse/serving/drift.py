@@ -14,6 +14,9 @@ from inhouse.monitoring.alarms import FILE, Cost, DriftReport, Kept, Monitored, 
 from inhouse.monitoring.drift import moment, traffic
 from inhouse.monitoring.revisions import DocumentDrift, changed, contradictions, stale
 from inhouse.monitoring.subjects import examine
+from inhouse.serving import watched
+from inhouse.serving.alerts import tells_of_waiting
+from inhouse.serving.reindex import content_in, content_now
 from inhouse.serving.releases import Releases, label
 from inhouse.store.artifacts import locked
 from inhouse.store.keys import Keys
@@ -53,10 +56,11 @@ def look(workspace: Workspace, since: str = "", until: str = "", waiting: Waitin
         made_at=datetime.now(UTC).isoformat(), release=name, since=since, until=until,
         reference="traffic" if seen.usual else "tests" if tests else "nothing", usual_days=len(seen.usual),
         requests=len(seen.rows), monitors=tuple(monitors), documents=documents_of(workspace, release),
+        unread=_unread(workspace),
     )  # fmt: skip
     root = workspace.store.root
     with locked(root / "locks" / LOCK, wait=True):
-        kept = noted(report, kept_in(root))
+        kept = noted(report, kept_in(root), same)
         write_text(root / FILE, kept.model_dump_json(indent=1) + "\n")
     begun = {m.name: m.since for m in kept.report.monitors}
     whole = tuple(m.model_copy(update={"since": begun[m.name]}) for m in report.monitors)
@@ -130,6 +134,29 @@ def documents_of(workspace: Workspace, release: Release) -> DocumentDrift:
         stale=tuple(stale(now, datetime.now(UTC).date(), reviewed(workspace, now))),
         contradicting=tuple(contradictions(now)),
     )
+
+
+def _unread(workspace: Workspace) -> bool:
+    """Whether the folder is not as it was when the documents were read last."""
+    read = workspace.store.latest("documents")
+    try:
+        return read is not None and content_in(workspace, read) != content_now(workspace)
+    except InputError:  # no folder, or nothing in it
+        return False
+
+
+def waiting_for(report: DriftReport) -> watched.Waiting:
+    """What a person has to look at: the alarms of a report, in words."""
+    text = " ".join(f"{alarm.says} Waiting costs {alarm.waiting}. {alarm.todo}" for alarm in report.alarms)
+    return watched.Waiting(kind="drift", at=report.made_at, text=text, command="inhouse drift --last")
+
+
+def tell(workspace: Workspace, kept: Kept) -> bool:
+    """Sends an alert of a look's alarms if one of them is new; whether it did."""
+    if not any(alarm.since == kept.report.made_at for alarm in kept.report.alarms):
+        return False
+    tells_of_waiting(workspace)(waiting_for(kept.report))
+    return True
 
 
 def _released(workspace: Workspace, release: Release) -> list[Document]:

@@ -73,7 +73,12 @@ def _replies(workspace: Workspace) -> list[Json]:
 
 def content_of(workspace: Workspace, release: Release) -> dict[str, Json]:
     """The same for the documents that a release answers from."""
-    inputs = workspace.store.inputs(_documents(workspace, release))
+    return content_in(workspace, _documents(workspace, release))
+
+
+def content_in(workspace: Workspace, documents: Artifact) -> dict[str, Json]:
+    """The same for documents that were read."""
+    inputs = workspace.store.inputs(documents)
     return {name: inputs[name] for name in ("documents", "content", "replies") if name in inputs}
 
 

@@ -17,7 +17,18 @@ from inhouse.errors import ConfigError, GateError, InhouseError, InputError
 from inhouse.monitoring.retests import Retest
 from inhouse.serving import drift, occasions
 from inhouse.serving.occasions import ABOUT, MARKED, Estimated, earlier
-from inhouse.serving.reindex import Compares, Fresh, Makes, content_now, content_of, look, named, refresh, release_over
+from inhouse.serving.reindex import (
+    Compares,
+    Fresh,
+    Makes,
+    content_in,
+    content_now,
+    content_of,
+    look,
+    named,
+    refresh,
+    release_over,
+)
 from inhouse.serving.releases import Releases, label
 from inhouse.serving.retest import reads, retested
 from inhouse.serving.watched import Job, Memory, Pending, State, Waiting, asked_for, now
@@ -229,8 +240,7 @@ class Watch:
         )
 
     def _content_in(self, index: Artifact) -> dict[str, Json]:
-        inputs = self._workspace.store.inputs(self._workspace.store.open("documents", index.parents[0]))
-        return {name: inputs[name] for name in ("documents", "content", "replies") if name in inputs}
+        return content_in(self._workspace, self._workspace.store.open("documents", index.parents[0]))
 
     # --- drift --------------------------------------------------------------------------------------------------
 
@@ -241,15 +251,13 @@ class Watch:
             return state
         state = state.model_copy(update={"drifted_at": at})
         try:
-            alarms = drift.look(self._workspace).report.alarms
+            report = drift.look(self._workspace).report
         except InhouseError as error:  # the decision does not depend on it
             self._say(f"drift was not looked at: {error}")
             return self._memory.write(state)
-        if not alarms:
+        if not report.alarms:
             return self._memory.write(state.without("drift"))
-        text = " ".join(f"{alarm.says} Waiting costs {alarm.waiting}. {alarm.todo}" for alarm in alarms)
-        waiting = Waiting(kind="drift", at=at, text=text, command="inhouse drift --last")
-        return self._memory.write(self._wait(state, waiting))
+        return self._memory.write(self._wait(state, drift.waiting_for(report)))
 
     # --- a build ------------------------------------------------------------------------------------------------
 

@@ -152,6 +152,14 @@ def test_environment_variables_that_are_not_set_are_warned_of(monkeypatch):
     assert _secrets(project) == []
 
 
+def test_an_arm_that_learned_from_feedback_without_its_partner_is_warned_of(tmp_path):
+    (item,) = _training(project_with(tmp_path, ["tuned", "tuned+feedback+rag"]))
+    assert item.warning
+    assert item.detail.startswith("evaluation.arms has tuned+feedback+rag but not tuned+rag:")
+    both = ["tuned", "tuned+rag", "tuned+feedback", "tuned+feedback+rag"]
+    assert _training(project_with(tmp_path, both)) == []
+
+
 def test_pre_training_that_runs_elsewhere_than_set_is_warned_of(tmp_path):
     training = {"backend": "torchrun", "processes": 2, "sharding": "fsdp"}
     first, second = _training(project_with(tmp_path, ["cpt+tuned"], training=training))

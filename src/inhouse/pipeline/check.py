@@ -39,6 +39,7 @@ from inhouse.datasets.examples import cut
 from inhouse.documents.folder import Entry, unread, walk
 from inhouse.documents.load import scanned
 from inhouse.errors import InhouseError, InputError
+from inhouse.evaluation import untouched
 from inhouse.evaluation.probes import KINDS
 from inhouse.pipeline.calibrate import MOST_QUESTIONS
 from inhouse.pipeline.experts import own_project
@@ -129,6 +130,10 @@ def _training(project: Project) -> list[Item]:
     for own, tuning in ((PRETRAINED, False), (PRETRAINED_TUNED, True)):
         if not set(own).isdisjoint(arms) and (said := elsewhere(project, tuning)):
             items.append(Item(subject="training", ok=True, detail=said, warning=True))
+    for arm, over in untouched.PAIRS:
+        if arm in arms and over not in arms:
+            said = f"evaluation.arms has {arm} but not {over}: nothing will show what feedback changed, and the release"
+            items.append(Item(subject="training", ok=True, detail=f"{said} gate refuses {arm}", warning=True))
     return items
 
 

@@ -60,7 +60,7 @@ def test_documents_of_others_are_not_trained_on(project, models_dir):
     changed = {"documents.external": '["plan0.md"]'}
     workspace = workspace_of(project, models_dir, **changed)
     texts, left_out = texts_of(workspace, stages.ingest(workspace))
-    assert (len(texts), left_out) == (5, 2)
+    assert (len(texts), left_out) == (5, {"documents_left_out": 2, "replies_left_out": 0})
     assert not any("Plan 0" in text for text in texts)
 
 

@@ -11,12 +11,12 @@ from inhouse.chat import Exchange
 from inhouse.config.load import load_project
 from inhouse.models.catalog import Catalog
 from inhouse.pipeline import ask as asking
-from inhouse.pipeline import pretrain
 from inhouse.pipeline import stages as pipeline
 from inhouse.pipeline.base import texts_of
-from inhouse.pipeline.feedback import approved_replies, to_learn
+from inhouse.pipeline.feedback import approved_replies, to_learn, without_replies
 from inhouse.pipeline.opinions import opinions
 from inhouse.pipeline.preference import Before, lessons_of
+from inhouse.pipeline.pretrain import make_pretrained
 from inhouse.serving.reindex import content_now
 from inhouse.store.audit import Audit
 from inhouse.store.inbox import Inbox
@@ -116,7 +116,7 @@ def test_what_is_not_to_be_stored_is_in_no_data_and_no_document(workspace):
 
 
 @pytest.mark.slow
-def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path, monkeypatch):
+def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path):
     with workspace.ledger() as ledger:
         for n in range(30):
             asked = f"I am Jane Miller, number {n}. Which color is door {n}?"
@@ -130,19 +130,56 @@ def test_what_decides_about_learning_is_not_learned_before(workspace, tmp_path, 
     learned = {e.target for split in ("train", "validation", "test") for e in deciding.examples(split, made)}
     assert held
     assert not held & learned
-    documents = pipeline.ingest(deciding)
-    assert not any(reply in text for reply in held for text in texts_of(deciding, documents)[0])
-
-    class Read(Exception):
-        pass
-
-    def read(documents):
-        raise Read(documents)
-
-    monkeypatch.setattr(pretrain, "parts_of", read)
-    with pytest.raises(Read) as seen:
-        pretrain.make_pretrained(deciding, pipeline.weights(deciding), documents)
-    texts = [d.text for d in seen.value.args[0]]
-    assert any("The door has a color of its own" in text for text in texts)
-    assert not any(reply in text for reply in held for text in texts)
     assert len(to_learn(workspace)[0]) == 31  # where nothing is decided, all are learned
+
+
+@pytest.mark.slow
+def test_a_base_model_reads_no_replies(workspace, monkeypatch):
+    """Some of them are held out to decide or to test."""
+    documents = pipeline.ingest(workspace)
+    read = workspace.documents(documents)
+    assert [d.source for d in without_replies(read)] == ["fees.md"]
+    texts, left_out = texts_of(workspace, documents)
+    assert not any("bicycles" in text for text in texts)
+    assert left_out == {"documents_left_out": 0, "replies_left_out": 2}
+    learned = []
+
+    def train(job, *more):
+        learned.extend([*job.domain, *job.held.domain])
+        return {}
+
+    monkeypatch.setattr("inhouse.training.pretrain.train", train)
+    monkeypatch.setattr("inhouse.training.gguf.write_served", lambda *given: {})
+    project = load_project(workspace.project.root, {"pretraining.chat_share": "0", "pretraining.rewrites": "1"})
+    made = make_pretrained(Workspace(project, workspace.catalog), documents, documents)
+    assert learned
+    assert not any("bicycles" in text for text in learned)
+    assert made.facts["left_out"]["replies of the inbox"] == 2
+
+
+def test_a_changed_limit_of_losses_makes_another_verdict(tmp_path, monkeypatch):
+    """The verdict recommends by it, so it must not be looked up from before."""
+    (tmp_path / "inhouse.toml").write_text(
+        'name = "x"\n[evaluation]\narms = ["base", "tuned", "tuned+feedback"]\n[guardrails]\nrails = []\n'
+    )
+    monkeypatch.setattr("inhouse.pipeline.parity.refuse_without_parity", lambda checked: None)
+    asked = []
+    monkeypatch.setattr(Workspace, "make", lambda self, kind, inputs, *more: asked.append((kind, inputs)))
+    for most in ("0.01", "0.02"):
+        workspace = Workspace(load_project(tmp_path, {"feedback.max_loss": most}))
+        for name in (
+            "ingest",
+            "weights",
+            "index",
+            "fusion",
+            "curate",
+            "train",
+            "feedback",
+            "parity",
+            "feedback_parity",
+        ):
+            workspace.artifacts[name] = workspace.store.make(name, {}, [], lambda work: {})
+        pipeline.evaluate(workspace)
+    (kind, first), (_, second) = asked
+    assert kind == "report"
+    assert first != second

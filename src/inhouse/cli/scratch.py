@@ -33,6 +33,8 @@ def scratch(
     if not as_json:
         facts = artifact.facts
         print(f"Held-out documents: {facts['bits_per_byte']} bits per byte ({facts['bits_per_byte_untrained']} before)")
+        if facts["replies_left_out"]:
+            print(f"Left out: {facts['replies_left_out']} replies of the inbox")
         tell(f"Loss curve: {artifact.path}/curve.svg")
 
 

@@ -10,13 +10,14 @@ from inhouse.assembly.workspace import Workspace
 from inhouse.errors import InputError
 from inhouse.files import file_sha256
 from inhouse.models.catalog import WEIGHTS
-from inhouse.pipeline.feedback import to_learn
+from inhouse.pipeline.feedback import without_replies
 from inhouse.types import Artifact, Json
 
 if TYPE_CHECKING:
     from inhouse.training.plan import Plan
 
-TRAINER = tuple(f"training/{name}.py" for name in ("scratch", "corpus", "plan", "curve", "checkpoint"))
+TRAINER = (*(f"training/{name}.py" for name in ("scratch", "corpus", "plan", "curve", "checkpoint")),
+           "pipeline/base.py", "pipeline/feedback.py")  # fmt: skip
 
 
 def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
@@ -31,8 +32,6 @@ def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
         "seed": project.seed,
         "text": [file_sha256(f) for f in files],
     }
-    if held := sorted(to_learn(workspace)[1]):
-        inputs["held"] = held
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import scratch
@@ -40,7 +39,7 @@ def make_scratch(workspace: Workspace, documents: Artifact) -> Artifact:
         texts, left_out = texts_of(workspace, documents)
         context = project.model.context_tokens
         facts = scratch.train(texts, project.scratch, project.seed, work, workspace.progress, context)
-        return facts | {"documents": len(texts), "documents_left_out": left_out}
+        return facts | {"documents": len(texts), **left_out}
 
     return workspace.make("scratch", inputs, [documents], TRAINER, build)
 
@@ -55,16 +54,16 @@ def plan_of(workspace: Workspace, documents: Artifact) -> Plan:
         return prepare(texts, project.scratch, project.seed, Path(work), workspace.progress).plan
 
 
-def texts_of(workspace: Workspace, documents: Artifact) -> tuple[list[str], int]:
-    """What is trained on, and how many documents are not: nobody may read in a model what only some may read, nor may
-    others than the business write what it learns. Replies that decide about learning from feedback are left out too."""
+def texts_of(workspace: Workspace, documents: Artifact) -> tuple[list[str], dict[str, Json]]:
+    """What is trained on, and how many documents and replies of the inbox are not: nobody may read in a model what only
+    some may read, nor may others than the business write what it learns."""
     from inhouse.training.corpus import read_texts
 
     read, project = workspace.documents(documents), workspace.project
-    _, held = to_learn(workspace)
-    public = [d.text for d in read if not d.access and d.trust == "trusted" and d.source not in held]
+    own = without_replies(read)
+    public = [d.text for d in own if not d.access and d.trust == "trusted"]
     texts = [*public, *read_texts([project.path(name) for name in project.scratch.text])]
-    return texts, len(read) - len(public)
+    return texts, {"documents_left_out": len(own) - len(public), "replies_left_out": len(read) - len(own)}
 
 
 def make_weights(workspace: Workspace, trained: Artifact | None = None) -> Artifact:

@@ -14,12 +14,20 @@ from inhouse.types import Document, Example, Message, digest_of, together
 if TYPE_CHECKING:
     from inhouse.store.inbox import Handoff
 
+INBOX = "inbox"
+
 
 def reply_document(reply: Example, access: frozenset[str]) -> Document:
     """The question as title and heading with the reply below."""
     question = " ".join(reply.question.split())
     text = f"# {question}\n\n{reply.target.strip()}\n"
-    return Document(source=_source(reply.id), text=text, title=question, meta={"origin": "inbox"}, access=access)
+    return Document(source=_source(reply.id), text=text, title=question, meta={"origin": INBOX}, access=access)
+
+
+def without_replies(documents: Iterable[Document]) -> list[Document]:
+    """What a base model may read: no replies. Curation and learning from feedback divide these, and a base model that
+    has read those held out to decide or to test would show its memory there."""
+    return [d for d in documents if d.meta.get("origin") != INBOX]
 
 
 def add_documents(file: Path, documents: Iterable[Document]) -> None:

@@ -27,7 +27,7 @@ from inhouse.files import file_sha256, write_text
 from inhouse.models.catalog import WEIGHTS
 from inhouse.models.llama import LlamaEngine
 from inhouse.models.openai import OpenAIModel
-from inhouse.pipeline.feedback import to_learn
+from inhouse.pipeline.feedback import without_replies
 from inhouse.pipeline.rows import training_rows
 from inhouse.pipeline.sources import TRAINING
 from inhouse.text.support import LexicalSupport
@@ -35,7 +35,7 @@ from inhouse.training.pretrain import Held, PretrainJob
 from inhouse.types import Artifact, Document, Json, Message, Progress, digest_of
 
 SOURCE = ["training", "pipeline/pretrain.py", "datasets/rewrite.py", "datasets/synthesize.py", "datasets/templates.py",
-          "datasets/templates.toml", "text"]  # fmt: skip
+          "datasets/templates.toml", "pipeline/feedback.py", "text"]  # fmt: skip
 HELD = "held.json"  # in the artifact: the texts that bits per byte are measured on
 HELD_SHARE = 0.05  # of the rewrites
 HELD_MOST = 60
@@ -55,7 +55,8 @@ CHATS = tuple(
 
 
 def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact) -> Artifact:
-    """The artifact "pretrained": the same files as a training, and bits per byte before and after.
+    """The artifact "pretrained": the same files as a training, and bits per byte before and after. Replies of the inbox
+    are not read.
 
     Raises:
         ConfigError: the shares leave no room for documents.
@@ -73,9 +74,6 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         "general": [file_sha256(f) for f in files],
         "quantization": project.model.quantization,
     }
-    _, held = to_learn(workspace)
-    if held:
-        inputs["held"] = sorted(held)
 
     def build(work: Path) -> dict[str, Json]:
         from inhouse.training import anywhere, gguf, pretrain
@@ -83,15 +81,18 @@ def make_pretrained(workspace: Workspace, served: Artifact, documents: Artifact)
         _say(workspace, elsewhere(project))
         if not set(PRETRAINED_TUNED).isdisjoint(project.evaluation.arms):
             anywhere.check(project.training.model_copy(update={"backend": "local"}))  # what comes after it
-        parts = parts_of([d for d in workspace.documents(documents) if d.source not in held])
+        read = workspace.documents(documents)
+        own = without_replies(read)
+        parts = parts_of(own)
         written, left_out = rewritten(workspace, parts)
+        left_out |= {"replies of the inbox": len(read) - len(own)} if len(own) < len(read) else {}
         chat = asyncio.run(_chats(workspace, Path(served.path) / WEIGHTS)) if settings.chat_share else ()
         job = job_of(workspace, parts, written, general_texts(files), chat)
         facts = pretrain.train(job, work, workspace.progress)
         base = workspace.base_gguf or Path(served.path) / WEIGHTS
         gguf.write_served(work, base, settings.method, project.model.quantization)
         write_text(work / HELD, job.held.model_dump_json())
-        made = {"sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out, "held": len(held)}
+        made = {"sections": len(parts), "rewrites": sum(map(len, written)), "left_out": left_out}
         return {**facts, **made, **_HERE}
 
     return workspace.make("pretrained", inputs, [served, documents], SOURCE, build)

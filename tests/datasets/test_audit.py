@@ -20,7 +20,7 @@ from inhouse.datasets.audit import (
     worst_topics,
 )
 from inhouse.datasets.audit_page import page, write_page
-from inhouse.datasets.topics import topics_of
+from inhouse.datasets.topics import lacking, topics_of
 from inhouse.errors import BackendError, InputError
 
 
@@ -106,6 +106,17 @@ def test_the_topics_with_most_failures_come_first():
     assert topics[0].wrong == ("q0", "q1", "q2")
 
 
+def test_few_questions_without_topics_are_listed_with_how_many_more_it_takes():
+    topics = worst_topics([("", n > 2, f"q{n}") for n in range(10)])
+    assert [(t.name, t.asked, t.wrong) for t in topics] == [("all questions", 10, ("q0", "q1", "q2"))]
+    cases = UseCases(source="verdict", asked=10, right=share(7, 10), topics=topics, lacking=lacking([""] * 10))
+    got = grade("cases", cases=cases)
+    assert "They are too few for topics." in got.why
+    assert got.todo == "To see in which topics it fails, add 14 test questions or give questions tags."
+    assert lacking(["cards", ""]) == 0
+    assert worst_topics([("", True, "q")]) == ()
+
+
 def test_topics_that_cannot_be_told_apart_are_said_to_be():
     near = tuple(Topic(name=n, asked=5, right=share(k, 5)) for n, k in (("a", 0), ("b", 1)))
     far = tuple(Topic(name=n, asked=100, right=share(k, 100)) for n, k in (("a", 5), ("b", 60)))
@@ -142,5 +153,7 @@ def test_topics_are_tags_or_folders_or_clusters(chat, embedder):
     assert topics_of(tagged, embedder, 0, paths) == ["cards"] * 6 + [""] * 4
     assert topics_of(asked, embedder, 0, paths) == ["cards"] * 5 + ["loans"] * 4 + [""]
     assert topics_of(asked, embedder, 0, ["a.md"] * 10) == [""] * 10, "one folder is no topic, and ten are no clusters"
+    documents = ["cards.md"] * 6 + ["loans.md"] * 4
+    assert topics_of(asked, embedder, 0, documents) == documents, "of few questions, the documents"
     many = [chat(f"{what} {n}", "reply") for n in range(20) for what in ("fee of a card", "rate of a loan")]
     assert len(set(topics_of(many, embedder, 0))) > 1

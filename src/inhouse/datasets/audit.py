@@ -26,6 +26,7 @@ COVERED, PARTLY = 0.8, 0.5  # shares of the questions
 FOUND, OFTEN = 0.85, 0.7
 FEW_QUESTIONS = 20  # fewer judged questions get no grade
 TOPICS = 5
+ALL = "all questions"  # the topic of questions that are too few for topics
 Level = Literal["good", "fair", "poor", "unknown"]
 
 
@@ -103,13 +104,14 @@ class Topic(Record):
 
 class UseCases(Record):
     """The topics by the base model's failures, the most first. `source` says what was asked: "verdict" or "sample";
-    "" where nothing was, and then `reason` says why."""
+    "" where nothing was, and then `reason` says why. `lacking` is how many questions more would have topics."""
 
     source: Literal["verdict", "sample", ""] = ""
     reason: str = ""
     asked: int = 0
     right: Estimate | None = None
     topics: tuple[Topic, ...] = ()
+    lacking: int = 0
 
 
 class Files(Record):
@@ -198,9 +200,11 @@ def worst_topics(asked: Sequence[tuple[str, bool, str]]) -> tuple[Topic, ...]:
 
     Args:
         asked: of each question the topic, whether the answer was right, and the question. Without a topic it counts
-            nowhere.
+            nowhere; where none has one, all are one topic.
     """
     topics = []
+    if not any(topic for topic, _, _ in asked):
+        asked = [(ALL, right, question) for _, right, question in asked]
     for name in dict.fromkeys(topic for topic, _, _ in asked if topic):
         rows = [(right, question) for topic, right, question in asked if topic == name]
         right = share(sum(r for r, _ in rows), len(rows))
@@ -389,6 +393,12 @@ def _cases(c: UseCases) -> Grade:
     why = f"The base model alone answers {percent(c.right)} of {c.asked} questions right ({source})."
     if len(c.topics) > 1 and max(t.right.low for t in c.topics) <= min(t.right.high for t in c.topics):
         why += " So few questions do not tell the topics below apart."
+    if any(t.name == ALL for t in c.topics):
+        what = "test questions" if c.source == "verdict" else "replies that the documents support"
+        more = f"add {c.lacking} {what}" if c.lacking else ""
+        todo = f"To see in which topics it fails, {' or '.join(filter(None, (more, 'give questions tags')))}."
+        why += " They are too few for topics." if c.lacking else ""
+        return Grade(level=level, value=percent(c.right), why=why, todo=todo, **head)
     names = ", ".join(f"{t.name} {percent(t.right)}" for t in c.topics)
     todo = f"Begin with the topics where it fails most: {names}." if names else ""
     return Grade(level=level, value=percent(c.right), why=why, todo=todo, **head)

@@ -22,6 +22,7 @@ from inhouse.types import Embedder, Example, Json, Matrix, Record
 SHOWN, SHOWN_LINES = 5, 50
 SHOWN_CHARS = 200
 MAX_TOPICS = 12
+ENOUGH = 2 * MAX_TOPICS  # questions that clusters take
 ROUNDS = 20
 _DULL = STOP | {"need", "not", "tell", "thank", "thanks"}
 
@@ -129,7 +130,7 @@ def topics(examples: Sequence[Example], embedder: Embedder, seed: int) -> dict[s
 
 def named_clusters(examples: Sequence[Example], embedder: Embedder, seed: int) -> list[str]:
     """The name of each question's cluster; none where there are too few questions."""
-    if len(examples) < 2 * MAX_TOPICS:
+    if len(examples) < ENOUGH:
         return []
     questions = [PLACEHOLDER.sub(" ", e.question) for e in examples]
     labels = _clusters(

@@ -38,7 +38,7 @@ from inhouse.datasets.conversations import Rejected, read_conversations, read_te
 from inhouse.datasets.coverage import STATES, Judged, clusters, judge
 from inhouse.datasets.examples import cut
 from inhouse.datasets.filter import faults
-from inhouse.datasets.topics import topics_of
+from inhouse.datasets.topics import lacking, topics_of
 from inhouse.documents.contradictions import contradictions
 from inhouse.errors import InputError
 from inhouse.evaluation.evaluate import Exam, evaluate_arm
@@ -303,8 +303,9 @@ class _Examined:
         right = [is_right(a.scores) for a in run.answers]
         asked = [(topic, ok, self._quote(e)) for (e, topic), ok in zip(chosen, right, strict=True)]
         return UseCases(
-            source="sample", asked=len(asked), right=share(sum(right), len(right)), topics=worst_topics(asked)
-        )
+            source="sample", asked=len(asked), right=share(sum(right), len(right)), topics=worst_topics(asked),
+            lacking=lacking(topics),
+        )  # fmt: skip
 
 
 def _of_verdict(report: Report, workspace: Workspace) -> UseCases:
@@ -317,7 +318,10 @@ def _of_verdict(report: Report, workspace: Workspace) -> UseCases:
         for q, e, topic in zip(rows, examples, topics, strict=True)
     ]
     right = sum(ok for _, ok, _ in asked)
-    return UseCases(source="verdict", asked=len(asked), right=share(right, len(asked)), topics=worst_topics(asked))
+    return UseCases(
+        source="verdict", asked=len(asked), right=share(right, len(asked)), topics=worst_topics(asked),
+        lacking=lacking(topics),
+    )  # fmt: skip
 
 
 def _near(opened: Index, example: Example) -> Sequence[Json]:

@@ -8,8 +8,8 @@ BANK := examples/first_national_bank
 BENCHMARKS := support acts imports privacy ocr guardrails experiments retrieval_quality ingestion inference build training retrieval_scale gateway gateway_faults actions router reuse cascade surrogates triggers rollback budgets roi drift audit_data edge experts
 QUICK ?=
 
-# `make test WORKERS=2` runs the tests in two processes, each file in one of them, in the order of the files.
-WORKERS ?= 0
+# The tests run in two processes, each file in one of them, in the order of the files; `make test WORKERS=0` uses one.
+WORKERS ?= 2
 
 .PHONY: demo test clients bench lint models reference lock clean
 

@@ -17,6 +17,8 @@ from inhouse.store.ledger import Ledger, ledger_url
 from inhouse.types import Example, Message
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in a build: tests stay fast beside other programs
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores
 HANDOFF = "I do not have that information, so I am passing you to a colleague who can help."
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
